@@ -1,0 +1,169 @@
+"""Settings as frozen dataclasses, and the strict reader of TOML files: an unknown key is an error.
+
+Nothing here knows how a setting is carried out; a field says what it means and in which unit.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vsr.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Deinterlace = Literal["auto", "off"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSettings:
+    """How the picture is written; None leaves a choice to the encoder's line in `media/encoders.py`."""
+
+    encoder: str = "libx264"
+    """A key of `media.encoders.ENCODERS`."""
+    crf: float | None = None
+    """Constant quality in the encoder's own units; lower is better and larger."""
+    preset: str | None = None
+    """Speed against size, in the encoder's own words."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Further options of the encoder, as FFmpeg names them."""
+    pixel_format: str | None = None
+    """FFmpeg's name; None keeps the source's depth and subsampling."""
+    threads: int = 0
+    """Encoder threads; 0 leaves it to the encoder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleSettings:
+    """All that decides the result of one `vsr upscale`, and how it is computed."""
+
+    model: str = "compact"
+    """Name in the catalog or path of a weight file."""
+    scale: Fraction | None = None
+    """Output size over input size; None takes the model's own scale (or follows from the size)."""
+    width: int | None = None
+    """Of the output in pixels; set together with `height`, or neither."""
+    height: int | None = None
+    """Of the output in pixels; alone, it keeps the picture's proportions."""
+    strength: float = 1.0
+    """Of the model, 0 to 1; below 1 its weights are mixed with those of its catalog partner."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    precision: Precision = "auto"
+    tile: int | None = None
+    """Side of a tile in LR pixels; None decides by memory, 0 forces the whole frame."""
+    batch: int | None = None
+    """Frames that go through the generator at once; None decides by memory and device."""
+    encoder: EncoderSettings = EncoderSettings()
+    deinterlace: Deinterlace = "auto"
+    start: Fraction | None = None
+    """Seconds from the start of the picture; earlier pictures are left out."""
+    end: Fraction | None = None
+    """Seconds from the start of the picture; this and later pictures are left out."""
+    video_stream: int | None = None
+    """Index of the video stream among all streams; None takes FFmpeg's choice."""
+    strict: bool = False
+    """Stop at the first damage instead of going on and counting."""
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Read a TOML file into a frozen dataclass; tables become nested dataclasses.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key is unknown or of the wrong type.
+    """
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+    return from_table(table, kind, where=path.name)
+
+
+def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
+    """Build `kind` from a mapping, refusing unknown keys; `where` starts the error message."""
+    assert is_dataclass(kind)
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; known keys are {', '.join(sorted(known))}")
+    values = {key: _value(value, hints[key], where=f"{where}.{key}") for key, value in table.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _value(value: Any, hint: Any, *, where: str) -> Any:
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    for option in options:
+        made = _as(value, option, where=where)
+        if made is not _NO:
+            return made
+    raise ConfigError(f"{where}: {value!r} is not {_words(hint)}")
+
+
+_NO: Any = object()
+
+
+def _as(value: Any, hint: Any, *, where: str) -> Any:
+    """`value` as `hint`, or `_NO`."""
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return from_table(value, hint, where=where) if isinstance(value, Mapping) else _NO
+    if origin is Literal:
+        return value if value in typing.get_args(hint) else _NO
+    if origin is tuple:
+        return _as_tuple(value, typing.get_args(hint), where=where)
+    if hint is Fraction:
+        return _as_fraction(value)
+    if hint is float:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _NO
+    if hint is int:
+        return value if isinstance(value, int) and not isinstance(value, bool) else _NO
+    return value if isinstance(hint, type) and isinstance(value, hint) else _NO
+
+
+def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
+    if isinstance(value, Mapping):  # a table for pairs: options = {tune = "animation"}
+        value = [[key, str(item)] for key, item in value.items()]
+    if not isinstance(value, list):
+        return _NO
+    if len(parts) == 2 and parts[1] is Ellipsis:
+        return tuple(_value(item, parts[0], where=f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(parts):
+        return _NO
+    return tuple(
+        _value(v, p, where=f"{where}[{i}]") for i, (v, p) in enumerate(zip(value, parts, strict=True))
+    )
+
+
+def _as_fraction(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return _NO
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        return _NO
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _words(hint: Any) -> str:
+    options = [o for o in (typing.get_args(hint) if _is_union(hint) else (hint,)) if o is not type(None)]
+    words = []
+    for option in options:
+        if typing.get_origin(option) is Literal:
+            words.append("one of " + ", ".join(map(str, typing.get_args(option))))
+        else:
+            words.append(getattr(option, "__name__", str(option)))
+    return " or ".join(words)

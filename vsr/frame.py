@@ -1,0 +1,183 @@
+"""What travels through the pipeline: pictures with their time, and the two ports at its ends.
+
+A stage replaces the picture and leaves the `Stamp` alone, so variable frame rate just works. Torch is
+imported for types only: `vsr info` reads `VideoInfo` without paying for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from vsr.color.spec import ColorSpec, PixelLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FieldOrder = Literal["progressive", "top-first", "bottom-first", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """When a picture is shown. Never computed from a frame rate."""
+
+    index: int
+    """Number of the picture in presentation order, from 0 at the start of the stream."""
+    pts: int
+    """Presentation time in ticks of `time_base`."""
+    duration: int
+    """In ticks; 0 where the source does not say."""
+    time_base: Fraction
+    """Seconds in a tick."""
+
+    @property
+    def seconds(self) -> Fraction:
+        """Presentation time in seconds, exactly."""
+        return self.pts * self.time_base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YuvFrame:
+    """A picture as planes: what decoders give and encoders take."""
+
+    planes: tuple[Tensor, ...]
+    """`(H, W)` each: Y, U, V, or R, G, B, or one grey; uint8, or uint16 with the value in the low bits.
+    Chroma of odd sizes is rounded up. Any device; on the host they may alias the decoder's memory."""
+    alpha: Tensor | None = None
+    """`(H, W)`, of the planes' dtype, full range."""
+    layout: PixelLayout
+    color: ColorSpec
+    """Complete: what the source left unspecified has been guessed."""
+    stamp: Stamp
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RgbFrame:
+    """A picture as the generator sees it."""
+
+    image: Tensor
+    """`(3, H, W)`, float; nominally [0, 1], R'G'B' with the source's transfer curve, not clipped."""
+    alpha: Tensor | None = None
+    """`(1, H, W)`, [0, 1]."""
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasteringDisplay:
+    """SMPTE ST 2086: the display on which HDR material was graded."""
+
+    red: tuple[Fraction, Fraction]
+    """CIE 1931 x, y."""
+    green: tuple[Fraction, Fraction]
+    blue: tuple[Fraction, Fraction]
+    white: tuple[Fraction, Fraction]
+    min_luminance: Fraction
+    """cd/m2."""
+    max_luminance: Fraction
+    """cd/m2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentLight:
+    """CTA-861.3: brightest pixel and brightest frame average of HDR material, in cd/m2."""
+
+    max_cll: int
+    max_fall: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What is known of a video stream before it is decoded."""
+
+    path: str
+    stream_index: int
+    """Index of the video stream in the container, counting all streams."""
+    codec: str
+    """FFmpeg's name of the codec."""
+    width: int
+    """Of the picture as decoded, before any display rotation."""
+    height: int
+    pixel_format: str
+    """FFmpeg's name, as decoded."""
+    layout: PixelLayout
+    """After repacking into planes; never loses a bit of `pixel_format`."""
+    tagged: ColorSpec
+    """Colour as the source tags it; may be unspecified."""
+    color: ColorSpec
+    """`tagged`, completed by `ColorSpec.guess_for`: what pictures are converted by; the output's tags."""
+    guesses: tuple[str, ...] = ()
+    """One sentence for each tag that was guessed."""
+    time_base: Fraction
+    frame_rate: Fraction | None
+    """A label for people and for encoders' rate control; never used to compute a timestamp."""
+    sample_aspect_ratio: Fraction | None
+    """Width of a pixel over its height; None where the source does not say."""
+    rotation: int = 0
+    """Display rotation in degrees, counter-clockwise (FFmpeg's display matrix): 0, 90, 180 or 270."""
+    field_order: FieldOrder = "progressive"
+    start_seconds: Fraction | None = None
+    duration_seconds: Fraction | None = None
+    frames_promised: int | None = None
+    """Pictures that the container says it holds; None where it does not say."""
+    mastering_display: MasteringDisplay | None = None
+    content_light: ContentLight | None = None
+
+
+@dataclass(slots=True)
+class Damage:
+    """What was wrong with an input. Counted while it is decoded; read it when decoding has ended."""
+
+    broken_packets: int = 0
+    """Packets that the decoder refused."""
+    corrupt_frames: int = 0
+    """Pictures that the decoder delivered but marked as damaged (errors concealed)."""
+    missing_frames: int = 0
+    """Pictures that the container promised and that did not come out."""
+    notes: list[str] = field(default_factory=list)
+    """A sentence each, for people: what, where, how many."""
+
+    def __bool__(self) -> bool:
+        return bool(self.broken_packets or self.corrupt_frames or self.missing_frames or self.notes)
+
+
+class FrameSource(Protocol):
+    """Where pictures come from."""
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    def frames(self) -> Iterator[YuvFrame]:
+        """Pictures in presentation order, each once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FrameSink(Protocol):
+    """Where pictures go to."""
+
+    @property
+    def layout(self) -> PixelLayout:
+        """The layout in which `write` wants its pictures."""
+        ...
+
+    @property
+    def color(self) -> ColorSpec:
+        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        ...
+
+    def write(self, frame: YuvFrame) -> None:
+        """Take one picture; presentation order, host memory."""
+        ...
+
+    def close(self) -> None: ...
