@@ -1,0 +1,141 @@
+"""Compact (SRVGGNetCompact): 3x3 convolutions at LR size, a pixel shuffle, and the input repeated beneath.
+
+Here are the network, how to recognise its weight files, and a start from which deep ones can be trained.
+Layer names are those of BasicSR and Real-ESRGAN, so files go back and forth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = Literal["prelu", "relu", "leakyrelu"]
+
+_NEGATIVE_SLOPE = 0.1  # of `leakyrelu` in BasicSR's SRVGGNetCompact
+_PRELU_START = 0.25  # torch's own start of a PReLU's slope; also BasicSR's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactConfig:
+    """The shape of a Compact network."""
+
+    nf: int = 64
+    """Feature channels."""
+    nc: int = 16
+    """Convolutions between the first and the last; `nc + 2` in all."""
+    scale: int = 4
+    activation: Activation = "prelu"
+
+
+class Compact(nn.Module):
+    """SRVGGNetCompact: `pixel_shuffle(body(x)) + nearest(x)`."""
+
+    scale: int
+    """HR side over LR side."""
+    receptive_radius: int
+    """LR pixels on each side that an output pixel depends on: one for each 3x3 convolution."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = config.scale
+        self.receptive_radius = config.nc + 2
+        layers: list[nn.Module] = []
+        for channels in (3, *[config.nf] * config.nc):
+            layers += [nn.Conv2d(channels, config.nf, 3, padding=1), _activation(config)]
+        layers.append(nn.Conv2d(config.nf, 3 * config.scale**2, 3, padding=1))
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale a batch.
+
+        Args:
+            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device. Where x and the
+                weights are channels_last, all convolutions are.
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
+            dtype; the input is added in its own: 8 bits of bf16 mantissa would show as steps in a smooth sky.
+        """
+        details = F.pixel_shuffle(self.body(x.to(self._dtype())), self.scale)
+        return F.interpolate(x, scale_factor=self.scale, mode="nearest").add_(details)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.body.parameters()).dtype
+
+
+def _activation(config: CompactConfig) -> nn.Module:
+    if config.activation == "prelu":
+        return nn.PReLU(config.nf, init=_PRELU_START)
+    if config.activation == "relu":
+        return nn.ReLU(inplace=True)
+    return nn.LeakyReLU(_NEGATIVE_SLOPE, inplace=True)
+
+
+def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
+    """Tell the shape of a Compact network from its weights; None if they are not one's.
+
+    Files of ReLU and leaky ReLU networks look the same (neither has weights of its own); they are taken for
+    ReLU, of which there are published ones.
+    """
+    first, last = state.get("body.0.weight"), state.get(f"body.{_last_index(state)}.weight")
+    if first is None or last is None or first.dim() != 4 or last.dim() != 4 or len(last) % 3:
+        return None
+    config = CompactConfig(
+        nf=len(first),
+        nc=_last_index(state) // 2 - 1,
+        scale=math.isqrt(len(last) // 3),
+        activation="prelu" if "body.1.weight" in state else "relu",
+    )
+    return config if _shapes(state) == _expected_shapes(config) else None
+
+
+def identity_init_(net: Compact, *, generator: torch.Generator | None = None) -> None:
+    """Start every inner convolution as the identity plus a little noise, in place.
+
+    With torch's own start the first of 18 layers gets 1e-8 of a usual gradient, and the network stays the
+    nearest neighbour for thousands of steps; from here it learns at once (measured, docs/training-log.md).
+    Kaiming's normal start (arXiv 1502.01852, eq. 15) for the first layer, a tenth of it for the last.
+    """
+    convs = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        for conv in convs:
+            _zero_bias_(conv)
+        _kaiming_(convs[0], 1.0, generator)
+        _kaiming_(convs[-1], 0.1, generator)
+        for conv in convs[1:-1]:
+            nn.init.dirac_(conv.weight)
+            conv.weight.add_(torch.empty_like(conv.weight).normal_(0, 0.01, generator=generator))
+
+
+def _kaiming_(conv: nn.Conv2d, gain: float, generator: torch.Generator | None) -> None:
+    nn.init.kaiming_normal_(conv.weight, a=_PRELU_START, nonlinearity="leaky_relu", generator=generator)
+    conv.weight.mul_(gain)
+
+
+def _zero_bias_(conv: nn.Conv2d) -> None:
+    assert conv.bias is not None
+    conv.bias.zero_()
+
+
+def _last_index(state: Mapping[str, Tensor]) -> int:
+    """The largest N of a key `body.N.weight`; -1 if there is none."""
+    parts = [key.split(".") for key in state]
+    return max((int(p[1]) for p in parts if len(p) == 3 and p[0] == "body" and p[1].isdecimal()), default=-1)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _expected_shapes(config: CompactConfig) -> dict[str, tuple[int, ...]]:
+    if config.nc < 0 or config.scale < 1:
+        return {}
+    with torch.device("meta"):
+        return _shapes(Compact(config).state_dict())
