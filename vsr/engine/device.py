@@ -1,0 +1,119 @@
+"""Which device, which number format and how much memory: asked once, passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vsr.config import Precision
+from vsr.errors import ConfigError, DeviceError
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `name` means; `auto` is the first CUDA device, else the CPU.
+
+    Raises:
+        ConfigError: no such kind of device.
+        DeviceError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type != "cuda":
+        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"device {name!r} was asked for, but torch {torch.__version__} sees no CUDA device;"
+            " install a CUDA build of torch and a driver, or use --device cpu"
+        )
+    index = device.index or 0
+    if index >= torch.cuda.device_count():
+        raise DeviceError(f"device {name!r}: there are only {torch.cuda.device_count()} CUDA devices")
+    return torch.device("cuda", index)
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number format of the generator's weights; `auto` takes 16 bits where the device is made for them.
+
+    On CPUs, bf16 is taken only where the instruction set has bf16 products (AVX512-BF16 or AMX): elsewhere it
+    is emulated and slower than fp32. On CUDA, bf16 from compute capability 8.0 (Ampere) on, fp16 from 7.0.
+    """
+    if precision != "auto":
+        return DTYPES[precision]
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
+    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 numbers in hardware (AVX512-BF16 or AMX-BF16)."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        can = torch.cpu.get_capabilities()
+        return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on the device; on the host, within this process's cgroup."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch has cached but does not use is free for us too.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(_meminfo_available(), _cgroup_left())
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that the device has."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return _meminfo("MemTotal:")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says "no memory left": torch has three ways to say it on the host alone."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+_UNKNOWN_MEMORY = 4 * 2**30
+"""Assumed where the system does not tell; small enough for most machines."""
+
+
+def _meminfo(key: str) -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return _UNKNOWN_MEMORY
+    for line in lines:
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    return _UNKNOWN_MEMORY
+
+
+def _meminfo_available() -> int:
+    return _meminfo("MemAvailable:")
+
+
+def _cgroup_left() -> int:
+    """Limit of the control group (v2) minus what it uses; a container's limit is not in /proc/meminfo."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return 2**62
+    return 2**62 if limit == "max" else max(0, int(limit) - used)

@@ -1,0 +1,104 @@
+"""How much memory a generator needs for a picture, and the batch and tile that fit.
+
+The estimate comes from a run on torch's meta device, where tensors have shapes and no data; what it gets wrong
+is repaired by the engine's retries on out-of-memory, which remember what fitted.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vsr.errors import DeviceMemoryError
+
+_PROBE = 32  # side in pixels of the meta picture; only ratios are taken from it
+_SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
+_FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces
+_ELEMENTS = 2**31 - 1  # cuDNN leaves its fast kernels when one tensor has more (pytorch issue 128936)
+_MIN_TILE = 32  # LR pixels; below, the halo costs more than the tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a generator needs for each LR pixel."""
+
+    bytes_per_pixel: float
+    """Peak of activations, input and output together."""
+    elements_per_pixel: float
+    """Of its largest tensor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How pictures go through the generator."""
+
+    batch: int
+    """Pictures, or windows of one picture, at once."""
+    tile: int
+    """Side of a tile in LR pixels; 0 is the whole frame."""
+
+    def smaller(self, height: int, width: int) -> Plan:
+        """The next plan to try after out-of-memory: half the batch, then half the tile.
+
+        Raises:
+            DeviceMemoryError: there is nothing smaller.
+        """
+        if self.batch > 1:
+            return Plan(batch=self.batch // 2, tile=self.tile)
+        side = self.tile or max(height, width)
+        if side <= _MIN_TILE:
+            raise DeviceMemoryError(
+                f"out of memory with a batch of 1 and tiles of {side} pixels, the smallest;"
+                " close other programs, use a smaller --model, or --device cpu"
+            )
+        return Plan(batch=1, tile=max(_MIN_TILE, -(-side // 2)))
+
+
+def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
+    """Trace a generator on the meta device.
+
+    Args:
+        network: Maps `(N, 3, H, W)` to SR; not changed.
+        element_bytes: Of a number in the format it will run in.
+    """
+    ghost = copy.deepcopy(network).to("meta")
+    largest, pair = 3, 3
+
+    def watch(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal largest, pair
+        largest = max(largest, output.numel())
+        pair = max(pair, output.numel() + sum(i.numel() for i in inputs if isinstance(i, Tensor)))
+
+    leaves = [m for m in ghost.modules() if not list(m.children())]
+    for module in leaves:
+        module.register_forward_hook(watch)
+    with torch.inference_mode():
+        out = ghost(torch.zeros(1, 3, _PROBE, _PROBE, device="meta"))
+    pixels = _PROBE * _PROBE
+    whole = pair * _FRAGMENTATION * element_bytes + (3 * pixels + 2 * out.numel()) * 4
+    return Load(bytes_per_pixel=whole / pixels, elements_per_pixel=max(largest, out.numel()) / pixels)
+
+
+def fit(
+    load: Load, *, height: int, width: int, free_bytes: int, batch: int, tile: int | None, margin: int
+) -> Plan:
+    """The largest plan that fits: the whole frame if it does, else the largest tile.
+
+    Args:
+        batch: Pictures at once at most.
+        tile: The user's wish: a side in LR pixels, 0 for the whole frame, None to decide.
+        margin: LR pixels around a tile that are computed as well.
+    """
+    if tile is not None:
+        return Plan(batch=batch, tile=tile)
+    budget = free_bytes * _SHARE
+    frame_pixels = height * width
+    by_memory = int(budget / (load.bytes_per_pixel * frame_pixels))
+    by_elements = int(_ELEMENTS / (load.elements_per_pixel * frame_pixels))
+    if by_memory >= 1 and by_elements >= 1:
+        return Plan(batch=max(1, min(batch, by_memory, by_elements)), tile=0)
+    pixels = min(budget / load.bytes_per_pixel, _ELEMENTS / load.elements_per_pixel)
+    return Plan(batch=1, tile=max(_MIN_TILE, int(pixels**0.5) - 2 * margin))

@@ -1,0 +1,185 @@
+"""Pictures through a generator: whole or in tiles, one or several at once, and again smaller when memory is short.
+
+Here is no video: frames, files and streams of the device are the pipeline's.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from vsr.config import Precision
+from vsr.engine import backends, device, memory, tiles
+from vsr.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_CUDA_BATCH = 4
+"""Frames at once on CUDA at most: enough to fill it with small frames, and a 4K picture of 64 channels stays
+below the 2^31 elements at which cuDNN slows down."""
+_BLACK = 1e-3
+"""Mean below which a picture counts as all black; 8-bit code 1 is 0.004."""
+
+
+@dataclass(slots=True)
+class Launched:
+    """A batch on its way: on CUDA both tensors may still be being computed."""
+
+    images: Tensor
+    """`(N, 3, H * scale, W * scale)` float32."""
+    healthy: Tensor
+    """`(N,)` bool on the device: finite, and not black where the input was not."""
+
+
+class Upscaler:
+    """A generator on a device, with the batch and tile that fit there.
+
+    Results do not depend on batch and tile beyond rounding where the halo covers the network's receptive field
+    (see `tiles.MAX_HALO`); beyond it, tiles are blended.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device_name: str = "auto",
+        precision: Precision = "auto",
+        tile: int | None = None,
+        batch: int | None = None,
+    ) -> None:
+        """Place a generator.
+
+        Args:
+            network: In eval mode on the host, float32, with attributes `scale` and `receptive_radius` (LR
+                pixels), and `multiple` if it unshuffles pixels.
+            device_name: `auto`, `cpu`, `cuda`, `cuda:N`.
+            precision: Of weights and activations; input and output are float32.
+            tile: Side in LR pixels; None decides by memory, 0 is the whole frame.
+            batch: Frames at once; None decides by device and memory.
+
+        Raises:
+            ConfigError, DeviceError: no such device.
+        """
+        self.network = network
+        self.device = device.choose_device(device_name)
+        resampler = next(network.parameters(), None) is None
+        self.dtype = torch.float32 if resampler else device.choose_dtype(precision, self.device)
+        self.scale: Fraction = Fraction(network.scale)  # type: ignore[arg-type]
+        self.radius = int(network.receptive_radius)  # type: ignore[arg-type]
+        self.multiple = int(getattr(network, "multiple", 1))
+        self.redone_smaller = 0
+        """Times that a batch was done again with a smaller batch or tile."""
+        self._tile = 0 if resampler else tile
+        self._batch = batch or (_CUDA_BATCH if self.device.type == "cuda" else 1)
+        self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
+        self._plans: dict[tuple[int, int], memory.Plan] = {}
+        self._run = backends.eager(network, device=self.device, dtype=self.dtype)
+        self._run_exact: backends.Run | None = None
+
+    def plan(self, height: int, width: int) -> memory.Plan:
+        """Batch and tile for pictures of this size; remembered, and made smaller by out-of-memory."""
+        key = (height, width)
+        if key not in self._plans:
+            self._plans[key] = memory.fit(
+                self._load,
+                height=height,
+                width=width,
+                free_bytes=device.free_memory(self.device),
+                batch=self._batch,
+                tile=self._tile,
+                margin=min(self.radius, tiles.MAX_HALO),
+            )
+        return self._plans[key]
+
+    def estimate_bytes(self, height: int, width: int) -> int:
+        """Memory that the generator needs for pictures of this size under the current plan."""
+        plan = self.plan(height, width)
+        side = plan.tile + 2 * min(self.radius, tiles.MAX_HALO)
+        pixels = height * width if not plan.tile else min(height, side) * min(width, side)
+        return int(self._load.bytes_per_pixel * pixels * plan.batch)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Upscale, check, and redo in float32 what came out broken.
+
+        Args:
+            images: `(N, 3, H, W)` float32 on `device`, R'G'B' in [0, 1].
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` float32, not clipped.
+
+        Raises:
+            DeviceMemoryError: not even the smallest tile fits.
+            ModelError: the result is not finite in float32 either.
+        """
+        launched = self.launch(images)
+        self.repair(images, launched)
+        return launched.images
+
+    def launch(self, images: Tensor) -> Launched:
+        """Start a batch without waiting for the device; ask `repair` before the result is used."""
+        sr = self._retrying(images, self._run)
+        return Launched(sr, _healthy(images, sr))
+
+    def repair(self, images: Tensor, launched: Launched) -> int:
+        """Redo in float32 the pictures that are not healthy; waits for the batch. Returns how many."""
+        bad = [i for i, fine in enumerate(launched.healthy.tolist()) if not fine]
+        for i in bad:
+            one = images[i : i + 1]
+            if self._run_exact is None:
+                self._run_exact = backends.eager(self.network, device=self.device, dtype=torch.float32)
+            sr = self._retrying(one, self._run_exact)
+            if not torch.isfinite(sr).all():
+                raise ModelError(
+                    "the generator gives values that are not finite, in fp32 too; use other weights"
+                )
+            launched.images[i : i + 1] = sr
+        if bad:
+            logger.warning(
+                "%d of %d pictures were broken in %s; redone in fp32", len(bad), len(images), self.dtype
+            )
+        return len(bad)
+
+    def _retrying(self, images: Tensor, run: backends.Run) -> Tensor:
+        height, width = images.shape[-2:]
+        while True:
+            plan = self.plan(height, width)
+            try:
+                return self._attempt(images, plan, run)
+            except (RuntimeError, MemoryError) as error:
+                if not device.is_out_of_memory(error):
+                    raise
+                # The error holds the failed attempt's tensors through its traceback: let go before retrying.
+                error.__traceback__ = None
+            smaller = plan.smaller(height, width)
+            logger.warning(
+                "out of memory; the same frames again with batch %d, tile %d", smaller.batch, smaller.tile
+            )
+            self._plans[height, width] = smaller
+            self.redone_smaller += 1
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _attempt(self, images: Tensor, plan: memory.Plan, run: backends.Run) -> Tensor:
+        height, width = images.shape[-2:]
+        if not plan.tile or max(height, width) <= plan.tile:
+            parts = [run(chunk) for chunk in images.split(plan.batch)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        tiling = tiles.plan_tiles(height, width, tile=plan.tile, radius=self.radius, multiple=self.multiple)
+        canvas = tiles.Canvas(images, tiling, scale=int(self.scale))
+        with torch.inference_mode():
+            for index, window in enumerate(tiles.cut(images, tiling)):
+                parts = [run(chunk) for chunk in window.split(plan.batch)]
+                canvas.put(index, parts[0] if len(parts) == 1 else torch.cat(parts))
+        return canvas.result()
+
+
+def _healthy(lr: Tensor, sr: Tensor) -> Tensor:
+    """Per picture: every value finite, and not black where the source is not. One pass, no waiting."""
+    with torch.inference_mode():
+        mean = sr.mean(dim=(1, 2, 3))  # one NaN or infinity anywhere makes it NaN or infinite
+        source = lr.mean(dim=(1, 2, 3))
+        return torch.isfinite(mean) & ((mean.abs() > _BLACK) | (source.abs() <= 4 * _BLACK))
