@@ -1,0 +1,131 @@
+"""MSRResNet, the SRResNet without batch norm that BasicSR trains: ReLU blocks, pixel shuffle, and the input
+enlarged beneath.
+
+Layer names are BasicSR's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr.errors import ModelError
+from vsr.models.archs.layers import ENLARGEMENTS, upsampling_stages
+
+_SLOPE = 0.1  # of the leaky ReLUs outside the blocks: BasicSR's srresnet_arch
+_INIT_GAIN = 0.1  # of Kaiming's start, as there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MSRResNetConfig:
+    """The shape of an MSRResNet."""
+
+    scale: int = 4
+    """A power of two, or 3."""
+    nf: int = 64
+    """Feature channels."""
+    nb: int = 16
+    """Residual blocks."""
+
+
+class MSRResNet(nn.Module):
+    """SRResNet without batch norm."""
+
+    scale: int
+    """HR side over LR side."""
+    receptive_radius: int
+    """LR pixels on each side that an output pixel depends on."""
+    alignment: int = 1
+    """A tile may start anywhere."""
+
+    def __init__(self, config: MSRResNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = config.scale
+        self._stages = upsampling_stages(config.scale)
+        self.receptive_radius = _receptive_radius(config.nb, self._stages)
+        nf = config.nf
+        self.conv_first = nn.Conv2d(3, nf, 3, padding=1)
+        self.body = nn.Sequential(*(_Block(nf) for _ in range(config.nb)))
+        for number, factor in enumerate(self._stages, start=1):
+            self.add_module(f"upconv{number}", nn.Conv2d(nf, nf * factor**2, 3, padding=1))
+        self.conv_hr = nn.Conv2d(nf, nf, 3, padding=1)
+        self.conv_last = nn.Conv2d(nf, 3, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                _start_small_(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale a batch.
+
+        Args:
+            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device.
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
+            dtype; the input is added in its own, for 8 bits of bf16 mantissa would show.
+        """
+        h = F.leaky_relu_(self.conv_first(x.to(self.conv_first.weight.dtype)), _SLOPE)
+        h = self.body(h)
+        for number, factor in enumerate(self._stages, start=1):
+            h = F.leaky_relu_(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(h), factor), _SLOPE)
+        details = self.conv_last(F.leaky_relu_(self.conv_hr(h), _SLOPE))
+        return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False).add(details)
+
+
+class _Block(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(nf, nf, 3, padding=1)
+        self.conv2 = nn.Conv2d(nf, nf, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu_(self.conv1(x)))
+
+
+@torch.no_grad()
+def _start_small_(conv: nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(conv.weight)
+    conv.weight.mul_(_INIT_GAIN)
+    assert conv.bias is not None
+    conv.bias.zero_()
+
+
+def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:
+    """From the picture back to the input: a convolution adds one, an enlargement divides, rounding up."""
+    radius = 2
+    for factor in reversed(stages):
+        radius = -(-radius // factor) + 1
+    return radius + 2 * nb + 1
+
+
+def detect(state: Mapping[str, Tensor]) -> MSRResNetConfig | None:
+    """Tell the shape of an MSRResNet from its weights; None if they are not one's.
+
+    Raises:
+        ModelError: it is an MSRResNet, but not one for three-channel pictures or not of a usual enlargement.
+    """
+    first, last = state.get("conv_first.weight"), state.get("conv_last.weight")
+    ups = [len(value) for key, value in state.items() if re.fullmatch(r"upconv\d+\.weight", key)]
+    if first is None or last is None or "body.0.conv1.weight" not in state or "conv_hr.weight" not in state:
+        return None
+    if first.dim() != 4 or first.shape[1] != 3 or len(last) != 3:
+        raise ModelError(
+            f"MSRResNet takes {first.shape[1]} and gives {len(last)} channels; 3 and 3 are usable"
+        )
+    scale = math.prod(round(math.sqrt(wide / len(first))) for wide in ups)
+    if scale not in ENLARGEMENTS:
+        raise ModelError(f"MSRResNet enlarges {scale} times; one of {ENLARGEMENTS} is usable")
+    blocks = {key.split(".")[1] for key in state if key.startswith("body.")}
+    return MSRResNetConfig(scale=scale, nf=len(first), nb=len(blocks))
+
+
+def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The names are ours already."""
+    return dict(state)

@@ -1,0 +1,227 @@
+"""RRDB, the generator of ESRGAN and Real-ESRGAN (arXiv 1809.00219, 2107.10833): residual-in-residual dense
+blocks, then convolutions between enlargements.
+
+Layer names are BasicSR's. Files with the names of 2018's ESRGAN ("model.1.sub.0.RDB1.conv1.0.weight") and of
+ESRGAN-2019, RealSR and BSRGAN ("RRDB_trunk.0.RDB1.conv1.weight") load too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr.errors import ModelError
+from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, upsampling_stages
+
+Upsampler = Literal["nearest", "pixelshuffle"]
+
+_SLOPE = 0.2  # of every leaky ReLU: ESRGAN, section 3.1 and its code
+_RESIDUAL = 0.2  # what a dense block, and a block of three, adds of its result: ESRGAN's beta
+_INIT_GAIN = 0.1  # of Kaiming's start inside the dense blocks: ESRGAN, "smaller initialization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RRDBConfig:
+    """The shape of an RRDB network for three-channel pictures."""
+
+    scale: int = 4
+    """HR side over LR side: a power of two, or 3 with pixel shuffle."""
+    nf: int = 64
+    """Feature channels."""
+    nb: int = 23
+    """Blocks of three dense blocks."""
+    gc: int = 32
+    """Channels that each convolution in a dense block adds."""
+    upsampler: Upsampler = "nearest"
+    """What enlarges: the nearest neighbour before a convolution, or a pixel shuffle after it."""
+    unshuffle: int = 1
+    """Side of the squares of pixels that become channels at the entry; 2 makes BasicSR's x2, 4 its x1."""
+
+
+class RRDB(nn.Module):
+    """RRDBNet."""
+
+    scale: int
+    """HR side over LR side."""
+    receptive_radius: int
+    """LR pixels on each side that an output pixel depends on, for tiles that start at the alignment."""
+    alignment: int
+    """Tiles must start at multiples of this many LR pixels: where the squares that are unshuffled do."""
+
+    def __init__(self, config: RRDBConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = config.scale
+        self.alignment = config.unshuffle
+        self.receptive_radius = _receptive_radius(config)
+        nf = config.nf
+        self.conv_first = nn.Conv2d(3 * config.unshuffle**2, nf, 3, padding=1)
+        self.body = nn.Sequential(*(_Block(config) for _ in range(config.nb)))
+        self.conv_body = nn.Conv2d(nf, nf, 3, padding=1)
+        self._stages = upsampling_stages(config.scale * config.unshuffle)
+        for number, factor in enumerate(self._stages, start=1):
+            wide = nf * factor**2 if config.upsampler == "pixelshuffle" else nf
+            self.add_module(f"conv_up{number}", nn.Conv2d(nf, wide, 3, padding=1))
+        self.conv_hr = nn.Conv2d(nf, nf, 3, padding=1)
+        self.conv_last = nn.Conv2d(nf, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale a batch.
+
+        Args:
+            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device; any H and W.
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. Computed in the weights' dtype; see
+            Note [Two roundings] for the last step.
+        """
+        height, width = (side * self.scale for side in x.shape[-2:])
+        h = x.to(self.conv_first.weight.dtype)
+        if self.alignment > 1:
+            h = F.pixel_unshuffle(pad_to_multiple(h, self.alignment), self.alignment)
+        h = self.conv_first(h)
+        h = self.conv_body(self.body(h)).add_(h)
+        for number, factor in enumerate(self._stages, start=1):
+            h = self._enlarge(h, number, factor)
+        h = F.leaky_relu_(self.conv_hr(h), _SLOPE)
+        return last_conv(self.conv_last, h, x.dtype)[..., :height, :width]
+
+    def _enlarge(self, h: Tensor, number: int, factor: int) -> Tensor:
+        conv = self.get_submodule(f"conv_up{number}")
+        if self.config.upsampler == "pixelshuffle":
+            h = F.pixel_shuffle(conv(h), factor)
+        else:
+            h = conv(F.interpolate(h, scale_factor=factor, mode="nearest"))
+        return F.leaky_relu_(h, _SLOPE)
+
+
+class _Block(nn.Module):
+    """Residual in residual: three dense blocks and a skip around them."""
+
+    def __init__(self, config: RRDBConfig) -> None:
+        super().__init__()
+        self.rdb1 = _DenseBlock(config)
+        self.rdb2 = _DenseBlock(config)
+        self.rdb3 = _DenseBlock(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=_RESIDUAL)
+
+
+class _DenseBlock(nn.Module):
+    """Five convolutions, each of which sees the input and all results before it."""
+
+    def __init__(self, config: RRDBConfig) -> None:
+        super().__init__()
+        nf, gc = config.nf, config.gc
+        self.conv1 = nn.Conv2d(nf, gc, 3, padding=1)
+        self.conv2 = nn.Conv2d(nf + gc, gc, 3, padding=1)
+        self.conv3 = nn.Conv2d(nf + 2 * gc, gc, 3, padding=1)
+        self.conv4 = nn.Conv2d(nf + 3 * gc, gc, 3, padding=1)
+        self.conv5 = nn.Conv2d(nf + 4 * gc, nf, 3, padding=1)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            _start_small_(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # One growing tensor: slices of a preallocated one are copied again by every convolution in
+        # channels_last, which took 1.5 times as long (CPU, bf16, 135x240, nf 64, gc 32).
+        h = x
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            h = torch.cat((h, F.leaky_relu_(conv(h), _SLOPE)), 1)
+        return torch.add(x, self.conv5(h), alpha=_RESIDUAL)
+
+
+@torch.no_grad()
+def _start_small_(conv: nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(conv.weight)
+    conv.weight.mul_(_INIT_GAIN)
+    assert conv.bias is not None
+    conv.bias.zero_()
+
+
+def _receptive_radius(config: RRDBConfig) -> int:
+    """From the picture back to the input: a convolution adds one, an enlargement divides, rounding up."""
+    radius = 2
+    for factor in reversed(upsampling_stages(config.scale * config.unshuffle)):
+        nearest = config.upsampler == "nearest"
+        radius = -(-(radius + 1) // factor) if nearest else -(-radius // factor) + 1
+    radius += 1 + 15 * config.nb + 1
+    return config.unshuffle * radius + config.unshuffle - 1  # a square is read whole
+
+
+def detect(state: Mapping[str, Tensor]) -> RRDBConfig | None:
+    """Tell the shape of an RRDB network from its weights, under any known names; None if they are not one's.
+
+    Raises:
+        ModelError: it is an RRDB network, but not for three-channel pictures, or not of a usual enlargement.
+    """
+    state = remap(state)
+    dense, first = state.get("body.0.rdb1.conv1.weight"), state.get("conv_first.weight")
+    last = state.get("conv_last.weight")
+    if dense is None or first is None or last is None or first.dim() != 4 or dense.dim() != 4:
+        return None
+    nf, unshuffle = len(first), _unshuffle(first, last)
+    stages = [len(value) for key, value in state.items() if re.fullmatch(r"conv_up\d+\.weight", key)]
+    shuffled = bool(stages) and stages[0] != nf
+    enlarged = math.prod(round(math.sqrt(wide / nf)) if shuffled else 2 for wide in stages)
+    if enlarged % unshuffle or enlarged not in ENLARGEMENTS:
+        raise ModelError(
+            f"RRDB enlarges squares of {unshuffle} {enlarged} times; one of {ENLARGEMENTS} is usable"
+        )
+    return RRDBConfig(
+        scale=enlarged // unshuffle,
+        nf=nf,
+        nb=len({key.split(".")[1] for key in state if key.startswith("body.")}),
+        gc=len(dense),
+        upsampler="pixelshuffle" if shuffled else "nearest",
+        unshuffle=unshuffle,
+    )
+
+
+def _unshuffle(first: Tensor, last: Tensor) -> int:
+    """The side of the squares: three channels are plain pixels, 12 are squares of 2x2, 48 of 4x4."""
+    unshuffle = {3: 1, 12: 2, 48: 4}.get(first.shape[1])
+    if unshuffle is None or len(last) != 3:
+        raise ModelError(
+            f"RRDB takes {first.shape[1]} and gives {len(last)} channels; 3, 12 or 48, and 3, are usable"
+        )
+    return unshuffle
+
+
+_RENAMED = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"RRDB_trunk\.(\d+)\.RDB(\d)\.(conv\d)\.(.+)", r"body.\1.rdb\2.\3.\4"),
+        (r"trunk_conv\.(.+)", r"conv_body.\1"),
+        (r"upconv(\d+)\.(.+)", r"conv_up\1.\2"),
+        (r"HRconv\.(.+)", r"conv_hr.\1"),
+        (r"model\.0\.(.+)", r"conv_first.\1"),
+        (r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\d)\.0\.(.+)", r"body.\1.rdb\2.\3.\4"),
+        (r"model\.1\.sub\.\d+\.(weight|bias)", r"conv_body.\1"),
+    )
+)
+
+
+def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the layers BasicSR's names; keys that are not an RRDB network's stay as they are."""
+    if not any(".RDB1." in key for key in state):
+        return dict(state)
+    top = sorted({int(m[1]) for key in state if (m := re.match(r"model\.(\d+)\.(weight|bias)$", key))} - {0})
+    names = {number: f"conv_up{i}" for i, number in enumerate(top, start=1)}
+    names |= dict(zip(top[-2:], ("conv_hr", "conv_last"), strict=False))
+    return {_rename(key, names): value for key, value in state.items()}
+
+
+def _rename(key: str, top: Mapping[int, str]) -> str:
+    for pattern, name in _RENAMED:
+        if pattern.fullmatch(key):
+            return pattern.sub(name, key)
+    match = re.fullmatch(r"model\.(\d+)\.(.+)", key)
+    return f"{top.get(int(match[1]), match[1])}.{match[2]}" if match else key
