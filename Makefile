@@ -1,0 +1,44 @@
+# Two commands do everything:  make demo   make test
+# PYTHON chooses the interpreter; IN, OUT and ARGS are for the demo.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+IN     ?=
+OUT    ?=
+ARGS   ?=
+
+.PHONY: demo test check test-slow test-cuda bench docs-look clean wheel
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## upscale a clip (IN=your.mp4, or one that is rendered) and draw a before/after picture
+	$(BIN)/python -m vsr.report.demo --folder demo $(if $(IN),--source '$(IN)') $(if $(OUT),--target '$(OUT)') $(ARGS)
+
+check: $(STAMP)  ## lint, types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## check, and all tests but the slow ones
+	$(BIN)/pytest -q
+
+test-slow: $(STAMP)  ## the tests that take minutes
+	$(BIN)/pytest -q -m slow
+
+test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
+	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda
+
+bench: $(STAMP)  ## speed and memory, side by side; prints a table and saves it in bench/
+	$(BIN)/python benchmarks/speed.py --out bench
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf $(VENV) demo bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
