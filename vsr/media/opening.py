@@ -1,0 +1,139 @@
+"""The only place that opens a file for reading: local regular files in real containers, nothing else.
+
+FFmpeg by itself follows playlists to other files and to the network, renders text files as pictures, and
+allocates a gigabyte for a header that promises a huge picture. Here only the `file:` protocol and the
+demuxers of `CONTAINERS` are allowed, and the size of a picture has a limit.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from vsr.errors import InputError
+
+MAX_PIXELS = 8192 * 8192
+"""Largest picture accepted; a file of 1 MB can otherwise claim a gigabyte of memory."""
+
+_CONTAINERS = """
+mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
+lxf wtv ty rm ivr nsv nuv pva vivo swf av1 ivf obu h264 hevc vvc h263 h261 m4v vc1 vc1test avs2 avs3
+cavsvideo dirac dnxhd evc apv mjpeg mjpeg_2000 ingenient smjpeg yuv4mpegpipe v210 v210x gif apng jpegxl_anim
+png_pipe jpeg_pipe bmp_pipe tiff_pipe webp_pipe ppm_pipe pgm_pipe pam_pipe psd_pipe exr_pipe dpx_pipe
+j2k_pipe jpegls_pipe jpegxl_pipe qoi_pipe sgi_pipe sunrast_pipe hdr_pipe gif_pipe pcx_pipe cine mlv
+filmstrip flic smk bink bfi idcin roq 4xm ea film_cpk mm mv mvi thp vmd xmv wc3movie psxstr dxa c93 rl2 rpl
+siff smush tmv txd usm moflex mods kux dhav iss yop anm cdxl hnm gdv jv bethsoftvid paf sdr2 ser argo_brp
+bmv hxvs iv8 ifv luodat lmlm4 pmp dsicin tiertexseq avr ipu mtv mxg frm nc msnwctcp xmd wav w64 aiff mp3
+flac
+"""
+CONTAINERS = tuple(_CONTAINERS.split())
+"""FFmpeg's names of the demuxers that may be used. Not on the list, on purpose: playlists and scripts (hls,
+dash, concat, sdp, rtsp, imf, lavfi), text shown as pictures (tty, bin, xbin, idf, adf), headerless raw video,
+and image2, which expands patterns in names. The last five hold sound only: they give a clearer error."""
+
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
+    (b"#EXTM3U", "a playlist. Give the video file itself"),
+    (b"ffconcat version", "a playlist. Give the video files one by one"),
+    (b"<!DOCTYPE", "a web page. Download the video itself"),
+    (b"<html", "a web page. Download the video itself"),
+    (b"<?xml", "an XML document, not a video"),
+    (b"%PDF", "a PDF document, not a video"),
+    (b"PK\x03\x04", "a ZIP archive. Unpack it first"),
+)
+_MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a local video file for reading; the caller closes it.
+
+    Args:
+        path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
+        max_pixels: Larger pictures are refused.
+
+    Raises:
+        InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, or
+            with larger pictures; one line that says which.
+    """
+    where = Path(path).absolute()
+    _check_regular(where)
+    options = {**_OPTIONS, "max_pixels": str(max_pixels)}
+    try:
+        container = av.open(f"file:{where}", "r", options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
+        raise InputError(_why_not(where, error)) from error
+    try:
+        _check_size(container, where, max_pixels)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can be printed: control characters and bytes that are not UTF-8 are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{shown(path)}: no such file. Check the name") from error
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+    if stat.S_ISDIR(mode.st_mode):
+        raise InputError(f"{shown(path)}: is a folder. Give a video file")
+    if not stat.S_ISREG(mode.st_mode):
+        raise InputError(f"{shown(path)}: is not a regular file. Save the video to a file first")
+    if mode.st_size == 0:
+        raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
+
+
+def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
+    for stream in container.streams.video:
+        context = stream.codec_context
+        if context is not None and context.width * context.height > max_pixels:
+            raise InputError(
+                f"{shown(path)}: pictures of {context.width}x{context.height} are larger than the limit of "
+                f"{max_pixels} pixels. Scale them down first"
+            )
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """One line for what FFmpeg refused, by how the file begins."""
+    if isinstance(error, PermissionError):
+        return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as failure:
+        return f"{shown(path)}: cannot be read ({failure.strerror})"
+    for beginning, what in _BEGINNINGS:
+        if head.lstrip().lower().startswith(beginning.lower()):
+            return f"{shown(path)}: is {what}"
+    if head[4:8] in _MOV_ATOMS:
+        return (
+            f"{shown(path)}: has no usable index (moov): it was cut off while it was recorded or copied. "
+            "Copy it again, or repair it with a tool such as untrunc"
+        )
+    if _is_text(head):
+        return f"{shown(path)}: is text, not a video format that vsr accepts. Give a video file"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{shown(path)}: is of no format that vsr accepts, or damaged ({reason}). Try to play it"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # a character cut in half by the end of `head` is no proof
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(char.isprintable() or char.isspace() for char in text)
