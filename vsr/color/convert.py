@@ -1,0 +1,269 @@
+"""Y'CbCr, R'G'B' and grey planes of integer codes to float R'G'B' and back, on the planes' device.
+
+Formulas and constants are those of ITU-T H.273 (07/2021), section 8.3. The transfer curve is left alone,
+nothing is clipped on the way to R'G'B', and codes are clipped only to what their bits can hold, so that head-
+and footroom survive. All arithmetic is in float32: a round trip returns the codes it started from, at 16 bits
+too. No host synchronisation anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vsr.color.bands import band_rows, bands_of
+from vsr.color.chroma import SITES, chroma_size, downsample, rows_reached, upsample
+from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
+from vsr.errors import InputError
+
+LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470BG: (0.299, 0.114),
+    Matrix.SMPTE170M: (0.299, 0.114),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020_NCL: (0.2627, 0.0593),
+}
+"""Kr and Kb of each matrix that we convert with (H.273, table 4). Kg is what is missing to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What integer codes mean: `code = offset + step * value`."""
+
+    luma_offset: float
+    luma_step: float
+    """Codes from black to white; of R', G', B' as well."""
+    chroma_offset: float
+    chroma_step: float
+    """Codes from the smallest Cb or Cr, -0.5, to the largest, 0.5."""
+    peak: int
+    """The largest code."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.peak < 256 else torch.uint16
+
+
+def codes_of(range_: Range, bit_depth: int) -> Codes:
+    """Offsets and steps of a range at 8 to 16 bits (H.273, section 8.3, quantisation)."""
+    peak, middle = (1 << bit_depth) - 1, 1 << (bit_depth - 1)
+    if range_ is Range.FULL:
+        return Codes(0, peak, middle, peak, peak)
+    unit = 1 << (bit_depth - 8)  # limited range is defined at 8 bits and shifted for more
+    return Codes(16 * unit, 219 * unit, middle, 224 * unit, peak)
+
+
+def check_convertible(color: ColorSpec, layout: PixelLayout) -> None:
+    """Find out before any work whether pictures can be converted.
+
+    Raises:
+        InputError: The matrix is not a plain weighted sum of R'G'B' (constant luminance, ICtCp, YCgCo ...).
+        ValueError: A tag that is needed is unspecified.
+    """
+    _require_specified(color, layout)
+    if layout.family == "yuv" and color.matrix not in LUMA_WEIGHTS:
+        known = ", ".join(matrix.name for matrix in LUMA_WEIGHTS)
+        raise InputError(
+            f"Y'CbCr with matrix {color.matrix.name} cannot be converted, only {known}; "
+            "convert the source to one of these first, for example with FFmpeg's filter zscale=matrix=709"
+        )
+
+
+def _require_specified(color: ColorSpec, layout: PixelLayout) -> None:
+    needed = [("range", color.range)]
+    if layout.family == "yuv":
+        needed += [("matrix", color.matrix)]
+    if layout.chroma_shift != (0, 0):
+        needed += [("chroma_location", color.chroma_location)]
+    for name, value in needed:
+        if value.name == "UNSPECIFIED":
+            raise ValueError(f"{name} is unspecified, {layout} cannot be converted; see ColorSpec.guess_for")
+
+
+@torch.no_grad()
+def to_rgb(
+    planes: tuple[Tensor, ...],
+    color: ColorSpec,
+    layout: PixelLayout,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Convert planes of codes to R'G'B', keeping the transfer curve.
+
+    Args:
+        planes: As in `YuvFrame.planes`: Y, U, V, or R, G, B, or one grey; uint8 or uint16; any device.
+        color: Without an unspecified tag; see `ColorSpec.guess_for`.
+        layout: How the planes are stored.
+        dtype: Of the result; computed in float32 whatever it is.
+
+    Returns:
+        `(3, H, W)`, contiguous, on the planes' device. Nominally [0, 1]; super-whites and colours outside the
+        gamut are kept, not clipped.
+
+    Raises:
+        InputError: A matrix that cannot be converted.
+        ValueError: `color` is incomplete, or `planes` do not fit `layout`.
+    """
+    check_convertible(color, layout)
+    _check_planes(planes, layout)
+    codes = codes_of(color.range, layout.bit_depth)
+    image = torch.empty((3, *planes[0].shape), dtype=dtype, device=planes[0].device)
+    if layout.family == "yuv":
+        _fill_from_yuv(image, planes, color, layout, codes)
+        return image
+    for channel, plane in zip(image, planes * (3 // len(planes)), strict=True):
+        channel.copy_(plane.to(torch.float32).sub_(codes.luma_offset).mul_(1 / codes.luma_step))
+    return image
+
+
+@torch.no_grad()
+def to_planes(image: Tensor, color: ColorSpec, layout: PixelLayout) -> tuple[Tensor, ...]:
+    """Convert R'G'B' to planes of codes; the inverse of `to_rgb`.
+
+    Args:
+        image: `(3, H, W)`, nominally [0, 1], finite; any float dtype, memory format and device; not changed.
+        color: Without an unspecified tag; see `ColorSpec.guess_for`.
+        layout: How the planes shall be stored.
+
+    Returns:
+        Planes as in `YuvFrame.planes`, contiguous, uint8 for 8 bits, else uint16; rounded, and clipped to
+        [0, 2^n - 1] only. A grey plane is luma, by the weights of BT.709 where the matrix has none.
+
+    Raises:
+        InputError: A matrix that cannot be converted.
+        ValueError: `color` is incomplete, or `image` is not `(3, H, W)`.
+    """
+    check_convertible(color, layout)
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"{tuple(image.shape) = } must be (3, H, W)")
+    codes = codes_of(color.range, layout.bit_depth)
+    height, width = image.shape[1:]
+    small = chroma_size(height, width, layout.chroma_shift)
+    sizes = [(height, width)] if layout.family == "gray" else [(height, width), small, small]
+    planes = tuple(torch.empty(size, dtype=codes.dtype, device=image.device) for size in sizes)
+    if layout.family == "rgb":
+        for plane, channel in zip(planes, image, strict=True):
+            _quantise(_affine(channel.to(torch.float32), codes.luma_step, codes.luma_offset), codes, plane)
+    else:
+        _fill_planes(planes, image, color, layout, codes)
+    return planes
+
+
+@torch.no_grad()
+def alpha_to_float(plane: Tensor, layout: PixelLayout, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """`(H, W)` alpha codes, full range, to `(1, H, W)` in [0, 1] on the same device."""
+    peak = codes_of(Range.FULL, layout.bit_depth).peak
+    return plane[None].to(torch.float32).mul_(1 / peak).to(dtype)
+
+
+@torch.no_grad()
+def alpha_to_plane(alpha: Tensor, layout: PixelLayout) -> Tensor:
+    """`(1, H, W)` float alpha to `(H, W)` codes, full range, clipped; uint8 for 8 bits, else uint16."""
+    codes = codes_of(Range.FULL, layout.bit_depth)
+    plane = torch.empty(alpha.shape[1:], dtype=codes.dtype, device=alpha.device)
+    _quantise(_affine(alpha[0].to(torch.float32), codes.luma_step, codes.luma_offset), codes, plane)
+    return plane
+
+
+def _check_planes(planes: tuple[Tensor, ...], layout: PixelLayout) -> None:
+    height, width = planes[0].shape
+    small = chroma_size(height, width, layout.chroma_shift)
+    expected = [(height, width)] if layout.family == "gray" else [(height, width), small, small]
+    shapes = [tuple(plane.shape) for plane in planes]
+    if shapes != expected:
+        raise ValueError(f"planes of {shapes} do not fit {layout}; {expected} do")
+
+
+def _fill_from_yuv(
+    image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layout: PixelLayout, codes: Codes
+) -> None:
+    vertical = layout.chroma_shift[1]
+    weights = LUMA_WEIGHTS[color.matrix]
+    for band in bands_of(*_rows(planes[0]), shift=vertical, halo=rows_reached(layout.chroma_shift)):
+        chroma = upsample(
+            _difference(planes[1][band.chroma_read], planes[2][band.chroma_read], weights, codes),
+            height=band.luma_read.stop - band.luma_read.start,
+            width=image.shape[2],
+            shift=layout.chroma_shift,
+            location=color.chroma_location,
+        )[:, band.luma_kept]
+        luma = planes[0][band.luma].to(torch.float32)
+        _combine(image[:, band.luma], luma, chroma, weights, codes)
+
+
+def _difference(cb: Tensor, cr: Tensor, weights: tuple[float, float], codes: Codes) -> Tensor:
+    """Chroma codes to R - Y and B - Y, `(2, h, w)`, black taken away from both.
+
+    R - Y = 2 (1 - Kr) Cr, B - Y = 2 (1 - Kb) Cb. Luma's offset is taken away here since chroma is smaller.
+    """
+    out = cb.new_empty((2, *cb.shape), dtype=torch.float32)
+    for part, plane, weight in zip(out, (cr, cb), weights, strict=True):
+        gain = 2 * (1 - weight) / codes.chroma_step
+        part.copy_(plane).mul_(gain).sub_(gain * codes.chroma_offset + codes.luma_offset / codes.luma_step)
+    return out
+
+
+def _combine(image: Tensor, luma: Tensor, chroma: Tensor, weights: tuple[float, float], codes: Codes) -> None:
+    """R and B from their differences to luma; G = (Y - Kr R - Kb B) / Kg."""
+    kr, kb = weights
+    kg = 1 - kr - kb
+    step = 1 / codes.luma_step
+    rgb = image if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
+    torch.add(chroma, luma, alpha=step, out=rgb[::2])
+    _affine(luma, step / kg, -codes.luma_offset * step / kg, out=rgb[1])
+    rgb[1].sub_(rgb[0], alpha=kr / kg).sub_(rgb[2], alpha=kb / kg)
+    if rgb is not image:
+        image.copy_(rgb)
+
+
+def _fill_planes(
+    planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: PixelLayout, codes: Codes
+) -> None:
+    shift, location = layout.chroma_shift, color.chroma_location
+    weights = LUMA_WEIGHTS.get(color.matrix, LUMA_WEIGHTS[Matrix.BT709])
+    halo = rows_reached(shift) if shift[1] and SITES[location][1] != "middle" else 0
+    for band in bands_of(*_rows(image[0]), shift=shift[1], halo=halo):
+        rgb = image[:, band.luma_read].to(torch.float32, memory_format=torch.contiguous_format)
+        luma = _luma(rgb, weights, codes)
+        if layout.family == "yuv":
+            # Luma is in codes, offset included; the constant that this adds goes with the chroma's offset.
+            difference = torch.sub(rgb[::2], luma, alpha=1 / codes.luma_step)
+            small = downsample(difference, shift, location)[:, band.chroma_kept]
+            _quantise_chroma(small, weights, codes, planes[1][band.chroma], planes[2][band.chroma])
+        _quantise(luma[band.luma_kept], codes, planes[0][band.luma])
+
+
+def _rows(plane: Tensor) -> tuple[int, int]:
+    return plane.shape[0], band_rows(plane)
+
+
+def _luma(rgb: Tensor, weights: tuple[float, float], codes: Codes) -> Tensor:
+    """Unrounded luma codes, `(H, W)`."""
+    kr, kb = weights
+    luma = _affine(rgb[0], kr * codes.luma_step, codes.luma_offset)
+    luma.add_(rgb[1], alpha=(1 - kr - kb) * codes.luma_step)
+    return luma.add_(rgb[2], alpha=kb * codes.luma_step)
+
+
+def _quantise_chroma(
+    difference: Tensor, weights: tuple[float, float], codes: Codes, cb: Tensor, cr: Tensor
+) -> None:
+    """R - Y and B - Y, minus luma's offset, to codes of Cr and Cb."""
+    for part, plane, weight in zip(difference, (cr, cb), weights, strict=True):
+        gain = codes.chroma_step / (2 * (1 - weight))
+        offset = codes.chroma_offset + gain * codes.luma_offset / codes.luma_step
+        _quantise(_affine(part, gain, offset), codes, plane)
+
+
+def _affine(x: Tensor, step: float, offset: float, *, out: Tensor | None = None) -> Tensor:
+    """`offset + step * x` in one pass: to any device, a tensor of no dimensions on the host is a number."""
+    return torch.add(torch.tensor(offset, dtype=torch.float32), x, alpha=step, out=out)
+
+
+def _quantise(code: Tensor, codes: Codes, plane: Tensor) -> None:
+    """Round and clip `code`, which is changed, into `plane`."""
+    # Storing as integers cuts off the fraction, so half a code more rounds; `peak + 0.5` is still `peak`.
+    plane.copy_(code.add_(0.5).clamp_(0, codes.peak + 0.5))
