@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsr.models.archs.prelu import PReLU
+
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
 _NEGATIVE_SLOPE = 0.1  # of `leakyrelu` in BasicSR's SRVGGNetCompact
@@ -72,7 +74,7 @@ class Compact(nn.Module):
 
 def _activation(config: CompactConfig) -> nn.Module:
     if config.activation == "prelu":
-        return nn.PReLU(config.nf, init=_PRELU_START)
+        return PReLU(config.nf, init=_PRELU_START)
     if config.activation == "relu":
         return nn.ReLU(inplace=True)
     return nn.LeakyReLU(_NEGATIVE_SLOPE, inplace=True)
