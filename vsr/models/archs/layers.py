@@ -1,4 +1,4 @@
-"""What generators share: the last convolution in full precision, enlarging in stages, padding to a multiple."""
+"""What generators share: the last convolution in full precision, enlarging in stages, padding."""
 
 from __future__ import annotations
 

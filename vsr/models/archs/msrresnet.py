@@ -41,7 +41,7 @@ class MSRResNet(nn.Module):
     """HR side over LR side."""
     receptive_radius: int
     """LR pixels on each side that an output pixel depends on."""
-    alignment: int = 1
+    multiple: int = 1
     """A tile may start anywhere."""
 
     def __init__(self, config: MSRResNetConfig) -> None:

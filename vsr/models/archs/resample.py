@@ -35,23 +35,23 @@ class Resample(nn.Module):
     """A filter with a generator's interface; it has no weights."""
 
     scale: Fraction
-    """Output side over input side; an output side is rounded to the nearest integer, halves up."""
+    """Output side over input side; an output side is rounded down, as FFmpeg does."""
     receptive_radius: int
     """LR pixels on each side that an output pixel depends on."""
-    alignment: int
+    multiple: int
     """Tiles must start at multiples of this many LR pixels, where the output's grid meets the input's."""
 
     def __init__(self, config: ResampleConfig) -> None:
         super().__init__()
         self.config = config
         self.scale = config.scale
-        self.alignment = config.scale.denominator
+        self.multiple = config.scale.denominator
         stretch = max(Fraction(1), 1 / config.scale)
         self.receptive_radius = math.ceil(RADIUS[config.kind] * stretch + Fraction(1, 2) * (stretch > 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge a batch `(N, 3, H, W)` of any float dtype; the result is not clipped, and is x at x1."""
-        height, width = (math.floor(side * self.scale + Fraction(1, 2)) for side in x.shape[-2:])
+        height, width = (math.floor(side * self.scale) for side in x.shape[-2:])
         return resize(x, height=max(height, 1), width=max(width, 1), kind=self.config.kind)
 
 

@@ -51,15 +51,15 @@ class RRDB(nn.Module):
     scale: int
     """HR side over LR side."""
     receptive_radius: int
-    """LR pixels on each side that an output pixel depends on, for tiles that start at the alignment."""
-    alignment: int
+    """LR pixels on each side that an output pixel depends on, in tiles that start at a multiple."""
+    multiple: int
     """Tiles must start at multiples of this many LR pixels: where the squares that are unshuffled do."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__()
         self.config = config
         self.scale = config.scale
-        self.alignment = config.unshuffle
+        self.multiple = config.unshuffle
         self.receptive_radius = _receptive_radius(config)
         nf = config.nf
         self.conv_first = nn.Conv2d(3 * config.unshuffle**2, nf, 3, padding=1)
@@ -84,8 +84,8 @@ class RRDB(nn.Module):
         """
         height, width = (side * self.scale for side in x.shape[-2:])
         h = x.to(self.conv_first.weight.dtype)
-        if self.alignment > 1:
-            h = F.pixel_unshuffle(pad_to_multiple(h, self.alignment), self.alignment)
+        if self.multiple > 1:
+            h = F.pixel_unshuffle(pad_to_multiple(h, self.multiple), self.multiple)
         h = self.conv_first(h)
         h = self.conv_body(self.body(h)).add_(h)
         for number, factor in enumerate(self._stages, start=1):

@@ -1,0 +1,124 @@
+"""`vsr models list`, `show` and `interpolate`: what can be loaded, what a file is, and one between two."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vsr.errors import ConfigError, OutputError
+
+app = typer.Typer(no_args_is_help=True, help="List, inspect and mix generators.")
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that have a name."""
+    from vsr.models.catalog import MODELS
+
+    rows = [_row(entry) for entry in MODELS.values()]
+    _print_table(("name", "family", "scale", "parameters", "size", "licence", "what it is for"), rows)
+
+
+@app.command()
+def show(model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")]) -> None:
+    """Show what a model or a weight file is."""
+    from vsr.models.load import load_generator
+
+    found = load_generator(model)
+    facts = [
+        ("name", found.name),
+        ("family", found.family),
+        *((key, str(value)) for key, value in dataclasses.asdict(found.config).items() if key != "scale"),
+        ("scale", str(found.scale)),
+        ("parameters", f"{found.parameters:,}"),
+        ("receptive radius", f"{found.receptive_radius} LR pixels"),
+        ("file", str(found.path or "none: computed")),
+        ("sha256", found.sha256 or "none"),
+        ("weights under", found.wrapper or "no key: they lie open"),
+        *((f"metadata: {key}", value) for key, value in sorted(found.metadata.items())),
+    ]
+    _print_table(("what", "value"), facts)
+
+
+@app.command()
+def interpolate(
+    first: Annotated[str, typer.Argument(help="Weight file or name; alpha 0 is this one.")],
+    second: Annotated[
+        str, typer.Argument(help="Weight file or name of the same shape; alpha 1 is this one.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.safetensors).")],
+    alpha: Annotated[float, typer.Option("--alpha", help="Share of the second, 0 to 1.")] = 0.5,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
+) -> None:
+    """Write the network between two that were trained from one another."""
+    _check_output(output, overwrite=overwrite)
+    from vsr.models.catalog import resolve
+    from vsr.models.files import read_weights, write_weights
+    from vsr.models.load import mix, recognise
+
+    paths = [resolve(name).path for name in (first, second)]
+    for name, path in zip((first, second), paths, strict=True):
+        if path is None:
+            raise ConfigError(f"{name} has no weights to mix; give two networks")
+        if path.resolve() == output.resolve():
+            raise OutputError(f"{output}: is also an input; choose another output")
+    a, b = (recognise(read_weights(path)) for path in paths if path is not None)
+    state = mix(a, b, alpha)
+    write_weights(output, state, _origin(a, b, alpha))
+    typer.echo(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
+
+
+def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
+    """Metadata of a mixture: from what, and how much."""
+    return {
+        "family": a.family.name,
+        "alpha": f"{alpha:g}",
+        "first": a.file.path.name,
+        "first_sha256": a.file.sha256,
+        "second": b.file.path.name,
+        "second_sha256": b.file.sha256,
+    }
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"{output}: must end in .safetensors")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output.parent}: is no folder; make it first")
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; give a file's name")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output}: exists; -y replaces it")
+
+
+def _row(entry: Any) -> tuple[str, ...]:
+    """A line of the list; sizes are read from the file's header, so torch is not needed."""
+    from vsr.models.catalog import read_header
+
+    if entry.path is None:
+        return entry.name, "filter", "any", "0", "-", entry.licence, entry.description
+    header = read_header(entry.path)
+    size = f"{header.file_bytes / 1e6:.2f} MB"
+    count = f"{header.parameters:,}"
+    return entry.name, entry.family, f"x{entry.scale}", count, size, entry.licence, entry.description
+
+
+def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table at a terminal; elsewhere lines with tabs, for other programs."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (heads, *rows):
+            typer.echo("\t".join(row))
+        return
+    table = Table(box=None, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    console.print(table)

@@ -1,0 +1,256 @@
+"""Weight files as bytes and tensors: what kind a file is, what is wrapped around the weights, whether they
+are numbers, and how a file is written. Which network they belong to is `load.py`'s.
+
+Nothing in a file is ever executed: .pth files go through torch's restricted unpickler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from vsr.errors import ModelError, OutputError
+
+MAX_FILE_BYTES = 2**30
+"""The largest generators known have 67 MB, a training state with optimizer 0.5 GB."""
+MAX_NUMBERS = 2**28
+"""In all tensors of a file: 1 GiB in fp32. A few bytes of pickle can claim any shape."""
+
+WRAPPERS = (
+    "params_ema",
+    "params-ema",
+    "params",
+    "model_state_dict",
+    "state_dict",
+    "generator_ema",
+    "generator",
+    "model",
+    "net",
+    "netG",
+)
+"""Keys under which trainers put a generator's weights; averaged ones first, as Real-ESRGAN prefers them."""
+PREFIXES = ("module.", "_orig_mod.", "netG.", "net_g.", "generator_ema.", "generator.")
+"""Of all layer names, from data parallelism, compiling and trainers; stripped where every key has it."""
+_NETWORKS_OF_A_TRAINER = ("generator_ema.", "generator.")
+"""mmediting keeps all networks in one table; the generator is what begins so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFile:
+    """The weights in a file, as they are named there."""
+
+    path: Path
+    sha256: str
+    state: Mapping[str, Tensor]
+    """Finite, fp32 (counters as they are), on the host."""
+    wrapper: str | None
+    """Key under which they were; None where they lay open."""
+    metadata: Mapping[str, str]
+    """Of .safetensors; empty for others."""
+
+
+def read_weights(path: Path) -> WeightFile:
+    """Read a .safetensors, .pth or .pt file; its bytes decide which it is, whatever its name.
+
+    Raises:
+        ModelError: unreadable, damaged, too large, no weight file, or with weights that are not finite.
+    """
+    data = _read_bytes(path)
+    table, metadata = _parse(data, path)
+    state, wrapper = unwrap(table)
+    if not state:
+        raise ModelError(
+            f"{path}: holds no network weights, but {_list(table)}; give a generator's weight file"
+        )
+    if sum(tensor.numel() for tensor in state.values()) > MAX_NUMBERS:
+        raise ModelError(f"{path}: claims more than {MAX_NUMBERS:,} numbers; no generator has so many")
+    return WeightFile(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        state={key: _as_fp32(path, key, tensor) for key, tensor in state.items()},
+        wrapper=wrapper,
+        metadata=metadata,
+    )
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file, whole or not at all.
+
+    Raises:
+        OutputError: the folder or the disk does not let us.
+    """
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+    data = save_safetensors(tensors, metadata=dict(metadata))
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # temporary files are private; results are not
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another path"
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: has {size:,} bytes; weight files have at most {MAX_FILE_BYTES:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _parse(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The top of a file as a table, and its metadata."""
+    _refuse_other_kinds(data, path)
+    if data[8:9] == b"{":
+        return _parse_safetensors(data, path)
+    if data.startswith(b"PK"):
+        _check_zip(data, path)
+    elif not data.startswith(b"\x80"):
+        raise ModelError(f"{path}: neither .safetensors nor .pth; give a generator's weight file")
+    return _parse_pickle(data, path), {}
+
+
+_OTHER_KINDS = (
+    (
+        rb"version https://git-lfs",
+        "a Git LFS pointer in place of the weights; fetch them with `git lfs pull`",
+    ),
+    (rb"\s*<", "a web page, not weights; download the file itself"),
+    (rb"7767517", "an ncnn description; give the .safetensors or .pth that it was made from"),
+    (rb"\s*[{\[]", "JSON text, not weights; give a .safetensors or .pth file"),
+    (rb"\Z", "empty; download it again"),
+)
+
+
+def _refuse_other_kinds(data: bytes, path: Path) -> None:
+    for pattern, what in _OTHER_KINDS:
+        if re.match(pattern, data) and data[8:9] != b"{":
+            raise ModelError(f"{path}: {what}")
+
+
+def _parse_safetensors(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    try:
+        table = load_safetensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return table, header.get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+
+
+def _check_zip(data: bytes, path: Path) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+    if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
+        raise ModelError(f"{path}: a TorchScript program, which is never run; give the weights alone")
+    if sum(entry.file_size for entry in entries) > MAX_FILE_BYTES:
+        raise ModelError(f"{path}: unpacks to more than {MAX_FILE_BYTES:,} bytes; no weight file does")
+
+
+def _parse_pickle(data: bytes, path: Path) -> Mapping[str, Any]:
+    try:
+        table = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"holds {reason[1]}, a program's object" if reason else "damaged, or holds more than tensors"
+        raise ModelError(
+            f"{path}: {what}; only tensors are read: save its state_dict() and give that"
+        ) from error
+    except Exception as error:  # torch raises a dozen kinds for damaged files
+        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+    if not isinstance(table, Mapping):
+        raise ModelError(f"{path}: holds a {type(table).__name__}, not named weights; save a state_dict()")
+    return table
+
+
+def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
+    """Find the generator's weights in what a trainer saved.
+
+    Returns:
+        The weights without a common prefix, and the key under which they were (dotted if nested), or None.
+        Empty where there is none.
+    """
+    wrappers: list[str] = []
+    while (key := _wrapper(table)) is not None:
+        wrappers.append(str(key))
+        table = table[key]
+    state = {str(key): value for key, value in table.items() if isinstance(value, Tensor)}
+    for network in _NETWORKS_OF_A_TRAINER:
+        if any(key.startswith(network) for key in state):
+            state = {key: value for key, value in state.items() if key.startswith(network)}
+            break
+    return _without_prefix(state), ".".join(wrappers) or None
+
+
+def _wrapper(table: Mapping[Any, Any]) -> Any | None:
+    """The key of `table` to go down by; None where the weights lie here, or nowhere."""
+    for key in WRAPPERS:
+        if isinstance(table.get(key), Mapping) and table[key]:
+            return key
+    if len(table) == 1:
+        key = next(iter(table))
+        return key if isinstance(table[key], Mapping) else None
+    return None
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if state and all(key.startswith(prefix) for key in state):
+            return _without_prefix({key.removeprefix(prefix): value for key, value in state.items()})
+    return state
+
+
+def _as_fp32(path: Path, key: str, tensor: Tensor) -> Tensor:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+        raise ModelError(f"{path}: {key} is sparse, quantized or complex; plain numbers are usable")
+    if key.endswith("num_batches_tracked"):
+        return tensor
+    tensor = tensor.float()
+    if not torch.isfinite(tensor).all():
+        raise ModelError(f"{path}: {key} holds NaN or infinity; use other weights")
+    return tensor
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:120]
+
+
+def _list(table: Mapping[Any, Any]) -> str:
+    """A few keys, for people."""
+    keys = [str(key)[:30] for key in list(table)[:4]]
+    return ("keys " + ", ".join(keys)) if keys else "nothing"

@@ -1,0 +1,273 @@
+"""The only loader of weights: a name or a file becomes a network that is ready to run.
+
+`files.py` turns bytes into tensors, the families in `archs/` recognise their keys; here a network is built
+that uses every tensor, and whose every parameter comes from the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsr.errors import ConfigError, ModelError, VsrError
+from vsr.models import catalog
+from vsr.models.archs import compact, msrresnet, rrdb, srresnet
+from vsr.models.archs.resample import Kind, Resample, ResampleConfig
+from vsr.models.files import WeightFile, read_weights
+from vsr.models.interpolate import check_compatible, interpolate
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A generator and where it came from."""
+
+    network: nn.Module
+    """In eval mode, fp32, on the host; `(N, 3, H, W)` in [0, 1] to `(N, 3, H * scale, W * scale)`."""
+    name: str
+    family: str
+    config: Any
+    """The family's frozen dataclass of hyper-parameters, as the file has them."""
+    scale: Fraction
+    """Output side over input side; an integer for every network."""
+    receptive_radius: int
+    """LR pixels on each side that an output pixel depends on."""
+    multiple: int
+    """Tiles must start at multiples of this many LR pixels."""
+    parameters: int
+    """Weights that are learnt."""
+    sha256: str | None = None
+    """Of the file; None for a filter."""
+    path: Path | None = None
+    """Of the file; None for a filter."""
+    wrapper: str | None = None
+    """Key of the file under which the weights were, such as `params_ema`; None where they lay open."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What a .safetensors file says about itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of network: how to recognise its weights, and how to build it."""
+
+    name: str
+    detect: Callable[[State], Any | None]
+    remap: Callable[[State], dict[str, Tensor]]
+    build: Callable[[Any], nn.Module]
+
+
+FAMILIES = (
+    Family("RRDB", rrdb.detect, rrdb.remap, rrdb.RRDB),
+    Family("SRResNet", srresnet.detect, srresnet.remap, srresnet.SRResNet),
+    Family("MSRResNet", msrresnet.detect, msrresnet.remap, msrresnet.MSRResNet),
+    Family("Compact", compact.detect, dict, compact.Compact),
+)
+
+STRANGERS = (
+    ("conv0_0.weight", "a discriminator (VGG style)"),
+    ("conv9.weight", "a discriminator (U-Net)"),
+    ("net.0.weight", "a discriminator (SRGAN)"),
+    ("features.0.weight", "a classifier of the VGG kind"),
+    ("classifier.0.weight", "a classifier of the VGG kind"),
+    ("conv1_1.weight", "VGG features"),
+    ("block_1.c1_r.sk.weight", "a SPAN network"),
+    ("block_1.c1_r.eval_conv.weight", "a SPAN network"),
+    ("block_1.c1_r.weight", "an RLFN network"),
+    ("conv_after_body.weight", "an EDSR network"),
+    ("backbone.0.conv3x3.weight", "an ECBSR network"),
+    ("feats.1.lk.conv.weight", "a PLKSR network"),
+    ("unet1.conv1.conv.0.weight", "a Real-CUGAN network"),
+    ("model.1.sub.0.res.0.weight", "KAIR's MSRResNet"),
+    ("body.0.rdb1.conv1x1.weight", "ESRGAN+"),
+    ("layers.0.residual_group.blocks.0.norm1.weight", "a SwinIR network"),
+)
+"""Keys that give away files which users try, and what these are."""
+
+
+def load_generator(
+    model: str | Path,
+    *,
+    scale: Fraction | int | None = None,
+    strength: float = 1.0,
+    partner: str | Path | None = None,
+    fold: bool = True,
+) -> LoadedModel:
+    """Load a generator by its name in the catalog or from a weight file.
+
+    Args:
+        model: A name, or the path of a .safetensors, .pth or .pt file; what a file is, its bytes decide.
+        scale: Output side over input side that is wanted: chooses a family's member, sets a filter's scale.
+        strength: 0 to 1; below 1 the weights are mixed with the partner's, of which 0 takes all.
+        partner: What to mix with, name or path; None takes the catalog's.
+        fold: Whether batch norm becomes part of the convolutions; False keeps it, for training.
+
+    Raises:
+        ModelError: no such model, an unreadable or damaged file, or not a generator that we know.
+        ConfigError: an impossible scale or strength, or no partner to mix with.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength {strength:g} is impossible; use 0 to 1")
+    found = catalog.resolve(str(model), scale)
+    if found.path is None:
+        return _filter(found, strength)
+    source = recognise(read_weights(found.path))
+    state = source.state
+    if strength < 1:
+        state = _mixed(source, partner or _partner_of(found), strength)
+    network = _build(source.family, source.config, state)
+    return _described(network, found.name, source, fold=fold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """Weights of which we know what network they belong to."""
+
+    file: WeightFile
+    family: Family
+    config: Any
+    """The family's frozen dataclass of hyper-parameters."""
+    state: dict[str, Tensor]
+    """Complete, under the family's own names, in its own shapes."""
+
+
+def recognise(file: WeightFile) -> Recognised:
+    """Find the network that a file's weights belong to.
+
+    Raises:
+        ModelError: not a generator that we know, or one with weights missing, left over or of a wrong shape.
+    """
+    _refuse_gaps(file)
+    for family in FAMILIES:
+        try:
+            config = family.detect(file.state)
+            expected = None if config is None else _shapes_of(family, config)
+        except (VsrError, TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
+            raise ModelError(f"{file.path}: {_reason(error)}") from error
+        if expected is not None:
+            state = family.remap(file.state)
+            _check_shapes(file.path, family.name, state, expected)
+            return Recognised(file=file, family=family, config=config, state=state)
+    what = next((name for key, name in STRANGERS if key in file.state), None)
+    said = what or f"no network that we know (first keys: {', '.join(list(file.state)[:3])})"
+    known = ", ".join(family.name for family in FAMILIES)
+    raise ModelError(f"{file.path}: {said}; usable are generators of the families {known}")
+
+
+def _refuse_gaps(file: WeightFile) -> None:
+    """A layer's number far above the count of tensors is no network's; building it would take for ever."""
+    limit = 4 * len(file.state) + 16
+    for key in file.state:
+        if any(len(part) > 6 or int(part) > limit for part in key.split(".") if part.isdecimal()):
+            raise ModelError(
+                f"{file.path}: a layer {key[:60]} among {len(file.state)} tensors; layers are missing"
+            )
+
+
+def _shapes_of(family: Family, config: Any) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        return {key: tensor.shape for key, tensor in family.build(config).state_dict().items()}
+
+
+def _check_shapes(path: Path, family: str, state: State, expected: Mapping[str, torch.Size]) -> None:
+    """Every weight of the file is used, every weight of the network is there."""
+    for key in sorted(expected.keys() | state.keys()):
+        if key not in state:
+            raise ModelError(f"{path}: {family} without {key}; the file is incomplete")
+        if key not in expected:
+            raise ModelError(
+                f"{path}: {family} with {key}, which it does not have; a variant that is unknown"
+            )
+        if state[key].shape != expected[key]:
+            shapes = f"{tuple(state[key].shape)}, not {tuple(expected[key])}"
+            raise ModelError(f"{path}: {family} whose {key} is {shapes}; a variant that is unknown")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
+
+
+def _build(family: Family, config: Any, state: State) -> nn.Module:
+    with torch.device("meta"):  # no random start: every tensor comes from the file
+        network = family.build(config)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()
+
+
+def _partner_of(found: catalog.Resolved) -> str:
+    if found.entry is None or found.entry.partner is None:
+        raise ConfigError(
+            f"{found.name} has no partner that a strength below 1 could mix it with; "
+            "mix two files with `vsr models interpolate`"
+        )
+    return found.entry.partner
+
+
+def _mixed(source: Recognised, partner: str | Path, strength: float) -> dict[str, Tensor]:
+    path = catalog.resolve(str(partner)).path
+    if path is None:
+        raise ConfigError(
+            f"{partner} has no weights to mix with; give a network of the family {source.family.name}"
+        )
+    other = recognise(read_weights(path))
+    return mix(other, source, strength)
+
+
+def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
+    """The weights of the network between two files: a at `alpha` 0, b at 1.
+
+    Raises:
+        ConfigError: alpha is outside 0 to 1.
+        ModelError: not networks of one family and shape.
+    """
+    if (a.family.name, a.config) != (b.family.name, b.config):
+        check_compatible(a.state, b.state)  # names what differs, if weights show it
+        raise ModelError(
+            f"{a.file.path} and {b.file.path} differ: {a.config} and {b.config}; they cannot be mixed"
+        )
+    return interpolate(a.state, b.state, alpha)
+
+
+def _described(network: nn.Module, name: str, source: Recognised, *, fold: bool) -> LoadedModel:
+    parameters = sum(p.numel() for p in network.parameters())
+    if fold and isinstance(network, srresnet.SRResNet):
+        network = network.folded()
+    return LoadedModel(
+        network=network,
+        name=name,
+        family=source.family.name,
+        config=source.config,
+        parameters=parameters,
+        sha256=source.file.sha256,
+        path=source.file.path,
+        wrapper=source.file.wrapper,
+        metadata=source.file.metadata,
+        **_geometry(network),
+    )
+
+
+def _filter(found: catalog.Resolved, strength: float) -> LoadedModel:
+    assert found.scale is not None
+    if strength < 1:
+        _partner_of(found)
+    kind: Kind = "lanczos" if found.name == "lanczos" else "bicubic"
+    config = ResampleConfig(kind=kind, scale=found.scale)
+    network = Resample(config).eval()
+    return LoadedModel(
+        network=network, name=found.name, family="resample", config=config, parameters=0, **_geometry(network)
+    )
+
+
+def _geometry(network: Any) -> dict[str, Any]:
+    """What tiling needs to know; `Any`, for Module's stubs take every attribute for a tensor."""
+    return {
+        "scale": Fraction(network.scale),
+        "receptive_radius": int(network.receptive_radius),
+        "multiple": int(getattr(network, "multiple", 1)),
+    }
