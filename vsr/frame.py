@@ -26,7 +26,8 @@ class Stamp:
     index: int
     """Number of the picture in presentation order, from 0 at the start of the stream."""
     pts: int
-    """Presentation time in ticks of `time_base`."""
+    """Presentation time in ticks of `time_base`, as the source says. Nearly always later than the picture
+    before; where a source's own timestamps stray, one may repeat or lie up to a second back."""
     duration: int
     """In ticks; 0 where the source does not say."""
     time_base: Fraction

@@ -10,9 +10,10 @@ from typing import Any
 import av
 import numpy as np
 import torch
+import torch.utils.dlpack
 from torch import Tensor
 
-from vsr.color.spec import PixelLayout
+from vsr.color.spec import PixelLayout, Range
 from vsr.errors import InputError
 from vsr.frame import YuvFrame
 from vsr.media.layouts import is_planar_already, layout_of, planar_format
@@ -45,21 +46,44 @@ def to_planes(frame: av.VideoFrame) -> tuple[tuple[Tensor, ...], Tensor | None]:
 
 
 def repacked(
-    frame: av.VideoFrame, layout: PixelLayout, *, width: int | None = None, height: int | None = None
+    frame: av.VideoFrame,
+    layout: PixelLayout,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    range: Range = Range.UNSPECIFIED,
 ) -> av.VideoFrame:
-    """The same picture in the planar format of `layout`, at another size if asked; timestamps and tags stay.
+    """The same picture in the planar format of `layout`; timestamps and tags stay.
+
+    Args:
+        frame: In host memory.
+        layout: What the result has.
+        width: Of the result in pixels; None keeps it.
+        height: Of the result in pixels; None keeps it.
+        range: Of the result, where the frame says another one of itself; UNSPECIFIED keeps it.
 
     Raises:
         InputError: swscale cannot read the frame's format.
     """
     same_size = (width or frame.width, height or frame.height) == (frame.width, frame.height)
-    if same_size and is_planar_already(frame.format.name) and layout_of(frame.format.name) == layout:
+    same_range = int(range) in (Range.UNSPECIFIED, frame.color_range)
+    if (
+        same_size
+        and same_range
+        and is_planar_already(frame.format.name)
+        and layout_of(frame.format.name) == layout
+    ):
         return frame
     try:
         # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
         # (measured with FFmpeg 8.1.2, about one picture in 60).
         return frame.reformat(
-            format=planar_format(layout), width=width, height=height, interpolation="BICUBIC", threads=1
+            format=planar_format(layout),
+            width=width,
+            height=height,
+            interpolation="BICUBIC",
+            dst_color_range=None if same_range else int(range),
+            threads=1,
         )
     except (av.FFmpegError, ValueError) as error:
         what = f"pictures of format {frame.format.name} cannot be read ({error})"
@@ -106,7 +130,7 @@ def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
 def _plane(plane: Any, *, channels: int = 1) -> Tensor:
     """A view `(H, W)`, or `(H, W, channels)` where a plane holds several components."""
     if plane.line_size >= 0:
-        view: Tensor = torch.from_dlpack(plane)
+        view: Tensor = torch.utils.dlpack.from_dlpack(plane)
         return view
     # Bottom-up pictures (uncompressed AVI): torch has no negative strides, so this one is copied.
     dtype = np.uint8 if plane.frame.format.components[0].bits <= 8 else np.uint16

@@ -1,0 +1,134 @@
+"""Counts what is wrong with a file while it is decoded, and judges at the end whether anything is missing.
+
+A demuxer that meets damage often says nothing: it skips to the next place that it understands, or takes the
+end of a truncated file for the end of the film. Three independent signs are therefore watched: what decoder and
+demuxer refuse or mark, what the container promised (`truncation` and the index), and gaps between timestamps. A
+gap alone proves nothing (variable rate, recordings with dropped pictures); it counts only where the file also
+skips bytes or another fault is near.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+from av import Packet, VideoFrame
+
+from vsr.errors import InputError
+from vsr.frame import Damage, Stamp
+
+NEAR = 64
+"""Packets within which a fault and a gap in the timestamps belong together: more than any reordering."""
+SKIPPED_BYTES = 256
+"""Bytes between two packets that belong to neither; a container's own headers are shorter."""
+GAP = Fraction(9, 5)
+"""A step between pictures of so many times the usual one is a gap."""
+CONSTANT = Fraction(9, 10)
+"""Share of usual steps that makes a rate constant; gaps are only counted there."""
+
+
+class DamageWatch:
+    """Fills a `Damage`; with `strict`, raises `InputError` at the first fault instead."""
+
+    def __init__(self, path: str, *, strict: bool = False) -> None:
+        self.damage = Damage()
+        self._path = path
+        self._strict = strict
+        self._packets = 0
+        self._last_fault = -NEAR - 1
+        self._end_of_last = 0
+        self._pictures = 0
+        self._steps: Counter[int] = Counter()
+        self._gaps: list[tuple[int, float]] = []
+        self._last_pts: int | None = None
+
+    def packet(self, packet: Packet[Any]) -> None:
+        """See a packet of the picture before it is decoded."""
+        self._packets += 1
+        if packet.is_corrupt:
+            self._last_fault = self._packets
+
+    def skipped(self, position: int | None, size: int) -> None:
+        """See where any packet of the file lies; a hole before it is a sign, not yet a fault."""
+        if position is None or position < 0:
+            return
+        if self._end_of_last and position - self._end_of_last > SKIPPED_BYTES:
+            self._last_fault = self._packets
+        self._end_of_last = position + size
+
+    def refused(self, error: Exception, seconds: float | None) -> None:
+        """The decoder refused a packet."""
+        self._last_fault = self._packets
+        self.damage.broken_packets += 1
+        if self.damage.broken_packets == 1 or self._strict:
+            self._fault(f"a packet{_at(seconds)} cannot be decoded ({_reason(error)})")
+
+    def unreadable(self, error: Exception) -> None:
+        """The demuxer failed."""
+        self._last_fault = self._packets
+        self._fault(f"a part of the file cannot be read ({_reason(error)})")
+
+    def picture(self, frame: VideoFrame, stamp: Stamp) -> None:
+        """See a picture that came out."""
+        if frame.is_corrupt:
+            self._last_fault = self._packets
+            self.damage.corrupt_frames += 1
+            if self.damage.corrupt_frames == 1 or self._strict:
+                self._fault(f"the picture{_at(float(stamp.seconds))} is damaged; errors in it were concealed")
+        if self._last_pts is not None:
+            self._step(stamp.pts - self._last_pts, stamp)
+        self._last_pts = stamp.pts
+        self._pictures += 1
+
+    def finish(self, *, promised: int | None, exact: bool, cut_off: str | None) -> None:
+        """All pictures came out; judge.
+
+        Args:
+            promised: Pictures that the container promised, if it did.
+            exact: Whether `promised` is a count rather than an estimate.
+            cut_off: Why the file is known to be truncated, or None.
+        """
+        lost_in_gaps = self._count_gaps()
+        missing = max(0, (promised or 0) - self._pictures)
+        if cut_off is not None:
+            self.damage.missing_frames = max(missing, lost_in_gaps)
+            about = f"; about {missing} pictures are missing" if missing else ""
+            self._fault(f"{cut_off}{about}")
+        elif exact and missing:
+            self.damage.missing_frames = max(missing, lost_in_gaps)
+            self._fault(f"the index promises {promised} pictures, {self._pictures} came out")
+        elif lost_in_gaps:
+            self.damage.missing_frames = lost_in_gaps
+
+    def _step(self, ticks: int, stamp: Stamp) -> None:
+        self._steps[ticks] += 1
+        if self._packets - self._last_fault <= NEAR and ticks >= GAP * min(self._steps):
+            self._gaps.append((ticks, float(stamp.seconds)))
+
+    def _count_gaps(self) -> int:
+        """Pictures that are missing in gaps near a fault, less those already counted as refused."""
+        if not self._gaps:
+            return 0
+        usual, _ = self._steps.most_common(1)[0]
+        regular = sum(count for ticks, count in self._steps.items() if abs(ticks - usual) <= 1)
+        if regular < CONSTANT * self._steps.total():
+            return 0
+        gaps = [(round(Fraction(t, usual)) - 1, at) for t, at in self._gaps if t >= GAP * usual]
+        lost = max(0, sum(count for count, _ in gaps) - self.damage.broken_packets)
+        if lost:
+            self._fault(f"{lost} pictures are missing before {gaps[0][1]:.3f} s, where the file is damaged")
+        return lost
+
+    def _fault(self, what: str) -> None:
+        if self._strict:
+            raise InputError(f"{self._path}: {what}. Without --strict, vsr goes on and counts")
+        self.damage.notes.append(what)
+
+
+def _at(seconds: float | None) -> str:
+    return "" if seconds is None else f" at {seconds:.3f} s"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,98 @@
+"""Which stream of a file is the film, its decoder, and its packets in spite of errors. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+from av import Packet, VideoStream
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
+
+from vsr.errors import InputError
+from vsr.media.opening import MAX_PIXELS, shown
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own VP8 and VP9 decoders leave out the alpha of WebM; libvpx's keep it."""
+READ_ERRORS = (av.FFmpegError, LookupError, MemoryError, ValueError)
+"""What PyAV raises while it reads or decodes a damaged file."""
+MAX_ERRORS_IN_A_ROW = 100
+"""Failed reads, with no packet between them, after which the rest of the file is given up."""
+
+
+def choose_stream(container: InputContainer, path: str, *, index: int | None = None) -> VideoStream:
+    """FFmpeg's choice of video stream, cover pictures aside, or the stream with a given index.
+
+    Raises:
+        InputError: no video stream, `index` is not one, or there is no decoder for it.
+    """
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if index is not None:
+        stream = next((s for s in container.streams.video if s.index == index), None)
+        if stream is None:
+            what = ", ".join(f"{s.index} ({_codec_name(s)})" for s in container.streams.video) or "none"
+            raise InputError(f"{shown(path)}: stream {index} is no video stream; video streams are: {what}")
+    elif not films:
+        held = ", ".join(f"{s.index} {s.type}" for s in container.streams) or "nothing"
+        raise InputError(f"{shown(path)}: holds no video stream (streams: {held}). Give a file with pictures")
+    else:
+        best = container.streams.best("video")
+        stream = next((s for s in films if best is not None and s.index == best.index), films[0])
+    if stream.codec_context is None:
+        raise InputError(
+            f"{shown(path)}: FFmpeg here has no decoder for its video. Convert it to H.264 first"
+        )
+    return stream
+
+
+def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_PIXELS) -> VideoCodecContext:
+    """A decoder for the stream's packets, not yet opened.
+
+    Args:
+        stream: Of an open container.
+        threads: Decoder threads; 0 lets FFmpeg decide.
+        max_pixels: Larger pictures are refused, also when the size changes on the way.
+    """
+    context = stream.codec_context
+    name = ALPHA_DECODERS.get(context.codec.canonical_name)
+    if name is not None and stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
+        extradata = context.extradata
+        context = av.CodecContext.create(name, "r")  # type: ignore[assignment]
+        context.extradata = extradata
+    # Slices, never frames: with frame threads a damaged stream decodes differently from run to run, and an
+    # error loses the pictures that are in flight.
+    context.thread_type = "SLICE"
+    context.thread_count = threads
+    context.options = {"max_pixels": str(max_pixels)}
+    return context
+
+
+def leave_out_others(container: InputContainer, stream: VideoStream) -> None:
+    """Let the demuxer skip all other streams."""
+    for other in container.streams:  # streams that appear later are told apart by the caller
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def read_packets(container: InputContainer, on_error: Callable[[Exception], None]) -> Iterator[Packet[Any]]:
+    """Packets that hold data, of all streams that are not discarded, going on after read errors.
+
+    Empty packets (a dropped picture in AVI) are left out: to a decoder they would mean the end.
+    """
+    failures = 0
+    while failures < MAX_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux():
+                failures = 0
+                if packet.size:
+                    yield packet
+            return
+        except READ_ERRORS as error:
+            failures += 1
+            on_error(error)
+
+
+def _codec_name(stream: VideoStream) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else "no decoder"

@@ -1,0 +1,160 @@
+"""What a file and its first picture say of its video: `VideoInfo`. No torch, so that `vsr info` is quick."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av import VideoFrame, VideoStream
+from av.container import InputContainer
+
+from vsr.errors import InputError
+from vsr.frame import FieldOrder, VideoInfo
+from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.layouts import layout_of
+from vsr.media.opening import open_media, shown
+from vsr.media.tags import color_of, content_light_of, details_of, mastering_display_of
+
+FIRST_PICTURE_PACKETS = 2000
+"""Packets without any picture after which a stream is given up: more than a minute of film."""
+_CODED_FIELDS: dict[int, FieldOrder] = {
+    1: "progressive",
+    2: "top-first",
+    3: "bottom-first",
+    4: "bottom-first",
+    5: "top-first",
+}
+"""FFmpeg's AVFieldOrder; 4 and 5 store one field first and show the other first."""
+_DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+
+
+def probe(path: str | Path, *, video_stream: int | None = None) -> VideoInfo:
+    """Look at a file's video stream; the first picture is decoded, because headers often lack what it says.
+
+    Args:
+        path: Of a local file.
+        video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
+
+    Raises:
+        InputError: the file cannot be opened, holds no such video stream, or none of its pictures decodes.
+    """
+    with open_media(path) as container:
+        stream = choose_stream(container, str(path), index=video_stream)
+        frame = _first_picture(container, stream, str(path))
+        return describe(container, stream, frame, str(path))
+
+
+def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: str) -> VideoInfo:
+    """`VideoInfo` of an open stream, of which `frame` is the first picture."""
+    details = details_of(frame)
+    layout = layout_of(frame.format.name)
+    codec = stream.codec_context.codec.canonical_name
+    tagged = color_of(frame, details.chroma_location)
+    color, guesses = tagged.guess_for(height=frame.height, layout=layout, codec=codec)
+    return VideoInfo(
+        path=path,
+        stream_index=stream.index,
+        codec=codec,
+        width=frame.width,
+        height=frame.height,
+        pixel_format=frame.format.name,
+        layout=layout,
+        tagged=tagged,
+        color=color,
+        guesses=tuple(guesses),
+        time_base=stream.time_base or Fraction(1, 1000),
+        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        sample_aspect_ratio=_sample_aspect_ratio(stream),
+        rotation=round(frame.rotation / 90) * 90 % 360,
+        field_order=_field_order(stream, details.field_order),
+        start_seconds=_start_seconds(stream),
+        duration_seconds=duration_seconds(container, stream),
+        frames_promised=frames_promised(container, stream),
+        mastering_display=mastering_display_of(frame),
+        content_light=content_light_of(frame),
+    )
+
+
+def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Of the pictures where the container says so, else of the whole file; None where it says neither."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    end = _end_tag(stream)
+    if end is not None:
+        return end - (_start_seconds(stream) or 0)
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def frames_promised(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many pictures the container promises; None where it makes no promise.
+
+    MP4 and AVI have an index. Matroska only states when the last picture ends, so with a constant rate that
+    is an estimate, good to a picture or so.
+    """
+    if is_indexed(container, stream):
+        return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+    if stream.frames:
+        return stream.frames
+    end, rate = _end_tag(stream), stream.average_rate
+    if end is None or not rate or rate != stream.base_rate:
+        return None
+    return round((end - (_start_seconds(stream) or 0)) * rate)
+
+
+def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the container lists every packet up front (fragmented MP4 does not)."""
+    return container.format.name.split(",")[0] in ("mov", "avi") and 0 < stream.frames <= len(
+        stream.index_entries
+    )
+
+
+def _first_picture(container: InputContainer, stream: VideoStream, path: str) -> VideoFrame:
+    leave_out_others(container, stream)
+    decoder = decoder_of(stream, threads=1)
+    errors: list[Exception] = []
+    for number, packet in enumerate(read_packets(container, errors.append)):
+        if packet.stream_index != stream.index:
+            continue
+        if packet.has_sidedata("encryption_info"):
+            raise InputError(f"{shown(path)}: its pictures are encrypted. Remove the copy protection first")
+        try:
+            for frame in decoder.decode(packet):
+                return frame
+        except READ_ERRORS as error:
+            errors.append(error)
+        if number >= FIRST_PICTURE_PACKETS:
+            break
+    try:
+        for frame in decoder.decode(None):
+            return frame
+    except READ_ERRORS as error:
+        errors.append(error)
+    why = f" ({getattr(errors[0], 'strerror', None) or errors[0]})" if errors else ""
+    raise InputError(f"{shown(path)}: no picture of video stream {stream.index} can be decoded{why}. Play it")
+
+
+def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
+    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+
+
+def _field_order(stream: VideoStream, of_picture: FieldOrder) -> FieldOrder:
+    """The picture's word if it is interlaced; else the header's, for streams that mix both."""
+    if of_picture != "progressive":
+        return of_picture
+    return _CODED_FIELDS.get(stream.codec_context.field_order, "progressive")
+
+
+def _start_seconds(stream: VideoStream) -> Fraction | None:
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return stream.start_time * stream.time_base
+
+
+def _end_tag(stream: VideoStream) -> Fraction | None:
+    """Matroska's DURATION statistics tag: when the stream's last picture ends, in seconds."""
+    found = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+    if found is None:
+        return None
+    return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])

@@ -1,0 +1,226 @@
+"""Pictures out of a file, in presentation order, each with the source's own timestamp: `open_video`.
+
+Decoding goes packet by packet: one that the decoder refuses costs its picture and no other. What is wrong is
+counted in `VideoSource.damage`, what was done about odd input is said in `VideoSource.warnings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from av import Packet, VideoFrame, VideoStream
+from av.container import InputContainer
+
+from vsr.config import Deinterlace
+from vsr.frame import Damage, VideoInfo, YuvFrame
+from vsr.media.damage import DamageWatch
+from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.deinterlace import Deinterlacer, Stamped
+from vsr.media.layouts import repacking_note
+from vsr.media.opening import open_media, shown
+from vsr.media.planes import repacked, to_planes
+from vsr.media.probe import is_indexed, probe
+from vsr.media.timeline import Timeline
+from vsr.media.truncation import cut_off
+
+INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
+INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
+
+
+def open_video(
+    path: str | Path,
+    *,
+    video_stream: int | None = None,
+    deinterlace: Deinterlace = "auto",
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    strict: bool = False,
+    threads: int = 0,
+) -> VideoSource:
+    """Open the video of a file.
+
+    Args:
+        path: Of a local file.
+        video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
+        deinterlace: `auto` puts pictures flagged as interlaced through bwdif; `off` leaves them.
+        start: Seconds from the first picture; earlier pictures are left out.
+        end: Seconds from the first picture; this and later pictures are left out.
+        strict: Raise `InputError` at the first damage instead of counting it.
+        threads: Decoder threads; 0 lets FFmpeg decide.
+
+    Raises:
+        InputError: the file cannot be opened, holds no such video stream, or no picture of it decodes.
+    """
+    info = probe(path, video_stream=video_stream)
+    return VideoSource(info, deinterlace=deinterlace, start=start, end=end, strict=strict, threads=threads)
+
+
+class VideoSource:
+    """The pictures of one video stream; a `vsr.frame.FrameSource` and a context manager."""
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        *,
+        deinterlace: Deinterlace = "auto",
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        strict: bool = False,
+        threads: int = 0,
+    ) -> None:
+        self.warnings: list[str] = []
+        """What was done about odd input, a sentence each; grows while pictures are read."""
+        self._info = info
+        self._deinterlace = deinterlace
+        self._start, self._end = start, end
+        self._strict, self._threads = strict, threads
+        self._watch = DamageWatch(shown(info.path), strict=strict)
+        self._closed = False
+        self._warn_of_first_picture()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the stream."""
+        return self._info
+
+    @property
+    def damage(self) -> Damage:
+        """What was wrong, as far as pictures were read; complete when `frames` has ended."""
+        return self._watch.damage
+
+    def frames(self, first: int = 0, stop: int | None = None) -> Iterator[YuvFrame]:
+        """Pictures in presentation order, each once; every call starts anew and counts damage anew.
+
+        Args:
+            first: Number of the first picture wanted, counted from the start of the stream.
+            stop: Number of the first picture no longer wanted; None goes to the end.
+
+        Raises:
+            InputError: with `strict`, at the first damage.
+        """
+        self._watch = DamageWatch(shown(self._info.path), strict=self._strict)
+        with open_media(self._info.path) as container:
+            stream = choose_stream(container, self._info.path, index=self._info.stream_index)
+            timeline = self._new_timeline(stream)
+            for frame, stamp in self._deinterlaced(self._stamped(container, stream, timeline)):
+                wanted = stamp.index >= first and self._in_range(stamp.seconds, timeline)
+                if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
+                    return
+                if wanted:
+                    yield self._as_planes((frame, stamp))
+
+    def close(self) -> None:
+        """End a running `frames` at its next picture."""
+        self._closed = True
+
+    def __enter__(self) -> VideoSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stamped(
+        self, container: InputContainer, stream: VideoStream, timeline: Timeline
+    ) -> Iterator[Stamped]:
+        """All pictures of one size and layout, with their stamps; judges the file after the last."""
+        for frame in self._decoded(container, stream):
+            stamp = timeline.stamp(frame)
+            self._watch.picture(frame, stamp)
+            for note in timeline.notes:
+                self._warn(note)
+            yield self._uniform(frame), stamp
+        exact = is_indexed(container, stream)
+        why = cut_off(self._info.path, container.format.name)
+        self._watch.finish(promised=self._info.frames_promised, exact=exact, cut_off=why)
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        decoder = decoder_of(stream, threads=self._threads)
+        if is_indexed(container, stream):
+            leave_out_others(container, stream)  # an index tells what is missing; no need to watch positions
+        for packet in read_packets(container, self._watch.unreadable):
+            self._watch.skipped(packet.pos, packet.size)
+            if packet.stream_index != stream.index:
+                continue
+            self._watch.packet(packet)
+            try:
+                yield from decoder.decode(packet)
+            except READ_ERRORS as error:
+                self._watch.refused(error, _seconds(packet))
+        try:
+            yield from decoder.decode(None)
+        except READ_ERRORS as error:
+            self._watch.refused(error, None)
+
+    def _uniform(self, frame: VideoFrame) -> VideoFrame:
+        """A picture of the size and format of the first, planar."""
+        info = self._info
+        if frame.format.name == info.pixel_format and (frame.width, frame.height) == (
+            info.width,
+            info.height,
+        ):
+            return repacked(frame, info.layout)
+        if (frame.width, frame.height) != (info.width, info.height):
+            self._warn(f"the picture size changes on the way; all are scaled to {info.width}x{info.height}")
+        if frame.format.name != info.pixel_format:
+            self._warn(f"the pixel format changes on the way; all are converted to {info.pixel_format}")
+        return repacked(frame, info.layout, width=info.width, height=info.height, range=info.color.range)
+
+    def _deinterlaced(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
+        if self._deinterlace == "off":
+            for frame, stamp in pictures:
+                if frame.interlaced_frame:
+                    self._warn(INTERLACED_OFF)
+                yield frame, stamp
+            return
+        filter_ = Deinterlacer()
+        for frame, stamp in pictures:
+            yield from filter_.push(frame, stamp)
+            if filter_.running:
+                self._warn(INTERLACED_ON)
+        yield from filter_.drain()
+
+    def _as_planes(self, picture: Stamped) -> YuvFrame:
+        frame, stamp = picture
+        planes, alpha = to_planes(repacked(frame, self._info.layout))
+        return YuvFrame(
+            planes=planes, alpha=alpha, layout=self._info.layout, color=self._info.color, stamp=stamp
+        )
+
+    def _new_timeline(self, stream: VideoStream) -> Timeline:
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+        step = max(1, round(1 / (rate * self._info.time_base)))
+        return Timeline(time_base=self._info.time_base, step=step)
+
+    def _in_range(self, seconds: Fraction, timeline: Timeline) -> bool:
+        return self._start is None or seconds - _first_seconds(timeline) >= self._start
+
+    def _is_past(self, index: int, stop: int | None, seconds: Fraction, timeline: Timeline) -> bool:
+        if stop is not None and index >= stop:
+            return True
+        return self._end is not None and seconds - _first_seconds(timeline) >= self._end
+
+    def _warn_of_first_picture(self) -> None:
+        note = repacking_note(self._info.pixel_format)
+        if note is not None:
+            self._warn(note)
+        if self._info.field_order in ("top-first", "bottom-first"):
+            self._warn(INTERLACED_ON if self._deinterlace == "auto" else INTERLACED_OFF)
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def _seconds(packet: Packet[Any]) -> float | None:
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return None if ticks is None else float(ticks * packet.time_base)
+
+
+def _first_seconds(timeline: Timeline) -> Fraction:
+    return (timeline.first_pts or 0) * timeline.time_base

@@ -1,0 +1,126 @@
+"""What a decoded picture says of itself: colour tags, chroma location, field order, HDR metadata. No torch.
+
+PyAV shows neither the chroma location nor which field comes first. FFmpeg's `showinfo` filter prints both for
+every codec, so one picture is sent through it and its line is read (`details_of`).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from typing import TypeVar, cast
+
+import av
+import av.filter
+from av.sidedata.sidedata import SideData, Type
+
+from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer
+from vsr.frame import ContentLight, FieldOrder, MasteringDisplay
+
+_SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
+_PLACES = {
+    "left": ChromaLocation.LEFT,
+    "center": ChromaLocation.CENTER,
+    "topleft": ChromaLocation.TOPLEFT,
+    "top": ChromaLocation.TOP,
+    "bottomleft": ChromaLocation.BOTTOMLEFT,
+    "bottom": ChromaLocation.BOTTOM,
+}
+_FIELDS: dict[str, FieldOrder] = {"P": "progressive", "T": "top-first", "B": "bottom-first"}
+_MASTERING = struct.Struct("=20i2i")
+"""AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
+_LIGHT = struct.Struct("=2I")
+"""AVContentLightMetadata: MaxCLL, MaxFALL."""
+E = TypeVar("E", bound=IntEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What PyAV does not show of a picture."""
+
+    chroma_location: ChromaLocation
+    field_order: FieldOrder
+
+
+def details_of(frame: av.VideoFrame) -> Details:
+    """Chroma location and field order of a picture.
+
+    FFmpeg's log is captured while one picture passes `showinfo`: not for use while other threads decode.
+    """
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as lines:
+            _show(frame)
+    finally:
+        av.logging.set_level(level)
+    for _, _, message in lines:
+        found = _SHOWN.search(message)
+        if found:
+            place = _PLACES.get(found["place"], ChromaLocation.UNSPECIFIED)
+            return Details(place, _FIELDS[found["field"]])
+    return Details(ChromaLocation.UNSPECIFIED, "top-first" if frame.interlaced_frame else "progressive")
+
+
+def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
+    """The tags that a picture carries; numbers that H.273 reserves count as unspecified."""
+    full = frame.format.name.startswith("yuvj")  # FFmpeg's old way to say "full range"
+    return ColorSpec(
+        matrix=_known(Matrix, frame.colorspace, Matrix.UNSPECIFIED),
+        transfer=_known(Transfer, frame.color_trc, Transfer.UNSPECIFIED),
+        primaries=_known(Primaries, frame.color_primaries, Primaries.UNSPECIFIED),
+        range=Range.FULL if full else _known(Range, frame.color_range, Range.UNSPECIFIED),
+        chroma_location=chroma_location,
+    )
+
+
+def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
+    """SMPTE ST 2086 metadata, if the picture carries it whole."""
+    data = _side_data(frame, Type.MASTERING_DISPLAY_METADATA)
+    if data is None or len(data) < _MASTERING.size:
+        return None
+    *numbers, has_primaries, has_luminance = _MASTERING.unpack_from(data)
+    if not (has_primaries and has_luminance) or 0 in numbers[1::2]:
+        return None
+    values = [Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
+    red, green, blue, white = ((values[i], values[i + 1]) for i in range(0, 8, 2))
+    return MasteringDisplay(
+        red=red, green=green, blue=blue, white=white, min_luminance=values[8], max_luminance=values[9]
+    )
+
+
+def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
+    """CTA-861.3 metadata, if the picture carries it."""
+    data = _side_data(frame, Type.CONTENT_LIGHT_LEVEL)
+    if data is None or len(data) < _LIGHT.size:
+        return None
+    max_cll, max_fall = _LIGHT.unpack_from(data)
+    return ContentLight(max_cll=max_cll, max_fall=max_fall)
+
+
+def _show(frame: av.VideoFrame) -> None:
+    graph = av.filter.Graph()
+    source = graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
+    )
+    sink = graph.add("buffersink")
+    graph.link_nodes(source, graph.add("showinfo", "checksum=0"), sink).configure()
+    source.push(frame)
+    sink.pull()
+
+
+def _side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
+    data = frame.side_data.get(kind.name)
+    return None if data is None else bytes(cast(SideData, data))
+
+
+def _known(kind: type[E], number: int, otherwise: E) -> E:
+    try:
+        return kind(number)
+    except ValueError:
+        return otherwise

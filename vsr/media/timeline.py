@@ -1,0 +1,75 @@
+"""Timestamps of decoded pictures: the source's own, and a named repair where it has none or starts over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from av import VideoFrame
+
+from vsr.frame import Stamp
+
+JUMP_SECONDS = Fraction(1)
+"""A timestamp further back than this starts a new stretch of film; a smaller step is a stray one, and kept."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Gives each picture, in the order in which it is shown, its `Stamp`."""
+
+    time_base: Fraction
+    step: int
+    """Ticks between pictures at the stream's nominal rate, at least 1: for pictures without a timestamp."""
+    notes: list[str] = field(default_factory=list)
+    """A sentence for each kind of repair, once."""
+    first_pts: int | None = None
+    """Of the first picture, in ticks."""
+    _next_index: int = 0
+    _last: int | None = None
+    _offset: int = 0
+
+    def stamp(self, frame: VideoFrame) -> Stamp:
+        """The stamp of the next picture."""
+        pts = self._continued(self._own_pts(frame) + self._offset)
+        stamp = Stamp(
+            index=self._next_index, pts=pts, duration=max(0, frame.duration or 0), time_base=self.time_base
+        )
+        self._next_index += 1
+        self._last = pts
+        if self.first_pts is None:
+            self.first_pts = pts
+        return stamp
+
+    @property
+    def count(self) -> int:
+        """Pictures stamped so far."""
+        return self._next_index
+
+    def _own_pts(self, frame: VideoFrame) -> int:
+        """What the source says, else the order of decoding (AVI), else the nominal rate (raw streams)."""
+        if frame.pts is not None:
+            return frame.pts
+        expected = 0 if self._last is None else self._last + self.step - self._offset
+        if frame.dts is not None and (self._last is None or frame.dts + self._offset > self._last):
+            self._note("pictures without a presentation time got their decoding time")
+            return frame.dts
+        rate = float(1 / (self.step * self.time_base))
+        self._note(f"pictures without a timestamp got one from the nominal rate of {rate:.6g} a second")
+        return expected
+
+    def _continued(self, pts: int) -> int:
+        """The source's pts, unless it begins a new stretch of film that must follow the last picture."""
+        if self._last is None or pts > self._last:
+            return pts
+        seconds = float(self._last * self.time_base)
+        if (self._last - pts) * self.time_base <= JUMP_SECONDS:
+            self._note(f"a timestamp at {seconds:.3f} s repeats or runs back; it is kept as it is")
+            return pts
+        self._offset += self._last + self.step - pts
+        self._note(f"timestamps jump back at {seconds:.3f} s; the pictures after it continue from there")
+        return self._last + self.step
+
+    def _note(self, text: str) -> None:
+        """Keep one note of each kind; the numbers in it are those of the first case."""
+        if not any(note.split(" at ")[0] == text.split(" at ")[0] for note in self.notes):
+            self.notes.append(text)
