@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)  ## upscale a clip (IN=your.mp4, or one that is rendered) and draw a before/after picture
-	$(BIN)/python -m vsr.report.demo --folder demo $(if $(IN),--source '$(IN)') $(if $(OUT),--target '$(OUT)') $(ARGS)
+	$(BIN)/vsr demo --folder demo $(if $(IN),--source '$(IN)') $(if $(OUT),--target '$(OUT)') $(ARGS)
 
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff format --check .

@@ -1,5 +1,74 @@
-"""Video super-resolution that loses nothing. The public API, and nothing else; torch is imported on first use."""
+"""Video super-resolution that loses nothing.
+
+The public API, and nothing else; torch is imported on first use.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceMemoryError,
+    InputError,
+    ModelError,
+    OutputError,
+    PluginError,
+    VsrError,
+)
+
+if TYPE_CHECKING:
+    from vsr.engine.upscaler import Upscaler
+    from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
+    from vsr.media.source import open_video
+    from vsr.models.load import load_generator
+    from vsr.pipeline.report import Report
+    from vsr.pipeline.run import Progress
+    from vsr.pipeline.run import upscale_video as upscale
+
 __version__ = "0.1.0"
+__all__ = [
+    "ConfigError",
+    "DeviceError",
+    "DeviceMemoryError",
+    "EncoderSettings",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "PluginError",
+    "Progress",
+    "Report",
+    "RgbFrame",
+    "Stamp",
+    "UpscaleSettings",
+    "Upscaler",
+    "VideoInfo",
+    "VsrError",
+    "YuvFrame",
+    "load_generator",
+    "open_video",
+    "upscale",
+]
+
+_LAZY = {
+    "Progress": ("vsr.pipeline.run", "Progress"),
+    "Report": ("vsr.pipeline.report", "Report"),
+    "RgbFrame": ("vsr.frame", "RgbFrame"),
+    "Stamp": ("vsr.frame", "Stamp"),
+    "Upscaler": ("vsr.engine.upscaler", "Upscaler"),
+    "VideoInfo": ("vsr.frame", "VideoInfo"),
+    "YuvFrame": ("vsr.frame", "YuvFrame"),
+    "load_generator": ("vsr.models.load", "load_generator"),
+    "open_video": ("vsr.media.source", "open_video"),
+    "upscale": ("vsr.pipeline.run", "upscale_video"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'vsr' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

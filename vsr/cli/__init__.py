@@ -1,0 +1,71 @@
+"""The command line: one file a command. Torch is imported inside commands only, so `--help` stays quick."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+import vsr
+from vsr.cli import console, signals
+from vsr.cli.doctor import doctor
+from vsr.cli.info import info
+from vsr.cli.models import app as models_app
+from vsr.cli.train import train
+from vsr.cli.upscale import upscale
+from vsr.errors import VsrError
+
+app = typer.Typer(
+    name="vsr",
+    help="Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(upscale)
+app.command()(info)
+app.command()(train)
+app.command()(doctor)
+app.add_typer(models_app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"vsr {vsr.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    console.configure(debug=debug)
+
+
+def main() -> None:
+    """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
+    signals.install()
+    try:
+        app()
+    except VsrError as error:
+        sys.exit(_fail(str(error), error.exit_code))
+    except signals.Stopped as stop:
+        console.say(f"stopped by {stop.name}; nothing was left behind")
+        sys.exit(stop.exit_code)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:
+        sys.exit(_fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1))
+
+
+def _fail(message: str, exit_code: int) -> int:
+    console.error(message)
+    if console.debugging():
+        logging.getLogger("vsr").error("traceback", exc_info=True)
+    return exit_code

@@ -23,7 +23,8 @@ def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Ru
         network: In eval mode, float32; not changed.
         dtype: Of the weights and of the activations between them.
     """
-    placed = copy.deepcopy(network).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    placed = copy.deepcopy(network).to(device=device, dtype=dtype)
+    placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(batch: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 """How much memory a generator needs for a picture, and the batch and tile that fit.
 
-The estimate comes from a run on torch's meta device, where tensors have shapes and no data; what it gets wrong
-is repaired by the engine's retries on out-of-memory, which remember what fitted.
+The estimate comes from a run on torch's meta device, where tensors have shapes and no data; what it gets
+wrong is repaired by the engine's retries on out-of-memory, which remember what fitted.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Tiling:
     halo: int
     """LR pixels at each inner edge of a window that are cropped off."""
     overlap: int
-    """LR pixels beside the halo in which neighbouring windows are blended; 0 where the halo makes them equal."""
+    """LR pixels beside the halo in which neighbouring windows are blended; 0 where the halo is exact."""
 
 
 def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int = 1) -> Tiling:
@@ -43,8 +43,8 @@ def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int
 
     Args:
         tile: Side of what a tile contributes, in LR pixels; at least `5 * OVERLAP` where tiles are blended.
-        radius: The network's receptive radius in LR pixels. Up to `MAX_HALO` it becomes the halo and the result
-            equals the whole frame's; beyond, `MAX_HALO` pixels are read and tiles are blended over `OVERLAP`.
+        radius: The network's receptive radius in LR pixels. Up to `MAX_HALO` it becomes the halo and the
+            result equals the whole frame's; beyond, `MAX_HALO` pixels are read and tiles are blended.
         multiple: Windows begin at multiples of this (of a network that first unshuffles pixels).
     """
     exact = radius <= MAX_HALO

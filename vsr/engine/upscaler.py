@@ -1,4 +1,4 @@
-"""Pictures through a generator: whole or in tiles, one or several at once, and again smaller when memory is short.
+"""Pictures through a generator: whole or in tiles, in batches, and again smaller when memory is short.
 
 Here is no video: frames, files and streams of the device are the pipeline's.
 """
@@ -38,8 +38,8 @@ class Launched:
 class Upscaler:
     """A generator on a device, with the batch and tile that fit there.
 
-    Results do not depend on batch and tile beyond rounding where the halo covers the network's receptive field
-    (see `tiles.MAX_HALO`); beyond it, tiles are blended.
+    Results do not depend on batch and tile beyond rounding where the halo covers the network's receptive
+    field (see `tiles.MAX_HALO`); beyond it, tiles are blended.
     """
 
     def __init__(
@@ -68,8 +68,9 @@ class Upscaler:
         self.device = device.choose_device(device_name)
         resampler = next(network.parameters(), None) is None
         self.dtype = torch.float32 if resampler else device.choose_dtype(precision, self.device)
-        self.scale: Fraction = Fraction(network.scale)  # type: ignore[arg-type]
-        self.radius = int(network.receptive_radius)  # type: ignore[arg-type]
+        # getattr: Module's stubs take every attribute for a Tensor or a Module.
+        self.scale = Fraction(getattr(network, "scale"))  # noqa: B009
+        self.radius = int(getattr(network, "receptive_radius"))  # noqa: B009
         self.multiple = int(getattr(network, "multiple", 1))
         self.redone_smaller = 0
         """Times that a batch was done again with a smaller batch or tile."""
@@ -116,7 +117,7 @@ class Upscaler:
             ModelError: the result is not finite in float32 either.
         """
         launched = self.launch(images)
-        self.repair(images, launched)
+        self.repair(images, launched.images, launched.healthy.cpu())
         return launched.images
 
     def launch(self, images: Tensor) -> Launched:
@@ -124,23 +125,30 @@ class Upscaler:
         sr = self._retrying(images, self._run)
         return Launched(sr, _healthy(images, sr))
 
-    def repair(self, images: Tensor, launched: Launched) -> int:
-        """Redo in float32 the pictures that are not healthy; waits for the batch. Returns how many."""
-        bad = [i for i, fine in enumerate(launched.healthy.tolist()) if not fine]
+    def repair(self, images: Tensor, sr: Tensor, healthy: Tensor) -> int:
+        """Redo in float32 the pictures that are not healthy, in place.
+
+        Args:
+            images: As given to `launch`.
+            sr: What it returned; changed.
+            healthy: What it returned, on the host.
+
+        Returns:
+            How many were redone.
+        """
+        bad = [i for i, fine in enumerate(healthy.tolist()) if not fine]
         for i in bad:
+            logger.warning("a picture was broken in %s; it is done again in fp32", self.dtype)
             one = images[i : i + 1]
             if self._run_exact is None:
                 self._run_exact = backends.eager(self.network, device=self.device, dtype=torch.float32)
-            sr = self._retrying(one, self._run_exact)
-            if not torch.isfinite(sr).all():
+            exact = self._retrying(one, self._run_exact)
+            if not torch.isfinite(exact).all():
                 raise ModelError(
                     "the generator gives values that are not finite, in fp32 too; use other weights"
                 )
-            launched.images[i : i + 1] = sr
-        if bad:
-            logger.warning(
-                "%d of %d pictures were broken in %s; redone in fp32", len(bad), len(images), self.dtype
-            )
+            with torch.inference_mode():
+                sr[i : i + 1] = exact
         return len(bad)
 
     def _retrying(self, images: Tensor, run: backends.Run) -> Tensor:

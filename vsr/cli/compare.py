@@ -1,0 +1,53 @@
+"""`vsr compare` and `vsr demo`: pictures that show what was gained."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr.cli import parse
+from vsr.config import UpscaleSettings
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(help="The video that was upscaled.")],
+    result: Annotated[Path, typer.Argument(help="What came of it.")],
+    picture: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
+    at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
+    truth: Annotated[Path | None, typer.Option("--truth", help="The original, if there is one.")] = None,
+) -> None:
+    """Draw the same detail of a source (bicubic) and its result side by side."""
+    from vsr.report.compare import compare as draw
+
+    panels = draw(source, result, picture, at=parse.seconds(at, option="--at"), truth=truth)
+    print(f"{picture}: {', '.join(panels)}, left to right")
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where results go.")] = Path("demo"),
+    source: Annotated[Path | None, typer.Option("--source", help="Your video; else one is rendered.")] = None,
+    target: Annotated[Path | None, typer.Option("--target", help="The result.")] = None,
+    model: Annotated[str, typer.Option("--model", "-m")] = "compact",
+    scale: Annotated[str, typer.Option("--scale", "-s")] = "2",
+) -> None:
+    """Upscale a clip with the weights in the package and draw a before/after picture."""
+    from vsr.cli.upscale import run_shown
+    from vsr.report.clip import render
+    from vsr.report.compare import compare as draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    clip, truth = source, None
+    if clip is None:
+        clip, truth = folder / "clip.mkv", folder / "truth.mkv"
+        render(clip, truth)
+    result = target or folder / f"{clip.stem}-x{scale}{clip.suffix}"
+    settings = UpscaleSettings(model=model, scale=parse.scale(scale))
+    report = run_shown(clip, result, settings, overwrite=True, quiet=False)
+    picture = folder / "before-after.png"
+    middle = (report.info.duration_seconds or Fraction(0)) / 2
+    panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)
+    print(f"result          {result}")
+    print(f"before, after   {picture} ({', '.join(panels)}, left to right)")

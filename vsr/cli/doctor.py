@@ -1,0 +1,60 @@
+"""`vsr doctor`: versions, devices and encoders; what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def doctor() -> None:
+    """Say what this machine has and what is missing."""
+    import av
+    import torch
+
+    from vsr.engine.device import cpu_has_bf16
+    from vsr.media.encoders import ENCODERS
+
+    print(f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
+    how = "bf16 in hardware" if cpu_has_bf16() else "no bf16 in hardware"
+    print(f"CPU        {how}, {_can(torch.device('cpu'))}")
+    for index in range(torch.cuda.device_count()):
+        device = torch.device("cuda", index)
+        print(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
+    if not torch.cuda.is_available():
+        print("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
+    for name, spec in ENCODERS.items():
+        print(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
+    for package in ("ffmpeg-python", "imageio-ffmpeg"):
+        print(f"extra      {package:<16} {_installed(package)}")
+
+
+def _can(device: torch.device) -> str:
+    from vsr.engine.device import choose_dtype, free_memory
+
+    dtype = str(choose_dtype("auto", device)).removeprefix("torch.")
+    return f"{free_memory(device) / 2**30:.1f} GiB free, --precision auto is {dtype}"
+
+
+def _encoder_state(codec: str) -> str:
+    import av
+
+    if codec not in av.codecs_available:
+        return "not in this build of PyAV"
+    try:
+        context = av.CodecContext.create(codec, "w")
+    except (av.FFmpegError, ValueError) as error:
+        return f"cannot be made: {error}"
+    return "is there" if context.is_encoder else "can only decode"
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed (pip install 'vsr-pipeline[ffmpeg]')"

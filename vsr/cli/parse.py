@@ -1,0 +1,61 @@
+"""Words of the command line to values: scales, sizes, times, options."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import TypeVar
+
+from vsr.errors import ConfigError
+
+Word = TypeVar("Word", bound=str)
+
+
+def scale(text: str) -> Fraction:
+    """`2`, `1.5` or `3/2`."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"--scale {text!r} is not a number; use for example 2, 1.5 or 3/2") from error
+
+
+def size(text: str) -> tuple[int, int]:
+    """`1920x1080` to (width, height)."""
+    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text.strip())
+    if match is None:
+        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT, for example 1920x1080")
+    return int(match[1]), int(match[2])
+
+
+def seconds(text: str, *, option: str) -> Fraction:
+    """`90`, `90.5`, `1:30` or `0:01:30.5` to seconds, exactly."""
+    parts = text.strip().split(":")
+    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\d+(\.\d+)?", p) for p in parts):
+        raise ConfigError(f"{option} {text!r} is not a time; use seconds or [hours:]minutes:seconds")
+    total = Fraction(0)
+    for part in parts:
+        total = total * 60 + Fraction(part)
+    return total
+
+
+def pairs(words: list[str]) -> tuple[tuple[str, str], ...]:
+    """`["tune=animation"]` to (("tune", "animation"),)."""
+    for word in words:
+        if "=" not in word.strip("="):
+            raise ConfigError(f"--encoder-option {word!r} is not KEY=VALUE, for example tune=animation")
+    return tuple((key, value) for key, _, value in (word.partition("=") for word in words))
+
+
+def agree(from_size: int | None, height: int | None) -> int | None:
+    """The height of `--size` and of `--height`, which may not differ."""
+    if from_size is not None and height is not None and from_size != height:
+        raise ConfigError(f"--size says {from_size} lines and --height {height}; give one of them")
+    return from_size if from_size is not None else height
+
+
+def one_of(word: str, known: tuple[Word, ...], *, option: str) -> Word:
+    """`word`, if it is one of `known`."""
+    for candidate in known:
+        if word == candidate:
+            return candidate
+    raise ConfigError(f"{option} {word!r} is unknown; use one of {', '.join(known)}")

@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM become one exception in the main thread. Only the command line installs handlers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+GRACE_SECONDS = 8.0
+"""After the first signal, the process ends at the latest after this, whatever a native library is doing: the
+output was given up at once by the main thread, only threads are waited for."""
+
+
+class Stopped(BaseException):
+    """Somebody asked us to stop. Not an Exception: no handler of errors may swallow it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name = signal.Signals(number).name
+        self.exit_code = 128 + number
+
+
+def install() -> None:
+    """SIGINT, SIGTERM and SIGHUP raise `Stopped`; a second one ends the process at once."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, _stop)
+
+
+_asked = threading.Event()
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    if _asked.is_set():
+        os._exit(128 + number)
+    _asked.set()
+    timer = threading.Timer(GRACE_SECONDS, os._exit, (128 + number,))
+    timer.daemon = True
+    timer.start()
+    raise Stopped(number)

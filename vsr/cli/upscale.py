@@ -1,0 +1,186 @@
+"""`vsr upscale`: the flags, and what a person sees before, during and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vsr.cli import console, parse
+from vsr.config import EncoderSettings, UpscaleSettings
+
+if TYPE_CHECKING:
+    from vsr.pipeline.report import Report
+
+_PICTURE, _ENCODER, _SOURCE, _ENGINE, _RUN = "Picture", "Encoder", "Source", "Engine", "Run"
+
+
+def upscale(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Video file to upscale.")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Its suffix chooses the container.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Name (`vsr models list`) or weight file.", rich_help_panel=_PICTURE
+        ),
+    ] = "compact",
+    scale: Annotated[
+        str | None, typer.Option("--scale", "-s", help="2, 3, 4, 1.5, ...", rich_help_panel=_PICTURE)
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="WIDTHxHEIGHT as shown.", rich_help_panel=_PICTURE)
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option("--height", help="Height as shown; keeps proportions.", rich_help_panel=_PICTURE),
+    ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength", min=0, max=1, help="Of the model; mixes weights.", rich_help_panel=_PICTURE
+        ),
+    ] = 1.0,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="libx264, libx265, libsvtav1, ffv1, ...", rich_help_panel=_ENCODER),
+    ] = None,
+    crf: Annotated[
+        float | None, typer.Option("--crf", help="Quality; lower is better.", rich_help_panel=_ENCODER)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Speed against size.", rich_help_panel=_ENCODER)
+    ] = None,
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder-option", metavar="KEY=VALUE", help="May be repeated.", rich_help_panel=_ENCODER
+        ),
+    ] = None,
+    pixel_format: Annotated[
+        str | None,
+        typer.Option(
+            "--pix-fmt", help="FFmpeg's name; default keeps the source's.", rich_help_panel=_ENCODER
+        ),
+    ] = None,
+    video_stream: Annotated[
+        int | None,
+        typer.Option("--video-stream", help="Index among all streams.", rich_help_panel=_SOURCE),
+    ] = None,
+    deinterlace: Annotated[
+        str, typer.Option("--deinterlace", help="auto or off.", rich_help_panel=_SOURCE)
+    ] = "auto",
+    start: Annotated[
+        str | None, typer.Option("--start", help="Seconds or h:mm:ss.", rich_help_panel=_SOURCE)
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", help="Seconds or h:mm:ss.", rich_help_panel=_SOURCE)
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first damage.", rich_help_panel=_SOURCE)
+    ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.", rich_help_panel=_ENGINE)
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, fp32, bf16, fp16.", rich_help_panel=_ENGINE)
+    ] = "auto",
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile", min=0, help="Side in input pixels; 0 is the whole frame.", rich_help_panel=_ENGINE
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Frames at once.", rich_help_panel=_ENGINE)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace an existing OUTPUT.", rich_help_panel=_RUN)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure a few frames and print the plan.", rich_help_panel=_RUN)
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write what was done as JSON.", rich_help_panel=_RUN)
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only errors, on stderr.", rich_help_panel=_RUN)
+    ] = False,
+) -> None:
+    """Upscale a video; audio, subtitles, chapters, timestamps and colour come along unchanged."""
+    console.configure(debug=console.debugging(), quiet=quiet)
+    wide, tall = parse.size(size) if size is not None else (None, height)
+    chosen: dict[str, Any] = {} if encoder is None else {"encoder": encoder}
+    settings = UpscaleSettings(
+        model=model,
+        scale=None if scale is None else parse.scale(scale),
+        width=wide,
+        height=parse.agree(tall, height),
+        strength=strength,
+        device=device,
+        precision=parse.one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
+        tile=tile,
+        batch=batch,
+        encoder=EncoderSettings(
+            crf=crf,
+            preset=preset,
+            options=parse.pairs(encoder_option or []),
+            pixel_format=pixel_format,
+            **chosen,
+        ),
+        deinterlace=parse.one_of(deinterlace, ("auto", "off"), option="--deinterlace"),
+        start=None if start is None else parse.seconds(start, option="--start"),
+        end=None if end is None else parse.seconds(end, option="--end"),
+        video_stream=video_stream,
+        strict=strict,
+    )
+    if dry_run:
+        _plan(source, target, settings, overwrite=overwrite)
+        return
+    done = run_shown(source, target, settings, overwrite=overwrite, quiet=quiet)
+    if report is not None:
+        done.write(report)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
+
+
+def run_shown(
+    source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool, quiet: bool
+) -> Report:
+    from vsr.cli.progress import progress_line
+    from vsr.pipeline.run import prepare, run
+
+    with prepare(source, target, settings, overwrite=overwrite) as job:
+        told = [] if quiet else _before(job.report)
+        with progress_line(quiet=quiet) as show:
+            run(job, show)
+        if not quiet:
+            _after(job.report, told)
+        return job.report
+
+
+def _before(report: Report) -> list[str]:
+    info, engine = report.info, report.engine
+    console.say(
+        f"{report.source} {info.width}x{info.height} {info.pixel_format} -> {report.target}"
+        f" {report.width}x{report.height} {report.encoder['pixel_format']},"
+        f" {report.model['name']} on {engine['device']} in {engine['precision']}"
+    )
+    for line in report.warnings:
+        console.warn(line)
+    return list(report.warnings)
+
+
+def _after(report: Report, told: list[str]) -> None:
+    for line in [*report.warnings, *report.damage.notes]:
+        if line not in told:
+            console.warn(line)
+    words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
+    console.say(f"{report.target}: {words}; the {report.bottleneck} stage was the bottleneck")
+
+
+def _plan(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool) -> None:
+    from vsr.pipeline.dryrun import dry_run
+
+    for line in dry_run(source, target, settings, overwrite=overwrite).lines():
+        print(line)

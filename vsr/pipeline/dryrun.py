@@ -1,0 +1,99 @@
+"""A plan before the work: a few dozen frames are really decoded, computed and encoded, and thrown away."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from vsr.config import UpscaleSettings
+from vsr.pipeline.meter import Meter
+from vsr.pipeline.report import Report
+from vsr.pipeline.run import THREADS, Job, frames_expected, open_frames, prepare
+
+FRAMES = 36
+"""Frames that are measured at most."""
+MOST_SECONDS = 60.0
+"""A large network on a slow machine is measured on fewer frames."""
+_WARM = 4
+"""The first frames are not counted: threads start, memory is taken, kernels are chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run would do and cost."""
+
+    report: Report
+    frames: int | None
+    """Expected in all."""
+    fps: float
+    """Of whole frames, steady, file to file."""
+    bottleneck: str
+    picture_bytes: float
+    """Of an encoded picture, on average over those measured."""
+    engine_bytes: int
+    """Memory that the generator needs."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        info, report = self.report.info, self.report
+        frames = "an unknown number of" if self.frames is None else str(self.frames)
+        rows = [
+            ("source", f"{report.source}: {info.width}x{info.height} {info.pixel_format}, {info.codec}"),
+            ("result", f"{report.target}: {report.width}x{report.height} {report.encoder['pixel_format']}"),
+            ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
+            ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),
+            ("memory", f"about {self.engine_bytes / 2**20:.0f} MiB for the generator"),
+            ("time", self._time(frames)),
+            ("size", self._size()),
+        ]
+        rows += [("stream", line) for line in report.streams]
+        rows += [("warning", line) for line in report.warnings]
+        return [f"{name:<9}{text}" for name, text in rows]
+
+    def _time(self, frames: str) -> str:
+        if self.frames is None or not self.fps:
+            return f"unknown for {frames} frames"
+        whole = round(self.frames / self.fps)
+        return f"about {whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} for {frames} frames"
+
+    def _size(self) -> str:
+        if self.frames is None:
+            return f"about {self.picture_bytes / 1024:.0f} KiB a frame, and what is copied"
+        return f"about {self.picture_bytes * self.frames / 2**20:.1f} MiB of picture, and what is copied"
+
+
+def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool = False) -> Forecast:
+    """Measure a job without leaving anything behind.
+
+    Raises:
+        VsrError: whatever the run itself would be refused for.
+    """
+    with prepare(source, target, settings, overwrite=overwrite) as job:
+        meter = Meter()
+        fps = _measure(job, meter)
+        info = job.source.info
+        return Forecast(
+            report=job.report,
+            frames=frames_expected(job),
+            fps=fps,
+            bottleneck=meter.bottleneck(THREADS),
+            picture_bytes=job.sink.encoded_bytes() / max(1, job.sink.frames),
+            engine_bytes=job.upscaler.estimate_bytes(info.height, info.width),
+        )
+
+
+def _measure(job: Job, meter: Meter) -> float:
+    """Frames a second after the warm-up."""
+    times = [time.monotonic()]
+    with closing(open_frames(job, meter)) as frames:
+        for frame in islice(frames, FRAMES):
+            with meter("encode"):
+                job.sink.write(frame)
+            times.append(time.monotonic())
+            if times[-1] - times[0] > MOST_SECONDS:
+                break
+    warm = min(_WARM, len(times) - 2)
+    return (len(times) - 1 - warm) / (times[-1] - times[warm]) if warm >= 0 else 0.0

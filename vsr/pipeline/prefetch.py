@@ -1,0 +1,100 @@
+"""`prefetch` puts everything upstream of it on a thread of its own. These are the pipeline's only threads.
+
+An error upstream is raised in the consumer, at the place where the missing item would have come. A consumer
+that leaves early stops the thread and waits for it, so no decoder is closed while it decodes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def prefetch(items: Iterable[T], *, depth: int, name: str = "prefetch") -> Generator[T, None, None]:
+    """Iterate over `items` on a thread, at most `depth` items ahead of the consumer.
+
+    Args:
+        items: Consumed, and closed if it has a `close`, on the thread.
+        depth: Items that may wait; what bounds the memory of a pipeline.
+        name: Of the thread, for a dump of stacks.
+    """
+    channel: _Channel[T] = _Channel(depth)
+    thread = threading.Thread(target=_fill, args=(items, channel), name=name, daemon=True)
+    thread.start()
+    try:
+        yield from iter(channel.get, _END)  # type: ignore[misc]
+    finally:
+        channel.stop()
+        thread.join()
+
+
+class _End:
+    pass
+
+
+_END = _End()
+
+
+class _Channel(Generic[T]):
+    """A bounded queue with an end, an error and a way to stop the writer; nobody polls."""
+
+    def __init__(self, depth: int) -> None:
+        self._items: deque[T] = deque()
+        self._depth = depth
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> bool:
+        """Wait for a place; False when the consumer has gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._depth)
+            if not self._stopped:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._stopped
+
+    def get(self) -> T | _End:
+        """The next item, `_END`, or the writer's error once the items before it are out."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            return _END
+
+    def end(self, error: BaseException | None) -> None:
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
+    error: BaseException | None = None
+    try:
+        for item in items:
+            if not channel.put(item):
+                break
+    except BaseException as caught:  # handed to the consumer, whatever it is
+        error = caught
+    try:
+        close: Callable[[], None] | None = getattr(items, "close", None)
+        if close is not None:
+            close()
+    except BaseException as caught:
+        error = error or caught
+    channel.end(error)

@@ -1,0 +1,77 @@
+"""What a run says about itself: numbers that can be checked, in a form that machines read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vsr.errors import DAMAGED_INPUT
+from vsr.frame import Damage, VideoInfo
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """The result of one run. `as_dict` is what `--report` writes."""
+
+    source: str
+    target: str
+    info: VideoInfo
+    height: int
+    """Of the result, pixels."""
+    width: int
+    model: dict[str, Any]
+    """Name, family, scale, sha256 of the weights."""
+    engine: dict[str, Any]
+    """Device, precision, batch, tile, what was done again."""
+    encoder: dict[str, Any]
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_out: int = 0
+    streams: list[str] = field(default_factory=list)
+    """What the output holds beside the picture."""
+    seconds: float = 0.0
+    """From the first packet read to the file at its final path; loading the model is not in it."""
+    busy_seconds: dict[str, float] = field(default_factory=dict)
+    bottleneck: str = ""
+    damage: Damage = field(default_factory=Damage)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the whole run."""
+        return self.frames_out / self.seconds if self.seconds else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or `errors.DAMAGED_INPUT`."""
+        return DAMAGED_INPUT if self.damage else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types only; fractions as "a/b", colour tags by name."""
+        table = _plain(self)
+        return {**table, "fps": round(self.fps, 3), "exit_code": self.exit_code}
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, in one step: a reader never sees half a report."""
+        scratch = path.with_name(f".{path.name[:200]}.part")
+        scratch.write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        scratch.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return round(value, 3) if isinstance(value, float) else value

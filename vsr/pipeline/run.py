@@ -1,0 +1,289 @@
+"""One video from file to file. `open_frames` reads top to bottom as a frame travels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vsr.color.convert import check_convertible
+from vsr.config import UpscaleSettings
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import VsrError
+from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.opening import shown
+from vsr.media.sink import VideoSink, check_target, open_sink
+from vsr.media.source import VideoSource, open_video
+from vsr.media.streams import PlannedStream
+from vsr.models.load import LoadedModel, load_generator
+from vsr.pipeline import sizing, stages
+from vsr.pipeline.meter import Meter
+from vsr.pipeline.prefetch import prefetch
+from vsr.pipeline.report import Report
+from vsr.pipeline.streams import DeviceStreams
+
+logger = logging.getLogger(__name__)
+
+DEPTH = 4
+"""Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
+THREADS: tuple[tuple[str, ...], ...] = (
+    ("decode",),
+    ("upload", "color", "upscale", "download"),
+    ("encode",),
+)
+"""Stages of the meter by the thread that they run on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is; given to `on_progress` after each frame."""
+
+    frames: int
+    total: int | None
+    """Frames expected in all; None where the source does not say."""
+    seconds: float
+    bottleneck: str
+    """Stage that bounds the speed so far."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """All that one run needs, opened and checked; no frame has been computed."""
+
+    source: VideoSource
+    sink: VideoSink
+    upscaler: Upscaler
+    size: sizing.TargetSize
+    report: Report
+    settings: UpscaleSettings
+
+
+def upscale_video(
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings | None = None,
+    *,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Upscale a video file, keeping all that it carries.
+
+    The target appears under its name only when it is complete and was counted; at any error, and when
+    interrupted, whatever stood there before still does.
+
+    Args:
+        source: Any video file that FFmpeg decodes.
+        target: Its suffix chooses the container.
+        settings: What to make of it; None is the defaults.
+        overwrite: Replace an existing target.
+        on_progress: Called on this thread after each frame; what it raises stops the run.
+
+    Returns:
+        What was done, and what was wrong with the source.
+
+    Raises:
+        VsrError: see `vsr.errors`; the message is one line.
+    """
+    settings = settings or UpscaleSettings()
+    with prepare(source, target, settings, overwrite=overwrite) as job:
+        run(job, on_progress)
+        return job.report
+
+
+@contextmanager
+def prepare(
+    source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool
+) -> Generator[Job, None, None]:
+    """Open and check everything that can be checked before the first frame; release it at the end."""
+    with open_video(
+        source,
+        video_stream=settings.video_stream,
+        deinterlace=settings.deinterlace,
+        start=settings.start,
+        end=settings.end,
+        strict=settings.strict,
+    ) as video:
+        check_target(target, source, overwrite=overwrite)
+        check_convertible(video.info.color, video.info.layout)
+        wanted = sizing.wanted_scale(video.info, settings)
+        model = load_generator(settings.model, scale=wanted, strength=settings.strength)
+        size = sizing.target_size(video.info, settings, Fraction(model.scale))
+        upscaler = Upscaler(
+            model.network,
+            device_name=settings.device,
+            precision=settings.precision,
+            tile=settings.tile,
+            batch=settings.batch,
+        )
+        upscaler.plan(video.info.height, video.info.width)
+        sink = open_sink(
+            target,
+            source=source,
+            info=sizing.like(video.info, size),
+            width=size.width,
+            height=size.height,
+            settings=settings.encoder,
+            overwrite=overwrite,
+            start=settings.start,
+            end=settings.end,
+        )
+        report = _first_report(video, sink, model, upscaler, size, target, settings)
+        job = Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
+        try:
+            yield job
+        except BaseException:
+            sink.abort()
+            raise
+        sink.abort()  # nothing, once `run` has finished it
+
+
+def run(job: Job, on_progress: OnProgress | None = None) -> None:
+    """Compute and write every frame, then finish and check the file; fills in `job.report`."""
+    meter = Meter()
+    frames = open_frames(job, meter)
+    total = frames_expected(job)
+    try:
+        for frame in frames:
+            with meter("encode"):
+                job.sink.write(frame)
+            job.report.frames_out += 1
+            if on_progress is not None:
+                on_progress(_progress(job.report.frames_out, total, meter))
+        _same_count(job, meter)
+        with meter("encode"):
+            done = job.sink.finish()
+    except BaseException:
+        job.sink.abort()  # before threads are waited for: nothing half-written, whatever they do
+        raise
+    finally:
+        frames.close()
+    job.report.bytes_out = done.bytes
+    _last_report(job, meter)
+
+
+def open_frames(job: Job, meter: Meter) -> Generator[YuvFrame, None, None]:
+    streams = DeviceStreams(job.upscaler.device)
+    info, size, sink = job.source.info, job.size, job.sink
+    batch = job.upscaler.plan(info.height, info.width).batch
+
+    decoded = _counted(meter.timed("decode", job.source.frames()), meter)
+    waiting = prefetch(decoded, depth=DEPTH, name="vsr-decode")
+    uploaded = stages.upload(waiting, streams, meter)
+    lr = stages.rgb(uploaded, streams, meter)
+    sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width, batch=batch)
+    planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
+    ready = stages.download(planes, streams, meter)
+    return prefetch(ready, depth=DEPTH, name="vsr-compute")
+
+
+def frames_expected(job: Job) -> int | None:
+    """Frames that the run will give, as far as the container and --start and --end tell."""
+    info, settings = job.source.info, job.settings
+    promised = info.frames_promised
+    if promised is None and info.duration_seconds is not None and info.frame_rate is not None:
+        promised = round(info.duration_seconds * info.frame_rate)
+    if promised is None or (settings.start is None and settings.end is None):
+        return promised
+    if not info.duration_seconds:
+        return None
+    first = settings.start or Fraction(0)
+    last = min(settings.end or info.duration_seconds, info.duration_seconds)
+    return max(0, round(promised * (last - first) / info.duration_seconds))
+
+
+def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
+    for frame in frames:
+        meter.count("decoded", 1)
+        yield frame
+
+
+def _progress(frames: int, total: int | None, meter: Meter) -> Progress:
+    return Progress(
+        frames=frames,
+        total=total,
+        seconds=meter.elapsed,
+        bottleneck=meter.bottleneck(THREADS),
+    )
+
+
+def _same_count(job: Job, meter: Meter) -> None:
+    came, went = meter.counts.get("decoded", 0), job.report.frames_out
+    if came != went:
+        raise VsrError(f"{job.report.source}: {came} frames came in and {went} went out; please report this")
+
+
+def _first_report(
+    video: VideoSource,
+    sink: VideoSink,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    size: sizing.TargetSize,
+    target: Path,
+    settings: UpscaleSettings,
+) -> Report:
+    info, plan = video.info, sink.plan
+    return Report(
+        source=shown(info.path),
+        target=shown(target),
+        info=info,
+        height=size.height,
+        width=size.width,
+        model={
+            "name": model.name,
+            "family": model.family,
+            "scale": str(model.scale),
+            "strength": settings.strength,
+            "parameters": model.parameters,
+            "sha256": model.sha256,
+        },
+        engine={"device": str(upscaler.device), "precision": str(upscaler.dtype).removeprefix("torch.")},
+        encoder={
+            "codec": plan.codec,
+            "pixel_format": plan.pixel_format,
+            "options": dict(plan.options),
+            "color": plan.color,
+        },
+        streams=[_kept(stream) for stream in sink.streams.kept],
+        warnings=[*_guessed(info), *_short_of(model, size, info), *video.warnings, *sink.warnings],
+    )
+
+
+def _kept(stream: PlannedStream) -> str:
+    how = f"converted to {stream.to}" if stream.way == "convert" else "copied"
+    return f"stream {stream.index}, {stream.kind} {stream.codec}: {how}"
+
+
+def _guessed(info: VideoInfo) -> list[str]:
+    """One sentence for all guesses: most files lack some tag, and five lines of it would hide the rest."""
+    return [f"colour: {'; '.join(info.guesses)}"] if info.guesses else []
+
+
+def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> list[str]:
+    """Say so where the generator makes less than is wanted."""
+    rest = Fraction(size.height, info.height) / model.scale
+    if rest <= Fraction(21, 20):  # a row more or less is no enlargement
+        return []
+    return [f"{model.name} enlarges x{model.scale}; the rest, x{float(rest):.2f}, is bicubic"]
+
+
+def _last_report(job: Job, meter: Meter) -> None:
+    report, upscaler = job.report, job.upscaler
+    report.frames_in = meter.counts.get("decoded", 0)
+    report.seconds = meter.elapsed
+    report.busy_seconds = meter.busy()
+    report.bottleneck = meter.bottleneck(THREADS)
+    report.damage = job.source.damage
+    plan = upscaler.plan(job.source.info.height, job.source.info.width)
+    report.engine |= {
+        "batch": plan.batch,
+        "tile": plan.tile,
+        "redone_smaller": upscaler.redone_smaller,
+        "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
+    }
+    report.warnings += [w for w in (*job.source.warnings, *job.sink.warnings) if w not in report.warnings]

@@ -1,0 +1,154 @@
+"""What happens to a frame between decoder and encoder, one generator a stage.
+
+A stage replaces the picture and leaves its stamp alone. One picture comes out for each that goes in, always.
+No `yield` stands inside a context of torch (inference_mode, a stream): it would leak into the consumer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
+from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.engine.upscaler import Upscaler
+from vsr.frame import RgbFrame, YuvFrame
+from vsr.models.archs.resample import resize
+from vsr.pipeline.meter import Meter
+from vsr.pipeline.streams import DeviceStreams, Ready
+
+REDONE = "pictures redone in fp32"
+"""Name of the counter in the meter."""
+_IN_FLIGHT = 2
+"""Pictures whose download may be under way while the next are being computed."""
+
+
+def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
+    """Planes to the device as they are: 1.5 bytes a pixel for 8-bit 4:2:0."""
+    for frame in frames:
+        with meter("upload"):
+            tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
+            moved = streams.upload(tensors)
+        n = len(frame.planes)
+        yield replace(frame, planes=moved[:n], alpha=moved[n] if frame.alpha is not None else None)
+
+
+def rgb(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+    """R'G'B' by the frame's own colour tags, on the device."""
+    for frame in frames:
+        with meter("color"), streams.computing(), torch.inference_mode():
+            image = to_rgb(frame.planes, frame.color, frame.layout)
+            alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)[None]
+        yield RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    frames: list[RgbFrame]
+    lr: Tensor
+    sr: Tensor
+    healthy: Tensor
+    ready: Ready
+
+
+def upscale(
+    frames: Iterable[RgbFrame],
+    upscaler: Upscaler,
+    streams: DeviceStreams,
+    meter: Meter,
+    *,
+    height: int,
+    width: int,
+    batch: int,
+) -> Iterator[RgbFrame]:
+    """Generator, check, resize to `height` x `width`.
+
+    On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
+    """
+    waiting: deque[_Batch] = deque()
+    lag = 1 if streams.device.type == "cuda" else 0
+    source = iter(frames)
+    while group := list(islice(source, batch)):
+        with meter("upscale"), streams.computing(), torch.inference_mode():
+            images = torch.stack([f.image for f in group]) if len(group) > 1 else group[0].image[None]
+            launched = upscaler.launch(images)
+            (healthy,), ready = streams.download((launched.healthy,))
+            waiting.append(_Batch(group, images, launched.images, healthy, ready))
+        while len(waiting) > lag:
+            yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
+    while waiting:
+        yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
+
+
+def _finish(
+    batch: _Batch, upscaler: Upscaler, streams: DeviceStreams, meter: Meter, height: int, width: int
+) -> list[RgbFrame]:
+    with meter("upscale"), streams.computing(), torch.inference_mode():
+        batch.ready.wait()  # waits: the check of this batch; the next one is already queued on CUDA
+        meter.count(REDONE, upscaler.repair(batch.lr, batch.sr, batch.healthy))
+        images = batch.sr
+        if images.shape[-2:] != (height, width):
+            images = resize(images, height=height, width=width, kind="bicubic")
+        alphas = [_resized(f.alpha, height, width) for f in batch.frames]
+    return [
+        RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
+        for frame, image, alpha in zip(batch.frames, images, alphas, strict=True)
+    ]
+
+
+def _resized(alpha: Tensor | None, height: int, width: int) -> Tensor | None:
+    """Alpha never goes through the generator: it is no picture."""
+    if alpha is None or alpha.shape[-2:] == (height, width):
+        return alpha
+    return resize(alpha[None], height=height, width=width, kind="bicubic")[0]
+
+
+def yuv(
+    frames: Iterable[RgbFrame],
+    streams: DeviceStreams,
+    meter: Meter,
+    *,
+    color: ColorSpec,
+    layout: PixelLayout,
+) -> Iterator[YuvFrame]:
+    """Planes as the sink wants them, rounded on the device: 8 or 16 bits come down, not floats."""
+    for frame in frames:
+        with meter("color"), streams.computing(), torch.inference_mode():
+            planes = to_planes(frame.image, color, layout)
+            alpha = _alpha_plane(frame, layout) if layout.alpha else None
+        yield YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
+
+
+def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
+    """The frame's alpha, or opaque where it has none."""
+    alpha = frame.alpha if frame.alpha is not None else torch.ones_like(frame.image[:1])
+    return alpha_to_plane(alpha[0], layout)
+
+
+def download(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
+    """Planes to the host; each picture waits for its own copy only, while later ones are computed."""
+    depth = _IN_FLIGHT if streams.device.type == "cuda" else 0
+    flying: deque[tuple[YuvFrame, Ready]] = deque()
+    for frame in frames:
+        with meter("download"):
+            tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
+            moved, ready = streams.download(tensors)
+            n = len(frame.planes)
+            alpha = moved[n] if frame.alpha is not None else None
+            flying.append((replace(frame, planes=moved[:n], alpha=alpha), ready))
+        while len(flying) > depth:
+            yield _landed(flying.popleft(), meter)
+    while flying:
+        yield _landed(flying.popleft(), meter)
+
+
+def _landed(flight: tuple[YuvFrame, Ready], meter: Meter) -> YuvFrame:
+    frame, ready = flight
+    with meter("download"):
+        ready.wait()
+    return frame

@@ -1,0 +1,85 @@
+"""The pipeline's only CUDA streams: one for uploads, one for the generator, one for downloads.
+
+On the CPU all of it is nothing: tensors are where they are needed. No stage ever waits for the whole device;
+the host waits only for the event of the picture that it is about to encode.
+
+Note [Why record_stream]: the caching allocator gives memory back to the stream that it was taken on as
+soon as Python drops the tensor. A tensor that another stream still reads must be recorded there, or it is
+overwritten.
+
+Note [No ring of our own]: pinned memory comes from torch's caching host allocator, which hands a block out
+again only when the copies recorded on it are done. The bounded queues make it a ring.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Ready(Protocol):
+    """A promise that downloaded tensors are filled."""
+
+    def wait(self) -> None: ...
+
+
+class DeviceStreams:
+    """Moves tensors to and from a device, and says on which stream to compute."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._cuda = device.type == "cuda"
+        if self._cuda:
+            self._up = torch.cuda.Stream(device)
+            self._compute = torch.cuda.Stream(device)
+            self._down = torch.cuda.Stream(device)
+
+    def upload(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Start copies to the device, through pinned memory; what computes next will wait for them."""
+        if not self._cuda:
+            return tensors
+        with torch.cuda.stream(self._up):
+            moved = tuple(_pinned_copy(t).to(self.device, non_blocking=True) for t in tensors)
+        self._compute.wait_stream(self._up)
+        for tensor in moved:
+            tensor.record_stream(self._compute)  # See [Why record_stream]
+        return moved
+
+    def computing(self) -> AbstractContextManager[object]:
+        """Context in which work goes to the compute stream; never `yield` inside."""
+        return torch.cuda.stream(self._compute) if self._cuda else nullcontext()
+
+    def download(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Ready]:
+        """Start copies to pinned memory; read them only after `Ready.wait()`."""
+        if not self._cuda:
+            return tensors, _Done()
+        self._down.wait_stream(self._compute)
+        with torch.cuda.stream(self._down):
+            moved = tuple(torch.empty_like(t, device="cpu", pin_memory=True) for t in tensors)
+            for source, target in zip(tensors, moved, strict=True):
+                target.copy_(source, non_blocking=True)
+                source.record_stream(self._down)  # See [Why record_stream]
+            event = torch.cuda.Event()
+            event.record(self._down)
+        return moved, _Copied(event)
+
+
+def _pinned_copy(tensor: Tensor) -> Tensor:
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor)
+
+
+class _Done:
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+
+class _Copied:
+    def __init__(self, event: torch.cuda.Event) -> None:
+        self._event = event
+
+    def wait(self) -> None:
+        self._event.synchronize()  # waits: the copy must finish before encode reads it

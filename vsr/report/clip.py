@@ -1,0 +1,111 @@
+"""A short clip that is rendered, for a machine that has no video at hand; with sound and chapters.
+
+It is rendered at the result's size first (the truth), then reduced and compressed as a camera's or a disc's
+picture would be, so that the gain can be seen against what was there.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.color.convert import to_planes
+from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
+from vsr.frame import Stamp, YuvFrame
+from vsr.media.planes import to_av_frame
+from vsr.models.archs.resample import resize
+
+FRAMES = 48
+RATE = 24
+SIZE = (640, 360)
+"""Width and height of the truth; the clip has half of each."""
+_COLOR = ColorSpec(
+    matrix=Matrix.SMPTE170M,
+    transfer=Transfer.SMPTE170M,
+    primaries=Primaries.SMPTE170M,
+    range=Range.LIMITED,
+    chroma_location=ChromaLocation.LEFT,
+)
+_LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
+
+
+def render(clip: Path, truth: Path) -> None:
+    """Write a zoom into the Mandelbrot set: `truth` at full size, `clip` at half of it."""
+    pictures = _pictures()
+    _write(truth, pictures, crf=4, extras=False)
+    half = [resize(p[None], height=SIZE[1] // 2, width=SIZE[0] // 2)[0] for p in pictures]
+    _write(clip, half, crf=23, extras=True)
+
+
+def _pictures() -> list[Tensor]:
+    graph = av.filter.Graph()
+    zoom = (
+        f"size={SIZE[0] * 2}x{SIZE[1] * 2}:rate={RATE}:start_scale=0.6:end_scale=0.2:end_pts=100:inner=mincol"
+    )
+    chain = [graph.add("mandelbrot", zoom), graph.add("format", "gbrp"), graph.add("buffersink")]
+    for before, after in pairwise(chain):
+        before.link_to(after)
+    graph.configure()
+    return [_reduced(graph.vpull()) for _ in range(FRAMES)]
+
+
+def _reduced(frame: av.VideoFrame) -> Tensor:
+    """Rendered at twice the size and averaged: without the stair-steps of a point sampler."""
+    array = frame.to_ndarray(format="rgb24")
+    image = torch.from_numpy(array).permute(2, 0, 1).float() / 255
+    return torch.nn.functional.avg_pool2d(image[None], 2)[0]
+
+
+def _write(path: Path, pictures: list[Tensor], *, crf: int, extras: bool) -> None:
+    with av.open(f"file:{path}", "w", format="matroska") as box:
+        box.metadata["title"] = "A rendered clip"
+        video = box.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"})
+        video.height, video.width = pictures[0].shape[-2:]
+        video.pix_fmt = "yuv420p"
+        video.codec_context.time_base = Fraction(1, RATE)
+        sound = box.add_stream("flac", rate=48000, layout="mono") if extras else None
+        if extras:
+            box.set_chapters(_chapters())
+        for index, picture in enumerate(pictures):
+            box.mux(video.encode(_frame(picture, index)))
+            if sound is not None:
+                box.mux(sound.encode(_tone(index)))
+        box.mux(video.encode())
+        if sound is not None:
+            box.mux(sound.encode())
+
+
+def _frame(picture: Tensor, index: int) -> av.VideoFrame:
+    stamp = Stamp(index=index, pts=index, duration=1, time_base=Fraction(1, RATE))
+    planes = to_planes(picture, _COLOR, _LAYOUT)
+    return to_av_frame(YuvFrame(planes=planes, layout=_LAYOUT, color=_COLOR, stamp=stamp), "yuv420p")
+
+
+def _tone(index: int) -> av.AudioFrame:
+    """One picture's worth of a quiet 440 Hz tone."""
+    samples = 48000 // RATE
+    time = (np.arange(samples) + index * samples) / 48000
+    wave = (3000 * np.sin(2 * np.pi * 440 * time)).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, index * samples, Fraction(1, 48000)
+    return frame
+
+
+def _chapters() -> list[av.container.core.Chapter]:
+    half = FRAMES * 500 // RATE
+    return [
+        {"id": 1, "start": 0, "end": half, "time_base": Fraction(1, 1000), "metadata": {"title": "In"}},
+        {
+            "id": 2,
+            "start": half,
+            "end": 2 * half,
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": "Deeper"},
+        },
+    ]
