@@ -1,10 +1,10 @@
 """Counts what is wrong with a file while it is decoded, and judges at the end whether anything is missing.
 
 A demuxer that meets damage often says nothing: it skips to the next place that it understands, or takes the
-end of a truncated file for the end of the film. Three independent signs are therefore watched: what decoder and
-demuxer refuse or mark, what the container promised (`truncation` and the index), and gaps between timestamps. A
-gap alone proves nothing (variable rate, recordings with dropped pictures); it counts only where the file also
-skips bytes or another fault is near.
+end of a truncated file for the end of the film. Three independent signs are therefore watched: what decoder
+and demuxer refuse or mark, what the container promised (`truncation` and the index), and gaps between
+timestamps. A gap alone proves nothing (variable rate, recordings with dropped pictures); it counts only where
+the file also skips bytes or another fault is near.
 """
 
 from __future__ import annotations

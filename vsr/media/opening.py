@@ -76,7 +76,7 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContai
 
 
 def shown(path: str | Path) -> str:
-    """A path as it can be printed: control characters and bytes that are not UTF-8 are escaped."""
+    """A path, or any text of a file, as it can be printed: control characters and stray bytes are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 

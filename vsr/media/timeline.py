@@ -10,7 +10,7 @@ from av import VideoFrame
 from vsr.frame import Stamp
 
 JUMP_SECONDS = Fraction(1)
-"""A timestamp further back than this starts a new stretch of film; a smaller step is a stray one, and kept."""
+"""A timestamp further back than this starts a new stretch of film; a smaller step is stray, and kept."""
 
 
 @dataclass(slots=True)
