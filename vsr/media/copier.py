@@ -1,0 +1,234 @@
+"""Hands out the packets of a source's other streams in the order of time, while the picture trickles in.
+
+It opens the source a second time and never reads ahead further than asked (but for the first packet of each
+sound track), so memory does not grow with the film.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+
+from vsr.errors import OutputError
+from vsr.media.containers import Container
+from vsr.media.opening import open_media
+from vsr.media.streams import (
+    PlannedStream,
+    StreamPlan,
+    add_attachment,
+    add_copy,
+    attachment_data,
+    stream_metadata,
+)
+from vsr.media.subtitles import TextConverter
+
+_PEEK = 2000
+"""Packets read at most to find the start of every sound track."""
+
+
+class _Converter(Protocol):
+    def convert(self, packet: Packet[Any]) -> Packet[Any]: ...
+
+
+class StreamCopier:
+    """An open source whose picture is ignored, tied to the streams of an output."""
+
+    def __init__(
+        self,
+        source: Path,
+        plan: StreamPlan,
+        output: OutputContainer,
+        container: Container,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
+        """Add the planned streams to `output`.
+
+        Args:
+            source: The input.
+            plan: What of it is kept.
+            output: Not yet started.
+            container: What `output` is.
+            start: Seconds on the source's clock; what ended before is left out.
+            end: Seconds on the source's clock; what begins then or later is left out.
+        """
+        self.notes: list[str] = []
+        self.counts: dict[int, int] = {}
+        """Index in the output to packets handed out."""
+        self._start, self._end = start, end
+        self._media = open_media(source)
+        self._targets: dict[int, Stream] = {}
+        self._converters: dict[int, _Converter] = {}
+        try:
+            for planned in plan.kept:
+                self._add(source, planned, output, container)
+            self._packets = self._read()
+            self._queue: deque[Packet[Any]] = deque()
+            self._peek()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> StreamCopier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the source; harmless when repeated."""
+        self._media.close()
+
+    @property
+    def sounds(self) -> dict[int, Stream]:
+        """Sound tracks: index in the output to the stream in the source."""
+        pairs = ((self._targets[index].index, self._media.streams[index]) for index in self._targets)
+        return {target: stream for target, stream in pairs if stream.type == "audio"}
+
+    def earliest(self, delays: dict[int, Fraction], *, cuts: bool) -> Fraction:
+        """Seconds on the source's clock at which the first of the first packets plays.
+
+        Args:
+            delays: Index in the output to the seconds that a stream may begin before zero.
+            cuts: Whether the container can hide what plays before zero (MP4's edit lists): then packets do
+                not count that the source hides (priming of an audio codec), or that the range cuts.
+        """
+        counted = [packet for packet in self._queue if not (cuts and self._hidden(packet))]
+        times = [(packet.stream_index, _shown(packet)) for packet in counted]
+        return min(
+            (time + delays.get(index, 0) for index, time in times if time is not None),
+            default=self._start or Fraction(0),
+        )
+
+    def _hidden(self, packet: Packet[Any]) -> bool:
+        time = _shown(packet)
+        return packet.is_discard or (self._start is not None and time is not None and time < self._start)
+
+    def packets_until(self, seconds: Fraction) -> Iterator[Packet[Any]]:
+        """The packets that are due by `seconds` on the source's clock; their stream is the output's."""
+        while (packet := self._head()) is not None and _due(packet) <= seconds:
+            yield self._taken(self._queue.popleft())
+
+    def rest(self) -> Iterator[Packet[Any]]:
+        """All packets that are left."""
+        while self._head() is not None:
+            yield self._taken(self._queue.popleft())
+
+    def _add(
+        self, source: Path, planned: PlannedStream, output: OutputContainer, container: Container
+    ) -> None:
+        stream = self._media.streams[planned.index]
+        if planned.way == "attach":
+            add_attachment(output, stream, attachment_data(source, stream))
+            return
+        if planned.way == "convert":
+            converter = TextConverter(stream, output, planned.to)
+            converter.stream.metadata.update(stream_metadata(stream, encoded=True))
+            converter.stream.disposition = stream.disposition
+            self._converters[planned.index] = converter
+            self._targets[planned.index] = converter.stream
+        else:
+            self._targets[planned.index] = add_copy(output, stream)
+        self.counts[self._targets[planned.index].index] = 0
+
+    def _read(self) -> Iterator[Packet[Any]]:
+        """Packets of the planned streams, inside the range, converted and pointed at the output."""
+        if not self._targets:
+            return
+        for stream in self._media.streams:
+            if stream.index not in self._targets:
+                stream.discard = Discard.all
+        if self._start is not None and self._start > 0:
+            self._media.seek(int(self._start * 1_000_000))
+        try:
+            for packet in self._media.demux([self._media.streams[index] for index in self._targets]):
+                if packet.size and self._inside(packet):
+                    yield self._placed(packet)
+        except av.FFmpegError as error:
+            self.notes.append(f"sound and subtitles end early: the source is damaged ({error.strerror})")
+
+    def _inside(self, packet: Packet[Any]) -> bool:
+        """Whether a packet overlaps the range; a subtitle that began before is cut to it."""
+        begins = _shown(packet)
+        if begins is None or packet.stream.type == "video":  # a cover picture is of all times
+            return True
+        if self._end is not None and begins >= self._end:
+            return False
+        if self._start is None or begins >= self._start:
+            return True
+        ends = begins + (packet.duration or 0) * packet.time_base
+        if ends <= self._start:
+            return False
+        if packet.stream.type == "subtitle":
+            packet.pts = packet.dts = round(self._start / packet.time_base)
+            packet.duration = round((ends - self._start) / packet.time_base)
+        return True
+
+    def _placed(self, packet: Packet[Any]) -> Packet[Any]:
+        index = packet.stream.index
+        if packet.stream.type == "subtitle" and packet.dts is None:
+            packet.dts = packet.pts
+        if index in self._converters:
+            packet = self._converters[index].convert(packet)
+        packet.stream = self._targets[index]
+        return packet
+
+    def _head(self) -> Packet[Any] | None:
+        if not self._queue:
+            packet = next(self._packets, None)
+            if packet is not None:
+                self._queue.append(packet)
+        return self._queue[0] if self._queue else None
+
+    def _taken(self, packet: Packet[Any]) -> Packet[Any]:
+        self.counts[packet.stream_index] += 1
+        return packet
+
+    def _peek(self) -> None:
+        """Read until every sound track has shown its first packet, so that `earliest` knows them."""
+        waiting = set(self.sounds)
+        while waiting and len(self._queue) < _PEEK:
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            self._queue.append(packet)
+            waiting.discard(packet.stream_index)
+
+
+def _shown(packet: Packet[Any]) -> Fraction | None:
+    """When a packet is presented, in seconds."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return None if ticks is None else ticks * packet.time_base
+
+
+def _due(packet: Packet[Any]) -> Fraction:
+    """When a packet belongs into the file, in seconds; at once where it has no time."""
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base
+
+
+def start_output(output: OutputContainer, name: str) -> None:
+    """Write the header: the proof that the container takes all streams together.
+
+    Raises:
+        OutputError: it does not, or the file cannot be written.
+    """
+    try:
+        output.start_encoding()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{name}: its header cannot be written ({reason}); write to .mkv, which holds most streams"
+        ) from error

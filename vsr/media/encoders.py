@@ -1,0 +1,384 @@
+"""The encoders, one line each, and the plan for a source: format, options, colour, and what cannot be kept.
+
+Nothing is opened here except to ask an encoder for its option names; `picture.py` opens and runs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import av
+
+from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
+from vsr.config import EncoderSettings
+from vsr.errors import ConfigError
+from vsr.frame import VideoInfo
+from vsr.media.containers import CONTAINERS, Container
+from vsr.media.hdr import hdr_options
+from vsr.media.layouts import layout_of
+from vsr.media.pixels import divides, losses, nearest, subsampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """The knob of constant quality."""
+
+    option: str
+    default: float
+    best: float = 0
+    worst: float = 51
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """The knob of speed against size."""
+
+    option: str = "preset"
+    default: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec:
+    """What an encoder takes."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    muxers: tuple[str, ...]
+    """FFmpeg's names of the containers that hold its codec."""
+    pixel_formats: tuple[str, ...]
+    """Planar formats, best liked first."""
+    stored_as: Mapping[str, str] = field(default_factory=dict)
+    """Packed formats that hold the same samples, where the encoder has no planar one."""
+    quality: Quality | None = None
+    preset: Preset | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Always set, unless the user sets them."""
+    even: bool = False
+    """Whether subsampled chroma needs sides that it divides."""
+    min_side: int = 1
+    """Smallest width and height in pixels; measured."""
+    mp4_tag: str | None = None
+    """Codec tag in MP4 and QuickTime, where FFmpeg's own choice does not play everywhere."""
+    limited_only: bool = False
+    """Whether its codec has no way to say full range."""
+
+
+_YUV8 = ("yuv420p", "yuv422p", "yuv444p")
+_YUV10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
+_YUV12 = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
+_YUV16 = ("yuv420p16le", "yuv422p16le", "yuv444p16le")
+_GRAY = ("gray", "gray10le", "gray12le", "gray14le", "gray16le")
+_RGB = ("gbrp", "gbrp10le", "gbrp12le", "gbrp14le", "gbrp16le")
+_ALPHA = ("yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le")
+_ALPHA_DEEP = ("yuva422p12le", "yuva444p12le", "yuva420p16le", "yuva422p16le", "yuva444p16le")
+_RGB_ALPHA = ("gbrap", "gbrap10le", "gbrap12le", "gbrap14le", "gbrap16le")
+_MPEG = ("matroska", "mp4", "mov")
+_X26X_PRESETS = Preset(
+    default="medium",
+    choices=(
+        *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+        *("medium", "slow", "slower", "veryslow", "placebo"),
+    ),
+)
+_NVENC = EncoderSpec(
+    codec="hevc_nvenc",
+    muxers=_MPEG,
+    pixel_formats=("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"),
+    stored_as={"yuv420p10le": "p010le", "yuv444p10le": "yuv444p10msble"},
+    quality=Quality(option="cq", default=19),
+    preset=Preset(default="p5", choices=tuple(f"p{n}" for n in range(1, 8))),
+    options={"rc": "vbr", "b": "0"},
+    even=True,
+)
+
+_TABLE = (
+    EncoderSpec(
+        codec="libx264",
+        muxers=_MPEG,
+        pixel_formats=_YUV8 + _YUV10,
+        quality=Quality(option="crf", default=18),
+        preset=_X26X_PRESETS,
+        even=True,
+    ),
+    EncoderSpec(
+        codec="libx264rgb",
+        muxers=_MPEG,
+        pixel_formats=("gbrp",),
+        stored_as={"gbrp": "bgr24"},
+        quality=Quality(option="crf", default=18),
+        preset=_X26X_PRESETS,
+    ),
+    EncoderSpec(
+        codec="libx265",
+        muxers=_MPEG,
+        pixel_formats=_YUV8 + _YUV10 + _YUV12,
+        quality=Quality(option="crf", default=20),
+        preset=_X26X_PRESETS,
+        options={"x265-params": "log-level=error"},
+        even=True,
+        min_side=16,
+        mp4_tag="hvc1",
+    ),
+    EncoderSpec(
+        codec="libsvtav1",
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=("yuv420p", "yuv420p10le"),
+        quality=Quality(option="crf", default=24, best=1, worst=63),
+        preset=Preset(default="7", choices=tuple(str(n) for n in range(14))),
+        min_side=4,
+    ),
+    EncoderSpec(
+        codec="libvpx-vp9",
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=(*_YUV8, "yuva420p"),
+        quality=Quality(option="crf", default=22, worst=63),
+        preset=Preset(option="cpu-used", default="3", choices=tuple(str(n) for n in range(9))),
+        options={"b": "0", "row-mt": "1"},
+    ),
+    EncoderSpec(
+        codec="prores_ks",
+        muxers=("mov", "matroska"),
+        pixel_formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+        preset=Preset(
+            option="profile",
+            default="auto",
+            choices=("auto", "proxy", "lt", "standard", "hq", "4444", "4444xq"),
+        ),
+        options={"vendor": "apl0"},
+        limited_only=True,
+    ),
+    EncoderSpec(
+        codec="ffv1",
+        muxers=("matroska", "mp4"),
+        pixel_formats=_YUV8
+        + _YUV10
+        + _YUV12
+        + _YUV16
+        + _GRAY
+        + ("ya8",)
+        + _RGB
+        + _ALPHA
+        + _ALPHA_DEEP
+        + _RGB_ALPHA,
+        stored_as={"gbrp": "bgr0", "gbrap": "bgra"},
+        options={"level": "3", "g": "1", "slicecrc": "1"},
+    ),
+    replace(_NVENC, codec="h264_nvenc", pixel_formats=("yuv420p", "yuv444p")),
+    replace(_NVENC, mp4_tag="hvc1"),
+    replace(
+        _NVENC,
+        codec="av1_nvenc",
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=("yuv420p", "yuv420p10le"),
+    ),
+)
+ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}
+"""FFmpeg's name of an encoder to what it takes. A new encoder is a new line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderPlan:
+    """How the picture of one source is encoded."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    pixel_format: str
+    """FFmpeg's name of what the encoder is opened with; perhaps packed."""
+    layout: PixelLayout
+    """The same samples as planes: what pictures are handed over in."""
+    color: ColorSpec
+    """Of the pictures handed over, and of the output's tags."""
+    width: int
+    height: int
+    threads: int
+    options: Mapping[str, str]
+    """The encoder's, as FFmpeg names them."""
+    tag: str | None = None
+    """Codec tag to write; None leaves it to FFmpeg."""
+    notes: tuple[str, ...] = ()
+    """A sentence for each thing that cannot be kept."""
+
+
+def available() -> list[str]:
+    """Names of the table that this build of FFmpeg has; NVENC may still lack its driver."""
+    return [name for name in ENCODERS if name in av.codecs_available]
+
+
+def choose(
+    settings: EncoderSettings, info: VideoInfo, *, width: int, height: int, container: Container
+) -> EncoderPlan:
+    """Plan the encoding: the source's depth, subsampling and family where the encoder has them.
+
+    Args:
+        settings: The user's choice of encoder, quality, preset, options and pixel format.
+        info: The source's picture stream.
+        width: Of the output in pixels.
+        height: Of the output in pixels.
+        container: Where the stream will go.
+
+    Raises:
+        ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
+    """
+    name = settings.encoder
+    spec = _spec(name)
+    _check_container(name, spec, container)
+    pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
+    layout = layout_of(pixel_format)
+    color, color_notes = _color_for(name, spec, layout, info, height)
+    hdr, hdr_notes = hdr_options(name, info)
+    options = _options(name, spec, settings, layout, hdr)
+    return EncoderPlan(
+        codec=name,
+        pixel_format=spec.stored_as.get(pixel_format, pixel_format),
+        layout=layout,
+        color=color,
+        width=width,
+        height=height,
+        threads=settings.threads,
+        options=options,
+        tag=spec.mp4_tag if container.family == "mp4" else None,
+        notes=(*notes, *color_notes, *hdr_notes),
+    )
+
+
+def _spec(name: str) -> EncoderSpec:
+    if name not in ENCODERS:
+        raise ConfigError(f"unknown encoder {name!r}; known are {', '.join(available())}")
+    if name not in av.codecs_available:
+        raise ConfigError(f"this build of FFmpeg has no encoder {name!r}; it has {', '.join(available())}")
+    return ENCODERS[name]
+
+
+def _check_container(name: str, spec: EncoderSpec, container: Container) -> None:
+    if container.muxer in spec.muxers:
+        return
+    suffixes = [suffix for suffix, other in CONTAINERS.items() if other.muxer in spec.muxers]
+    fitting = [other for other in available() if container.muxer in ENCODERS[other].muxers]
+    raise ConfigError(
+        f"{container.name} cannot hold what {name} writes; use {' or '.join(suffixes)}, "
+        f"or one of the encoders {', '.join(fitting)}"
+    )
+
+
+def _pick_format(
+    name: str, spec: EncoderSpec, settings: EncoderSettings, info: VideoInfo, width: int, height: int
+) -> tuple[str, list[str]]:
+    if min(width, height) < spec.min_side:
+        raise ConfigError(
+            f"{width}x{height} is too small for {name}, which needs {spec.min_side} pixels a side; "
+            "use another encoder or a larger size"
+        )
+    if settings.pixel_format is not None:
+        return _asked_format(name, spec, settings.pixel_format, width, height), []
+    formats = spec.pixel_formats
+    best = nearest(info.layout, formats, layout_of, width=width, height=height, even=spec.even)
+    if best is None:
+        raise ConfigError(f"{name} has no pixel format for {width}x{height}; use an even size or ffv1")
+    return best, _format_notes(name, spec, info, layout_of(best), width, height)
+
+
+def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: int) -> str:
+    if asked not in spec.pixel_formats:
+        raise ConfigError(f"{name} does not take {asked!r}; it takes {', '.join(spec.pixel_formats)}")
+    if spec.even and not divides(layout_of(asked), width, height):
+        raise ConfigError(
+            f"{name} needs an even size for {asked}, not {width}x{height}; leave the format to vsr"
+        )
+    return asked
+
+
+def _format_notes(
+    name: str, spec: EncoderSpec, info: VideoInfo, given: PixelLayout, width: int, height: int
+) -> list[str]:
+    notes = []
+    lost = losses(info.layout, given)
+    if lost:
+        notes.append(f"{name} cannot keep {', '.join(lost)}; --encoder ffv1 into .mkv keeps everything")
+    added = spec.even and not divides(info.layout, width, height) and given.chroma_shift == (0, 0)
+    if info.layout.family == "yuv" and added:
+        notes.append(
+            f"{name} has no {subsampling(info.layout)} for the odd size {width}x{height}; written as 4:4:4"
+        )
+    return notes
+
+
+def _color_for(
+    name: str, spec: EncoderSpec, layout: PixelLayout, info: VideoInfo, height: int
+) -> tuple[ColorSpec, list[str]]:
+    """The source's colour, in so far as `layout` can carry it."""
+    color, notes = info.color, []
+    if layout.family == "rgb":
+        color = replace(color, matrix=Matrix.RGB, range=Range.FULL)
+    elif layout.family == "yuv" and color.matrix is Matrix.RGB:
+        # Samples change to Y'CbCr: the usual range, so that every player shows them right.
+        # Grey keeps its range, and with it its samples.
+        kept = color.range if info.layout.family == "gray" else Range.LIMITED
+        bare = replace(color, matrix=Matrix.UNSPECIFIED, range=kept)
+        color = bare.guess_for(height=height, layout=layout)[0]
+    if spec.limited_only and color.range is Range.FULL and layout.family == "yuv":
+        color = replace(color, range=Range.LIMITED)
+        notes.append(f"{name} knows limited range only: the full-range source is converted")
+    return color, notes
+
+
+def _options(
+    name: str, spec: EncoderSpec, settings: EncoderSettings, layout: PixelLayout, hdr: Mapping[str, str]
+) -> dict[str, str]:
+    """Defaults, quality and preset, then the user's options over them; sub-options are joined."""
+    options = dict(spec.options)
+    options |= _quality(name, spec.quality, settings.crf) | _preset(
+        name, spec.preset, settings.preset, layout
+    )
+    for key, value in hdr.items():
+        options[key] = _join(options.get(key), value)
+    known = option_names(name) if settings.options else frozenset()
+    for key, value in settings.options:
+        if key not in known:
+            raise ConfigError(f"{name} has no option {key!r}{_near(key, known)}")
+        options[key] = _join(options.get(key), value) if key.endswith("-params") else value
+    return options
+
+
+def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str, str]:
+    if quality is None:
+        if crf is not None:
+            raise ConfigError(f"{name} has no constant quality: leave out --crf {crf:g}")
+        return {}
+    value = quality.default if crf is None else crf
+    if not quality.best <= value <= quality.worst:
+        raise ConfigError(
+            f"--crf {value:g} is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
+        )
+    return {quality.option: f"{value:g}"}
+
+
+def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:
+    if preset is None:
+        if asked is not None:
+            raise ConfigError(f"{name} has no presets: leave out --preset {asked}")
+        return {}
+    value = preset.default if asked is None else asked
+    if value not in preset.choices:
+        raise ConfigError(f"{name} has no preset {value!r}; it has {', '.join(preset.choices)}")
+    if name == "prores_ks" and value == "auto":
+        value = "4444" if layout.chroma_shift == (0, 0) else "hq"
+    return {preset.option: value}
+
+
+def option_names(name: str) -> frozenset[str]:
+    """Every option that encoder `name` of this FFmpeg takes, its own and the general ones."""
+    options = av.CodecContext.create(name, "w").supported_options
+    return frozenset(option.name for option in (*options.generic, *options.private))
+
+
+def _join(before: str | None, more: str) -> str:
+    """Sub-options in FFmpeg's notation; the later ones win."""
+    return f"{before}:{more}" if before else more
+
+
+def _near(key: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; see the encoder's manual for its options"

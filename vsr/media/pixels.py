@@ -1,0 +1,91 @@
+"""Which of an encoder's pixel formats keeps the most of a source, and what the rest costs in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from vsr.color.spec import PixelLayout
+
+LayoutOf = Callable[[str], PixelLayout]
+"""FFmpeg's name of a format to its layout."""
+
+
+def nearest(
+    wanted: PixelLayout, formats: Iterable[str], layout_of: LayoutOf, *, width: int, height: int, even: bool
+) -> str | None:
+    """The format that loses least of `wanted`; between equals the one that adds least, then the first.
+
+    Args:
+        wanted: What the source has.
+        formats: FFmpeg's names, best liked first.
+        layout_of: Gives the layout of a name.
+        width: Of the picture in pixels.
+        height: Of the picture in pixels.
+        even: Whether subsampled chroma needs sides that it divides (H.264 and H.265 crop in chroma samples).
+
+    Returns:
+        None where no format fits the size.
+    """
+    fitting = [name for name in formats if not even or divides(layout_of(name), width, height)]
+    return min(fitting, key=lambda name: _cost(wanted, layout_of(name)), default=None)
+
+
+def divides(layout: PixelLayout, width: int, height: int) -> bool:
+    """Whether chroma subsampling leaves no odd column or row."""
+    across, down = layout.chroma_shift
+    return width % (1 << across) == 0 and height % (1 << down) == 0
+
+
+def losses(wanted: PixelLayout, given: PixelLayout) -> list[str]:
+    """What `given` cannot hold of `wanted`, a phrase each; empty when nothing is lost."""
+    said = []
+    if wanted.alpha and not given.alpha:
+        said.append("transparency")
+    if given.bit_depth < wanted.bit_depth:
+        said.append(f"{wanted.bit_depth} bits (becomes {given.bit_depth})")
+    if _chroma_lost(wanted, given):
+        said.append(f"{subsampling(wanted)} chroma (becomes {subsampling(given)})")
+    if wanted.family == "rgb" and given.family != "rgb":
+        said.append("R'G'B' samples (become Y'CbCr)")
+    return said
+
+
+def subsampling(layout: PixelLayout) -> str:
+    """Chroma subsampling as people write it."""
+    names = {
+        (1, 1): "4:2:0",
+        (1, 0): "4:2:2",
+        (0, 0): "4:4:4",
+        (0, 1): "4:4:0",
+        (2, 0): "4:1:1",
+        (2, 2): "4:1:0",
+    }
+    return names.get(layout.chroma_shift, str(layout.chroma_shift))
+
+
+def _chroma_lost(wanted: PixelLayout, given: PixelLayout) -> int:
+    if wanted.family == "gray":
+        return 0
+    if given.family == "gray":
+        return 9
+    return sum(max(0, g - w) for w, g in zip(wanted.chroma_shift, given.chroma_shift, strict=True))
+
+
+def _cost(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
+    """What is lost, gravest first; then what is added for nothing."""
+    extra_chroma = sum(max(0, w - g) for w, g in zip(wanted.chroma_shift, given.chroma_shift, strict=True))
+    return (
+        int(wanted.alpha and not given.alpha),
+        _chroma_lost(wanted, given),
+        max(0, wanted.bit_depth - given.bit_depth),
+        int(_color_family(wanted) != _color_family(given)),
+        int(given.alpha and not wanted.alpha),
+        max(0, given.bit_depth - wanted.bit_depth),
+        -sum(given.chroma_shift) if wanted.family == "gray" and given.family == "yuv" else extra_chroma,
+        int(wanted.family != given.family),
+    )
+
+
+def _color_family(layout: PixelLayout) -> str:
+    """Grey is Y'CbCr with neutral chroma: the same luma samples."""
+    return "rgb" if layout.family == "rgb" else "yuv"

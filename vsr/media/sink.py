@@ -1,0 +1,408 @@
+"""Where the picture goes: encoded, muxed with everything else of its source, checked, and only then in place.
+
+The order of things is the promise. `open_sink` checks all that can be checked (paths, container, encoder,
+streams) and writes the header under a hidden temporary name beside the target; `write` encodes; `finish`
+closes the file, reads it back, counts, and renames. Whatever fails on the way, the target is untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+
+from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.config import EncoderSettings
+from vsr.errors import ConfigError, DeviceError, OutputError, VsrError
+from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.clock import Clock, shift_for, timescale_for
+from vsr.media.containers import Container, container_of
+from vsr.media.copier import StreamCopier, start_output
+from vsr.media.encoders import EncoderPlan, choose
+from vsr.media.header import copy_header
+from vsr.media.matroska import CLUSTER_TICKS, codec_delay, rescale_file, tick_for
+from vsr.media.opening import shown
+from vsr.media.ordering import DecodingOrder
+from vsr.media.picture import PictureEncoder
+from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.verify import check_written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkReport:
+    """What was written."""
+
+    path: Path
+    frames: int
+    streams: int
+    """Besides the picture, attached files included."""
+    packets: int
+    """Of those streams."""
+    bytes: int
+    """Size of the file."""
+    shift: Fraction
+    """Seconds by which every time was moved, so that nothing begins before zero."""
+
+
+def open_sink(
+    target: Path,
+    *,
+    source: Path,
+    info: VideoInfo,
+    width: int,
+    height: int,
+    settings: EncoderSettings,
+    overwrite: bool = False,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+) -> VideoSink:
+    """Check everything, then open the output under a temporary name.
+
+    Args:
+        target: The file to be; its suffix names the container.
+        source: The input, whose other streams go along.
+        info: Of the input's picture.
+        width: Of the output in pixels.
+        height: Of the output in pixels.
+        settings: Encoder, quality, options.
+        overwrite: Replace an existing target, at the very end.
+        start: Seconds from the start of the picture; other streams begin there, and time runs from there.
+        end: Seconds from the start of the picture; other streams end there.
+
+    Raises:
+        ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit.
+        OutputError: the folder is missing or cannot be written, or the container refuses the streams.
+        DeviceError: a hardware encoder cannot start.
+        InputError: the source cannot be opened.
+    """
+    check_target(target, source, overwrite=overwrite)
+    container = container_of(target)
+    plan = choose(settings, info, width=width, height=height, container=container)
+    streams = plan_streams(source, video_index=info.stream_index, target=target)
+    temporary = _temporary(target)
+    try:
+        return VideoSink(
+            target,
+            temporary,
+            source,
+            info,
+            plan=plan,
+            streams=streams,
+            container=container,
+            start=start,
+            end=end,
+        )
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse a target that would destroy something.
+
+    Raises:
+        ConfigError: it is the source, a folder, or exists without `overwrite`.
+        OutputError: its folder is missing.
+    """
+    name = shown(target)
+    if target.is_dir():
+        raise ConfigError(f"{name}: is a folder; name a file in it")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ConfigError(f"{name}: is the input itself; write to another file")
+    if not target.parent.is_dir():
+        raise OutputError(f"{name}: the folder {shown(target.parent)} does not exist; make it first")
+    if target.exists() and not overwrite:
+        raise ConfigError(f"{name}: exists already; -y replaces it")
+
+
+def _temporary(target: Path) -> Path:
+    """A new, hidden, empty file beside the target; its short name fits wherever the target's does.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    path = target.parent / f".vsr-{secrets.token_hex(6)}.tmp"
+    try:
+        path.touch(exist_ok=False)  # the mode follows the umask
+        if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
+            path.unlink()
+            raise ConfigError(
+                f"{shown(target.name)[:40]}...: the name is too long for its folder; shorten it"
+            )
+    except OSError as error:
+        raise OutputError(
+            f"{shown(target)}: cannot be written there ({error.strerror}); choose another folder"
+        ) from error
+    return path
+
+
+class VideoSink:
+    """An output being written. As a context manager it finishes, or aborts when an exception passes."""
+
+    def __init__(
+        self,
+        target: Path,
+        temporary: Path,
+        source: Path,
+        info: VideoInfo,
+        *,
+        plan: EncoderPlan,
+        streams: StreamPlan,
+        container: Container,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
+        """Use `open_sink`."""
+        self._target, self._temporary = target, temporary
+        self._info, self._plan, self._streams = info, plan, streams
+        self.frames = 0
+        self._report: SinkReport | None = None
+        self._order = DecodingOrder()
+        self.warnings: list[str] = [*plan.notes, *streams.warnings]
+        origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
+        begin = None if start is None else _whole_ticks(origin + start, info.time_base)
+        until = None if end is None else origin + end
+        tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
+        options = _muxer_options(container, tick, [info.time_base, *streams.sound_bases])
+        self._output: OutputContainer | None = av.open(
+            f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options
+        )
+        self._copier: StreamCopier | None = None
+        try:
+            self._encoder = PictureEncoder(self._output, plan, info)
+            self._copier = StreamCopier(source, streams, self._output, container, start=begin, end=until)
+            self._attached = sum(stream.way == "attach" for stream in streams.kept)
+            self._clock = self._make_clock(container, tick, begin)
+            self.warnings += copy_header(
+                source,
+                self._output,
+                self._encoder.stream,
+                info,
+                container=container,
+                shift=self._clock.shift,
+                start=begin,
+                end=until,
+            )
+            start_output(self._output, shown(target))
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def plan(self) -> EncoderPlan:
+        """How the picture is encoded."""
+        return self._plan
+
+    @property
+    def streams(self) -> StreamPlan:
+        """What becomes of all other streams."""
+        return self._streams
+
+    @property
+    def layout(self) -> PixelLayout:
+        """The layout in which `write` wants its pictures."""
+        return self._plan.layout
+
+    @property
+    def color(self) -> ColorSpec:
+        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        return self._plan.color
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, frame: YuvFrame) -> None:
+        """Encode one picture, and mux what is due before it.
+
+        Args:
+            frame: In presentation order, in host memory, of `layout` and `color`, stamped in the source's
+                time base and on its clock.
+
+        Raises:
+            DeviceError: the encoder failed.
+            OutputError: the disk is full, or the file cannot be written.
+        """
+        try:
+            packets = self._encoder.encode(frame)
+        except av.FFmpegError as error:
+            raise DeviceError(
+                f"{self._plan.codec} failed at picture {frame.stamp.index} ({error.strerror}); "
+                "try another --encoder"
+            ) from error
+        if not self.frames:
+            self._clock = self._clock.not_before_zero(frame.stamp.seconds, self._info.time_base)
+        self.frames += 1
+        self._mux_pictures(packets)
+
+    def encoded_bytes(self) -> int:
+        """Size of all pictures so far, the encoder emptied for it: after this, only `abort` can follow."""
+        self._mux_pictures(self._encoder.flush())
+        return self._encoder.bytes
+
+    def finish(self) -> SinkReport:
+        """Write what is left, close, read back, count, and put the file in its place; once.
+
+        Raises:
+            DeviceError: the encoder failed.
+            OutputError: the file is incomplete or cannot be written; the target is untouched.
+        """
+        if self._report is None:
+            try:
+                self._report = self._finish()
+            except BaseException:
+                self.abort()
+                raise
+        return self._report
+
+    def close(self) -> None:
+        """`finish`, unless it was finished or aborted already."""
+        if self._output is not None:
+            self.finish()
+
+    def abort(self) -> None:
+        """Leave nothing behind; harmless when repeated, or when finished."""
+        # The name goes first: closing then writes an index into a file that is gone already.
+        self._temporary.unlink(missing_ok=True)
+        if self._copier is not None:
+            self._copier.close()
+        output, self._output = self._output, None
+        if output is not None:
+            with suppress(av.FFmpegError, OSError, ValueError):
+                output.close()
+        self._temporary.unlink(missing_ok=True)  # a muxer that never started creates the file on closing
+
+    def _finish(self) -> SinkReport:
+        assert self._output is not None
+        assert self._copier is not None
+        if not self.frames:
+            raise OutputError(f"{shown(self._target)}: no picture was written; check --start and --end")
+        try:
+            packets = self._encoder.flush()
+        except av.FFmpegError as error:
+            raise DeviceError(
+                f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
+            ) from error
+        self._mux_pictures(packets, last=True)
+        for packet in self._copier.rest():
+            self._mux(packet)
+        self._copier.close()
+        self.warnings += self._copier.notes
+        if self._order.raised:
+            self.warnings.append(
+                f"{self._order.raised} timestamps lie too far back to be written; moved to their neighbours'"
+            )
+        return self._put_in_place(self._output, self._copier.counts)
+
+    def _put_in_place(self, output: OutputContainer, counts: dict[int, int]) -> SinkReport:
+        wanted = [("video", self.frames)]
+        wanted += [(output.streams[index].type, number) for index, number in sorted(counts.items())]
+        try:
+            output.close()
+            self._output = None
+            if self._clock.tick is not None:
+                rescale_file(self._temporary, self._clock.tick)
+            _sync(self._temporary)
+            found = check_written(self._temporary, wanted, name=shown(self._target))
+            os.replace(self._temporary, self._target)  # noqa: PTH105 (says that it overwrites)
+            _sync(self._target.absolute().parent)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise self._cannot_write(error) from error
+        return SinkReport(
+            path=self._target,
+            frames=self.frames,
+            streams=len(counts) + self._attached,
+            packets=sum(counts.values()),
+            bytes=found.bytes,
+            shift=self._clock.shift,
+        )
+
+    def _mux_pictures(self, packets: list[Packet[Any]], *, last: bool = False) -> None:
+        """Mux what the encoder gave, and before each picture what is due by then."""
+        assert self._copier is not None
+        ready = [packet for given in packets for packet in self._order.push(given)]
+        for packet in [*ready, *(self._order.flush() if last else ())]:
+            assert packet.dts is not None
+            packet.stream = self._encoder.stream
+            for other in self._copier.packets_until(packet.dts * packet.time_base):
+                self._mux(other)
+            self._mux(packet)
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        assert self._output is not None
+        try:
+            self._output.mux_one(self._clock.stamp(packet))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: Exception) -> VsrError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return OutputError(
+            f"{shown(self._target)}: cannot be written ({reason}, {_free(self._target.parent)} free); "
+            "make room or choose another folder"
+        )
+
+    def _make_clock(self, container: Container, tick: int | None, begin: Fraction | None) -> Clock:
+        """The shift that starts a clip at zero, and keeps everything from beginning before zero."""
+        assert self._copier is not None
+        base = self._info.time_base
+        delays = {}
+        if container.family == "matroska":
+            delays = {i: codec_delay(s, container.muxer) for i, s in self._copier.sounds.items()}
+        clip = -(begin or Fraction(0))
+        picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
+        early = self._copier.earliest(
+            {index: Fraction(delay, 10**9) for index, delay in delays.items()}, cuts=container.family == "mp4"
+        )
+        return Clock(shift=clip + shift_for(min(picture, early) + clip, base), tick=tick, delays=delays)
+
+
+def _whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
+    """The last tick of the picture at or before `seconds`."""
+    return seconds // base * base
+
+
+def _muxer_options(container: Container, tick: int | None, bases: list[Fraction]) -> dict[str, str]:
+    # Packets arrive in order; the muxer need not hold any back until all streams have one.
+    options = {"max_interleave_delta": "1"}
+    if tick is None:
+        return options | {"movflags": "+faststart", "movie_timescale": str(timescale_for(bases))}
+    ticks = min(CLUSTER_TICKS, 5 * 10**9 // tick)  # FFmpeg's own limit is 5 s
+    return options | {
+        "write_crc32": "0",  # TimestampScale is patched afterwards
+        "avoid_negative_ts": "disabled",  # `Clock` has seen to that
+        "cluster_time_limit": str(ticks),
+    }
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _free(folder: Path) -> str:
+    try:
+        left = os.statvfs(folder)
+    except OSError:
+        return "unknown"
+    return f"{left.f_bavail * left.f_frsize / 1e6:.0f} MB"

@@ -1,0 +1,240 @@
+"""What happens to everything that is not the picture, decided before the first frame is computed.
+
+A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
+but tried: its header is written in memory. What it does not take is converted where the user loses nothing
+by it (text subtitles), attached (cover pictures in Matroska), or left out with one warning that names the
+remedy.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.container import InputContainer
+from av.stream import AttachmentStream, Disposition, Stream
+
+from vsr.media.containers import Container, container_of
+from vsr.media.opening import open_media, shown
+from vsr.media.subtitles import is_text
+
+Way = Literal["copy", "convert", "attach"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStream:
+    """A stream of the source that goes into the output."""
+
+    index: int
+    """In the source, counting all streams."""
+    kind: str
+    """FFmpeg's media type."""
+    codec: str
+    """FFmpeg's name in the source; empty for data without one."""
+    way: Way
+    to: str = ""
+    """Codec that it is converted to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedStream:
+    """A stream of the source that stays behind."""
+
+    index: int
+    kind: str
+    codec: str
+    reason: str
+    """For people: why, and what would keep it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlan:
+    """All streams but the picture."""
+
+    kept: tuple[PlannedStream, ...] = ()
+    """In the source's order."""
+    dropped: tuple[DroppedStream, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What changes in streams that are kept."""
+    sound_bases: tuple[Fraction, ...] = ()
+    """Time bases of the sound that is kept."""
+
+    @property
+    def copied(self) -> tuple[PlannedStream, ...]:
+        return tuple(stream for stream in self.kept if stream.way != "convert")
+
+    @property
+    def converted(self) -> tuple[PlannedStream, ...]:
+        return tuple(stream for stream in self.kept if stream.way == "convert")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each stream that is left out or changed."""
+        return (*(stream.reason for stream in self.dropped), *self.notes)
+
+
+def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
+    """Decide for every stream of `source` but the picture.
+
+    Args:
+        source: The input.
+        video_index: Of the picture that is upscaled, among all streams.
+        target: Its suffix names the container.
+
+    Raises:
+        InputError: the source cannot be opened.
+        ConfigError: the suffix is unknown.
+    """
+    container = container_of(target)
+    with open_media(source) as media:
+        chosen = [
+            _decide(media, stream, container) for stream in media.streams if stream.index != video_index
+        ]
+        kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
+        bases = [media.streams[plan.index].time_base for plan in kept if plan.kind == "audio"]
+    return StreamPlan(
+        kept=kept,
+        dropped=tuple(plan for plan in chosen if isinstance(plan, DroppedStream)),
+        notes=tuple(
+            _styling_note(plan) for plan in kept if plan.way == "convert" and plan.codec in ("ass", "ssa")
+        ),
+        sound_bases=tuple(base for base in bases if base),
+    )
+
+
+def _decide(
+    media: InputContainer, stream: Stream, container: Container
+) -> PlannedStream | DroppedStream | None:
+    """The plan for one stream; None for what FFmpeg makes anew (the text track behind chapters)."""
+    kind, codec = stream.type, _codec(stream)
+    if kind == "video" and not is_cover(stream):
+        return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
+    way = _way(stream, container)
+    if way is not None:
+        return PlannedStream(index=stream.index, kind=kind, codec=codec, way=way)
+    if is_text(stream):
+        return PlannedStream(
+            index=stream.index, kind=kind, codec=codec, way="convert", to=container.text_subtitles
+        )
+    if kind == "data" and media.chapters() and "mov" in media.format.name:
+        return None
+    remedy = ".mov keeps some of them" if kind == "data" else "write to .mkv to keep it"
+    return _dropped(stream, f"{container.name} cannot hold it; {remedy}")
+
+
+def _way(stream: Stream, container: Container) -> Way | None:
+    """How the container takes a stream as it is, if it does."""
+    if stream.type == "attachment":
+        return "attach" if container.attachments else None
+    if stream.type == "video" and container.covers != "stream":
+        return "attach" if container.covers == "attachment" else None
+    return "copy" if header_holds(stream, container.muxer) else None
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a video stream is a cover picture."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def header_holds(stream: Stream, muxer: str) -> bool:
+    """Whether FFmpeg's muxer writes a header for a copy of `stream`; tried in memory."""
+    output = av.open(io.BytesIO(), "w", format=muxer)
+    try:
+        add_copy(output, stream)
+        output.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.FFmpegError):  # a trailer without packets may fail; it is thrown away
+            output.close()
+    return True
+
+
+def add_copy(output: av.container.OutputContainer, stream: Stream) -> Stream:
+    """A stream of `output` with the codec parameters, metadata and disposition of `stream`."""
+    made = output.add_stream_from_template(stream, opaque=True)
+    made.metadata.update(stream_metadata(stream))
+    made.disposition = stream.disposition
+    return made
+
+
+def add_attachment(output: av.container.OutputContainer, stream: Stream, data: bytes) -> Stream:
+    """A file in `output` with the name, type and metadata of `stream`."""
+    suffix = _codec(stream) or "bin"
+    name = stream.metadata.get("filename") or f"cover.{_SUFFIXES.get(suffix, suffix)}"
+    mimetype = stream.metadata.get("mimetype") or _MIMETYPES.get(suffix, "application/octet-stream")
+    made = output.add_attachment(name, mimetype, data)
+    made.metadata.update(stream_metadata(stream))
+    return made
+
+
+def attachment_data(source: Path, stream: Stream) -> bytes:
+    """The bytes of an attachment, or of a cover picture."""
+    if isinstance(stream, AttachmentStream):
+        return stream.data
+    with open_media(source) as media:
+        for packet in media.demux(media.streams[stream.index]):
+            if packet.size:
+                return bytes(packet)
+    return b""
+
+
+_SUFFIXES = {"mjpeg": "jpg"}
+_MIMETYPES = {
+    "mjpeg": "image/jpeg",
+    "png": "image/png",
+    "bmp": "image/bmp",
+    "gif": "image/gif",
+    "webp": "image/webp",
+}
+_STALE = frozenset({"duration", "number_of_frames", "number_of_bytes", "bps"})
+"""Tags of a Matroska stream that count what is in it; the muxer writes the duration anew."""
+
+
+def stream_metadata(stream: Stream, *, encoded: bool = False) -> dict[str, str]:
+    """The metadata of a stream that still holds in the output.
+
+    Args:
+        stream: Of the source.
+        encoded: Whether its packets are made anew, so that counts and the encoder's name no longer hold.
+    """
+    return {key: value for key, value in stream.metadata.items() if not _is_stale(key.lower(), encoded)}
+
+
+def _is_stale(key: str, encoded: bool) -> bool:
+    if key == "duration" or key.startswith("duration-"):
+        return True
+    counted = key.partition("-")[0] in _STALE or key.startswith("_statistics")
+    return encoded and (counted or key == "encoder")
+
+
+def _dropped(stream: Stream, why: str) -> DroppedStream:
+    kind, codec = stream.type, _codec(stream)
+    language = stream.metadata.get("language", "und")
+    label = " ".join(
+        part for part in (kind, codec, "" if language == "und" else language, _name(stream)) if part
+    )
+    reason = f"stream {stream.index} ({label}) is left out: {why}"
+    return DroppedStream(index=stream.index, kind=kind, codec=codec, reason=reason)
+
+
+def _name(stream: Stream) -> str:
+    name = stream.metadata.get("filename") or stream.metadata.get("title") or ""
+    return repr(shown(name)) if name else ""
+
+
+def _styling_note(plan: PlannedStream) -> str:
+    return (
+        f"stream {plan.index} (subtitle {plan.codec}) becomes {plan.to}: the text stays, "
+        "positions and fonts do not; write to .mkv to keep them"
+    )
+
+
+def _codec(stream: Stream) -> str:
+    context = getattr(stream, "codec_context", None)
+    return context.name if context is not None else getattr(stream, "name", None) or ""

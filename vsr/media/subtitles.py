@@ -1,0 +1,64 @@
+"""Text subtitles from one codec to another, packet for packet, with FFmpeg's own codecs.
+
+Each packet of the source becomes one packet: the time it is shown stays what the container said.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+
+from vsr.errors import InputError
+
+BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" "}
+"""A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
+as blank lines, so that packets in are packets out. Empty ones would be dropped by Matroska's demuxers."""
+
+
+def is_text(stream: Stream) -> bool:
+    """Whether a stream holds subtitles as text, which FFmpeg can read."""
+    context = getattr(stream, "codec_context", None)
+    return stream.type == "subtitle" and context is not None and bool(context.codec.text_sub)
+
+
+class TextConverter:
+    """Turns the packets of one text stream into another codec's."""
+
+    def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
+        """Add a stream of `codec` to `output`; its header goes in when `output` starts."""
+        self._decoder: SubtitleCodecContext = cast(SubtitleStream, source).codec_context
+        self._decoder.open(strict=False)
+        self._blank = BLANK[codec]
+        self.stream = cast(SubtitleStream, output.add_stream(codec))
+        self._encoder: SubtitleCodecContext = self.stream.codec_context
+        self._encoder.subtitle_header = self._decoder.subtitle_header
+        assert source.time_base is not None
+        self._encoder.time_base = source.time_base
+        self.stream.time_base = source.time_base
+
+    def convert(self, packet: Packet[Any]) -> Packet[Any]:
+        """The same text in the other codec, at the same time.
+
+        Raises:
+            InputError: the text cannot be read.
+        """
+        made = Packet(self._payload(packet))
+        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+        made.time_base = packet.time_base
+        return made
+
+    def _payload(self, packet: Packet[Any]) -> bytes:
+        try:
+            text = self._decoder.decode2(packet)
+            return bytes(self._encoder.encode_subtitle(text)) or self._blank if text else self._blank
+        except av.FFmpegError as error:
+            when = "?" if packet.pts is None else f"{float(packet.pts * packet.time_base):.3f} s"
+            raise InputError(
+                f"subtitle at {when} cannot be read ({error.strerror}); remove that stream"
+            ) from error
