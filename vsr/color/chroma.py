@@ -1,17 +1,17 @@
 """Chroma down- and upsampling by siting, as a pair that loses nothing: `downsample(upsample(c)) == c`.
 
-Both directions are one step of a wavelet by lifting (Sweldens 1996), done per axis and per halving. Upsampling
-is the synthesis with no detail; downsampling is the analysis of the same wavelet, so it returns exactly the
-samples that upsampling started from, whatever they are and up to the borders, and yet it is a low-pass for
-everything else. A plain antialiasing filter and a plain interpolation do not have this property: they blur the
-chroma a little in each round trip.
+Both directions are one step of a wavelet by lifting (Sweldens 1996), done per axis and per halving.
+Upsampling is the synthesis with no detail; downsampling is the analysis of the same wavelet, so it returns
+exactly the samples that upsampling started from, whatever they are and up to the borders, and yet it is a
+low-pass for everything else. A plain antialiasing filter and a plain interpolation do not have this property:
+they blur the chroma a little in each round trip.
 
 A sample sits on its pair of luma samples in one of three ways:
 
 ```
-first   x[2k]               co-sited; Deslauriers and Dubuc (1989) interpolation, cubic inside, LeGall's update
-middle  between x[2k], x[2k+1]     mean of the pair down; mean -/+ an eighth of the slope up (biorthogonal 1.3)
-last    x[2k+1]             co-sited; `first`, mirrored
+first   on x[2k]           up: Deslauriers-Dubuc's cubic interpolation (1989); down: a quarter of the details
+middle  x[2k] to x[2k+1]   up: an eighth of the slope to both sides; down: mean of the pair (biorthogonal 1.3)
+last    on x[2k+1]         `first`, mirrored
 ```
 
 Where the length is odd, the last luma sample has a chroma sample of its own.
@@ -37,7 +37,7 @@ SITES: dict[ChromaLocation, tuple[Site, Site]] = {
     ChromaLocation.BOTTOMLEFT: ("first", "last"),
     ChromaLocation.BOTTOM: ("middle", "last"),
 }
-"""Where chroma sits horizontally and vertically (H.273, figure 1). An axis that is not subsampled has no site."""
+"""Where chroma sits horizontally and vertically (H.273, figure 1); of no meaning where not subsampled."""
 
 
 def chroma_size(height: int, width: int, shift: tuple[int, int]) -> tuple[int, int]:
@@ -52,7 +52,7 @@ def chroma_size(height: int, width: int, shift: tuple[int, int]) -> tuple[int, i
 
 
 def rows_reached(shift: tuple[int, int]) -> int:
-    """Chroma rows above and below a row that either direction looks at, at most; 0 if rows are not subsampled."""
+    """Chroma rows above and below that either direction looks at, at most; 0 if rows are not subsampled."""
     return 2 * shift[1]
 
 
@@ -65,8 +65,7 @@ def downsample(full: Tensor, shift: tuple[int, int], location: ChromaLocation) -
         location: Siting; must be specified.
 
     Returns:
-        `(..., h, w)` as `chroma_size` says. Mean kept, not clipped; up to 1.12 times as large as the input where
-        a frequency near a third of the sampling rate falls on co-sited chroma.
+        `(..., h, w)` as `chroma_size` says. Constants are kept, nothing is clipped.
     """
     horizontal, vertical = SITES[location]
     # Rows first: what is left to do along the rows, where samples lie apart in memory, is then half as much.
@@ -107,7 +106,7 @@ def upsample(
 
 
 def _down_first(x: Tensor) -> Tensor:
-    even, odd = x[..., 0::2, :], x[..., 1::2, :]
+    even, odd = x[..., 0::2, :].clone(), x[..., 1::2, :]  # even rows are read five times, so together
     if odd.shape[-2] == 0:
         return even
     detail = odd - _predict(even, odd.shape[-2])
@@ -146,7 +145,7 @@ def _predict(even: Tensor, count: int) -> Tensor:
 def _down_middle(x: Tensor) -> Tensor:
     pairs = x.shape[-2] // 2
     chroma = _empty_rows(x, x.shape[-2] - pairs)
-    torch.add(x[..., 0 : 2 * pairs : 2, :], x[..., 1::2, :], out=chroma[..., :pairs, :]).mul_(0.5)
+    torch.lerp(x[..., 0 : 2 * pairs : 2, :], x[..., 1::2, :], 0.5, out=chroma[..., :pairs, :])
     chroma[..., pairs:, :] = x[..., 2 * pairs :, :]
     return chroma
 

@@ -29,6 +29,10 @@ LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
 """Kr and Kb of each matrix that we convert with (H.273, table 4). Kg is what is missing to 1."""
 
 
+ROUND = 0.5
+"""Added before codes are stored: what turns floats into integers cuts off their fraction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Codes:
     """What integer codes mean: `code = offset + step * value`."""
@@ -73,13 +77,13 @@ def check_convertible(color: ColorSpec, layout: PixelLayout) -> None:
 
 
 def _require_specified(color: ColorSpec, layout: PixelLayout) -> None:
-    needed = [("range", color.range)]
+    needed = ["range"]
     if layout.family == "yuv":
-        needed += [("matrix", color.matrix)]
+        needed.append("matrix")
     if layout.chroma_shift != (0, 0):
-        needed += [("chroma_location", color.chroma_location)]
-    for name, value in needed:
-        if value.name == "UNSPECIFIED":
+        needed.append("chroma_location")
+    for name in needed:
+        if getattr(color, name).name == "UNSPECIFIED":
             raise ValueError(f"{name} is unspecified, {layout} cannot be converted; see ColorSpec.guess_for")
 
 
@@ -146,7 +150,9 @@ def to_planes(image: Tensor, color: ColorSpec, layout: PixelLayout) -> tuple[Ten
     planes = tuple(torch.empty(size, dtype=codes.dtype, device=image.device) for size in sizes)
     if layout.family == "rgb":
         for plane, channel in zip(planes, image, strict=True):
-            _quantise(_affine(channel.to(torch.float32), codes.luma_step, codes.luma_offset), codes, plane)
+            _quantise(
+                _affine(channel.to(torch.float32), codes.luma_step, codes.luma_offset + ROUND), codes, plane
+            )
     else:
         _fill_planes(planes, image, color, layout, codes)
     return planes
@@ -164,7 +170,7 @@ def alpha_to_plane(alpha: Tensor, layout: PixelLayout) -> Tensor:
     """`(1, H, W)` float alpha to `(H, W)` codes, full range, clipped; uint8 for 8 bits, else uint16."""
     codes = codes_of(Range.FULL, layout.bit_depth)
     plane = torch.empty(alpha.shape[1:], dtype=codes.dtype, device=alpha.device)
-    _quantise(_affine(alpha[0].to(torch.float32), codes.luma_step, codes.luma_offset), codes, plane)
+    _quantise(_affine(alpha[0].to(torch.float32), codes.luma_step, codes.luma_offset + ROUND), codes, plane)
     return plane
 
 
@@ -180,18 +186,14 @@ def _check_planes(planes: tuple[Tensor, ...], layout: PixelLayout) -> None:
 def _fill_from_yuv(
     image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layout: PixelLayout, codes: Codes
 ) -> None:
-    vertical = layout.chroma_shift[1]
+    shift, (height, width) = layout.chroma_shift, planes[0].shape
     weights = LUMA_WEIGHTS[color.matrix]
-    for band in bands_of(*_rows(planes[0]), shift=vertical, halo=rows_reached(layout.chroma_shift)):
-        chroma = upsample(
-            _difference(planes[1][band.chroma_read], planes[2][band.chroma_read], weights, codes),
-            height=band.luma_read.stop - band.luma_read.start,
-            width=image.shape[2],
-            shift=layout.chroma_shift,
-            location=color.chroma_location,
-        )[:, band.luma_kept]
+    for band in bands_of(height, band_rows(planes[0]), shift=shift[1], halo=rows_reached(shift)):
+        small = _difference(planes[1][band.chroma_read], planes[2][band.chroma_read], weights, codes)
+        rows = band.luma_read.stop - band.luma_read.start
+        chroma = upsample(small, height=rows, width=width, shift=shift, location=color.chroma_location)
         luma = planes[0][band.luma].to(torch.float32)
-        _combine(image[:, band.luma], luma, chroma, weights, codes)
+        _combine(image[:, band.luma], luma, chroma[:, band.luma_kept], weights, codes)
 
 
 def _difference(cb: Tensor, cr: Tensor, weights: tuple[float, float], codes: Codes) -> Tensor:
@@ -222,40 +224,51 @@ def _combine(image: Tensor, luma: Tensor, chroma: Tensor, weights: tuple[float, 
 def _fill_planes(
     planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: PixelLayout, codes: Codes
 ) -> None:
-    shift, location = layout.chroma_shift, color.chroma_location
+    shift, height = layout.chroma_shift, planes[0].shape[0]
     weights = LUMA_WEIGHTS.get(color.matrix, LUMA_WEIGHTS[Matrix.BT709])
-    halo = rows_reached(shift) if shift[1] and SITES[location][1] != "middle" else 0
-    for band in bands_of(*_rows(image[0]), shift=shift[1], halo=halo):
-        rgb = image[:, band.luma_read].to(torch.float32, memory_format=torch.contiguous_format)
-        luma = _luma(rgb, weights, codes)
+    halo = rows_reached(shift) if shift[1] and SITES[color.chroma_location][1] != "middle" else 0
+    rows = band_rows(planes[0])
+    scratch = _scratch(image, min(height, rows + (2 * halo << shift[1])))
+    for band in bands_of(height, rows, shift=shift[1], halo=halo):
+        rgb, luma, difference = _split(scratch, image[:, band.luma_read])
+        _luma(rgb, weights, codes, out=luma)
         if layout.family == "yuv":
             # Luma is in codes, offset included; the constant that this adds goes with the chroma's offset.
-            difference = torch.sub(rgb[::2], luma, alpha=1 / codes.luma_step)
-            small = downsample(difference, shift, location)[:, band.chroma_kept]
+            torch.sub(rgb[::2], luma, alpha=1 / codes.luma_step, out=difference)
+            small = downsample(difference, shift, color.chroma_location)[:, band.chroma_kept]
             _quantise_chroma(small, weights, codes, planes[1][band.chroma], planes[2][band.chroma])
         _quantise(luma[band.luma_kept], codes, planes[0][band.luma])
 
 
-def _rows(plane: Tensor) -> tuple[int, int]:
-    return plane.shape[0], band_rows(plane)
+def _scratch(image: Tensor, rows: int) -> Tensor:
+    """Memory for all bands: luma, two differences, and R, G, B unless `image` can be read as it is."""
+    ready = image.dtype == torch.float32 and image.stride(2) == 1
+    return image.new_empty((3 if ready else 6, rows, image.shape[2]), dtype=torch.float32)
 
 
-def _luma(rgb: Tensor, weights: tuple[float, float], codes: Codes) -> Tensor:
-    """Unrounded luma codes, `(H, W)`."""
+def _split(scratch: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """R'G'B' of a band as float32 in planes, and room for its luma and for its R - Y and B - Y."""
+    rows = image.shape[1]
+    rgb = image if scratch.shape[0] == 3 else scratch[3:, :rows].copy_(image)
+    return rgb, scratch[0, :rows], scratch[1:3, :rows]
+
+
+def _luma(rgb: Tensor, weights: tuple[float, float], codes: Codes, *, out: Tensor) -> None:
+    """Luma codes, `(H, W)`, not yet rounded, and `ROUND` more."""
     kr, kb = weights
-    luma = _affine(rgb[0], kr * codes.luma_step, codes.luma_offset)
-    luma.add_(rgb[1], alpha=(1 - kr - kb) * codes.luma_step)
-    return luma.add_(rgb[2], alpha=kb * codes.luma_step)
+    _affine(rgb[0], kr * codes.luma_step, codes.luma_offset + ROUND, out=out)
+    out.add_(rgb[1], alpha=(1 - kr - kb) * codes.luma_step)
+    out.add_(rgb[2], alpha=kb * codes.luma_step)
 
 
 def _quantise_chroma(
     difference: Tensor, weights: tuple[float, float], codes: Codes, cb: Tensor, cr: Tensor
 ) -> None:
-    """R - Y and B - Y, minus luma's offset, to codes of Cr and Cb."""
+    """R - Y and B - Y, less what `_luma` adds to Y, to codes of Cr and Cb."""
+    added = (codes.luma_offset + ROUND) / codes.luma_step
     for part, plane, weight in zip(difference, (cr, cb), weights, strict=True):
         gain = codes.chroma_step / (2 * (1 - weight))
-        offset = codes.chroma_offset + gain * codes.luma_offset / codes.luma_step
-        _quantise(_affine(part, gain, offset), codes, plane)
+        _quantise(_affine(part, gain, codes.chroma_offset + gain * added + ROUND), codes, plane)
 
 
 def _affine(x: Tensor, step: float, offset: float, *, out: Tensor | None = None) -> Tensor:
@@ -264,6 +277,5 @@ def _affine(x: Tensor, step: float, offset: float, *, out: Tensor | None = None)
 
 
 def _quantise(code: Tensor, codes: Codes, plane: Tensor) -> None:
-    """Round and clip `code`, which is changed, into `plane`."""
-    # Storing as integers cuts off the fraction, so half a code more rounds; `peak + 0.5` is still `peak`.
-    plane.copy_(code.add_(0.5).clamp_(0, codes.peak + 0.5))
+    """Clip `code`, which has `ROUND` added and is changed, into `plane`."""
+    plane.copy_(code.clamp_(0, codes.peak + ROUND))

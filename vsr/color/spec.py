@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 class Matrix(IntEnum):
@@ -122,43 +122,70 @@ class ColorSpec:
     range: Range = Range.UNSPECIFIED
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
 
-    def guess_for(self, *, height: int, layout: PixelLayout, codec: str = "") -> tuple[ColorSpec, list[str]]:
+    def guess_for(
+        self, *, height: int, layout: PixelLayout, codec: str = "", width: int = 0
+    ) -> tuple[ColorSpec, list[str]]:
         """Fill in what is unspecified, and say by which rule.
 
+        Players guess as well, and the output shall look as they show the source: the rules are theirs.
+
         Args:
-            height: Of the source picture in pixels; 576 lines and fewer are taken for standard definition.
+            height: Of the source picture in pixels; above 576 is high definition.
             layout: Of the source; R'G'B' and grey are full range unless tagged, Y'CbCr is limited.
-            codec: FFmpeg's name of the source's codec; some have a chroma siting of their own.
+            codec: FFmpeg's name of the source's codec; some have a range, matrix or siting of their own.
+            width: Of the source picture; from 1280 on it is high definition, however much of its height was
+                cropped (1280x536). 0 if it is not known.
 
         Returns:
             A spec without an unspecified tag, and one sentence for each tag that was guessed.
         """
-        rows = _guesses(self, height, layout, codec)
+        rows = _guesses(self, Size(width, height), layout, codec)
         values: dict[str, Any] = {name: value for name, value, _ in rows}
-        said = [f"{name} is not tagged; taken as {value.name} ({rule})" for name, value, rule in rows]
-        return replace(self, **values), said
+        return replace(self, **values), [_sentence(self, *row) for row in rows]
+
+
+class Size(NamedTuple):
+    """Of a source picture, in pixels; a width of 0 is not known."""
+
+    width: int
+    height: int
+
+    @property
+    def is_hd(self) -> bool:
+        return self.width >= 1280 or self.height > 576
+
+    def __str__(self) -> str:
+        definition = "high" if self.is_hd else "standard"
+        return f"{self.width or '?'}x{self.height}, {definition} definition"
 
 
 Guess = tuple[str, IntEnum, str]
 """Field of `ColorSpec`, its value, and the rule in words."""
 
 
-def _guesses(spec: ColorSpec, height: int, layout: PixelLayout, codec: str) -> list[Guess]:
-    rows = [_guess_range(layout), _guess_chroma(codec)]
+def _sentence(spec: ColorSpec, name: str, value: IntEnum, rule: str) -> str:
+    tagged = getattr(spec, name).name
+    found = "is not tagged" if tagged == "UNSPECIFIED" else f"is tagged {tagged}, which cannot be"
+    return f"{name} {found}; taken as {value.name} ({rule})"
+
+
+def _guesses(spec: ColorSpec, size: Size, layout: PixelLayout, codec: str) -> list[Guess]:
+    # Screen recorders and remuxers tag R'G'B' on Y'CbCr samples; true R'G'B' decodes to an "rgb" layout.
+    impossible = layout.family == "yuv" and spec.matrix is Matrix.RGB
+    known = replace(spec, matrix=Matrix.UNSPECIFIED) if impossible else spec
+    rows = [_guess_range(layout, codec), _guess_chroma(codec)]
     if layout.family == "rgb":
-        rule = "R'G'B' samples"
-        rows += [("matrix", Matrix.RGB, rule), ("primaries", Primaries.BT709, rule)]
-        rows += [("transfer", Transfer.SRGB, rule)]
-    elif Primaries.BT2020 is spec.primaries or spec.matrix in (Matrix.BT2020_NCL, Matrix.BT2020_CL):
-        curve = Transfer.BT2020_10 if layout.bit_depth <= 10 else Transfer.BT2020_12
-        rows += [("matrix", Matrix.BT2020_NCL, "BT.2020 primaries"), ("transfer", curve, "BT.2020")]
-        rows += [("primaries", Primaries.BT2020, "BT.2020 matrix")]
+        rows += _guess_rgb()
+    elif _is_wide_gamut(known):
+        rows += _guess_wide_gamut(known, layout)
     else:
-        rows += _guess_by_size(spec, height)
-    return [row for row in rows if getattr(spec, row[0]).name == "UNSPECIFIED"]
+        rows += _guess_by_size(known, size, codec)
+    return [row for row in rows if getattr(known, row[0]).name == "UNSPECIFIED"]
 
 
-def _guess_range(layout: PixelLayout) -> Guess:
+def _guess_range(layout: PixelLayout, codec: str) -> Guess:
+    if layout.family == "yuv" and codec in _JPEG_CODECS:
+        return "range", Range.FULL, f"JFIF, the rule of {codec}"
     if layout.family == "yuv":
         return "range", Range.LIMITED, "usual for Y'CbCr"
     return "range", Range.FULL, "R'G'B' or grey samples"
@@ -169,31 +196,67 @@ def _guess_chroma(codec: str) -> Guess:
     return "chroma_location", value, f"usual for {codec or 'video'}"
 
 
-def _guess_by_size(spec: ColorSpec, height: int) -> list[Guess]:
-    """BT.709 above 576 lines; below, BT.601 of 625 lines for PAL heights, else of 525 lines."""
-    known = _PRIMARIES_OF.get(spec.matrix)
-    if height > 576 or known is Primaries.BT709:
-        matrix, primaries, curve = Matrix.BT709, Primaries.BT709, Transfer.BT709
-    elif height in (288, 576):
-        matrix, primaries, curve = Matrix.BT470BG, Primaries.BT470BG, Transfer.SMPTE170M
-    else:
-        matrix, primaries, curve = Matrix.SMPTE170M, Primaries.SMPTE170M, Transfer.SMPTE170M
-    rule = f"{height} lines, {'high' if height > 576 else 'standard'} definition"
-    where = rule if known is None else f"matrix {spec.matrix.name}"
+def _guess_rgb() -> list[Guess]:
+    rule = "R'G'B' samples"
     return [
-        ("matrix", matrix, rule),
-        ("primaries", known or primaries, where),
-        ("transfer", curve, where),
+        ("matrix", Matrix.RGB, rule),
+        ("primaries", Primaries.BT709, rule),
+        ("transfer", Transfer.SRGB, rule),
     ]
 
 
+def _is_wide_gamut(spec: ColorSpec) -> bool:
+    """Whether any tag belongs to BT.2020 or BT.2100; size alone, 4K too, never says so."""
+    return (
+        spec.primaries is Primaries.BT2020
+        or spec.matrix in (Matrix.BT2020_NCL, Matrix.BT2020_CL)
+        or spec.transfer in (Transfer.BT2020_10, Transfer.BT2020_12, Transfer.PQ, Transfer.HLG)
+    )
+
+
+def _guess_wide_gamut(spec: ColorSpec, layout: PixelLayout) -> list[Guess]:
+    curve = Transfer.BT2020_10 if layout.bit_depth <= 10 else Transfer.BT2020_12
+    rule = "another tag is of BT.2020 or BT.2100"
+    return [
+        ("matrix", Matrix.BT2020_NCL, rule),
+        ("primaries", Primaries.BT2020, rule),
+        ("transfer", curve, rule),
+    ]
+
+
+def _guess_by_size(spec: ColorSpec, size: Size, codec: str) -> list[Guess]:
+    """BT.709 for high definition, else BT.601, as mpv does.
+
+    Primaries of BT.601 are for broadcast heights, and where the matrix names a system: most other small video
+    was made from something larger, and scaling changes the matrix but not the primaries.
+    """
+    if codec in _JPEG_CODECS:
+        matrix, rule = Matrix.BT470BG, f"JFIF, the rule of {codec}"
+    elif size.is_hd:
+        matrix, rule = Matrix.BT709, str(size)
+    else:
+        matrix, rule = (Matrix.BT470BG if size.height in _PAL else Matrix.SMPTE170M), str(size)
+    primaries, where = Primaries.BT709, rule
+    if not size.is_hd and size.height in _PRIMARIES_OF_HEIGHT:
+        primaries = _PRIMARIES_OF_HEIGHT[size.height]
+    if spec.matrix in _PRIMARIES_OF and not (size.is_hd and spec.matrix in _BT601):
+        primaries, where = _PRIMARIES_OF[spec.matrix], f"matrix {spec.matrix.name}"
+    curve = _TRANSFER_OF.get(primaries, Transfer.SMPTE170M)
+    return [("matrix", matrix, rule), ("primaries", primaries, where), ("transfer", curve, where)]
+
+
+_PAL, _NTSC = (288, 576), (240, 480, 486)
+"""Heights of 625 and 525 lines, whole and one field."""
+_PRIMARIES_OF_HEIGHT = dict.fromkeys(_PAL, Primaries.BT470BG) | dict.fromkeys(_NTSC, Primaries.SMPTE170M)
+_BT601 = (Matrix.BT470BG, Matrix.SMPTE170M)
 _PRIMARIES_OF = {
     Matrix.BT709: Primaries.BT709,
     Matrix.BT470BG: Primaries.BT470BG,
     Matrix.SMPTE170M: Primaries.SMPTE170M,
     Matrix.SMPTE240M: Primaries.SMPTE240M,
-    Matrix.BT2020_NCL: Primaries.BT2020,
-    Matrix.BT2020_CL: Primaries.BT2020,
 }
-_CENTRED_CODECS = frozenset({"mpeg1video", "mjpeg", "mjpegb", "jpeg2000", "webp", "vp8"})
-"""Codecs whose 4:2:0 chroma sits between four luma samples (JPEG and MPEG-1, ISO/IEC 10918-5 and 11172-2)."""
+_TRANSFER_OF = {Primaries.BT709: Transfer.BT709, Primaries.SMPTE240M: Transfer.SMPTE240M}
+_JPEG_CODECS = frozenset({"mjpeg", "mjpegb"})
+"""Codecs whose pictures are JFIF files: full range and BT.601 whatever the size (ITU-T T.871)."""
+_CENTRED_CODECS = _JPEG_CODECS | {"mpeg1video", "jpeg2000", "webp", "vp8", "theora", "h261"}
+"""Codecs whose 4:2:0 chroma sits between four luma samples (JPEG and MPEG-1, T.871 and ISO/IEC 11172-2)."""
