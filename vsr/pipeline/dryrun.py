@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -88,7 +87,7 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
 def _measure(job: Job, meter: Meter) -> float:
     """Frames a second after the warm-up."""
     times = [time.monotonic()]
-    with closing(open_frames(job, meter)) as frames:
+    with open_frames(job, meter) as frames:
         for frame in islice(frames, FRAMES):
             with meter("encode"):
                 job.sink.write(frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -146,28 +146,32 @@ def prepare(
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
     meter = Meter()
-    frames = open_frames(job, meter)
-    total = frames_expected(job)
-    try:
-        for frame in frames:
+    with open_frames(job, meter) as frames:
+        try:
+            _write_all(job, frames, meter, on_progress)
+            _same_count(job, meter)
             with meter("encode"):
-                job.sink.write(frame)
-            job.report.frames_out += 1
-            if on_progress is not None:
-                on_progress(_progress(job.report.frames_out, total, meter))
-        _same_count(job, meter)
-        with meter("encode"):
-            done = job.sink.finish()
-    except BaseException:
-        job.sink.abort()  # before threads are waited for: nothing half-written, whatever they do
-        raise
-    finally:
-        frames.close()
+                done = job.sink.finish()
+        except BaseException:
+            job.sink.abort()  # before threads are waited for: nothing half-written, whatever they do
+            raise
     job.report.bytes_out = done.bytes
     _last_report(job, meter)
 
 
-def open_frames(job: Job, meter: Meter) -> Generator[YuvFrame, None, None]:
+def _write_all(job: Job, frames: Iterator[YuvFrame], meter: Meter, on_progress: OnProgress | None) -> None:
+    total = frames_expected(job)
+    for frame in frames:
+        with meter("encode"):
+            job.sink.write(frame)
+        job.report.frames_out += 1
+        if on_progress is not None:
+            on_progress(_progress(job.report.frames_out, total, meter))
+
+
+@contextmanager
+def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
+    """The frames of a job as the sink takes them, computed on threads that end with the context."""
     streams = DeviceStreams(job.upscaler.device)
     info, size, sink = job.source.info, job.size, job.sink
     batch = job.upscaler.plan(info.height, info.width).batch
@@ -179,7 +183,9 @@ def open_frames(job: Job, meter: Meter) -> Generator[YuvFrame, None, None]:
     sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width, batch=batch)
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter)
-    return prefetch(ready, depth=DEPTH, name="vsr-compute")
+    # Closed one by one: an error's traceback would keep the inner ones alive.
+    with closing(waiting), closing(prefetch(ready, depth=DEPTH, name="vsr-compute")) as frames:
+        yield frames
 
 
 def frames_expected(job: Job) -> int | None:

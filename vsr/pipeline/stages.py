@@ -43,7 +43,7 @@ def rgb(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Ite
     for frame in frames:
         with meter("color"), streams.computing(), torch.inference_mode():
             image = to_rgb(frame.planes, frame.color, frame.layout)
-            alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)[None]
+            alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
         yield RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
 
 
@@ -127,7 +127,7 @@ def yuv(
 def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
     """The frame's alpha, or opaque where it has none."""
     alpha = frame.alpha if frame.alpha is not None else torch.ones_like(frame.image[:1])
-    return alpha_to_plane(alpha[0], layout)
+    return alpha_to_plane(alpha, layout)
 
 
 def download(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:

@@ -1,0 +1,357 @@
+"""File to file: every picture in its place, with its time, its colour and everything beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
+from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of, pts_of, truncated
+from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
+from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.errors import DeviceMemoryError, InputError, ModelError, VsrError
+from vsr.models.load import LoadedModel
+from vsr.pipeline import run as run_module
+from vsr.pipeline.run import Progress, prepare, run, upscale_video
+
+LOSSLESS = EncoderSettings(encoder="ffv1")
+FAST = EncoderSettings(crf=12, preset="ultrafast")
+
+
+def settings(**wishes: object) -> UpscaleSettings:
+    values: dict[str, object] = {"model": "bicubic", "scale": Fraction(2), "encoder": FAST, "device": "cpu"}
+    return UpscaleSettings(**(values | wishes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays_behind() -> Iterator[None]:
+    yield
+    assert [t.name for t in threading.enumerate() if t.name.startswith("vsr-")] == []
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_variable_rate_b_frames_and_offset_keep_every_timestamp(tmp_path: Path, suffix: str) -> None:
+    pts = [3000, 4001, 4500, 9000, 9001, 12345, 20000, 20500, 33000, 33100, 40000]
+    source = make_clip(
+        tmp_path / "in.mp4",
+        pts=pts,
+        time_base=Fraction(1, 15000),
+        frames=len(pts),
+        bframes=2,
+        audio=[Audio()],
+    )
+    target = tmp_path / f"out.{suffix}"
+    report = upscale_video(source, target, settings())
+    before, after = pts_of(source), pts_of(target)
+    assert len(before) == len(pts)
+    # half a tick of the source: what a player can tell apart
+    assert max(abs((b - before[0]) - (a - after[0])) for b, a in zip(before, after, strict=True)) <= Fraction(
+        1, 30000
+    )
+    assert numbers_of(target) == list(range(len(pts)))
+    assert report.frames_in == report.frames_out == len(pts)
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 7])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_no_frame_is_lost_whatever_the_batch_and_length(tmp_path: Path, frames: int, batch: int) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=frames, bframes=2)
+    target = tmp_path / "out.mkv"
+    upscale_video(source, target, settings(batch=batch))
+    assert numbers_of(target) == list(range(frames))
+
+
+TAGS = {
+    "601 limited": ColorSpec(
+        matrix=Matrix.SMPTE170M,
+        primaries=Primaries.SMPTE170M,
+        transfer=Transfer.SMPTE170M,
+        range=Range.LIMITED,
+    ),
+    "709 full": ColorSpec(
+        matrix=Matrix.BT709, primaries=Primaries.BT709, transfer=Transfer.BT709, range=Range.FULL
+    ),
+    "2020 limited": ColorSpec(
+        matrix=Matrix.BT2020_NCL, primaries=Primaries.BT2020, transfer=Transfer.BT2020_10, range=Range.LIMITED
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(TAGS))
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv420p16le", "gray", "gbrp10le"]
+)
+def test_scale_1_bicubic_gives_back_every_code_within_one(tmp_path: Path, name: str, pix_fmt: str) -> None:
+    color = TAGS[name] if pix_fmt.startswith("yuv") else ColorSpec()
+    source = make_clip(
+        tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, color=color, frames=2, width=50, height=38
+    )
+    target = tmp_path / "out.mkv"
+    upscale_video(source, target, settings(scale=Fraction(1), encoder=LOSSLESS))
+    with av.open(str(source)) as a, av.open(str(target)) as b:
+        for before, after in zip(a.decode(video=0), b.decode(video=0), strict=True):
+            assert after.format.name == before.format.name
+            for p, q in zip(before.planes, after.planes, strict=True):
+                assert np.abs(codes(p, before) - codes(q, after)).max() <= 1
+            if color.matrix is not Matrix.UNSPECIFIED:
+                assert (after.colorspace, after.color_range) == (color.matrix, color.range)
+
+
+def codes(plane: av.video.plane.VideoPlane, frame: av.VideoFrame) -> np.ndarray:
+    wide = max(c.bits for c in frame.format.components) > 8
+    values = np.frombuffer(bytes(plane), np.uint16 if wide else np.uint8)
+    return values.reshape(plane.height, -1)[:, : plane.width].astype(np.int64)
+
+
+def test_ten_bits_in_are_ten_bits_out_by_default(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", pix_fmt="yuv420p10le", frames=3)
+    upscale_video(source, tmp_path / "out.mp4", settings())
+    with av.open(str(tmp_path / "out.mp4")) as box:
+        assert box.streams.video[0].codec_context.pix_fmt == "yuv420p10le"
+
+
+def test_odd_sizes_are_upscaled_whole(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", width=53, height=37, frames=2)
+    upscale_video(source, tmp_path / "out.mkv", settings())
+    with av.open(str(tmp_path / "out.mkv")) as box:
+        frame = next(box.decode(video=0))
+        assert (frame.width, frame.height) == (106, 74)
+
+
+def test_alpha_comes_along_into_a_container_that_holds_it(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva444p", frames=2, width=32, height=24)
+    upscale_video(source, tmp_path / "out.mkv", settings(encoder=LOSSLESS))
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
+        before, after = next(a.decode(video=0)), next(b.decode(video=0))
+        assert after.format.name == "yuva444p"
+        # the slope of the alpha plane, at twice the size: its mean stays within a code
+        assert abs(codes(before.planes[3], before).mean() - codes(after.planes[3], after).mean()) < 1
+
+
+def test_sound_text_and_chapters_come_along(tmp_path: Path) -> None:
+    source = make_clip(
+        tmp_path / "in.mkv",
+        frames=25,
+        audio=[Audio(), Audio(codec="flac", language="deu")],
+        subtitles=[Subtitle()],
+        chapters=[(0, 0.5, "One"), (0.5, 1, "Two")],
+        metadata={"title": "A film"},
+    )
+    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    with av.open(str(tmp_path / "out.mkv")) as box:
+        assert [s.type for s in box.streams] == ["video", "audio", "audio", "subtitle"]
+        assert box.streams.audio[1].metadata["language"] == "deu"
+        assert [c["metadata"]["title"] for c in box.chapters()] == ["One", "Two"]
+        assert box.metadata["title"] == "A film"
+    assert len(report.streams) == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "size"), [({"scale": Fraction(3, 2)}, (96, 72)), ({"scale": Fraction(3)}, (192, 144))]
+)
+def test_any_scale(tmp_path: Path, wish: dict[str, Fraction], size: tuple[int, int]) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=2)
+    with fake_model(Nearest()):
+        upscale_video(source, tmp_path / "out.mkv", settings(**wish))
+    with av.open(str(tmp_path / "out.mkv")) as box:
+        frame = next(box.decode(video=0))
+        assert (frame.width, frame.height) == size
+
+
+def test_a_clip_of_the_source_begins_at_zero_and_holds_its_pictures_only(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=50, audio=[Audio()])
+    report = upscale_video(source, tmp_path / "out.mkv", settings(start=Fraction(4, 5), end=Fraction(6, 5)))
+    assert numbers_of(tmp_path / "out.mkv") == list(range(20, 30))
+    assert pts_of(tmp_path / "out.mkv")[0] == 0
+    assert report.exit_code == 0
+
+
+class fake_model:  # noqa: N801 - reads as a verb
+    """Inside, whatever model is asked for, `network` comes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.model = LoadedModel(
+            network=network,
+            name="fake",
+            family="fake",
+            config=None,
+            scale=Fraction(2),
+            receptive_radius=0,
+            multiple=1,
+            parameters=1,
+        )
+
+    def __enter__(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(run_module, "load_generator", lambda *_, **__: self.model)
+
+    def __exit__(self, *_: object) -> None:
+        self.patch.undo()
+
+
+def test_out_of_memory_in_the_middle_loses_no_frame(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=7)
+    with fake_model(Hungry(limit=64 * 48)):
+        report = upscale_video(source, tmp_path / "out.mkv", settings(batch=4))
+    assert numbers_of(tmp_path / "out.mkv") == list(range(7))
+    assert report.engine["redone_smaller"] > 0
+
+
+def test_broken_pictures_are_redone_and_counted(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=5)
+    with fake_model(BreaksIn16Bits(float("nan"))):
+        report = upscale_video(source, tmp_path / "out.mkv", settings(precision="bf16", batch=2))
+    assert numbers_of(tmp_path / "out.mkv") == list(range(5))
+    assert report.engine["redone_in_fp32"] == 5
+
+
+class FailsAt(Nearest):
+    """Raises at its n-th picture."""
+
+    def __init__(self, error: Exception, at: int) -> None:
+        super().__init__()
+        self.error, self.left = error, [at]
+
+    def __deepcopy__(self, memo: object) -> FailsAt:
+        return self
+
+    def to(self, *args: object, **kwargs: object) -> FailsAt:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type == "meta":
+            return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        self.left[0] -= 1
+        if self.left[0] < 0:
+            raise self.error
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: an illegal address"), DeviceMemoryError("none left")]
+)
+def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: Exception
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=12)
+    target = tmp_path / "out.mkv"
+    target.write_bytes(b"what was there before")
+    with fake_model(FailsAt(error, at=6)), pytest.raises(type(error)):
+        upscale_video(source, target, settings(), overwrite=True)
+    assert target.read_bytes() == b"what was there before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=30)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.frames == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(source, tmp_path / "out.mkv", settings(), on_progress=interrupt)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+
+
+def test_damage_is_counted_and_the_run_goes_on(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
+    source = truncated(whole, tmp_path / "in.mkv", 0.5)
+    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    assert 0 < report.frames_out < 60
+    assert report.damage.missing_frames > 0
+    assert report.exit_code == 10
+    assert len(numbers_of(tmp_path / "out.mkv")) == report.frames_out
+
+
+def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
+    source = truncated(whole, tmp_path / "in.mkv", 0.5)
+    with pytest.raises(InputError):
+        upscale_video(source, tmp_path / "out.mkv", settings(strict=True))
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_a_lost_frame_would_be_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=6)
+    real = run_module.stages.download
+
+    def leaky(frames, streams, meter):  # type: ignore[no-untyped-def]
+        return (f for i, f in enumerate(real(frames, streams, meter)) if i != 3)
+
+    monkeypatch.setattr(run_module.stages, "download", leaky)
+    with pytest.raises(VsrError, match="6 frames came in and 5"):
+        upscale_video(source, tmp_path / "out.mkv", settings())
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_the_report_is_json_and_says_what_was_done(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=4)
+    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    report.write(tmp_path / "report.json")
+    table = json.loads((tmp_path / "report.json").read_text())
+    assert table["frames_in"] == table["frames_out"] == 4
+    assert table["bytes_out"] == (tmp_path / "out.mkv").stat().st_size
+    assert set(table["busy_seconds"]) >= {"decode", "color", "upscale", "encode"}
+    assert table["model"]["name"] == "bicubic"
+    assert "not tagged" in "".join(table["warnings"])
+
+
+def test_progress_knows_how_many_frames_will_come(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", frames=9)
+    seen: list[Progress] = []
+    upscale_video(source, tmp_path / "out.mp4", settings(), on_progress=seen.append)
+    assert [p.frames for p in seen] == list(range(1, 10))
+    assert {p.total for p in seen} == {9}
+
+
+def test_everything_is_checked_before_the_first_frame(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=3)
+    with (
+        pytest.raises(ModelError, match="known models are"),
+        prepare(source, tmp_path / "out.mkv", settings(model="no-such-model"), overwrite=False),
+    ):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+
+
+def test_a_prepared_job_that_is_not_run_leaves_nothing(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=3)
+    with prepare(source, tmp_path / "out.mkv", settings(), overwrite=False) as job:
+        assert dataclasses.is_dataclass(job)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+
+
+@pytest.mark.needs_cuda
+def test_cuda_gives_what_the_cpu_gives(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", frames=9, width=96, height=64)
+    for device in ("cpu", "cuda"):
+        upscale_video(
+            source,
+            tmp_path / f"{device}.mkv",
+            settings(device=device, model="compact", encoder=LOSSLESS, batch=2),
+        )
+    with av.open(str(tmp_path / "cpu.mkv")) as a, av.open(str(tmp_path / "cuda.mkv")) as b:
+        for cpu, cuda in zip(a.decode(video=0), b.decode(video=0), strict=True):
+            assert number_in(cpu.to_ndarray(format="gray")) == number_in(cuda.to_ndarray(format="gray"))
+            # bf16 or TF32 on either side: a few codes at most
+            assert np.abs(codes(cpu.planes[0], cpu) - codes(cuda.planes[0], cuda)).max() <= 4
+
+
+def test_run_can_be_given_a_prepared_job(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=3)
+    with prepare(source, tmp_path / "out.mkv", settings(), overwrite=False) as job:
+        run(job)
+        assert job.report.frames_out == 3
+    assert (tmp_path / "out.mkv").exists()
