@@ -1,0 +1,116 @@
+"""`vsr models` lists, shows and mixes, and refuses to overwrite."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from tests.models.small_nets import CONFIGS, make
+from vsr.cli.models import app
+from vsr.errors import ConfigError, ModelError, OutputError
+from vsr.models import catalog
+from vsr.models.load import load_generator
+
+CONFIG = CONFIGS[-2]
+
+
+def _run(*args):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two files of one shape."""
+    paths = (tmp_path / "a.safetensors", tmp_path / "b.pth")
+    save_file(make(CONFIG, seed=1).state_dict(), paths[0], metadata={"recipe": "made up"})
+    torch.save({"params_ema": make(CONFIG, seed=2).state_dict()}, paths[1])
+    return paths
+
+
+def test_list_has_a_line_for_every_model_with_its_parameters(pair, monkeypatch):
+    file = catalog.CatalogEntry(name="shipped", family="Compact", scale=CONFIG.scale, description="small")
+    monkeypatch.setattr(catalog, "MODELS", {"shipped": file, "lanczos": catalog.MODELS["lanczos"]})
+    monkeypatch.setattr(
+        catalog.CatalogEntry, "path", property(lambda e: pair[0] if e.name == "shipped" else None)
+    )
+    lines = [line.split("\t") for line in _run("list").stdout.splitlines()]
+    count = sum(p.numel() for p in make(CONFIG).parameters())
+    assert lines[1][:4] == ["shipped", "Compact", f"x{CONFIG.scale}", f"{count:,}"]
+    assert lines[2][:4] == ["lanczos", "filter", "any", "0"]
+
+
+def test_list_needs_no_torch():
+    code = (
+        "import sys; from vsr.cli.models import list_models; list_models(); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_show_tells_what_a_file_is(pair):
+    text = _run("show", pair[0]).stdout
+    facts = dict(line.split("\t") for line in text.splitlines())
+    assert facts["family"] == "Compact"
+    assert facts["nf"] == str(CONFIG.nf)
+    assert facts["scale"] == str(CONFIG.scale)
+    assert facts["sha256"] == hashlib.sha256(pair[0].read_bytes()).hexdigest()
+    assert facts["receptive radius"] == f"{CONFIG.nc + 2} LR pixels"
+    assert facts["metadata: recipe"] == "made up"
+    assert "params_ema" in _run("show", pair[1]).stdout
+
+
+def test_show_refuses_what_does_not_exist():
+    with pytest.raises(ModelError, match="bicubic"):
+        _run("show", "nosuch")
+
+
+def test_interpolate_writes_the_mixture_and_its_origin(pair, tmp_path):
+    output = tmp_path / "c.safetensors"
+    _run("interpolate", *pair, "--alpha", "0.8", "-o", output)
+    a, b = (make(CONFIG, seed=seed).state_dict() for seed in (1, 2))
+    for key, value in load_file(output).items():
+        torch.testing.assert_close(value, 0.2 * a[key] + 0.8 * b[key], rtol=1e-5, atol=1e-6)
+    loaded = load_generator(output)
+    assert loaded.config == CONFIG
+    assert loaded.metadata["alpha"] == "0.8"
+    assert loaded.metadata["second_sha256"] == hashlib.sha256(pair[1].read_bytes()).hexdigest()
+
+
+def test_interpolate_replaces_only_when_told(pair, tmp_path):
+    output = tmp_path / "c.safetensors"
+    output.write_text("precious")
+    with pytest.raises(OutputError, match="-y"):
+        _run("interpolate", *pair, "-o", output)
+    assert output.read_text() == "precious"
+    _run("interpolate", *pair, "-o", output, "-y")
+    assert load_generator(output).config == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("c.pth", ConfigError), ("nowhere/c.safetensors", OutputError), ("a.safetensors", OutputError)],
+)
+def test_interpolate_refuses_a_bad_output_before_any_work(name, error, pair, tmp_path):
+    before = pair[0].read_bytes()
+    with pytest.raises(error):
+        _run("interpolate", *pair, "-o", tmp_path / name, "-y")
+    assert pair[0].read_bytes() == before
+
+
+def test_interpolate_refuses_filters_and_other_shapes(pair, tmp_path):
+    output = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError, match="bicubic has no weights"):
+        _run("interpolate", pair[0], "bicubic", "-o", output)
+    save_file(make(CONFIGS[0]).state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="network only"):
+        _run("interpolate", pair[0], tmp_path / "other.safetensors", "-o", output)
+    assert not output.exists()

@@ -1,0 +1,131 @@
+"""Compact: recognised from its weights, exact where it claims to be, and able to learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vsr.models.archs.compact import Compact, CompactConfig, detect, identity_init_
+from vsr.models.archs.prelu import PReLU
+
+CONFIGS = [
+    CompactConfig(nf=64, nc=16, scale=4),
+    CompactConfig(nf=8, nc=0, scale=1),
+    CompactConfig(nf=12, nc=3, scale=2, activation="relu"),
+    CompactConfig(nf=3, nc=2, scale=3),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_shape_is_told_from_the_weights_alone(config: CompactConfig) -> None:
+    assert detect(Compact(config).state_dict()) == config
+
+
+def test_leaky_relu_is_taken_for_relu_since_neither_has_weights() -> None:
+    state = Compact(CompactConfig(nf=8, nc=1, scale=2, activation="leakyrelu")).state_dict()
+    assert detect(state) == CompactConfig(nf=8, nc=1, scale=2, activation="relu")
+
+
+def test_names_are_those_of_basicsr() -> None:
+    names = list(Compact(CompactConfig(nf=4, nc=1, scale=2)).state_dict())
+    assert names == [
+        "body.0.weight",
+        "body.0.bias",
+        "body.1.weight",
+        "body.2.weight",
+        "body.2.bias",
+        "body.3.weight",
+        "body.4.weight",
+        "body.4.bias",
+    ]
+
+
+@pytest.mark.parametrize("spoil", ["extra", "missing", "wide", "five", "flat"])
+def test_what_is_not_quite_a_compact_is_refused(spoil: str) -> None:
+    state = dict(Compact(CompactConfig(nf=4, nc=2, scale=2)).state_dict())
+    if spoil == "extra":
+        state["tail.weight"] = torch.zeros(1)
+    elif spoil == "missing":
+        del state["body.2.bias"]
+    elif spoil == "wide":
+        state["body.2.weight"] = torch.zeros(4, 4, 5, 5)
+    elif spoil == "five":  # 15 output channels are no square number of pixels
+        state["body.6.weight"], state["body.6.bias"] = torch.zeros(15, 4, 3, 3), torch.zeros(15)
+    else:
+        state["body.0.weight"] = torch.zeros(4)
+    assert detect(state) is None
+
+
+def test_empty_weights_are_nobodys() -> None:
+    assert detect({}) is None
+
+
+def test_with_a_silent_body_the_output_is_the_input_repeated_exactly() -> None:
+    net = Compact(CompactConfig(nf=4, nc=1, scale=3)).to(torch.bfloat16)
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.rand(2, 3, 5, 7)
+    y = net(x)
+    # fp32 in, fp32 out: bf16 weights must not round the picture to 8 bits of mantissa
+    assert y.dtype == torch.float32
+    assert torch.equal(y, x.repeat_interleave(3, 2).repeat_interleave(3, 3))
+
+
+def test_an_input_pixel_acts_as_far_as_the_receptive_radius_says_and_no_further() -> None:
+    net = Compact(CompactConfig(nf=6, nc=2, scale=2, activation="leakyrelu"))
+    identity_init_(net, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, 3, 21, 21)
+    moved = x.clone()
+    moved[:, :, 10, 10] += 10
+    changed = (net(moved) != net(x)).any(1)[0].nonzero()
+    reach = (changed // net.scale - 10).abs().max()
+    assert int(reach) == net.receptive_radius == 4
+
+
+def test_layout_of_the_memory_does_not_change_the_result() -> None:
+    net = Compact(CompactConfig(nf=16, nc=2, scale=2)).double()
+    x = torch.rand(1, 3, 9, 8, dtype=torch.float64)
+    last = net(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, net(x), rtol=0, atol=1e-12)
+
+
+def test_identity_start_lets_a_deep_network_learn_where_the_usual_start_does_not() -> None:
+    def first_gradient(start: bool) -> float:
+        torch.manual_seed(0)
+        net = Compact(CompactConfig(nf=16, nc=16, scale=2))
+        if start:
+            identity_init_(net, generator=torch.Generator().manual_seed(0))
+        x = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+        net(x).square().mean().backward()
+        gradient = net.body[0].weight.grad
+        assert gradient is not None
+        return float(gradient.norm())
+
+    assert first_gradient(start=True) > 100 * first_gradient(start=False)
+
+
+def test_identity_start_is_the_same_for_the_same_seed() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        net = Compact(CompactConfig(nf=8, nc=2, scale=2))
+        identity_init_(net, generator=torch.Generator().manual_seed(seed))
+        return torch.cat([p.flatten() for p in net.parameters()])
+
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(4))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_prelu_gradients_equal_torchs(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 6, 7, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
+    x[0, 0, 0] = 0.0  # the kink
+    grad = torch.randn(2, 5, 6, 7, generator=generator, dtype=torch.float64)
+    found = []
+    for kind in (PReLU, nn.PReLU):
+        layer, leaf = kind(5).double(), x.clone().requires_grad_()
+        out = layer(leaf)
+        out.backward(grad)
+        found.append((out.detach(), leaf.grad, layer.weight.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)

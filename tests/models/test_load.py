@@ -1,0 +1,200 @@
+"""A generator saved under any known names, in any wrapper and format, comes back as the same function."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.models.small_nets import CONFIGS, as_2018, as_2019, as_leftthomas, make, name_of
+from vsr.errors import ConfigError, ModelError
+from vsr.models import catalog
+from vsr.models.archs.rrdb import RRDBConfig
+from vsr.models.archs.srresnet import SRResNetConfig
+from vsr.models.load import load_generator
+
+RRDBS = tuple(config for config in CONFIGS if isinstance(config, RRDBConfig))
+LR = torch.rand(1, 3, 8, 9)
+
+
+def _same(loaded, network):
+    """Folded batch norm rounds otherwise; everything else is bit for bit the same."""
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(LR), network(LR), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_every_generator_comes_back_with_its_shape(config, suffix, tmp_path):
+    network, path = make(config), tmp_path / f"net.{suffix}"
+    state = network.state_dict()
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    loaded = load_generator(path)
+    assert loaded.config == config
+    assert loaded.scale == config.scale
+    assert loaded.name == "net"
+    assert loaded.parameters == sum(p.numel() for p in network.parameters())
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert loaded.receptive_radius == network.receptive_radius
+    assert not loaded.network.training
+    assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
+    _same(loaded, network)
+
+
+@pytest.mark.parametrize("config", RRDBS, ids=name_of)
+@pytest.mark.parametrize("naming", ["2018", "2019"])
+def test_older_names_of_rrdb_load(config, naming, tmp_path):
+    network, path = make(config), tmp_path / "old.pth"
+    state = network.state_dict()
+    torch.save(as_2018(state, config.upsampler) if naming == "2018" else as_2019(state), path)
+    loaded = load_generator(path)
+    assert loaded.config == config
+    _same(loaded, network)
+
+
+@pytest.mark.parametrize("trunk", ["bn", "prelu"])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("blocks", [1, 5, 16])
+def test_leftthomas_names_load(trunk, scale, blocks, tmp_path):
+    config = SRResNetConfig(scale=scale, nf=4, nb=blocks, trunk=trunk, tanh=True)
+    network, path = make(config), tmp_path / "netG.safetensors"
+    save_file(as_leftthomas(network.state_dict()), path)
+    loaded = load_generator(path)
+    assert loaded.config == config
+    _same(loaded, network)
+
+
+def test_unfolded_batch_norm_is_kept_for_training(tmp_path):
+    network, path = make(SRResNetConfig(scale=2, nf=4, nb=1)), tmp_path / "net.pth"
+    torch.save(network.state_dict(), path)
+    loaded = load_generator(path, fold=False)
+    assert loaded.network.state_dict().keys() == network.state_dict().keys()
+    assert not any("bn" in key for key in load_generator(path).network.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_files_of_other_precision_become_fp32(dtype, tmp_path):
+    network, path = make(RRDBS[0]).to(dtype), tmp_path / "half.safetensors"
+    save_file(network.state_dict(), path)
+    _same(load_generator(path), network.float())
+
+
+@pytest.mark.parametrize(
+    "config", [CONFIGS[0], CONFIGS[-1], SRResNetConfig(scale=2, nf=4, nb=1)], ids=name_of
+)
+@pytest.mark.parametrize("what", ["missing", "extra", "shape"])
+def test_a_network_that_does_not_fit_exactly_is_refused(config, what, tmp_path):
+    state = dict(make(config).state_dict())
+    key = next(key for key in state if key.endswith("conv2.weight") or key == "body.2.weight")
+    if what == "missing":
+        del state[key]
+    elif what == "extra":
+        state["body.0.rdb1.conv9.weight"] = state[key].clone()
+    else:
+        state[key] = state[key][:, :-1].contiguous()
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"odd\.safetensors"):
+        load_generator(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        (("conv0_0.weight", "linear1.weight"), "discriminator"),
+        (("conv0.weight", "conv1.weight_orig", "conv9.weight"), "discriminator"),
+        (("net.0.weight", "net.2.weight"), "discriminator"),
+        (("features.0.weight", "classifier.0.weight"), "VGG"),
+        (("fc.weight", "fc.bias"), "no network that we know"),
+        (("conv_first.weight", "body.0.conv1.weight", "conv_after_body.weight"), "EDSR"),
+    ],
+)
+def test_other_networks_are_told_apart(keys, what, tmp_path):
+    save_file({key: torch.rand(4, 3, 3, 3) for key in keys}, tmp_path / "d.safetensors")
+    with pytest.raises(ModelError, match=what):
+        load_generator(tmp_path / "d.safetensors")
+
+
+@pytest.mark.parametrize("key", ["body.999999.weight", "body.99999999999999.rdb1.conv1.weight"])
+def test_a_number_of_layers_that_would_take_for_ever_is_refused_at_once(key, tmp_path):
+    state = {"body.0.weight": torch.rand(4, 3, 3, 3), key: torch.rand(12, 4, 3, 3)}
+    save_file(state, tmp_path / "many.safetensors")
+    with pytest.raises(ModelError, match="missing"):
+        load_generator(tmp_path / "many.safetensors")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3, 3, 3), (4, 0, 3, 3)])
+@pytest.mark.parametrize(
+    "config", [CONFIGS[0], CONFIGS[-1], SRResNetConfig(scale=2, nf=4, nb=1)], ids=name_of
+)
+def test_degenerate_shapes_are_an_error_of_the_model(shape, config, tmp_path):
+    state = {key: torch.zeros(shape) for key in make(config).state_dict()}
+    save_file(state, tmp_path / "flat.safetensors")
+    with pytest.raises(ModelError):
+        load_generator(tmp_path / "flat.safetensors")
+
+
+def test_strength_goes_from_the_partner_to_the_model(tmp_path):
+    strong, weak = make(CONFIGS[-2], seed=1), make(CONFIGS[-2], seed=2)
+    save_file(strong.state_dict(), tmp_path / "strong.safetensors")
+    torch.save({"params": weak.state_dict()}, tmp_path / "weak.pth")
+
+    def load(strength):
+        return load_generator(
+            tmp_path / "strong.safetensors", strength=strength, partner=tmp_path / "weak.pth"
+        )
+
+    _same(load(1), strong)
+    _same(load(0), weak)
+    key = "body.0.weight"
+    expected = 0.3 * strong.state_dict()[key] + 0.7 * weak.state_dict()[key]
+    torch.testing.assert_close(load(0.3).network.state_dict()[key], expected)
+
+
+def test_a_catalog_partner_is_used_for_strength(tmp_path, monkeypatch):
+    nets = {name: make(CONFIGS[-2], seed=seed) for seed, name in enumerate(("strong", "weak"))}
+    for name, network in nets.items():
+        save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
+    entry = catalog.CatalogEntry(name="strong", family="Compact", scale=4, description="", partner="weak")
+    other = catalog.CatalogEntry(name="weak", family="Compact", scale=4, description="")
+    monkeypatch.setattr(catalog, "MODELS", {"strong": entry, "weak": other})
+    monkeypatch.setattr(catalog.CatalogEntry, "path", property(lambda e: tmp_path / f"{e.name}.safetensors"))
+    _same(load_generator("strong", strength=0), nets["weak"])
+
+
+@pytest.mark.parametrize("name", ["bicubic", "file"])
+def test_strength_without_a_partner_is_refused_with_a_remedy(name, tmp_path):
+    save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
+    model = name if name == "bicubic" else tmp_path / "net.safetensors"
+    with pytest.raises(ConfigError, match="partner"):
+        load_generator(model, strength=0.5)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_impossible_strengths_are_refused(strength):
+    with pytest.raises(ConfigError, match="strength"):
+        load_generator("bicubic", strength=strength)
+
+
+def test_partners_of_another_shape_are_refused_by_what_differs(tmp_path):
+    save_file(make(CONFIGS[0]).state_dict(), tmp_path / "a.safetensors")
+    save_file(make(CONFIGS[4]).state_dict(), tmp_path / "b.safetensors")
+    with pytest.raises(ModelError, match="body"):
+        load_generator(tmp_path / "a.safetensors", strength=0.5, partner=tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("name", ["bicubic", "lanczos"])
+def test_filters_load_like_networks(name):
+    loaded = load_generator(name, scale=Fraction(3, 2))
+    assert (loaded.scale, loaded.parameters, loaded.path) == (Fraction(3, 2), 0, None)
+    assert loaded.network(LR).shape == (1, 3, 12, 13)
+
+
+@pytest.mark.parametrize("name", [n for n, entry in catalog.MODELS.items() if entry.path])
+def test_shipped_weights_load_and_are_what_the_catalog_says(name):
+    loaded = load_generator(name)
+    entry = catalog.MODELS[name]
+    assert (loaded.family, loaded.scale) == (entry.family, entry.scale)
+    assert loaded.path.stat().st_size < 3_000_000  # small enough for git, says the project
