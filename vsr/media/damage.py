@@ -10,6 +10,7 @@ the file also skips bytes or another fault is near.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +21,7 @@ from vsr.frame import Damage, Stamp
 
 NEAR = 64
 """Packets within which a fault and a gap in the timestamps belong together: more than any reordering."""
-SKIPPED_BYTES = 256
+SKIPPED_BYTES = 64
 """Bytes between two packets that belong to neither; a container's own headers are shorter."""
 GAP = Fraction(9, 5)
 """A step between pictures of so many times the usual one is a gap."""
@@ -31,11 +32,20 @@ CONSTANT = Fraction(9, 10)
 class DamageWatch:
     """Fills a `Damage`; with `strict`, raises `InputError` at the first fault instead."""
 
-    def __init__(self, path: str, *, strict: bool = False) -> None:
+    def __init__(self, path: str, *, strict: bool = False, confirm: Callable[[], bool] | None = None) -> None:
+        """Start counting.
+
+        Args:
+            path: For messages.
+            strict: Raise at the first fault.
+            confirm: Asked at the end, if there are gaps, whether the file lost anything; for containers where
+                no fault can be seen near a gap.
+        """
         self.damage = Damage()
+        self._confirm = confirm
         self._path = path
         self._strict = strict
-        self._packets = 0
+        self._packets = self._bytes = 0
         self._last_fault = -NEAR - 1
         self._end_of_last = 0
         self._pictures = 0
@@ -46,10 +56,11 @@ class DamageWatch:
     def packet(self, packet: Packet[Any]) -> None:
         """See a packet of the picture before it is decoded."""
         self._packets += 1
+        self._bytes += packet.size
         if packet.is_corrupt:
             self._last_fault = self._packets
 
-    def skipped(self, position: int | None, size: int) -> None:
+    def position(self, position: int | None, size: int) -> None:
         """See where any packet of the file lies; a hole before it is a sign, not yet a fault."""
         if position is None or position < 0:
             return
@@ -81,13 +92,19 @@ class DamageWatch:
         self._last_pts = stamp.pts
         self._pictures += 1
 
-    def finish(self, *, promised: int | None, exact: bool, cut_off: str | None) -> None:
+    @property
+    def end_of_last_packet(self) -> int:
+        """Offset in the file, 0 where positions were not watched."""
+        return self._end_of_last
+
+    def finish(self, *, promised: int | None, exact: bool, cut_off: str | None, unread: int = 0) -> None:
         """All pictures came out; judge.
 
         Args:
             promised: Pictures that the container promised, if it did.
             exact: Whether `promised` is a count rather than an estimate.
             cut_off: Why the file is known to be truncated, or None.
+            unread: Bytes at the end that should be packets but were not read.
         """
         lost_in_gaps = self._count_gaps()
         missing = max(0, (promised or 0) - self._pictures)
@@ -95,6 +112,9 @@ class DamageWatch:
             self.damage.missing_frames = max(missing, lost_in_gaps)
             about = f"; about {missing} pictures are missing" if missing else ""
             self._fault(f"{cut_off}{about}")
+        elif missing and unread > max(SKIPPED_BYTES, missing * self._bytes // (4 * max(1, self._packets))):
+            self.damage.missing_frames = max(missing, lost_in_gaps)
+            self._fault(f"the last {unread} bytes cannot be read; about {missing} pictures are missing")
         elif exact and missing:
             self.damage.missing_frames = max(missing, lost_in_gaps)
             self._fault(f"the index promises {promised} pictures, {self._pictures} came out")
@@ -103,7 +123,8 @@ class DamageWatch:
 
     def _step(self, ticks: int, stamp: Stamp) -> None:
         self._steps[ticks] += 1
-        if self._packets - self._last_fault <= NEAR and ticks >= GAP * min(self._steps):
+        near = self._confirm is not None or self._packets - self._last_fault <= NEAR
+        if near and ticks >= GAP * min(self._steps):
             self._gaps.append((ticks, float(stamp.seconds)))
 
     def _count_gaps(self) -> int:
@@ -116,9 +137,10 @@ class DamageWatch:
             return 0
         gaps = [(round(Fraction(t, usual)) - 1, at) for t, at in self._gaps if t >= GAP * usual]
         lost = max(0, sum(count for count, _ in gaps) - self.damage.broken_packets)
-        if lost:
+        if lost and (self._confirm is None or self._confirm()):
             self._fault(f"{lost} pictures are missing before {gaps[0][1]:.3f} s, where the file is damaged")
-        return lost
+            return lost
+        return 0
 
     def _fault(self, what: str) -> None:
         if self._strict:

@@ -37,9 +37,9 @@ def to_planes(frame: av.VideoFrame) -> tuple[tuple[Tensor, ...], Tensor | None]:
     layout = layout_of(frame.format.name)
     frame = repacked(frame, layout)
     if layout.family == "gray" and layout.alpha:
-        both = _plane(frame.planes[0], channels=2)
+        both = _plane(frame.planes[0], layout, channels=2)
         return (both[..., 0],), both[..., 1]
-    views = [_plane(plane) for plane in frame.planes]
+    views = [_plane(plane, layout) for plane in frame.planes]
     alpha = views.pop() if layout.alpha else None
     order = _GBR_TO_RGB if layout.family == "rgb" else range(len(views))
     return tuple(views[i] for i in order), alpha
@@ -113,27 +113,27 @@ def to_av_frame(frame: YuvFrame, pixel_format: str) -> av.VideoFrame:
 
 def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
     if frame.layout.family == "gray" and frame.alpha is not None:
-        both = _plane(out.planes[0], channels=2)
+        both = _plane(out.planes[0], frame.layout, channels=2)
         both[..., 0].copy_(frame.planes[0])
         both[..., 1].copy_(frame.alpha)
         return
     order = _GBR_TO_RGB if frame.layout.family == "rgb" else range(len(frame.planes))
-    targets = [_plane(out.planes[i]) for i in order]
+    targets = [_plane(out.planes[i], frame.layout) for i in order]
     sources = list(frame.planes)
     if frame.alpha is not None:
-        targets.append(_plane(out.planes[-1]))
+        targets.append(_plane(out.planes[-1], frame.layout))
         sources.append(frame.alpha)
     for target, source in zip(targets, sources, strict=True):
         target.copy_(source)
 
 
-def _plane(plane: Any, *, channels: int = 1) -> Tensor:
+def _plane(plane: Any, layout: PixelLayout, *, channels: int = 1) -> Tensor:
     """A view `(H, W)`, or `(H, W, channels)` where a plane holds several components."""
     if plane.line_size >= 0:
         view: Tensor = torch.utils.dlpack.from_dlpack(plane)
         return view
     # Bottom-up pictures (uncompressed AVI): torch has no negative strides, so this one is copied.
-    dtype = np.uint8 if plane.frame.format.components[0].bits <= 8 else np.uint16
+    dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
     rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)[::-1, : plane.width * channels]
     flipped = torch.from_numpy(rows.copy())
     return flipped if channels == 1 else flipped.view(plane.height, plane.width, channels)

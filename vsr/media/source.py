@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,8 @@ from vsr.media.opening import open_media, shown
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
 from vsr.media.timeline import Timeline
-from vsr.media.truncation import cut_off
+from vsr.media.transport import has_breaks
+from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
 
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
@@ -102,8 +104,10 @@ class VideoSource:
         Raises:
             InputError: with `strict`, at the first damage.
         """
-        self._watch = DamageWatch(shown(self._info.path), strict=self._strict)
         with open_media(self._info.path) as container:
+            transport = container.format.name == "mpegts"
+            confirm = partial(has_breaks, self._info.path) if transport else None
+            self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             timeline = self._new_timeline(stream)
             for frame, stamp in self._deinterlaced(self._stamped(container, stream, timeline)):
@@ -135,16 +139,22 @@ class VideoSource:
             for note in timeline.notes:
                 self._warn(note)
             yield self._uniform(frame), stamp
-        exact = is_indexed(container, stream)
-        why = cut_off(self._info.path, container.format.name)
-        self._watch.finish(promised=self._info.frames_promised, exact=exact, cut_off=why)
+        path, kind = self._info.path, container.format.name
+        self._watch.finish(
+            promised=self._info.frames_promised,
+            exact=is_indexed(container, stream),
+            cut_off=cut_off(path, kind),
+            unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
+        )
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         decoder = decoder_of(stream, threads=self._threads)
-        if is_indexed(container, stream):
-            leave_out_others(container, stream)  # an index tells what is missing; no need to watch positions
+        positioned = container.format.name.split(",")[0] in POSITIONED
+        if not positioned:  # else the packets of all streams are needed to see holes between them
+            leave_out_others(container, stream)
         for packet in read_packets(container, self._watch.unreadable):
-            self._watch.skipped(packet.pos, packet.size)
+            if positioned:
+                self._watch.position(packet.pos, packet.size)
             if packet.stream_index != stream.index:
                 continue
             self._watch.packet(packet)

@@ -1,10 +1,28 @@
-"""Whether a file ends before its own structure does: the only sure sign of truncation in most containers."""
+"""What a file's own structure says of parts that are missing or were not read: the surest sign of all."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from vsr.media.transport import unit_of
+
+POSITIONED = ("matroska", "flv", "avi")
+"""Demuxers whose packets lie in the file as they are, one after the other: a hole between them is a loss."""
+_TAIL = 1 << 24
+_CLUSTER = b"\x1f\x43\xb6\x75"
+_AFTER_CLUSTERS = (
+    b"\x1c\x53\xbb\x6b",  # Cues
+    b"\x12\x54\xc3\x67",  # Tags
+    b"\x19\x41\xa4\x69",  # Attachments
+    b"\x10\x43\xa7\x70",  # Chapters
+    b"\x11\x4d\x9b\x74",  # SeekHead
+    b"idx1",  # AVI's index
+    b"JUNK",
+)
+"""What may follow the last packet (RFC 9559, section 5; AVI)."""
 
 
 def cut_off(path: str | Path, container: str) -> str | None:
@@ -23,6 +41,23 @@ def cut_off(path: str | Path, container: str) -> str | None:
     if end is None or end <= size:
         return None
     return f"the file is cut off: {size} bytes are there, its structure needs {end}"
+
+
+def unread_bytes(path: str | Path, container: str, last: int) -> int:
+    """Bytes after the last packet that are neither packets nor the index and tags that usually end a file.
+
+    Args:
+        path: Of the file.
+        container: FFmpeg's name of the demuxer; 0 is the answer for those not in `POSITIONED`.
+        last: Where the last packet ended.
+    """
+    if container.split(",")[0] not in POSITIONED or not last:
+        return 0
+    with Path(path).open("rb") as file:
+        file.seek(last)
+        tail = file.read(_TAIL)
+    ends = [at for at in (tail.find(mark) for mark in _AFTER_CLUSTERS) if at >= 0]
+    return min(ends, default=len(tail)) if _CLUSTER not in tail else len(tail)
 
 
 def _end_of_mov(file: BinaryIO, size: int) -> int | None:
@@ -60,6 +95,21 @@ def _end_of_matroska(file: BinaryIO, size: int) -> int | None:
     return None
 
 
+def _end_of_flv(file: BinaryIO, size: int) -> int | None:
+    """The `filesize` of an FLV's onMetaData tag: an AMF number, which is a 0 and a big-endian double."""
+    head = file.read(4096)
+    at = head.find(b"filesize\0")
+    if at < 0:
+        return None
+    return int(struct.unpack_from(">d", head.ljust(8192, b"\0"), at + 9)[0])
+
+
+def _end_of_transport(file: BinaryIO, size: int) -> int | None:
+    """End of the last transport packet: files are whole packets, a copy that broke off seldom is."""
+    unit = unit_of(file.read(1024))
+    return None if unit is None else -(-size // unit[0]) * unit[0]
+
+
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:
     """End of the last RIFF chunk; OpenDML files have several."""
     start = end = 0
@@ -83,4 +133,6 @@ _ENDS: dict[str, Callable[[BinaryIO, int], int | None]] = {
     "mov": _end_of_mov,
     "matroska": _end_of_matroska,
     "avi": _end_of_riff,
+    "flv": _end_of_flv,
+    "mpegts": _end_of_transport,
 }

@@ -1,0 +1,60 @@
+"""MPEG transport streams (ISO/IEC 13818-1): their packets' own counters tell whether any are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYNC = 0x47
+NULL_PID = 0x1FFF
+_LAYOUTS = ((188, 0), (192, 4), (204, 0))
+"""(bytes in a unit, offset of the packet in it): plain, with a time code (M2TS), with error correction."""
+_UNITS_AT_ONCE = 1 << 16
+
+Bytes = NDArray[np.uint8]
+
+
+def unit_of(head: bytes) -> tuple[int, int] | None:
+    """How packets are laid out in a transport stream, by its first kilobyte; None where it is none."""
+    for size, offset in _LAYOUTS:
+        marks = head[offset : offset + 4 * size : size]
+        if len(marks) >= 2 and set(marks) == {SYNC}:
+            return size, offset
+    return None
+
+
+def has_breaks(path: str | Path) -> bool:
+    """Whether packets were lost or overwritten: a sync byte or a continuity counter is wrong."""
+    with Path(path).open("rb") as file:
+        unit = unit_of(file.read(1024))
+        if unit is None:
+            return True
+        size, offset = unit
+        file.seek(0)
+        counters: dict[int, int] = {}
+        while block := file.read(_UNITS_AT_ONCE * size):
+            whole = len(block) // size
+            packets = np.frombuffer(block, np.uint8, whole * size).reshape(whole, size)[:, offset:]
+            if (packets[:, 0] != SYNC).any() or _jumps(packets, counters):
+                return True
+    return False
+
+
+def _jumps(packets: Bytes, counters: dict[int, int]) -> bool:
+    """Whether a stream's counter (4 bits, one up a payload) jumps; `counters` is kept for the next block."""
+    pids: NDArray[Any] = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
+    counted = (packets[:, 3] & 0x10) != 0
+    announced = ((packets[:, 3] & 0x20) != 0) & (packets[:, 4] > 0) & ((packets[:, 5] & 0x80) != 0)
+    for pid in np.unique(pids):
+        mine = (pids == pid) & counted
+        values = packets[mine, 3].astype(np.int32) & 0x0F
+        if pid == NULL_PID or not len(values):
+            continue
+        before = np.concatenate(([counters.get(int(pid), values[0])], values[:-1]))
+        counters[int(pid)] = int(values[-1])
+        if (((values - before) & 0x0F > 1) & ~announced[mine]).any():  # a packet may be sent twice
+            return True
+    return False
