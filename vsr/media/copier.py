@@ -29,7 +29,7 @@ from vsr.media.streams import (
     attachment_data,
     stream_metadata,
 )
-from vsr.media.subtitles import TextConverter
+from vsr.media.subtitles import TextConverter, fine_base
 
 _PEEK = 2000
 """Packets read at most to find the start of every sound track."""
@@ -72,6 +72,7 @@ class StreamCopier:
         try:
             for planned in plan.kept:
                 self._add(source, planned, output, container)
+            self._refine_texts(output)
             self._packets = self._read()
             self._queue: deque[Packet[Any]] = deque()
             self._peek()
@@ -142,6 +143,13 @@ class StreamCopier:
         else:
             self._targets[planned.index] = add_copy(output, stream)
         self.counts[self._targets[planned.index].index] = 0
+
+    def _refine_texts(self, output: OutputContainer) -> None:
+        bases = [stream.time_base for stream in output.streams if stream.time_base]
+        for stream in self._targets.values():
+            context = getattr(stream, "codec_context", None)
+            if context is not None and context.name == "mov_text" and stream.time_base:
+                stream.time_base = fine_base(stream.time_base, bases)
 
     def _read(self) -> Iterator[Packet[Any]]:
         """Packets of the planned streams, inside the range, converted and pointed at the output."""

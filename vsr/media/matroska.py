@@ -4,6 +4,8 @@ The format itself counts in ticks of TimestampScale nanoseconds (RFC 9559, 5.1.2
 finer ticks in the belief that they are milliseconds, and afterwards the finished file is told what they were:
 TimestampScale is overwritten in place, and so are the DURATION tags, which the muxer spells out in seconds.
 Chapters, codec delays and default durations are in nanoseconds whatever the scale, and need no repair.
+
+The proportions of a pixel are written here too, because PyAV does not hand them to the muxer.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ MILLISECOND = 1_000_000
 CLUSTER_TICKS = 30_000
 """Longest cluster: block times are 16-bit signed, relative to their cluster (RFC 9559, 10.2)."""
 _NS = 10**9
+PLACEHOLDER = "-" * 40
+"""Appended to the picture's title while it is written: room for `write_aspect`."""
 
 EBML = 0x1A45DFA3
 SEGMENT = 0x18538067
@@ -32,6 +36,14 @@ TIMESTAMP_SCALE = 0x2AD7B1
 TRACKS = 0x1654AE6B
 TRACK_ENTRY = 0xAE
 CODEC_DELAY = 0x56AA
+NAME = 0x536E
+VIDEO = 0xE0
+DISPLAY_WIDTH = 0x54B0
+DISPLAY_HEIGHT = 0x54BA
+DISPLAY_UNIT = 0x54B2
+ASPECT_RATIO = 3
+"""Of DisplayUnit: the two others are a ratio (RFC 9559, 5.1.4.1.28.11)."""
+VOID = 0xEC
 TAGS = 0x1254C367
 TAG = 0x7373
 SIMPLE_TAG = 0x67C8
@@ -125,6 +137,69 @@ def rescale_file(path: Path, tick: int) -> None:
         if TAGS in found:
             for element in list(_duration_strings(file, found[TAGS])):
                 _write_duration(file, element, tick)
+
+
+def needs_aspect(pixel: Fraction | None) -> bool:
+    """Whether pixels have other proportions than a square's, so that the container must say so."""
+    return pixel is not None and pixel > 0 and pixel != 1
+
+
+def write_aspect(path: Path, aspect: Fraction) -> None:
+    """Write the proportions of the picture into a finished file, where `PLACEHOLDER` stands in its title.
+
+    Args:
+        path: Of a file whose picture has a title that ends in `PLACEHOLDER`.
+        aspect: Width of the picture over its height, as shown.
+
+    Raises:
+        ValueError: there is no such title.
+    """
+    with path.open("r+b") as file:
+        for part in children(file, *_span(_segment(file))):
+            for entry in _walk(file, part, TRACK_ENTRY) if part.id == TRACKS else ():
+                if any(_text(file, name).endswith(PLACEHOLDER) for name in _walk(file, entry, NAME)):
+                    file.seek(entry.start)
+                    content = _with_aspect(file.read(entry.size), aspect)
+                    file.seek(entry.start)
+                    file.write(content)
+                    return
+    raise ValueError("no title with a placeholder")
+
+
+def _with_aspect(entry: bytes, aspect: Fraction) -> bytes:
+    """The content of a track entry, of the same length: title cut, proportions added, the rest void."""
+    file, parts = io.BytesIO(entry), []
+    for element in children(file, 0, len(entry)):
+        content = entry[element.start : element.start + element.size]
+        if element.id == NAME:
+            content = content.rstrip(b"\0").removesuffix(PLACEHOLDER.encode())
+            if not content:
+                continue
+        if element.id == VIDEO:
+            content += _element(DISPLAY_WIDTH, _whole(aspect.numerator))
+            content += _element(DISPLAY_HEIGHT, _whole(aspect.denominator))
+            content += _element(DISPLAY_UNIT, _whole(ASPECT_RATIO))
+        parts.append(_element(element.id, content))
+    made = b"".join(parts)
+    return made + _void(len(entry) - len(made))
+
+
+def _element(id_: int, content: bytes) -> bytes:
+    """An element with its length in two bytes, or eight where two do not do."""
+    width = 2 if len(content) < (1 << 14) - 1 else 8
+    length = (len(content) | 1 << 7 * width).to_bytes(width, "big")
+    return _whole(id_) + length + content
+
+
+def _void(length: int) -> bytes:
+    """Nothing, in exactly `length` bytes, at least two."""
+    if length < 2:
+        raise ValueError("no room for the proportions")
+    return _whole(VOID) + bytes([0x80 | length - 2]) + bytes(length - 2)
+
+
+def _whole(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
 
 
 def codec_delay(stream: Stream, muxer: str) -> int:

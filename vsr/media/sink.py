@@ -29,7 +29,15 @@ from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
-from vsr.media.matroska import CLUSTER_TICKS, codec_delay, rescale_file, tick_for
+from vsr.media.matroska import (
+    CLUSTER_TICKS,
+    PLACEHOLDER,
+    codec_delay,
+    needs_aspect,
+    rescale_file,
+    tick_for,
+    write_aspect,
+)
 from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder
 from vsr.media.picture import PictureEncoder
@@ -163,7 +171,7 @@ class VideoSink:
     ) -> None:
         """Use `open_sink`."""
         self._target, self._temporary = target, temporary
-        self._info, self._plan, self._streams = info, plan, streams
+        self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
         self._report: SinkReport | None = None
         self._order = DecodingOrder()
@@ -192,6 +200,9 @@ class VideoSink:
                 start=begin,
                 end=until,
             )
+            if container.family == "matroska" and needs_aspect(info.sample_aspect_ratio):
+                tags = self._encoder.stream.metadata
+                tags["title"] = tags.get("title", "") + PLACEHOLDER
             start_output(self._output, shown(target))
         except BaseException:
             self.abort()
@@ -299,7 +310,10 @@ class VideoSink:
             raise DeviceError(
                 f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
             ) from error
-        self._mux_pictures(packets, last=True)
+        self._mux_pictures(packets)
+        if self._container.family == "mp4":
+            self._order.fill_up()
+        self._mux_ready(self._order.flush())
         for packet in self._copier.rest():
             self._mux(packet)
         self._copier.close()
@@ -316,8 +330,7 @@ class VideoSink:
         try:
             output.close()
             self._output = None
-            if self._clock.tick is not None:
-                rescale_file(self._temporary, self._clock.tick)
+            self._repair()
             _sync(self._temporary)
             found = check_written(self._temporary, wanted, name=shown(self._target))
             os.replace(self._temporary, self._target)  # noqa: PTH105 (says that it overwrites)
@@ -333,11 +346,23 @@ class VideoSink:
             shift=self._clock.shift,
         )
 
-    def _mux_pictures(self, packets: list[Packet[Any]], *, last: bool = False) -> None:
-        """Mux what the encoder gave, and before each picture what is due by then."""
+    def _repair(self) -> None:
+        """Write into a closed Matroska file what its muxer could not."""
+        if self._clock.tick is not None:
+            rescale_file(self._temporary, self._clock.tick)
+            aspect = self._info.sample_aspect_ratio
+            if needs_aspect(aspect):
+                assert aspect is not None
+                write_aspect(self._temporary, aspect * self._plan.width / self._plan.height)
+
+    def _mux_pictures(self, packets: list[Packet[Any]]) -> None:
+        for packet in packets:
+            self._mux_ready(self._order.push(packet))
+
+    def _mux_ready(self, packets: list[Packet[Any]]) -> None:
+        """Mux pictures, and before each what is due by then."""
         assert self._copier is not None
-        ready = [packet for given in packets for packet in self._order.push(given)]
-        for packet in [*ready, *(self._order.flush() if last else ())]:
+        for packet in packets:
             assert packet.dts is not None
             packet.stream = self._encoder.stream
             for other in self._copier.packets_until(packet.dts * packet.time_base):

@@ -5,6 +5,8 @@ Each packet of the source becomes one packet: the time it is shown stays what th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -25,6 +27,16 @@ def is_text(stream: Stream) -> bool:
     """Whether a stream holds subtitles as text, which FFmpeg can read."""
     context = getattr(stream, "codec_context", None)
     return stream.type == "subtitle" and context is not None and bool(context.codec.text_sub)
+
+
+def fine_base(base: Fraction, others: Iterable[Fraction]) -> Fraction:
+    """Ticks for QuickTime text that divide `base`, and of which a second has more than of the others.
+
+    FFmpeg's muxer compares a text's end in its own ticks with other streams' times in theirs (8.1.2), and
+    with coarser ones adds an empty packet after each text.
+    """
+    most = max([1_000_000, *(other.denominator for other in others)])
+    return base / max(1, -(-most // base.denominator))
 
 
 class TextConverter:
