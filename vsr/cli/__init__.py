@@ -10,6 +10,7 @@ import typer
 
 import vsr
 from vsr.cli import console, signals
+from vsr.cli.compare import compare, demo
 from vsr.cli.doctor import doctor
 from vsr.cli.info import info
 from vsr.cli.models import app as models_app
@@ -28,6 +29,8 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(info)
 app.command()(train)
+app.command()(compare)
+app.command()(demo)
 app.command()(doctor)
 app.add_typer(models_app, name="models")
 

@@ -1,0 +1,43 @@
+"""Words of the command line mean what people write."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from vsr.cli import parse
+from vsr.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("90", 90), ("1:30", 90), ("0:01:30.5", Fraction(181, 2)), ("0.04", Fraction(1, 25)), ("1:00:00", 3600)],
+)
+def test_times_are_exact(text: str, value: Fraction) -> None:
+    assert parse.seconds(text, option="--start") == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--start"):
+        parse.seconds(text, option="--start")
+
+
+@pytest.mark.parametrize(("text", "value"), [("2", 2), ("1.5", Fraction(3, 2)), ("3/2", Fraction(3, 2))])
+def test_scales_are_exact(text: str, value: Fraction) -> None:
+    assert parse.scale(text) == value
+
+
+def test_options_keep_further_equal_signs() -> None:
+    assert parse.pairs(["x265-params=aq-mode=3", "tune=film"]) == (
+        ("x265-params", "aq-mode=3"),
+        ("tune", "film"),
+    )
+
+
+def test_size_and_height_may_agree_but_not_differ() -> None:
+    assert parse.agree(1080, 1080) == 1080
+    assert parse.agree(None, 720) == 720
+    with pytest.raises(ConfigError):
+        parse.agree(1080, 720)
