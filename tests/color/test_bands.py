@@ -1,0 +1,34 @@
+"""Claims: bands cover a picture once, at chroma rows, with a halo only where there are rows."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+
+from vsr.color.bands import BAND_SAMPLES, band_rows, bands_of
+
+
+def test_bands_cover_every_row_once_and_read_around_them():
+    for height, rows, shift, halo in product((1, 2, 7, 40, 41), (1, 8, 100), (0, 1, 2), (0, 2, 4)):
+        bands = list(bands_of(height, rows, shift=shift, halo=halo))
+        small = -(-height >> shift)
+        for name, count in (("luma", height), ("chroma", small)):
+            covered = [i for band in bands for i in range(count)[getattr(band, name)]]
+            assert covered == list(range(count))
+        for band in bands:
+            assert band.luma_read.start == band.chroma_read.start << shift
+            assert band.luma_read.stop == min(height, band.chroma_read.stop << shift)
+            assert band.chroma_read.start == max(0, band.chroma.start - halo)
+            assert band.chroma_read.stop == min(small, band.chroma.stop + halo)
+
+
+def test_what_is_kept_of_what_was_read_is_the_band():
+    for band in bands_of(50, 8, shift=1, halo=2):
+        assert torch.equal(torch.arange(50)[band.luma_read][band.luma_kept], torch.arange(50)[band.luma])
+        assert list(range(25)[band.chroma_read][band.chroma_kept]) == list(range(25)[band.chroma])
+
+
+def test_only_a_cpu_works_in_bands():
+    assert band_rows(torch.empty(1080, 1920)) == BAND_SAMPLES // 1920
+    assert band_rows(torch.empty(1080, 1920, device="meta")) == 1080

@@ -1,0 +1,93 @@
+"""Claims: the figures are those of the papers' formulas, worked out by hand or by someone else's code."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vsr.metrics import luma_studio, psnr, psnr_y, ssim_y
+
+
+def noise(seed, *size):
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed))
+
+
+def flat(red, green, blue):
+    return torch.tensor([red, green, blue], dtype=torch.float32).view(3, 1, 1).expand(3, 16, 16)
+
+
+# MATLAB: rgb2ycbcr([1 1 1; 0 0 0; 1 0 0; 0 1 0; 0 0 1]) * 255, first column.
+@pytest.mark.parametrize(
+    ("rgb", "luma"),
+    [
+        ((1, 1, 1), 235),
+        ((0, 0, 0), 16),
+        ((1, 0, 0), 81.481),
+        ((0, 1, 0), 144.553),
+        ((0, 0, 1), 40.966),
+    ],
+)
+def test_luma_is_that_of_matlab(rgb, luma):
+    assert luma_studio(flat(*rgb))[0, 0, 0].item() == pytest.approx(luma, abs=1e-6)
+
+
+def test_luma_keeps_batch_dimensions():
+    assert luma_studio(noise(0, 2, 5, 3, 4, 6)).shape == (2, 5, 1, 4, 6)
+
+
+def test_psnr_of_a_known_error():
+    # One level of 255 everywhere: 20 lg 255. In luma, grey moves by 219/255 of a level.
+    a, b = flat(0.5, 0.5, 0.5), flat(0.5, 0.5, 0.5) + 1 / 255
+    assert psnr(a, b, border=0) == pytest.approx(20 * math.log10(255), abs=1e-4)
+    assert psnr_y(a, b, border=0) == pytest.approx(20 * math.log10(255 * 255 / 219), abs=1e-4)
+
+
+def test_equal_pictures_are_infinitely_close():
+    a = noise(1, 3, 20, 20)
+    assert psnr(a, a.clone(), border=2) == psnr_y(a, a.clone(), border=2) == math.inf
+    assert ssim_y(a, a.clone(), border=2) == pytest.approx(1)
+
+
+def test_the_border_is_left_out():
+    a = noise(2, 3, 24, 24)
+    b = a.clone()
+    b[:, :4] = 0
+    b[..., -4:] = 1
+    assert psnr(a, b, border=4) == math.inf
+    assert psnr(a, b, border=3) < 30
+    assert ssim_y(a, b, border=4) == pytest.approx(1)
+
+
+def test_ssim_is_that_of_kornia_over_the_valid_region():
+    from kornia.metrics import ssim
+
+    a = noise(3, 2, 3, 40, 33)
+    b = (a + 0.3 * noise(4, 2, 3, 40, 33)).clamp(0, 1)
+    x, y = luma_studio(a), luma_studio(b)
+    expected = ssim(x, y, window_size=11, max_val=255.0, padding="valid").mean().item()
+    assert ssim_y(a, b, border=0) == pytest.approx(expected, abs=1e-7)
+    assert expected < 0.99
+
+
+def test_ssim_of_two_greys_is_the_luminance_term():
+    a, b = flat(0.2, 0.2, 0.2), flat(0.8, 0.8, 0.8)
+    x, y, c1 = 16 + 0.2 * 219, 16 + 0.8 * 219, 2.55**2
+    expected = (2 * x * y + c1) / (x * x + y * y + c1)
+    assert ssim_y(a, b, border=0) == pytest.approx(expected, abs=1e-6)
+
+
+def test_half_precision_pictures_are_measured_in_full():
+    a = noise(5, 3, 64, 64).bfloat16()
+    b = noise(6, 3, 64, 64).bfloat16()
+    assert psnr_y(a, b, border=0) == psnr_y(a.double(), b.double(), border=0)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="same shape"):
+        psnr(noise(0, 3, 8, 8), noise(0, 3, 8, 9), border=0)
+    with pytest.raises(ValueError, match="leaves"):
+        psnr_y(noise(0, 3, 8, 8), noise(0, 3, 8, 8), border=4)
+    with pytest.raises(ValueError, match="11 pixels"):
+        ssim_y(noise(0, 3, 14, 14), noise(0, 3, 14, 14), border=2)
