@@ -1,0 +1,71 @@
+"""`vsr info` tells what a file holds, quickly, and cannot be used to write to the terminal's controls."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.media_maker import Audio, Subtitle, make_clip
+from vsr.cli.info import info
+from vsr.errors import InputError
+
+
+@pytest.fixture
+def rich_clip(tmp_path: Path) -> Path:
+    return make_clip(
+        tmp_path / "rich.mkv",
+        audio=[Audio(codec="flac", language="jpn", title="Stereo")],
+        subtitles=[Subtitle(language="deu")],
+        attachments=[("font.ttf", "font/ttf", b"1234")],
+        chapters=[(0, 0.2, "Opening"), (0.2, 0.4, "End")],
+        metadata={"title": "A \x1b[31mred\x1b[0m title"},
+    )
+
+
+def test_people_get_video_streams_chapters_and_guesses(
+    rich_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info(rich_clip)
+    shown = capsys.readouterr().out
+    for word in (
+        "h264, 64x48, 8 bit 4:2:0",
+        "12 pictures",
+        "flac",
+        "jpn",
+        "Stereo",
+        "deu",
+        "font.ttf",
+        "Opening",
+    ):
+        assert word in shown
+    assert "matrix is not tagged" in shown
+    assert "\x1b" not in shown
+
+
+def test_json_holds_the_same_exactly(rich_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info(rich_clip, as_json=True)
+    contents = json.loads(capsys.readouterr().out)
+    assert contents["video"]["time_base"] == "1/1000"
+    assert contents["video"]["frames_promised"] == 12
+    assert contents["video"]["tagged"]["matrix"] == "unspecified"
+    assert [stream["type"] for stream in contents["streams"]] == ["video", "audio", "subtitle", "attachment"]
+    assert [chapter["title"] for chapter in contents["chapters"]] == ["Opening", "End"]
+
+
+def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        info(tmp_path / "gone.mp4")
+
+
+def test_it_answers_without_torch_in_half_a_second_of_work(rich_clip: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from vsr.cli.info import info; "
+        f"info(Path({str(rich_clip)!r})); assert 'torch' not in sys.modules; "
+        "print(time.process_time(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stderr) < 0.5
