@@ -68,6 +68,14 @@ def test_show_tells_what_a_file_is(pair):
     assert "params_ema" in _run("show", pair[1]).stdout
 
 
+def test_show_does_not_pass_a_files_control_characters_on(tmp_path):
+    path = tmp_path / "sly.safetensors"
+    save_file(make(CONFIG).state_dict(), path, metadata={"note": "a\x1b[2J\nb\tc"})
+    text = _run("show", path).stdout
+    assert "\x1b" not in text
+    assert all(line.count("\t") == 1 for line in text.splitlines())
+
+
 def test_show_refuses_what_does_not_exist():
     with pytest.raises(ModelError, match="bicubic"):
         _run("show", "nosuch")

@@ -41,7 +41,7 @@ def show(model: Annotated[str, typer.Argument(help="A name from the list, or a w
         ("file", str(found.path or "none: computed")),
         ("sha256", found.sha256 or "none"),
         ("weights under", found.wrapper or "no key: they lie open"),
-        *((f"metadata: {key}", value) for key, value in sorted(found.metadata.items())),
+        *((_shown(f"metadata: {key}"), _shown(value)) for key, value in sorted(found.metadata.items())),
     ]
     _print_table(("what", "value"), facts)
 
@@ -72,6 +72,11 @@ def interpolate(
     state = mix(a, b, alpha)
     write_weights(output, state, _origin(a, b, alpha))
     typer.echo(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
+
+
+def _shown(text: str) -> str:
+    """A stranger's text without what a terminal would obey."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:

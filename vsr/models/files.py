@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import re
 import tempfile
 import zipfile
@@ -78,6 +77,8 @@ def read_weights(path: Path) -> WeightFile:
         raise ModelError(
             f"{path}: holds no network weights, but {_list(table)}; give a generator's weight file"
         )
+    if not all(key.isprintable() for key in state):
+        raise ModelError(f"{path}: layers have names that cannot be shown; give a generator's weight file")
     if sum(tensor.numel() for tensor in state.values()) > MAX_NUMBERS:
         raise ModelError(f"{path}: claims more than {MAX_NUMBERS:,} numbers; no generator has so many")
     return WeightFile(
@@ -184,14 +185,12 @@ def _check_zip(data: bytes, path: Path) -> None:
 def _parse_pickle(data: bytes, path: Path) -> Mapping[str, Any]:
     try:
         table = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"holds {reason[1]}, a program's object" if reason else "damaged, or holds more than tensors"
-        raise ModelError(
-            f"{path}: {what}; only tensors are read: save its state_dict() and give that"
-        ) from error
     except Exception as error:  # torch raises a dozen kinds for damaged files
-        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+        held = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"damaged or cut off ({_first_line(error)}); download it again"
+        if held is not None:
+            what = f"holds {held[1]}, a program's object; only tensors are read: give a saved state_dict()"
+        raise ModelError(f"{path}: {what}") from error
     if not isinstance(table, Mapping):
         raise ModelError(f"{path}: holds a {type(table).__name__}, not named weights; save a state_dict()")
     return table
@@ -252,5 +251,5 @@ def _first_line(error: Exception) -> str:
 
 def _list(table: Mapping[Any, Any]) -> str:
     """A few keys, for people."""
-    keys = [str(key)[:30] for key in list(table)[:4]]
+    keys = [ascii(str(key)[:30]) for key in list(table)[:4]]
     return ("keys " + ", ".join(keys)) if keys else "nothing"

@@ -85,7 +85,6 @@ STRANGERS = (
     ("feats.1.lk.conv.weight", "a PLKSR network"),
     ("unet1.conv1.conv.0.weight", "a Real-CUGAN network"),
     ("model.1.sub.0.res.0.weight", "KAIR's MSRResNet"),
-    ("body.0.rdb1.conv1x1.weight", "ESRGAN+"),
     ("layers.0.residual_group.blocks.0.norm1.weight", "a SwinIR network"),
 )
 """Keys that give away files which users try, and what these are."""
