@@ -59,7 +59,12 @@ class Clock:
         """Ticks that the muxer, believing in milliseconds, fails to add for the priming of a stream."""
         assert self.tick is not None
         delay = self.delays.get(index, 0)
-        return round(Fraction(delay, self.tick)) - round(Fraction(delay, MILLISECOND))
+        return half_up(Fraction(delay, self.tick)) - half_up(Fraction(delay, MILLISECOND))
+
+
+def half_up(number: Fraction) -> int:
+    """The nearest whole number, as FFmpeg's av_rescale finds it for what is not negative."""
+    return int(number + Fraction(1, 2))
 
 
 def _plus(time: int | None, offset: int) -> int | None:

@@ -27,10 +27,13 @@ from vsr.media.streams import (
     add_attachment,
     add_copy,
     attachment_data,
+    name_track,
     stream_metadata,
 )
 from vsr.media.subtitles import TextConverter, fine_base
 
+_RUN_UP = 10
+"""Seconds read before and after a range: for subtitles that still show, and files not quite in order."""
 _PEEK = 2000
 """Packets read at most to find the start of every sound track."""
 
@@ -142,6 +145,8 @@ class StreamCopier:
             self._targets[planned.index] = converter.stream
         else:
             self._targets[planned.index] = add_copy(output, stream)
+        if container.family == "mp4":
+            name_track(self._targets[planned.index])
         self.counts[self._targets[planned.index].index] = 0
 
     def _refine_texts(self, output: OutputContainer) -> None:
@@ -158,10 +163,12 @@ class StreamCopier:
         for stream in self._media.streams:
             if stream.index not in self._targets:
                 stream.discard = Discard.all
-        if self._start is not None and self._start > 0:
-            self._media.seek(int(self._start * 1_000_000))
+        if self._start is not None and self._start > _RUN_UP:
+            self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
         try:
             for packet in self._media.demux([self._media.streams[index] for index in self._targets]):
+                if self._end is not None and packet.size and _due(packet) > self._end + _RUN_UP:
+                    return
                 if packet.size and self._inside(packet):
                     yield self._placed(packet)
         except av.FFmpegError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import av
 
-from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
+from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
 from vsr.config import EncoderSettings
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
@@ -277,7 +277,22 @@ def _pick_format(
     best = nearest(info.layout, formats, layout_of, width=width, height=height, even=spec.even)
     if best is None:
         raise ConfigError(f"{name} has no pixel format for {width}x{height}; use an even size or ffv1")
+    _refuse_flat_hdr(name, info, layout_of(best))
     return best, _format_notes(name, spec, info, layout_of(best), width, height)
+
+
+def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
+    """PQ and HLG spread their codes so wide that eight bits show bands (ITU-R BT.2100 has 10 and 12 only)."""
+    if info.color.transfer in (Transfer.PQ, Transfer.HLG) and given.bit_depth < 10 <= info.layout.bit_depth:
+        fitting = [
+            other
+            for other in available()
+            if any(layout_of(f).bit_depth >= 10 for f in ENCODERS[other].pixel_formats)
+        ]
+        raise ConfigError(
+            f"{name} has {given.bit_depth} bits only, too few for HDR; use one of {', '.join(fitting)}, "
+            "or ask for it with --pix-fmt"
+        )
 
 
 def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: int) -> str:

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING
 
 import av
 from av.container import OutputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
 from vsr.media.opening import open_media
-from vsr.media.streams import stream_metadata
+from vsr.media.streams import StreamPlan, name_track, stream_metadata
 
 if TYPE_CHECKING:  # PyAV has it in its stubs only
     from av.container.core import Chapter
 
 _MUXERS_OWN = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
 """Keys that describe the old file, not the film; the muxer writes its own."""
+_MP4_TRACK_TAGS = frozenset(
+    {"language", "title", "handler_name", "vendor_id", "creation_time", "timecode", "filename", "mimetype"}
+    | {"rotate", "encoder", "bps", "number_of_frames", "number_of_bytes", "_statistics_writing_app"}
+    | {"_statistics_tags", "_statistics_writing_date_utc", "alpha_mode"}
+)
+"""Keys of a stream that MP4 keeps, or that say nothing of the film."""
 
 
 def copy_header(
@@ -33,6 +39,7 @@ def copy_header(
     info: VideoInfo,
     *,
     container: Container,
+    streams: StreamPlan,
     shift: Fraction,
     start: Fraction | None,
     end: Fraction | None,
@@ -45,6 +52,7 @@ def copy_header(
         picture: Its video stream.
         info: Of the source's picture.
         container: What `output` is.
+        streams: The others that are kept.
         shift: Seconds added to every time.
         start: Seconds on the source's clock; chapters that ended before are left out.
         end: Seconds on the source's clock; chapters that begin later are left out.
@@ -55,15 +63,19 @@ def copy_header(
     with open_media(source) as media:
         stream = media.streams[info.stream_index]
         picture.metadata.update(stream_metadata(stream, encoded=True))
+        if container.family == "mp4":
+            name_track(picture)
         picture.disposition = stream.disposition & ~Disposition.attached_pic
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
+        own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
+        lost = _lost(container, tags) | _lost_of_streams(container, own)
         chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
     output.metadata.update(tags)
     output.set_chapters([chapter for chapter in chapters if chapter is not None])
-    lost = _lost(container, tags)
     if not lost:
         return []
-    return [f"{container.name} has no place for the metadata {', '.join(lost)}; write to .mkv to keep them"]
+    keys = ", ".join(sorted(lost))
+    return [f"{container.name} has no place for the metadata {keys}; write to .mkv to keep them"]
 
 
 _NS = Fraction(1, 10**9)
@@ -85,10 +97,18 @@ def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fract
     return moved
 
 
-def _lost(container: Container, tags: Mapping[str, str]) -> list[str]:
+def _lost_of_streams(container: Container, streams: list[Stream]) -> set[str]:
+    """Keys of streams' metadata that MP4 has no place for."""
+    if container.family == "matroska":
+        return set()
+    keys = {key for stream in streams for key in stream_metadata(stream, encoded=True)}
+    return {key for key in keys if key.lower().partition("-")[0] not in _MP4_TRACK_TAGS}
+
+
+def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
     """Keys of file metadata that do not come back from a file of one packet, made in memory."""
     if container.family == "matroska" or not tags:
-        return []
+        return set()
     buffer = io.BytesIO()
     output = av.open(buffer, "w", format=container.muxer)
     try:
@@ -101,9 +121,10 @@ def _lost(container: Container, tags: Mapping[str, str]) -> list[str]:
         buffer.seek(0)
         with av.open(buffer, "r", metadata_errors="replace") as back:
             # A creation time of zero is the format's word for "unknown".
-            return sorted(set(tags) - set(back.metadata) - {"creation_time"})
+            found = {key.lower() for key in back.metadata} | {"creation_time"}
+            return {key for key in tags if key.lower() not in found}
     except av.FFmpegError:
-        return []
+        return set()
     finally:
         with suppress(av.FFmpegError):
             output.close()

@@ -202,13 +202,19 @@ def _whole(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
 
 
-def codec_delay(stream: Stream, muxer: str) -> int:
-    """Nanoseconds of priming that the muxer will declare for a copy of `stream` (RFC 9559, 5.1.4.1.25)."""
+def codec_delay(stream: Stream, muxer: str = "matroska") -> int:
+    """Nanoseconds of priming that the muxer declares for a copy of `stream` (RFC 9559, 5.1.4.1.25).
+
+    It is the only way to learn what FFmpeg knows of a stream's priming; 0 where it knows of none, or where
+    Matroska does not take the codec.
+    """
     buffer = io.BytesIO()
     output = av.open(buffer, "w", format=muxer)
     try:
         output.add_stream_from_template(stream, opaque=True)
         output.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return 0
     finally:
         with suppress(av.FFmpegError):
             output.close()

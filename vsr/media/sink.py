@@ -24,7 +24,7 @@ from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import EncoderSettings
 from vsr.errors import ConfigError, DeviceError, OutputError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.clock import Clock, shift_for, timescale_for
+from vsr.media.clock import Clock, half_up, shift_for, timescale_for
 from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
 from vsr.media.encoders import EncoderPlan, choose
@@ -196,6 +196,7 @@ class VideoSink:
                 self._encoder.stream,
                 info,
                 container=container,
+                streams=streams,
                 shift=self._clock.shift,
                 start=begin,
                 end=until,
@@ -387,14 +388,12 @@ class VideoSink:
         """The shift that starts a clip at zero, and keeps everything from beginning before zero."""
         assert self._copier is not None
         base = self._info.time_base
-        delays = {}
-        if container.family == "matroska":
-            delays = {i: codec_delay(s, container.muxer) for i, s in self._copier.sounds.items()}
+        delays = {index: codec_delay(stream) for index, stream in self._copier.sounds.items()}
         clip = -(begin or Fraction(0))
         picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
-        early = self._copier.earliest(
-            {index: Fraction(delay, 10**9) for index, delay in delays.items()}, cuts=container.family == "mp4"
-        )
+        unit = tick or 1
+        hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
+        early = self._copier.earliest(hidden, cuts=container.family == "mp4")
         return Clock(shift=clip + shift_for(min(picture, early) + clip, base), tick=tick, delays=delays)
 
 

@@ -206,6 +206,12 @@ def stream_metadata(stream: Stream, *, encoded: bool = False) -> dict[str, str]:
     return {key: value for key, value in stream.metadata.items() if not _is_stale(key.lower(), encoded)}
 
 
+def name_track(stream: Stream) -> None:
+    """Keep a track's title in MP4, whose tracks have a handler's name only; players show it as the title."""
+    if stream.metadata.get("title"):
+        stream.metadata["handler_name"] = stream.metadata["title"]
+
+
 def _is_stale(key: str, encoded: bool) -> bool:
     if key == "duration" or key.startswith("duration-"):
         return True

@@ -22,6 +22,18 @@ BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" "}
 """A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
 as blank lines, so that packets in are packets out. Empty ones would be dropped by Matroska's demuxers."""
 
+_PLAIN = b"""[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,16
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+"""Header for ASS that came without one; FFmpeg's encoders want some."""
+
 
 def is_text(stream: Stream) -> bool:
     """Whether a stream holds subtitles as text, which FFmpeg can read."""
@@ -49,7 +61,7 @@ class TextConverter:
         self._blank = BLANK[codec]
         self.stream = cast(SubtitleStream, output.add_stream(codec))
         self._encoder: SubtitleCodecContext = self.stream.codec_context
-        self._encoder.subtitle_header = self._decoder.subtitle_header
+        self._encoder.subtitle_header = self._decoder.subtitle_header or _PLAIN
         assert source.time_base is not None
         self._encoder.time_base = source.time_base
         self.stream.time_base = source.time_base
