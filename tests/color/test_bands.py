@@ -6,7 +6,7 @@ from itertools import product
 
 import torch
 
-from vsr.color.bands import BAND_SAMPLES, band_rows, bands_of
+from vsr.color.bands import DEVICE_SAMPLES, HOST_SAMPLES, band_rows, bands_of
 
 
 def test_bands_cover_every_row_once_and_read_around_them():
@@ -29,6 +29,8 @@ def test_what_is_kept_of_what_was_read_is_the_band():
         assert list(range(25)[band.chroma_read][band.chroma_kept]) == list(range(25)[band.chroma])
 
 
-def test_only_a_cpu_works_in_bands():
-    assert band_rows(torch.empty(1080, 1920)) == BAND_SAMPLES // 1920
-    assert band_rows(torch.empty(1080, 1920, device="meta")) == 1080
+def test_bands_are_small_on_the_cpu_and_whole_pictures_up_to_4k_elsewhere():
+    assert band_rows(torch.empty(1080, 1920)) == HOST_SAMPLES // 1920
+    assert band_rows(torch.empty(2160, 3840, device="meta")) == 2160
+    assert band_rows(torch.empty(4320, 7680, device="meta")) == DEVICE_SAMPLES // 7680
+    assert band_rows(torch.empty(1, HOST_SAMPLES)) == 16

@@ -12,8 +12,15 @@ from vsr.color.spec import ChromaLocation
 
 SHIFTS = [(1, 1), (1, 0), (0, 1), (2, 0), (2, 2)]
 CO_SITED, CENTRED = ChromaLocation.LEFT, ChromaLocation.CENTER
-OFFSET = {"first": 0.0, "middle": 0.5, "last": 1.0}
-"""Of the chroma sample from the first luma sample of its pair, in luma samples."""
+POSITION = {
+    ChromaLocation.LEFT: (0, 0.5),
+    ChromaLocation.CENTER: (0.5, 0.5),
+    ChromaLocation.TOPLEFT: (0, 0),
+    ChromaLocation.TOP: (0.5, 0),
+    ChromaLocation.BOTTOMLEFT: (0, 1),
+    ChromaLocation.BOTTOM: (0.5, 1),
+}
+"""H.273, figure 1: right and down from the first luma sample of the pair, in luma samples."""
 
 
 def noise(*size):
@@ -65,8 +72,9 @@ def test_a_ramp_keeps_its_place(location, shift):
     full = 100 * rows.view(-1, 1) + columns
     small_height, small_width = chroma_size(height, width, shift)
     step_x, step_y = 1 << shift[0], 1 << shift[1]
-    at_x = step_x * columns[:small_width] + OFFSET[SITES[location][0]] * (step_x - 1)
-    at_y = step_y * rows[:small_height] + OFFSET[SITES[location][1]] * (step_y - 1)
+    right, down = POSITION[location]
+    at_x = step_x * columns[:small_width] + right * (step_x - 1)
+    at_y = step_y * rows[:small_height] + down * (step_y - 1)
     small = 100 * at_y.view(-1, 1) + at_x
 
     inner = (slice(3, -3), slice(3, -3))
