@@ -226,10 +226,12 @@ def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
         ModelError: not networks of one family and shape.
     """
     if (a.family.name, a.config) != (b.family.name, b.config):
-        check_compatible(a.state, b.state)  # names what differs, if weights show it
-        raise ModelError(
-            f"{a.file.path} and {b.file.path} differ: {a.config} and {b.config}; they cannot be mixed"
-        )
+        both = f"{a.file.path} and {b.file.path}"
+        try:
+            check_compatible(a.state, b.state)
+        except ModelError as error:
+            raise ModelError(f"{both}: {error}") from error
+        raise ModelError(f"{both} differ in what weights do not show: {a.config}, {b.config}")
     return interpolate(a.state, b.state, alpha)
 
 
