@@ -55,6 +55,14 @@ WHOLE: dict[str, dict[str, Any]] = {
     "mpeg4.avi": {"codec": "mpeg4"},
     "anim.gif": {"codec": "gif", "pix_fmt": "rgb8"},
     "film.mpg": {"codec": "mpeg2video", "bframes": 2},
+    "film.ivf": {"codec": "libvpx-vp9"},
+    "film.y4m": {"codec": "wrapped_avframe"},
+    "film.wmv": {"codec": "wmv2"},
+    "film.mxf": {"codec": "mpeg2video", "bframes": 2},
+    "film.3gp": {"codec": "mpeg4"},
+    "bluray.m2ts": {"container_options": {"mpegts_m2ts_mode": "1"}, "bframes": 2},
+    "opengop.mkv": {"options": {"x264-params": "open-gop=1:keyint=6:bframes=2"}, "frames": 40},
+    "opengop.mp4": {"codec": "libx265", "bframes": 2, "gop": 6, "frames": 40},
     "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "frames": 30},
 }
 """Files with nothing wrong."""

@@ -78,7 +78,8 @@ class DamageWatch:
     def unreadable(self, error: Exception) -> None:
         """The demuxer failed."""
         self._last_fault = self._packets
-        self._fault(f"a part of the file cannot be read ({_reason(error)})")
+        if not any("cannot be read" in note for note in self.damage.notes):
+            self._fault(f"a part of the file cannot be read ({_reason(error)})")
 
     def picture(self, frame: VideoFrame, stamp: Stamp) -> None:
         """See a picture that came out."""
