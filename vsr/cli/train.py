@@ -42,7 +42,7 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     weights = None if start is None else load_generator(start).network.state_dict()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
     scores = run(settings, data=data, output=output, minutes=minutes, start=weights)
     gains = ", ".join(f"{name} {gain:+.2f} dB" for name, gain in scores.items())
     typer.echo(f"{output}: over bicubic, on photographs held out: {gains}")
