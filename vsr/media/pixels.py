@@ -81,8 +81,8 @@ def _cost(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
         int(_color_family(wanted) != _color_family(given)),
         int(given.alpha and not wanted.alpha),
         max(0, given.bit_depth - wanted.bit_depth),
-        -sum(given.chroma_shift) if wanted.family == "gray" and given.family == "yuv" else extra_chroma,
         int(wanted.family != given.family),
+        -sum(given.chroma_shift) if wanted.family == "gray" else extra_chroma,
     )
 
 
