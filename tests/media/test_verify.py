@@ -15,9 +15,8 @@ from vsr.media.verify import check_written, recount
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("verify") / "a.mkv"
     texts = [Subtitle(lines=((0.0, 0.1, "a"), (0.2, 0.3, "b"), (0.3, 0.4, "c")))]
-    return make_clip(
-        path, frames=20, audio=[Audio(codec="flac")], subtitles=texts, attachments=[("a", "b", b"c")]
-    )
+    files = [("a.txt", "text/plain", b"c")]
+    return make_clip(path, frames=20, audio=[Audio(codec="flac")], subtitles=texts, attachments=files)
 
 
 def test_recount_lists_streams_and_their_packets(clip: Path) -> None:
