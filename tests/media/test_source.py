@@ -189,6 +189,12 @@ def test_times_that_start_over_continue_and_say_so(tmp_path: Path) -> None:
     assert any("jump back" in warning for warning in source.warnings)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_last_interlaced_pictures_come_out_too(tmp_path: Path, count: int) -> None:
+    path = make_clip(tmp_path / "a.mkv", codec="ffv1", interlaced="top", frames=count)
+    assert numbers(read(open_video(path))) == list(range(count))
+
+
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
 @pytest.mark.parametrize("order", ["top", "bottom"])
 def test_interlaced_pictures_are_deinterlaced_one_for_one(tmp_path: Path, name: str, order: str) -> None:

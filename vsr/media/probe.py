@@ -52,7 +52,7 @@ def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, 
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
     tagged = color_of(frame, details.chroma_location)
-    color, guesses = tagged.guess_for(height=frame.height, layout=layout, codec=codec)
+    color, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
     return VideoInfo(
         path=path,
         stream_index=stream.index,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
@@ -34,6 +35,8 @@ _MASTERING = struct.Struct("=20i2i")
 """AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
 _LIGHT = struct.Struct("=2I")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
+_log_level = threading.Lock()
+"""Held while FFmpeg's log level is raised."""
 E = TypeVar("E", bound=IntEnum)
 
 
@@ -48,15 +51,16 @@ class Details:
 def details_of(frame: av.VideoFrame) -> Details:
     """Chroma location and field order of a picture.
 
-    FFmpeg's log is captured while one picture passes `showinfo`: not for use while other threads decode.
+    FFmpeg's log is captured while one picture passes `showinfo`; the log level, which is the whole process's,
+    is put back at once.
     """
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture() as lines:
+    with _log_level, av.logging.Capture() as lines:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
             _show(frame)
-    finally:
-        av.logging.set_level(level)
+        finally:
+            av.logging.set_level(level)
     for _, _, message in lines:
         found = _SHOWN.search(message)
         if found:
