@@ -11,22 +11,14 @@ from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
 from vsr.errors import InputError
-from vsr.frame import FieldOrder, VideoInfo
+from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.layouts import layout_of
-from vsr.media.opening import open_media, shown
+from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.tags import color_of, content_light_of, details_of, mastering_display_of
 
 FIRST_PICTURE_PACKETS = 2000
 """Packets without any picture after which a stream is given up: more than a minute of film."""
-_CODED_FIELDS: dict[int, FieldOrder] = {
-    1: "progressive",
-    2: "top-first",
-    3: "bottom-first",
-    4: "bottom-first",
-    5: "top-first",
-}
-"""FFmpeg's AVFieldOrder; 4 and 5 store one field first and show the other first."""
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -68,7 +60,7 @@ def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, 
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         sample_aspect_ratio=_sample_aspect_ratio(stream),
         rotation=round(frame.rotation / 90) * 90 % 360,
-        field_order=_field_order(stream, details.field_order),
+        field_order=details.field_order,
         start_seconds=_start_seconds(stream),
         duration_seconds=duration_seconds(container, stream),
         frames_promised=frames_promised(container, stream),
@@ -131,19 +123,18 @@ def _first_picture(container: InputContainer, stream: VideoStream, path: str) ->
             return frame
     except READ_ERRORS as error:
         errors.append(error)
-    why = f" ({getattr(errors[0], 'strerror', None) or errors[0]})" if errors else ""
-    raise InputError(f"{shown(path)}: no picture of video stream {stream.index} can be decoded{why}. Play it")
+    what = f"{shown(path)}: no picture of video stream {stream.index} can be decoded"
+    raise InputError(f"{what} ({_why(stream, errors)}). Try to play it")
+
+
+def _why(stream: VideoStream, errors: list[Exception]) -> str:
+    if not stream.codec_context.width:  # so the demuxer leaves it when a header promises too much
+        return f"their size is unknown, or over the limit of {MAX_PIXELS} pixels"
+    return str(getattr(errors[0], "strerror", None) or errors[0]) if errors else "the stream is empty"
 
 
 def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
     return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-
-
-def _field_order(stream: VideoStream, of_picture: FieldOrder) -> FieldOrder:
-    """The picture's word if it is interlaced; else the header's, for streams that mix both."""
-    if of_picture != "progressive":
-        return of_picture
-    return _CODED_FIELDS.get(stream.codec_context.field_order, "progressive")
 
 
 def _start_seconds(stream: VideoStream) -> Fraction | None:
