@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -151,6 +153,18 @@ def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
     head = data.index(b"\xff\xd8\xff")
     path.write_bytes(data[:head] + bytes(len(data) - head))
     with pytest.raises(InputError, match="no picture of video stream 0 can be decoded"):
+        probe(path)
+
+
+def test_a_small_file_with_a_huge_picture_is_refused_by_name(tmp_path: Path) -> None:
+    side = 9000  # 81 million pixels, over the limit of 67 million
+    path = tmp_path / "bomb.png"
+    rows = zlib.compress(bytes((1 + side // 8) * side), 1)
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(InputError, match="over the limit"):
         probe(path)
 
 

@@ -94,6 +94,17 @@ def test_all_pictures_of_a_whole_file_with_the_times_of_a_plain_decode(tmp_path:
     assert source.warnings == []
 
 
+def test_pictures_that_an_edit_list_hides_are_not_missed(tmp_path: Path) -> None:
+    pts = [-200 + 40 * i for i in range(12)]
+    path = make_clip(tmp_path / "a.mp4", pts=pts, time_base=MS, options={"x264-params": "keyint=1"})
+    source = open_video(path)
+    frames = read(source)
+    assert times(frames) == pts_of(path)
+    assert 0 < len(frames) < 12
+    assert not source.damage, source.damage
+    assert source.info.frames_promised == len(frames)
+
+
 def test_alpha_comes_with_the_picture(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.webm", codec="libvpx-vp9", pix_fmt="yuva420p", frames=3)
     for frame in read(open_video(path)):

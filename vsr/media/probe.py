@@ -96,10 +96,12 @@ def frames_promised(container: InputContainer, stream: VideoStream) -> int | Non
 
 
 def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the container lists every packet up front (fragmented MP4 does not)."""
-    return container.format.name.split(",")[0] in ("mov", "avi") and 0 < stream.frames <= len(
-        stream.index_entries
-    )
+    """Whether the container lists every packet up front; fragmented MP4 and AVI without its index do not."""
+    entries = len(stream.index_entries)
+    kind = container.format.name.split(",")[0]
+    if kind == "mov":  # edit lists may leave fewer entries than `frames`
+        return stream.frames > 0 and entries > 0
+    return kind == "avi" and 0 < stream.frames <= entries
 
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: str) -> VideoFrame:
