@@ -95,6 +95,21 @@ def test_the_shortest_films_keep_their_length(tmp_path: Path, suffix: str, frame
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "medium"])
+def test_pictures_and_sound_without_durations_are_all_shown_in_mp4(tmp_path: Path, preset: str) -> None:
+    """An edit list would hide a last one that lasts no time."""
+    clip = make_clip(tmp_path / "in.nut", frames=9, audio=[Audio(codec="flac")])
+    assert tracks(clip, "audio")[0].durations[-1] == 0, "NUT states no durations"
+    out = tmp_path / "out.mp4"
+    settings = settings_for(preset=preset)
+    with open_video(clip) as video, open_for(clip, out, video.info, settings=settings) as sink:
+        for frame in video.frames():
+            sink.write(replace(frame, stamp=replace(frame.stamp, duration=0)))
+    assert numbers_of(out) == list(range(9))
+    assert probe(out).duration_seconds == Fraction(9, 25)
+    assert tracks(out, "audio")[0].digest == tracks(clip, "audio")[0].digest
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "medium"])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_stray_and_repeated_timestamps_are_kept(tmp_path: Path, suffix: str, preset: str) -> None:
     times = [0, 40, 80, 120, 110, 160, 160, 200, 240]
@@ -386,6 +401,17 @@ def test_finishing_twice_is_finishing_once(clip: Path, folder: Path) -> None:
 
 
 # Real clips
+
+
+def test_transport_streams_are_unpacked_for_mp4_and_matroska(tmp_path: Path) -> None:
+    """AAC loses its ADTS headers there: other bytes, the same sound."""
+    clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
+    for suffix in (".mkv", ".mp4"):
+        out = pass_through(clip, tmp_path / f"out{suffix}")
+        before, after = tracks(clip, "audio")[0], tracks(out.path, "audio")[0]
+        late = [a - out.report.shift - b for a, b in zip(after.times, before.times, strict=True)]
+        assert max(map(abs, late)) <= before.tick * 3  # 90 kHz into 48 kHz ticks
+
 
 CANNOT = {
     ("testsrc_with_attachment.mkv", ".mp4"): "attachments",

@@ -72,6 +72,7 @@ class StreamCopier:
         self._media = open_media(source)
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, _Converter] = {}
+        self._before: dict[int, int] = {}
         try:
             for planned in plan.kept:
                 self._add(source, planned, output, container)
@@ -191,8 +192,18 @@ class StreamCopier:
             packet.duration = round((ends - self._start) / packet.time_base)
         return True
 
+    def _with_duration(self, packet: Packet[Any]) -> None:
+        """Give sound without a duration the step from the packet before: MP4 hides a last one without."""
+        index, before = packet.stream.index, self._before.get(packet.stream.index)
+        if packet.stream.type != "audio" or packet.pts is None:
+            return
+        if not packet.duration:
+            packet.duration = max(1, packet.pts - before) if before is not None else 1
+        self._before[index] = packet.pts
+
     def _placed(self, packet: Packet[Any]) -> Packet[Any]:
         index = packet.stream.index
+        self._with_duration(packet)
         if packet.stream.type == "subtitle" and packet.dts is None:
             packet.dts = packet.pts
         if index in self._converters:

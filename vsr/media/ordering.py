@@ -27,7 +27,6 @@ class DecodingOrder:
         self._last: int | None = None
         self._first_decoded = 0
         self._first_shown = 0
-        self._end = 0
 
     def push(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Take the next packet; give those that no later one can concern any more."""
@@ -35,11 +34,10 @@ class DecodingOrder:
         if packet.dts is None:
             packet.dts = packet.pts
         if self._last is None and not self._held:
-            self._first_decoded, self._first_shown, self._end = packet.dts, packet.pts, packet.pts
+            self._first_decoded, self._first_shown = packet.dts, packet.pts
         self._held.append(packet)
         self._settle()
         self._first_shown = min(self._first_shown, packet.pts)
-        self._end = max(self._end, packet.pts + (packet.duration or 0))
         if len(self._held) <= HELD:
             return []
         ready = self._held.popleft()
@@ -52,15 +50,15 @@ class DecodingOrder:
         self._held.clear()
         return rest
 
-    def fill_up(self) -> None:
-        """Make the last packet's duration end the film where its last picture ends; before `flush`.
+    def fill_up(self, end: int) -> None:
+        """Make the last packet's duration end the film at `end`, where its last picture ends; before `flush`.
 
         MP4 adds up the steps between decoding times, and only for the last packet asks for a duration.
         """
         if self._held:
             last = self._held[-1]
             assert last.dts is not None
-            last.duration = max(1, self._end - self._first_shown - (last.dts - self._first_decoded))
+            last.duration = max(1, end - self._first_shown - (last.dts - self._first_decoded))
 
     def _settle(self) -> None:
         """Bring the held decoding times under the newest packet's, each before the next."""

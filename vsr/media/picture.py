@@ -33,6 +33,8 @@ class PictureEncoder:
         self.plan = plan
         self.bytes = 0
         """Of all packets so far."""
+        self.end = 0
+        """When the last picture ends, in ticks; one without a duration lasts as long as the one before it."""
         self._stamps: dict[int, Stamp] = {}
         self._last: int | None = None
         self.stream = _add_stream(output, plan, info)
@@ -50,6 +52,8 @@ class PictureEncoder:
 
     def _in_order(self, stamp: Stamp) -> int:
         """The timestamp that the encoder sees: the picture's own, or just after the one before for strays."""
+        step = 1 if self._last is None else max(1, stamp.pts - self._last)
+        self.end = stamp.pts + (stamp.duration or step)
         pts = stamp.pts if self._last is None else max(stamp.pts, self._last + 1)
         self._stamps[pts] = stamp
         self._last = pts

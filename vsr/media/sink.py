@@ -313,7 +313,7 @@ class VideoSink:
             ) from error
         self._mux_pictures(packets)
         if self._container.family == "mp4":
-            self._order.fill_up()
+            self._order.fill_up(self._encoder.end)
         self._mux_ready(self._order.flush())
         for packet in self._copier.rest():
             self._mux(packet)
@@ -335,9 +335,10 @@ class VideoSink:
             _sync(self._temporary)
             found = check_written(self._temporary, wanted, name=shown(self._target))
             os.replace(self._temporary, self._target)  # noqa: PTH105 (says that it overwrites)
-            _sync(self._target.absolute().parent)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._cannot_write(error) from error
+        with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
+            _sync(self._target.absolute().parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,
