@@ -1,0 +1,289 @@
+"""Speed and memory, side by side in one run: `vsr` against the frame-by-frame loop of the well-known scripts.
+
+Three scopes, never mixed: the generator alone; the process without the encoder; the whole, file to file.
+Same clip, weights, libx264 settings and threads; rounds interleaved A B A B, medians with their spread.
+Both results are compared with a whole-frame fp32 run, so that nobody is fast by being wrong. In the same run
+the machine's own ceiling is measured: a large matrix product in both formats.
+
+    python benchmarks/speed.py --out bench            (VSR_MATERIAL: folder with real clips and weights)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import torch
+from torch import Tensor, nn
+
+from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.engine.upscaler import Upscaler
+from vsr.media.source import open_video
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.models.files import write_weights
+from vsr.models.load import load_generator
+from vsr.pipeline.meter import Meter
+from vsr.pipeline.run import open_frames, prepare, upscale_video
+
+PRESET, CRF = "veryfast", 18
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    scope: str
+    ours: list[float]
+    theirs: list[float]
+    unit: str = "s/frame"
+
+    @property
+    def ratios(self) -> list[float]:
+        """Theirs over ours, pair by pair: what a drifting machine cannot spoil."""
+        return [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
+
+    def cells(self) -> list[str]:
+        return [self.scope, _spread(self.ours), _spread(self.theirs), f"{_spread(self.ratios)} x"]
+
+
+def _spread(values: list[float]) -> str:
+    middle = statistics.median(values)
+    return f"{middle:.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def interleaved(
+    ours: Callable[[], float], theirs: Callable[[], float], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Run both in turn after one warm-up each; each returns its own seconds."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+# The peer: one frame at a time, 8-bit R'G'B' from the decoder, fp32 NCHW, and back.
+
+
+def peer_frames(clip: Path, network: nn.Module, frames: int) -> Iterator[av.VideoFrame]:
+    with av.open(str(clip)) as box:
+        for frame in islice(box.decode(video=0), frames):
+            array = torch.from_numpy(frame.to_ndarray(format="rgb24"))
+            with torch.no_grad():
+                sr = network(array.permute(2, 0, 1)[None].float().div(255).contiguous())
+            out = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+            made = av.VideoFrame.from_ndarray(out, format="rgb24")
+            made.pts, made.time_base = frame.pts, frame.time_base
+            yield made
+
+
+def peer_file(clip: Path, target: Path, network: nn.Module, frames: int) -> None:
+    with av.open(str(clip)) as source:
+        rate, base = source.streams.video[0].average_rate, source.streams.video[0].time_base
+        width, height = source.streams.video[0].width, source.streams.video[0].height
+    with av.open(str(target), "w") as box:
+        stream = box.add_stream("libx264", rate=rate, options={"preset": PRESET, "crf": str(CRF)})
+        stream.width, stream.height, stream.pix_fmt = width * 4, height * 4, "yuv420p"
+        stream.codec_context.time_base = base
+        for frame in peer_frames(clip, network, frames):
+            box.mux(stream.encode(frame.reformat(format="yuv420p")))
+        box.mux(stream.encode())
+
+
+# Ours
+
+
+def settings(weights: Path, end: Fraction) -> UpscaleSettings:
+    encoder = EncoderSettings(preset=PRESET, crf=CRF)
+    return UpscaleSettings(model=str(weights), scale=Fraction(4), encoder=encoder, end=end)
+
+
+def our_frames(clip: Path, target: Path, wish: UpscaleSettings) -> int:
+    """Everything but encoding and muxing."""
+    with prepare(clip, target, wish, overwrite=True) as job, open_frames(job, Meter()) as frames:
+        return sum(1 for _ in frames)
+
+
+def clip_of(folder: Path, frames: int) -> Path:
+    """480x270, H.264: a real one if there is one, else rendered."""
+    target = folder / "clip.mp4"
+    material = os.environ.get("VSR_MATERIAL")
+    source = Path(material, "data", "clips", "nasa_13013.mp4") if material else None
+    with av.open(str(target), "w") as box:
+        stream = box.add_stream("libx264", rate=25, options={"crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = 480, 270, "yuv420p"
+        pictures = _real(source) if source and source.exists() else _rendered()
+        for index, frame in enumerate(islice(pictures, frames)):
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode())
+    return target
+
+
+def _real(source: Path) -> Iterator[av.VideoFrame]:
+    with av.open(str(source)) as box:
+        stream = next(s for s in box.streams.video if s.width == 480)
+        for frame in box.decode(stream):
+            yield frame.reformat(format="yuv420p")
+
+
+def _rendered() -> Iterator[av.VideoFrame]:
+    graph = av.filter.Graph()
+    chain = [
+        graph.add("testsrc2", "size=480x270:rate=25"),
+        graph.add("format", "yuv420p"),
+        graph.add("buffersink"),
+    ]
+    chain[0].link_to(chain[1])
+    chain[1].link_to(chain[2])
+    graph.configure()
+    while True:
+        yield graph.vpull()
+
+
+def weights_of(folder: Path) -> Path:
+    """realesr-animevideov3-x4 if it is there, else random numbers in a network of the same shape and cost."""
+    material = os.environ.get("VSR_MATERIAL")
+    real = Path(material, "data", "weights", "realesr-animevideov3-x4.safetensors") if material else None
+    if real is not None and real.exists():
+        return real
+    torch.manual_seed(0)
+    path = folder / "random-64x16-x4.safetensors"
+    write_weights(path, Compact(CompactConfig(nf=64, nc=16, scale=4)).state_dict(), {})
+    return path
+
+
+def ceiling(dtype: torch.dtype) -> float:
+    """GFLOP/s of a 2048 matrix product, the best of five."""
+    a = torch.randn(2048, 2048).to(dtype)
+    return max(2 * 2048**3 / timed(lambda: a @ a) / 1e9 for _ in range(6))
+
+
+def quality(upscaler: Upscaler, network: nn.Module, lr: Tensor) -> float:
+    with torch.inference_mode():
+        return psnr(upscaler(lr).clamp(0, 1), network(lr).clamp(0, 1), border=0)
+
+
+def peak_megabytes(clip: Path, weights: Path, target: Path, precision: str) -> float:
+    """Peak resident memory of a whole `vsr upscale` process."""
+    words = ["upscale", str(clip), str(target), "-m", str(weights), "-s", "4", "-y", "-q"]
+    words += ["--preset", PRESET, "--precision", precision]
+    program = (
+        "import resource, sys\nfrom vsr.cli import main\ntry:\n    main()\nexcept SystemExit as s:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n    raise"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def speed_rows(folder: Path, weights: Path, frames: int, rounds: int) -> tuple[list[Row], dict[str, float]]:
+    clip = clip_of(folder, frames)
+    network = load_generator(weights).network
+    upscaler = Upscaler(network)
+    with open_video(clip) as video:
+        first = next(video.frames())
+    from vsr.color.convert import to_rgb
+
+    lr = to_rgb(first.planes, first.color, first.layout)[None]
+    wish = settings(weights, Fraction(frames, 25))
+
+    def ours_model() -> float:
+        return timed(lambda: upscaler(lr))
+
+    def theirs_model() -> float:
+        with torch.no_grad():
+            return timed(lambda: network(lr))
+
+    def per_frame(work: Callable[[], object]) -> Callable[[], float]:
+        return lambda: timed(work) / frames
+
+    def drain() -> None:
+        for _ in peer_frames(clip, network, frames):
+            pass
+
+    scopes = {
+        "model only": (ours_model, theirs_model),
+        "process, no encoder": (
+            per_frame(lambda: our_frames(clip, folder / "a.mp4", wish)),
+            per_frame(drain),
+        ),
+        "whole, file to file": (
+            per_frame(lambda: upscale_video(clip, folder / "a.mp4", wish, overwrite=True)),
+            per_frame(lambda: peer_file(clip, folder / "b.mp4", network, frames)),
+        ),
+    }
+    rows = [Row(scope, *interleaved(a, b, rounds)) for scope, (a, b) in scopes.items()]
+    flop = 2 * 619200 * lr.shape[-1] * lr.shape[-2]  # MAC per LR pixel of 64 channels, 16 convolutions, x4
+    model = statistics.median(rows[0].ours)
+    facts = {
+        "ceiling fp32 GFLOP/s": ceiling(torch.float32),
+        "ceiling bf16 GFLOP/s": ceiling(torch.bfloat16),
+        "model GFLOP/s": flop / model / 1e9,
+        "PSNR to fp32, dB": quality(upscaler, network, lr),
+        "process / model-only speed": model / statistics.median(rows[1].ours),
+        "whole / model-only speed": model / statistics.median(rows[2].ours),
+        "frames": frames,
+        "rounds": rounds,
+        "torch threads": torch.get_num_threads(),
+    }
+    return rows, facts
+
+
+def memory_facts(folder: Path, weights: Path, lengths: tuple[int, int]) -> dict[str, float]:
+    facts = {}
+    for frames in lengths:
+        clip = clip_of(folder, frames)
+        facts[f"peak MB, {frames} frames"] = peak_megabytes(clip, weights, folder / "m.mp4", "auto")
+    return facts
+
+
+def table(rows: list[Row], facts: dict[str, float]) -> str:
+    head = ["scope, 480x270 -> 1920x1080", "vsr, s/frame", "loop fp32 NCHW, s/frame", "ratio"]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * 4, *[r.cells() for r in rows]]]
+    lines += ["", "| figure | value |", "| --- | --- |"]
+    lines += [f"| {name} | {value:.4g} |" for name, value in facts.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--memory", type=int, nargs=2, default=[100, 1000], help="frames of the two memory runs"
+    )
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = weights_of(folder)
+        rows, facts = speed_rows(folder, weights, args.frames, args.rounds)
+        print(table(rows, facts), flush=True)
+        facts |= memory_facts(folder, weights, tuple(args.memory))
+    text = table(rows, facts)
+    print(f"\n{text}\n\nweights: {weights.name}")
+    (args.out / "speed.md").write_text(text + "\n")
+    record = {"rows": {r.scope: {"ours": r.ours, "theirs": r.theirs} for r in rows}, "facts": facts}
+    (args.out / "speed.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
