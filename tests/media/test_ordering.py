@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import av
 import pytest
@@ -54,4 +55,4 @@ def test_decoding_times_always_rise_and_never_follow_the_presentation(seed: int)
     out, _ = through([(time, n * 10) for n, time in enumerate(times)])
     assert len(out) == 100
     assert all(dts <= pts for pts, dts in out)
-    assert all(a < b for (_, a), (_, b) in zip(out, out[1:], strict=False))
+    assert all(a < b for (_, a), (_, b) in pairwise(out))

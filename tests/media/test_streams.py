@@ -164,6 +164,33 @@ def test_texts_go_from_mp4_to_matroska_one_packet_for_one(tmp_path: Path) -> Non
     assert [p.strip() for p in after.payloads] == [p[2:] for p in before.payloads]
 
 
+def test_texts_at_the_same_time_are_joined_in_mp4(tmp_path: Path) -> None:
+    """Usual in ASS; two packets of one time would end MP4's muxer half-way."""
+    lines = ((0.1, 0.9, "sign"), (0.1, 0.3, "a"), (0.3, 0.5, "b"))
+    clip = make_clip(tmp_path / "in.mkv", frames=30, subtitles=[Subtitle(lines=lines)])
+    out = pass_through(clip, tmp_path / "out.mp4")
+    assert shown(tracks(out.path, "subtitle")[0]) == [
+        (0.1, 0.3, "sign\na"),
+        (0.3, 0.5, "sign\nb"),
+        (0.5, 0.9, "sign"),
+    ]
+
+
+def test_sound_that_repeats_its_time_is_moved_with_a_warning(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=30, audio=[Audio(codec="flac")])
+    twice = tmp_path / "twice.mkv"
+    with av.open(str(clip)) as box, av.open(str(twice), "w") as out:
+        pairs = {s.index: out.add_stream_from_template(s, opaque=True) for s in box.streams}
+        for packet in [p for p in box.demux() if p.size]:
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts // 200 * 200
+            packet.stream = pairs[packet.stream_index]
+            out.mux(packet)
+    passed = pass_through(twice, tmp_path / "out.mp4")
+    assert any("run back in time or repeat" in warning for warning in passed.warnings)
+    assert tracks(passed.path, "audio")[0].digest == tracks(twice, "audio")[0].digest
+
+
 def test_texts_go_from_mp4_to_mp4_without_further_blanks(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=30, subtitles=[Subtitle(codec="mov_text")])
     out = pass_through(clip, tmp_path / "out.mp4")

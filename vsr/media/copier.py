@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from av.container import OutputContainer
@@ -36,10 +36,6 @@ _RUN_UP = 10
 """Seconds read before and after a range: for subtitles that still show, and files not quite in order."""
 _PEEK = 2000
 """Packets read at most to find the start of every sound track."""
-
-
-class _Converter(Protocol):
-    def convert(self, packet: Packet[Any]) -> Packet[Any]: ...
 
 
 class StreamCopier:
@@ -71,7 +67,7 @@ class StreamCopier:
         self._start, self._end = start, end
         self._media = open_media(source)
         self._targets: dict[int, Stream] = {}
-        self._converters: dict[int, _Converter] = {}
+        self._converters: dict[int, TextConverter] = {}
         self._before: dict[int, int] = {}
         try:
             for planned in plan.kept:
@@ -169,11 +165,18 @@ class StreamCopier:
         try:
             for packet in self._media.demux([self._media.streams[index] for index in self._targets]):
                 if self._end is not None and packet.size and _due(packet) > self._end + _RUN_UP:
-                    return
+                    break
                 if packet.size and self._inside(packet):
-                    yield self._placed(packet)
+                    yield from self._texts_until(_due(packet))
+                    yield from self._placed(packet)
         except av.FFmpegError as error:
             self.notes.append(f"sound and subtitles end early: the source is damaged ({error.strerror})")
+        for index, converter in self._converters.items():
+            yield from self._at(index, converter.flush())
+            if converter.broken:
+                self.notes.append(
+                    f"{converter.broken} texts of stream {index} cannot be read and are left blank"
+                )
 
     def _inside(self, packet: Packet[Any]) -> bool:
         """Whether a packet overlaps the range; a subtitle that began before is cut to it."""
@@ -201,15 +204,23 @@ class StreamCopier:
             packet.duration = max(1, packet.pts - before) if before is not None else 1
         self._before[index] = packet.pts
 
-    def _placed(self, packet: Packet[Any]) -> Packet[Any]:
+    def _texts_until(self, seconds: Fraction) -> Iterator[Packet[Any]]:
+        for index, converter in self._converters.items():
+            yield from self._at(index, converter.until(seconds))
+
+    def _at(self, index: int, packets: list[Packet[Any]]) -> list[Packet[Any]]:
+        """Packets made from stream `index`, pointed at the output."""
+        for packet in packets:
+            packet.stream = self._targets[index]
+        return packets
+
+    def _placed(self, packet: Packet[Any]) -> list[Packet[Any]]:
         index = packet.stream.index
         self._with_duration(packet)
         if packet.stream.type == "subtitle" and packet.dts is None:
             packet.dts = packet.pts
-        if index in self._converters:
-            packet = self._converters[index].convert(packet)
-        packet.stream = self._targets[index]
-        return packet
+        converter = self._converters.get(index)
+        return self._at(index, [packet] if converter is None else converter.convert(packet))
 
     def _head(self) -> Packet[Any] | None:
         if not self._queue:

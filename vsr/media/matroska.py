@@ -26,7 +26,7 @@ MILLISECOND = 1_000_000
 CLUSTER_TICKS = 30_000
 """Longest cluster: block times are 16-bit signed, relative to their cluster (RFC 9559, 10.2)."""
 _NS = 10**9
-PLACEHOLDER = "-" * 40
+PLACEHOLDER = "-" * 64
 """Appended to the picture's title while it is written: room for `write_aspect`."""
 
 EBML = 0x1A45DFA3
@@ -168,18 +168,20 @@ def write_aspect(path: Path, aspect: Fraction) -> None:
 
 def _with_aspect(entry: bytes, aspect: Fraction) -> bytes:
     """The content of a track entry, of the same length: title cut, proportions added, the rest void."""
-    file, parts = io.BytesIO(entry), []
-    for element in children(file, 0, len(entry)):
-        content = entry[element.start : element.start + element.size]
+    parts, begin = [], 0
+    for element in children(io.BytesIO(entry), 0, len(entry)):
+        end = element.start + element.size
+        content = entry[element.start : end]
         if element.id == NAME:
-            content = content.rstrip(b"\0").removesuffix(PLACEHOLDER.encode())
-            if not content:
-                continue
-        if element.id == VIDEO:
-            content += _element(DISPLAY_WIDTH, _whole(aspect.numerator))
-            content += _element(DISPLAY_HEIGHT, _whole(aspect.denominator))
-            content += _element(DISPLAY_UNIT, _whole(ASPECT_RATIO))
-        parts.append(_element(element.id, content))
+            title = content.rstrip(b"\0").removesuffix(PLACEHOLDER.encode())
+            parts.append(_element(NAME, title) if title else b"")
+        elif element.id == VIDEO:
+            sides = (DISPLAY_WIDTH, aspect.numerator), (DISPLAY_HEIGHT, aspect.denominator)
+            added = [_element(id_, _whole(value)) for id_, value in (*sides, (DISPLAY_UNIT, ASPECT_RATIO))]
+            parts.append(_element(VIDEO, content + b"".join(added)))
+        else:
+            parts.append(entry[begin:end])
+        begin = end
     made = b"".join(parts)
     return made + _void(len(entry) - len(made))
 

@@ -9,6 +9,8 @@ changes.
 from __future__ import annotations
 
 from collections import deque
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 from av.packet import Packet
@@ -72,3 +74,40 @@ class DecodingOrder:
         for packet in reversed(list(self._held)[:-1]):
             assert packet.dts is not None
             packet.dts = limit = min(packet.dts, limit - 1)
+
+
+class RisingTimes:
+    """Keeps decoding times of copied streams from running back, which would end the muxing half-way."""
+
+    def __init__(self, *, strict: bool) -> None:
+        """With `strict`, equal times are no good either (MP4)."""
+        self.moved = 0
+        """Packets whose time had to be raised."""
+        self._step = int(strict)
+        self._last: dict[int, int] = {}
+
+    def push(self, packet: Packet[Any]) -> Packet[Any]:
+        """The packet in its output stream's ticks, in place, its time raised if need be."""
+        base = packet.stream.time_base
+        assert base is not None
+        ratio = packet.time_base / base
+        pts, dts = _scaled(packet.pts, ratio), _scaled(packet.dts, ratio)
+        if ratio != 1:
+            packet.pts, packet.dts = pts, dts
+            packet.duration = _scaled(packet.duration or 0, ratio)
+            packet.time_base = base
+        decoded = dts if dts is not None else pts
+        if decoded is None:
+            return packet
+        least = self._last.get(packet.stream_index, decoded - self._step) + self._step
+        if decoded < least:
+            decoded = packet.dts = least
+            packet.pts = decoded if pts is None else max(pts, decoded)
+            self.moved += 1
+        self._last[packet.stream_index] = decoded
+        return packet
+
+
+def _scaled(time: int | None, ratio: Fraction) -> int | None:
+    """In other ticks, to the nearest."""
+    return None if time is None else floor(time * ratio + Fraction(1, 2))

@@ -39,7 +39,7 @@ from vsr.media.matroska import (
     write_aspect,
 )
 from vsr.media.opening import shown
-from vsr.media.ordering import DecodingOrder
+from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
 from vsr.media.streams import StreamPlan, plan_streams
 from vsr.media.verify import check_written
@@ -175,6 +175,7 @@ class VideoSink:
         self.frames = 0
         self._report: SinkReport | None = None
         self._order = DecodingOrder()
+        self._rising = RisingTimes(strict=container.family == "mp4")
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
         begin = None if start is None else _whole_ticks(origin + start, info.time_base)
@@ -316,12 +317,17 @@ class VideoSink:
             self._order.fill_up(self._encoder.end)
         self._mux_ready(self._order.flush())
         for packet in self._copier.rest():
-            self._mux(packet)
+            self._mux(self._rising.push(self._clock.stamp(packet)))
         self._copier.close()
         self.warnings += self._copier.notes
         if self._order.raised:
             self.warnings.append(
                 f"{self._order.raised} timestamps lie too far back to be written; moved to their neighbours'"
+            )
+        if self._rising.moved:
+            self.warnings.append(
+                f"{self._rising.moved} packets of sound or subtitles run back in time or repeat one; "
+                "moved behind their neighbours"
             )
         return self._put_in_place(self._output, self._copier.counts)
 
@@ -368,13 +374,13 @@ class VideoSink:
             assert packet.dts is not None
             packet.stream = self._encoder.stream
             for other in self._copier.packets_until(packet.dts * packet.time_base):
-                self._mux(other)
-            self._mux(packet)
+                self._mux(self._rising.push(self._clock.stamp(other)))
+            self._mux(self._clock.stamp(packet))
 
     def _mux(self, packet: Packet[Any]) -> None:
         assert self._output is not None
         try:
-            self._output.mux_one(self._clock.stamp(packet))
+            self._output.mux_one(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._cannot_write(error) from error
 

@@ -1,6 +1,7 @@
 """Text subtitles from one codec to another, packet for packet, with FFmpeg's own codecs.
 
-Each packet of the source becomes one packet: the time it is shown stays what the container said.
+Each packet of the source becomes one packet, shown when the container said; only where texts overlap and the
+target is QuickTime text, which shows one at a time, they are cut and joined (`flatten.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
-from vsr.errors import InputError
+from vsr.media.flatten import Flattener, Text
 
 BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" "}
 """A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
@@ -59,30 +60,49 @@ class TextConverter:
         self._decoder: SubtitleCodecContext = cast(SubtitleStream, source).codec_context
         self._decoder.open(strict=False)
         self._blank = BLANK[codec]
+        self._flat = Flattener() if codec == "mov_text" else None
+        self.broken = 0
+        """Texts that could not be read; they show nothing."""
         self.stream = cast(SubtitleStream, output.add_stream(codec))
         self._encoder: SubtitleCodecContext = self.stream.codec_context
         self._encoder.subtitle_header = self._decoder.subtitle_header or _PLAIN
         assert source.time_base is not None
-        self._encoder.time_base = source.time_base
-        self.stream.time_base = source.time_base
+        self._base = source.time_base
+        self._encoder.time_base = self.stream.time_base = source.time_base
 
-    def convert(self, packet: Packet[Any]) -> Packet[Any]:
-        """The same text in the other codec, at the same time.
+    def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The same text in the other codec, at the same time; for QuickTime the texts before it instead."""
+        payload = self._payload(packet)
+        if self._flat is None:
+            return [_packet(payload, packet.pts, packet.duration or 0, packet.time_base)]
+        start = packet.pts or 0
+        end = start + packet.duration if packet.duration else None
+        return [self._span(text) for text in self._flat.push(Text(start, end, payload))]
 
-        Raises:
-            InputError: the text cannot be read.
-        """
-        made = Packet(self._payload(packet))
-        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-        made.time_base = packet.time_base
-        return made
+    def until(self, seconds: Fraction) -> list[Packet[Any]]:
+        """The texts that have ended by `seconds` on the source's clock."""
+        spans = [] if self._flat is None else self._flat.until(int(seconds / self._base))
+        return [self._span(text) for text in spans]
+
+    def flush(self) -> list[Packet[Any]]:
+        """The texts that are left at the end."""
+        spans = [] if self._flat is None else self._flat.flush(int(1 / self._base))
+        return [self._span(text) for text in spans]
+
+    def _span(self, text: Text) -> Packet[Any]:
+        assert text.end is not None
+        return _packet(text.payload, text.start, text.end - text.start, self._base)
 
     def _payload(self, packet: Packet[Any]) -> bytes:
         try:
             text = self._decoder.decode2(packet)
             return bytes(self._encoder.encode_subtitle(text)) or self._blank if text else self._blank
-        except av.FFmpegError as error:
-            when = "?" if packet.pts is None else f"{float(packet.pts * packet.time_base):.3f} s"
-            raise InputError(
-                f"subtitle at {when} cannot be read ({error.strerror}); remove that stream"
-            ) from error
+        except av.FFmpegError:
+            self.broken += 1
+            return self._blank
+
+
+def _packet(payload: bytes, pts: int | None, duration: int, base: Fraction) -> Packet[Any]:
+    made: Packet[Any] = Packet(payload)
+    made.pts, made.dts, made.duration, made.time_base = pts, pts, duration, base
+    return made

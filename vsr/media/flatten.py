@@ -1,0 +1,77 @@
+"""Texts that show at the same time, as one text after another: QuickTime text knows only one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNKNOWN_SECONDS = 5
+"""How long a last text without a duration shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """QuickTime text on a track."""
+
+    start: int
+    """In ticks."""
+    end: int | None
+    """In ticks; None shows it until the next one."""
+    payload: bytes
+    """Two bytes of length, the text in UTF-8, then boxes of styling."""
+
+    @property
+    def words(self) -> bytes:
+        return self.payload[2 : 2 + int.from_bytes(self.payload[:2], "big")]
+
+
+class Flattener:
+    """Takes texts in the order of their starts; gives spans in which one text, or several joined, show."""
+
+    def __init__(self) -> None:
+        self._active: list[Text] = []
+        self._now = 0
+
+    def push(self, text: Text) -> list[Text]:
+        """Take the next text; give the spans that ended by its start."""
+        done = self._spans(text.start, cut=True)
+        self._active = [other for other in self._active if other.end is not None]
+        self._now = max(self._now, text.start)
+        if text.words and (text.end is None or text.end > self._now):
+            self._active.append(text)
+        return done
+
+    def until(self, time: int) -> list[Text]:
+        """The spans that end by `time`, if all that starts before it was pushed."""
+        return self._spans(time, cut=False)
+
+    def flush(self, tick_rate: int) -> list[Text]:
+        """All spans that are left.
+
+        Args:
+            tick_rate: Ticks in a second.
+        """
+        known = [text.end for text in self._active if text.end is not None]
+        last = max(known, default=self._now + UNKNOWN_SECONDS * tick_rate)
+        self._active = [Text(text.start, text.end or last, text.payload) for text in self._active]
+        return self.until(last)
+
+    def _spans(self, time: int, *, cut: bool) -> list[Text]:
+        """The spans between changes up to `time`, which is one itself with `cut`."""
+        done = []
+        while self._active:
+            changes = [text.end for text in self._active if text.end is not None] + [time] * cut
+            stop = min(changes, default=self._now)
+            if not self._now < stop <= time:
+                break
+            done.append(Text(self._now, stop, _joined(self._active)))
+            self._now = stop
+            self._active = [text for text in self._active if text.end is None or text.end > stop]
+        return done
+
+
+def _joined(texts: list[Text]) -> bytes:
+    """One below the other; styling is kept where a text stands alone."""
+    if len(texts) == 1:
+        return texts[0].payload
+    words = b"\n".join(text.words for text in texts)[:0xFFFF]
+    return len(words).to_bytes(2, "big") + words
