@@ -1,0 +1,87 @@
+"""The weights that ship: small, described, and doing what they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.train.photographs import photograph
+from vsr.metrics import psnr_y
+from vsr.models.archs.compact import Compact, detect
+
+FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
+SHIPPED = sorted(FOLDER.glob("*.safetensors"))
+
+
+def load(path: Path) -> Compact:
+    state = load_file(path)
+    config = detect(state)
+    assert config is not None
+    net = Compact(config)
+    net.load_state_dict(state)
+    return net.eval().requires_grad_(False)
+
+
+def test_there_is_a_model_for_two_and_for_four() -> None:
+    assert {path.stem for path in SHIPPED} == {"compact-x2", "compact-x4"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_file_is_small_and_says_what_it_is(path: Path) -> None:
+    assert path.stat().st_size < 3_000_000
+    scale = load(path).scale
+    with safe_open(path, framework="pt") as file:
+        head = file.metadata()
+    assert head["family"] == "compact"
+    assert head["recipe"] == path.stem == f"compact-x{scale}"
+    assert head["scale"] == str(scale)
+    assert int(head["steps"]) > 0
+    assert "CC-BY" in head["data"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_card_credits_the_pictures_and_names_the_recipe(path: Path) -> None:
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    with safe_open(path, framework="pt") as file:
+        steps = int(file.metadata()["steps"])
+    assert f"pipelines/train/{path.stem}.toml" in card
+    assert f"{steps:,} steps" in card
+    for credited in (
+        "Edoardo Brogiolo",
+        "DreamyPixel",
+        "Living Stones",
+        "Water Lily",
+        "elementary/wallpapers",
+    ):
+        assert credited in card
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("color", [(0.5, 0.5, 0.5), (0.9, 0.2, 0.1), (0.1, 0.6, 0.9), (0.95, 0.95, 0.95)])
+def test_flat_colour_stays_flat_and_keeps_its_colour(path: Path, color: tuple[float, float, float]) -> None:
+    net = load(path)
+    flat = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 48, 48)
+    radius = net.receptive_radius * net.scale  # beyond it, the zeros that convolutions pad with are not seen
+    error = (net(flat) - flat[..., :1, :1])[..., radius:-radius, radius:-radius]
+    # 2 codes of 8 bits; the spread over the scale x scale positions of a pixel would be seen as a grid
+    assert error.abs().max() < 2 / 255
+    assert (error.amax((2, 3)) - error.amin((2, 3))).max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_edges_come_out_sharper_than_bicubic_makes_them(path: Path) -> None:
+    net = load(path)
+    hr = torch.stack([photograph(seed, side=128) for seed in range(4)]).float() / 255
+    lr = F.interpolate(hr, scale_factor=1 / net.scale, mode="bicubic", antialias=True).clamp(0, 1)
+    bicubic = F.interpolate(lr, scale_factor=net.scale, mode="bicubic", antialias=True)
+
+    def score(image: Tensor) -> float:
+        return psnr_y(image.clamp(0, 1), hr, border=net.scale)
+
+    assert score(net(lr)) > score(bicubic) + 1.0
