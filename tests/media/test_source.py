@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.media_maker import make_clip, number_in, pts_of
+from vsr.color.spec import ColorSpec, Matrix, Range
 from vsr.frame import YuvFrame
 from vsr.media.source import INTERLACED_OFF, INTERLACED_ON, VideoSource, open_video
 
@@ -184,6 +185,23 @@ def test_a_pixel_format_that_changes_is_converted_to_the_first(tmp_path: Path) -
     assert {frame.planes[0].dtype for frame in frames} == {torch.uint8}
     assert numbers(frames)[-10:] == list(range(10, 20))
     assert any("pixel format changes" in warning for warning in source.warnings)
+
+
+@pytest.mark.parametrize(("first", "then"), [("yuv420p", "yuvj420p"), ("yuvj420p", "yuv420p")])
+def test_a_range_that_changes_is_converted_to_the_first(tmp_path: Path, first: str, then: str) -> None:
+    parts = []
+    for part, pixel_format in enumerate((first, then)):
+        # With a matrix H.264 states the range as well; without, FFmpeg goes on with that of the part before.
+        color = ColorSpec(matrix=Matrix.BT709, range=Range.FULL if "j" in pixel_format else Range.LIMITED)
+        parts.append(make_clip(tmp_path / f"{part}.ts", pix_fmt=pixel_format, frames=10, color=color))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames = read(open_video(joined))
+    odd = [frame for frame in frames if number_in(frame.planes[0]) % 2]  # their first bar is white
+    white = 255 if "j" in first else 235
+    for frame in odd:
+        assert abs(float(frame.planes[0][3:9, 2:6].float().mean()) - white) <= 6  # the ranges are 20 apart
+    assert len(frames) == 20
 
 
 def test_times_that_start_over_continue_and_say_so(tmp_path: Path) -> None:

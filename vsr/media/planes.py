@@ -51,7 +51,7 @@ def repacked(
     *,
     width: int | None = None,
     height: int | None = None,
-    range: Range = Range.UNSPECIFIED,
+    ranges: tuple[Range, Range] | None = None,
 ) -> av.VideoFrame:
     """The same picture in the planar format of `layout`; timestamps and tags stay.
 
@@ -60,20 +60,18 @@ def repacked(
         layout: What the result has.
         width: Of the result in pixels; None keeps it.
         height: Of the result in pixels; None keeps it.
-        range: Of the result, where the frame says another one of itself; UNSPECIFIED keeps it.
+        ranges: Of the frame and of the result; None leaves the values as they are.
 
     Raises:
         InputError: swscale cannot read the frame's format.
     """
+    was, wanted = ranges or (Range.UNSPECIFIED, Range.UNSPECIFIED)
     same_size = (width or frame.width, height or frame.height) == (frame.width, frame.height)
-    same_range = int(range) in (Range.UNSPECIFIED, frame.color_range)
-    if (
-        same_size
-        and same_range
-        and is_planar_already(frame.format.name)
-        and layout_of(frame.format.name) == layout
-    ):
+    same_layout = is_planar_already(frame.format.name) and layout_of(frame.format.name) == layout
+    if same_size and same_layout and was == wanted:
         return frame
+    if was is Range.LIMITED and frame.format.name.startswith("yuvj"):
+        frame = _without_j(frame)
     try:
         # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
         # (measured with FFmpeg 8.1.2, about one picture in 60).
@@ -82,7 +80,8 @@ def repacked(
             width=width,
             height=height,
             interpolation="BICUBIC",
-            dst_color_range=None if same_range else int(range),
+            src_color_range=None if was == wanted else int(was),
+            dst_color_range=None if was == wanted else int(wanted),
             threads=1,
         )
     except (av.FFmpegError, ValueError) as error:
@@ -109,6 +108,15 @@ def to_av_frame(frame: YuvFrame, pixel_format: str) -> av.VideoFrame:
     out.colorspace, out.color_range = int(frame.color.matrix), int(frame.color.range)
     out.color_trc, out.color_primaries = int(frame.color.transfer), int(frame.color.primaries)
     return out if planar == pixel_format else out.reformat(format=pixel_format, threads=1)
+
+
+def _without_j(frame: av.VideoFrame) -> av.VideoFrame:
+    """A copy in the format without "j": swscale takes yuvj for full range, whatever the picture says."""
+    out = av.VideoFrame(frame.width, frame.height, frame.format.name.replace("yuvj", "yuv"))
+    layout = layout_of(out.format.name)
+    for target, source in zip(out.planes, frame.planes, strict=True):
+        _plane(target, layout).copy_(_plane(source, layout))
+    return out
 
 
 def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:

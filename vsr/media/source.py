@@ -16,15 +16,17 @@ from typing import Any
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 
+from vsr.color.spec import ChromaLocation, Range
 from vsr.config import Deinterlace
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
-from vsr.media.layouts import repacking_note
+from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import open_media, shown
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
+from vsr.media.tags import color_of
 from vsr.media.timeline import Timeline
 from vsr.media.transport import has_breaks
 from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
@@ -168,18 +170,20 @@ class VideoSource:
             self._watch.refused(error, None)
 
     def _uniform(self, frame: VideoFrame) -> VideoFrame:
-        """A picture of the size and format of the first, planar."""
+        """A picture of the size, format and range of the first, planar."""
         info = self._info
-        if frame.format.name == info.pixel_format and (frame.width, frame.height) == (
-            info.width,
-            info.height,
-        ):
+        same_size = (frame.width, frame.height) == (info.width, info.height)
+        same_format = frame.format.name == info.pixel_format
+        ranges = (_range_of(frame, info), info.color.range)
+        if same_size and same_format and ranges[0] is ranges[1]:
             return repacked(frame, info.layout)
-        if (frame.width, frame.height) != (info.width, info.height):
+        if not same_size:
             self._warn(f"the picture size changes on the way; all are scaled to {info.width}x{info.height}")
-        if frame.format.name != info.pixel_format:
+        if not same_format:
             self._warn(f"the pixel format changes on the way; all are converted to {info.pixel_format}")
-        return repacked(frame, info.layout, width=info.width, height=info.height, range=info.color.range)
+        if ranges[0] is not ranges[1]:
+            self._warn(f"the colour range changes on the way; all are brought to {ranges[1].name.lower()}")
+        return repacked(frame, info.layout, width=info.width, height=info.height, ranges=ranges)
 
     def _deinterlaced(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
         if self._deinterlace == "off":
@@ -230,6 +234,15 @@ class VideoSource:
 def _seconds(packet: Packet[Any]) -> float | None:
     ticks = packet.pts if packet.pts is not None else packet.dts
     return None if ticks is None else float(ticks * packet.time_base)
+
+
+def _range_of(frame: VideoFrame, info: VideoInfo) -> Range:
+    """As tagged, else as it would be guessed if the stream began here."""
+    tagged = color_of(frame, ChromaLocation.UNSPECIFIED)
+    if tagged.range is not Range.UNSPECIFIED:
+        return tagged.range
+    layout = layout_of(frame.format.name)
+    return tagged.guess_for(height=frame.height, layout=layout, codec=info.codec)[0].range
 
 
 def _first_seconds(timeline: Timeline) -> Fraction:

@@ -71,12 +71,14 @@ def details_of(frame: av.VideoFrame) -> Details:
 
 def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
     """The tags that a picture carries; numbers that H.273 reserves count as unspecified."""
-    full = frame.format.name.startswith("yuvj")  # FFmpeg's old way to say "full range"
+    range_ = _known(Range, frame.color_range, Range.UNSPECIFIED)
+    if range_ is Range.UNSPECIFIED and frame.format.name.startswith("yuvj"):
+        range_ = Range.FULL  # FFmpeg's old way to say it
     return ColorSpec(
         matrix=_known(Matrix, frame.colorspace, Matrix.UNSPECIFIED),
         transfer=_known(Transfer, frame.color_trc, Transfer.UNSPECIFIED),
         primaries=_known(Primaries, frame.color_primaries, Primaries.UNSPECIFIED),
-        range=Range.FULL if full else _known(Range, frame.color_range, Range.UNSPECIFIED),
+        range=range_,
         chroma_location=chroma_location,
     )
 
