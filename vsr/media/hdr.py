@@ -72,7 +72,7 @@ def hdr_options(codec: str, info: VideoInfo) -> tuple[dict[str, str], list[str]]
         return {}, []
     if codec not in WRITERS:
         return {}, [
-            f"{codec} cannot store the HDR mastering metadata of {info.path}; {' and '.join(WRITERS)} can"
+            f"{codec} cannot store the HDR mastering metadata of the source; {' and '.join(WRITERS)} can"
         ]
     option, write = WRITERS[codec]
     words = write(info.mastering_display, info.content_light)

@@ -8,7 +8,6 @@ closes the file, reads it back, counts, and renames. Whatever fails on the way, 
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +21,7 @@ from av.packet import Packet
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import EncoderSettings
-from vsr.errors import ConfigError, DeviceError, OutputError, VsrError
+from vsr.errors import DeviceError, OutputError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.clock import Clock, half_up, shift_for, timescale_for
 from vsr.media.containers import Container, container_of
@@ -42,7 +41,10 @@ from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
 from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.target import check_target, free_space, sync, temporary_beside
 from vsr.media.verify import check_written
+
+__all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ def open_sink(
     container = container_of(target)
     plan = choose(settings, info, width=width, height=height, container=container)
     streams = plan_streams(source, video_index=info.stream_index, target=target)
-    temporary = _temporary(target)
+    temporary = temporary_beside(target)
     try:
         return VideoSink(
             target,
@@ -112,45 +114,6 @@ def open_sink(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
-    """Refuse a target that would destroy something.
-
-    Raises:
-        ConfigError: it is the source, a folder, or exists without `overwrite`.
-        OutputError: its folder is missing.
-    """
-    name = shown(target)
-    if target.is_dir():
-        raise ConfigError(f"{name}: is a folder; name a file in it")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ConfigError(f"{name}: is the input itself; write to another file")
-    if not target.parent.is_dir():
-        raise OutputError(f"{name}: the folder {shown(target.parent)} does not exist; make it first")
-    if target.exists() and not overwrite:
-        raise ConfigError(f"{name}: exists already; -y replaces it")
-
-
-def _temporary(target: Path) -> Path:
-    """A new, hidden, empty file beside the target; its short name fits wherever the target's does.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    path = target.parent / f".vsr-{secrets.token_hex(6)}.tmp"
-    try:
-        path.touch(exist_ok=False)  # the mode follows the umask
-        if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
-            path.unlink()
-            raise ConfigError(
-                f"{shown(target.name)[:40]}...: the name is too long for its folder; shorten it"
-            )
-    except OSError as error:
-        raise OutputError(
-            f"{shown(target)}: cannot be written there ({error.strerror}); choose another folder"
-        ) from error
-    return path
 
 
 class VideoSink:
@@ -338,13 +301,13 @@ class VideoSink:
             output.close()
             self._output = None
             self._repair()
-            _sync(self._temporary)
+            sync(self._temporary)
             found = check_written(self._temporary, wanted, name=shown(self._target))
             os.replace(self._temporary, self._target)  # noqa: PTH105 (says that it overwrites)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._cannot_write(error) from error
         with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
-            _sync(self._target.absolute().parent)
+            sync(self._target.absolute().parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,
@@ -387,7 +350,7 @@ class VideoSink:
     def _cannot_write(self, error: Exception) -> VsrError:
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(
-            f"{shown(self._target)}: cannot be written ({reason}, {_free(self._target.parent)} free); "
+            f"{shown(self._target)}: cannot be written ({reason}, {free_space(self._target.parent)} free); "
             "make room or choose another folder"
         )
 
@@ -420,20 +383,3 @@ def _muxer_options(container: Container, tick: int | None, bases: list[Fraction]
         "avoid_negative_ts": "disabled",  # `Clock` has seen to that
         "cluster_time_limit": str(ticks),
     }
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _free(folder: Path) -> str:
-    try:
-        left = os.statvfs(folder)
-    except OSError:
-        return "unknown"
-    return f"{left.f_bavail * left.f_frsize / 1e6:.0f} MB"
