@@ -7,7 +7,6 @@ picture would be, so that the gain can be seen against what was there.
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -36,7 +35,7 @@ _LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 
 def render(clip: Path, truth: Path) -> None:
-    """Write a zoom into the Mandelbrot set: `truth` at full size, `clip` at half of it."""
+    """Write a scene of moving shapes: `truth` at full size, `clip` at half of it."""
     pictures = _pictures()
     _write(truth, pictures, crf=4, extras=False)
     half = [resize(p[None], height=SIZE[1] // 2, width=SIZE[0] // 2)[0] for p in pictures]
@@ -44,22 +43,39 @@ def render(clip: Path, truth: Path) -> None:
 
 
 def _pictures() -> list[Tensor]:
-    graph = av.filter.Graph()
-    zoom = (
-        f"size={SIZE[0] * 2}x{SIZE[1] * 2}:rate={RATE}:start_scale=0.6:end_scale=0.2:end_pts=100:inner=mincol"
-    )
-    chain = [graph.add("mandelbrot", zoom), graph.add("format", "gbrp"), graph.add("buffersink")]
-    for before, after in pairwise(chain):
-        before.link_to(after)
-    graph.configure()
-    return [_reduced(graph.vpull()) for _ in range(FRAMES)]
+    """A turning star, rings, tiles, thin lines and a soft ball: edges of all directions and widths."""
+    return [_scene(index / RATE) for index in range(FRAMES)]
 
 
-def _reduced(frame: av.VideoFrame) -> Tensor:
-    """Rendered at twice the size and averaged: without the stair-steps of a point sampler."""
-    array = frame.to_ndarray(format="rgb24")
-    image = torch.from_numpy(array).permute(2, 0, 1).float() / 255
+def _scene(seconds: float) -> Tensor:
+    """One picture `(3, H, W)`, computed at twice the size and averaged, so that its edges are smooth."""
+    width, height = SIZE[0] * 2, SIZE[1] * 2
+    y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / height, indexing="ij")
+    image = torch.stack([0.25 + 0.25 * y, 0.35 + 0.1 * x, 0.55 - 0.2 * y])
+    for mask, color in _shapes(x, y, seconds):
+        image = torch.where(mask, torch.tensor(color)[:, None, None], image)
+    dx, dy = x - 1.5, y - 0.72
+    ball = (dx**2 + dy**2 < 0.03) * (1 - 4 * ((dx + 0.05) ** 2 + (dy + 0.05) ** 2).sqrt())
+    image = torch.where(ball > 0, torch.stack([0.9 * ball, 0.5 * ball, 0.3 * ball]) + 0.1, image)
     return torch.nn.functional.avg_pool2d(image[None], 2)[0]
+
+
+def _shapes(x: Tensor, y: Tensor, seconds: float) -> list[tuple[Tensor, tuple[float, float, float]]]:
+    """Masks over the picture and their colours, back to front; lengths are in picture heights."""
+    turn = 0.3 * seconds
+    star_x, star_y = x - 0.5, y - 0.5
+    angle, radius = torch.atan2(star_y, star_x) + turn, (star_x**2 + star_y**2).sqrt()
+    ring = ((x - 1.3) ** 2 + (y - 0.35) ** 2).sqrt()
+    u, v = (x * 0.94 + y * 0.34) - 0.1 * seconds, y * 0.94 - x * 0.34
+    tiles = ((u * 16).floor() + (v * 16).floor()) % 2 == 0
+    lines = ((y - 0.12 * x - 0.02 * seconds) * 36) % 1 < 0.12
+    return [
+        ((y < 0.14) & lines, (0.95, 0.95, 0.9)),
+        (tiles & (x > 0.95) & (x < 1.2) & (y > 0.55), (0.9, 0.85, 0.2)),
+        ((radius < 0.36) & (torch.sin(angle * 24) > 0), (0.95, 0.95, 0.95)),
+        ((radius < 0.36) & (torch.sin(angle * 24) <= 0), (0.08, 0.08, 0.12)),
+        ((ring < 0.26) & (torch.sin(ring * 180 - 4 * seconds) > 0), (0.85, 0.2, 0.25)),
+    ]
 
 
 def _write(path: Path, pictures: list[Tensor], *, crf: int, extras: bool) -> None:
