@@ -70,6 +70,7 @@ def test_reordered_pictures_stay_in_their_places(
     with av.open(str(passed.path)) as box:
         packets = [p for p in box.demux(video=0) if p.pts is not None]
     assert [p.pts for p in packets] != sorted(p.pts for p in packets), "the encoder did reorder"
+    assert abs(probe(passed.path).duration_seconds - probe(vfr).duration_seconds) <= TICK
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
@@ -360,6 +361,19 @@ def test_ctrl_c_leaves_nothing(clip: Path, folder: Path) -> None:
         sink = open_for(clip, folder / "out.mp4", video.info)
         with pytest.raises(KeyboardInterrupt):
             interrupted(sink, next(iter(video.frames())))
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_header_that_the_container_refuses_leaves_nothing(
+    clip: Path, folder: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutputError("no")
+
+    monkeypatch.setattr("vsr.media.sink.start_output", refuse)
+    with pytest.raises(OutputError):
+        open_for(clip, folder / f"out{suffix}", info_for(clip))
     assert list(folder.iterdir()) == []
 
 
