@@ -83,7 +83,7 @@ def timed(work: Callable[[], object]) -> float:
 def peer_frames(clip: Path, network: nn.Module, frames: int) -> Iterator[av.VideoFrame]:
     with av.open(str(clip)) as box:
         for frame in islice(box.decode(video=0), frames):
-            array = torch.from_numpy(frame.to_ndarray(format="rgb24"))
+            array = torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray())
             with torch.no_grad():
                 sr = network(array.permute(2, 0, 1)[None].float().div(255).contiguous())
             out = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
@@ -101,7 +101,7 @@ def peer_file(clip: Path, target: Path, network: nn.Module, frames: int) -> None
         stream.width, stream.height, stream.pix_fmt = width * 4, height * 4, "yuv420p"
         stream.codec_context.time_base = base
         for frame in peer_frames(clip, network, frames):
-            box.mux(stream.encode(frame.reformat(format="yuv420p")))
+            box.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         box.mux(stream.encode())
 
 
@@ -139,7 +139,7 @@ def _real(source: Path) -> Iterator[av.VideoFrame]:
     with av.open(str(source)) as box:
         stream = next(s for s in box.streams.video if s.width == 480)
         for frame in box.decode(stream):
-            yield frame.reformat(format="yuv420p")
+            yield frame.reformat(format="yuv420p", threads=1)
 
 
 def _rendered() -> Iterator[av.VideoFrame]:

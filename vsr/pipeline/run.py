@@ -65,8 +65,8 @@ class Job:
 
 
 def upscale_video(
-    source: Path,
-    target: Path,
+    source: Path | str,
+    target: Path | str,
     settings: UpscaleSettings | None = None,
     *,
     overwrite: bool = False,
@@ -91,7 +91,7 @@ def upscale_video(
         VsrError: see `vsr.errors`; the message is one line.
     """
     settings = settings or UpscaleSettings()
-    with prepare(source, target, settings, overwrite=overwrite) as job:
+    with prepare(Path(source), Path(target), settings, overwrite=overwrite) as job:
         run(job, on_progress)
         return job.report
 

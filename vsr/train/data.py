@@ -123,6 +123,6 @@ def read_image(path: Path) -> Tensor:
     try:
         with av.open(str(path)) as container:
             frame = next(container.decode(video=0))
-            return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+            return torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray()).permute(2, 0, 1)
     except (av.FFmpegError, StopIteration, IndexError) as error:
         raise InputError(f"{path}: cannot be decoded as a picture ({error}); remove it") from error
