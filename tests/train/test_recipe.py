@@ -29,10 +29,10 @@ def test_a_shipped_recipe_parses_and_is_called_as_its_file(path: Path) -> None:
     ("old", "new", "said"),
     [
         ("steps =", "stepz =", "unknown key 'stepz'"),
-        ("nf = 64", "nf = 64\nlayers = 3", "unknown key 'layers'"),
+        ("nf = 32", "nf = 32\nlayers = 3", "unknown key 'layers'"),
         ('encoder = "libx264"', 'encoder = "h264"', "'h264' is not one of"),
         ("size = 480", "size = 481", "481 must be a multiple of 4"),
-        ("patch = 40", "patch = 400", "patch = 400 must be 1 to 240"),
+        ("patch = 32", "patch = 400", "patch = 400 must be 1 to 240"),
         ("size = 480", "size = 120", "at least 128 for libx265"),
         ("fresh = 8", "fresh = 7", "multiple of pool.fresh"),
         ("clean = 0.2 ", "clean = 2.0 ", "clean in"),
