@@ -73,6 +73,7 @@ class Clip:
     options: dict[str, str] = field(default_factory=dict)
     sar: Fraction | None = None
     rotation: int = 0
+    mirrored: bool = False
     color: ColorSpec = UNTAGGED
     interlaced: str = ""
     hdr10: bool = False
@@ -110,7 +111,7 @@ def make_clip(path: Path, **knobs: object) -> Path:
     Picture: `codec` (FFmpeg's encoder), `pix_fmt`, `width`, `height`, `frames`; `pts` in ticks of `time_base`
     (variable rate, start offset; the container may have coarser ticks of its own) or else `rate` pictures a
     second; `bframes`, `gop`, `options` of the encoder; `first_number` shown in the first picture; `sar`,
-    `rotation` (degrees counter-clockwise), `color` (tags), `interlaced` ("top" or "bottom" field first),
+    `rotation` (degrees counter-clockwise), `mirrored` (left and right swapped after it), `color` (tags), `interlaced` ("top" or "bottom" field first),
     `hdr10` (mastering display and content light; libx265 only), `language`, `video_metadata`.
     Container: `audio`, `subtitles`, `attachments` (name, mimetype, bytes), `chapters` (start and end in
     seconds, title), `cover` (a PNG as attached picture), `metadata`, `container` (a name, when the suffix
@@ -220,8 +221,8 @@ def _add_video(box: av.container.OutputContainer, clip: Clip) -> av.VideoStream:
         context.max_b_frames = clip.bframes
     if clip.sar:
         context.sample_aspect_ratio = clip.sar
-    if clip.rotation:
-        stream.set_display_rotation(clip.rotation)
+    if clip.rotation or clip.mirrored:
+        stream.set_display_rotation(clip.rotation, hflip=clip.mirrored)
     context.colorspace, context.color_range = int(clip.color.matrix), int(clip.color.range)
     context.color_trc, context.color_primaries = int(clip.color.transfer), int(clip.color.primaries)
     stream.metadata.update(clip.video_metadata)

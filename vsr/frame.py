@@ -125,6 +125,8 @@ class VideoInfo:
     """Width of a pixel over its height; None where the source does not say."""
     rotation: int = 0
     """Display rotation in degrees, counter-clockwise (FFmpeg's display matrix): 0, 90, 180 or 270."""
+    display_matrix: tuple[int, ...] | None = None
+    """The whole matrix behind `rotation`, mirroring included: nine numbers as FFmpeg stores them."""
     field_order: FieldOrder = "progressive"
     start_seconds: Fraction | None = None
     duration_seconds: Fraction | None = None

@@ -52,8 +52,8 @@ def test_a_halo_one_pixel_short_is_noticed() -> None:
 
 def test_every_size_is_covered_once_and_windows_are_equal_and_aligned() -> None:
     rng = random.Random(0)
-    for _ in range(500):
-        height, width, tile = rng.randint(1, 400), rng.randint(1, 400), rng.randint(1, 100)
+    for _ in range(150):
+        height, width, tile = rng.randint(1, 300), rng.randint(1, 300), rng.randint(1, 100)
         radius, multiple = rng.choice([0, 1, 5, 18, 64, 100]), rng.choice([1, 2, 4])
         tiling = tiles.plan_tiles(height, width, tile=tile, radius=radius, multiple=multiple)
         images = torch.rand(1, 1, height, width)

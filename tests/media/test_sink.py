@@ -192,11 +192,15 @@ def test_pixel_proportions_and_rotation_are_kept(tmp_path: Path, encoder: str, s
         assert "title" not in box.streams.video[0].metadata
 
 
-@pytest.mark.parametrize("rotation", [180, 270])
-def test_every_rotation_comes_back_with_its_sign(tmp_path: Path, rotation: int) -> None:
-    clip = make_clip(tmp_path / "in.mp4", frames=2, rotation=rotation)
+@pytest.mark.parametrize(("rotation", "mirrored"), [(180, False), (270, False), (0, True), (90, True)])
+def test_every_orientation_comes_back_mirrored_or_not(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2, rotation=rotation, mirrored=mirrored)
+    wanted = probe(clip)
+    assert wanted.display_matrix is not None
     for suffix in (".mkv", ".mp4"):
-        assert probe(pass_through(clip, tmp_path / f"out{suffix}").path).rotation == rotation
+        found = probe(pass_through(clip, tmp_path / f"out{suffix}").path)
+        assert found.display_matrix == wanted.display_matrix
+        assert mirrored or found.rotation == rotation
 
 
 def test_a_title_of_the_picture_survives_the_placeholder(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
         context.options["chroma_sample_location"] = str(int(plan.color.chroma_location))
     if info.sample_aspect_ratio:
         context.sample_aspect_ratio = info.sample_aspect_ratio
-    if info.rotation:
-        stream.set_display_rotation(info.rotation)
+    if info.display_matrix is not None:
+        stream.set_display_matrix(info.display_matrix)
     return stream
 
 

@@ -15,7 +15,13 @@ from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.layouts import layout_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
-from vsr.media.tags import color_of, content_light_of, details_of, mastering_display_of
+from vsr.media.tags import (
+    color_of,
+    content_light_of,
+    details_of,
+    display_matrix_of,
+    mastering_display_of,
+)
 
 FIRST_PICTURE_PACKETS = 2000
 """Packets without any picture after which a stream is given up: more than a minute of film."""
@@ -60,6 +66,7 @@ def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, 
         frame_rate=stream.average_rate or stream.guessed_rate or None,
         sample_aspect_ratio=_sample_aspect_ratio(stream),
         rotation=round(frame.rotation / 90) * 90 % 360,
+        display_matrix=display_matrix_of(frame),
         field_order=details.field_order,
         start_seconds=_start_seconds(stream),
         duration_seconds=duration_seconds(container, stream),

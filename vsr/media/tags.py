@@ -34,6 +34,7 @@ _FIELDS: dict[str, FieldOrder] = {"P": "progressive", "T": "top-first", "B": "bo
 _MASTERING = struct.Struct("=20i2i")
 """AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
 _LIGHT = struct.Struct("=2I")
+_MATRIX = struct.Struct("=9i")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
 _log_level = threading.Lock()
 """Held while FFmpeg's log level is raised."""
@@ -81,6 +82,12 @@ def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec
         range=range_,
         chroma_location=chroma_location,
     )
+
+
+def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """How the picture is turned and mirrored for display; None where it is shown as it is stored."""
+    data = _side_data(frame, Type.DISPLAYMATRIX)
+    return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
