@@ -111,7 +111,8 @@ def make_clip(path: Path, **knobs: object) -> Path:
     Picture: `codec` (FFmpeg's encoder), `pix_fmt`, `width`, `height`, `frames`; `pts` in ticks of `time_base`
     (variable rate, start offset; the container may have coarser ticks of its own) or else `rate` pictures a
     second; `bframes`, `gop`, `options` of the encoder; `first_number` shown in the first picture; `sar`,
-    `rotation` (degrees counter-clockwise), `mirrored` (left and right swapped after it), `color` (tags), `interlaced` ("top" or "bottom" field first),
+    `rotation` (degrees counter-clockwise), `mirrored` (left and right swapped after it), `color` (tags),
+    `interlaced` ("top" or "bottom" field first),
     `hdr10` (mastering display and content light; libx265 only), `language`, `video_metadata`.
     Container: `audio`, `subtitles`, `attachments` (name, mimetype, bytes), `chapters` (start and end in
     seconds, title), `cover` (a PNG as attached picture), `metadata`, `container` (a name, when the suffix
