@@ -52,7 +52,9 @@ class UpscaleSettings:
     height: int | None = None
     """Of the output in pixels; alone, it keeps the picture's proportions."""
     strength: float = 1.0
-    """Of the model, 0 to 1; below 1 its weights are mixed with those of its catalog partner."""
+    """Of the model, 0 to 1; below 1 its weights are mixed with those of its partner."""
+    partner: str | None = None
+    """Name or weight file that `strength` mixes with; None takes the catalog's partner of the model."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     precision: Precision = "auto"

@@ -296,3 +296,26 @@ def test_names_with_control_characters_cannot_steer_the_terminal(tmp_path: Path,
     done = run_cli(capfd, "upscale", tmp_path / "evil\x1b[2J.mp4", tmp_path / "out.mkv", *QUICK)
     assert done.code == 3
     assert "\x1b[2J" not in done.err
+
+
+def test_strength_mixes_two_files_and_is_refused_without_a_second(
+    clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        save_file(Compact(CompactConfig(nf=8, nc=2, scale=2)).state_dict(), tmp_path / f"{name}.safetensors")
+    words = (
+        "upscale",
+        clip,
+        tmp_path / "out.mkv",
+        "-m",
+        tmp_path / "a.safetensors",
+        "--strength",
+        "0.5",
+        "-y",
+    )
+    alone = run_cli(capfd, *words)
+    assert alone.code == 2
+    assert "partner" in alone.line
+    done = run_cli(capfd, *words, "--partner", tmp_path / "b.safetensors")
+    assert done.code == 0, done.err

@@ -38,9 +38,13 @@ def upscale(
     strength: Annotated[
         float,
         typer.Option(
-            "--strength", min=0, max=1, help="Of the model; mixes weights.", rich_help_panel=_PICTURE
+            "--strength", min=0, max=1, help="Of the model against --partner.", rich_help_panel=_PICTURE
         ),
     ] = 1.0,
+    partner: Annotated[
+        str | None,
+        typer.Option("--partner", help="Name or file that --strength mixes with.", rich_help_panel=_PICTURE),
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option("--encoder", help="libx264, libx265, libsvtav1, ffv1, ...", rich_help_panel=_ENCODER),
@@ -117,6 +121,7 @@ def upscale(
         width=wide,
         height=parse.agree(tall, height),
         strength=strength,
+        partner=partner,
         device=device,
         precision=parse.one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
         tile=tile,

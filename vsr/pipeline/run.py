@@ -112,7 +112,9 @@ def prepare(
         check_target(target, source, overwrite=overwrite)
         check_convertible(video.info.color, video.info.layout)
         wanted = sizing.wanted_scale(video.info, settings)
-        model = load_generator(settings.model, scale=wanted, strength=settings.strength)
+        model = load_generator(
+            settings.model, scale=wanted, strength=settings.strength, partner=settings.partner
+        )
         size = sizing.target_size(video.info, settings, Fraction(model.scale))
         upscaler = Upscaler(
             model.network,
@@ -245,6 +247,7 @@ def _first_report(
             "family": model.family,
             "scale": str(model.scale),
             "strength": settings.strength,
+            "partner": settings.partner,
             "parameters": model.parameters,
             "sha256": model.sha256,
         },
