@@ -203,7 +203,7 @@ def _partner_of(found: catalog.Resolved) -> str:
     if found.entry is None or found.entry.partner is None:
         raise ConfigError(
             f"{found.name} has no partner that a strength below 1 could mix it with; "
-            "mix two files with `vsr models interpolate`"
+            "name one with --partner"
         )
     return found.entry.partner
 
