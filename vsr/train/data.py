@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError
+from vsr.media.opening import open_media
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def large_enough(pictures: Sequence[Picture], side: int) -> list[Picture]:
 
 def _size(path: Path) -> tuple[int, int]:
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             stream = container.streams.video[0]
             size = stream.height, stream.width
     except (av.FFmpegError, IndexError) as error:
@@ -121,7 +122,7 @@ def read_image(path: Path) -> Tensor:
         InputError: it cannot be decoded.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             frame = next(container.decode(video=0))
             return torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray()).permute(2, 0, 1)
     except (av.FFmpegError, StopIteration, IndexError) as error:
