@@ -89,7 +89,8 @@ def _loop(run: Run, state: State, pool: ClipPool) -> dict[str, float]:
         skipped = 0 if math.isfinite(loss) else skipped + 1
         if skipped > MAX_SKIPPED:
             raise VsrError(f"{skipped} steps in a row gave no finite loss; lower lr = {run.recipe.lr}")
-        losses.append(loss)
+        if not skipped:
+            losses.append(loss)
         state.seconds += time.monotonic() - began
         if state.step % run.recipe.validate_every == 0:
             scores, losses = _measure(run, state, losses), []
