@@ -202,8 +202,7 @@ def _build(family: Family, config: Any, state: State) -> nn.Module:
 def _partner_of(found: catalog.Resolved) -> str:
     if found.entry is None or found.entry.partner is None:
         raise ConfigError(
-            f"{found.name} has no partner that a strength below 1 could mix it with; "
-            "name one with --partner"
+            f"{found.name} has no partner that a strength below 1 could mix it with; name one with --partner"
         )
     return found.entry.partner
 

@@ -32,12 +32,13 @@ def test_result_is_in_the_dtype_of_the_input_and_finer_than_bf16_weights(config)
 
 
 @torch.no_grad()
-def test_channels_last_is_kept_and_changes_nothing(config):
+def test_channels_last_changes_nothing_and_the_result_is_dense(config):
     network, lr = make(config), torch.rand(2, 3, 8, 12)
     plain = network(lr)
     network.to(memory_format=torch.channels_last)
     sr = network(lr.contiguous(memory_format=torch.channels_last))
-    assert sr.is_contiguous(memory_format=torch.channels_last)
+    # Either will do: what follows is colour conversion, which wants planes (Compact gives them for nothing).
+    assert sr.is_contiguous(memory_format=torch.channels_last) or sr.is_contiguous()
     torch.testing.assert_close(sr, plain, rtol=1e-4, atol=1e-5)
 
 

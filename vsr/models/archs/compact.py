@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.models.archs.prelu import PReLU
@@ -65,8 +64,12 @@ class Compact(nn.Module):
             `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
             dtype; the input is added in its own: 8 bits of bf16 mantissa would show as steps in a smooth sky.
         """
-        details = F.pixel_shuffle(self.body(x.to(self._dtype())), self.scale)
-        return F.interpolate(x, scale_factor=self.scale, mode="nearest").add_(details)
+        n, _, height, width = x.shape
+        details = self.body(x.to(self._dtype())).unflatten(1, (3, self.scale, self.scale))
+        # Pixel shuffle and nearest skip in one: half the time of doing each at HR size on a CPU.
+        sr = details + x[:, :, None, None]
+        sr = sr.permute(0, 1, 4, 2, 5, 3).reshape(n, 3, height * self.scale, width * self.scale)
+        return sr.to(x.dtype)
 
     def _dtype(self) -> torch.dtype:
         return next(self.body.parameters()).dtype
