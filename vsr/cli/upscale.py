@@ -169,11 +169,17 @@ def _before(report: Report) -> list[str]:
     console.say(
         f"{report.source} {info.width}x{info.height} {info.pixel_format} -> {report.target}"
         f" {report.width}x{report.height} {report.encoder['pixel_format']},"
-        f" {report.model['name']} on {engine['device']} in {engine['precision']}"
+        f" {_model(report)} on {engine['device']} in {engine['precision']}"
     )
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)
+
+
+def _model(report: Report) -> str:
+    """Name, and enough of the sha256 to tell one file from another."""
+    sha256 = report.model["sha256"]
+    return f"{report.model['name']} (sha256 {sha256[:12]}...)" if sha256 else str(report.model["name"])
 
 
 def _after(report: Report, told: list[str]) -> None:
