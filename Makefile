@@ -1,15 +1,13 @@
 # Two commands do everything:  make demo   make test
-# PYTHON chooses the interpreter; IN, OUT and ARGS are for the demo.
+# PYTHON chooses the interpreter; IN and OUT are a video and its result for the demo.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-IN     ?=
-OUT    ?=
-ARGS   ?=
+export IN OUT
 
-.PHONY: demo test check test-slow test-cuda bench docs-look clean wheel
+.PHONY: demo test check test-slow test-cuda bench clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)  ## upscale a clip (IN=your.mp4, or one that is rendered) and draw a before/after picture
-	$(BIN)/vsr demo --folder demo $(if $(IN),--source '$(IN)') $(if $(OUT),--target '$(OUT)') $(ARGS)
+	$(BIN)/vsr demo --folder demo $${IN:+--source "$$IN"} $${OUT:+--target "$$OUT"}
 
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff format --check .

@@ -73,6 +73,11 @@ class UpscaleSettings:
     strict: bool = False
     """Stop at the first damage instead of going on and counting."""
 
+    def __post_init__(self) -> None:
+        for name, value, least in (("tile", self.tile, 0), ("batch", self.batch, 1)):
+            if value is not None and value < least:
+                raise ConfigError(f"{name} {value} is impossible; use {least} or more, or leave it out")
+
 
 def read_toml(path: Path, kind: type[T]) -> T:
     """Read a TOML file into a frozen dataclass; tables become nested dataclasses.

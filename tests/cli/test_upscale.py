@@ -18,7 +18,10 @@ from safetensors.torch import save_file
 
 from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, truncated
+from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.pipeline.dryrun import dry_run
+from vsr.pipeline.run import upscale_video
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--model", "bicubic", "--scale", "2", "--preset", "ultrafast", "--device", "cpu")
@@ -54,6 +57,32 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capfd: Captu
     for word in ("64x48", "128x96", "fps measured", "MiB", "30 frames", "audio aac: copied", ".mkv"):
         assert word in done.out, done.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+
+
+def test_the_forecast_of_the_size_is_that_of_the_run(tmp_path: Path) -> None:
+    """Of a clip no longer than what is measured, the forecast has seen every picture."""
+    clip = make_clip(tmp_path / "in.mkv", frames=30)
+    wish = UpscaleSettings(model="bicubic", encoder=EncoderSettings(preset="slow"), device="cpu")
+    forecast = dry_run(clip, tmp_path / "out.mkv", wish)
+    upscale_video(clip, tmp_path / "out.mkv", wish)
+    with av.open(str(tmp_path / "out.mkv")) as box:
+        real = sum(packet.size for packet in box.demux(video=0))
+    assert forecast.picture_bytes * 30 == pytest.approx(
+        real, rel=0.02
+    )  # the header's copy of the parameter sets
+    assert forecast.fps > 0
+
+
+@pytest.mark.parametrize("name", ["in.mkv", "out.mkv", ".", "none/report.json"])
+def test_a_report_may_not_destroy_a_video_or_fail_after_the_work(
+    name: str, clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    before = clip.read_bytes()
+    done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", tmp_path / name)
+    assert done.code in (2, 4)
+    assert done.line
+    assert clip.read_bytes() == before
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_report_is_written(clip: Path, tmp_path: Path, capfd: Capture) -> None:
@@ -273,6 +302,34 @@ assert not heavy, heavy
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("upscale", "in.mkv"), ("upscale", "a", "b", "--batch", "0"), ("upscail",), ("--x",)]
+)
+def test_wrong_usage_is_one_line_and_exit_2(words: tuple[str, ...], capfd: Capture) -> None:
+    done = run_cli(capfd, *words)
+    assert done.code == 2
+    assert done.line
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_exit_141_without_a_word(clip: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, "info", str(clip)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 141, done.stderr
+    assert done.stderr == ""
+
+
+def test_quiet_still_gives_the_reason_of_exit_10(tmp_path: Path, capfd: Capture) -> None:
+    source = truncated(make_clip(tmp_path / "whole.mkv", frames=60, gop=10), tmp_path / "cut.mkv", 0.6)
+    done = run_cli(capfd, "upscale", source, tmp_path / "out.mkv", *QUICK, "-q")
+    assert done.code == 10
+    assert "warning" in done.err
 
 
 def test_internal_errors_are_one_line_unless_debugging(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from vsr.pipeline.prefetch import prefetch
+from vsr.pipeline.prefetch import Prefetch
 
 
 def running() -> list[str]:
@@ -16,7 +18,8 @@ def running() -> list[str]:
 
 
 def test_items_come_in_order_and_all_of_them() -> None:
-    assert list(prefetch(range(1000), depth=3, name="test-order")) == list(range(1000))
+    with closing(Prefetch(range(1000), depth=3, name="test-order")) as items:
+        assert list(items) == list(range(1000))
     assert not running()
 
 
@@ -27,8 +30,10 @@ def test_an_error_upstream_is_raised_in_its_place_and_the_thread_ends() -> None:
         raise RuntimeError("broken upstream")
 
     seen: list[int] = []
+    items = Prefetch(failing(), depth=8, name="test-error")
     with pytest.raises(RuntimeError, match="broken upstream"):
-        seen.extend(prefetch(failing(), depth=8, name="test-error"))
+        seen.extend(items)
+    items.close()
     assert seen == [1, 2]
     assert not running()
 
@@ -42,7 +47,7 @@ def test_at_most_depth_items_are_made_ahead() -> None:
             made += 1
             yield i
 
-    items = prefetch(counting(), depth=3, name="test-ahead")
+    items = Prefetch(counting(), depth=3, name="test-ahead")
     next(items)
     time.sleep(0.2)  # time enough for a thread that does not stop to run away
     assert made <= 1 + 3 + 1  # taken, waiting, and in the writer's hand
@@ -60,7 +65,7 @@ def test_leaving_early_stops_the_thread_and_closes_what_is_upstream() -> None:
         finally:
             closed.set()
 
-    items = prefetch(endless(), depth=2, name="test-early")
+    items = Prefetch(endless(), depth=2, name="test-early")
     next(items)
     items.close()
     assert closed.is_set()
@@ -68,8 +73,8 @@ def test_leaving_early_stops_the_thread_and_closes_what_is_upstream() -> None:
 
 
 def test_it_nests() -> None:
-    inner = prefetch(range(50), depth=2, name="test-inner")
-    outer = prefetch((i * 2 for i in inner), depth=2, name="test-outer")
+    inner = Prefetch(range(50), depth=2, name="test-inner")
+    outer = Prefetch((i * 2 for i in inner), depth=2, name="test-outer")
     assert next(outer) == 0
     outer.close()
     inner.close()
@@ -85,4 +90,28 @@ def test_an_error_of_closing_upstream_is_not_swallowed() -> None:
             raise OSError("close failed")
 
     with pytest.raises(OSError, match="close failed"):
-        list(prefetch(Sour(), depth=1, name="test-sour"))
+        list(Prefetch(Sour(), depth=1, name="test-sour"))
+
+
+def test_an_exception_in_the_waiting_consumer_does_not_wait_for_the_thread() -> None:
+    """Ctrl-C while a slow network computes: the output must be given up before the thread is waited for."""
+    release = threading.Event()
+
+    def slow() -> Iterator[int]:
+        release.wait(30)
+        yield 1
+
+    items = Prefetch(slow(), depth=1, name="test-slow")
+    timer = threading.Timer(0.2, _raise_in_main)
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    assert time.monotonic() - begin < 20, "waited for the thread"
+    release.set()
+    items.close()
+    assert not running()
+
+
+def _raise_in_main() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # as the kernel does

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -19,9 +22,10 @@ from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
 from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of, pts_of, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.config import EncoderSettings, UpscaleSettings
-from vsr.errors import DeviceMemoryError, InputError, ModelError, VsrError
+from vsr.errors import ConfigError, DeviceMemoryError, InputError, ModelError, VsrError
 from vsr.models.load import LoadedModel
 from vsr.pipeline import run as run_module
+from vsr.pipeline import stages
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
@@ -275,6 +279,76 @@ def test_damage_is_counted_and_the_run_goes_on(tmp_path: Path) -> None:
     assert len(numbers_of(tmp_path / "out.mkv")) == report.frames_out
 
 
+def test_out_of_memory_beside_the_generator_is_done_again_and_if_it_stays_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=6)
+    real, calls = stages.to_planes, []
+
+    def scarce(image, color, layout, *, every: int):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        if len(calls) % every == 0:
+            raise RuntimeError("CUDA out of memory")
+        return real(image, color, layout)
+
+    monkeypatch.setattr(stages, "to_planes", partial(scarce, every=3))
+    upscale_video(source, tmp_path / "out.mkv", settings())
+    assert numbers_of(tmp_path / "out.mkv") == list(range(6))
+    monkeypatch.setattr(stages, "to_planes", partial(scarce, every=1))
+    with pytest.raises(DeviceMemoryError, match="after all retries"):
+        upscale_video(source, tmp_path / "none.mkv", settings())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+class Slow(FailsAt):
+    """Takes long over each picture."""
+
+    def __init__(self) -> None:
+        super().__init__(RuntimeError("never"), at=10**9)
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "meta":
+            self.begun.set()
+            self.released.wait(60)
+        return super().forward(x)
+
+
+def test_an_interrupt_while_the_network_computes_gives_the_file_up_at_once(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=3)
+    network = Slow()
+    seen_at_abort: list[list[str]] = []
+
+    def interrupt() -> None:
+        network.begun.wait(30)
+        time.sleep(0.2)  # now the main thread waits for its first frame
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # as the kernel does
+
+    def look() -> None:
+        network.begun.wait(30)
+        time.sleep(2)  # well after the interrupt, well before the network is released
+        seen_at_abort.append(sorted(p.name for p in tmp_path.iterdir()))
+        network.released.set()
+
+    threads = [threading.Thread(target=interrupt), threading.Thread(target=look)]
+    for thread in threads:
+        thread.start()
+    with fake_model(network), pytest.raises(KeyboardInterrupt):
+        upscale_video(source, tmp_path / "out.mkv", settings())
+    for thread in threads:
+        thread.join()
+    assert seen_at_abort == [["in.mkv"]], "the temporary file was there while the thread was waited for"
+
+
+@pytest.mark.parametrize(("start", "end"), [(10, 5), (3, 3), (500, None)])
+def test_a_range_that_holds_nothing_is_refused_before_any_work(
+    tmp_path: Path, start: int, end: int | None
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=5)
+    with pytest.raises(ConfigError):
+        upscale_video(source, tmp_path / "out.mkv", settings(start=start, end=end))
+
+
 def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)
@@ -287,8 +361,8 @@ def test_a_lost_frame_would_be_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     source = make_clip(tmp_path / "in.mkv", frames=6)
     real = run_module.stages.download
 
-    def leaky(frames, streams, meter):  # type: ignore[no-untyped-def]
-        return (f for i, f in enumerate(real(frames, streams, meter)) if i != 3)
+    def leaky(*args, **kwargs):  # type: ignore[no-untyped-def]
+        return (f for i, f in enumerate(real(*args, **kwargs)) if i != 3)
 
     monkeypatch.setattr(run_module.stages, "download", leaky)
     with pytest.raises(VsrError, match="6 frames came in and 5"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from typing import Annotated
 
@@ -16,7 +18,7 @@ from vsr.cli.info import info
 from vsr.cli.models import app as models_app
 from vsr.cli.train import train
 from vsr.cli.upscale import upscale
-from vsr.errors import VsrError
+from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 
 app = typer.Typer(
     name="vsr",
@@ -54,17 +56,37 @@ def _root(
 def main() -> None:
     """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
     signals.install()
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # here and not at exit, where nobody catches a broken pipe
+        return code
+    except SystemExit as stop:  # how Typer reports a broken pipe
+        return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
     except VsrError as error:
-        sys.exit(_fail(str(error), error.exit_code))
+        return _fail(str(error), error.exit_code)
+    except MemoryError:
+        return _fail(
+            "out of memory; close other programs, or use a smaller --tile", DeviceMemoryError.exit_code
+        )
     except signals.Stopped as stop:
-        console.say(f"stopped by {stop.name}; nothing was left behind")
-        sys.exit(stop.exit_code)
+        console.say(f"stopped by {stop.name}; no unfinished file was left behind")
+        return stop.exit_code
     except BrokenPipeError:
-        sys.exit(141)
+        return _gone()
     except Exception as error:
-        sys.exit(_fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1))
+        if hasattr(error, "format_message"):  # Typer's and Click's own: a wrong flag or argument
+            return _fail(f"{error.format_message()}; see vsr --help", ConfigError.exit_code)
+        return _fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
+
+
+def _gone() -> int:
+    """The reader of stdout went away; Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 128 + signal.SIGPIPE
 
 
 def _fail(message: str, exit_code: int) -> int:

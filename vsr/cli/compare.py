@@ -30,6 +30,9 @@ def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where results go.")] = Path("demo"),
     source: Annotated[Path | None, typer.Option("--source", help="Your video; else one is rendered.")] = None,
     target: Annotated[Path | None, typer.Option("--target", help="The result.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace an existing --target.")
+    ] = False,
     model: Annotated[str, typer.Option("--model", "-m")] = "compact",
     scale: Annotated[str, typer.Option("--scale", "-s")] = "2",
 ) -> None:
@@ -45,7 +48,7 @@ def demo(
         render(clip, truth)
     result = target or folder / f"{clip.stem}-x{scale}{clip.suffix}"
     settings = UpscaleSettings(model=model, scale=parse.scale(scale))
-    report = run_shown(clip, result, settings, overwrite=True, quiet=False)
+    report = run_shown(clip, result, settings, overwrite=overwrite or target is None, quiet=False)
     picture = folder / "before-after.png"
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)

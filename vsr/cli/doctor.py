@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ def doctor() -> None:
         print("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
     for name, spec in ENCODERS.items():
         print(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
-    for package in ("ffmpeg-python", "imageio-ffmpeg"):
-        print(f"extra      {package:<16} {_installed(package)}")
 
 
 def _can(device: torch.device) -> str:
@@ -51,10 +49,3 @@ def _encoder_state(codec: str) -> str:
     except (av.FFmpegError, ValueError) as error:
         return f"cannot be made: {error}"
     return "is there" if context.is_encoder else "can only decode"
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed (pip install 'vsr-pipeline[ffmpeg]')"

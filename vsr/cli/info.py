@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, is_dataclass
-from enum import Enum
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +15,7 @@ from vsr.frame import VideoInfo
 from vsr.media.opening import open_media, shown
 from vsr.media.pixels import subsampling
 from vsr.media.probe import probe
+from vsr.pipeline.report import plain
 
 
 def info(
@@ -41,7 +39,7 @@ def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
     """All of it as plain values: fractions as "30000/1001", tags by their names in lower case."""
     return {
         "format": container.format.name,
-        "video": _plain(video),
+        "video": plain(video),
         "streams": [_stream(stream) for stream in container.streams],
         "chapters": [_chapter(chapter) for chapter in container.chapters()],
         "metadata": dict(container.metadata),
@@ -138,17 +136,3 @@ def _chapter(chapter: Any) -> dict[str, Any]:
         "end": float(chapter["end"] * ticks),
         "title": chapter["metadata"].get("title", ""),
     }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: _plain(item) for key, item in asdict(value).items()}
-    if isinstance(value, Enum):
-        return value.name.lower()
-    if isinstance(value, Fraction):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -8,8 +8,8 @@ import threading
 from types import FrameType
 
 GRACE_SECONDS = 8.0
-"""After the first signal, the process ends at the latest after this, whatever a native library is doing: the
-output was given up at once by the main thread, only threads are waited for."""
+"""After the first signal, the process ends at the latest after this: the main thread gives the output up at
+once, only threads in the middle of a picture are waited for."""
 
 
 class Stopped(BaseException):
@@ -33,9 +33,17 @@ _asked = threading.Event()
 
 def _stop(number: int, _: FrameType | None) -> None:
     if _asked.is_set():
-        os._exit(128 + number)
+        _leave(number)
     _asked.set()
-    timer = threading.Timer(GRACE_SECONDS, os._exit, (128 + number,))
+    timer = threading.Timer(GRACE_SECONDS, _leave, (number,))
     timer.daemon = True
     timer.start()
+    os.write(2, b"\nvsr: stopping; once more ends it at once\n" if os.isatty(2) else b"")
     raise Stopped(number)
+
+
+def _leave(number: int) -> None:
+    """End now, with the terminal's cursor where the progress line had hidden it."""
+    if os.isatty(2):
+        os.write(2, b"\x1b[?25h\n")
+    os._exit(128 + number)

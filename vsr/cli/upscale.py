@@ -9,6 +9,7 @@ import typer
 
 from vsr.cli import console, parse
 from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from vsr.pipeline.report import Report
@@ -139,6 +140,8 @@ def upscale(
         video_stream=video_stream,
         strict=strict,
     )
+    if report is not None:
+        _check_report(report, source, target, dry_run=dry_run)
     if dry_run:
         _plan(source, target, settings, overwrite=overwrite)
         return
@@ -147,6 +150,16 @@ def upscale(
         done.write(report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) -> None:
+    """Before any work: a report may neither destroy a video nor fail after a day."""
+    if dry_run:
+        raise ConfigError("--dry-run writes no --report; leave one of them out")
+    if report.is_dir() or report.resolve() in (source.resolve(), target.resolve()):
+        raise ConfigError(f"--report {report}: is a folder, the input or the output; name another file")
+    if not report.parent.is_dir():
+        raise OutputError(f"--report {report}: its folder does not exist; make it first")
 
 
 def run_shown(
@@ -159,8 +172,7 @@ def run_shown(
         told = [] if quiet else _before(job.report)
         with progress_line(quiet=quiet) as show:
             run(job, show)
-        if not quiet:
-            _after(job.report, told)
+        _after(job.report, told, quiet=quiet)
         return job.report
 
 
@@ -182,8 +194,12 @@ def _model(report: Report) -> str:
     return f"{report.model['name']} (sha256 {sha256[:12]}...)" if sha256 else str(report.model["name"])
 
 
-def _after(report: Report, told: list[str]) -> None:
-    for line in [*report.warnings, *report.damage.notes]:
+def _after(report: Report, told: list[str], *, quiet: bool) -> None:
+    for line in report.damage.notes:  # no summary, but the reason of an exit code that is not 0
+        console.warn(line)
+    if quiet:
+        return
+    for line in report.warnings:
         if line not in told:
             console.warn(line)
     words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"

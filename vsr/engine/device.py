@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from vsr.config import Precision
 from vsr.errors import ConfigError, DeviceError
+
+T = TypeVar("T")
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -83,11 +87,42 @@ def total_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says "no memory left": torch has three ways to say it on the host alone."""
+    """Whether an error says "no memory left": torch and the libraries under it have many ways to."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    words = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
+
+
+def twice(work: Callable[[], T], device: torch.device) -> T:
+    """Do `work`; if memory runs out, give back what torch has cached and do it once more."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        error.__traceback__ = None  # it holds the tensors of the failed attempt
+    release_cache(device)
+    return work()
+
+
+def release_cache(device: torch.device) -> None:
+    """Give memory that torch holds for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "can't allocate memory",
+    "std::bad_alloc",
+    "could not create a memory object",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Unable to find a valid cuDNN algorithm",
+)
+"""What torch, CUDA, cuDNN, cuBLAS and oneDNN write when an allocation of theirs fails."""
 
 
 _UNKNOWN_MEMORY = 4 * 2**30
@@ -110,10 +145,15 @@ def _meminfo_available() -> int:
 
 
 def _cgroup_left() -> int:
-    """Limit of the control group (v2) minus what it uses; a container's limit is not in /proc/meminfo."""
+    """Limit of the control group (v2) minus what it needs; a container's limit is not in /proc/meminfo."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return 2**62
-    return 2**62 if limit == "max" else max(0, int(limit) - used)
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        rows = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(rows["inactive_file"])  # of files read once; the kernel gives it back when asked
+    except (OSError, ValueError, KeyError):
+        return 2**62  # no limit ("max"), or no control groups
+    return max(0, limit - used + cached)
+
+
+_CGROUP = Path("/sys/fs/cgroup")

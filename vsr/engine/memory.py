@@ -18,7 +18,8 @@ _PROBE = 32  # side in pixels of the meta picture; only ratios are taken from it
 _SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
 _FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces
 _ELEMENTS = 2**31 - 1  # cuDNN leaves its fast kernels when one tensor has more (pytorch issue 128936)
-_MIN_TILE = 32  # LR pixels; below, the halo costs more than the tile
+MIN_TILE = 32
+"""LR pixels; below, the halo costs more than the tile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,11 @@ class Plan:
     tile: int
     """Side of a tile in LR pixels; 0 is the whole frame."""
 
-    def smaller(self, height: int, width: int) -> Plan:
+    def smaller(self, height: int, width: int, *, smallest: int) -> Plan:
         """The next plan to try after out-of-memory: half the batch, then half the tile.
+
+        Args:
+            smallest: Tile below which nothing is gained; at least the picture's side where it cannot be cut.
 
         Raises:
             DeviceMemoryError: there is nothing smaller.
@@ -49,12 +53,12 @@ class Plan:
         if self.batch > 1:
             return Plan(batch=self.batch // 2, tile=self.tile)
         side = self.tile or max(height, width)
-        if side <= _MIN_TILE:
+        if side <= smallest:
             raise DeviceMemoryError(
-                f"out of memory with a batch of 1 and tiles of {side} pixels, the smallest;"
+                f"out of memory with one picture at a time and tiles of {side} pixels, the smallest;"
                 " close other programs, use a smaller --model, or --device cpu"
             )
-        return Plan(batch=1, tile=max(_MIN_TILE, -(-side // 2)))
+        return Plan(batch=1, tile=max(smallest, -(-side // 2)))
 
 
 def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
@@ -101,4 +105,4 @@ def fit(
     if by_memory >= 1 and by_elements >= 1:
         return Plan(batch=max(1, min(batch, by_memory, by_elements)), tile=0)
     pixels = min(budget / load.bytes_per_pixel, _ELEMENTS / load.elements_per_pixel)
-    return Plan(batch=1, tile=max(_MIN_TILE, int(pixels**0.5) - 2 * margin))
+    return Plan(batch=1, tile=max(MIN_TILE, int(pixels**0.5) - 2 * margin))

@@ -42,7 +42,7 @@ def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int
     """Cut a picture so that each tile's side is at most `tile` LR pixels, halo not counted.
 
     Args:
-        tile: Side of what a tile contributes, in LR pixels; at least `5 * OVERLAP` where tiles are blended.
+        tile: Side of what a tile contributes, in LR pixels; at least `MIN_BLENDED` where tiles are blended.
         radius: The network's receptive radius in LR pixels. Up to `MAX_HALO` it becomes the halo and the
             result equals the whole frame's; beyond, `MAX_HALO` pixels are read and tiles are blended.
         multiple: Windows begin at multiples of this (of a network that first unshuffles pixels).
@@ -51,7 +51,7 @@ def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int
     halo = _up(radius if exact else MAX_HALO - OVERLAP, multiple)
     overlap = 0 if exact else OVERLAP
     if overlap:
-        tile = max(tile, 5 * OVERLAP)  # else the blends of two neighbouring seams would meet
+        tile = max(tile, MIN_BLENDED)
     margin = halo + overlap
     rows = _starts(height, tile=tile, margin=margin, multiple=multiple)
     columns = _starts(width, tile=tile, margin=margin, multiple=multiple)
@@ -64,6 +64,8 @@ MAX_HALO = 64
 of the 349 that an RRDB of 23 blocks can see, those beyond 64 weigh next to nothing and are blended away."""
 OVERLAP = 16
 """LR pixels of blend on either side of a seam where the halo is not exact."""
+MIN_BLENDED = 5 * OVERLAP
+"""Side of a tile in LR pixels at least where tiles are blended, or the blends of two seams would meet."""
 
 
 def _up(value: int, multiple: int) -> int:

@@ -75,7 +75,8 @@ class Upscaler:
         self.redone_smaller = 0
         """Times that a batch was done again with a smaller batch or tile."""
         self._tile = 0 if resampler else tile
-        self._batch = batch or (_CUDA_BATCH if self.device.type == "cuda" else 1)
+        self.batch = batch or (_CUDA_BATCH if self.device.type == "cuda" else 1)
+        """Pictures to hand over at once; becomes smaller with out-of-memory."""
         self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
         self._plans: dict[tuple[int, int], memory.Plan] = {}
         self._run = backends.eager(network, device=self.device, dtype=self.dtype)
@@ -90,10 +91,11 @@ class Upscaler:
                 height=height,
                 width=width,
                 free_bytes=device.free_memory(self.device),
-                batch=self._batch,
+                batch=self.batch,
                 tile=self._tile,
                 margin=min(self.radius, tiles.MAX_HALO),
             )
+            self.batch = self._plans[key].batch
         return self._plans[key]
 
     def estimate_bytes(self, height: int, width: int) -> int:
@@ -123,7 +125,7 @@ class Upscaler:
     def launch(self, images: Tensor) -> Launched:
         """Start a batch without waiting for the device; ask `repair` before the result is used."""
         sr = self._retrying(images, self._run)
-        return Launched(sr, _healthy(images, sr))
+        return Launched(sr, _healthy(images, sr, exact=self.dtype == torch.float32))
 
     def repair(self, images: Tensor, sr: Tensor, healthy: Tensor) -> int:
         """Redo in float32 the pictures that are not healthy, in place.
@@ -137,8 +139,13 @@ class Upscaler:
             How many were redone.
         """
         bad = [i for i, fine in enumerate(healthy.tolist()) if not fine]
+        if bad and self.dtype == torch.float32:
+            raise ModelError("the generator gives values that are not finite, in fp32; use other weights")
+        if bad and self._run_exact is None:
+            logger.warning(
+                "a picture came out broken in %s; such pictures are done again in fp32", self.dtype
+            )
         for i in bad:
-            logger.warning("a picture was broken in %s; it is done again in fp32", self.dtype)
             one = images[i : i + 1]
             if self._run_exact is None:
                 self._run_exact = backends.eager(self.network, device=self.device, dtype=torch.float32)
@@ -162,14 +169,19 @@ class Upscaler:
                     raise
                 # The error holds the failed attempt's tensors through its traceback: let go before retrying.
                 error.__traceback__ = None
-            smaller = plan.smaller(height, width)
+            smaller = plan.smaller(height, width, smallest=self._smallest_tile(height, width))
             logger.warning(
                 "out of memory; the same frames again with batch %d, tile %d", smaller.batch, smaller.tile
             )
             self._plans[height, width] = smaller
+            self.batch = min(self.batch, smaller.batch)
             self.redone_smaller += 1
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            device.release_cache(self.device)
+
+    def _smallest_tile(self, height: int, width: int) -> int:
+        if self.scale.denominator != 1:
+            return max(height, width)  # tiles of a filter at x1.5 would not meet on the output's grid
+        return tiles.MIN_BLENDED if self.radius > tiles.MAX_HALO else memory.MIN_TILE
 
     def _attempt(self, images: Tensor, plan: memory.Plan, run: backends.Run) -> Tensor:
         height, width = images.shape[-2:]
@@ -185,9 +197,14 @@ class Upscaler:
         return canvas.result()
 
 
-def _healthy(lr: Tensor, sr: Tensor) -> Tensor:
-    """Per picture: every value finite, and not black where the source is not. One pass, no waiting."""
+def _healthy(lr: Tensor, sr: Tensor, *, exact: bool) -> Tensor:
+    """Per picture: every value finite, and not black where the source is not. One pass, no waiting.
+
+    Black is no sign of anything in an `exact` result: there is no better one to be had.
+    """
     with torch.inference_mode():
         mean = sr.mean(dim=(1, 2, 3))  # one NaN or infinity anywhere makes it NaN or infinite
+        if exact:
+            return torch.isfinite(mean)
         source = lr.mean(dim=(1, 2, 3))
         return torch.isfinite(mean) & ((mean.abs() > _BLACK) | (source.abs() <= 4 * _BLACK))

@@ -63,6 +63,7 @@ class PictureEncoder:
         """With each picture's own time and duration; encoders forget the duration."""
         for packet in packets:
             assert packet.pts is not None
+            self.bytes += packet.size
             stamp = self._stamps.pop(packet.pts, None)
             if stamp is not None:
                 packet.pts, packet.duration = stamp.pts, stamp.duration

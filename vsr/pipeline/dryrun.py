@@ -44,7 +44,10 @@ class Forecast:
             ("result", f"{report.target}: {report.width}x{report.height} {report.encoder['pixel_format']}"),
             ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
             ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),
-            ("memory", f"about {self.engine_bytes / 2**20:.0f} MiB for the generator"),
+            (
+                "memory",
+                f"about {self.engine_bytes / 2**20:.0f} MiB for the generator, without frames and encoder",
+            ),
             ("time", self._time(frames)),
             ("size", self._size()),
         ]
@@ -72,20 +75,24 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
     """
     with prepare(source, target, settings, overwrite=overwrite) as job:
         meter = Meter()
-        fps = _measure(job, meter)
+        fps, picture_bytes = _measure(job, meter)
         info = job.source.info
         return Forecast(
             report=job.report,
             frames=frames_expected(job),
             fps=fps,
             bottleneck=meter.bottleneck(THREADS),
-            picture_bytes=job.sink.encoded_bytes() / max(1, job.sink.frames),
+            picture_bytes=picture_bytes,
             engine_bytes=job.upscaler.estimate_bytes(info.height, info.width),
         )
 
 
-def _measure(job: Job, meter: Meter) -> float:
-    """Frames a second after the warm-up."""
+def _measure(job: Job, meter: Meter) -> tuple[float, float]:
+    """Frames a second, and bytes of an encoded picture.
+
+    An encoder looks ahead: it may swallow all measured frames and encode them only when it is emptied. On the
+    CPU that time adds up with the generator's, as they share its cores; beside a GPU the slower one counts.
+    """
     times = [time.monotonic()]
     with open_frames(job, meter) as frames:
         for frame in islice(frames, FRAMES):
@@ -94,5 +101,15 @@ def _measure(job: Job, meter: Meter) -> float:
             times.append(time.monotonic())
             if times[-1] - times[0] > MOST_SECONDS:
                 break
-    warm = min(_WARM, len(times) - 2)
-    return (len(times) - 1 - warm) / (times[-1] - times[warm]) if warm >= 0 else 0.0
+    begin = time.monotonic()
+    with meter("encode"):
+        picture_bytes = job.sink.encoded_bytes() / max(1, job.sink.frames)
+    emptied = time.monotonic() - begin
+    number = len(times) - 1
+    warm = min(_WARM, number - 1)
+    if number < 1:
+        return 0.0, picture_bytes
+    piped = (times[-1] - times[warm]) / (number - warm)
+    encoding = meter.busy().get("encode", 0.0) / number
+    on_cpu = job.upscaler.device.type == "cpu"
+    return 1 / (piped + emptied / number if on_cpu else max(piped, encoding)), picture_bytes

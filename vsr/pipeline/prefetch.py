@@ -1,35 +1,48 @@
-"""`prefetch` puts everything upstream of it on a thread of its own. These are the pipeline's only threads.
+"""`Prefetch` puts everything upstream of it on a thread of its own. These are the pipeline's only threads.
 
-An error upstream is raised in the consumer, at the place where the missing item would have come. A consumer
-that leaves early stops the thread and waits for it, so no decoder is closed while it decodes.
+An error upstream is raised in the consumer, at the place where the missing item would have come. Closing
+stops the thread and waits for it, so no decoder is closed while it decodes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def prefetch(items: Iterable[T], *, depth: int, name: str = "prefetch") -> Generator[T, None, None]:
-    """Iterate over `items` on a thread, at most `depth` items ahead of the consumer.
+class Prefetch(Generic[T]):
+    """Iterates over `items` on a thread, at most `depth` items ahead of the consumer."""
 
-    Args:
-        items: Consumed, and closed if it has a `close`, on the thread.
-        depth: Items that may wait; what bounds the memory of a pipeline.
-        name: Of the thread, for a dump of stacks.
-    """
-    channel: _Channel[T] = _Channel(depth)
-    thread = threading.Thread(target=_fill, args=(items, channel), name=name, daemon=True)
-    thread.start()
-    try:
-        yield from iter(channel.get, _END)  # type: ignore[misc]
-    finally:
-        channel.stop()
-        thread.join()
+    def __init__(self, items: Iterable[T], *, depth: int, name: str = "prefetch") -> None:
+        """Start the thread.
+
+        Args:
+            items: Consumed, and closed if it has a `close`, on the thread.
+            depth: Items that may wait; what bounds the memory of a pipeline.
+            name: Of the thread, for a dump of stacks.
+        """
+        self._channel: _Channel[T] = _Channel(depth)
+        self._thread = threading.Thread(target=_fill, args=(items, self._channel), name=name, daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        # An exception that lands here (Ctrl-C) passes at once: only `close` waits for the thread.
+        item = self._channel.get()
+        if isinstance(item, _End):
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        """Stop the thread and wait for it; harmless when repeated."""
+        self._channel.stop()
+        self._thread.join()
 
 
 class _End:

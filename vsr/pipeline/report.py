@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import DAMAGED_INPUT
+from vsr.errors import DAMAGED_INPUT, OutputError
 from vsr.frame import Damage, VideoInfo
 
 
@@ -52,26 +53,34 @@ class Report:
         return DAMAGED_INPUT if self.damage else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types only; fractions as "a/b", colour tags by name."""
-        table = _plain(self)
+        """Plain types only; fractions as "a/b", colour tags by name, in lower case."""
+        table = plain(self)
         return {**table, "fps": round(self.fps, 3), "exit_code": self.exit_code}
 
     def write(self, path: Path) -> None:
         """Write as JSON, in one step: a reader never sees half a report."""
-        scratch = path.with_name(f".{path.name[:200]}.part")
-        scratch.write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        scratch.replace(path)
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
+        scratch = path.with_name(f".vsr-{secrets.token_hex(6)}.tmp")
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(path)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise OutputError(f"{path}: the report cannot be written ({error.strerror})") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Dataclasses, enums and fractions as what JSON has; text that is no UTF-8 (of file names) escaped."""
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return value.encode("utf-8", "backslashreplace").decode()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
-        return value.name
+        return value.name.lower()
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return round(value, 3) if isinstance(value, float) else value

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
+from vsr.engine.device import is_out_of_memory
 from vsr.engine.upscaler import Upscaler
-from vsr.errors import VsrError
+from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.opening import shown
 from vsr.media.sink import VideoSink, check_target, open_sink
@@ -21,7 +22,7 @@ from vsr.media.streams import PlannedStream
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.prefetch import prefetch
+from vsr.pipeline.prefetch import Prefetch
 from vsr.pipeline.report import Report
 from vsr.pipeline.streams import DeviceStreams
 
@@ -110,6 +111,7 @@ def prepare(
         strict=settings.strict,
     ) as video:
         check_target(target, source, overwrite=overwrite)
+        _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
         wanted = sizing.wanted_scale(video.info, settings)
         model = load_generator(
@@ -135,29 +137,29 @@ def prepare(
             start=settings.start,
             end=settings.end,
         )
-        report = _first_report(video, sink, model, upscaler, size, target, settings)
-        job = Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
         try:
-            yield job
-        except BaseException:
-            sink.abort()
-            raise
-        sink.abort()  # nothing, once `run` has finished it
+            report = _first_report(video, sink, model, upscaler, size, target, settings)
+            yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
+        finally:
+            sink.abort()  # nothing, once `run` has finished it
+
+
+def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
+    start, end, duration = settings.start, settings.end, info.duration_seconds
+    if start is not None and end is not None and end <= start:
+        raise ConfigError(f"--end {float(end):g} s is not after --start {float(start):g} s")
+    if start is not None and duration is not None and start >= duration:
+        raise ConfigError(f"--start {float(start):g} s is beyond the end, {float(duration):g} s")
 
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
     meter = Meter()
     with open_frames(job, meter) as frames:
-        try:
-            _write_all(job, frames, meter, on_progress)
-            _same_count(job, meter)
-            with meter("encode"):
-                done = job.sink.finish()
-        except BaseException:
-            job.sink.abort()  # before threads are waited for: nothing half-written, whatever they do
-            raise
-    job.report.bytes_out = done.bytes
+        _write_all(job, frames, meter, on_progress)
+        _same_count(job, meter)
+        with meter("encode"):
+            job.report.bytes_out = job.sink.finish().bytes
     _last_report(job, meter)
 
 
@@ -173,21 +175,37 @@ def _write_all(job: Job, frames: Iterator[YuvFrame], meter: Meter, on_progress: 
 
 @contextmanager
 def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
-    """The frames of a job as the sink takes them, computed on threads that end with the context."""
+    """The frames of a job as the sink takes them, computed on threads that end with the context.
+
+    When an exception ends it, the sink is given up first: nothing is half-written, whatever threads still do.
+    """
     streams = DeviceStreams(job.upscaler.device)
-    info, size, sink = job.source.info, job.size, job.sink
-    batch = job.upscaler.plan(info.height, info.width).batch
+    size, sink = job.size, job.sink
 
     decoded = _counted(meter.timed("decode", job.source.frames()), meter)
-    waiting = prefetch(decoded, depth=DEPTH, name="vsr-decode")
+    waiting = Prefetch(decoded, depth=DEPTH, name="vsr-decode")
     uploaded = stages.upload(waiting, streams, meter)
     lr = stages.rgb(uploaded, streams, meter)
-    sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width, batch=batch)
+    sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width)
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
-    ready = stages.download(planes, streams, meter)
-    # Closed one by one: an error's traceback would keep the inner ones alive.
-    with closing(waiting), closing(prefetch(ready, depth=DEPTH, name="vsr-compute")) as frames:
-        yield frames
+    ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
+    with closing(waiting), closing(Prefetch(ready, depth=DEPTH, name="vsr-compute")) as frames:
+        try:
+            yield frames
+        except BaseException as error:
+            sink.abort()
+            if is_out_of_memory(error):
+                raise DeviceMemoryError(_too_little_memory(job)) from error
+            raise
+
+
+def _too_little_memory(job: Job) -> str:
+    info = job.source.info
+    need = job.upscaler.estimate_bytes(info.height, info.width) / 2**20
+    return (
+        f"{job.report.source}: out of memory after all retries; the generator needs about {need:.0f} MiB;"
+        " close other programs, or use a smaller --tile, --batch 1 or a smaller --model"
+    )
 
 
 def frames_expected(job: Job) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.engine.device import twice
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.models.archs.resample import resize
@@ -24,8 +26,6 @@ from vsr.pipeline.streams import DeviceStreams, Ready
 
 REDONE = "pictures redone in fp32"
 """Name of the counter in the meter."""
-_IN_FLIGHT = 2
-"""Pictures whose download may be under way while the next are being computed."""
 
 
 def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
@@ -42,7 +42,7 @@ def rgb(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Ite
     """R'G'B' by the frame's own colour tags, on the device."""
     for frame in frames:
         with meter("color"), streams.computing(), torch.inference_mode():
-            image = to_rgb(frame.planes, frame.color, frame.layout)
+            image = twice(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
             alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
         yield RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
 
@@ -64,7 +64,6 @@ def upscale(
     *,
     height: int,
     width: int,
-    batch: int,
 ) -> Iterator[RgbFrame]:
     """Generator, check, resize to `height` x `width`.
 
@@ -73,7 +72,7 @@ def upscale(
     waiting: deque[_Batch] = deque()
     lag = 1 if streams.device.type == "cuda" else 0
     source = iter(frames)
-    while group := list(islice(source, batch)):
+    while group := list(islice(source, upscaler.batch)):
         with meter("upscale"), streams.computing(), torch.inference_mode():
             images = torch.stack([f.image for f in group]) if len(group) > 1 else group[0].image[None]
             launched = upscaler.launch(images)
@@ -93,7 +92,7 @@ def _finish(
         meter.count(REDONE, upscaler.repair(batch.lr, batch.sr, batch.healthy))
         images = batch.sr
         if images.shape[-2:] != (height, width):
-            images = resize(images, height=height, width=width, kind="bicubic")
+            images = twice(partial(resize, images, height=height, width=width), streams.device)
         alphas = [_resized(f.alpha, height, width) for f in batch.frames]
     return [
         RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
@@ -119,7 +118,7 @@ def yuv(
     """Planes as the sink wants them, rounded on the device: 8 or 16 bits come down, not floats."""
     for frame in frames:
         with meter("color"), streams.computing(), torch.inference_mode():
-            planes = to_planes(frame.image, color, layout)
+            planes = twice(partial(to_planes, frame.image, color, layout), streams.device)
             alpha = _alpha_plane(frame, layout) if layout.alpha else None
         yield YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
 
@@ -130,9 +129,16 @@ def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
     return alpha_to_plane(alpha, layout)
 
 
-def download(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
-    """Planes to the host; each picture waits for its own copy only, while later ones are computed."""
-    depth = _IN_FLIGHT if streams.device.type == "cuda" else 0
+def download(
+    frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter, *, depth: int
+) -> Iterator[YuvFrame]:
+    """Planes to the host; each picture waits for its own copy only, while later ones are computed.
+
+    `depth` pictures may be on their way: at least a batch, or the host would wait for the newest batch before
+    it has queued the next one.
+    """
+    if streams.device.type != "cuda":
+        depth = 0
     flying: deque[tuple[YuvFrame, Ready]] = deque()
     for frame in frames:
         with meter("download"):

@@ -36,6 +36,8 @@ class DeviceStreams:
             self._up = torch.cuda.Stream(device)
             self._compute = torch.cuda.Stream(device)
             self._down = torch.cuda.Stream(device)
+            # The generator was placed on this thread's own stream; nothing else orders the two.
+            self._compute.wait_stream(torch.cuda.current_stream(device))
 
     def upload(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Start copies to the device, through pinned memory; what computes next will wait for them."""
@@ -62,7 +64,7 @@ class DeviceStreams:
             for source, target in zip(tensors, moved, strict=True):
                 target.copy_(source, non_blocking=True)
                 source.record_stream(self._down)  # See [Why record_stream]
-            event = torch.cuda.Event()
+            event = torch.cuda.Event(blocking=True)  # the host sleeps: its cores are the encoder's
             event.record(self._down)
         return moved, _Copied(event)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vsr.color.convert import to_rgb
-from vsr.errors import InputError
+from vsr.errors import ConfigError, InputError, OutputError
 from vsr.frame import YuvFrame
 from vsr.media.source import open_video
 from vsr.models.archs.resample import resize
@@ -19,6 +19,7 @@ DETAIL = 200
 """Side in result pixels of the detail that is shown, at most."""
 ZOOM = 2
 """Every pixel is shown as a square of this side, so that nothing is smoothed by the viewer."""
+_LAST_SECONDS = 1  # that a last picture without a stated duration may be shown
 _GAP = 6  # white pixels between the panels
 
 
@@ -38,8 +39,12 @@ def compare(
         Names of the panels, left to right.
 
     Raises:
-        InputError: a file cannot be read, or has no picture at that time.
+        InputError: a file cannot be read, or ends before that time.
+        ConfigError: the picture's name does not end in .png.
+        OutputError: it cannot be written.
     """
+    if picture.suffix.lower() != ".png":
+        raise ConfigError(f"{picture}: is not a PNG's name; let it end in .png")
     panels = {"bicubic": picture_at(source, at), "vsr": picture_at(result, at)}
     if truth is not None:
         panels["original"] = picture_at(truth, at)
@@ -61,6 +66,9 @@ def picture_at(path: Path, at: Fraction) -> Tensor:
             if last is not None and frame.stamp.seconds - first > at:
                 break
             last = frame
+        else:
+            if last is not None and first is not None and at > last.stamp.seconds - first + _LAST_SECONDS:
+                raise InputError(f"{path}: ends before {float(at):g} s; choose an earlier --at")
         if last is None:
             raise InputError(f"{path}: no picture can be decoded")
         return to_rgb(last.planes, last.color, last.layout)
@@ -98,5 +106,8 @@ def save_png(image: Tensor, path: Path) -> None:
     """Write `(3, H, W)` in [0, 1] as an 8-bit PNG."""
     codes = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     array = codes.permute(1, 2, 0).contiguous().numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    av.VideoFrame.from_ndarray(array, format="rgb24").save(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        av.VideoFrame.from_ndarray(array, format="rgb24").save(str(path))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
