@@ -18,7 +18,7 @@ def test_times_are_exact(text: str, value: Fraction) -> None:
     assert parse.seconds(text, option="--start") == value
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::"])
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::", "1:99", "1:60:00"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--start"):
         parse.seconds(text, option="--start")

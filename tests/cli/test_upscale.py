@@ -239,7 +239,7 @@ def test_a_container_that_cannot_hold_a_stream_is_told_before_the_work(
         assert [s.type for s in box.streams] == ["video", "subtitle"]
 
 
-COMMAND = (sys.executable, "-c", "from vsr.cli import main; main()")
+COMMAND = (sys.executable, "-m", "vsr")
 
 
 def test_a_full_disk_is_exit_4_and_leaves_nothing(tmp_path: Path) -> None:
@@ -323,6 +323,25 @@ def test_a_reader_that_goes_away_is_exit_141_without_a_word(clip: Path) -> None:
     os.close(writer)
     assert done.returncode == 141, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)])
+def test_closed_standard_streams_harm_nothing(closed: tuple[int, ...], clip: Path, tmp_path: Path) -> None:
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    words = [*COMMAND, "upscale", str(clip), str(tmp_path / "out.mkv"), *QUICK]
+    done = subprocess.run(words, preexec_fn=close, check=False)
+    assert done.returncode == 0
+    assert numbers_of(tmp_path / "out.mkv") == list(range(6))
+
+
+def test_without_a_command_help_is_shown_and_no_error(capfd: Capture) -> None:
+    done = run_cli(capfd)
+    assert done.code == 2
+    assert "Usage" in done.out + done.err
+    assert "error" not in done.err
 
 
 def test_quiet_still_gives_the_reason_of_exit_10(tmp_path: Path, capfd: Capture) -> None:

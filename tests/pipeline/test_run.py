@@ -379,7 +379,7 @@ def test_the_report_is_json_and_says_what_was_done(tmp_path: Path) -> None:
     assert table["bytes_out"] == (tmp_path / "out.mkv").stat().st_size
     assert set(table["busy_seconds"]) >= {"decode", "color", "upscale", "encode"}
     assert table["model"]["name"] == "bicubic"
-    assert "not tagged" in "".join(table["warnings"])
+    assert "not fully tagged" in "".join(table["warnings"])
 
 
 def test_progress_knows_how_many_frames_will_come(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def _exit_code() -> int:
         return _gone()
     except Exception as error:
         if hasattr(error, "format_message"):  # Typer's and Click's own: a wrong flag or argument
+            if not error.format_message():  # help was printed, as nothing was asked for
+                return ConfigError.exit_code
             return _fail(f"{error.format_message()}; see vsr --help", ConfigError.exit_code)
         return _fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 
 from rich.console import Console
 from rich.text import Text
@@ -34,17 +35,22 @@ def debugging() -> bool:
 
 def say(message: str) -> None:
     """A line for people."""
-    _err.print(Text(f"vsr: {_printable(message)}"))
+    _print(Text(f"vsr: {_printable(message)}"))
 
 
 def warn(message: str) -> None:
     """A line about something that the user should know and that does not stop the run."""
-    _err.print(Text.assemble(("vsr: warning: ", "yellow"), _printable(message)))
+    _print(Text.assemble(("vsr: warning: ", "yellow"), _printable(message)))
 
 
 def error(message: str) -> None:
     """The one line that an error is."""
-    _err.print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
+    _print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
+
+
+def _print(text: Text) -> None:
+    with suppress(OSError):  # a terminal that went away is no reason to stop a film
+        _err.print(text)
 
 
 def _printable(message: str) -> str:

@@ -48,4 +48,6 @@ def _encoder_state(codec: str) -> str:
         context = av.CodecContext.create(codec, "w")
     except (av.FFmpegError, ValueError) as error:
         return f"cannot be made: {error}"
-    return "is there" if context.is_encoder else "can only decode"
+    if not context.is_encoder:
+        return "can only decode"
+    return "is there; needs an NVIDIA GPU with an encoder" if codec.endswith("_nvenc") else "is there"

@@ -32,6 +32,8 @@ def seconds(text: str, *, option: str) -> Fraction:
     parts = text.strip().split(":")
     if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\d+(\.\d+)?", p) for p in parts):
         raise ConfigError(f"{option} {text!r} is not a time; use seconds or [hours:]minutes:seconds")
+    if any(Fraction(part) >= 60 for part in parts[1:]):
+        raise ConfigError(f"{option} {text!r} is not a time; minutes and seconds end at 59")
     total = Fraction(0)
     for part in parts:
         total = total * 60 + Fraction(part)

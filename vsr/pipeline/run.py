@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -287,8 +287,14 @@ def _kept(stream: PlannedStream) -> str:
 
 
 def _guessed(info: VideoInfo) -> list[str]:
-    """One sentence for all guesses: most files lack some tag, and five lines of it would hide the rest."""
-    return [f"colour: {'; '.join(info.guesses)}"] if info.guesses else []
+    """One line for all guesses: most files lack some tag, and five of it would hide the rest."""
+    if not info.guesses:
+        return []
+    names = [
+        f.name for f in fields(info.color) if getattr(info.color, f.name) != getattr(info.tagged, f.name)
+    ]
+    taken = ", ".join(f"{name} {getattr(info.color, name).name.lower()}" for name in names)
+    return [f"colour is not fully tagged; taken and written: {taken} (vsr info says why)"]
 
 
 def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> list[str]:

@@ -107,7 +107,6 @@ def save_png(image: Tensor, path: Path) -> None:
     codes = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     array = codes.permute(1, 2, 0).contiguous().numpy()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         av.VideoFrame.from_ndarray(array, format="rgb24").save(str(path))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
