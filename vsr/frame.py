@@ -141,7 +141,7 @@ class Damage:
     """What was wrong with an input. Counted while it is decoded; read it when decoding has ended."""
 
     broken_packets: int = 0
-    """Packets that the decoder refused."""
+    """Packets that the decoder refused; of sound and subtitles, those that could not be read or written."""
     corrupt_frames: int = 0
     """Pictures that the decoder delivered but marked as damaged (errors concealed)."""
     missing_frames: int = 0
@@ -151,6 +151,15 @@ class Damage:
 
     def __bool__(self) -> bool:
         return bool(self.broken_packets or self.corrupt_frames or self.missing_frames or self.notes)
+
+    def plus(self, other: Damage) -> Damage:
+        """Both together."""
+        return Damage(
+            broken_packets=self.broken_packets + other.broken_packets,
+            corrupt_frames=self.corrupt_frames + other.corrupt_frames,
+            missing_frames=self.missing_frames + other.missing_frames,
+            notes=[*self.notes, *other.notes],
+        )
 
 
 class FrameSource(Protocol):

@@ -19,6 +19,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from vsr.errors import OutputError
+from vsr.frame import Damage
 from vsr.media.containers import Container
 from vsr.media.opening import open_media
 from vsr.media.streams import (
@@ -48,6 +49,7 @@ class StreamCopier:
         output: OutputContainer,
         container: Container,
         *,
+        damage: Damage,
         start: Fraction | None = None,
         end: Fraction | None = None,
     ) -> None:
@@ -58,12 +60,14 @@ class StreamCopier:
             plan: What of it is kept.
             output: Not yet started.
             container: What `output` is.
+            damage: Takes what turns out to be wrong with the source.
             start: Seconds on the source's clock; what ended before is left out.
             end: Seconds on the source's clock; what begins then or later is left out.
         """
         self.notes: list[str] = []
         self.counts: dict[int, int] = {}
         """Index in the output to packets handed out."""
+        self._damage = damage
         self._start, self._end = start, end
         self._media = open_media(source)
         self._targets: dict[int, Stream] = {}

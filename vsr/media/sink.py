@@ -22,7 +22,7 @@ from av.packet import Packet
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import EncoderSettings
 from vsr.errors import DeviceError, OutputError, VsrError
-from vsr.frame import VideoInfo, YuvFrame
+from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.clock import Clock, half_up, shift_for, timescale_for
 from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
@@ -136,6 +136,8 @@ class VideoSink:
         self._target, self._temporary = target, temporary
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
+        self.damage = Damage()
+        """What was wrong with the source's other streams; complete once `finish` returns."""
         self._report: SinkReport | None = None
         self._order = DecodingOrder()
         self._rising = RisingTimes(strict=container.family == "mp4")
@@ -151,7 +153,9 @@ class VideoSink:
         self._copier: StreamCopier | None = None
         try:
             self._encoder = PictureEncoder(self._output, plan, info)
-            self._copier = StreamCopier(source, streams, self._output, container, start=begin, end=until)
+            self._copier = StreamCopier(
+                source, streams, self._output, container, damage=self.damage, start=begin, end=until
+            )
             self._attached = sum(stream.way == "attach" for stream in streams.kept)
             self._clock = self._make_clock(container, tick, begin)
             self.warnings += copy_header(

@@ -311,7 +311,7 @@ def _last_report(job: Job, meter: Meter) -> None:
     report.seconds = meter.elapsed
     report.busy_seconds = meter.busy()
     report.bottleneck = meter.bottleneck(THREADS)
-    report.damage = job.source.damage
+    report.damage = job.source.damage.plus(job.sink.damage)
     plan = upscaler.plan(job.source.info.height, job.source.info.width)
     report.engine |= {
         "batch": plan.batch,
