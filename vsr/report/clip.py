@@ -84,7 +84,10 @@ def _write(path: Path, pictures: list[Tensor], *, crf: int, extras: bool) -> Non
         video = box.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"})
         video.height, video.width = pictures[0].shape[-2:]
         video.pix_fmt = "yuv420p"
-        video.codec_context.time_base = Fraction(1, RATE)
+        context = video.codec_context
+        context.time_base = Fraction(1, RATE)
+        context.colorspace, context.color_range = int(_COLOR.matrix), int(_COLOR.range)
+        context.color_trc, context.color_primaries = int(_COLOR.transfer), int(_COLOR.primaries)
         sound = box.add_stream("flac", rate=48000, layout="mono") if extras else None
         if extras:
             box.set_chapters(_chapters())
