@@ -326,7 +326,7 @@ def test_an_interrupt_while_the_network_computes_gives_the_file_up_at_once(tmp_p
 
     def look() -> None:
         network.begun.wait(30)
-        time.sleep(2)  # well after the interrupt, well before the network is released
+        time.sleep(5)  # well after the interrupt, well before the network is released
         seen_at_abort.append(sorted(p.name for p in tmp_path.iterdir()))
         network.released.set()
 
