@@ -311,6 +311,18 @@ def test_an_existing_file_needs_permission_to_be_replaced(clip: Path, folder: Pa
     assert target.read_text() == "precious"
 
 
+def test_of_two_runs_to_one_new_name_the_later_is_refused(clip: Path, folder: Path) -> None:
+    target = folder / "out.mkv"
+    with open_video(clip) as video:
+        slow = open_for(clip, target, video.info)
+        for frame in video.frames():
+            slow.write(fitted(frame, slow.layout))
+    first = pass_through(clip, target).path.read_bytes()
+    with pytest.raises(OutputError, match="appeared while"):
+        slow.finish()
+    assert target.read_bytes() == first
+
+
 def test_folders_that_cannot_be_written_are_named(clip: Path, folder: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
         open_for(clip, folder / "none" / "out.mkv", info_for(clip))

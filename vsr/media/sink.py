@@ -7,10 +7,11 @@ closes the file, reads it back, counts, and renames. Whatever fails on the way, 
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,7 +42,7 @@ from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
 from vsr.media.streams import StreamPlan, plan_streams
-from vsr.media.target import check_target, free_space, sync, temporary_beside
+from vsr.media.target import check_target, free_space, put_in_place, sync, temporary_beside
 from vsr.media.verify import check_written
 
 __all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
@@ -94,15 +95,16 @@ def open_sink(
         DeviceError: a hardware encoder cannot start.
         InputError: the source cannot be opened.
     """
-    check_target(target, source, overwrite=overwrite)
+    place = check_target(target, source, overwrite=overwrite)
     container = container_of(target)
     plan = choose(settings, info, width=width, height=height, container=container)
     streams = plan_streams(source, video_index=info.stream_index, target=target)
-    temporary = temporary_beside(target)
+    temporary = temporary_beside(place)
     try:
         return VideoSink(
             target,
             temporary,
+            partial(put_in_place, temporary, place, overwrite=overwrite),
             source,
             info,
             plan=plan,
@@ -123,6 +125,7 @@ class VideoSink:
         self,
         target: Path,
         temporary: Path,
+        place: Callable[[], None],
         source: Path,
         info: VideoInfo,
         *,
@@ -133,7 +136,7 @@ class VideoSink:
         end: Fraction | None = None,
     ) -> None:
         """Use `open_sink`."""
-        self._target, self._temporary = target, temporary
+        self._target, self._temporary, self._place = target, temporary, place
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
         self.damage = Damage()
@@ -307,11 +310,11 @@ class VideoSink:
             self._repair()
             sync(self._temporary)
             found = check_written(self._temporary, wanted, name=shown(self._target))
-            os.replace(self._temporary, self._target)  # noqa: PTH105 (says that it overwrites)
+            self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._cannot_write(error) from error
         with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
-            sync(self._target.absolute().parent)
+            sync(self._temporary.absolute().parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,

@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.opening import shown
 
 
-def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
     """Refuse a target that would destroy something.
 
+    Returns:
+        Where the file goes: what `target` leads to, where it is a link. The link stays.
+
     Raises:
-        ConfigError: it is the source, a folder, or exists without `overwrite`.
-        OutputError: its folder is missing.
+        ConfigError: it is the source, a folder, a device, pipe or socket, a link to itself, too long a name,
+            or exists without `overwrite`.
+        OutputError: its folder is missing, or cannot be looked into.
     """
     name = shown(target)
-    if target.is_dir():
+    try:
+        place = Path(os.path.realpath(target))
+        mode = _mode(place)
+    except OSError as error:
+        raise _unusable(target, error) from error
+    if mode is not None and stat.S_ISDIR(mode):
         raise ConfigError(f"{name}: is a folder; name a file in it")
-    if target.exists() and source.exists() and target.samefile(source):
+    if mode is not None and not stat.S_ISREG(mode):
+        raise ConfigError(f"{name}: is a device, pipe or socket; vsr replaces files only, so name one")
+    if mode is not None and source.exists() and place.samefile(source):
         raise ConfigError(f"{name}: is the input itself; write to another file")
-    if not target.parent.is_dir():
-        raise OutputError(f"{name}: the folder {shown(target.parent)} does not exist; make it first")
-    if target.exists() and not overwrite:
+    if not place.parent.is_dir():
+        raise OutputError(f"{name}: the folder {shown(place.parent)} does not exist; make it first")
+    if mode is not None and not overwrite:
         raise ConfigError(f"{name}: exists already; -y replaces it")
+    return place
+
+
+def _mode(path: Path) -> int | None:
+    """Type and permissions; None where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _unusable(target: Path, error: OSError) -> VsrError:
+    """Why a name leads nowhere, in one line."""
+    if error.errno == errno.ENAMETOOLONG:
+        return ConfigError(f"{shown(target.name)[:40]}...: the name is too long for its folder; shorten it")
+    if error.errno == errno.ELOOP:
+        return ConfigError(f"{shown(target)}: is a link that leads back to itself; remove it")
+    return OutputError(f"{shown(target)}: cannot be written there ({error.strerror}); choose another folder")
 
 
 def temporary_beside(target: Path) -> Path:
@@ -39,14 +70,39 @@ def temporary_beside(target: Path) -> Path:
         path.touch(exist_ok=False)  # the mode follows the umask
         if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
             path.unlink()
-            raise ConfigError(
-                f"{shown(target.name)[:40]}...: the name is too long for its folder; shorten it"
-            )
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except OSError as error:
-        raise OutputError(
-            f"{shown(target)}: cannot be written there ({error.strerror}); choose another folder"
-        ) from error
+        raise _unusable(target, error) from error
     return path
+
+
+def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name, at once and whole.
+
+    Raises:
+        OutputError: another file took the name while this one was made, and may not be replaced.
+        OSError: the disk refuses.
+    """
+    if overwrite:
+        os.replace(temporary, place)  # noqa: PTH105 (says that it overwrites)
+        return
+    try:
+        os.link(temporary, place)  # unlike a rename, it fails where the name is taken
+    except FileExistsError as error:
+        raise _taken(place) from error
+    except OSError:  # a file system without hard links
+        if os.path.lexists(place):
+            raise _taken(place) from None
+        os.replace(temporary, place)  # noqa: PTH105
+        return
+    temporary.unlink()
+
+
+def _taken(place: Path) -> OutputError:
+    return OutputError(
+        f"{shown(place)}: appeared while the video was made, and is kept; -y would replace it, "
+        "or name another file"
+    )
 
 
 def sync(path: Path) -> None:
