@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +24,11 @@ CUT: dict[str, dict[str, Any]] = {
     "a.avi": {"codec": "mpeg4", "width": 320, "height": 240},  # more picture than the 5.7 kB of AVI headers
     "a.flv": {},
     "a.ts": {},
+    "a.gif": {"codec": "gif", "pix_fmt": "rgb8"},
+    "a.apng": {"codec": "apng", "pix_fmt": "rgb24"},
 }
+
+FRAGMENTED: dict[str, Any] = {"container_options": {"movflags": "frag_keyframe+empty_moov+default_base_moof"}}
 
 
 def read(path: Path, *, strict: bool = False) -> tuple[list[YuvFrame], Damage]:
@@ -100,6 +105,52 @@ def test_a_hole_in_a_transport_stream_is_counted(tmp_path: Path) -> None:
     frames, damage = read(path)
     assert len(frames) < 60
     assert damage.missing_frames + damage.corrupt_frames + damage.broken_packets >= 60 - len(frames)
+
+
+def test_pictures_that_an_avi_lost_are_counted_although_its_header_counts_an_empty_one_too(
+    tmp_path: Path,
+) -> None:
+    """FFmpeg's muxer writes an empty packet first where B-frames delay the others."""
+    path = make_clip(tmp_path / "a.avi", codec="mpeg4", bframes=2, frames=30)
+    assert read(path)[1] == Damage()
+    data = bytearray(path.read_bytes())
+    at = [at for at in range(len(data)) if data.startswith(b"00dc", at)][10]
+    data[at : at + 8] = bytes(8)  # the head of a packet
+    path.write_bytes(data)
+    frames, damage = read(path)
+    assert len(frames) < 30
+    assert damage.missing_frames == 30 - len(frames)
+
+
+@pytest.mark.parametrize("part", ["mfhd", "tfhd"])
+def test_a_broken_fragment_of_mp4_is_counted(tmp_path: Path, part: str) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=60, gop=10, **FRAGMENTED)
+    data = bytearray(path.read_bytes())
+    at = [at for at in range(len(data)) if data.startswith(part.encode(), at)][2]
+    data[at - 4 : at + 8] = b"\xff" * 12
+    path.write_bytes(data)
+    frames, damage = read(path)
+    assert len(frames) == 50
+    assert damage.missing_frames == 10
+    assert any("fragment at byte" in note for note in damage.notes)
+
+
+def test_a_fragment_that_is_not_there_is_counted(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=60, gop=10, **FRAGMENTED)
+    data = path.read_bytes()
+    starts = [at - 4 for at in range(len(data)) if data.startswith(b"moof", at)]
+    path.write_bytes(data[: starts[2]] + data[starts[3] :])
+    frames, damage = read(path)
+    assert len(frames) == 50
+    assert damage.missing_frames == 10
+
+
+def test_fragments_with_a_pause_between_them_are_no_damage(tmp_path: Path) -> None:
+    pts = [40 * i + (2000 if i >= 30 else 0) for i in range(60)]
+    clip = make_clip(tmp_path / "a.mp4", gop=10, pts=pts, time_base=Fraction(1, 1000), **FRAGMENTED)
+    frames, damage = read(clip)
+    assert len(frames) == 60
+    assert not damage
 
 
 def test_concealed_errors_are_counted(tmp_path: Path) -> None:

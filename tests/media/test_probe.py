@@ -14,7 +14,7 @@ import pytest
 
 from tests.media_maker import MAX_CLL, MAX_FALL, Audio, make_clip, truncated
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.errors import InputError
+from vsr.errors import ConfigError, InputError
 from vsr.frame import ContentLight
 from vsr.media.probe import probe
 
@@ -132,7 +132,7 @@ def test_a_cover_picture_is_not_the_film(tmp_path: Path, suffix: str) -> None:
 def test_the_video_stream_can_be_chosen_and_a_wrong_choice_lists_them(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", audio=[Audio(codec="flac")])
     assert probe(path, video_stream=0).stream_index == 0
-    with pytest.raises(InputError, match=r"stream 1 is no video stream; video streams are: 0 \(h264\)"):
+    with pytest.raises(ConfigError, match=r"stream 1 is no video stream; video streams are: 0 \(h264\)"):
         probe(path, video_stream=1)
 
 

@@ -14,7 +14,7 @@ import torch
 from tests.media_maker import make_clip, number_in, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Range
 from vsr.frame import YuvFrame
-from vsr.media.source import INTERLACED_OFF, INTERLACED_ON, VideoSource, open_video
+from vsr.media.source import INTERLACED_OFF, INTERLACED_ON, UNCOUNTED, VideoSource, open_video
 
 VFR = [0, 40, 41, 200, 260, 600, 601, 640, 900, 1500, 1501, 4000]
 """Milliseconds."""
@@ -147,8 +147,9 @@ def test_a_stream_without_timestamps_gets_even_ones_and_says_so(tmp_path: Path) 
     frames = read(source)
     assert times(frames) == [Fraction(i, 25) for i in range(12)]
     assert numbers(frames) == list(range(12))
-    assert len(source.warnings) == 1
-    assert "nominal rate of 25 a second" in source.warnings[0]
+    assert source.warnings[0] == UNCOUNTED
+    assert len(source.warnings) == 2
+    assert "nominal rate of 25 a second" in source.warnings[1]
 
 
 def test_avi_with_b_frames_has_increasing_times(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.codeccontext import VideoCodecContext
 
-from vsr.errors import InputError
+from vsr.errors import ConfigError, InputError
 from vsr.media.opening import MAX_PIXELS, shown
 
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -26,14 +26,15 @@ def choose_stream(container: InputContainer, path: str, *, index: int | None = N
     """FFmpeg's choice of video stream, cover pictures aside, or the stream with a given index.
 
     Raises:
-        InputError: no video stream, `index` is not one, or there is no decoder for it.
+        ConfigError: `index` is no video stream.
+        InputError: no video stream, or there is no decoder for it.
     """
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if index is not None:
         stream = next((s for s in container.streams.video if s.index == index), None)
         if stream is None:
             what = ", ".join(f"{s.index} ({_codec_name(s)})" for s in container.streams.video) or "none"
-            raise InputError(f"{shown(path)}: stream {index} is no video stream; video streams are: {what}")
+            raise ConfigError(f"{shown(path)}: stream {index} is no video stream; video streams are: {what}")
     elif not films:
         held = ", ".join(f"{s.index} {s.type}" for s in container.streams) or "nothing"
         raise InputError(f"{shown(path)}: holds no video stream (streams: {held}). Give a file with pictures")

@@ -22,6 +22,7 @@ from vsr.media.tags import (
     display_matrix_of,
     mastering_display_of,
 )
+from vsr.media.truncation import has_avi_index
 
 FIRST_PICTURE_PACKETS = 2000
 """Packets without any picture after which a stream is given up: more than a minute of film."""
@@ -36,7 +37,8 @@ def probe(path: str | Path, *, video_stream: int | None = None) -> VideoInfo:
         video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
 
     Raises:
-        InputError: the file cannot be opened, holds no such video stream, or none of its pictures decodes.
+        ConfigError: `video_stream` is no video stream.
+        InputError: the file cannot be opened, holds no video, or none of its pictures decodes.
     """
     with open_media(path) as container:
         stream = choose_stream(container, str(path), index=video_stream)
@@ -108,7 +110,10 @@ def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
     kind = container.format.name.split(",")[0]
     if kind == "mov":  # edit lists may leave fewer entries than `frames`
         return stream.frames > 0 and entries > 0
-    return kind == "avi" and 0 < stream.frames <= entries
+    if kind != "avi" or not entries:
+        return False
+    # The header also counts empty packets (dropped pictures), which FFmpeg leaves out of the index.
+    return 0 < stream.frames <= entries or has_avi_index(container.name.removeprefix("file:"))
 
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: str) -> VideoFrame:

@@ -6,7 +6,7 @@ counted in `VideoSource.damage`, what was done about odd input is said in `Video
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
+from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import open_media, shown
 from vsr.media.planes import repacked, to_planes
@@ -33,6 +34,30 @@ from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
 
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
+
+RAW = frozenset(
+    [
+        "h264",
+        "hevc",
+        "vvc",
+        "h263",
+        "h261",
+        "m4v",
+        "mpegvideo",
+        "vc1",
+        "cavsvideo",
+        "avs2",
+        "avs3",
+        "dirac",
+        "dnxhd",
+        "evc",
+        "obu",
+        "mjpeg",
+        "apv",
+    ]
+)
+"""FFmpeg's demuxers of bare streams: no container counts their pictures or stamps them."""
+UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
 
 
 def open_video(
@@ -57,7 +82,8 @@ def open_video(
         threads: Decoder threads; 0 lets FFmpeg decide.
 
     Raises:
-        InputError: the file cannot be opened, holds no such video stream, or no picture of it decodes.
+        ConfigError: `video_stream` is no video stream.
+        InputError: the file cannot be opened, holds no video, or no picture of it decodes.
     """
     info = probe(path, video_stream=video_stream)
     return VideoSource(info, deinterlace=deinterlace, start=start, end=end, strict=strict, threads=threads)
@@ -107,10 +133,11 @@ class VideoSource:
             InputError: with `strict`, at the first damage.
         """
         with open_media(self._info.path) as container:
-            transport = container.format.name == "mpegts"
-            confirm = partial(has_breaks, self._info.path) if transport else None
-            self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
+            confirm = _confirmation(container, stream, self._info.path)
+            self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
+            if container.format.name in RAW:
+                self._warn(UNCOUNTED)
             timeline = self._new_timeline(stream)
             for frame, stamp in self._deinterlaced(self._stamped(container, stream, timeline)):
                 wanted = stamp.index >= first and self._in_range(stamp.seconds, timeline)
@@ -145,7 +172,7 @@ class VideoSource:
         self._watch.finish(
             promised=self._info.frames_promised,
             exact=is_indexed(container, stream),
-            cut_off=cut_off(path, kind),
+            cut_off=cut_off(path, kind) or _broken_fragment(path, kind),
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
 
@@ -229,6 +256,20 @@ class VideoSource:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def _confirmation(container: InputContainer, stream: VideoStream, path: str) -> Callable[[], bool] | None:
+    """What tells whether gaps are a loss, for the containers where nothing is to be seen near them."""
+    if container.format.name == "mpegts":
+        return partial(has_breaks, path)
+    if "mp4" in container.format.name and not is_indexed(container, stream):
+        return lambda: skips_fragments(path) or broken_fragment(path) is not None
+    return None
+
+
+def _broken_fragment(path: str, kind: str) -> str | None:
+    at = broken_fragment(path) if "mp4" in kind else None
+    return None if at is None else f"the fragment at byte {at} is damaged and was skipped"
 
 
 def _seconds(packet: Packet[Any]) -> float | None:

@@ -60,6 +60,22 @@ def unread_bytes(path: str | Path, container: str, last: int) -> int:
     return min(ends, default=len(tail)) if _CLUSTER not in tail else len(tail)
 
 
+def has_avi_index(path: str | Path) -> bool:
+    """Whether an AVI of one RIFF chunk holds its index (idx1) whole, so that FFmpeg has read all of it."""
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        start = 12
+        end = 8 + int.from_bytes(file.read(8)[4:], "little")
+        while start + 8 <= end <= size <= end + 1:
+            file.seek(start)
+            head = file.read(8)
+            start += 8 + int.from_bytes(head[4:], "little")
+            if head[:4] == b"idx1":
+                return start <= size
+            start += start % 2
+    return False
+
+
 def _end_of_mov(file: BinaryIO, size: int) -> int | None:
     """End of the last top-level atom (ISO/IEC 14496-12): 32-bit size, type; 1 means a 64-bit size follows."""
     start = 0
@@ -124,6 +140,49 @@ def _end_of_riff(file: BinaryIO, size: int) -> int | None:
     return end
 
 
+def _end_of_png(file: BinaryIO, size: int) -> int | None:
+    """End of the IEND chunk; a chunk is its length, type, data and checksum (PNG, section 5.3)."""
+    start, kind = 8, b""
+    while kind != b"IEND":
+        file.seek(start)
+        head = file.read(8)
+        if len(head) < 8:
+            return size + 12  # IEND at least is missing
+        kind = head[4:]
+        start += 12 + int.from_bytes(head[:4], "big")
+    return start
+
+
+def _end_of_gif(file: BinaryIO, size: int) -> int | None:
+    """End of the trailer (GIF89a, section 27), behind blocks that are found by their lengths alone."""
+    file.seek(0)
+    data = file.read()
+    if len(data) < 13:
+        return size + 1
+    at = 13 + _gif_palette(data[10])
+    while at < size:
+        kind = data[at]
+        if kind == 0x3B:
+            return at + 1
+        if kind == 0x21:  # an extension: its label, then sub-blocks
+            at += 2
+        elif kind == 0x2C and at + 9 < size:  # an image: descriptor, palette, code size, then sub-blocks
+            at += 11 + _gif_palette(data[at + 9])
+        elif kind == 0x2C:
+            return size + 1
+        else:
+            return None  # no block of GIF: damaged, or something strange; the decoder will tell
+        while at < size and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return max(at, size) + 1
+
+
+def _gif_palette(flags: int) -> int:
+    """Bytes of the colour table that follows a descriptor with these flags."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
 def _vint_length(data: bytes, at: int) -> int:
     """Bytes of the EBML variable-size integer at an offset; 0 where there is none."""
     return 9 - data[at].bit_length() if at < len(data) and data[at] else 0
@@ -135,4 +194,7 @@ _ENDS: dict[str, Callable[[BinaryIO, int], int | None]] = {
     "avi": _end_of_riff,
     "flv": _end_of_flv,
     "mpegts": _end_of_transport,
+    "gif": _end_of_gif,
+    "apng": _end_of_png,
+    "webp_pipe": _end_of_riff,
 }
