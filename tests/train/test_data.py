@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 from tests.train.photographs import photograph, write_photographs
 from vsr.errors import InputError
-from vsr.train.data import Picture, find_pictures, large_enough, licences, read_image, split
+from vsr.train.data import SUFFIXES, Picture, find_pictures, large_enough, licences, read_image, split
 
 
 def tiles(photographs: int, each: int) -> list[Picture]:
@@ -59,6 +61,18 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
 def test_a_png_is_decoded_as_it_is(tmp_path: Path) -> None:
     write_photographs(tmp_path, 1)
     assert torch.equal(read_image(tmp_path / "photo0.png"), photograph(0))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".webp", ".bmp", ".tif", ".tiff"])
+def test_every_suffix_that_is_looked_for_can_be_opened_and_decoded(tmp_path: Path, suffix: str) -> None:
+    assert suffix.lower() in SUFFIXES
+    image = F.interpolate(photograph(0)[None, :, ::8, ::8].float(), size=(96, 80), mode="bicubic")
+    array = image[0].clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    options = {"quality": 95, "subsampling": 0, "lossless": True}  # each format takes what it knows
+    Image.fromarray(array.numpy()).save(tmp_path / f"soft{suffix}", **options)
+    (found,) = large_enough(find_pictures(tmp_path), 80)
+    error = (read_image(found.path).permute(1, 2, 0).float() - array).abs().mean()
+    assert error < 2  # JPEG loses a little, the others nothing
 
 
 def test_small_pictures_are_left_out_and_said_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -64,7 +64,9 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContai
     _check_regular(where)
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
     try:
-        container = av.open(f"file:{where}", "r", options=options, metadata_errors="replace")
+        container = av.open(
+            f"file:{where}", "r", format=_demuxer(where), options=options, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error
     try:
@@ -79,6 +81,17 @@ def shown(path: str | Path) -> str:
     """A path, or any text of a file, as it can be printed: control characters and stray bytes are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _demuxer(path: Path) -> str | None:
+    """The demuxer of a JPEG picture; None for all else, which FFmpeg recognises by content.
+
+    By itself it goes by a JPEG's name, and takes image2, which would expand patterns in it.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return None
+    with path.open("rb") as file:
+        return "jpeg_pipe" if file.read(3) == b"\xff\xd8\xff" else None
 
 
 def _check_regular(path: Path) -> None:
