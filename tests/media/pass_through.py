@@ -54,11 +54,14 @@ def pass_through(
     start: Fraction | None = None,
     end: Fraction | None = None,
     video_stream: int | None = None,
+    **more: object,
 ) -> Passed:
     """Decode, write straight, finish."""
     times = []
     with open_video(source, start=start, end=end, threads=1, video_stream=video_stream) as video:
-        sink = open_for(source, target, video.info, settings=settings or settings_for(), start=start, end=end)
+        sink = open_for(
+            source, target, video.info, settings=settings or settings_for(), start=start, end=end, **more
+        )
         with sink:
             for frame in video.frames():
                 times.append(frame.stamp.seconds)

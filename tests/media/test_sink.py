@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -17,10 +18,11 @@ import pytest
 from tests.media.pass_through import FAST, Passed, fitted, open_for, pass_through, settings_for, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, InputError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.encoders import ENCODERS
 from vsr.media.matroska import tick_for
+from vsr.media.muxing import cannot_write
 from vsr.media.probe import probe
 from vsr.media.sink import VideoSink
 from vsr.media.source import open_video
@@ -428,6 +430,59 @@ def test_finishing_twice_is_finishing_once(clip: Path, folder: Path) -> None:
     sink.abort()
     assert report.path.stat().st_size == report.bytes
     assert (report.frames, report.streams) == (30, 1)
+
+
+# Damaged sound
+
+
+def with_bad_headers(clip: Path, to: Path, which: slice) -> tuple[Path, int]:
+    """A TS whose sound has, in some ADTS headers, a sampling rate that does not exist; and how many."""
+    data = bytearray(clip.read_bytes())
+    headers = [n for n in range(len(data) - 4) if data[n] == 0xFF and data[n + 1 : n + 3] == b"\xf1\x4c"]
+    for place in headers[which]:
+        data[place + 2] |= 0x3C
+    to.write_bytes(data)
+    return to, len(headers[which])
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("which", [slice(0, 1), slice(20, 21), slice(20, 24)])
+def test_damaged_sound_is_left_out_and_counted_and_the_film_goes_on(
+    tmp_path: Path, suffix: str, which: slice
+) -> None:
+    clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
+    bad, number = with_bad_headers(clip, tmp_path / "bad.ts", which)
+    assert number
+    there = len(tracks(bad, "audio")[0].times)
+    out = tmp_path / f"out{suffix}"
+    with open_video(bad) as video, open_for(bad, out, video.info) as sink:
+        for frame in video.frames():
+            sink.write(frame)
+    report = sink.finish()
+    assert len(pts_of(out)) == 30
+    assert sink.damage.broken_packets >= 1
+    assert sink.damage.notes
+    assert report.packets == len(tracks(out, "audio")[0].times) == there - sink.damage.broken_packets
+
+
+def test_strict_stops_at_damaged_sound_and_leaves_nothing(folder: Path) -> None:
+    clip = make_clip(folder / "in.ts", frames=30, audio=[Audio()])
+    bad, _ = with_bad_headers(clip, folder / "bad.ts", slice(20, 21))
+    with pytest.raises(InputError, match="--strict"):
+        pass_through(bad, folder / "out.mkv", strict=True)
+    assert not (folder / "out.mkv").exists()
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "make room"), (errno.EROFS, "another folder")])
+def test_the_disk_is_blamed_for_what_the_disk_said(tmp_path: Path, number: int, words: str) -> None:
+    assert words in str(cannot_write(tmp_path / "out.mkv", OSError(number, os.strerror(number))))
+
+
+@pytest.mark.parametrize("error", [av.InvalidDataError(1, "x"), OSError(errno.EINVAL, "y"), ValueError("z")])
+def test_the_disk_is_not_blamed_for_what_the_muxer_said(tmp_path: Path, error: Exception) -> None:
+    said = str(cannot_write(tmp_path / "out.mkv", error))
+    assert "muxer" in said
+    assert "room" not in said
 
 
 # Real clips

@@ -22,15 +22,14 @@ from av.packet import Packet
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import EncoderSettings
-from vsr.errors import DeviceError, OutputError, VsrError
+from vsr.errors import DeviceError, InputError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
-from vsr.media.clock import Clock, half_up, shift_for, timescale_for
+from vsr.media.clock import Clock, half_up, shift_for
 from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
 from vsr.media.matroska import (
-    CLUSTER_TICKS,
     PLACEHOLDER,
     codec_delay,
     needs_aspect,
@@ -38,11 +37,12 @@ from vsr.media.matroska import (
     tick_for,
     write_aspect,
 )
+from vsr.media.muxing import REFUSED, cannot_write, muxer_options
 from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
 from vsr.media.streams import StreamPlan, plan_streams
-from vsr.media.target import check_target, free_space, put_in_place, sync, temporary_beside
+from vsr.media.target import check_target, put_in_place, sync, temporary_beside
 from vsr.media.verify import check_written
 
 __all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
@@ -75,6 +75,7 @@ def open_sink(
     overwrite: bool = False,
     start: Fraction | None = None,
     end: Fraction | None = None,
+    strict: bool = False,
 ) -> VideoSink:
     """Check everything, then open the output under a temporary name.
 
@@ -88,6 +89,7 @@ def open_sink(
         overwrite: Replace an existing target, at the very end.
         start: Seconds from the start of the picture; other streams begin there, and time runs from there.
         end: Seconds from the start of the picture; other streams end there.
+        strict: Raise `InputError` at the first damage to other streams instead of counting it.
 
     Raises:
         ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit.
@@ -112,6 +114,7 @@ def open_sink(
             container=container,
             start=start,
             end=end,
+            strict=strict,
         )
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -134,11 +137,14 @@ class VideoSink:
         container: Container,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        strict: bool = False,
     ) -> None:
         """Use `open_sink`."""
         self._target, self._temporary, self._place = target, temporary, place
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
+        self._strict = strict
+        self._refused = 0
         self.damage = Damage()
         """What was wrong with the source's other streams; complete once `finish` returns."""
         self._report: SinkReport | None = None
@@ -149,7 +155,7 @@ class VideoSink:
         begin = None if start is None else _whole_ticks(origin + start, info.time_base)
         until = None if end is None else origin + end
         tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
-        options = _muxer_options(container, tick, [info.time_base, *streams.sound_bases])
+        options = muxer_options(container, tick, [info.time_base, *streams.sound_bases])
         self._output: OutputContainer | None = av.open(
             f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options
         )
@@ -157,7 +163,13 @@ class VideoSink:
         try:
             self._encoder = PictureEncoder(self._output, plan, info)
             self._copier = StreamCopier(
-                source, streams, self._output, container, damage=self.damage, start=begin, end=until
+                source,
+                streams,
+                self._output,
+                container,
+                damage=self.damage,
+                start=begin,
+                end=until,
             )
             self._attached = sum(stream.way == "attach" for stream in streams.kept)
             self._clock = self._make_clock(container, tick, begin)
@@ -221,6 +233,7 @@ class VideoSink:
         Raises:
             DeviceError: the encoder failed.
             OutputError: the disk is full, or the file cannot be written.
+            InputError: with `strict`, a stream that is copied is damaged.
         """
         try:
             packets = self._encoder.encode(frame)
@@ -233,6 +246,7 @@ class VideoSink:
             self._clock = self._clock.not_before_zero(frame.stamp.seconds, self._info.time_base)
         self.frames += 1
         self._mux_pictures(packets)
+        self._stop_at_damage()
 
     def encoded_bytes(self) -> int:
         """Size of all pictures so far, the encoder emptied for it: after this, only `abort` can follow."""
@@ -245,6 +259,7 @@ class VideoSink:
         Raises:
             DeviceError: the encoder failed.
             OutputError: the file is incomplete or cannot be written; the target is untouched.
+            InputError: with `strict`, a stream that is copied is damaged.
         """
         if self._report is None:
             try:
@@ -289,6 +304,9 @@ class VideoSink:
         for packet in self._copier.rest():
             self._mux(self._rising.push(self._clock.stamp(packet)))
         self._copier.close()
+        if self._refused:
+            self.damage.notes.append(f"{self._refused} damaged packets of sound or subtitles are left out")
+        self._stop_at_damage()
         self.warnings += self._copier.notes
         if self._order.raised:
             self.warnings.append(
@@ -309,17 +327,17 @@ class VideoSink:
             self._output = None
             self._repair()
             sync(self._temporary)
-            found = check_written(self._temporary, wanted, name=shown(self._target))
+            found = check_written(self._temporary, wanted, name=shown(self._target), refused=self._refused)
             self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self._target, error) from error
         with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
             sync(self._temporary.absolute().parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,
             streams=len(counts) + self._attached,
-            packets=sum(counts.values()),
+            packets=sum(counts.values()) - self._refused,
             bytes=found.bytes,
             shift=self._clock.shift,
         )
@@ -348,18 +366,26 @@ class VideoSink:
             self._mux(self._clock.stamp(packet))
 
     def _mux(self, packet: Packet[Any]) -> None:
+        """Mux a packet; one of the source's that is damaged is left out and counted, not the film's end.
+
+        The muxer may hold a packet until the next one, so the refused one need not be `packet`; that no
+        picture was, `check_written` finds out.
+        """
         assert self._output is not None
         try:
             self._output.mux_one(packet)
+        except REFUSED as error:
+            if not self._streams.kept:
+                raise cannot_write(self._target, error) from error
+            self._refused += 1
+            self.damage.broken_packets += 1
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._cannot_write(error) from error
+            raise cannot_write(self._target, error) from error
 
-    def _cannot_write(self, error: Exception) -> VsrError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return OutputError(
-            f"{shown(self._target)}: cannot be written ({reason}, {free_space(self._target.parent)} free); "
-            "make room or choose another folder"
-        )
+    def _stop_at_damage(self) -> None:
+        if self._strict and self.damage:
+            what = next(iter(self.damage.notes), "a packet of sound or subtitles is damaged")
+            raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")
 
     def _make_clock(self, container: Container, tick: int | None, begin: Fraction | None) -> Clock:
         """The shift that starts a clip at zero, and keeps everything from beginning before zero."""
@@ -377,16 +403,3 @@ class VideoSink:
 def _whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
     """The last tick of the picture at or before `seconds`."""
     return seconds // base * base
-
-
-def _muxer_options(container: Container, tick: int | None, bases: list[Fraction]) -> dict[str, str]:
-    # Packets arrive in order; the muxer need not hold any back until all streams have one.
-    options = {"max_interleave_delta": "1"}
-    if tick is None:
-        return options | {"movflags": "+faststart", "movie_timescale": str(timescale_for(bases))}
-    ticks = min(CLUSTER_TICKS, 5 * 10**9 // tick)  # FFmpeg's own limit is 5 s
-    return options | {
-        "write_crc32": "0",  # TimestampScale is patched afterwards
-        "avoid_negative_ts": "disabled",  # `Clock` has seen to that
-        "cluster_time_limit": str(ticks),
-    }

@@ -62,7 +62,7 @@ def _codec(stream: av.stream.Stream) -> str:
     return context.name if context is not None else ""
 
 
-def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str) -> Recount:
+def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str, refused: int = 0) -> Recount:
     """Compare a finished file with what was put into it.
 
     Args:
@@ -70,6 +70,7 @@ def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str) -> Re
         wanted: Kind and number of packets of each stream, in the order in which they were added; an attached
             file has none. MP4 leaves out streams without packets, and adds a text track for chapters.
         name: Of the file for messages.
+        refused: Packets, of any stream but the picture's, that the muxer would not take.
 
     Raises:
         OutputError: something is missing.
@@ -80,6 +81,9 @@ def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str) -> Re
         raise OutputError(
             f"{name}: what was written cannot be read back ({error}); check the disk"
         ) from error
+    if refused:
+        _check_sum(found, wanted, refused, name)
+        wanted = [(kind, number) for kind, number in wanted if kind == "video"]
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         numbers = [number for other, number in wanted if other == kind and number]
         streams = [stream for stream in found.streams if stream.kind == kind and stream.packets]
@@ -91,6 +95,17 @@ def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str) -> Re
                     "check the disk"
                 )
     return found
+
+
+def _check_sum(found: Recount, wanted: list[tuple[str, int]], refused: int, name: str) -> None:
+    """Which streams the refused packets are of is not known: all others together lack those and no more."""
+    kinds = {kind for kind, _ in wanted} - {"video"}
+    there = sum(stream.packets for stream in found.streams if stream.kind in kinds)
+    number = sum(number for kind, number in wanted if kind in kinds) - refused
+    if there < number:
+        raise OutputError(
+            f"{name}: sound and subtitles hold {there} packets where {number} were written; check the disk"
+        )
 
 
 def _complete(stream: StreamCount, number: int) -> bool:

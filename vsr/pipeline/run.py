@@ -136,6 +136,7 @@ def prepare(
             overwrite=overwrite,
             start=settings.start,
             end=settings.end,
+            strict=settings.strict,
         )
         try:
             report = _first_report(video, sink, model, upscaler, size, target, settings)
