@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import av
+from av import VideoStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
@@ -21,7 +22,9 @@ from av.stream import Discard, Stream
 from vsr.errors import OutputError
 from vsr.frame import Damage
 from vsr.media.containers import Container
+from vsr.media.decoder import read_packets
 from vsr.media.opening import open_media
+from vsr.media.parts import Parts, can_start_over
 from vsr.media.streams import (
     PlannedStream,
     StreamPlan,
@@ -49,6 +52,7 @@ class StreamCopier:
         output: OutputContainer,
         container: Container,
         *,
+        picture: int,
         damage: Damage,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -60,6 +64,7 @@ class StreamCopier:
             plan: What of it is kept.
             output: Not yet started.
             container: What `output` is.
+            picture: Index of the picture's stream in the source; where its times start over, the others do.
             damage: Takes what turns out to be wrong with the source.
             start: Seconds on the source's clock; what ended before is left out.
             end: Seconds on the source's clock; what begins then or later is left out.
@@ -67,7 +72,7 @@ class StreamCopier:
         self.notes: list[str] = []
         self.counts: dict[int, int] = {}
         """Index in the output to packets handed out."""
-        self._damage = damage
+        self._picture, self._damage = picture, damage
         self._start, self._end = start, end
         self._media = open_media(source)
         self._targets: dict[int, Stream] = {}
@@ -161,26 +166,39 @@ class StreamCopier:
         """Packets of the planned streams, inside the range, converted and pointed at the output."""
         if not self._targets:
             return
-        for stream in self._media.streams:
-            if stream.index not in self._targets:
-                stream.discard = Discard.all
-        if self._start is not None and self._start > _RUN_UP:
-            self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
-        try:
-            for packet in self._media.demux([self._media.streams[index] for index in self._targets]):
-                if self._end is not None and packet.size and _due(packet) > self._end + _RUN_UP:
-                    break
-                if packet.size and self._inside(packet):
-                    yield from self._texts_until(_due(packet))
-                    yield from self._placed(packet)
-        except av.FFmpegError as error:
-            self.notes.append(f"sound and subtitles end early: the source is damaged ({error.strerror})")
+        for packet in self._continued():
+            if packet.stream_index not in self._targets:  # also streams that appear on the way
+                continue
+            if self._end is not None and _due(packet) > self._end + _RUN_UP:
+                break
+            if self._inside(packet):
+                yield from self._texts_until(_due(packet))
+                yield from self._placed(packet)
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
             if converter.broken:
                 self.notes.append(
                     f"{converter.broken} texts of stream {index} cannot be read and are left blank"
                 )
+
+    def _continued(self) -> Iterator[Packet[Any]]:
+        """The packets from shortly before the range, their times moved on where those of the picture are."""
+        joins = can_start_over(self._media)
+        wanted = {*self._targets, self._picture} if joins else set(self._targets)
+        for stream in self._media.streams:
+            if stream.index not in wanted:
+                stream.discard = Discard.all
+        if not joins and self._start is not None and self._start > _RUN_UP:
+            self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
+        packets = read_packets(self._media, self._unreadable)
+        picture = self._media.streams[self._picture]
+        return Parts(picture).joined(packets) if joins and isinstance(picture, VideoStream) else packets
+
+    def _unreadable(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        note = f"sound or subtitles may be missing: a part of the file cannot be read ({reason})"
+        if note not in self._damage.notes:
+            self._damage.notes.append(note)
 
     def _inside(self, packet: Packet[Any]) -> bool:
         """Whether a packet overlaps the range; a subtitle that began before is cut to it."""

@@ -167,6 +167,7 @@ class VideoSink:
                 streams,
                 self._output,
                 container,
+                picture=info.stream_index,
                 damage=self.damage,
                 start=begin,
                 end=until,

@@ -25,6 +25,7 @@ from vsr.media.deinterlace import Deinterlacer, Stamped
 from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import open_media, shown
+from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
 from vsr.media.tags import color_of
@@ -35,27 +36,8 @@ from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
 
-RAW = frozenset(
-    [
-        "h264",
-        "hevc",
-        "vvc",
-        "h263",
-        "h261",
-        "m4v",
-        "mpegvideo",
-        "vc1",
-        "cavsvideo",
-        "avs2",
-        "avs3",
-        "dirac",
-        "dnxhd",
-        "evc",
-        "obu",
-        "mjpeg",
-        "apv",
-    ]
-)
+_RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv"
+RAW = frozenset(_RAW.split())
 """FFmpeg's demuxers of bare streams: no container counts their pictures or stamps them."""
 UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
 
@@ -181,7 +163,11 @@ class VideoSource:
         positioned = container.format.name.split(",")[0] in POSITIONED
         if not positioned:  # else the packets of all streams are needed to see holes between them
             leave_out_others(container, stream)
-        for packet in read_packets(container, self._watch.unreadable):
+        parts = Parts(stream)
+        packets = read_packets(container, self._watch.unreadable)
+        for packet in parts.joined(packets) if can_start_over(container) else packets:
+            for note in parts.notes:
+                self._warn(note)
             if positioned:
                 self._watch.position(packet.pos, packet.size)
             if packet.stream_index != stream.index:
@@ -234,9 +220,7 @@ class VideoSource:
         )
 
     def _new_timeline(self, stream: VideoStream) -> Timeline:
-        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-        step = max(1, round(1 / (rate * self._info.time_base)))
-        return Timeline(time_base=self._info.time_base, step=step)
+        return Timeline(time_base=self._info.time_base, step=nominal_step(stream))
 
     def _in_range(self, seconds: Fraction, timeline: Timeline) -> bool:
         return self._start is None or seconds - _first_seconds(timeline) >= self._start
