@@ -35,7 +35,15 @@ CONTAINERS = tuple(_CONTAINERS.split())
 dash, concat, sdp, rtsp, imf, lavfi), text shown as pictures (tty, bin, xbin, idf, adf), headerless raw video,
 and image2, which expands patterns in names. The last five hold sound only: they give a clearer error."""
 
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+PROBE_BYTES = 1 << 26
+"""Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
+FFmpeg's own limit of 5 MB is a second of Blu-ray."""
+
+_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(CONTAINERS),
+    "probesize": str(PROBE_BYTES),
+}
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
     (b"#EXTM3U", "a playlist. Give the video file itself"),
