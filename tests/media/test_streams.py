@@ -9,7 +9,7 @@ import av
 import pytest
 
 from tests.media.pass_through import Track, pass_through, settings_for, tracks
-from tests.media_maker import Audio, Subtitle, make_clip
+from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError
 from vsr.media.streams import plan_streams
 
@@ -230,3 +230,58 @@ def test_a_clip_takes_along_what_overlaps_it(tmp_path: Path) -> None:
     with av.open(str(out.path)) as box:
         marks = [(c["metadata"]["title"], c["start"] * c["time_base"] - shift) for c in box.chapters()]
     assert marks == [("cut", 0), ("too", Fraction("0.5"))]
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("container", [".avi", ".mkv"])
+def test_pcm_whose_channels_are_only_counted_goes_into_mp4(
+    tmp_path: Path, container: str, suffix: str, layout: str
+) -> None:
+    clip = make_clip(
+        tmp_path / f"in{container}", codec="mpeg4", audio=[Audio(codec="pcm_s16le", layout=layout)]
+    )
+    with av.open(str(clip)) as box:
+        named = not box.streams.audio[0].layout.name.endswith("channels")
+    assert named == (container == ".avi" and layout == "5.1"), "most sources only count them"
+    out = pass_through(clip, tmp_path / f"out{suffix}").path
+    assert tracks(out, "audio")[0].digest == tracks(clip, "audio")[0].digest
+
+
+def test_sound_that_only_the_index_of_mp4_refuses_is_named_before_the_work(tmp_path: Path) -> None:
+    clip = tmp_path / "in.mkv"
+    with av.open(str(clip), "w") as box, av.open(str(make_clip(tmp_path / "film.mkv"))) as film:
+        video = box.add_stream_from_template(film.streams.video[0])
+        sound = box.add_stream("pcm_s16le", rate=48000)
+        sound.layout = "10 channels"  # more than any usual set of loudspeakers
+        packets = [packet for packet in film.demux() if packet.size]
+        packets.insert(0, av.Packet(bytes(20 * 48000)))
+        packets[0].pts = packets[0].dts = 0
+        packets[0].time_base = Fraction(1, 48000)
+        for packet in packets:
+            packet.stream = sound if packet is packets[0] else video
+            box.mux(packet)
+    plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
+    assert [stream.kind for stream in plan.dropped] == ["audio"]
+    (warning,) = plan.warnings
+    assert ".mkv" in warning
+    assert len(pts_of(pass_through(clip, tmp_path / "out.mp4").path)) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_timecode_track_is_made_anew_from_its_tag(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / "in.mov", video_metadata={"timecode": "01:02:03:04"})
+    (before,) = tracks(clip, "data")
+    passed = pass_through(clip, tmp_path / f"out{suffix}")
+    assert passed.warnings == []
+    (after,) = tracks(passed.path, "data")
+    assert after.payloads == before.payloads
+
+
+def test_sound_with_a_damaged_first_packet_is_kept(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
+    data = bytearray(clip.read_bytes())
+    data[data.index(b"\xff\xf1\x4c") + 2] |= 0x3C  # a sampling rate that does not exist
+    clip.write_bytes(data)
+    plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
+    assert [stream.kind for stream in plan.kept] == ["audio"]

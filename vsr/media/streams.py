@@ -1,9 +1,9 @@
 """What happens to everything that is not the picture, decided before the first frame is computed.
 
 A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
-but tried: its header is written in memory. What it does not take is converted where the user loses nothing
-by it (text subtitles), attached (cover pictures in Matroska), or left out with one warning that names the
-remedy.
+but tried: a file with its first packets is written in memory, from header to index. What it does not take is
+converted where the user loses nothing by it (text subtitles), attached (cover pictures in Matroska), or left
+out with one warning that names the remedy.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import io
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
-from av.container import InputContainer
+from av import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 
 from vsr.media.containers import Container, container_of
+from vsr.media.decoder import read_packets
+from vsr.media.muxing import REFUSED
 from vsr.media.opening import open_media, shown
 from vsr.media.subtitles import is_text
 
@@ -92,9 +97,10 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
     """
     container = container_of(target)
     with open_media(source) as media:
-        chosen = [
-            _decide(media, stream, container) for stream in media.streams if stream.index != video_index
-        ]
+        film = media.streams[video_index]
+        others = [stream for stream in media.streams if stream.index != video_index]
+        first = _first_packets(media, [stream for stream in others if stream.type in ("audio", "data")])
+        chosen = [_decide(media, film, stream, container, first.get(stream.index, [])) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
         bases = [media.streams[plan.index].time_base for plan in kept if plan.kind == "audio"]
     return StreamPlan(
@@ -108,13 +114,15 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
 
 
 def _decide(
-    media: InputContainer, stream: Stream, container: Container
+    media: InputContainer, film: Stream, stream: Stream, container: Container, first: list[Packet[Any]]
 ) -> PlannedStream | DroppedStream | None:
-    """The plan for one stream; None for what FFmpeg makes anew (the text track behind chapters)."""
+    """The plan for one stream; None for what FFmpeg makes anew (the tracks behind chapters and timecode)."""
     kind, codec = stream.type, _codec(stream)
+    if container.family == "mp4" and _is_timecode_of(film, stream):
+        return None
     if kind == "video" and not is_cover(stream):
         return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
-    way = _way(stream, container)
+    way = _way(stream, container, first)
     if way is not None:
         return PlannedStream(index=stream.index, kind=kind, codec=codec, way=way)
     if is_text(stream):
@@ -127,13 +135,19 @@ def _decide(
     return _dropped(stream, f"{container.name} cannot hold it; {remedy}")
 
 
-def _way(stream: Stream, container: Container) -> Way | None:
+def _is_timecode_of(film: Stream, stream: Stream) -> bool:
+    """Whether FFmpeg's MP4 muxer makes this track from a tag of the picture."""
+    code = stream.metadata.get("timecode")
+    return stream.type == "data" and code is not None and code == film.metadata.get("timecode")
+
+
+def _way(stream: Stream, container: Container, first: list[Packet[Any]]) -> Way | None:
     """How the container takes a stream as it is, if it does."""
     if stream.type == "attachment":
         return "attach" if container.attachments else None
     if stream.type == "video" and container.covers != "stream":
         return "attach" if container.covers == "attachment" else None
-    return "copy" if header_holds(stream, container.muxer) else None
+    return "copy" if muxer_takes(stream, container.muxer, first) else None
 
 
 def is_cover(stream: Stream) -> bool:
@@ -141,12 +155,38 @@ def is_cover(stream: Stream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def header_holds(stream: Stream, muxer: str) -> bool:
-    """Whether FFmpeg's muxer writes a header for a copy of `stream`; tried in memory."""
+def _first_packets(media: InputContainer, streams: list[Stream]) -> dict[int, list[Packet[Any]]]:
+    """The first few packets of each stream, as far as they stand near the beginning."""
+    first: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
+    waiting = set(first)
+    packets = read_packets(media, lambda _: None) if waiting else iter(())
+    for packet in islice(packets, _SEARCHED):
+        index = packet.stream_index
+        if index in waiting:
+            first[index].append(packet)
+            waiting -= {index} if len(first[index]) == _TRIED else set()
+        if not waiting:
+            break
+    return first
+
+
+def muxer_takes(stream: Stream, muxer: str, packets: list[Packet[Any]]) -> bool:
+    """Whether FFmpeg's muxer writes a copy of `stream`; tried in memory, to the end: some faults show there.
+
+    Args:
+        stream: Of an open source.
+        muxer: FFmpeg's name.
+        packets: The first of the stream, used up; damaged ones do not count, unless all are. Without any
+            (an empty stream), the header decides.
+    """
     output = av.open(io.BytesIO(), "w", format=muxer)
     try:
-        add_copy(output, stream)
+        made = add_copy(output, stream)
         output.start_encoding()
+        if packets:
+            taken = [_taken(output, made, n, packet) for n, packet in enumerate(packets)]
+            output.close()
+            return any(taken)
     except (av.FFmpegError, ValueError):
         return False
     finally:
@@ -155,15 +195,36 @@ def header_holds(stream: Stream, muxer: str) -> bool:
     return True
 
 
-def add_copy(output: av.container.OutputContainer, stream: Stream) -> Stream:
+def _taken(output: OutputContainer, stream: Stream, second: int, packet: Packet[Any]) -> bool:
+    """Mux a packet at a given second; False where it is damaged."""
+    packet.stream = stream
+    packet.pts = packet.dts = round(second / packet.time_base)
+    try:
+        output.mux_one(packet)
+    except REFUSED:
+        return False
+    return True
+
+
+def add_copy(output: OutputContainer, stream: Stream) -> Stream:
     """A stream of `output` with the codec parameters, metadata and disposition of `stream`."""
     made = output.add_stream_from_template(stream, opaque=True)
+    if isinstance(made, AudioStream) and output.format.name in ("mp4", "mov"):
+        _name_speakers(made)
     made.metadata.update(stream_metadata(stream))
     made.disposition = stream.disposition
     return made
 
 
-def add_attachment(output: av.container.OutputContainer, stream: Stream, data: bytes) -> Stream:
+def _name_speakers(sound: AudioStream) -> None:
+    """Say which channel is which where the source (AVI) only counts them: MP4 refuses sound without it."""
+    nameless = all(channel.name == "NONE" for channel in sound.codec_context.layout.channels)
+    usual = _USUAL_SPEAKERS.get(sound.codec_context.channels)
+    if nameless and usual is not None:
+        sound.codec_context.layout = usual
+
+
+def add_attachment(output: OutputContainer, stream: Stream, data: bytes) -> Stream:
     """A file in `output` with the name, type and metadata of `stream`."""
     suffix = _codec(stream) or "bin"
     name = stream.metadata.get("filename") or f"cover.{_SUFFIXES.get(suffix, suffix)}"
@@ -184,6 +245,12 @@ def attachment_data(source: Path, stream: Stream) -> bytes:
     return b""
 
 
+_USUAL_SPEAKERS = dict(enumerate(("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"), start=1))
+"""Number of channels to FFmpeg's default layout."""
+_TRIED = 10
+"""Packets of a stream that are muxed in a trial: after a damaged one, FFmpeg cuts a few in wrong places."""
+_SEARCHED = 2000
+"""Packets of a file that are read at most to find them."""
 _SUFFIXES = {"mjpeg": "jpg"}
 _MIMETYPES = {
     "mjpeg": "image/jpeg",
