@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -280,3 +282,43 @@ def test_nvenc_without_a_driver_is_a_device_error_that_names_a_way_out() -> None
 
 def test_layouts_compare_by_value() -> None:
     assert layout_of("yuv420p") == PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
+
+
+def test_transparency_is_planned_only_where_the_container_keeps_it() -> None:
+    info = info_of("yuva420p")
+    assert plan_for(info, "libvpx-vp9", ".webm").pixel_format == "yuva420p"
+    plan = plan_for(info, "libvpx-vp9", ".mp4")
+    assert plan.pixel_format == "yuv420p"
+    assert ["transparency" in note for note in plan.notes] == [True]
+    with pytest.raises(ConfigError, match="yuva420p"):
+        plan_for(info, "libvpx-vp9", ".mp4", pixel_format="yuva420p")
+
+
+X265_ALONE = """
+import sys, av
+from fractions import Fraction
+width, height, params = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+for _ in range(3):
+    context = av.CodecContext.create("libx265", "w")
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.time_base, context.options = Fraction(1, 25), {"x265-params": params, "preset": "medium"}
+    for n in range(3):
+        frame = av.VideoFrame(width, height, "yuv420p")
+        frame.pts = n
+        context.encode(frame)
+    context.encode(None)
+    del context
+"""
+
+
+@pytest.mark.parametrize("size", [(34, 34), (48, 34), (34, 128), (62, 62)])
+def test_libx265_survives_small_pictures(size: tuple[int, int]) -> None:
+    """In a process of its own, for it would take the tests along."""
+    params = plan_for(info_of(), "libx265", size=size).options["x265-params"]
+    words = [str(number) for number in size]
+    done = subprocess.run([sys.executable, "-c", X265_ALONE, *words, params], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_libx265_is_left_alone_where_pictures_are_large() -> None:
+    assert "cutree" not in plan_for(info_of(), "libx265", size=(64, 64)).options["x265-params"]

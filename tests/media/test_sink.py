@@ -274,6 +274,31 @@ def test_alpha_is_in_the_file_that_vp9_writes(tmp_path: Path) -> None:
     assert frames[0].format.name == "yuva420p"
 
 
+def test_alpha_is_seen_again_in_what_vp9_wrote(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva420p", frames=2)
+    settings = settings_for("libvpx-vp9")
+    once = pass_through(clip, tmp_path / "once.mkv", settings=settings).path
+    twice = pass_through(once, tmp_path / "twice.mkv", settings=settings).path
+    flat = pass_through(twice, tmp_path / "flat.mkv", settings=replace(settings, pixel_format="yuv420p")).path
+    assert [probe(path).pixel_format for path in (once, twice, flat)] == ["yuva420p", "yuva420p", "yuv420p"]
+
+
+def test_alpha_is_seen_whatever_the_case_of_its_tag(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva420p", frames=2)
+    once = pass_through(clip, tmp_path / "once.mkv", settings=settings_for("libvpx-vp9")).path
+    tagged = tmp_path / "tagged.mkv"
+    with av.open(str(once)) as box, av.open(str(tagged), "w") as to:
+        stream = to.add_stream_from_template(box.streams.video[0])
+        stream.metadata["ALPHA_MODE"] = "1"
+        for packet in box.demux():
+            if packet.size:
+                packet.stream = stream
+                to.mux(packet)
+    with av.open(str(tagged)) as box:
+        assert "alpha_mode" not in box.streams.video[0].metadata
+    assert probe(tagged).pixel_format == "yuva420p"
+
+
 # What is refused, before any work
 
 

@@ -58,7 +58,7 @@ def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_P
     """
     context = stream.codec_context
     name = ALPHA_DECODERS.get(context.codec.canonical_name)
-    if name is not None and stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
+    if name is not None and _has_alpha(stream) and name in av.codecs_available:
         extradata = context.extradata
         context = av.CodecContext.create(name, "r")  # type: ignore[assignment]
         context.extradata = extradata
@@ -68,6 +68,11 @@ def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_P
     context.thread_count = threads
     context.options = {"max_pixels": str(max_pixels)}
     return context
+
+
+def _has_alpha(stream: VideoStream) -> bool:
+    """Matroska's own field is `alpha_mode`; tools copy it as a tag, in capitals."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
 def leave_out_others(container: InputContainer, stream: VideoStream) -> None:

@@ -6,8 +6,9 @@ Nothing is opened here except to ask an encoder for its option names; `picture.p
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import av
 
@@ -64,8 +65,14 @@ class EncoderSpec:
     """Codec tag in MP4 and QuickTime, where FFmpeg's own choice does not play everywhere."""
     limited_only: bool = False
     """Whether its codec has no way to say full range."""
+    alpha_muxers: tuple[str, ...] | None = None
+    """Containers in which its transparency survives; None where all of `muxers` keep it."""
+    small: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options for pictures with a side below `SMALL`."""
 
 
+SMALL = 64
+"""Pixels: below one coding block of H.265 a side, libx265 with cutree writes beyond its memory; measured."""
 _YUV8 = ("yuv420p", "yuv422p", "yuv444p")
 _YUV10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _YUV12 = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
@@ -121,6 +128,7 @@ _TABLE = (
         even=True,
         min_side=16,
         mp4_tag="hvc1",
+        small={"x265-params": "cutree=0"},
     ),
     EncoderSpec(
         codec="libsvtav1",
@@ -137,6 +145,7 @@ _TABLE = (
         quality=Quality(option="crf", default=22, worst=63),
         preset=Preset(option="cpu-used", default="3", choices=tuple(str(n) for n in range(9))),
         options={"b": "0", "row-mt": "1"},
+        alpha_muxers=("matroska", "webm"),  # it travels beside the packets, and MP4 has no place for that
     ),
     EncoderSpec(
         codec="prores_ks",
@@ -225,11 +234,13 @@ def choose(
     name = settings.encoder
     spec = _spec(name)
     _check_container(name, spec, container)
+    spec = _without_lost_alpha(spec, container)
     pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
     layout = layout_of(pixel_format)
     color, color_notes = _color_for(name, spec, layout, info, height)
     hdr, hdr_notes = hdr_options(name, info)
-    options = _options(name, spec, settings, layout, hdr)
+    small = spec.small if min(width, height) < SMALL else {}
+    options = _options(name, spec, settings, layout, [small, hdr])
     return EncoderPlan(
         codec=name,
         pixel_format=spec.stored_as.get(pixel_format, pixel_format),
@@ -261,6 +272,13 @@ def _check_container(name: str, spec: EncoderSpec, container: Container) -> None
         f"{container.name} cannot hold what {name} writes; use {' or '.join(suffixes)}, "
         f"or one of the encoders {', '.join(fitting)}"
     )
+
+
+def _without_lost_alpha(spec: EncoderSpec, container: Container) -> EncoderSpec:
+    """Without the formats whose transparency the container would lose."""
+    if spec.alpha_muxers is None or container.muxer in spec.alpha_muxers:
+        return spec
+    return replace(spec, pixel_formats=tuple(f for f in spec.pixel_formats if not layout_of(f).alpha))
 
 
 def _pick_format(
@@ -340,14 +358,18 @@ def _color_for(
 
 
 def _options(
-    name: str, spec: EncoderSpec, settings: EncoderSettings, layout: PixelLayout, hdr: Mapping[str, str]
+    name: str,
+    spec: EncoderSpec,
+    settings: EncoderSettings,
+    layout: PixelLayout,
+    more: Iterable[Mapping[str, str]],
 ) -> dict[str, str]:
     """Defaults, quality and preset, then the user's options over them; sub-options are joined."""
     options = dict(spec.options)
     options |= _quality(name, spec.quality, settings.crf) | _preset(
         name, spec.preset, settings.preset, layout
     )
-    for key, value in hdr.items():
+    for key, value in chain.from_iterable(table.items() for table in more):
         options[key] = _join(options.get(key), value)
     known = option_names(name) if settings.options else frozenset()
     for key, value in settings.options:

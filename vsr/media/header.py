@@ -62,7 +62,9 @@ def copy_header(
     """
     with open_media(source) as media:
         stream = media.streams[info.stream_index]
-        picture.metadata.update(stream_metadata(stream, encoded=True))
+        kept = stream_metadata(stream, encoded=True)
+        # Matroska's muxer takes this tag for its own field; whether there is alpha, the encoder knows.
+        picture.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
         if container.family == "mp4":
             name_track(picture)
         picture.disposition = stream.disposition & ~Disposition.attached_pic
