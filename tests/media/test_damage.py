@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.media.pass_through import fitted, open_for
 from tests.media_maker import Audio, make_clip, number_in, truncated
 from vsr.errors import InputError
 from vsr.frame import Damage, YuvFrame
@@ -204,3 +206,32 @@ def test_random_damage_never_crashes_and_never_hides(tmp_path: Path, seed: int) 
     except InputError:
         return
     assert len(frames) == 40 or damage
+
+
+def sound_damage(path: Path, target: Path) -> Damage:
+    """What the sink finds wrong with the other streams of a file."""
+    with open_video(path, threads=1) as video, open_for(path, target, video.info) as sink:
+        for frame in video.frames():
+            sink.write(replace(fitted(frame, sink.layout), color=sink.color))
+        sink.finish()
+        return sink.damage
+
+
+def test_a_cut_program_stream_is_reported(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mpg", codec="mpeg2video", frames=60, audio=[Audio(codec="mp2")])
+    assert read(path)[1] == Damage()
+    assert not sound_damage(path, tmp_path / "o.mkv")
+    cut = truncated(path, tmp_path / "cut.mpg", 0.88)  # not between two packs
+    assert "cut off" in read(cut)[1].notes[0]
+
+
+def test_sound_lost_from_a_transport_stream_is_reported(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.ts", frames=60, audio=[Audio(codec="aac")])
+    assert not sound_damage(path, tmp_path / "whole.mkv")
+    data = path.read_bytes()
+    units = [data[at : at + 188] for at in range(0, len(data), 188)]
+    sound = [at for at, unit in enumerate(units) if (unit[1] & 0x1F) << 8 | unit[2] == 0x101]
+    lost = set(sound[len(sound) // 2 :][:21])  # 21 is no multiple of 16, to which continuity counters count
+    path.write_bytes(b"".join(unit for at, unit in enumerate(units) if at not in lost))
+    assert "sound of stream 1 is missing" in sound_damage(path, tmp_path / "o.mkv").notes[0]
+    assert not read(path)[1], "the picture is whole"

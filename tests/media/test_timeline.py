@@ -42,6 +42,11 @@ def test_times_that_start_over_continue_at_the_nominal_step() -> None:
     assert "jump back at 10.040 s" in notes[0]
 
 
+def test_a_short_stretch_that_starts_over_is_not_shown_on_top_of_the_first() -> None:
+    assert stamped([0, 40, 80, 0, 40, 80])[0] == [0, 40, 80, 120, 160, 200]
+    assert stamped([0, 40, 0, 40, 0, 40])[0] == [0, 40, 80, 120, 160, 200]
+
+
 def test_missing_times_follow_at_the_nominal_step() -> None:
     assert stamped([None, None, None])[0] == [0, 40, 80]
     out, notes = stamped([100, None, 180, None])

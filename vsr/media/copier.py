@@ -25,6 +25,7 @@ from vsr.media.containers import Container
 from vsr.media.decoder import read_packets
 from vsr.media.opening import open_media
 from vsr.media.parts import Parts, can_start_over
+from vsr.media.sound import SoundWatch
 from vsr.media.streams import (
     PlannedStream,
     StreamPlan,
@@ -35,6 +36,7 @@ from vsr.media.streams import (
     stream_metadata,
 )
 from vsr.media.subtitles import TextConverter, fine_base
+from vsr.media.transport import broken_pids
 
 _RUN_UP = 10
 """Seconds read before and after a range: for subtitles that still show, and files not quite in order."""
@@ -75,6 +77,8 @@ class StreamCopier:
         self._picture, self._damage = picture, damage
         self._start, self._end = start, end
         self._media = open_media(source)
+        self._sound = SoundWatch()
+        self._parts: Parts | None = None
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, TextConverter] = {}
         self._before: dict[int, int] = {}
@@ -169,11 +173,14 @@ class StreamCopier:
         for packet in self._continued():
             if packet.stream_index not in self._targets:  # also streams that appear on the way
                 continue
+            if packet.stream.type == "audio":
+                self._sound.packet(packet)
             if self._end is not None and _due(packet) > self._end + _RUN_UP:
                 break
             if self._inside(packet):
                 yield from self._texts_until(_due(packet))
                 yield from self._placed(packet)
+        self._damage.notes += self._sound.notes(broken=self._broken())
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
             if converter.broken:
@@ -192,7 +199,19 @@ class StreamCopier:
             self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
         packets = read_packets(self._media, self._unreadable)
         picture = self._media.streams[self._picture]
-        return Parts(picture).joined(packets) if joins and isinstance(picture, VideoStream) else packets
+        if not joins or not isinstance(picture, VideoStream):
+            return packets
+        self._parts = Parts(picture)
+        return self._parts.joined(packets)
+
+    def _broken(self) -> set[int]:
+        """Streams with gaps whose packets were lost on the way, where the container counts them (MPEG-TS)."""
+        gaps = self._sound.gaps
+        joined = self._parts is not None and self._parts.notes
+        if not gaps or joined or self._media.format.name != "mpegts":
+            return set()
+        pids = broken_pids(self._media.name.removeprefix("file:"))
+        return {index for index in gaps if pids is None or self._media.streams[index].id in pids}
 
     def _unreadable(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)

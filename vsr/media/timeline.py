@@ -10,7 +10,8 @@ from av import VideoFrame
 from vsr.frame import Stamp
 
 JUMP_SECONDS = Fraction(1)
-"""A timestamp further back than this starts a new stretch of film; a smaller step is stray, and kept."""
+"""A timestamp further back than this, or back at the stretch's beginning, starts a new stretch of film; a
+smaller step is stray, and kept. Files that are often joined have been put in order before (`parts`)."""
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Timeline:
     _next_index: int = 0
     _last: int | None = None
     _offset: int = 0
+    _begin: tuple[int, int] = (0, 0)
+    """Index and pts of the first picture of this stretch."""
 
     def stamp(self, frame: VideoFrame) -> Stamp:
         """The stamp of the next picture."""
@@ -59,14 +62,20 @@ class Timeline:
 
     def _continued(self, pts: int) -> int:
         """The source's pts, unless it begins a new stretch of film that must follow the last picture."""
-        if self._last is None or pts > self._last:
+        if self._last is None:
+            self._begin = (0, pts)
+            return pts
+        if pts > self._last:
             return pts
         seconds = float(self._last * self.time_base)
-        if (self._last - pts) * self.time_base <= JUMP_SECONDS:
+        began, first = self._begin
+        back = (self._last - pts) * self.time_base > JUMP_SECONDS
+        if not back and (pts > first or self._next_index - began < 2):
             self._note(f"a timestamp at {seconds:.3f} s repeats or runs back; it is kept as it is")
             return pts
         self._offset += self._last + self.step - pts
         self._note(f"timestamps jump back at {seconds:.3f} s; the pictures after it continue from there")
+        self._begin = (self._next_index, self._last + self.step)
         return self._last + self.step
 
     def _note(self, text: str) -> None:

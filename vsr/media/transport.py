@@ -28,23 +28,32 @@ def unit_of(head: bytes) -> tuple[int, int] | None:
 
 def has_breaks(path: str | Path) -> bool:
     """Whether packets were lost or overwritten: a sync byte or a continuity counter is wrong."""
+    broken = broken_pids(path)
+    return broken is None or bool(broken)
+
+
+def broken_pids(path: str | Path) -> set[int] | None:
+    """Streams (PID) whose continuity counters jump; None where whole packets cannot be told any more."""
+    broken: set[int] = set()
     with Path(path).open("rb") as file:
         unit = unit_of(file.read(1024))
         if unit is None:
-            return True
+            return None
         size, offset = unit
         file.seek(0)
         counters: dict[int, int] = {}
         while block := file.read(_UNITS_AT_ONCE * size):
             whole = len(block) // size
             packets = np.frombuffer(block, np.uint8, whole * size).reshape(whole, size)[:, offset:]
-            if (packets[:, 0] != SYNC).any() or _jumps(packets, counters):
-                return True
-    return False
+            if (packets[:, 0] != SYNC).any():
+                return None
+            broken |= _jumping(packets, counters)
+    return broken
 
 
-def _jumps(packets: Bytes, counters: dict[int, int]) -> bool:
-    """Whether a stream's counter (4 bits, one up a payload) jumps; `counters` is kept for the next block."""
+def _jumping(packets: Bytes, counters: dict[int, int]) -> set[int]:
+    """Streams whose counter (4 bits, one up a payload) jumps; `counters` is kept for the next block."""
+    broken: set[int] = set()
     pids: NDArray[Any] = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
     counted = (packets[:, 3] & 0x10) != 0
     announced = ((packets[:, 3] & 0x20) != 0) & (packets[:, 4] > 0) & ((packets[:, 5] & 0x80) != 0)
@@ -56,5 +65,5 @@ def _jumps(packets: Bytes, counters: dict[int, int]) -> bool:
         before = np.concatenate(([counters.get(int(pid), values[0])], values[:-1]))
         counters[int(pid)] = int(values[-1])
         if (((values - before) & 0x0F > 1) & ~announced[mine]).any():  # a packet may be sent twice
-            return True
-    return False
+            broken.add(int(pid))
+    return broken

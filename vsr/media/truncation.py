@@ -12,6 +12,8 @@ from vsr.media.transport import unit_of
 POSITIONED = ("matroska", "flv", "avi")
 """Demuxers whose packets lie in the file as they are, one after the other: a hole between them is a loss."""
 _TAIL = 1 << 24
+_PACKS, _PACKS_TRIED = 1 << 20, 16
+"""Bytes at the end of a program stream that are looked at, and start codes in them that are tried."""
 _CLUSTER = b"\x1f\x43\xb6\x75"
 _AFTER_CLUSTERS = (
     b"\x1c\x53\xbb\x6b",  # Cues
@@ -126,6 +128,39 @@ def _end_of_transport(file: BinaryIO, size: int) -> int | None:
     return None if unit is None else -(-size // unit[0]) * unit[0]
 
 
+def _end_of_program(file: BinaryIO, size: int) -> int | None:
+    """End of the last packet of a program stream (ISO/IEC 13818-1, 2.5), walked to from a pack near it."""
+    begin = max(0, size - _PACKS)
+    file.seek(begin)
+    tail = file.read()
+    at = -1
+    for _ in range(_PACKS_TRIED):  # a pack's start code may also stand in sound by chance
+        at = tail.find(b"\0\0\1\xba", at + 1)
+        if at < 0:
+            return None
+        end = _walk_packs(tail, at)
+        if end is not None:
+            return begin + end
+    return None
+
+
+def _walk_packs(data: bytes, at: int) -> int | None:
+    """Where the last of the packs and packets from an offset on ends, perhaps behind `data`; else None."""
+    while at < len(data):
+        if not data.startswith(b"\0\0\1", at) and at + 3 <= len(data):
+            return None
+        head = data[at : at + 14].ljust(14, b"\0")
+        if head[3] == 0xBA:
+            at += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12  # MPEG-2 or MPEG-1
+        elif head[3] == 0xB9:  # the end
+            at += 4
+        elif head[3] < 0xB9 and at + 4 <= len(data):  # the start code of a picture, not of a packet
+            return None
+        else:
+            at += 6 + int.from_bytes(head[4:6], "big")
+    return at
+
+
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:
     """End of the last RIFF chunk; OpenDML files have several."""
     start = end = 0
@@ -194,6 +229,7 @@ _ENDS: dict[str, Callable[[BinaryIO, int], int | None]] = {
     "avi": _end_of_riff,
     "flv": _end_of_flv,
     "mpegts": _end_of_transport,
+    "mpeg": _end_of_program,
     "gif": _end_of_gif,
     "apng": _end_of_png,
     "webp_pipe": _end_of_riff,

@@ -1,0 +1,61 @@
+"""Watches the packets of sound that are copied: what is missing or out of place, nobody decodes and sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from fractions import Fraction
+from typing import Any
+
+from av.packet import Packet
+
+MISSING = Fraction(9, 10)
+"""A gap of so many packets' length is a packet lost, where the file is damaged; less is rounding."""
+DISPLACED = Fraction(1, 4)
+"""Seconds that sound may fall back behind what came before, and still be written near its picture."""
+
+
+class SoundWatch:
+    """Sees each packet of sound, in the file's order."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, Fraction] = {}
+        self._latest: dict[int, Fraction] = {}
+        self._gaps: Counter[int] = Counter()
+        self._displaced: Counter[int] = Counter()
+
+    def packet(self, packet: Packet[Any]) -> None:
+        """See a packet with its time on the continued clock."""
+        if packet.pts is None:
+            return
+        index, begins = packet.stream_index, packet.pts * packet.time_base
+        length = (packet.duration or 0) * packet.time_base
+        gap = begins - self._ends.get(index, begins)
+        if length and gap >= MISSING * length:
+            self._gaps[index] += 1
+        latest = self._latest.get(index, begins)
+        self._displaced[index] += begins < latest - DISPLACED
+        self._latest[index] = max(latest, begins)
+        self._ends[index] = begins + length
+
+    @property
+    def gaps(self) -> set[int]:
+        """Streams with gaps: a pause, or a loss."""
+        return set(self._gaps)
+
+    def notes(self, *, broken: Collection[int] = ()) -> list[str]:
+        """A sentence for each stream with damage.
+
+        Args:
+            broken: Streams whose gaps are a loss, as their container says.
+        """
+        lost = [
+            f"sound of stream {index} is missing in {count} places, where the file is damaged"
+            for index, count in self._gaps.items()
+            if index in broken
+        ]
+        return lost + [
+            f"{count} packets of sound of stream {index} run back in time, away from their picture"
+            for index, count in self._displaced.items()
+            if count
+        ]
