@@ -285,3 +285,12 @@ def test_sound_with_a_damaged_first_packet_is_kept(tmp_path: Path) -> None:
     clip.write_bytes(data)
     plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
     assert [stream.kind for stream in plan.kept] == ["audio"]
+
+
+@pytest.mark.parametrize(("suffix", "warned"), [(".mp4", True), (".mkv", False)])
+def test_sound_without_packets_is_named_where_mp4_drops_it(tmp_path: Path, suffix: str, warned: bool) -> None:
+    clip = make_clip(tmp_path / "in.mkv", audio=[Audio(), Audio(seconds=0)])
+    assert [bool(track.times) for track in tracks(clip, "audio")] == [True, False]
+    passed = pass_through(clip, tmp_path / f"out{suffix}")
+    assert ["stream 2" in warning for warning in passed.warnings] == [True] * warned
+    assert len(tracks(passed.path, "audio")) == 2 - warned

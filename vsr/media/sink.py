@@ -41,8 +41,9 @@ from vsr.media.muxing import REFUSED, cannot_write, muxer_options
 from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
-from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.streams import StreamPlan, left_empty, plan_streams
 from vsr.media.target import check_target, put_in_place, sync, temporary_beside
+from vsr.media.transparency import without_unused_alpha
 from vsr.media.verify import check_written
 
 __all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
@@ -99,7 +100,8 @@ def open_sink(
     """
     place = check_target(target, source, overwrite=overwrite)
     container = container_of(target)
-    plan = choose(settings, info, width=width, height=height, container=container)
+    seen = without_unused_alpha(info)
+    plan = choose(settings, seen, width=width, height=height, container=container)
     streams = plan_streams(source, video_index=info.stream_index, target=target)
     temporary = temporary_beside(place)
     try:
@@ -313,6 +315,7 @@ class VideoSink:
             self.warnings.append(
                 f"{self._order.raised} timestamps lie too far back to be written; moved to their neighbours'"
             )
+        self.warnings += left_empty(self._container, self._streams, self._copier.counts)
         if self._rising.moved:
             self.warnings.append(
                 f"{self._rising.moved} packets of sound or subtitles run back in time or repeat one; "

@@ -9,6 +9,7 @@ out with one warning that names the remedy.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -131,6 +132,8 @@ def _decide(
         )
     if kind == "data" and media.chapters() and "mov" in media.format.name:
         return None
+    if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
+        return _dropped(stream, "it begins too late in the file to learn what it is; remux the source first")
     remedy = ".mov keeps some of them" if kind == "data" else "write to .mkv to keep it"
     return _dropped(stream, f"{container.name} cannot hold it; {remedy}")
 
@@ -204,6 +207,25 @@ def _taken(output: OutputContainer, stream: Stream, second: int, packet: Packet[
     except REFUSED:
         return False
     return True
+
+
+def left_empty(container: Container, streams: StreamPlan, counts: Mapping[int, int]) -> list[str]:
+    """A warning for each stream that MP4 leaves out, because nothing was in it.
+
+    Args:
+        container: Of the output.
+        streams: What was planned.
+        counts: Index in the output to packets written, of all streams that are not attached, in their order.
+    """
+    if container.family != "mp4":
+        return []
+    planned = (stream for stream in streams.kept if stream.way != "attach")  # the order of `counts`
+    return [
+        f"stream {stream.index} ({stream.kind} {stream.codec}) is left out: it holds no packets, and "
+        f"{container.name} keeps no empty tracks; write to .mkv to keep it"
+        for stream, count in zip(planned, counts.values(), strict=True)
+        if not count
+    ]
 
 
 def add_copy(output: OutputContainer, stream: Stream) -> Stream:
