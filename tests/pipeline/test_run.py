@@ -279,6 +279,18 @@ def test_damage_is_counted_and_the_run_goes_on(tmp_path: Path) -> None:
     assert len(numbers_of(tmp_path / "out.mkv")) == report.frames_out
 
 
+def test_damage_to_sound_counts_as_much(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
+    data = bytearray(source.read_bytes())
+    headers = [n for n in range(len(data) - 3) if data[n : n + 3] == b"\xff\xf1\x4c"]
+    data[headers[20] + 2] |= 0x3C  # a sampling rate that does not exist
+    source.write_bytes(data)
+    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    assert report.frames_out == 30
+    assert report.damage.broken_packets > 0
+    assert report.exit_code == 10
+
+
 def test_out_of_memory_beside_the_generator_is_done_again_and_if_it_stays_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
