@@ -123,6 +123,8 @@ def _decide(
         return None
     if kind == "video" and not is_cover(stream):
         return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
+    if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
+        return _dropped(stream, "it begins too late in the file to learn what it is; remux the source first")
     way = _way(stream, container, first)
     if way is not None:
         return PlannedStream(index=stream.index, kind=kind, codec=codec, way=way)
@@ -132,8 +134,6 @@ def _decide(
         )
     if kind == "data" and media.chapters() and "mov" in media.format.name:
         return None
-    if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
-        return _dropped(stream, "it begins too late in the file to learn what it is; remux the source first")
     remedy = ".mov keeps some of them" if kind == "data" else "write to .mkv to keep it"
     return _dropped(stream, f"{container.name} cannot hold it; {remedy}")
 
