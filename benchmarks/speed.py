@@ -265,7 +265,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("bench"))
-    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--memory", type=int, nargs=2, default=[100, 1000], help="frames of the two memory runs"
