@@ -279,6 +279,7 @@ def test_a_signal_ends_the_run_within_10_s_with_nothing_half_written(
         _, err = process.communicate(timeout=10)  # the promise; the grace period of the code is shorter
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == code, err
     assert "Traceback" not in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
