@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vsr.engine.memory import PROBE
+
 
 class Nearest(nn.Module):
     """x2 by repeating pixels; has one weight, so it counts as a network and runs in 16 bits where asked."""
@@ -36,7 +38,7 @@ class Hungry(Nearest):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "meta":
+        if x.shape[-1] != PROBE:
             self.calls.append(tuple(x.shape))
             if x.shape[0] * x.shape[2] * x.shape[3] > self.limit:
                 raise torch.OutOfMemoryError("no") if self.words is None else RuntimeError(self.words)
@@ -55,4 +57,4 @@ class BreaksIn16Bits(Nearest):
     def forward(self, x: Tensor) -> Tensor:
         out = super().forward(x)
         broken = self.always or self.gain.dtype != torch.float32
-        return torch.full_like(out, self.value) if broken and x.device.type != "meta" else out
+        return torch.full_like(out, self.value) if broken and x.shape[-1] != PROBE else out

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from vsr.pipeline.prefetch import Prefetch
+from vsr.pipeline.prefetch import Handover, Prefetch
 
 
 def running() -> list[str]:
@@ -110,6 +110,77 @@ def test_an_exception_in_the_waiting_consumer_does_not_wait_for_the_thread() -> 
     assert time.monotonic() - begin < 20, "waited for the thread"
     release.set()
     items.close()
+    assert not running()
+
+
+def test_a_handover_takes_every_item_in_order_before_it_is_finished() -> None:
+    taken: list[int] = []
+    with closing(Handover(taken.append, depth=3, name="test-handover")) as handover:
+        for i in range(1000):
+            handover.put(i)
+        handover.finish()
+        assert taken == list(range(1000))
+    assert not running()
+
+
+def test_a_handover_is_at_most_depth_items_behind() -> None:
+    release, taken = threading.Event(), list[int]()
+
+    def slow(item: int) -> None:
+        release.wait(30)
+        taken.append(item)
+
+    handed = 0
+    handover = Handover(slow, depth=3, name="test-behind")
+
+    def hand_over() -> None:
+        nonlocal handed
+        for i in range(10):
+            handover.put(i)
+            handed += 1
+
+    giver = threading.Thread(target=hand_over)
+    giver.start()
+    time.sleep(0.2)  # time enough for a giver that does not wait to run away
+    assert handed <= 3 + 1  # waiting, and in the taker's hand
+    release.set()
+    giver.join()
+    handover.finish()
+    assert taken == list(range(10))
+
+
+@pytest.mark.parametrize("items", [1, 100])
+def test_an_error_of_the_taker_reaches_the_giver(items: int) -> None:
+    def failing(_: int) -> None:
+        raise OSError("disk full")
+
+    handover = Handover(failing, depth=2, name="test-taker")
+
+    def give() -> None:
+        for i in range(items):
+            handover.put(i)
+        handover.finish()
+
+    with pytest.raises(OSError, match="disk full"):
+        give()
+    handover.close()
+    assert not running()
+
+
+def test_closing_a_handover_drops_what_waits_and_waits_for_what_is_under_way() -> None:
+    begun, taken = threading.Event(), list[int]()
+
+    def slow(item: int) -> None:
+        begun.set()
+        time.sleep(0.2)
+        taken.append(item)
+
+    handover = Handover(slow, depth=8, name="test-close")
+    for i in range(8):
+        handover.put(i)
+    begun.wait(30)
+    handover.close()
+    assert taken == [0]
     assert not running()
 
 

@@ -22,7 +22,10 @@ from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
 from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of, pts_of, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.engine.memory import PROBE
 from vsr.errors import ConfigError, DeviceMemoryError, InputError, ModelError, VsrError
+from vsr.frame import YuvFrame
+from vsr.media.sink import VideoSink
 from vsr.models.load import LoadedModel
 from vsr.pipeline import run as run_module
 from vsr.pipeline import stages
@@ -234,7 +237,7 @@ class FailsAt(Nearest):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type == "meta":
+        if x.shape[-1] == PROBE:
             return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
         self.left[0] -= 1
         if self.left[0] < 0:
@@ -320,7 +323,7 @@ class Slow(FailsAt):
         self.begun, self.released = threading.Event(), threading.Event()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type != "meta":
+        if x.shape[-1] != PROBE:
             self.begun.set()
             self.released.wait(60)
         return super().forward(x)
@@ -350,6 +353,30 @@ def test_an_interrupt_while_the_network_computes_gives_the_file_up_at_once(tmp_p
     for thread in threads:
         thread.join()
     assert seen_at_abort == [["in.mkv"]], "the temporary file was there while the thread was waited for"
+
+
+def test_an_interrupt_while_the_encoder_works_gives_the_file_up_before_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=30)
+    encoding, seen = threading.Event(), list[list[str]]()
+    real = VideoSink.write
+
+    def slow(sink: VideoSink, frame: YuvFrame) -> None:
+        encoding.set()
+        time.sleep(1)
+        seen.append(sorted(p.name for p in tmp_path.iterdir()))
+        real(sink, frame)
+
+    def interrupt(_: Progress) -> None:
+        encoding.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoSink, "write", slow)
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(source, tmp_path / "out.mkv", settings(), on_progress=interrupt)
+    assert seen == [["in.mkv"]]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
 @pytest.mark.parametrize(("start", "end"), [(10, 5), (3, 3), (500, None)])

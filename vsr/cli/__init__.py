@@ -12,6 +12,7 @@ import typer
 
 import vsr
 from vsr.cli import console, signals
+from vsr.cli.allocator import keep_freed_memory
 from vsr.cli.compare import compare, demo
 from vsr.cli.doctor import doctor
 from vsr.cli.info import info
@@ -56,6 +57,7 @@ def _root(
 def main() -> None:
     """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
     signals.install()
+    keep_freed_memory()
     sys.exit(_exit_code())
 
 

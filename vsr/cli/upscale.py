@@ -156,9 +156,14 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) ->
     """Before any work: a report may neither destroy a video nor fail after a day."""
     if dry_run:
         raise ConfigError("--dry-run writes no --report; leave one of them out")
-    if report.is_dir() or report.resolve() in (source.resolve(), target.resolve()):
+    try:
+        taken = report.is_dir() or report.resolve() in (source.resolve(), target.resolve())
+        homeless = not report.parent.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
+        raise ConfigError(f"--report {report}: cannot be a file ({error}); name another file") from error
+    if taken:
         raise ConfigError(f"--report {report}: is a folder, the input or the output; name another file")
-    if not report.parent.is_dir():
+    if homeless:
         raise OutputError(f"--report {report}: its folder does not exist; make it first")
 
 

@@ -1,12 +1,11 @@
 """How much memory a generator needs for a picture, and the batch and tile that fit.
 
-The estimate comes from a run on torch's meta device, where tensors have shapes and no data; what it gets
-wrong is repaired by the engine's retries on out-of-memory, which remember what fitted.
+The estimate comes from a run of a tiny picture; what it gets wrong is repaired by the engine's retries on
+out-of-memory, which remember what fitted.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +13,14 @@ from torch import Tensor, nn
 
 from vsr.errors import DeviceMemoryError
 
-_PROBE = 32  # side in pixels of the meta picture; only ratios are taken from it
 _SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
 _FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces
 _ELEMENTS = 2**31 - 1  # cuDNN leaves its fast kernels when one tensor has more (pytorch issue 128936)
+PROBE = 20
+"""Side in pixels of the tiny picture; only ratios are taken from it. A multiple of 4, for pixel-unshuffle.
+
+A real run costs milliseconds; torch's meta device would import its compiler first, seconds on a cold disk.
+"""
 MIN_TILE = 32
 """LR pixels; below, the halo costs more than the tile."""
 
@@ -62,13 +65,12 @@ class Plan:
 
 
 def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
-    """Trace a generator on the meta device.
+    """Run a tiny picture through a generator and look at every layer.
 
     Args:
-        network: Maps `(N, 3, H, W)` to SR; not changed.
+        network: On the host, float32; maps `(N, 3, H, W)` to SR; not changed.
         element_bytes: Of a number in the format it will run in.
     """
-    ghost = copy.deepcopy(network).to("meta")
     largest, pair = 3, 3
 
     def watch(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -76,12 +78,15 @@ def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
         largest = max(largest, output.numel())
         pair = max(pair, output.numel() + sum(i.numel() for i in inputs if isinstance(i, Tensor)))
 
-    leaves = [m for m in ghost.modules() if not list(m.children())]
-    for module in leaves:
-        module.register_forward_hook(watch)
-    with torch.inference_mode():
-        out = ghost(torch.zeros(1, 3, _PROBE, _PROBE, device="meta"))
-    pixels = _PROBE * _PROBE
+    leaves = [m for m in network.modules() if not list(m.children())]
+    hooks = [module.register_forward_hook(watch) for module in leaves]
+    try:
+        with torch.inference_mode():
+            out = network(torch.zeros(1, 3, PROBE, PROBE))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    pixels = PROBE * PROBE
     whole = pair * _FRAGMENTATION * element_bytes + (3 * pixels + 2 * out.numel()) * 4
     return Load(bytes_per_pixel=whole / pixels, elements_per_pixel=max(largest, out.numel()) / pixels)
 

@@ -122,8 +122,8 @@ def _without_j(frame: av.VideoFrame) -> av.VideoFrame:
 def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
     if frame.layout.family == "gray" and frame.alpha is not None:
         both = _plane(out.planes[0], frame.layout, channels=2)
-        both[..., 0].copy_(frame.planes[0])
-        both[..., 1].copy_(frame.alpha)
+        np.copyto(both[..., 0].numpy(), frame.planes[0].numpy())
+        np.copyto(both[..., 1].numpy(), frame.alpha.numpy())
         return
     order = _GBR_TO_RGB if frame.layout.family == "rgb" else range(len(frame.planes))
     targets = [_plane(out.planes[i], frame.layout) for i in order]
@@ -132,7 +132,7 @@ def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
         targets.append(_plane(out.planes[-1], frame.layout))
         sources.append(frame.alpha)
     for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
+        np.copyto(target.numpy(), source.numpy())  # See [Why the caller computes] in vsr.pipeline.run
 
 
 def _plane(plane: Any, layout: PixelLayout, *, channels: int = 1) -> Tensor:

@@ -277,10 +277,13 @@ class VideoSink:
         if self._output is not None:
             self.finish()
 
+    def drop_name(self) -> None:
+        """Take the unfinished file out of its folder, even while another thread writes; then `abort`."""
+        self._temporary.unlink(missing_ok=True)
+
     def abort(self) -> None:
         """Leave nothing behind; harmless when repeated, or when finished."""
-        # The name goes first: closing then writes an index into a file that is gone already.
-        self._temporary.unlink(missing_ok=True)
+        self.drop_name()  # first: closing then writes an index into a file that is gone already
         if self._copier is not None:
             self._copier.close()
         output, self._output = self._output, None

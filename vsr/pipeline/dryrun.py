@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from vsr.config import UpscaleSettings
+from vsr.frame import YuvFrame
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.report import Report
-from vsr.pipeline.run import THREADS, Job, frames_expected, open_frames, prepare
+from vsr.pipeline.run import THREADS, Job, frames_expected, open_frames, prepare, write_frames
 
 FRAMES = 36
 """Frames that are measured at most."""
@@ -95,12 +97,7 @@ def _measure(job: Job, meter: Meter) -> tuple[float, float]:
     """
     times = [time.monotonic()]
     with open_frames(job, meter) as frames:
-        for frame in islice(frames, FRAMES):
-            with meter("encode"):
-                job.sink.write(frame)
-            times.append(time.monotonic())
-            if times[-1] - times[0] > MOST_SECONDS:
-                break
+        write_frames(job, _first(frames, times), meter)
     begin = time.monotonic()
     with meter("encode"):
         picture_bytes = job.sink.encoded_bytes() / max(1, job.sink.frames)
@@ -113,3 +110,12 @@ def _measure(job: Job, meter: Meter) -> tuple[float, float]:
     encoding = meter.busy().get("encode", 0.0) / number
     on_cpu = job.upscaler.device.type == "cpu"
     return 1 / (piped + emptied / number if on_cpu else max(piped, encoding)), picture_bytes
+
+
+def _first(frames: Iterable[YuvFrame], times: list[float]) -> Iterator[YuvFrame]:
+    """The frames to measure; the time after each goes to `times`."""
+    for frame in islice(frames, FRAMES):
+        yield frame
+        times.append(time.monotonic())
+        if times[-1] - times[0] > MOST_SECONDS:
+            return

@@ -1,7 +1,8 @@
-"""`Prefetch` puts everything upstream of it on a thread of its own. These are the pipeline's only threads.
+"""`Prefetch` puts what is upstream of it on a thread of its own, `Handover` what is downstream.
 
-An error upstream is raised in the consumer, at the place where the missing item would have come. Closing
-stops the thread and waits for it, so no decoder is closed while it decodes.
+These are the pipeline's only threads. An error on either is raised in the thread that they serve: upstream,
+at the place where the missing item would have come. Closing stops the thread and waits for it, so no decoder
+or encoder is closed while it works.
 """
 
 from __future__ import annotations
@@ -43,6 +44,52 @@ class Prefetch(Generic[T]):
         """Stop the thread and wait for it; harmless when repeated."""
         self._channel.stop()
         self._thread.join()
+
+
+class Handover(Generic[T]):
+    """Gives items to `take` on a thread, which is at most `depth` items behind."""
+
+    def __init__(self, take: Callable[[T], object], *, depth: int, name: str = "handover") -> None:
+        """Start the thread.
+
+        Args:
+            take: Called with each item, in order, on the thread.
+            depth: Items that may wait; what bounds the memory of a pipeline.
+            name: Of the thread, for a dump of stacks.
+        """
+        self._channel: _Channel[T] = _Channel(depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._drain, args=(take,), name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand an item over; waits for a place, and raises what `take` raised."""
+        if not self._channel.put(item):
+            self._raise()
+
+    def finish(self) -> None:
+        """Wait until everything is taken; raises what `take` raised."""
+        self._channel.end(None)
+        self._thread.join()
+        self._raise()
+
+    def close(self) -> None:
+        """Drop what waits, stop the thread and wait for it; harmless when repeated, or when finished."""
+        self._channel.stop()
+        self._channel.end(None)
+        self._thread.join()
+
+    def _drain(self, take: Callable[[T], object]) -> None:
+        try:
+            while not isinstance(item := self._channel.get(), _End):
+                take(item)
+        except BaseException as caught:  # raised again in `put` or `finish`, whatever it is
+            self._error = caught
+            self._channel.stop()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 class _End:

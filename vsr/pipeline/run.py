@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -22,7 +22,7 @@ from vsr.media.streams import PlannedStream
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.prefetch import Prefetch
+from vsr.pipeline.prefetch import Handover, Prefetch
 from vsr.pipeline.report import Report
 from vsr.pipeline.streams import DeviceStreams
 
@@ -43,6 +43,7 @@ class Progress:
     """How far a run is; given to `on_progress` after each frame."""
 
     frames: int
+    """Frames computed so far; the encoder is at most `DEPTH` behind."""
     total: int | None
     """Frames expected in all; None where the source does not say."""
     seconds: float
@@ -157,28 +158,52 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
     meter = Meter()
     with open_frames(job, meter) as frames:
-        _write_all(job, frames, meter, on_progress)
+        write_frames(job, _reported(job, frames, meter, on_progress), meter)
         _same_count(job, meter)
         with meter("encode"):
             job.report.bytes_out = job.sink.finish().bytes
     _last_report(job, meter)
 
 
-def _write_all(job: Job, frames: Iterator[YuvFrame], meter: Meter, on_progress: OnProgress | None) -> None:
+def _reported(
+    job: Job, frames: Iterable[YuvFrame], meter: Meter, on_progress: OnProgress | None
+) -> Iterator[YuvFrame]:
     total = frames_expected(job)
-    for frame in frames:
+    for number, frame in enumerate(frames, 1):
+        yield frame
+        if on_progress is not None:
+            on_progress(_progress(number, total, meter))
+
+
+def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
+    """Compute frames on this thread and encode them on another, which has ended when this returns or raises.
+
+    When an exception ends it, the output's name goes first: nothing is half-written, whatever the encoder
+    still does.
+    """
+
+    def write(frame: YuvFrame) -> None:
         with meter("encode"):
             job.sink.write(frame)
-        job.report.frames_out += 1
-        if on_progress is not None:
-            on_progress(_progress(job.report.frames_out, total, meter))
+
+    with closing(Handover(write, depth=DEPTH, name="vsr-encode")) as encoder:
+        try:
+            for frame in frames:
+                encoder.put(frame)
+            encoder.finish()
+        except BaseException:
+            job.sink.drop_name()
+            raise
 
 
 @contextmanager
 def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
-    """The frames of a job as the sink takes them, computed on threads that end with the context.
+    """The frames of a job as the sink takes them: decoded on a thread, computed on the caller's.
 
-    When an exception ends it, the sink is given up first: nothing is half-written, whatever threads still do.
+    Note [Why the caller computes]: GNU OpenMP spins at its barriers only while it manages no more threads
+    than there are cores. A second Python thread that calls torch brings a second team of workers: from then
+    on every parallel region begins and ends with a system call, and colour takes four times as long
+    (measured, docs/benchmarks.md). So only one thread of the pipeline runs torch's operators.
     """
     streams = DeviceStreams(job.upscaler.device)
     size, sink = job.size, job.sink
@@ -190,11 +215,10 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width)
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
-    with closing(waiting), closing(Prefetch(ready, depth=DEPTH, name="vsr-compute")) as frames:
+    with closing(waiting):
         try:
-            yield frames
+            yield ready
         except BaseException as error:
-            sink.abort()
             if is_out_of_memory(error):
                 raise DeviceMemoryError(_too_little_memory(job)) from error
             raise
@@ -240,6 +264,7 @@ def _progress(frames: int, total: int | None, meter: Meter) -> Progress:
 
 
 def _same_count(job: Job, meter: Meter) -> None:
+    job.report.frames_out = job.sink.frames
     came, went = meter.counts.get("decoded", 0), job.report.frames_out
     if came != went:
         raise VsrError(f"{job.report.source}: {came} frames came in and {went} went out; please report this")
