@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType
 
 GRACE_SECONDS = 8.0
@@ -23,11 +25,12 @@ class Stopped(BaseException):
 
 def install() -> None:
     """SIGINT, SIGTERM and SIGHUP raise `Stopped`; a second one ends the process at once."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _stop)
 
 
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _asked = threading.Event()
 
 
@@ -40,6 +43,32 @@ def _stop(number: int, _: FrameType | None) -> None:
     timer.start()
     os.write(2, b"\nvsr: stopping; once more ends it at once\n" if os.isatty(2) else b"")
     raise Stopped(number)
+
+
+@contextmanager
+def deferred() -> Generator[Callable[[], bool], None, None]:
+    """For work that must end between two steps: the first signal is only noted; a second one ends at once.
+
+    Yields a function that says whether somebody asked. When the context ends after that, `Stopped` is raised.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if asked:
+            _leave(number)
+        asked.append(number)
+        os.write(2, b"\nvsr: saving and stopping; once more ends it at once\n" if os.isatty(2) else b"")
+
+    numbers = [n for n in _NUMBERS if signal.getsignal(n) is _stop]
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number in numbers:
+            signal.signal(number, _stop)
+        if asked:
+            raise Stopped(asked[0])
 
 
 def _leave(number: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import torch
 from torch import Tensor
 
 from vsr.color.convert import to_rgb
-from vsr.errors import ConfigError, InputError, OutputError
+from vsr.errors import ConfigError, InputError
 from vsr.frame import YuvFrame
 from vsr.media.source import open_video
+from vsr.media.still import save_png
 from vsr.models.archs.resample import resize
 
 DETAIL = 200
@@ -100,13 +100,3 @@ def side_by_side(images: list[Tensor]) -> Tensor:
     for image in enlarged:
         row += [image, gap]
     return torch.cat(row[:-1], dim=-1)
-
-
-def save_png(image: Tensor, path: Path) -> None:
-    """Write `(3, H, W)` in [0, 1] as an 8-bit PNG."""
-    codes = (image.clamp(0, 1) * 255).round().to(torch.uint8)
-    array = codes.permute(1, 2, 0).contiguous().numpy()
-    try:
-        av.VideoFrame.from_ndarray(array, format="rgb24").save(str(path))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
