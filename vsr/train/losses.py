@@ -1,0 +1,187 @@
+"""Losses between tensors: pixel losses between pictures, adversarial losses between a discriminator's logits.
+
+Losses of features are in `features.py`, those of time in `temporal.py`. All are computed in fp32, whatever
+the precision of what they are given, and are means, so that a weight means the same at any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Pixel = Literal["l1", "mse", "charbonnier"]
+Adversarial = Literal["vanilla", "relativistic", "relativistic-sigmoid", "lsgan", "hinge"]
+
+CHARBONNIER_EPSILON = 1e-3
+"""In units of a picture in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
+SIGMOID_EPSILON = 1e-7
+"""How near to 0 and 1 a probability may come: Keras' `backend.epsilon`, which its cross entropy clamps by."""
+
+
+def l1(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean absolute difference: fp32, no dimensions. The arguments have one shape, any range and device."""
+    return F.l1_loss(sr.float(), hr.float())
+
+
+def mse(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean squared difference: fp32, no dimensions. The arguments have one shape, any range and device."""
+    return F.mse_loss(sr.float(), hr.float())
+
+
+def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean of sqrt(d^2 + epsilon^2), L1 with a round bottom: fp32, no dimensions; `CHARBONNIER_EPSILON`."""
+    difference = sr.float() - hr.float()
+    return (difference**2 + CHARBONNIER_EPSILON**2).sqrt().mean()
+
+
+PIXEL: Mapping[Pixel, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": l1,
+    "mse": mse,
+    "charbonnier": charbonnier,
+}
+
+
+class DiscriminatorLosses(NamedTuple):
+    """What a discriminator is trained by: their sum. Apart, they say which side it fails on."""
+
+    real: Tensor
+    """fp32, no dimensions: originals that were taken for made."""
+    fake: Tensor
+    """fp32, no dimensions: made pictures that were taken for originals."""
+
+
+def generator_loss(kind: Adversarial, real: Tensor | None, fake: Tensor) -> Tensor:
+    """What the generator pays for being found out.
+
+    Args:
+        kind: Of the loss, see `ADVERSARIAL`.
+        real: Logits of the originals, any shape (one a picture, or a map), any float dtype; taken as
+            constants. Only the relativistic kinds read them, see `needs_real`.
+        fake: Logits of what was made, of the same shape.
+
+    Returns:
+        fp32, no dimensions. The usual weights are 1e-3 (SRGAN), 5e-3 (ESRGAN) and 0.1 (Real-ESRGAN).
+
+    Raises:
+        ValueError: The kind needs `real`, and it is not there, or not of fake's shape.
+    """
+    if not ADVERSARIAL[kind].relative:
+        return ADVERSARIAL[kind].generator(fake.float(), fake.float())
+    if real is None:
+        raise ValueError(f"{kind} compares with the originals; give their logits")
+    _check_shapes(real, fake)
+    return ADVERSARIAL[kind].generator(real.detach().float(), fake.float())
+
+
+def discriminator_losses(kind: Adversarial, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    """What the discriminator pays for its mistakes. Add both and go back once.
+
+    Args:
+        kind: Of the loss, see `ADVERSARIAL`.
+        real: Logits of the originals, any shape, any float dtype.
+        fake: Logits of what was made, of the same shape; the pictures must have been detached.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    _check_shapes(real, fake)
+    return ADVERSARIAL[kind].discriminator(real.float(), fake.float())
+
+
+def needs_real(kind: Adversarial) -> bool:
+    """Whether the generator's loss reads the originals' logits, which cost a run of the discriminator."""
+    return ADVERSARIAL[kind].relative
+
+
+def _check_shapes(real: Tensor, fake: Tensor) -> None:
+    if real.shape != fake.shape:
+        raise ValueError(f"logits of {tuple(real.shape)} and {tuple(fake.shape)}; same shape needed")
+
+
+def _is_real(logits: Tensor) -> Tensor:
+    """Binary cross entropy against 1."""
+    return F.softplus(-logits).mean()
+
+
+def _is_fake(logits: Tensor) -> Tensor:
+    """Binary cross entropy against 0."""
+    return F.softplus(logits).mean()
+
+
+def _vanilla_generator(_: Tensor, fake: Tensor) -> Tensor:
+    """-log D(fake): Goodfellow et al., arXiv 1406.2661, section 3, which does not saturate."""
+    return _is_real(fake)
+
+
+def _vanilla_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    return DiscriminatorLosses(_is_real(real), _is_fake(fake))
+
+
+def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """RaGAN (Jolicoeur-Martineau, arXiv 1807.00734) as ESRGAN trains with it: half of both directions."""
+    return (_is_fake(real - fake.mean()) + _is_real(fake - real.mean())) / 2
+
+
+def _relativistic_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    """As BasicSR's ESRGAN: each half goes back through its own logits, the other's mean is a constant."""
+    return DiscriminatorLosses(
+        _is_real(real - fake.detach().mean()) / 2, _is_fake(fake - real.detach().mean()) / 2
+    )
+
+
+def _sigmoid_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """RaGAN on clamped probabilities, both directions added, as the Keras ESRGANs have it."""
+    return _cross_entropy(real - fake.mean(), 0) + _cross_entropy(fake - real.mean(), 1)
+
+
+def _sigmoid_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    """Unlike `relativistic`, the gradient goes through both means: the halves share their graph."""
+    return DiscriminatorLosses(_cross_entropy(real - fake.mean(), 1), _cross_entropy(fake - real.mean(), 0))
+
+
+def _cross_entropy(logits: Tensor, label: int) -> Tensor:
+    """Binary cross entropy of a clamped probability: where the clamp holds, there is no gradient."""
+    probability = logits.sigmoid().clamp(SIGMOID_EPSILON, 1 - SIGMOID_EPSILON)
+    return -torch.log(probability if label else 1 - probability).mean()
+
+
+def _square_generator(_: Tensor, fake: Tensor) -> Tensor:
+    """Least squares to the labels 0 and 1: Mao et al., arXiv 1611.04076, equation 9, without its halves."""
+    return ((fake - 1) ** 2).mean()
+
+
+def _square_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    return DiscriminatorLosses(((real - 1) ** 2).mean(), (fake**2).mean())
+
+
+def _hinge_generator(_: Tensor, fake: Tensor) -> Tensor:
+    """Lim and Ye, "Geometric GAN", arXiv 1705.02894."""
+    return -fake.mean()
+
+
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    return DiscriminatorLosses(F.relu(1 - real).mean(), F.relu(1 + fake).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    """The two sides of an adversarial loss."""
+
+    generator: Callable[[Tensor, Tensor], Tensor]
+    discriminator: Callable[[Tensor, Tensor], DiscriminatorLosses]
+    relative: bool = False
+    """Whether the generator's side reads the originals' logits."""
+
+
+ADVERSARIAL: Mapping[Adversarial, _Game] = {
+    "vanilla": _Game(_vanilla_generator, _vanilla_discriminator),
+    "relativistic": _Game(_relativistic_generator, _relativistic_discriminator, relative=True),
+    "relativistic-sigmoid": _Game(_sigmoid_generator, _sigmoid_discriminator, relative=True),
+    "lsgan": _Game(_square_generator, _square_discriminator),
+    "hinge": _Game(_hinge_generator, _hinge_discriminator),
+}
