@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSettings:
-    """How the picture is written; None leaves a choice to the encoder's line in `media/encoders.py`."""
+    """How the picture is written; None leaves a choice to the encoder's line in `media/encoder_table.py`."""
 
     encoder: str = "libx264"
-    """A key of `media.encoders.ENCODERS`."""
+    """A key of `media.encoder_table.ENCODERS`."""
     crf: float | None = None
     """Constant quality in the encoder's own units; lower is better and larger."""
     preset: str | None = None

@@ -16,7 +16,8 @@ from vsr.config import EncoderSettings
 from vsr.errors import ConfigError, DeviceError
 from vsr.frame import ContentLight, MasteringDisplay, VideoInfo
 from vsr.media.containers import CONTAINERS
-from vsr.media.encoders import ENCODERS, EncoderPlan, available, choose
+from vsr.media.encoder_table import ENCODERS
+from vsr.media.encoders import EncoderPlan, available, choose
 from vsr.media.layouts import layout_of
 from vsr.media.picture import PictureEncoder
 

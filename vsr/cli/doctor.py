@@ -16,7 +16,7 @@ def doctor() -> None:
     import torch
 
     from vsr.engine.device import cpu_has_bf16
-    from vsr.media.encoders import ENCODERS
+    from vsr.media.encoder_table import ENCODERS
 
     print(f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}")
     print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")

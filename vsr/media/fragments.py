@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from vsr.media.atoms import top_level_atoms
+
 _LARGEST_MOOF = 1 << 24
 """Bytes; a larger moof is a header that lies."""
 _CHILDREN = {b"moof": b"mfhd", b"traf": b"tfhd"}
@@ -36,18 +38,9 @@ def skips_fragments(path: str | Path) -> bool:
 
 def _fragments(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     """Offset and length of every moof at the top level that lies wholly in the file."""
-    start = 0
-    while start + 8 <= size:
-        file.seek(start)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            return
-        if head[4:8] == b"moof" and start + length <= size:
-            yield start, length
-        start += length
+    for atom in top_level_atoms(file, size):
+        if atom.kind == b"moof" and atom.length and atom.start + atom.length <= size:
+            yield atom.start, atom.length
 
 
 def _is_sound(box: bytes) -> bool:

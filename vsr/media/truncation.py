@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from vsr.media.atoms import top_level_atoms
 from vsr.media.transport import unit_of
 
 POSITIONED = ("matroska", "flv", "avi")
@@ -79,18 +80,13 @@ def has_avi_index(path: str | Path) -> bool:
 
 
 def _end_of_mov(file: BinaryIO, size: int) -> int | None:
-    """End of the last top-level atom (ISO/IEC 14496-12): 32-bit size, type; 1 means a 64-bit size follows."""
-    start = 0
-    while start + 8 <= size:
-        file.seek(start)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0: to the end of the file; less: not an atom
+    """End of the last top-level atom; None where one reaches to the end of the file, or is none."""
+    end = 0
+    for atom in top_level_atoms(file, size):
+        if not atom.length:
             return None
-        start += length
-    return start
+        end = atom.start + atom.length
+    return end
 
 
 def _end_of_matroska(file: BinaryIO, size: int) -> int | None:
