@@ -1,11 +1,15 @@
-"""The photographs of a training folder: which there are, which are held out, and their pixels."""
+"""The photographs of a training folder: which there are, which are held out, their pixels, and clips of them.
+
+A picture that cannot be decoded is left out with a warning; when there are many, the folder is refused.
+"""
 
 from __future__ import annotations
 
 import csv
 import logging
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -13,13 +17,16 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError
-from vsr.media.opening import open_media
+from vsr.media.opening import open_media, shown
+from vsr.train.drawing import Geometry, Sample, cut_pan, draw_pan
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SOURCES = "SOURCES.tsv"
 """Optional table in the folder; its columns `file`, `repository` and `path` tell what a tile was cut from."""
+MAX_UNREADABLE = 0.01
+"""Share of the pictures that may be unreadable; a single one always may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,95 @@ class Picture:
 
     path: Path
     photograph: str
+    size: tuple[int, int] = (0, 0)
+    """Height and width in pixels; zeros where nobody has looked yet."""
+
+
+class Quarantine:
+    """The pictures of a folder that turned out unreadable: each is named in one warning and left out."""
+
+    def __init__(self, total: int) -> None:
+        """Start with none of `total` pictures."""
+        self._total = total
+        self._errors: dict[Path, InputError] = {}
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._errors
+
+    def add(self, path: Path, error: InputError) -> None:
+        """Leave a picture out.
+
+        Raises:
+            InputError: that makes more than one, and more than `MAX_UNREADABLE` of the folder; or all of it.
+        """
+        if path in self._errors:
+            return
+        self._errors[path] = error
+        bad = len(self._errors)
+        if bad >= self._total:
+            raise error
+        if bad > 1 and bad > MAX_UNREADABLE * self._total:
+            limit = f"more than one and over {MAX_UNREADABLE:.0%}"
+            raise InputError(f"{bad} of {self._total} pictures are unreadable ({limit}). {error}") from error
+        logger.warning("left out (%d of %d so far): %s", bad, self._total, error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photographs:
+    """Pans over the photographs of a folder; a `Material`."""
+
+    name: str
+    licences: str
+    pictures: tuple[Picture, ...]
+    geometry: Geometry
+    quarantine: Quarantine = field(repr=False)
+
+    @property
+    def pixels(self) -> int:
+        return sum(height * width for height, width in (picture.size for picture in self.pictures))
+
+    def draw(self, rng: random.Random) -> Sample:
+        shape = self.geometry
+        image = self._read(rng)
+        room = [side - shape.size for side in image.shape[1:]]
+        pan = draw_pan(room, shape.frames, shape.speed, rng)
+        return Sample(hr=cut_pan(image, pan, (shape.size, shape.size), shape.frames), shift=pan.step)
+
+    def _read(self, rng: random.Random) -> Tensor:
+        """Draw until a picture can be read: an unreadable one costs the same draws in every run."""
+        while True:
+            path = rng.choice(self.pictures).path
+            if path in self.quarantine:
+                continue
+            try:
+                return read_image(path)
+            except InputError as error:
+                self.quarantine.add(path, error)
+
+
+def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Photographs, Photographs]:
+    """The photographs of a folder to train on, and those held out: one photograph in `holdout`.
+
+    Raises:
+        InputError: no picture, too many unreadable ones, none large enough, or one photograph only.
+    """
+    found = find_pictures(folder)
+    quarantine = Quarantine(len(found))
+    halves = split(large_enough(found, geometry.size, quarantine), holdout)
+    known, held_out = (
+        Photographs(
+            name=f"{shown(folder.name)} ({len(half)} pictures)",
+            licences=licences(folder),
+            pictures=tuple(half),
+            geometry=geometry,
+            quarantine=quarantine,
+        )
+        for half in halves
+    )
+    return known, held_out
 
 
 def find_pictures(folder: Path) -> list[Picture]:
@@ -71,17 +167,41 @@ def _sources(folder: Path) -> dict[str, dict[str, str]]:
     return {row["file"]: row for row in rows}
 
 
-def large_enough(pictures: Sequence[Picture], side: int) -> list[Picture]:
-    """Leave out, with one warning, the pictures with a side below `side` pixels.
+def large_enough(
+    pictures: Sequence[Picture], side: int, quarantine: Quarantine | None = None
+) -> list[Picture]:
+    """Leave out, with one warning, the pictures with a side below `side` pixels, and those without a header.
+
+    Args:
+        pictures: To look at; decoding them is left to `read_image`.
+        side: In pixels.
+        quarantine: Takes those that cannot be opened; None makes one for this call.
+
+    Returns:
+        The others, with their sizes.
 
     Raises:
-        InputError: one cannot be opened.
+        InputError: too many cannot be opened, or none is large enough.
     """
-    kept = [picture for picture in pictures if min(_size(picture.path)) >= side]
-    if len(kept) < len(pictures):
-        left_out = len(pictures) - len(kept)
-        logger.warning("%d of %d pictures left out: below %d pixels", left_out, len(pictures), side)
+    quarantine = quarantine or Quarantine(len(pictures))
+    sized = [picture for picture in (_sized(picture, quarantine) for picture in pictures) if picture]
+    kept = [picture for picture in sized if min(picture.size) >= side]
+    if not kept:
+        largest = max(min(picture.size) for picture in sized)
+        raise InputError(f"no picture has {side} pixels on each side, the best {largest}; lower degrade.size")
+    if len(kept) < len(sized):
+        logger.warning(
+            "%d of %d pictures left out: below %d pixels", len(sized) - len(kept), len(sized), side
+        )
     return kept
+
+
+def _sized(picture: Picture, quarantine: Quarantine) -> Picture | None:
+    try:
+        return replace(picture, size=_size(picture.path))
+    except InputError as error:
+        quarantine.add(picture.path, error)
+        return None
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -90,9 +210,9 @@ def _size(path: Path) -> tuple[int, int]:
             stream = container.streams.video[0]
             size = stream.height, stream.width
     except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{path}: cannot be opened as a picture ({error}); remove it") from error
+        raise InputError(f"{shown(path)}: cannot be opened as a picture ({error}); remove it") from error
     if 0 in size:
-        raise InputError(f"{path}: holds no picture; remove it")
+        raise InputError(f"{shown(path)}: holds no picture; remove it")
     return size
 
 
@@ -123,7 +243,9 @@ def read_image(path: Path) -> Tensor:
     """
     try:
         with open_media(path) as container:
+            # Without it FFmpeg fills what is missing of a cut JPEG with grey, and says nothing.
+            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             frame = next(container.decode(video=0))
             return torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray()).permute(2, 0, 1)
     except (av.FFmpegError, StopIteration, IndexError) as error:
-        raise InputError(f"{path}: cannot be decoded as a picture ({error}); remove it") from error
+        raise InputError(f"{shown(path)}: cannot be decoded as a picture ({error}); remove it") from error
