@@ -183,25 +183,30 @@ def large_enough(
     Raises:
         InputError: too many cannot be opened, or none is large enough.
     """
-    quarantine = quarantine or Quarantine(len(pictures))
-    sized = [picture for picture in (_sized(picture, quarantine) for picture in pictures) if picture]
-    kept = [picture for picture in sized if min(picture.size) >= side]
+    quarantine = Quarantine(len(pictures)) if quarantine is None else quarantine
+    known = []
+    for picture in pictures:
+        try:
+            known.append(sized(picture))
+        except InputError as error:
+            quarantine.add(picture.path, error)
+    kept = [picture for picture in known if min(picture.size) >= side]
     if not kept:
-        largest = max(min(picture.size) for picture in sized)
+        largest = max(min(picture.size) for picture in known)
         raise InputError(f"no picture has {side} pixels on each side, the best {largest}; lower degrade.size")
-    if len(kept) < len(sized):
-        logger.warning(
-            "%d of %d pictures left out: below %d pixels", len(sized) - len(kept), len(sized), side
-        )
+    if len(kept) < len(known):
+        left_out = len(known) - len(kept)
+        logger.warning("%d of %d pictures left out: below %d pixels", left_out, len(known), side)
     return kept
 
 
-def _sized(picture: Picture, quarantine: Quarantine) -> Picture | None:
-    try:
-        return replace(picture, size=_size(picture.path))
-    except InputError as error:
-        quarantine.add(picture.path, error)
-        return None
+def sized(picture: Picture) -> Picture:
+    """The picture with its size, read from its header.
+
+    Raises:
+        InputError: it cannot be opened, or is larger than `vsr.media.opening.MAX_PIXELS`.
+    """
+    return replace(picture, size=_size(picture.path))
 
 
 def _size(path: Path) -> tuple[int, int]:
