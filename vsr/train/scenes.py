@@ -7,11 +7,13 @@ when a crop is chosen (`footage`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+import av
 import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
@@ -122,7 +124,8 @@ def pictures_from(
         decoder = decoder_of(stream, threads=1)
         leave_out_others(container, stream)
         if start is not None:
-            container.seek(start - round(seconds_before / info.time_base), stream=stream)
+            with suppress(av.FFmpegError):  # a container without an index is read from its beginning
+                container.seek(start - round(seconds_before / info.time_base), stream=stream)
         for packet in read_packets(container, errors.append):
             if packet.stream_index != stream.index:
                 continue
