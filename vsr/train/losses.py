@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Pixel = Literal["l1", "mse", "charbonnier"]
-Adversarial = Literal["vanilla", "relativistic", "relativistic-sigmoid", "lsgan", "hinge"]
+PixelKind = Literal["l1", "mse", "charbonnier"]
+AdversarialKind = Literal["vanilla", "relativistic", "relativistic-sigmoid", "lsgan", "hinge"]
 
 CHARBONNIER_EPSILON = 1e-3
 """In units of a picture in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
@@ -39,7 +39,7 @@ def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
     return (difference**2 + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-PIXEL: Mapping[Pixel, Callable[[Tensor, Tensor], Tensor]] = {
+PIXEL: Mapping[PixelKind, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": l1,
     "mse": mse,
     "charbonnier": charbonnier,
@@ -47,7 +47,7 @@ PIXEL: Mapping[Pixel, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class DiscriminatorLosses(NamedTuple):
-    """What a discriminator is trained by: their sum. Apart, they say which side it fails on."""
+    """A discriminator is trained by their sum; apart, they say on which side it fails."""
 
     real: Tensor
     """fp32, no dimensions: originals that were taken for made."""
@@ -55,7 +55,7 @@ class DiscriminatorLosses(NamedTuple):
     """fp32, no dimensions: made pictures that were taken for originals."""
 
 
-def generator_loss(kind: Adversarial, real: Tensor | None, fake: Tensor) -> Tensor:
+def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> Tensor:
     """What the generator pays for being found out.
 
     Args:
@@ -78,8 +78,14 @@ def generator_loss(kind: Adversarial, real: Tensor | None, fake: Tensor) -> Tens
     return ADVERSARIAL[kind].generator(real.detach().float(), fake.float())
 
 
-def discriminator_losses(kind: Adversarial, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
-    """What the discriminator pays for its mistakes. Add both and go back once.
+def discriminator_loss(kind: AdversarialKind, real: Tensor, fake: Tensor) -> Tensor:
+    """What the discriminator is trained by: the sum of its `discriminator_losses`."""
+    losses = discriminator_losses(kind, real, fake)
+    return losses.real + losses.fake
+
+
+def discriminator_losses(kind: AdversarialKind, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+    """What the discriminator pays for its mistakes on either side.
 
     Args:
         kind: Of the loss, see `ADVERSARIAL`.
@@ -93,7 +99,7 @@ def discriminator_losses(kind: Adversarial, real: Tensor, fake: Tensor) -> Discr
     return ADVERSARIAL[kind].discriminator(real.float(), fake.float())
 
 
-def needs_real(kind: Adversarial) -> bool:
+def needs_real(kind: AdversarialKind) -> bool:
     """Whether the generator's loss reads the originals' logits, which cost a run of the discriminator."""
     return ADVERSARIAL[kind].relative
 
@@ -178,7 +184,7 @@ class _Game:
     """Whether the generator's side reads the originals' logits."""
 
 
-ADVERSARIAL: Mapping[Adversarial, _Game] = {
+ADVERSARIAL: Mapping[AdversarialKind, _Game] = {
     "vanilla": _Game(_vanilla_generator, _vanilla_discriminator),
     "relativistic": _Game(_relativistic_generator, _relativistic_discriminator, relative=True),
     "relativistic-sigmoid": _Game(_sigmoid_generator, _sigmoid_discriminator, relative=True),
