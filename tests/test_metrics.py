@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from vsr.metrics import luma_studio, psnr, psnr_y, ssim_y
+from vsr.metrics import flicker, luma_studio, overlap, psnr, psnr_y, ssim_y, temporal_difference
 
 
 def noise(seed, *size):
@@ -91,3 +91,73 @@ def test_what_cannot_be_compared_is_refused():
         psnr_y(noise(0, 3, 8, 8), noise(0, 3, 8, 8), border=4)
     with pytest.raises(ValueError, match="11 pixels"):
         ssim_y(noise(0, 3, 14, 14), noise(0, 3, 14, 14), border=2)
+
+
+def panned(speed, *, side=40, frames=4):
+    """A window over noise that moves by `speed` a picture: `(T, 3, side, side)`."""
+    image, (down, right) = noise(7, 3, 90, 90), speed
+    corners = [(25 + down * i, 25 + right * i) for i in range(frames)]
+    return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners])
+
+
+@pytest.mark.parametrize("speed", [(0, 0), (3, -2), (-5, 0), (1, 7)])
+def test_a_perfect_pan_does_not_flicker(speed):
+    hr = panned(speed)
+    assert flicker(hr, hr, speed) == 0
+    # A constant error is no flicker, nor is it a difference in time.
+    assert flicker(hr + 0.1, hr, speed) == pytest.approx(0, abs=1e-4)
+    assert temporal_difference(hr + 0.1, hr) == pytest.approx(0, abs=1e-4)
+
+
+def test_flicker_of_a_known_alternation():
+    # Levels go up and down by 4 with each picture: so do all changes, whatever the motion.
+    hr = panned((2, 3))
+    sr = hr + torch.tensor([0, 4, 0, 4]).view(4, 1, 1, 1) / 255
+    assert flicker(sr, hr, (2, 3)) == pytest.approx(4, abs=1e-4)
+    assert temporal_difference(sr, hr) == pytest.approx(4, abs=1e-4)
+
+
+def test_flicker_counts_what_hr_does_not_do_and_is_negative_for_what_is_steadier():
+    still = panned((0, 0))
+    grain = still + 0.02 * torch.stack([noise(20 + i, 3, 40, 40) for i in range(4)])
+    expected = 255 * (grain[1:].double() - grain[:-1].double()).abs().mean().item()
+    assert flicker(grain, still, (0, 0)) == pytest.approx(expected)
+    assert flicker(still, grain, (0, 0)) == pytest.approx(-expected)
+    assert flicker(grain, grain, (0, 0)) == 0
+
+
+def test_flicker_moves_by_the_given_pan_and_no_other():
+    hr = panned((3, -2))
+    grain = hr + 0.02 * torch.stack([noise(30 + i, 3, 40, 40) for i in range(4)])
+    # Independent noise of [0, 0.02] changes by a third of 0.02 on average, wherever it moves.
+    assert flicker(grain, hr, (3, -2)) == pytest.approx(255 * 0.02 / 3, rel=0.02)
+    # Moved wrongly, HR's own changes drown it.
+    assert flicker(grain, hr, (-3, 2)) < 0.3
+
+
+def test_temporal_difference_sees_content_that_stands_still_when_it_should_move():
+    hr = panned((4, 4))
+    stuck = hr[:1].expand_as(hr)
+    expected = 255 * (hr[1:].double() - hr[:-1].double()).abs().mean().item()
+    assert temporal_difference(stuck, hr) == pytest.approx(expected)
+    assert expected > 50
+
+
+def test_overlap_gives_the_same_content_of_both():
+    image = noise(8, 3, 30, 30)
+    a, b = image[:, 10:20, 10:22], image[:, 7:17, 14:26]
+    left, right = overlap(a, b, (3, -4))
+    assert left.shape == (3, 7, 8)
+    assert torch.equal(left, right)
+    assert torch.equal(left, image[:, 10:17, 14:22])
+
+
+def test_clips_that_cannot_be_compared_in_time_are_refused():
+    clip = panned((0, 0))
+    for measure in (lambda a, b: flicker(a, b, (0, 0)), temporal_difference):
+        with pytest.raises(ValueError, match="two pictures or more"):
+            measure(clip[:1], clip[:1])
+        with pytest.raises(ValueError, match="one shape"):
+            measure(clip, clip[..., :-1])
+    with pytest.raises(ValueError, match="leaves nothing of 40x40"):
+        flicker(clip, clip, (40, 0))

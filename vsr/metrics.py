@@ -1,4 +1,5 @@
-"""How close a picture is to its reference, as super-resolution papers measure it: tensors in, floats out.
+"""How close a picture is to its reference, as super-resolution papers measure it, and how steady a clip is:
+tensors in, floats out.
 
 Pictures are R'G'B' in [0, 1]. Nothing is rounded: who compares with published figures rounds both pictures to
 8 bits first, as their image files are. Each function waits for the device, since it gives a Python number.
@@ -93,6 +94,91 @@ def ssim_y(a: Tensor, b: Tensor, *, border: int) -> float:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return (luminance * structure).mean().item()
+
+
+def flicker(sr: Tensor, hr: Tensor, pan: tuple[int, int]) -> float:
+    """How much more a pan changes from picture to picture in SR than in HR, motion taken away.
+
+    With x_t moved onto x_(t+1) by the known pan, D(x) = mean |x_(t+1) - moved x_t| over where both show the
+    content, all channels and neighbours; the figure is D(sr) - D(hr). For a pan of whole pixels over a still
+    picture D(hr) is 0, and every change is the network's, or the codec's that it let through.
+
+    Args:
+        sr: R'G'B', `(T, 3, H, W)`, [0, 1], T at least 2.
+        hr: The same shape and device.
+        pan: HR pixels, down and right, by which the window moves a picture; content moves the other way.
+
+    Returns:
+        In 8-bit levels; 0 is as steady as HR, below 0 is smoother in time than it.
+
+    Raises:
+        ValueError: The shapes differ, there is one picture only, or the pan leaves nothing to compare.
+    """
+    _check_clips(sr, hr)
+    content = (-pan[0], -pan[1])
+    return _unrest(sr, content) - _unrest(hr, content)
+
+
+def temporal_difference(sr: Tensor, hr: Tensor) -> float:
+    """How far the change from picture to picture is off: mean |(sr_(t+1) - sr_t) - (hr_(t+1) - hr_t)|.
+
+    A constant error costs nothing here, so it is no measure of quality by itself. It needs no motion: where
+    `flicker` asks for a known pan, this works on footage. What moves wrongly counts too.
+
+    Args:
+        sr: R'G'B', `(T, 3, H, W)`, [0, 1], T at least 2.
+        hr: The same shape and device.
+
+    Returns:
+        In 8-bit levels; 0 where SR changes just as HR does.
+
+    Raises:
+        ValueError: The shapes differ, or there is one picture only.
+    """
+    _check_clips(sr, hr)
+    error = sr.to(torch.float64) - hr.to(torch.float64)
+    return 255 * error.diff(dim=0).abs().mean().item()
+
+
+def overlap(a: Tensor, b: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Cut two pictures down to the content that both show, aligned.
+
+    Args:
+        a: `(..., H, W)`.
+        b: The same shape.
+        shift: Pixels, down and right: what is at (y, x) in a is at (y, x) + shift in b.
+
+    Returns:
+        Views of a and b of one shape.
+
+    Raises:
+        ValueError: The shift leaves nothing.
+    """
+    height, width = a.shape[-2:]
+    if abs(shift[0]) >= height or abs(shift[1]) >= width:
+        raise ValueError(f"{shift = } leaves nothing of {height}x{width} pixels; it must be smaller")
+    in_a = (..., _kept(height, -shift[0]), _kept(width, -shift[1]))
+    in_b = (..., _kept(height, shift[0]), _kept(width, shift[1]))
+    return a[in_a], b[in_b]
+
+
+def _kept(side: int, start: int) -> slice:
+    """What is left of a side from `start`, or, where that is negative, up to so far from the end."""
+    return slice(max(0, start), side + min(0, start))
+
+
+def _unrest(clip: Tensor, shift: tuple[int, int]) -> float:
+    """Mean change between neighbours whose content moves by `shift`, in 8-bit levels."""
+    before, after = overlap(clip[:-1].to(torch.float64), clip[1:].to(torch.float64), shift)
+    return 255 * (after - before).abs().mean().item()
+
+
+def _check_clips(sr: Tensor, hr: Tensor) -> None:
+    if sr.shape != hr.shape or len(sr) < 2:
+        raise ValueError(
+            f"clips of {tuple(sr.shape)} and {tuple(hr.shape)} cannot be compared; one shape and two"
+            " pictures or more are needed"
+        )
 
 
 _WINDOW, _SIGMA = 11, 1.5
