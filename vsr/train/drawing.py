@@ -45,10 +45,10 @@ class Geometry:
     """HR side over LR side."""
 
     def __post_init__(self) -> None:
+        if self.frames < 1 or self.scale < 1 or self.speed < 0:
+            raise ValueError(f"{self.frames = } and {self.scale = } must be >= 1, {self.speed = } >= 0")
         if self.size < 1 or self.size % self.unit:
-            raise ValueError(f"size = {self.size} must be a multiple of {self.unit} (2 x scale)")
-        if self.frames < 1 or self.speed < 0 or self.scale < 1:
-            raise ValueError(f"frames = {self.frames}, scale = {self.scale} must be >= 1, speed >= 0")
+            raise ValueError(f"{self.size = } must be a multiple of {self.unit} (2 x scale)")
 
     @property
     def unit(self) -> int:
