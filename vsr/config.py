@@ -140,7 +140,8 @@ def _as(value: Any, hint: Any, *, where: str) -> Any:
 
 def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
     if isinstance(value, Mapping):  # a table for pairs: options = {tune = "animation"}
-        value = [[key, str(item)] for key, item in value.items()]
+        text = typing.get_args(parts[0])[-1:] == (str,)
+        value = [[key, str(item) if text else item] for key, item in value.items()]
     if not isinstance(value, list):
         return _NO
     if len(parts) == 2 and parts[1] is Ellipsis:

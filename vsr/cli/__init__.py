@@ -15,6 +15,7 @@ from vsr.cli import console, signals
 from vsr.cli.allocator import keep_freed_memory
 from vsr.cli.compare import compare, demo
 from vsr.cli.doctor import doctor
+from vsr.cli.finetune import finetune
 from vsr.cli.info import info
 from vsr.cli.models import app as models_app
 from vsr.cli.train import train
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(info)
 app.command()(train)
+app.command()(finetune)
 app.command()(compare)
 app.command()(demo)
 app.command()(doctor)

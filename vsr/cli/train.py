@@ -1,57 +1,145 @@
-"""`vsr train`: make a network from photographs."""
+"""`vsr train`: make a network from pictures and footage."""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsr.cli import console, signals
 from vsr.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from vsr.train.loop import Progress
+
+_EVERY = 15.0
+"""Seconds between two lines of progress."""
 
 
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="Recipe, a TOML file such as pipelines/train/compact-x2.toml.")
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe that comes along, or a TOML file.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="Folder of pictures, video, or folder of pairs; repeatable.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Folder of photographs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.01, help="Squeeze the schedule into so much time.")
     ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the recipe's.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Weights to start from: a model's name or a file.")
     ] = None,
+    vgg: Annotated[
+        Path | None, typer.Option("--vgg", help="VGG19's weights, for recipes that compare features.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    dump: Annotated[
+        int | None, typer.Option("--dump", min=1, help="Only write so many pictures of what is trained on.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
 ) -> None:
-    """Train a network on photographs; a run that was cut off goes on where it stopped."""
+    """Train a network; a run that was cut off goes on where it stopped.
+
+    Ctrl-C saves and stops; the same command goes on.
+    """
+    from dataclasses import replace
+
     import torch
 
-    from vsr.config import read_toml
+    from vsr.engine.device import choose_device
     from vsr.models.load import load_generator
-    from vsr.train.checkpoint import checkpoint_path
     from vsr.train.loop import train as run
-    from vsr.train.recipe import Recipe
+    from vsr.train.recipe import read_recipe
 
-    settings = read_toml(recipe, Recipe)
-    _check_output(output, checkpoint_path(output), overwrite=overwrite)
+    settings = read_recipe(recipe)
+    settings = settings if steps is None else replace(settings, steps=steps)
+    output = output or Path(f"{settings.name}.safetensors")
     if threads is not None:
         torch.set_num_threads(threads)
-    weights = None if start is None else load_generator(start).network.state_dict()
+    if dump is not None:
+        _dump(settings, data, output, dump)
+        return
+    check_output(output, overwrite=overwrite)
+    weights = None if start is None else load_generator(start, fold=False).network.state_dict()
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
-    scores = run(settings, data=data, output=output, minutes=minutes, start=weights)
-    gains = ", ".join(f"{name} {gain:+.2f} dB" for name, gain in scores.items())
-    typer.echo(f"{output}: over bicubic, on photographs held out: {gains}")
+    with signals.deferred() as stop:
+        figures = run(
+            settings,
+            data=data,
+            output=output,
+            minutes=minutes,
+            start=weights,
+            device=choose_device(device),
+            vgg=vgg,
+            compiled=compiled,
+            on_step=progress_lines(settings.steps),
+            stop=stop,
+        )
+    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name != "flicker")
+    typer.echo(f"{output}: over bicubic, on material held out: {gains}")
 
 
-def _check_output(output: Path, checkpoint: Path, *, overwrite: bool) -> None:
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Before any work: a weight file's name, in a folder that is there.
+
+    Raises:
+        ConfigError, OutputError: it is not.
+    """
+    from vsr.train.checkpoint import checkpoints
+
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output}: must end in .safetensors")
     if not output.parent.is_dir():
         raise OutputError(f"{output.parent}: is no folder; make it first")
-    if output.exists() and not checkpoint.exists() and not overwrite:
+    if output.exists() and not checkpoints(output) and not overwrite:
         raise OutputError(f"{output}: exists; -y replaces it")
+
+
+def progress_lines(steps: int) -> Callable[[Progress], None]:
+    """A line every few seconds: step, speed, time left, the terms of the loss."""
+    begin = shown = time.monotonic()
+    first = -1.0
+
+    def show(progress: Progress) -> None:
+        nonlocal first, shown
+        now = time.monotonic()
+        first = progress.position if first < 0 else first
+        if now - shown < _EVERY:
+            return
+        shown = now
+        done = max(progress.position - first, 1e-9)
+        left = (now - begin) * (1 - progress.position) / done
+        rate = progress.step / max(progress.seconds, 1e-9)
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.terms.items())
+        console.say(f"step {progress.step} of {steps}, {rate:.1f}/s, {_clock(left)} left, {terms}")
+
+    return show
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _dump(settings: object, data: list[Path], output: Path, number: int) -> None:
+    from vsr.train.loop import dump
+    from vsr.train.recipe import Recipe
+
+    assert isinstance(settings, Recipe)
+    folder = output.with_suffix(".dump")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    for path in dump(settings, data=data, folder=folder, number=number):
+        typer.echo(str(path))

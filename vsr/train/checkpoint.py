@@ -1,68 +1,167 @@
-"""The two files of a run: its weights, and a checkpoint from which it goes on. Both are safetensors."""
+"""The files of a run: its weights, and the checkpoints from which it goes on. All are safetensors.
+
+A checkpoint carries the sha256 of its tensors. It is written under another name, forced to the disk and
+renamed; the last few are kept, and a run goes on from the newest that is whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsr.errors import ConfigError, InputError, OutputError
-from vsr.train.recipe import Recipe
+from vsr.train.recipe import Recipe, facts
 from vsr.train.state import State
 
-
-def checkpoint_path(output: Path) -> Path:
-    """Where the checkpoint of a run lies that writes `output`."""
-    return output.with_suffix(".checkpoint")
+logger = logging.getLogger(__name__)
 
 
-def save_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
-    """Write all that a run needs to go on: weights, averaged weights, Adam's state, step and seconds."""
-    tensors = {f"net.{name}": value for name, value in state.net.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
-    for number, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
-    head = {"recipe": _text(recipe), "step": str(state.step), "seconds": repr(state.seconds)}
-    write_tensors(path, tensors, head)
+def checkpoint_folder(output: Path) -> Path:
+    """Where the checkpoints of a run lie that writes `output`."""
+    return output.with_suffix(".checkpoints")
 
 
-def load_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
-    """Bring `state` to where the checkpoint was written.
+def checkpoints(output: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted(checkpoint_folder(output).glob("step-*.safetensors"), reverse=True)
+
+
+def save_checkpoint(output: Path, state: State, recipe: Recipe) -> Path:
+    """Write all that a run needs to go on, and remove what is older than the recipe keeps.
+
+    Random numbers need no place in it: they are drawn from the recipe's seed and the step.
 
     Raises:
-        ConfigError: it is of another recipe.
-        InputError: it cannot be read.
+        OutputError: the folder or the disk does not take it; the older checkpoints are still there.
     """
+    tensors = _tensors(state)
+    head = {
+        "recipe": json.dumps(facts(recipe), sort_keys=True),
+        "step": str(state.step),
+        "seconds": repr(state.seconds),
+        "best": json.dumps(state.best),
+        "sha256": _digest(tensors),
+    }
+    folder = checkpoint_folder(output)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    path = folder / f"step-{state.step:09d}.safetensors"
+    write_tensors(path, tensors, head)
+    for old in checkpoints(output)[recipe.checkpoints :]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def resume(output: Path, state: State, recipe: Recipe) -> bool:
+    """Bring `state` to the newest checkpoint that is whole; False where there is none to go on from.
+
+    Raises:
+        ConfigError: it is of another recipe; the message says what differs.
+        InputError: there are checkpoints, and none can be read.
+    """
+    found = checkpoints(output)
+    for path in found:
+        try:
+            head, tensors = _read(path)
+        except InputError as error:
+            logger.warning("%s; the one before it is taken", error)
+            continue
+        _check_recipe(path, head, recipe)
+        _restore(state, head, tensors)
+        return True
+    if found:
+        raise InputError(f"{checkpoint_folder(output)}: no checkpoint can be read; delete it to start anew")
+    return False
+
+
+def forget(output: Path) -> None:
+    """Remove a run's checkpoints."""
+    shutil.rmtree(checkpoint_folder(output), ignore_errors=True)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            head, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            head: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a checkpoint ({error}); delete it to start anew"
-        ) from error
-    if head.get("recipe") != _text(recipe):
-        raise ConfigError(f"{path}: is of another recipe; delete it to start anew, or give its recipe")
-    state.net.load_state_dict(_below("net.", tensors))
-    state.average.load_state_dict(_below("average.", tensors))
-    _load_adam(state, _below("adam.", tensors))
+        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    if head.get("sha256") != _digest(tensors):
+        raise InputError(f"{path}: is damaged, its sha256 is another")
+    return head, tensors
+
+
+def _check_recipe(path: Path, head: Mapping[str, str], recipe: Recipe) -> None:
+    then, now = json.loads(head.get("recipe", "{}")), json.loads(json.dumps(facts(recipe)))
+    differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    if differing:
+        raise ConfigError(
+            f"{path}: is of another recipe, which differs in {', '.join(differing)};"
+            " give that recipe, or delete the folder to start anew"
+        )
+
+
+def _networks(state: State) -> dict[str, nn.Module]:
+    own = {"network": state.network, "average": state.average}
+    return own if state.rivals is None else {**own, "discriminator": state.rivals.discriminator}
+
+
+def _optimizers(state: State) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
+    own = {"adam": (state.optimizer, state.network)}
+    if state.rivals is None:
+        return own
+    return {**own, "d_adam": (state.rivals.optimizer, state.rivals.discriminator)}
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    tensors = {
+        f"{part}.{name}": value
+        for part, network in _networks(state).items()
+        for name, value in network.state_dict().items()
+    }
+    for part, (optimizer, _) in _optimizers(state).items():
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"{part}.{number}.{name}": value for name, value in moments.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _restore(state: State, head: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    for part, network in _networks(state).items():
+        network.load_state_dict(_below(f"{part}.", tensors))
+    for part, (optimizer, network) in _optimizers(state).items():
+        _restore_adam(optimizer, network, _below(f"{part}.", tensors))
     state.step, state.seconds = int(head["step"]), float(head["seconds"])
+    state.best = json.loads(head["best"])
 
 
-def _load_adam(state: State, tensors: Mapping[str, Tensor]) -> None:
+def _restore_adam(optimizer: torch.optim.Adam, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = list(network.parameters())
     for key, value in tensors.items():
         number, name = key.split(".")
-        moments.setdefault(int(number), {})[name] = value
-    for i, parameter in enumerate(state.net.parameters()):
-        moments[i] = {name: _laid_out_as(parameter, value) for name, value in moments[i].items()}
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        moments.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], value)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
@@ -70,12 +169,12 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     return value if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
 
 
-def save_weights(path: Path, state: State, head: Mapping[str, str]) -> None:
+def save_weights(path: Path, state: State, recipe: Recipe, head: Mapping[str, str]) -> None:
     """Write the averaged weights, flat, fp32, with `head` and the network's shape as metadata."""
-    shape = {"family": "compact", **{key: str(value) for key, value in asdict(state.net.config).items()}}
-    write_tensors(
-        path, state.average.state_dict(), {"format": "pt", **shape, **head, "steps": str(state.step)}
-    )
+    tensors = {name: value.detach().cpu() for name, value in state.average.state_dict().items()}
+    tensors = {name: value for name, value in tensors.items() if value.is_floating_point()}
+    text = {"format": "pt", **recipe.generator.facts(), **head, "steps": str(state.step)}
+    write_tensors(path, tensors, text)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> None:
@@ -87,7 +186,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, 
     part = path.with_name(f".{path.name}.part")
     try:
         # save_file would write it for the user's own eyes only (mode 600)
-        part.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, dict(head)))
+        with part.open("wb") as file:
+            file.write(save({name: value.contiguous() for name, value in tensors.items()}, dict(head)))
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
@@ -96,7 +198,3 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _text(recipe: Recipe) -> str:
-    return json.dumps(asdict(recipe), sort_keys=True)

@@ -6,27 +6,47 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
-from vsr.errors import OutputError, VsrError
-from vsr.train.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint, save_weights
-from vsr.train.data import find_pictures, large_enough, licences, split
-from vsr.train.evaluate import Trial, gains, make_trials
-from vsr.train.pool import ClipPool
-from vsr.train.recipe import Recipe
+from vsr.errors import VsrError
+from vsr.train.checkpoint import checkpoints, forget, resume, save_checkpoint, save_weights
+from vsr.train.evaluate import Trial, make_trials, measure
+from vsr.train.journal import Journal, means
+from vsr.train.material import Material, open_material
+from vsr.train.pool import ClipPool, make_clip
+from vsr.train.recipe import Recipe, facts
+from vsr.train.samples import save_pair, save_samples
+from vsr.train.schedule import factor_at
 from vsr.train.state import State, new_state
+from vsr.train.steps import Terms, train_step
 
 logger = logging.getLogger(__name__)
 
 MAX_SKIPPED = 10
-"""Steps in a row with a loss or gradient that is not finite, before the run is given up."""
+"""Steps in a row without a finite loss or gradient, before the run is rolled back; the second time it ends.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is; given to `on_step` after each step."""
+
+    step: int
+    position: float
+    """0 to 1 of the run."""
+    seconds: float
+    terms: Terms
+
+
+class StoppedEarlyError(VsrError):
+    """A run was asked to stop; its checkpoint is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,66 +55,133 @@ class Run:
 
     recipe: Recipe
     output: Path
-    trials: list[Trial]
+    trials: Sequence[Trial]
     head: Mapping[str, str]
     """Metadata of the weight file."""
     minutes: float | None
     """The schedule is squeezed so that the run ends after so long, if its steps take longer."""
+    on_step: Callable[[Progress], None] | None
+    stop: Callable[[], bool] | None
 
 
 def train(
     recipe: Recipe,
     *,
-    data: Path,
+    data: Sequence[Path],
     output: Path,
     minutes: float | None = None,
     start: Mapping[str, Tensor] | None = None,
+    device: torch.device | str = "cpu",
+    vgg: Path | None = None,
+    compiled: bool = False,
+    on_step: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
     """Train a network, or go on with a run that was cut off.
 
-    Beside `output` a checkpoint (`.checkpoint`, removed at the end) and a log (`.jsonl`) are written;
-    `output` itself always holds the averaged weights of the latest measurement.
+    Beside `output` are written: a folder of checkpoints (`.checkpoints`, removed at the end), a log
+    (`.jsonl`) and pictures (`.samples`). `output` holds the averaged weights of the best measurement so far; of the
+    latest where a discriminator has a say, since there PSNR is no guide.
+
+    Without `minutes` a run that was cut off ends with the same bits as an unbroken one, on the CPU.
 
     Args:
         recipe: What to train, and how.
-        data: Folder of pictures, see `data.find_pictures`.
+        data: Folders of pictures, videos, pairs; see `material.open_material`.
         output: Weight file to write.
         minutes: Longest time to train; None takes all of the recipe's steps.
-        start: Weights to start from, wherever they fit; not used when a run is gone on with.
+        start: Weights to start from; not used when a run is gone on with.
+        device: Where to train.
+        vgg: File with VGG19's weights, for recipes with a perceptual loss.
+        compiled: Whether torch.compile is used for the generator.
+        on_step: Called after each step.
+        stop: Asked before each step; True ends the run with a checkpoint.
 
     Returns:
-        Gain over bicubic in dB of Y-PSNR on the photographs held out, by condition.
+        The last measurement: gains in dB of Y-PSNR on the material held out, by condition, and more.
+
+    Raises:
+        StoppedEarlyError: `stop` said so.
+        VsrError: see `vsr.errors`.
     """
-    pictures = large_enough(find_pictures(data), recipe.degrade.size)
-    known, held_out = split(pictures, recipe.holdout)
-    logger.info("%d pictures to train on, %d held out", len(known), len(held_out))
-    trials = make_trials(held_out, recipe)
-    head = {"recipe": recipe.name, "data": licences(data)}
-    run = Run(recipe=recipe, output=output, trials=trials, head=head, minutes=minutes)
-    state = new_state(recipe, start)
-    if checkpoint_path(output).exists():
-        load_checkpoint(checkpoint_path(output), state, recipe)
+    known, held_out = material_for(recipe, data)
+    state = new_state(recipe, device=device, start=start, vgg=vgg)
+    run = Run(
+        recipe=recipe,
+        output=output,
+        trials=make_trials(held_out, recipe),
+        head=_head(recipe, known),
+        minutes=minutes,
+        on_step=on_step,
+        stop=stop,
+    )
+    return train_on(run, state, known, compiled=compiled)
+
+
+def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Material]:
+    """Open what a recipe is trained on, and what it is measured on."""
+    return open_material(
+        data,
+        size=recipe.degrade.size,
+        frames=recipe.degrade.frames,
+        speed=recipe.degrade.speed,
+        scale=recipe.scale,
+        holdout=recipe.holdout,
+    )
+
+
+def train_on(run: Run, state: State, known: Material, *, compiled: bool = False) -> dict[str, float]:
+    """Take a run to its end from where its newest checkpoint is; see `train`."""
+    if resume(run.output, state, run.recipe):
         logger.info("going on at step %d", state.step)
-    with ClipPool(known, recipe, step=state.step) as pool:
-        scores = _loop(run, state, pool)
-    checkpoint_path(output).unlink(missing_ok=True)
-    return scores
+    if compiled:
+        state.network.compile()
+    with closing(Journal(run.output)) as journal:
+        figures = _steps(run, state, known, journal)
+    forget(run.output)
+    return figures
 
 
-def _loop(run: Run, state: State, pool: ClipPool) -> dict[str, float]:
-    skipped, losses, scores = 0, list[float](), dict[str, float]()
-    while (position := run_position(run, state)) < 1:
-        began = time.monotonic()
-        loss = train_step(state, run.recipe, *pool.batch(state.step), lr=lr_at(run.recipe, position))
-        skipped = 0 if math.isfinite(loss) else skipped + 1
-        if skipped > MAX_SKIPPED:
-            raise VsrError(f"{skipped} steps in a row gave no finite loss; lower lr = {run.recipe.lr}")
-        if not skipped:
-            losses.append(loss)
-        state.seconds += time.monotonic() - began
-        if state.step % run.recipe.validate_every == 0:
-            scores, losses = _measure(run, state, losses), []
-    return scores if scores and not losses else _measure(run, state, losses)
+def _head(recipe: Recipe, known: Material) -> dict[str, str]:
+    return {
+        "vsr": version("vsr-pipeline"),
+        "recipe": recipe.name,
+        "settings": json.dumps(facts(recipe), sort_keys=True),
+        "data": known.name,
+        "data_licences": known.licences,
+    }
+
+
+def _steps(run: Run, state: State, known: Material, journal: Journal) -> dict[str, float]:
+    """Step until the run is done; the last measurement."""
+    rows, skipped, rolled_back = list[Terms](), 0, False
+    figures: dict[str, float] = {}
+    pool = ClipPool(known, run.recipe, step=state.step)
+    try:
+        while (position := run_position(run, state)) < 1:
+            _stop_if_asked(run, state)
+            terms = _one_step(run, state, pool, position)
+            skipped = 0 if math.isfinite(terms["loss"]) else skipped + 1
+            rows.append(terms)
+            if skipped > MAX_SKIPPED:
+                _roll_back(run, state, again=rolled_back)
+                pool.close()
+                pool, skipped, rolled_back = ClipPool(known, run.recipe, step=state.step), 0, True
+            elif state.step % run.recipe.validate_every == 0:
+                figures, rows = _measure(run, state, rows, journal), []
+    finally:
+        pool.close()
+    return figures if figures and not rows else _measure(run, state, rows, journal)
+
+
+def _one_step(run: Run, state: State, pool: ClipPool, position: float) -> Terms:
+    began = time.monotonic()
+    batch = pool.batch(state.step).to(state.device)
+    terms = train_step(state, run.recipe, batch, factor=factor_at(run.recipe.schedule, position))
+    state.seconds += time.monotonic() - began
+    if run.on_step is not None:
+        run.on_step(Progress(step=state.step, position=position, seconds=state.seconds, terms=terms))
+    return terms
 
 
 def run_position(run: Run, state: State) -> float:
@@ -103,65 +190,48 @@ def run_position(run: Run, state: State) -> float:
     return by_steps if run.minutes is None else max(by_steps, state.seconds / (60 * run.minutes))
 
 
-def lr_at(recipe: Recipe, position: float) -> float:
-    """One cycle: up linearly for `warmup`, then down along half a cosine to `final_lr`."""
-    if position < recipe.warmup:
-        return recipe.lr * (0.04 + 0.96 * position / recipe.warmup)  # from lr / 25, torch's OneCycleLR
-    down = (position - recipe.warmup) / (1 - recipe.warmup)
-    return recipe.final_lr + (recipe.lr - recipe.final_lr) * (1 + math.cos(math.pi * down)) / 2
+def _stop_if_asked(run: Run, state: State) -> None:
+    if run.stop is not None and run.stop():
+        save_checkpoint(run.output, state, run.recipe)
+        raise StoppedEarlyError(
+            f"{run.output}: stopped at step {state.step}; the same command goes on from there"
+        )
 
 
-def train_step(state: State, recipe: Recipe, lr_batch: Tensor, hr_batch: Tensor, *, lr: float) -> float:
-    """Do one step; its loss, or NaN for a step that was left out because something was not finite."""
-    state.optimizer.param_groups[0]["lr"] = lr
-    with autocast(recipe):
-        sr = state.net(lr_batch)
-    loss = (sr - hr_batch).abs().mean()
-    state.optimizer.zero_grad()
-    loss.backward()
-    norm = clip_grad_norm_(state.net.parameters(), recipe.clip)
-    state.step += 1
-    if not math.isfinite(norm):
-        logger.warning("step %d left out: gradient norm %s", state.step, float(norm))
-        return math.nan
-    state.optimizer.step()
-    _average(state, ema_decay(recipe.ema, state.step))
-    return float(loss.detach())
+def _roll_back(run: Run, state: State, *, again: bool) -> None:
+    """Go back to the last checkpoint, once.
+
+    Raises:
+        VsrError: it is the second time, or there is no checkpoint.
+    """
+    advice = f"lower adam.lr = {run.recipe.adam.lr:g}, or use precision fp32"
+    if again or not checkpoints(run.output):
+        raise VsrError(f"{MAX_SKIPPED + 1} steps in a row gave no finite loss; {advice}")
+    wrong = state.step
+    resume(run.output, state, run.recipe)
+    logger.warning("no finite loss at step %d; once more from step %d", wrong, state.step)
 
 
-def autocast(recipe: Recipe) -> AbstractContextManager[None]:
-    """Run convolutions in the recipe's precision."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16")
+def _measure(run: Run, state: State, rows: Sequence[Terms], journal: Journal) -> dict[str, float]:
+    """Measure, write samples, weights and checkpoint, and log a line."""
+    figures = measure(state.average, run.trials, run.recipe, state.device)
+    gain = figures["gain"]
+    better = state.best is None or gain > state.best
+    state.best = gain if better else state.best
+    save_samples(run.output, state, run.trials, run.recipe)
+    if better or run.recipe.losses.adversarial is not None:
+        words = {name: f"{value:+.3f}" for name, value in figures.items()}
+        save_weights(run.output, state, run.recipe, {**run.head, "measured": json.dumps(words)})
+    save_checkpoint(run.output, state, run.recipe)
+    journal.write(state.step, state.seconds, {**means(rows), **figures})
+    return figures
 
 
-def ema_decay(decay: float, step: int) -> float:
-    """Decay of the average at `step`: short at first, so that the start is soon forgotten."""
-    return min(decay, (1 + step) / (10 + step))
-
-
-def _average(state: State, decay: float) -> None:
-    with torch.no_grad():
-        torch._foreach_lerp_(list(state.average.parameters()), list(state.net.parameters()), 1 - decay)
-
-
-def _measure(run: Run, state: State, losses: list[float]) -> dict[str, float]:
-    """Measure, write weights and checkpoint, and log a line."""
-    with autocast(run.recipe):
-        scores = gains(state.average, run.trials, run.recipe.network.scale)
-    words = {name: f"{gain:+.3f}" for name, gain in scores.items()}
-    save_weights(run.output, state, {**run.head, "gain_db": json.dumps(words)})
-    save_checkpoint(checkpoint_path(run.output), state, run.recipe)
-    _log(run, state, losses, words)
-    return scores
-
-
-def _log(run: Run, state: State, losses: list[float], words: Mapping[str, str]) -> None:
-    loss = sum(losses) / max(1, len(losses))
-    seconds = round(state.seconds, 1)
-    row = {"step": state.step, "seconds": seconds, "loss": round(loss, 6), **words}
-    logger.info(", ".join(f"{key} {value}" for key, value in row.items()))
-    try:
-        with run.output.with_suffix(".jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-    except OSError as error:
-        raise OutputError(f"{run.output.with_suffix('.jsonl')}: cannot be written ({error})") from error
+def dump(recipe: Recipe, *, data: Sequence[Path], folder: Path, number: int) -> Iterator[Path]:
+    """Write `number` pictures of what the network would see: LR enlarged beside its target."""
+    known, _ = material_for(recipe, data)
+    for i in range(number):
+        clip = make_clip(known, recipe, 0, i)
+        path = folder / f"clip-{i:03d}.png"
+        save_pair(clip.lr[0].float(), clip.hr[0] / 255, path)
+        yield path

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
 
-from vsr.models.archs.compact import CompactConfig
+from vsr.config import from_table
+from vsr.errors import ConfigError
+from vsr.train.degradation import CodecRange, Degradation
+from vsr.train.discriminators import DiscriminatorConfig
+from vsr.train.generators import GeneratorSettings
+from vsr.train.losses import AdversarialKind, PixelKind
+from vsr.train.schedule import Schedule
 
-Encoder = Literal["libx264", "libx265", "libvpx-vp9", "mpeg4"]
-
-
-SMALLEST_HEVC = 64
-"""LR pixels: on smaller pictures libx265 writes beyond its memory (seen with 48x32 in PyAV 18.1)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodecRange:
-    """One encoder that LR clips are sent through, and how it is set."""
-
-    encoder: Encoder
-    share: float
-    """Of the coded clips, relative to the other encoders' shares."""
-    quality: tuple[int, int]
-    """Lowest and highest CRF, drawn evenly; for mpeg4 the quantiser."""
-    presets: tuple[str, ...]
-    """Drawn evenly: x264's and x265's presets, VP9's cpu-used; mpeg4 takes none (one empty word)."""
-
-    def __post_init__(self) -> None:
-        if self.share <= 0 or not self.presets or self.quality[0] > self.quality[1]:
-            raise ValueError(f"{self.encoder}: share > 0, a preset and a rising quality range are needed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Degradation:
-    """How LR clips are made from photographs."""
-
-    frames: int = 5
-    """Pictures in a clip; the codec sees all of them."""
-    size: int = 480
-    """Side of an HR picture of a clip."""
-    speed: int = 4
-    """Largest pan along each axis, in HR pixels a picture."""
-    clean: float = 0.2
-    """Share of the clips that no codec touches."""
-    codecs: tuple[CodecRange, ...]
-
-    def __post_init__(self) -> None:
-        if not self.codecs or not 0 <= self.clean <= 1 or self.frames < 1 or self.size < 1 or self.speed < 0:
-            raise ValueError("degrade needs codecs, frames and size of at least 1, and clean in [0, 1]")
+__all__ = ["CodecRange", "Degradation", "Losses", "PoolSettings", "Recipe", "read_recipe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,49 +31,175 @@ class PoolSettings:
     """Clips replaced at a time."""
     every: int = 25
     """Steps after which they are."""
+    workers: int = 1
+    """Threads that make clips, beside the one that trains."""
 
     def __post_init__(self) -> None:
-        if self.fresh < 1 or self.clips % self.fresh or self.every < 1 or self.kept < 1:
+        if self.fresh < 1 or self.clips % self.fresh or self.every < 1 or self.kept < 1 or self.workers < 1:
             raise ValueError(f"pool.clips ({self.clips}) must be a multiple of pool.fresh ({self.fresh})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Perceptual:
+    """Distance of VGG19's features."""
+
+    layers: tuple[tuple[str, float], ...]
+    """Names and weights: `conv5_4` before its ReLU (ESRGAN), `relu5_4` after it (SRGAN)."""
+    criterion: Literal["l1", "mse"] = "l1"
+    weight: float = 1.0
+    accumulate: bool = False
+    """Every convolution up to the layer counts as much as the layer itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adversarial:
+    """A discriminator, and how generator and discriminator are set against each other."""
+
+    discriminator: DiscriminatorConfig
+    kind: AdversarialKind = "vanilla"
+    weight: float = 5e-3
+    """Of the generator's part; the discriminator's own loss always counts fully."""
+    lr: float = 1e-4
+    """Of the discriminator; its schedule is the generator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """What the generator is trained on: the weighted sum of these."""
+
+    pixel: PixelKind = "l1"
+    pixel_weight: float = 1.0
+    perceptual: Perceptual | None = None
+    adversarial: Adversarial | None = None
+    temporal: float = 0.0
+    """Weight of the difference between the same content in two differently coded pictures of a clip."""
+    warmup: int = 0
+    """Steps of pixel loss alone, with weight 1, before all others set in (ESRGAN's two stages in one run)."""
+
+    def __post_init__(self) -> None:
+        if min(self.pixel_weight, self.temporal, self.warmup) < 0:
+            raise ValueError("losses: weights and warmup must not be negative")
+        if not (self.pixel_weight or self.perceptual or self.adversarial):
+            raise ValueError("losses: nothing to train on; give pixel_weight, perceptual or adversarial")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adam:
+    """The optimiser of the generator; the discriminator's has the same betas."""
+
+    lr: float = 1e-3
+    """Highest learning rate of the generator."""
+    betas: tuple[float, float] = (0.9, 0.99)  # of the field's recipes, BasicSR's options
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"adam needs lr > 0 and betas in [0, 1), not {self.lr:g} and {self.betas}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A fidelity run: L1, Adam, one cycle of the learning rate, averaged weights."""
+    """A training run."""
 
     name: str
-    network: CompactConfig
+    note: str = ""
+    """One line for people: what it is, and what it starts from."""
+    generator: GeneratorSettings
     degrade: Degradation
+    losses: Losses = Losses()
+    adam: Adam = Adam()
+    schedule: Schedule = field(default_factory=Schedule)
     pool: PoolSettings = PoolSettings()
     steps: int
     seed: int = 0
     batch: int = 16
     patch: int = 40
     """Side of a crop in LR pixels."""
-    lr: float = 1e-3
-    """Highest learning rate."""
-    final_lr: float = 1e-5
-    warmup: float = 0.03
-    """Share of the run in which the learning rate rises."""
     clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of a gradient."""
     ema: float = 0.999
-    """Decay of the averaged weights in a step; they warm up, see `loop.ema_decay`."""
+    """Decay of the averaged weights in a step; they warm up, see `steps.ema_decay`. 0 averages nothing."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """Of the convolutions; weights and optimiser are fp32."""
+    """Of the convolutions; weights and optimisers are fp32."""
     validate_every: int = 500
-    """Steps between two measurements on the photographs held out; a checkpoint is written at each."""
+    """Steps between two measurements on the material held out; a checkpoint is written at each."""
+    checkpoints: int = 2
+    """How many are kept."""
     holdout: int = 12
-    """One in so many photographs is held out."""
+    """One in so many photographs or files, or the last of so many parts of a video, is held out."""
 
     def __post_init__(self) -> None:
-        scale = self.network.scale
+        scale = self.generator.scale
         if self.degrade.size % (2 * scale):
             raise ValueError(f"degrade.size = {self.degrade.size} must be a multiple of {2 * scale}")
         if not 0 < self.patch <= self.degrade.size // scale:
             raise ValueError(f"patch = {self.patch} must be 1 to {self.degrade.size // scale}")
-        hevc = any(codec.encoder == "libx265" for codec in self.degrade.codecs)
-        if hevc and self.degrade.size // scale < SMALLEST_HEVC:
-            raise ValueError(f"degrade.size must be at least {SMALLEST_HEVC * scale} for libx265")
-        if min(self.steps, self.batch, self.validate_every) < 1 or self.holdout < 2:
-            raise ValueError("steps, batch and validate_every must be at least 1, holdout at least 2")
+        if min(self.steps, self.batch, self.validate_every, self.checkpoints) < 1 or self.holdout < 2:
+            raise ValueError("steps, batch, validate_every and checkpoints must be at least 1, holdout 2")
+        if self.losses.temporal and (self.batch % 2 or self.pool.kept < 2):
+            raise ValueError("losses.temporal needs an even batch and pool.kept of at least 2")
+
+    @property
+    def scale(self) -> int:
+        """HR side over LR side."""
+        return self.generator.scale
+
+
+def facts(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values; two recipes are equal where these are."""
+    return asdict(recipe)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in _folder("train").glob("*.toml"))
+
+
+def read_recipe(name: str | Path) -> Recipe:
+    """Read a recipe: one of the package's by name, or a TOML file.
+
+    Its `degrade` is a table, or the name of one of the package's (`pipelines/degrade`).
+
+    Raises:
+        ConfigError: there is none, or a key is unknown or of the wrong type.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = _folder("train") / f"{name}.toml"
+        if not path.is_file():
+            raise ConfigError(
+                f"recipe {name!r} is unknown; known are {', '.join(recipe_names())}, or a .toml"
+            )
+    table = _table(path)
+    degrade = table.get("degrade")
+    if isinstance(degrade, str):
+        table["degrade"] = read_degradation(degrade)
+    return from_table(table, Recipe, where=path.name)
+
+
+def read_degradation(name: str) -> Mapping[str, Any]:
+    """The table of a degradation that comes with the package.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    path = _folder("degrade") / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in _folder("degrade").glob("*.toml")))
+        raise ConfigError(f"degrade = {name!r} is unknown; known are {known}, or a table")
+    return _table(path)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+
+
+def _folder(name: str) -> Path:
+    """`pipelines/<name>`: inside the package where it is installed, else the checkout's."""
+    package = Path(str(resources.files("vsr")))
+    inside = package / "_pipelines" / name
+    return inside if inside.is_dir() else package.parent / "pipelines" / name

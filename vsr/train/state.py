@@ -1,55 +1,115 @@
-"""What changes while a run goes on: the network, its average, the optimiser, the step."""
+"""What changes while a run goes on: networks, averages, optimisers, the step."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vsr.errors import ModelError
-from vsr.models.archs.compact import Compact, identity_init_
-from vsr.train.recipe import Recipe
+from vsr.errors import ConfigError
+from vsr.train.discriminators import make_discriminator
+from vsr.train.features import PerceptualLoss, load_features
+from vsr.train.generators import make_generator, take_over
+from vsr.train.recipe import Adam, Recipe
+
+
+@dataclass(slots=True, kw_only=True)
+class Rivals:
+    """The discriminator of a run, and what teaches it."""
+
+    discriminator: nn.Module
+    optimizer: torch.optim.Adam
 
 
 @dataclass(slots=True, kw_only=True)
 class State:
     """A run between two steps."""
 
-    net: Compact
-    """Trained; fp32, channels_last."""
-    average: Compact
-    """Exponential moving average of `net`'s weights: what is measured and shipped."""
+    network: nn.Module
+    """The generator that is trained; fp32, channels_last, in training mode."""
+    average: nn.Module
+    """Exponential moving average of its weights: what is measured and shipped; in eval mode."""
     optimizer: torch.optim.Adam
+    rivals: Rivals | None
+    perceptual: nn.Module | None
+    device: torch.device
     step: int = 0
     """Steps done."""
     seconds: float = 0.0
     """Spent on them, over all sittings."""
+    best: float | None = None
+    """Highest mean gain over bicubic that was measured, in dB."""
 
 
-def new_state(recipe: Recipe, start: Mapping[str, Tensor] | None = None) -> State:
-    """Start a run: an identity, with the weights of `start` wherever name and shape fit.
+def new_state(
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    start: Mapping[str, Tensor] | None = None,
+    vgg: Path | None = None,
+) -> State:
+    """Start a run.
+
+    Args:
+        recipe: What is trained.
+        device: Where.
+        start: Weights of a generator to start from, see `generators.take_over`.
+        vgg: File with VGG19's weights; needed where the recipe has a perceptual loss.
 
     Raises:
-        ModelError: none of `start` fits.
+        ModelError: `start` or `vgg` does not fit.
+        ConfigError: the recipe needs `vgg`, and there is none.
     """
-    net = Compact(recipe.network)
-    identity_init_(net, generator=torch.Generator().manual_seed(recipe.seed))
+    device = torch.device(device)
+    network = make_generator(recipe.generator, seed=recipe.seed)
     if start is not None:
-        _take_over(net, start)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    # betas of the field's recipes (BasicSR's options), TRAINING.md has no measurement of others
-    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=(0.9, 0.99), fused=True)
-    return State(net=net, average=copy.deepcopy(net).requires_grad_(False), optimizer=optimizer)
+        take_over(network, start)
+    network = _placed(network, device)
+    return State(
+        network=network,
+        average=copy.deepcopy(network).requires_grad_(False).eval(),
+        optimizer=_adam(network, recipe.adam, recipe.adam.lr),
+        rivals=_rivals(recipe, device),
+        perceptual=_perceptual(recipe, device, vgg),
+        device=device,
+    )
 
 
-def _take_over(net: Compact, start: Mapping[str, Tensor]) -> None:
-    own = net.state_dict()
-    fitting = {key: value for key, value in start.items() if key in own and value.shape == own[key].shape}
-    if not fitting:
-        raise ModelError(
-            "the weights to start from share no layer with the recipe's network; give a Compact's"
+def _rivals(recipe: Recipe, device: torch.device) -> Rivals | None:
+    adversarial = recipe.losses.adversarial
+    if adversarial is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        network = make_discriminator(adversarial.discriminator, patch=recipe.patch * recipe.scale)
+    network = _placed(network.train(), device)
+    return Rivals(discriminator=network, optimizer=_adam(network, recipe.adam, adversarial.lr))
+
+
+def _perceptual(recipe: Recipe, device: torch.device, vgg: Path | None) -> nn.Module | None:
+    wanted = recipe.losses.perceptual
+    if wanted is None:
+        return None
+    if vgg is None:
+        raise ConfigError(
+            f"recipe {recipe.name} compares VGG19's features; give its weights with --vgg FILE"
+            " (torchvision's vgg19, .pth or .safetensors; nothing is downloaded)"
         )
-    net.load_state_dict({**own, **fitting})
+    names = [name for name, _ in wanted.layers]
+    features = load_features(vgg, names)
+    loss = PerceptualLoss(
+        features, dict(wanted.layers), criterion=wanted.criterion, accumulate=wanted.accumulate
+    )
+    return _placed(loss.requires_grad_(False).eval(), device)
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=settings.betas, eps=settings.eps, fused=True)

@@ -1,0 +1,178 @@
+"""A generator adapted to a user's own footage: short, measured on what was held out, and refused if it is worse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsr.errors import ModelError
+from vsr.models.load import LoadedModel, load_generator
+from vsr.train.checkpoint import forget
+from vsr.train.degradation import CodecRange, Degradation
+from vsr.train.estimate import Compression, estimate_compression
+from vsr.train.evaluate import Trial, make_trials, measure, upscaled
+from vsr.train.generators import GeneratorSettings
+from vsr.train.loop import Progress, Run, material_for, train_on
+from vsr.train.material import VIDEO_SUFFIXES
+from vsr.train.recipe import Recipe, read_recipe
+from vsr.train.samples import save_columns
+from vsr.train.state import State, new_state
+
+logger = logging.getLogger(__name__)
+
+_SPREAD = 4
+"""CRF below and above the estimate that clips are coded with: an estimate is good to about 3."""
+_FALLBACK_CRF = 22.0
+"""Where the footage says nothing about its own compression: between x264's default and what discs have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What fine-tuning did, on footage that was held out."""
+
+    before: Mapping[str, float]
+    """Figures of the model that was started from, see `evaluate.measure`."""
+    after: Mapping[str, float]
+    crf: float
+    """How compressed the footage is, as an x264 CRF."""
+    picture: Path
+    """Before, after and the truth, side by side."""
+
+    @property
+    def gain(self) -> float:
+        """dB of Y-PSNR, the mean over the conditions."""
+        return self.after["gain"] - self.before["gain"]
+
+
+def finetune(
+    footage: Sequence[Path],
+    *,
+    model: str | Path,
+    output: Path,
+    minutes: float = 20,
+    scale: int | None = None,
+    recipe: Recipe | None = None,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Adapt a generator to footage.
+
+    The footage itself is the HR side; LR is made from it and coded about as strongly as the footage is, so that
+    the result undoes what this material suffers from.
+
+    Args:
+        footage: Video files, or folders of videos or pictures.
+        model: Name or weight file to start from.
+        output: Weight file to write.
+        minutes: Longest time to train.
+        scale: HR side over LR side, where `model` names a family.
+        recipe: Of the run; None is `pipelines/train/finetune.toml`. Its generator is the model's.
+        device: Where to train.
+        on_step: Called after each step.
+        stop: Asked before each step.
+
+    Raises:
+        ModelError: the result is not better on what was held out; `output` is not written.
+        VsrError: see `vsr.errors`.
+    """
+    loaded = load_generator(model, scale=scale, fold=False)
+    found = [estimate_compression(path) for path in videos_in(footage)]
+    crf = typical_crf(found)
+    settings = recipe_for(recipe or read_recipe("finetune"), loaded, crf)
+    known, held_out = material_for(settings, footage)
+    trials = make_trials(held_out, settings)
+    start = loaded.network.state_dict()
+    state = new_state(settings, device=device, start=start)
+    before = measure(state.average, trials, settings, state.device)
+    state.best = before["gain"]  # nothing is written that is not better
+    run = Run(
+        recipe=settings,
+        output=output,
+        trials=trials,
+        head=_head(loaded, crf),
+        minutes=minutes,
+        on_step=on_step,
+        stop=stop,
+    )
+    train_on(run, state, known)
+    return _outcome(output, state, trials, settings, start, before, crf)
+
+
+def _outcome(
+    output: Path,
+    state: State,
+    trials: Sequence[Trial],
+    recipe: Recipe,
+    start: Mapping[str, Tensor],
+    before: Mapping[str, float],
+    crf: float,
+) -> Outcome:
+    if state.best is None or state.best <= before["gain"]:
+        forget(output)
+        raise ModelError(
+            f"{output}: not written, the model did not become better on the footage held out"
+            f" ({before['gain']:+.2f} dB over bicubic before); give more footage or more --minutes"
+        )
+    tuned = new_state(
+        recipe, device=state.device, start=load_generator(output, fold=False).network.state_dict()
+    )
+    first = new_state(recipe, device=state.device, start=start)
+    after = measure(tuned.average, trials, recipe, tuned.device)
+    shown = [trial for trial in trials if trial.condition == trials[-1].condition][:3]
+    columns = [
+        [upscaled(s.average, trial, recipe, s.device) for s in (first, tuned)] + [trial.hr] for trial in shown
+    ]
+    picture = output.with_suffix(".png")
+    save_columns(columns, picture)
+    return Outcome(before=before, after=after, crf=crf, picture=picture)
+
+
+def videos_in(paths: Sequence[Path]) -> list[Path]:
+    """The videos among the paths and in the folders among them, by name."""
+    inside = [[path] if path.is_file() else sorted(path.iterdir()) for path in paths if path.exists()]
+    files = [path for some in inside for path in some if path.is_file()]
+    return [path for path in files if path in paths or path.suffix.lower() in VIDEO_SUFFIXES]
+
+
+def typical_crf(found: Sequence[Compression]) -> float:
+    """The median CRF of the files that have one."""
+    known = sorted(c.crf for c in found if c.crf is not None)
+    return known[len(known) // 2] if known else _FALLBACK_CRF
+
+
+def recipe_for(recipe: Recipe, loaded: LoadedModel, crf: float) -> Recipe:
+    """A recipe with a loaded model's network, and LR coded about as strongly as `crf`.
+
+    Raises:
+        ModelError: the model cannot be trained.
+    """
+    family = loaded.family.lower()
+    try:
+        generator = GeneratorSettings(**{family: loaded.config})
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{loaded.name}: a {loaded.family} has no weights to train; use a network"
+        ) from error
+    return replace(recipe, generator=generator, degrade=coded_like(recipe.degrade, crf))
+
+
+def coded_like(degrade: Degradation, crf: float) -> Degradation:
+    """The same degradation with every CRF range around `crf`."""
+    low, high = max(8, round(crf) - _SPREAD), min(45, round(crf) + _SPREAD)
+    codecs = tuple(_around(codec, low, high) for codec in degrade.codecs)
+    return replace(degrade, codecs=codecs)
+
+
+def _around(codec: CodecRange, low: int, high: int) -> CodecRange:
+    """x264's CRF and x265's are of one scale (to about 2); other encoders keep the recipe's."""
+    return replace(codec, quality=(low, high)) if codec.encoder in ("libx264", "libx265") else codec
+
+
+def _head(loaded: LoadedModel, crf: float) -> dict[str, str]:
+    return {"started_from": f"{loaded.name} {loaded.sha256 or ''}".strip(), "footage_crf": f"{crf:.1f}"}

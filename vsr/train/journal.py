@@ -1,0 +1,66 @@
+"""What a run says while it goes on: a line, a row of JSON Lines, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vsr.errors import OutputError
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """The log of a run; `close` it."""
+
+    def __init__(self, output: Path) -> None:
+        """Log beside `output`: `.jsonl`, and the folder `.tensorboard` where the package is installed."""
+        self.path = output.with_suffix(".jsonl")
+        self._board = _board(output.with_suffix(".tensorboard"))
+
+    def write(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
+        """Add the figures of a measurement.
+
+        Raises:
+            OutputError: the disk does not take it.
+        """
+        row = {"step": step, "seconds": round(seconds, 1), **{k: _short(v) for k, v in figures.items()}}
+        logger.info(", ".join(f"{key} {value}" for key, value in row.items()))
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error})") from error
+        for name, value in figures.items():
+            if self._board is not None and math.isfinite(value):
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
+
+
+def _short(value: float) -> float | None:
+    """Six digits; JSON knows no NaN."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each term over the steps in which it was finite."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    finite = {name: [row[name] for row in rows if name in row and math.isfinite(row[name])] for name in names}
+    return {name: sum(values) / len(values) for name, values in finite.items() if values}

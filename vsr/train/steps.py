@@ -1,0 +1,147 @@
+"""One training step: the generator's, and the discriminator's where there is one."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real
+from vsr.train.pool import Batch
+from vsr.train.recipe import Recipe
+from vsr.train.state import Rivals, State
+from vsr.train.temporal import consistency
+
+logger = logging.getLogger(__name__)
+
+Terms = dict[str, float]
+"""Loss terms of a step by name, unweighted, and the norms of the gradients; NaN for what was left out."""
+
+
+def train_step(state: State, recipe: Recipe, batch: Batch, *, factor: float) -> Terms:
+    """Do one step.
+
+    Random numbers inside the networks (dropout) are drawn from the recipe's seed and the step alone, so that
+    a run that was cut off goes on bit for bit. torch's own generator is set for that.
+
+    Args:
+        state: Changed; its `step` always counts on.
+        recipe: Of the run.
+        batch: On the state's device.
+        factor: Of the learning rates, see `schedule.factor_at`.
+
+    Returns:
+        The terms; `loss` is NaN where the step was left out because something was not finite.
+    """
+    torch.manual_seed((recipe.seed * 1_000_003 + state.step) % 2**63)
+    _set_rate(state.optimizer, recipe.adam.lr * factor)
+    rivals = state.rivals if state.step >= recipe.losses.warmup else None
+    sr = _forward(state.network, batch.lr, recipe, state.device)
+    terms, loss = generator_terms(state, recipe, batch, sr, rivals)
+    found = {name: float(value.detach()) for name, value in terms.items()}
+    found["norm"] = _descend(state.optimizer, state.network, loss, recipe.clip)
+    found["loss"] = float(loss.detach()) if math.isfinite(found["norm"]) else math.nan
+    if math.isfinite(found["loss"]):
+        average_(state.average, state.network, ema_decay(recipe.ema, state.step + 1))
+        if rivals is not None:
+            found |= _rival_step(rivals, recipe, batch, sr.detach(), factor, state.device)
+    state.step += 1
+    return found
+
+
+def generator_terms(
+    state: State, recipe: Recipe, batch: Batch, sr: Tensor, rivals: Rivals | None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The generator's loss terms, and their weighted sum."""
+    losses = recipe.losses
+    terms = {"pixel": PIXEL[losses.pixel](sr, batch.hr)}
+    if state.step < losses.warmup:
+        return terms, terms["pixel"]
+    weights = {"pixel": losses.pixel_weight}
+    if losses.perceptual is not None and state.perceptual is not None:
+        with autocast(recipe, state.device):
+            terms["perceptual"] = state.perceptual(sr, batch.hr)
+        weights["perceptual"] = losses.perceptual.weight
+    if losses.adversarial is not None and rivals is not None:
+        terms["adversarial"] = _adversarial(rivals, recipe, batch, sr, state.device)
+        weights["adversarial"] = losses.adversarial.weight
+    if losses.temporal and batch.shift is not None:
+        terms["temporal"] = consistency(sr[0::2], sr[1::2], batch.shift)
+        weights["temporal"] = losses.temporal
+    return terms, torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+
+
+def _adversarial(rivals: Rivals, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device) -> Tensor:
+    """What the discriminator says of the generator's pictures; its own weights get no gradient here."""
+    assert recipe.losses.adversarial is not None
+    kind, real = recipe.losses.adversarial.kind, None
+    rivals.discriminator.requires_grad_(False)
+    fake = _forward(rivals.discriminator, sr, recipe, device)
+    if needs_real(kind):
+        with torch.no_grad():
+            real = _forward(rivals.discriminator, batch.plain, recipe, device)
+    rivals.discriminator.requires_grad_(True)
+    return generator_loss(kind, real, fake)
+
+
+def _rival_step(
+    rivals: Rivals, recipe: Recipe, batch: Batch, sr: Tensor, factor: float, device: torch.device
+) -> Terms:
+    """Teach the discriminator, which sees the HR pictures as they are, without sharpening."""
+    assert recipe.losses.adversarial is not None
+    _set_rate(rivals.optimizer, recipe.losses.adversarial.lr * factor)
+    real = _forward(rivals.discriminator, batch.plain, recipe, device)
+    fake = _forward(rivals.discriminator, sr, recipe, device)
+    losses = discriminator_losses(recipe.losses.adversarial.kind, real, fake)
+    norm = _descend(rivals.optimizer, rivals.discriminator, losses.real + losses.fake, recipe.clip)
+    return {"d_real": float(losses.real.detach()), "d_fake": float(losses.fake.detach()), "d_norm": norm}
+
+
+def _forward(network: nn.Module, images: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
+    with autocast(recipe, device):
+        result: Tensor = network(images)
+    return result.float()
+
+
+def _descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor, clip: float) -> float:
+    """Back-propagate and step; returns the gradient's norm, and changes nothing where that is not finite."""
+    optimizer.zero_grad()
+    loss.backward()
+    norm = float(clip_grad_norm_(network.parameters(), clip))
+    if math.isfinite(norm) and math.isfinite(float(loss.detach())):
+        optimizer.step()
+        return norm
+    logger.warning("a step of the %s left out: gradient norm %g", type(network).__name__, norm)
+    return math.nan
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
+    """Run convolutions in the recipe's precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+
+
+def ema_decay(decay: float, step: int) -> float:
+    """Decay of the average at `step`: short at first, so that the start is soon forgotten."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+def average_(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move `average` towards `network`; buffers, averages already (batch norm), are copied."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), _tensors(network.parameters()), 1 - decay)
+        for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def _tensors(parameters: Iterable[Tensor]) -> list[Tensor]:
+    return list(parameters)
