@@ -43,7 +43,7 @@ class EncoderSettings:
 class UpscaleSettings:
     """All that decides the result of one `vsr upscale`, and how it is computed."""
 
-    model: str = "compact"
+    model: str = "auto"
     """Name in the catalog or path of a weight file."""
     scale: Fraction | None = None
     """Output size over input size; None takes the model's own scale (or follows from the size)."""

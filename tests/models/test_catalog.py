@@ -13,12 +13,12 @@ from vsr.models import catalog
 @pytest.mark.parametrize(
     ("scale", "member"),
     [
-        *((scale, "compact-x2") for scale in (None, 1, Fraction(3, 2), 2)),
-        *((scale, "compact-x4") for scale in (Fraction(201, 100), 3, 4, 8)),
+        *((scale, "fast-x2") for scale in (None, 1, Fraction(3, 2), 2)),
+        *((scale, "fast-x4") for scale in (Fraction(201, 100), 3, 4, 8)),
     ],
 )
 def test_a_family_gives_the_smallest_network_that_is_enough(scale, member):
-    assert catalog.resolve("compact", scale).name == member
+    assert catalog.resolve("fast", scale).name == member
 
 
 @pytest.mark.parametrize("scale", [Fraction(1, 2), 1, Fraction(3, 2), 16])
@@ -32,7 +32,7 @@ def test_a_filter_doubles_where_no_scale_is_wanted():
 
 
 @pytest.mark.parametrize("scale", [0, -1, Fraction(-1, 2), 17])
-@pytest.mark.parametrize("name", ["bicubic", "compact", "compact-x4"])
+@pytest.mark.parametrize("name", ["bicubic", "fast", "fast-x4"])
 def test_impossible_scales_are_refused_with_the_limit(name, scale):
     with pytest.raises(ConfigError, match="16"):
         catalog.resolve(name, scale)
@@ -41,12 +41,12 @@ def test_impossible_scales_are_refused_with_the_limit(name, scale):
 def test_a_network_of_another_scale_is_no_error_for_its_result_is_resized(tmp_path):
     file = tmp_path / "x4.pth"
     file.touch()
-    assert catalog.resolve("compact-x4", 2).name == "compact-x4"
+    assert catalog.resolve("fast-x4", 2).name == "fast-x4"
     assert catalog.resolve(str(file), 2).path == file
 
 
 def test_an_unknown_name_gets_the_known_ones():
-    with pytest.raises(ModelError, match=r"nosuch.*compact.*bicubic.*lanczos"):
+    with pytest.raises(ModelError, match=r"nosuch.*fast.*bicubic.*lanczos"):
         catalog.resolve("nosuch")
 
 
@@ -60,3 +60,18 @@ def test_partners_and_families_name_models_that_there_are():
     named += [entry.partner for entry in catalog.MODELS.values() if entry.partner]
     assert set(named) <= catalog.MODELS.keys()
     assert not catalog.FAMILY_NAMES.keys() & catalog.MODELS.keys()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_auto_is_a_shipped_model_on_every_device_and_says_why(device, scale):
+    name, why = catalog.choose("auto", device)
+    entry = catalog.resolve(name, scale).entry
+    assert entry is not None
+    assert entry.path is not None
+    assert entry.path.is_file()
+    assert why
+
+
+def test_a_model_that_was_asked_for_is_not_chosen_again():
+    assert catalog.choose("bicubic", "cuda") == ("bicubic", "")

@@ -453,7 +453,7 @@ def test_cuda_gives_what_the_cpu_gives(tmp_path: Path) -> None:
         upscale_video(
             source,
             tmp_path / f"{device}.mkv",
-            settings(device=device, model="compact", encoder=LOSSLESS, batch=2),
+            settings(device=device, model="fast", encoder=LOSSLESS, batch=2),
         )
     with av.open(str(tmp_path / "cpu.mkv")) as a, av.open(str(tmp_path / "cuda.mkv")) as b:
         for cpu, cuda in zip(a.decode(video=0), b.decode(video=0), strict=True):

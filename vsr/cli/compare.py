@@ -33,7 +33,7 @@ def demo(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace an existing --target.")
     ] = False,
-    model: Annotated[str, typer.Option("--model", "-m")] = "compact",
+    model: Annotated[str, typer.Option("--model", "-m")] = "auto",
     scale: Annotated[str, typer.Option("--scale", "-s")] = "2",
 ) -> None:
     """Upscale a clip with the weights in the package and draw a before/after picture."""

@@ -25,7 +25,7 @@ def upscale(
         typer.Option(
             "--model", "-m", help="Name (`vsr models list`) or weight file.", rich_help_panel=_PICTURE
         ),
-    ] = "compact",
+    ] = "auto",
     scale: Annotated[
         str | None, typer.Option("--scale", "-s", help="2, 3, 4, 1.5, ...", rich_help_panel=_PICTURE)
     ] = None,
@@ -194,9 +194,11 @@ def _before(report: Report) -> list[str]:
 
 
 def _model(report: Report) -> str:
-    """Name, and enough of the sha256 to tell one file from another."""
-    sha256 = report.model["sha256"]
-    return f"{report.model['name']} (sha256 {sha256[:12]}...)" if sha256 else str(report.model["name"])
+    """Name, why it was chosen, and enough of the sha256 to tell one file from another."""
+    sha256, chosen = report.model["sha256"], report.model["chosen"]
+    facts = [f"auto: {chosen}"] if chosen else []
+    facts += [f"sha256 {sha256[:12]}..."] if sha256 else []
+    return f"{report.model['name']} ({'; '.join(facts)})" if facts else str(report.model["name"])
 
 
 def _after(report: Report, told: list[str], *, quiet: bool) -> None:

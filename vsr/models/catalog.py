@@ -46,13 +46,13 @@ class CatalogEntry:
 
 _ENTRIES = (
     CatalogEntry(
-        name="compact-x2",
+        name="fast-x2",
         family="Compact",
         scale=2,
-        description="fidelity for compressed video, small and fast; the default",
+        description="fidelity for compressed video, small: for processors",
     ),
     CatalogEntry(
-        name="compact-x4",
+        name="fast-x4",
         family="Compact",
         scale=4,
         description="the same for enlargements above two",
@@ -72,8 +72,16 @@ _ENTRIES = (
 )
 MODELS: Mapping[str, CatalogEntry] = {entry.name: entry for entry in _ENTRIES}
 
-FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {"compact": ("compact-x2", "compact-x4")}
+FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {"fast": ("fast-x2", "fast-x4")}
 """Names for several models that differ in scale: the first one that is enough is taken, else the last."""
+
+AUTO = "auto"
+"""The name that leaves the choice to us."""
+_AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
+    "cpu": ("fast", "the one that a processor runs in real time"),
+    "cuda": ("fast", "the largest that is shipped for this scale"),
+}
+"""Kind of device to the family that `auto` is there, and why."""
 
 DEFAULT_SCALE = Fraction(2)
 """Of a model that has none of its own, where none is asked for."""
@@ -97,7 +105,7 @@ def resolve(name: str, scale: Fraction | int | None = None) -> Resolved:
     """Find what to load for a name of the catalog or a path, and for the enlargement that is wanted.
 
     A network may have another scale than the one wanted: its result is resized. Of a family of networks that
-    differ in scale, the first one that enlarges enough is taken.
+    differ in scale, the first one that enlarges enough is taken. `auto` is what it is on a processor.
 
     Args:
         name: In `MODELS` or `FAMILY_NAMES`, or the path of a weight file; a name wins over a file called so.
@@ -120,14 +128,19 @@ def resolve(name: str, scale: Fraction | int | None = None) -> Resolved:
     return Resolved(name=path.stem, entry=None, path=path, scale=None)
 
 
+def choose(name: str, device: str) -> tuple[str, str]:
+    """What `auto` means on a kind of device, and why; any other name as it is, for no reason."""
+    return _AUTO_FAMILIES[device] if name == AUTO else (name, "")
+
+
 def names() -> tuple[str, ...]:
     """All names that `resolve` knows, those of families first."""
-    return (*FAMILY_NAMES, *MODELS)
+    return (AUTO, *FAMILY_NAMES, *MODELS)
 
 
 def _member(name: str, scale: Fraction | None) -> str:
     """The member of a family for a scale; any other name as it is."""
-    members = FAMILY_NAMES.get(name)
+    members = FAMILY_NAMES.get(choose(name, "cpu")[0])
     if members is None:
         return name
     return next((m for m in members if (MODELS[m].scale or 0) >= (scale or 0)), members[-1])

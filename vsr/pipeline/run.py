@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
-from vsr.engine.device import is_out_of_memory
+from vsr.engine.device import choose_device, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
@@ -19,6 +19,7 @@ from vsr.media.opening import shown
 from vsr.media.sink import VideoSink, check_target, open_sink
 from vsr.media.source import VideoSource, open_video
 from vsr.media.streams import PlannedStream
+from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
@@ -115,9 +116,8 @@ def prepare(
         _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
         wanted = sizing.wanted_scale(video.info, settings)
-        model = load_generator(
-            settings.model, scale=wanted, strength=settings.strength, partner=settings.partner
-        )
+        name, why = choose(settings.model, choose_device(settings.device).type)
+        model = load_generator(name, scale=wanted, strength=settings.strength, partner=settings.partner)
         size = sizing.target_size(video.info, settings, Fraction(model.scale))
         upscaler = Upscaler(
             model.network,
@@ -141,6 +141,7 @@ def prepare(
         )
         try:
             report = _first_report(video, sink, model, upscaler, size, target, settings)
+            report.model["chosen"] = why
             yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
         finally:
             sink.abort()  # nothing, once `run` has finished it
