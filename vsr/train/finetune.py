@@ -1,4 +1,4 @@
-"""A generator adapted to a user's own footage: short, measured on what was held out, and refused if it is worse."""
+"""A generator adapted to a user's own footage: measured on what was held out, and refused if it is worse."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def finetune(
 ) -> Outcome:
     """Adapt a generator to footage.
 
-    The footage itself is the HR side; LR is made from it and coded about as strongly as the footage is, so that
-    the result undoes what this material suffers from.
+    The footage itself is the HR side; LR is made from it and coded about as strongly as the footage is, so
+    that the result undoes what this material suffers from.
 
     Args:
         footage: Video files, or folders of videos or pictures.

@@ -80,8 +80,8 @@ def train(
     """Train a network, or go on with a run that was cut off.
 
     Beside `output` are written: a folder of checkpoints (`.checkpoints`, removed at the end), a log
-    (`.jsonl`) and pictures (`.samples`). `output` holds the averaged weights of the best measurement so far; of the
-    latest where a discriminator has a say, since there PSNR is no guide.
+    (`.jsonl`) and pictures (`.samples`). `output` holds the averaged weights of the best measurement so far;
+    of the latest where a discriminator has a say, since there PSNR is no guide.
 
     Without `minutes` a run that was cut off ends with the same bits as an unbroken one, on the CPU.
 
