@@ -49,7 +49,7 @@ def finetune(
             scale=scale,
             recipe=settings,
             device=choose_device(device),
-            on_step=progress_lines((settings or read_recipe("finetune")).steps),
+            on_step=progress_lines(),
             stop=stop,
         )
     typer.echo(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")

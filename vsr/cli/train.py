@@ -82,7 +82,7 @@ def train(
             device=choose_device(device),
             vgg=vgg,
             compiled=compiled,
-            on_step=progress_lines(settings.steps),
+            on_step=progress_lines(),
             stop=stop,
         )
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name != "flicker")
@@ -105,23 +105,23 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{output}: exists; -y replaces it")
 
 
-def progress_lines(steps: int) -> Callable[[Progress], None]:
-    """A line every few seconds: step, speed, time left, the terms of the loss."""
+def progress_lines() -> Callable[[Progress], None]:
+    """A line every few seconds: step, share of the run, speed, time left, the terms of the loss."""
     begin = shown = time.monotonic()
-    first = -1.0
+    first: Progress | None = None
 
     def show(progress: Progress) -> None:
         nonlocal first, shown
+        first = first or progress
         now = time.monotonic()
-        first = progress.position if first < 0 else first
-        if now - shown < _EVERY:
+        if now - shown < _EVERY or progress.position <= first.position:
             return
         shown = now
-        done = max(progress.position - first, 1e-9)
-        left = (now - begin) * (1 - progress.position) / done
-        rate = progress.step / max(progress.seconds, 1e-9)
+        left = (now - begin) * (1 - progress.position) / (progress.position - first.position)
+        rate = (progress.step - first.step) / (now - begin)
         terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.terms.items())
-        console.say(f"step {progress.step} of {steps}, {rate:.1f}/s, {_clock(left)} left, {terms}")
+        done = f"{progress.position:.0%}"
+        console.say(f"step {progress.step}, {done}, {rate:.1f} steps/s, {_clock(left)} left: {terms}")
 
     return show
 
