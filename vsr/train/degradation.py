@@ -243,7 +243,8 @@ class CodecRange:
     quality: tuple[int, int] | None = None
     """CRF, or the quantiser of mpeg4 and mpeg2video; instead of `bitrate`."""
     bitrate: tuple[int, int] | None = None
-    """kbit/s at 25 pictures a second; instead of `quality`."""
+    """kbit/s at 25 pictures a second; instead of `quality`. Rate control needs some pictures to settle:
+    MPEG-2 and MPEG-4 code the first four with about the finest quantiser whatever the rate."""
     presets: tuple[str, ...] = ("",)
     """Drawn evenly: x264's and x265's presets, VP9's cpu-used; MPEG-2 and MPEG-4 take none (one empty
     word)."""

@@ -1,74 +1,243 @@
-"""LR clips from photographs: a pan, a reduction, and a real codec in memory.
+"""LR clips from HR clips: sharpening and colour of the target, orders of degradation, reduction, real codecs.
 
 A network that has seen clean pictures only gains nothing over a classical filter on strongly compressed
-video. So clips are really encoded and decoded, with motion in them, and their colour travels as it does in
-`vsr upscale`.
+video. So clips are really encoded and decoded, with motion in them. All that is random is drawn first, from
+one `random.Random` (`draw_plan`), so that the same seed gives the same clip; then the plan is carried out.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from torch import Tensor
 
-from vsr.color.convert import to_rgb
-from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
-from vsr.media.planes import to_planes
-from vsr.train.recipe import CodecRange, Degradation
+from vsr.train import operations as op
+from vsr.train.codec import Coding, draw_codings, transcode
+from vsr.train.degradation import Augment, CodecRange, Degradation, Final
+from vsr.train.kernels import Pace
+from vsr.train.orders import Chain, Sizes, carry_out, draw_chains
 
-LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
-MATRICES = (Matrix.SMPTE170M, Matrix.BT709)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coding:
-    """One setting of one encoder."""
-
-    encoder: str
-    quality: int
-    preset: str
-    matrix: Matrix
+__all__ = [
+    "Clip",
+    "Coding",
+    "degrade_batch",
+    "degrade_clip",
+    "make_clip",
+    "pair_clip",
+    "pan",
+    "reduce",
+    "transcode",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A few pictures of a pan, before and after."""
+    """A few pictures of a clip, before and after."""
 
     hr: Tensor
-    """`(T, 3, H, W)` uint8."""
+    """`(T, 3, H, W)` uint8: the target, sharpened where the degradation says so."""
     lr: Tensor
     """`(T, 3, H / scale, W / scale)` float16, nominally [0, 1], not clipped."""
+    plain: Tensor
+    """`hr` without sharpening; the same tensor where there is none."""
+    chosen: tuple[int, ...]
+    """Numbers of these pictures in the clip, rising."""
+    shift: tuple[int, int] | None = None
+    """HR pixels (down, right) that the window moves from a picture of the clip to the next; None if
+    unknown."""
 
 
-def make_clip(image: Tensor, degradation: Degradation, scale: int, kept: int, rng: random.Random) -> Clip:
-    """Make a clip from a photograph.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is drawn for a clip."""
+
+    colours: dict[str, float] | None
+    """Arguments of `operations.recolour`."""
+    chains: list[Chain] | None
+    """Of each picture; None for plain bicubic reduction."""
+    noise: int
+    """Seed of the noise."""
+    codings: tuple[Coding, ...]
+    chosen: tuple[int, ...]
+
+
+def degrade_clip(
+    hr: Tensor,
+    degradation: Degradation,
+    *,
+    scale: int,
+    kept: int,
+    rng: random.Random,
+    shift: tuple[int, int] | None = None,
+) -> Clip:
+    """Make a clip to train on.
 
     Args:
-        image: `(3, H, W)` uint8, at least `degradation.size` on each side.
+        hr: `(T, 3, H, W)` uint8; sides are multiples of `scale`, and of `2 * scale` where there are codecs.
+            What needs no codec is computed on its device.
         degradation: What to draw from.
         scale: HR side over LR side.
-        kept: Pictures of the clip that are returned.
+        kept: Pictures of the clip that are returned, at most.
         rng: All that is drawn is drawn from it.
+        shift: For the result.
+    """
+    plan = draw_plan(hr, degradation, scale, kept, rng)
+    index = list(plan.chosen)
+    if not plan.codings:  # then pictures do not depend on each other
+        hr, index = hr[index], list(range(len(index)))
+        plan = replace(plan, chains=[plan.chains[i] for i in plan.chosen] if plan.chains else None)
+    plain = recoloured(hr, plan.colours)
+    target = sharpened(plain, degradation)
+    lr = _reduced(target, scale, plan)
+    seen = transcode(lr, *plan.codings) if plan.codings else lr / 255
+    same = target is plain
+    return Clip(
+        hr=(first := target[index]),
+        lr=seen[index].half(),
+        plain=first if same else plain[index],
+        chosen=plan.chosen,
+        shift=shift,
+    )
+
+
+def draw_plan(hr: Tensor, degradation: Degradation, scale: int, kept: int, rng: random.Random) -> Plan:
+    """Draw all that `degrade_clip` does; the picture itself plays no part."""
+    clean = rng.random() < degradation.clean
+    colours = draw_colours(degradation.augment, rng)
+    chains = None
+    if not clean and not is_plain(degradation):
+        chains = draw_chains(degradation, _sizes(hr, scale), Pace(len(hr), degradation.drift), rng)
+    return Plan(
+        colours=colours,
+        chains=chains,
+        noise=rng.getrandbits(63) if chains else 0,
+        codings=() if clean else draw_codings(degradation, rng),
+        chosen=_choose(len(hr), kept, rng),
+    )
+
+
+def pair_clip(hr: Tensor, lr: Tensor, kept: int, rng: random.Random) -> Clip:
+    """Choose pictures of a clip whose LR side exists already: both `(T, 3, H, W)` uint8."""
+    chosen = _choose(len(hr), kept, rng)
+    index = list(chosen)
+    target = hr[index]
+    return Clip(hr=target, lr=(lr[index] / 255).half(), plain=target, chosen=chosen)
+
+
+def degrade_batch(
+    hr: Tensor, degradation: Degradation, *, scale: int, rng: random.Random
+) -> tuple[Tensor, Tensor]:
+    """Degrade unrelated pictures together on their device, as Real-ESRGAN does while training.
+
+    Kernels, noise and JPEG quality differ between the pictures; sizes and kinds of steps are the batch's, and
+    so is `clean`.
+
+    Args:
+        hr: `(N, 3, H, W)` uint8; sides are multiples of `scale`.
+        degradation: Without codecs: these need clips and the host.
+        scale: HR side over LR side.
+        rng: All that is drawn is drawn from it.
+
+    Returns:
+        LR `(N, 3, H / scale, W / scale)` and the target `(N, 3, H, W)`, both uint8.
+
+    Raises:
+        ValueError: the degradation has codecs.
+    """
+    if degradation.codecs:
+        raise ValueError(f"{len(degradation.codecs)} codecs cannot be batched; use degrade_clip")
+    clean = rng.random() < degradation.clean
+    target = sharpened(recoloured(hr, draw_colours(degradation.augment, rng)), degradation)
+    if clean or is_plain(degradation):
+        return reduce(target, scale), target
+    chains = draw_chains(degradation, _sizes(hr, scale), Pace(len(hr), None), rng)
+    return _through(target, chains, rng.getrandbits(63)), target
+
+
+def is_plain(degradation: Degradation) -> bool:
+    """Whether nothing but bicubic reduction happens before the codecs."""
+    final = degradation.final
+    return not degradation.orders and replace(final, after_jpeg=0.0, sizes=Final().sizes) == Final()
+
+
+def draw_colours(augment: Augment | None, rng: random.Random) -> dict[str, float] | None:
+    """Draw arguments of `operations.recolour`; None leaves the colours alone."""
+    if augment is None or rng.random() >= augment.probability:
+        return None
+    names = [f.name for f in fields(augment) if f.name != "probability"]
+    return {name: rng.uniform(*getattr(augment, name)) for name in names}
+
+
+def recoloured(hr: Tensor, colours: dict[str, float] | None) -> Tensor:
+    """`(T, 3, H, W)` uint8 in other colours."""
+    return hr if colours is None else eight_bit(op.recolour(hr / 255, **colours))
+
+
+def sharpened(hr: Tensor, degradation: Degradation) -> Tensor:
+    """`(T, 3, H, W)` uint8 as targets are."""
+    return hr if degradation.usm is None else eight_bit(op.sharpen(hr / 255, degradation.usm))
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """[0, 1] to codes, uint8."""
+    return images.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _reduced(hr: Tensor, scale: int, plan: Plan) -> Tensor:
+    return reduce(hr, scale) if plan.chains is None else _through(hr, plan.chains, plan.noise)
+
+
+def _through(hr: Tensor, chains: Sequence[Chain], seed: int) -> Tensor:
+    generator = torch.Generator(hr.device).manual_seed(seed)
+    return eight_bit(carry_out(hr / 255, chains, generator))
+
+
+def _sizes(hr: Tensor, scale: int) -> Sizes:
+    height, width = hr.shape[-2:]
+    return Sizes(hr=(height, width), lr=(height // scale, width // scale))
+
+
+def _choose(frames: int, kept: int, rng: random.Random) -> tuple[int, ...]:
+    return tuple(sorted(rng.sample(range(frames), min(kept, frames))))
+
+
+def reduce(hr: Tensor, scale: int) -> Tensor:
+    """Make LR pictures: antialiased bicubic (a = -0.5, as MATLAB and PIL have it), rounded to 8 bits.
+
+    Args:
+        hr: `(T, 3, H, W)` uint8.
+        scale: HR side over LR side.
+    """
+    size = (hr.shape[-2] // scale, hr.shape[-1] // scale)
+    if hr.device.type == "cpu":
+        return F.interpolate(hr, size=size, mode="bicubic", antialias=True)
+    return eight_bit(
+        op.resize(hr / 255, size, "bicubic", antialias=True)
+    )  # 8-bit resizing is the CPU's alone
+
+
+def make_clip(image: Tensor, degradation: Any, scale: int, kept: int, rng: random.Random) -> Clip:
+    """Make a clip of a pan over a photograph `(3, H, W)` uint8, at least `degradation.size` on each side.
+
+    `degradation` is a `Degradation`, or has its first fields as `recipe.Degradation` does.
     """
     hr = draw_pan(image, degradation, rng)
-    lr = reduce(hr, scale)
-    coding = draw_coding(degradation, rng)
-    seen = transcode(lr, coding) if coding else lr / 255
-    chosen = sorted(rng.sample(range(len(hr)), min(kept, len(hr))))
-    return Clip(hr=hr[chosen], lr=seen[chosen].half())
+    codecs = tuple(CodecRange(**_settings(codec, CodecRange)) for codec in degradation.codecs)
+    settings = Degradation(**(_settings(degradation, Degradation) | {"codecs": codecs}))
+    return degrade_clip(hr, settings, scale=scale, kept=kept, rng=rng)
 
 
-def draw_pan(image: Tensor, degradation: Degradation, rng: random.Random) -> Tensor:
+def _settings(given: Any, kind: type[Any]) -> dict[str, Any]:
+    """Those settings of `kind` that `given` has."""
+    return {f.name: getattr(given, f.name) for f in fields(kind) if hasattr(given, f.name)}
+
+
+def draw_pan(image: Tensor, degradation: Any, rng: random.Random) -> Tensor:
     """Cut a pan of even, whole-pixel speed out of a photograph: `(T, 3, size, size)`."""
     size, steps = degradation.size, max(1, degradation.frames - 1)
     starts, speeds = [], []
@@ -86,111 +255,3 @@ def pan(image: Tensor, size: int, frames: int, start: tuple[int, int], speed: tu
     """Move a window over `image` `(3, H, W)`: `(T, 3, size, size)`; pairs are (vertical, horizontal)."""
     corners = [(start[0] + speed[0] * i, start[1] + speed[1] * i) for i in range(frames)]
     return torch.stack([image[:, y : y + size, x : x + size] for y, x in corners])
-
-
-def reduce(hr: Tensor, scale: int) -> Tensor:
-    """Make LR pictures: antialiased bicubic (a = -0.5, as MATLAB and PIL have it), rounded to 8 bits.
-
-    Args:
-        hr: `(T, 3, H, W)` uint8.
-        scale: HR side over LR side.
-    """
-    size = (hr.shape[-2] // scale, hr.shape[-1] // scale)
-    return F.interpolate(hr, size=size, mode="bicubic", antialias=True)
-
-
-def draw_coding(degradation: Degradation, rng: random.Random) -> Coding | None:
-    """Draw an encoder and its settings; None for a clip that stays clean."""
-    if rng.random() < degradation.clean:
-        return None
-    codec: CodecRange = rng.choices(degradation.codecs, [codec.share for codec in degradation.codecs])[0]
-    return Coding(
-        encoder=codec.encoder,
-        quality=rng.randint(*codec.quality),
-        preset=rng.choice(codec.presets),
-        matrix=rng.choice(MATRICES),
-    )
-
-
-def transcode(lr: Tensor, coding: Coding) -> Tensor:
-    """Encode and decode a clip in memory.
-
-    Args:
-        lr: `(T, 3, H, W)` uint8 R'G'B', even sides.
-        coding: Encoder, quality and matrix; the range is limited, the chroma 4:2:0.
-
-    Returns:
-        `(T, 3, H, W)` float32, nominally [0, 1], not clipped.
-    """
-    packets = _encode(lr, coding)
-    frames = _decode(packets, _DECODERS[coding.encoder])
-    assert len(frames) == len(lr)
-    return torch.stack([to_rgb(to_planes(frame)[0], color_of(coding.matrix), LAYOUT) for frame in frames])
-
-
-def color_of(matrix: Matrix) -> ColorSpec:
-    """The colour that coded clips have: limited range, chroma sited as H.264's is."""
-    high = matrix is Matrix.BT709
-    return ColorSpec(
-        matrix=matrix,
-        transfer=Transfer.BT709 if high else Transfer.SMPTE170M,
-        primaries=Primaries.BT709 if high else Primaries.SMPTE170M,
-        range=Range.LIMITED,
-        chroma_location=ChromaLocation.LEFT,
-    )
-
-
-def _open_codec(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
-    codec = VideoCodecContext.create(name, mode)
-    assert isinstance(codec, VideoCodecContext)
-    codec.thread_count = 1  # the clips are small, and the other threads train
-    return codec
-
-
-def _encode(lr: Tensor, coding: Coding) -> list[Packet[Any]]:
-    encoder = _open_codec(coding.encoder, "w")
-    encoder.height, encoder.width = lr.shape[-2:]
-    encoder.pix_fmt = "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-    encoder.options = _OPTIONS[coding.encoder](coding.quality, coding.preset)
-    packets: list[Packet[Any]] = []
-    for i, frame in enumerate(_to_yuv(lr, coding.matrix)):
-        frame.pts = i
-        packets += encoder.encode(frame)
-    return packets + encoder.encode(None)
-
-
-def _to_yuv(lr: Tensor, matrix: Matrix) -> list[VideoFrame]:
-    """`lr` as limited-range 4:2:0, by swscale: what most tools that made the world's videos used."""
-    frames = []
-    for array in np.ascontiguousarray(lr.permute(0, 2, 3, 1).numpy()):
-        frame = VideoFrame.from_ndarray(array, format="rgb24")
-        frames.append(
-            frame.reformat(
-                format="yuv420p",
-                dst_colorspace=int(matrix),
-                dst_color_range=int(Range.LIMITED),
-                threads=1,  # see `vsr.media.planes.repacked`
-            )
-        )
-    return frames
-
-
-def _decode(packets: Sequence[Packet[Any]], name: str) -> list[VideoFrame]:
-    decoder = _open_codec(name, "r")
-    frames = [frame for packet in packets for frame in decoder.decode(packet)]
-    return frames + decoder.decode(None)
-
-
-_OPTIONS: dict[str, Callable[[int, str], dict[str, str]]] = {
-    "libx264": lambda quality, preset: {"crf": str(quality), "preset": preset},
-    "libx265": lambda quality, preset: {
-        "crf": str(quality),
-        "preset": preset,
-        "x265-params": "log-level=none:pools=none:frame-threads=1",
-    },
-    "libvpx-vp9": lambda quality, preset: {"crf": str(quality), "b": "0", "cpu-used": preset},
-    "mpeg4": lambda quality, _: {"qmin": str(quality), "qmax": str(quality)},
-}
-"""Encoder to its options for a quality and a preset."""
-_DECODERS = {"libx264": "h264", "libx265": "hevc", "libvpx-vp9": "vp9", "mpeg4": "mpeg4"}
