@@ -88,9 +88,9 @@ def test_several_sources_are_drawn_in_proportion_to_their_pixels(tmp_path: Path)
     assert photos.pixels == 6 * 128 * 128
     # 48 pictures, 16 held out, 3 between them: 27 runs of 3 in 29, which is 9 clips with nothing in common
     assert footage.pixels == 9 * 144 * 176
-    share = sum(sample.shift is not None for sample in draws(known, 400)) / 400
+    share = sum(sample.shift is not None for sample in draws(known, 200)) / 200
     expected = photos.pixels / known.pixels
-    assert abs(share - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5  # four standard errors
+    assert abs(share - expected) < 4 * (expected * (1 - expected) / 200) ** 0.5  # four standard errors
 
 
 def test_a_folder_may_hold_pictures_and_videos(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def cut(
         inner = [side + b + a for side, b, a in zip(size, before, after, strict=True)]
         image = F.interpolate(image[None], size=inner, mode="bicubic", antialias=True)[0]
     image = image[:, before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
-    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+    return image.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _rgb_of(frame: VideoFrame, info: VideoInfo, rows: slice, columns: slice) -> Tensor:

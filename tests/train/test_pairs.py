@@ -1,0 +1,164 @@
+"""Pairs of LR and HR: aligned crops, and everything that does not match refused."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.train.films import Picture, pan, plain, write_film
+from tests.train.photographs import photograph, write_photographs
+from vsr.errors import InputError
+from vsr.train.drawing import Geometry, Sample
+from vsr.train.pairs import PicturePairs, find_pair, open_pairs
+from vsr.train.video import FrameCache
+
+SHAPE = Geometry(size=128, frames=3, speed=5, scale=2)
+
+
+def enlarged(picture: Picture, scale: int = 2) -> Picture:
+    """Every pixel `scale` x `scale` times: whatever is cut must fit to the pixel."""
+    return picture.repeat(scale, 0).repeat(scale, 1)
+
+
+def write_pairs(folder: Path, number: int, side: int = 96) -> tuple[Path, Path]:
+    """Folders HR and LR, the one made by repeating the pixels of the other."""
+    hr, lr = folder / "HR", folder / "LR"
+    hr.mkdir()
+    lr.mkdir()
+    for i in range(number):
+        picture = photograph(i, side).permute(1, 2, 0).numpy()
+        Image.fromarray(picture).save(lr / f"{i}.png")
+        Image.fromarray(enlarged(picture)).save(hr / f"{i}.png")
+    return hr, lr
+
+
+def write_videos(folder: Path, large: list[Picture], small: list[Picture]) -> tuple[Path, Path]:
+    """Lossless R'G'B' videos hr.mkv and lr.mkv."""
+    hr, lr = folder / "hr.mkv", folder / "lr.mkv"
+    write_film(hr, large, codec="ffv1", pix_fmt="bgr0")
+    write_film(lr, small, codec="ffv1", pix_fmt="bgr0")
+    return hr, lr
+
+
+def check(sample: Sample, height: int, width: int) -> None:
+    assert sample.lr is not None
+    assert sample.hr.shape == (3, 3, 2 * height, 2 * width)
+    assert sample.lr.shape == (3, 3, height, width)
+    assert torch.equal(sample.hr, sample.lr.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_crops_of_paired_pictures_are_aligned(tmp_path: Path) -> None:
+    known, held_out = open_pairs(*write_pairs(tmp_path, 4), SHAPE, 4)
+    rng, shifts = random.Random(0), set()
+    for material in (known, held_out):
+        for _ in range(20):
+            sample = material.draw(rng)
+            check(sample, 64, 64)
+            shifts.add(sample.shift)
+    assert max(abs(step) for shift in shifts if shift for step in shift) == 4  # 5 HR pixels are 2 of LR
+    assert len(shifts) > 5
+
+
+def test_paired_pictures_smaller_than_wanted_give_smaller_clips(tmp_path: Path) -> None:
+    known, _ = open_pairs(
+        *write_pairs(tmp_path, 2, side=70), Geometry(size=480, frames=3, speed=0, scale=2), 2
+    )
+    check(known.draw(random.Random(0)), 70, 70)
+
+
+def test_crops_of_paired_videos_are_aligned_and_of_the_same_pictures(tmp_path: Path) -> None:
+    film = pan(1, 20) + plain(0, 3) + pan(2, 20)
+    known, held_out = open_pairs(*write_videos(tmp_path, [enlarged(p) for p in film], film), SHAPE, 4)
+    rng = random.Random(0)
+    for _ in range(20):
+        check(known.draw(rng), 64, 64)
+        check(held_out.draw(rng), 64, 64)
+
+
+def test_the_same_random_numbers_give_the_same_pairs(tmp_path: Path) -> None:
+    film = pan(1, 20)
+    paths = write_videos(tmp_path, [enlarged(p) for p in film], film)
+    first, _ = open_pairs(*paths, SHAPE, 4)
+    again, _ = open_pairs(*paths, SHAPE, 4, cache=FrameCache(limit_bytes=0))
+    for seed in range(5):
+        a, b = first.draw(random.Random(seed)), again.draw(random.Random(seed))
+        assert torch.equal(a.hr, b.hr)
+
+
+def test_sizes_that_do_not_match_are_named(tmp_path: Path) -> None:
+    hr, lr = write_pairs(tmp_path, 2)
+    with pytest.raises(InputError, match=r"HR/0\.png has 192x192 and .*LR/0\.png 96x96 .* needs 288x288"):
+        open_pairs(hr, lr, Geometry(size=96, frames=1, speed=0, scale=3), 2)
+    film = pan(1, 6)
+    videos = write_videos(tmp_path, [enlarged(p)[:-2] for p in film], film)
+    with pytest.raises(InputError, match=r"hr\.mkv has 352x286 and .*lr\.mkv 176x144 .* needs 352x288"):
+        open_pairs(*videos, SHAPE, 2)
+
+
+def test_names_without_a_partner_are_refused(tmp_path: Path) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    (lr / "1.png").unlink()
+    with pytest.raises(InputError, match=r"HR: 1 has no partner in .*LR \(1 names"):
+        open_pairs(hr, lr, SHAPE, 2)
+    with pytest.raises(InputError, match=r"HR: 1 has no partner in .*LR \(1 names"):
+        open_pairs(lr, hr, SHAPE, 2)
+
+
+def test_videos_of_different_length_are_refused(tmp_path: Path) -> None:
+    film = pan(1, 9)
+    paths = write_videos(tmp_path, [enlarged(p) for p in film], film[:-1])
+    with pytest.raises(InputError, match=r"have 9 and 8 pictures"):
+        open_pairs(*paths, SHAPE, 2)
+
+
+def test_a_folder_and_a_video_are_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one is a folder"):
+        open_pairs(tmp_path, write_film(tmp_path / "a.mp4", pan(1, 3)), SHAPE, 2)
+
+
+def test_videos_without_a_common_scene_are_refused(tmp_path: Path) -> None:
+    film = pan(1, 5)
+    with pytest.raises(InputError, match="hold no 3 in a row"):
+        open_pairs(*write_videos(tmp_path, [enlarged(p) for p in film], film), SHAPE, 2)
+
+
+def test_too_small_pairs_are_left_out_or_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(lr / "1.png")
+    Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(hr / "1.png")
+    known, held_out = open_pairs(hr, lr, SHAPE, 2)
+    assert "1 of 3 pairs left out: below 128 pixels" in caplog.text
+    assert isinstance(known, PicturePairs)
+    assert isinstance(held_out, PicturePairs)
+    assert len(known.pairs) + len(held_out.pairs) == 2
+    for name in ("0.png", "2.png"):
+        (hr / name).unlink()
+        (lr / name).unlink()
+    with pytest.raises(InputError, match="no picture has 128 pixels on each side"):
+        open_pairs(hr, lr, SHAPE, 2)
+
+
+def test_an_unreadable_partner_costs_its_pair_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    data = (lr / "0.png").read_bytes()
+    (lr / "0.png").write_bytes(data[: len(data) // 2])
+    known, held_out = open_pairs(hr, lr, SHAPE, 3)
+    for material in (known, held_out):
+        for seed in range(10):
+            check(material.draw(random.Random(seed)), 64, 64)
+    assert caplog.text.count("left out") == 1
+    assert "LR/0.png" in caplog.text
+
+
+def test_pairs_are_found_by_the_names_hr_and_lr(tmp_path: Path) -> None:
+    assert find_pair(tmp_path) is None
+    (tmp_path / "hr").mkdir()
+    assert find_pair(tmp_path) is None
+    (tmp_path / "LR").mkdir()
+    write_photographs(tmp_path / "hr", 1)
+    assert find_pair(tmp_path) == (tmp_path / "hr", tmp_path / "LR")
