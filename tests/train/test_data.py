@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,18 @@ from PIL import Image
 
 from tests.train.photographs import photograph, write_photographs
 from vsr.errors import InputError
-from vsr.train.data import SUFFIXES, Picture, find_pictures, large_enough, licences, read_image, split
+from vsr.train.data import (
+    SUFFIXES,
+    Picture,
+    Quarantine,
+    find_pictures,
+    large_enough,
+    licences,
+    open_photographs,
+    read_image,
+    split,
+)
+from vsr.train.drawing import Geometry
 
 
 def tiles(photographs: int, each: int) -> list[Picture]:
@@ -99,3 +111,91 @@ def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
         find_pictures(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
         find_pictures(tmp_path / "nowhere")
+
+
+def cut_off(path: Path) -> None:
+    """Half of a JPEG: its header is whole, its pixels are not."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def write_jpegs(folder: Path, number: int) -> list[Path]:
+    paths = [folder / f"p{i:03}.jpg" for i in range(number)]
+    image = Image.fromarray(photograph(1).permute(1, 2, 0).numpy())
+    for path in paths:
+        image.save(path, quality=90)
+    return paths
+
+
+def test_a_cut_picture_is_not_filled_with_grey(tmp_path: Path) -> None:
+    (path,) = write_jpegs(tmp_path, 1)
+    cut_off(path)
+    with pytest.raises(InputError, match=r"p000\.jpg: cannot be decoded"):
+        read_image(path)
+
+
+def test_a_corrupt_picture_is_left_out_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = write_jpegs(tmp_path, 12)
+    cut_off(paths[0])
+    known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=2, speed=2, scale=2), 4)
+    rng = random.Random(0)
+    for _ in range(60):
+        assert known.draw(rng).hr.shape == (2, 3, 64, 64)
+        held_out.draw(rng)
+    assert caplog.text.count("p000.jpg") == 1
+    assert len(known.quarantine) == 1
+
+
+def test_what_is_drawn_does_not_depend_on_which_corrupt_pictures_are_known(tmp_path: Path) -> None:
+    cut_off(write_jpegs(tmp_path, 12)[0])
+    shape = Geometry(size=64, frames=2, speed=2, scale=2)
+    fresh, warned = (open_photographs(tmp_path, shape, 4)[0] for _ in range(2))
+    for seed in range(30):
+        warned.draw(random.Random(seed))
+    for seed in range(30):
+        a, b = fresh.draw(random.Random(seed)), warned.draw(random.Random(seed))
+        assert torch.equal(a.hr, b.hr)
+
+
+@pytest.mark.parametrize(
+    ("total", "bad", "refused"), [(10, 1, False), (10, 2, True), (300, 3, False), (300, 4, True)]
+)
+def test_more_than_one_percent_of_corrupt_pictures_is_too_much(total: int, bad: int, refused: bool) -> None:
+    quarantine = Quarantine(total)
+    for number in range(bad - 1):
+        quarantine.add(Path(f"{number}.jpg"), InputError("torn"))
+        quarantine.add(Path(f"{number}.jpg"), InputError("torn"))  # seen again, counted once
+    last = Path("last.jpg")
+    if refused:
+        with pytest.raises(InputError, match=rf"{bad} of {total} pictures are unreadable .* torn"):
+            quarantine.add(last, InputError("torn"))
+    else:
+        quarantine.add(last, InputError("torn"))
+        assert len(quarantine) == bad
+        assert last in quarantine
+
+
+def test_pictures_without_a_header_and_without_pixels_count_together(tmp_path: Path) -> None:
+    paths = write_jpegs(tmp_path, 12)
+    paths[1].write_bytes(b"no picture")
+    cut_off(paths[0])
+    known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=2, speed=2, scale=2), 4)
+    rng = random.Random(0)
+    with pytest.raises(InputError, match="2 of 12 pictures are unreadable"):
+        _ = [half.draw(rng) for _ in range(200) for half in (known, held_out)]
+
+
+def test_too_small_pictures_only_are_refused_with_their_size(tmp_path: Path) -> None:
+    write_photographs(tmp_path, 2, side=40)
+    with pytest.raises(InputError, match="no picture has 64 pixels on each side, the best 40"):
+        large_enough(find_pictures(tmp_path), 64)
+
+
+def test_a_picture_that_promises_too_much_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (8400, 8200)).save(tmp_path / "bomb.png")
+    with pytest.raises(InputError, match=r"bomb\.png: holds no picture, or one over 67108864 pixels"):
+        large_enough(find_pictures(tmp_path), 64)
+    with pytest.raises(InputError, match=r"bomb\.png: cannot be decoded"):
+        read_image(tmp_path / "bomb.png")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError
-from vsr.media.opening import open_media, shown
+from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.train.drawing import Geometry, Sample, cut_pan, draw_pan
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ SOURCES = "SOURCES.tsv"
 """Optional table in the folder; its columns `file`, `repository` and `path` tell what a tile was cut from."""
 MAX_UNREADABLE = 0.01
 """Share of the pictures that may be unreadable; a single one always may."""
+_STRICT = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+"""Options of the decoder. Without the first, FFmpeg fills what is missing of a cut JPEG with grey and says
+nothing; without the second, it decodes what the demuxer's limit only hid the size of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +220,7 @@ def _size(path: Path) -> tuple[int, int]:
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{shown(path)}: cannot be opened as a picture ({error}); remove it") from error
     if 0 in size:
-        raise InputError(f"{shown(path)}: holds no picture; remove it")
+        raise InputError(f"{shown(path)}: holds no picture, or one over {MAX_PIXELS} pixels; remove it")
     return size
 
 
@@ -248,8 +251,7 @@ def read_image(path: Path) -> Tensor:
     """
     try:
         with open_media(path) as container:
-            # Without it FFmpeg fills what is missing of a cut JPEG with grey, and says nothing.
-            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+            container.streams.video[0].codec_context.options = _STRICT
             frame = next(container.decode(video=0))
             return torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray()).permute(2, 0, 1)
     except (av.FFmpegError, StopIteration, IndexError) as error:

@@ -1,22 +1,24 @@
 """How strongly a video is compressed, as the CRF at which x264 would spend as many bits on it.
 
 A few stretches are decoded and encoded again with libx264 at several CRFs; the CRF at which their packets
-are as large as the source's is the answer. Key pictures are put where the source has them, and B pictures are
-left out where it has none, so that like is compared with like.
+are as large as the source's is the answer. Key pictures are put where the source has them, and no more B
+pictures in a row are allowed than it has, so that like is compared with like.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import av
 from av import Packet, VideoFrame
+from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
@@ -53,8 +55,8 @@ CONTEXT = 24
 PIXELS = 200_000_000
 """Encoded at each CRF at most, unless one stretch has more: some ten seconds on one core."""
 START, STEP, LOWEST, HIGHEST = 24, 6, 6, 48
-"""CRFs: the first that is tried, how far apart they are, and the ends of the range. CRF + 6 halves the bits,
-about; between two tries the logarithm of the bits is taken as straight."""
+"""CRFs: the first that is tried, how far apart they are at first, and the ends of the range. CRF + 6 halves
+the bits, about; between two tries, half as far apart, the logarithm of the bits is taken as straight."""
 REENCODED = 0.8
 """Added: what was compressed before is easier to compress. Measured on three clips of film and animation at
 CRF 18 to 33: 0.2 to 1.5. Eight files whose encoder wrote its CRF into them came out 1.9 below to 1.2
@@ -86,13 +88,15 @@ class _Stretch:
     """The first so many in the order of decoding are counted."""
     bits: int
     """Of the source's packets of those."""
-    has_b: bool
+    b_pictures: int
+    """Most B pictures in a row where the source is H.264 too, else x264's default of 3; on some content two
+    instead of three make a third of the bits."""
 
 
 def estimate_compression(path: Path) -> Compression:
     """Estimate how strongly a video is compressed.
 
-    Encodes at two to four CRFs: 1 to 10 seconds on one core up to 720 lines, up to a minute beyond.
+    Encodes at three to five CRFs: 1 to 10 seconds on one core up to 720 lines, up to a minute beyond.
 
     Args:
         path: Of a local video file.
@@ -126,17 +130,21 @@ def _note(codec: str, crf: float | None, pictures: int, stretches: int) -> str:
 
 
 def _find_crf(stretches: Sequence[_Stretch], rate: Fraction, bits: float) -> float | None:
-    """The CRF at which x264 spends `bits`: walk until it lies between two tries, then interpolate."""
-    crf, spent = START, _spend(stretches, rate, START)
+    """The CRF at which x264 spends `bits`: walk until it lies between two tries, halve, then interpolate."""
+    spend = cache(lambda tried: _spend(stretches, rate, tried))
+    crf, spent = START, spend(START)
+    step = STEP if spent > bits else -STEP
     while True:
-        step = STEP if spent > bits else -STEP
         if not LOWEST <= crf + step <= HIGHEST:
             return None if step < 0 else float(HIGHEST)
-        following = _spend(stretches, rate, crf + step)
-        if (following > bits) != (spent > bits):
+        following = spend(crf + step)
+        if (following > bits) == (spent > bits):
+            crf, spent = crf + step, following
+        elif abs(step) == STEP:
+            step //= 2
+        else:
             share = math.log(spent / bits) / math.log(spent / following)
             return min(float(HIGHEST), crf + step * share + REENCODED)
-        crf, spent = crf + step, following
 
 
 def _spend(stretches: Sequence[_Stretch], rate: Fraction, crf: int) -> int:
@@ -151,8 +159,8 @@ def _encoded_bits(stretch: _Stretch, rate: Fraction, crf: int) -> int:
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", rate, 1 / rate
     encoder.thread_count = 1  # with more, x264's choices depend on how many
     encoder.options = {"crf": str(crf), "preset": "medium", "forced-idr": "1"}
-    if not stretch.has_b:
-        encoder.max_b_frames = 0
+    encoder.flags |= Flags.global_header  # else the first packet also holds 700 bytes about x264 itself
+    encoder.max_b_frames = min(16, stretch.b_pictures)  # 16 is x264's limit
     packets: list[Packet[Any]] = []
     for number, (frame, key) in enumerate(zip(stretch.frames, stretch.keys, strict=True)):
         frame.pts, frame.time_base = number, 1 / rate
@@ -217,8 +225,12 @@ def _stretch(info: VideoInfo, start: int | None, counted: int) -> _Stretch | Non
         keys=[frame.key_frame for frame in frames],
         counted=counted,
         bits=bits,
-        has_b=any(frame.pict_type == PictureType.B for frame in frames),
+        b_pictures=_longest_run(f.pict_type == PictureType.B for f in frames) if info.codec == "h264" else 3,
     )
+
+
+def _longest_run(flags: Iterable[bool]) -> int:
+    return max((sum(1 for _ in run) for flag, run in groupby(flags) if flag), default=0)
 
 
 def _from_key(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
