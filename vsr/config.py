@@ -88,7 +88,7 @@ def read_toml(path: Path, kind: type[T]) -> T:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # tomllib's own error, or that the text is not UTF-8
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
     return from_table(table, kind, where=path.name)
 

@@ -1,47 +1,159 @@
-"""Recipes: those that ship parse, and mistakes are named."""
+"""Recipes: those that ship are read and can be built, and mistakes are named."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from vsr.config import read_toml
+from tests.train.photographs import tiny_crisp, tiny_recipe
 from vsr.errors import ConfigError
-from vsr.train.recipe import Recipe
+from vsr.train.discriminators import make_discriminator
+from vsr.train.generators import make_generator
+from vsr.train.recipe import Losses, Recipe, facts, read_recipe, recipe_names
 
 FOLDER = Path(__file__).parents[2] / "pipelines" / "train"
-SHIPPED = sorted(FOLDER.glob("*.toml"))
 
 
-def test_there_are_recipes_for_the_embedded_models() -> None:
-    assert {"compact-x2", "compact-x4"} <= {path.stem for path in SHIPPED}
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_recipe_parses_and_is_called_as_its_file(path: Path) -> None:
-    recipe = read_toml(path, Recipe)
-    assert recipe.name == path.stem
-    assert path.stem.endswith(f"-x{recipe.network.scale}")
+def shipped_text(name: str) -> str:
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[Recipe]:
+    return [read_recipe(name) for name in recipe_names()]
+
+
+def test_each_system_of_the_line_has_a_recipe() -> None:
+    systems = {"srresnet-mse", "srresnet-vgg22", "srresnet-vgg54", "srgan-mse", "srgan-vgg22", "srgan-vgg54"}
+    systems |= {"esrgan-psnr", "esrgan", "realesrnet", "realesrgan", "compact-x2", "compact-x4", "finetune"}
+    assert systems <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_is_called_as_its_file_and_can_stand_in_a_checkpoint(name: str) -> None:
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    assert json.loads(json.dumps(facts(recipe)))["steps"] == recipe.steps
+    if name[-3:-1] == "-x":
+        assert recipe.scale == int(name[-1])
+
+
+def test_generators_of_shipped_recipes_enlarge_by_their_scale(shipped: list[Recipe]) -> None:
+    with torch.inference_mode():
+        for settings in {recipe.generator for recipe in shipped}:
+            sr = make_generator(settings, seed=0)(torch.rand(2, 3, 8, 8))
+            assert sr.shape == (2, 3, 8 * settings.scale, 8 * settings.scale), settings
+
+
+def test_discriminators_of_shipped_recipes_can_be_built_for_their_crops(shipped: list[Recipe]) -> None:
+    games = {(r.losses.adversarial, r.patch * r.scale) for r in shipped if r.losses.adversarial}
+    assert len(games) >= 4
+    with torch.device("meta"):  # shapes alone: SRGAN's dense layer takes half a gigabyte
+        for adversarial, side in games:
+            assert list(make_discriminator(adversarial.discriminator, patch=side).parameters())
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("name", "count"),
     [
-        ("steps =", "stepz =", "unknown key 'stepz'"),
-        ("nf = 32", "nf = 32\nlayers = 3", "unknown key 'layers'"),
-        ('encoder = "libx264"', 'encoder = "h264"', "'h264' is not one of"),
-        ("size = 480", "size = 481", "481 must be a multiple of 4"),
-        ("patch = 32", "patch = 400", "patch = 400 must be 1 to 240"),
-        ("size = 480", "size = 120", "at least 128 for libx265"),
-        ("fresh = 8", "fresh = 7", "multiple of pool.fresh"),
-        ("clean = 0.2 ", "clean = 2.0 ", "clean in"),
+        # BasicSR's RRDBNet(3, 3, scale 4, 64, 23, 32) and SRVGGNetCompact(3, 3, 64, 16, 4, prelu)
+        ("esrgan", 16_697_987),
+        ("compact-x4", 621_424),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
-    text = (FOLDER / "compact-x2.toml").read_text(encoding="utf-8")
+def test_networks_have_as_many_numbers_as_the_published_ones(name: str, count: int) -> None:
+    network = make_generator(read_recipe(name).generator, seed=0)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("compact-x2", "steps =", "stepz =", "unknown key 'stepz'; known keys are adam, batch, checkpoints"),
+        (
+            "compact-x2",
+            "nf = 64",
+            "nf = 64\nlayers = 3",
+            "unknown key 'layers'; known keys are activation, nc, nf",
+        ),
+        ("compact-x2", 'pixel = "l1"', 'pixel = "l3"', "'l3' is not one of"),
+        ("compact-x2", "patch = 32", "patch = 400", "patch = 400 must be 1 to 240"),
+        ("compact-x2", "fresh = 8", "fresh = 7", "multiple of pool.fresh"),
+        ("compact-x2", "clips = 128", "clips = 0", "must be at least 1"),
+        ("compact-x2", "final = 0.01", "final = 2.0", "final in"),
+        ("compact-x2", "lr = 1e-3", "lr = 0", "lr > 0"),
+        ("compact-x2", "seed = 1", "seed = 1\nema = 1.0", "ema = 1 in"),
+        ("compact-x2", "[generator.compact]", "[generator.compat]", "unknown key 'compat'; known keys are"),
+        ("compact-x2", "[losses]", "[generator.rrdb]\n[losses]", "given are compact, rrdb"),
+        ("compact-x2", 'pixel = "l1"', "pixel_weight = 0", "nothing to train on"),
+        ("compact-x2", 'precision = "bf16"', 'precision = "int8"', "'int8' is not one of"),
+        ("finetune", 'encoder = "libx264"', 'encoder = "h264"', "'h264' is not one of"),
+        ("finetune", "size = 256", "size = 258", "258 must be a multiple of 4"),
+        ("finetune", "clean = 0.1", "clean = 2.0", "clean = 2.0 must be in"),
+        ("esrgan", "conv5_4", "conv6_1", "given: conv6_1"),
+        ("esrgan", ".vgg128]", ".vgg128]\n[losses.adversarial.discriminator.unet]", "given are vgg128, unet"),
+        ("fast-x4-crisp", "batch = 8", "batch = 7", "even batch"),
+        ("fast-x4-crisp", "patch = 32", "patch = 4", "up to 16 pixels .* a crop has 16"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:
+    text = shipped_text(name)
     assert old in text
-    path = tmp_path / "wrong.toml"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(ConfigError, match=said):
-        read_toml(path, Recipe)
+    with pytest.raises(ConfigError, match=said) as error:
+        read_recipe(written(tmp_path / "wrong.toml", text.replace(old, new, 1)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_of_a_degradation_means_its_table(tmp_path: Path) -> None:
+    text = shipped_text("compact-x2")
+    table = (FOLDER.parent / "degrade" / "video.toml").read_text(encoding="utf-8")
+    inline = table.replace("[[codecs]]", "[[degrade.codecs]]")
+    spelt_out = text.replace('degrade = "video"\n', "") + "\n[degrade]\n" + inline
+    assert read_recipe(written(tmp_path / "a.toml", spelt_out)) == read_recipe("compact-x2")
+
+
+def test_an_unknown_degradation_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.toml", shipped_text("compact-x2").replace('"video"', '"vhs"'))
+    with pytest.raises(ConfigError, match=r"degrade = 'vhs' is unknown; known are bicubic, .*video"):
+        read_recipe(path)
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"recipe 'ersgan' is unknown; known are compact-x2, .*esrgan"):
+        read_recipe("ersgan")
+
+
+@pytest.mark.parametrize("content", [None, b"steps = = 3", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"a\.toml: cannot be read as TOML"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda recipe: replace(recipe, steps=61),
+        lambda recipe: replace(recipe, degrade=replace(recipe.degrade, clean=0.25)),
+        lambda recipe: replace(recipe, losses=Losses(pixel="mse")),
+    ],
+)
+def test_the_facts_of_recipes_differ_where_they_do(change: Callable[[Recipe], Recipe]) -> None:
+    assert facts(tiny_recipe()) == facts(tiny_recipe())
+    assert facts(change(tiny_recipe())) != facts(tiny_recipe())
+
+
+def test_the_tests_own_recipe_with_all_losses_is_sound() -> None:
+    assert tiny_crisp().losses.adversarial is not None

@@ -1,6 +1,6 @@
 """The files of a run: its weights, and the checkpoints from which it goes on. All are safetensors.
 
-A checkpoint carries the sha256 of its tensors. It is written under another name, forced to the disk and
+A checkpoint carries the sha256 of all that is in it. It is written under another name, forced to the disk and
 renamed; the last few are kept, and a run goes on from the newest that is whole.
 """
 
@@ -50,8 +50,8 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe) -> Path:
         "step": str(state.step),
         "seconds": repr(state.seconds),
         "best": json.dumps(state.best),
-        "sha256": _digest(tensors),
     }
+    head["sha256"] = _digest(tensors, head)
     folder = checkpoint_folder(output)
     try:
         folder.mkdir(exist_ok=True)
@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
-    if head.get("sha256") != _digest(tensors):
+    if head.pop("sha256", "") != _digest(tensors, head):
         raise InputError(f"{path}: is damaged, its sha256 is another")
     return head, tensors
 
@@ -137,10 +137,10 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
         digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 

@@ -34,6 +34,9 @@ SAMPLES = 12
 """Clips that are measured."""
 MOST = 4
 """Pictures of a clip that are coded for it."""
+_HIGHEST = 60.0
+"""dB that count: rounding to 8 bits alone gives 10 lg(12 * 255^2) = 58.9. A flat picture has infinitely many, and
+the difference of two such is no figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +73,12 @@ def _trials(sample: Sample, recipe: Recipe, i: int) -> list[Trial]:
         return [_trial(OWN, sample.lr[:MOST] / 255, hr, sample, recipe.scale)]
     lr = reduce(hr, recipe.scale)
     seen = {name: transcode(lr, coding) if coding else lr / 255 for name, coding in CONDITIONS.items()}
+    trials = [_trial(name, images, hr, sample, recipe.scale) for name, images in seen.items()]
     if recipe.degrade.orders or recipe.degrade.final != Final():
         rng = random.Random(f"own/{i}")
         clip = degrade_clip(hr, recipe.degrade, scale=recipe.scale, kept=len(hr), rng=rng, shift=sample.shift)
-        seen[OWN] = clip.lr.float()
-    return [_trial(name, images, hr, sample, recipe.scale) for name, images in seen.items()]
+        trials.append(_trial(OWN, clip.lr.float(), clip.plain, sample, recipe.scale))  # in its colours
+    return trials
 
 
 def _trial(condition: str, lr: Tensor, hr: Tensor, sample: Sample, scale: int) -> Trial:
@@ -102,7 +106,7 @@ def _lanczos(lr: Tensor, scale: int) -> Tensor:
 
 
 def _score(sr: Tensor, hr: Tensor, scale: int) -> float:
-    return psnr_y(_eight_bit(sr), hr, border=scale)
+    return min(psnr_y(_eight_bit(sr), hr, border=scale), _HIGHEST)
 
 
 def _eight_bit(image: Tensor) -> Tensor:

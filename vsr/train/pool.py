@@ -55,8 +55,12 @@ class ClipPool:
         self._clips: deque[Clip] = deque(maxlen=recipe.pool.clips)
         rounds = recipe.pool.clips // recipe.pool.fresh
         first = [self._order(number) for number in range(self._round - rounds + 1, self._round + 1)]
-        for ordered in first:
-            self._clips.extend(clip.result() for clip in ordered)
+        try:
+            for ordered in first:
+                self._clips.extend(clip.result() for clip in ordered)
+        except BaseException:
+            self.close()  # else the process would make all the other clips before it ends
+            raise
         self._next = self._order(self._round + 1)
 
     def close(self) -> None:

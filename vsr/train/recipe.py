@@ -13,6 +13,7 @@ from vsr.config import from_table
 from vsr.errors import ConfigError
 from vsr.train.degradation import CodecRange, Degradation
 from vsr.train.discriminators import DiscriminatorConfig
+from vsr.train.features import convolutions_to
 from vsr.train.generators import GeneratorSettings
 from vsr.train.losses import AdversarialKind, PixelKind
 from vsr.train.schedule import Schedule
@@ -35,7 +36,9 @@ class PoolSettings:
     """Threads that make clips, beside the one that trains."""
 
     def __post_init__(self) -> None:
-        if self.fresh < 1 or self.clips % self.fresh or self.every < 1 or self.kept < 1 or self.workers < 1:
+        if min(self.clips, self.kept, self.fresh, self.every, self.workers) < 1:
+            raise ValueError("pool: clips, kept, fresh, every and workers must be at least 1")
+        if self.clips % self.fresh:
             raise ValueError(f"pool.clips ({self.clips}) must be a multiple of pool.fresh ({self.fresh})")
 
 
@@ -49,6 +52,9 @@ class Perceptual:
     weight: float = 1.0
     accumulate: bool = False
     """Every convolution up to the layer counts as much as the layer itself."""
+
+    def __post_init__(self) -> None:
+        convolutions_to(name for name, _ in self.layers)  # raises where one is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +142,21 @@ class Recipe:
             raise ValueError(f"patch = {self.patch} must be 1 to {self.degrade.size // scale}")
         if min(self.steps, self.batch, self.validate_every, self.checkpoints) < 1 or self.holdout < 2:
             raise ValueError("steps, batch, validate_every and checkpoints must be at least 1, holdout 2")
-        if self.losses.temporal and (self.batch % 2 or self.pool.kept < 2):
+        if self.clip <= 0 or not 0 <= self.ema < 1:
+            raise ValueError(f"clip = {self.clip:g} must be above 0, ema = {self.ema:g} in [0, 1)")
+        self._check_temporal()
+
+    def _check_temporal(self) -> None:
+        if not self.losses.temporal:
+            return
+        if self.batch % 2 or self.pool.kept < 2:
             raise ValueError("losses.temporal needs an even batch and pool.kept of at least 2")
+        travel = self.degrade.speed * (self.degrade.frames - 1)
+        if travel >= self.patch * self.scale:  # near a border a crop cannot follow the pan at all
+            raise ValueError(
+                f"losses.temporal: a pan moves up to {travel} pixels (degrade.speed, frames), a crop has"
+                f" {self.patch * self.scale}; make patch larger"
+            )
 
     @property
     def scale(self) -> int:
@@ -194,7 +213,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # tomllib's own error, or that the text is not UTF-8
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
 
 

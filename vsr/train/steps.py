@@ -41,6 +41,7 @@ def train_step(state: State, recipe: Recipe, batch: Batch, *, factor: float) -> 
     torch.manual_seed((recipe.seed * 1_000_003 + state.step) % 2**63)
     _set_rate(state.optimizer, recipe.adam.lr * factor)
     rivals = state.rivals if state.step >= recipe.losses.warmup else None
+    kept = _buffers(state.network), _buffers(rivals.discriminator if rivals else None)
     sr = _forward(state.network, batch.lr, recipe, state.device)
     terms, loss = generator_terms(state, recipe, batch, sr, rivals)
     found = {name: float(value.detach()) for name, value in terms.items()}
@@ -50,6 +51,10 @@ def train_step(state: State, recipe: Recipe, batch: Batch, *, factor: float) -> 
         average_(state.average, state.network, ema_decay(recipe.ema, state.step + 1))
         if rivals is not None:
             found |= _rival_step(rivals, recipe, batch, sr.detach(), factor, state.device)
+    else:
+        _bring_back(kept[0])
+    if not math.isfinite(found["loss"] + found.get("d_norm", 0.0)):
+        _bring_back(kept[1])
     state.step += 1
     return found
 
@@ -118,6 +123,20 @@ def _descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor,
         return norm
     logger.warning("a step of the %s left out: gradient norm %g", type(network).__name__, norm)
     return math.nan
+
+
+Buffers = list[tuple[Tensor, Tensor]]
+"""Buffers of a network, and copies of them."""
+
+
+def _buffers(network: nn.Module | None) -> Buffers:
+    """What a forward pass itself changes: batch norm's averages, which NaN would stay in for good."""
+    return [(b, b.clone()) for b in network.buffers()] if network is not None else []
+
+
+def _bring_back(buffers: Buffers) -> None:
+    for buffer, before in buffers:
+        buffer.copy_(before)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
