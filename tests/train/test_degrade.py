@@ -21,9 +21,7 @@ from vsr.train.degrade import (
     Clip,
     degrade_batch,
     degrade_clip,
-    draw_pan,
     is_plain,
-    make_clip,
     pair_clip,
     pan,
     reduce,
@@ -182,31 +180,6 @@ def test_codecs_are_refused_in_a_batch() -> None:
 @pytest.mark.parametrize(("name", "plain"), [("bicubic", True), ("video", True), ("mild", False)])
 def test_plain_reduction_is_recognised(name: str, plain: bool) -> None:
     assert is_plain(shipped(name)) is plain
-
-
-def test_a_photograph_becomes_a_clip() -> None:
-    degradation = Degradation(frames=4, size=64, speed=3, clean=0.0, codecs=(X264,))
-    clip = make_clip(photograph(3, side=80), degradation, 2, 2, random.Random(0))
-    assert clip.hr.shape == (2, 3, 64, 64)
-    assert clip.lr.shape == (2, 3, 32, 32)
-
-
-def test_a_pan_moves_evenly_and_stays_inside() -> None:
-    ramp = torch.arange(100).repeat(3, 100, 1).to(torch.uint8)  # value = column
-    degradation = Degradation(frames=5, size=64, speed=4)
-    speeds = set()
-    for seed in range(40):
-        columns = draw_pan(ramp, degradation, random.Random(seed))[:, 0, 0, 0].int()
-        steps = columns.diff()
-        assert (steps == steps[0]).all()
-        speeds.add(int(steps[0]))
-    assert speeds >= {-4, 0, 4}
-
-
-def test_a_picture_without_room_stands_still() -> None:
-    image = photograph(4, side=64)
-    clip = draw_pan(image, Degradation(frames=5, size=64, speed=4), random.Random(1))
-    assert all(torch.equal(frame, image) for frame in clip)
 
 
 @pytest.mark.needs_cuda

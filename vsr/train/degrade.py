@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,21 +17,9 @@ from torch import Tensor
 
 from vsr.train import operations as op
 from vsr.train.codec import Coding, draw_codings, transcode
-from vsr.train.degradation import Augment, CodecRange, Degradation, Final
+from vsr.train.degradation import Augment, Degradation, Final
 from vsr.train.kernels import Pace
 from vsr.train.orders import Chain, Sizes, carry_out, draw_chains
-
-__all__ = [
-    "Clip",
-    "Coding",
-    "degrade_batch",
-    "degrade_clip",
-    "make_clip",
-    "pair_clip",
-    "pan",
-    "reduce",
-    "transcode",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,36 +206,6 @@ def reduce(hr: Tensor, scale: int) -> Tensor:
     return eight_bit(
         op.resize(hr / 255, size, "bicubic", antialias=True)
     )  # 8-bit resizing is the CPU's alone
-
-
-def make_clip(image: Tensor, degradation: Any, scale: int, kept: int, rng: random.Random) -> Clip:
-    """Make a clip of a pan over a photograph `(3, H, W)` uint8, at least `degradation.size` on each side.
-
-    `degradation` is a `Degradation`, or has its first fields as `recipe.Degradation` does.
-    """
-    hr = draw_pan(image, degradation, rng)
-    codecs = tuple(CodecRange(**_settings(codec, CodecRange)) for codec in degradation.codecs)
-    settings = Degradation(**(_settings(degradation, Degradation) | {"codecs": codecs}))
-    return degrade_clip(hr, settings, scale=scale, kept=kept, rng=rng)
-
-
-def _settings(given: Any, kind: type[Any]) -> dict[str, Any]:
-    """Those settings of `kind` that `given` has."""
-    return {f.name: getattr(given, f.name) for f in fields(kind) if hasattr(given, f.name)}
-
-
-def draw_pan(image: Tensor, degradation: Any, rng: random.Random) -> Tensor:
-    """Cut a pan of even, whole-pixel speed out of a photograph: `(T, 3, size, size)`."""
-    size, steps = degradation.size, max(1, degradation.frames - 1)
-    starts, speeds = [], []
-    for side in image.shape[1:]:
-        room = side - size
-        limit = min(degradation.speed, room // steps)
-        speed = rng.randint(-limit, limit)
-        travel = speed * (degradation.frames - 1)
-        starts.append(rng.randint(max(0, -travel), room - max(0, travel)))
-        speeds.append(speed)
-    return pan(image, size, degradation.frames, (starts[0], starts[1]), (speeds[0], speeds[1]))
 
 
 def pan(image: Tensor, size: int, frames: int, start: tuple[int, int], speed: tuple[int, int]) -> Tensor:
