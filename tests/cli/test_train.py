@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 from safetensors.torch import load_file
 
@@ -19,8 +20,9 @@ batch = 2
 patch = 16
 precision = "fp32"
 holdout = 2
+validate_every = 1
 pool = {clips = 2, fresh = 1, every = 1}
-network = {nf = 4, nc = 1, scale = 2}
+generator = {compact = {nf = 4, nc = 1, scale = 2}}
 
 [degrade]
 frames = 2
@@ -51,16 +53,16 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_recipe_becomes_weights(recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = recipe.with_name("out.safetensors")
-    train(recipe, data=data, output=output)
+    train(str(recipe), data=[data], output=output)
     assert detect(load_file(output)) == CompactConfig(nf=4, nc=1, scale=2)
     assert "over bicubic" in capsys.readouterr().out
 
 
 def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
     first, second = recipe.with_name("first.safetensors"), recipe.with_name("second.safetensors")
-    train(recipe, data=data, output=first)
+    train(str(recipe), data=[data], output=first)
     recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # another start, unless there is one given
-    train(recipe, data=data, output=second, start=str(first), minutes=1e-9)  # one step only
+    train(str(recipe), data=[data], output=second, start=str(first), minutes=1e-9)  # one step only
     expected, found = load_file(first), load_file(second)
     # a step of Adam moves a weight by no more than the learning rate, here 1e-3 / 25
     assert all((found[name] - expected[name]).abs().max() < 1e-4 for name in expected)
@@ -70,9 +72,9 @@ def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
     output = recipe.with_name("out.safetensors")
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="-y replaces it"):
-        train(recipe, data=data, output=output)
+        train(str(recipe), data=[data], output=output)
     assert output.read_bytes() == b"precious"
-    train(recipe, data=data, output=output, overwrite=True)
+    train(str(recipe), data=[data], output=output, overwrite=True)
     assert load_file(output)
 
 
@@ -87,11 +89,35 @@ def test_an_output_that_cannot_be_is_refused(
     recipe: Path, data: Path, output: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        train(recipe, data=data, output=recipe.with_name("x").parent / output)
+        train(str(recipe), data=[data], output=recipe.with_name("x").parent / output)
 
 
 def test_a_missing_recipe_or_folder_is_named(recipe: Path, data: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml"):
-        train(recipe.with_name("missing.toml"), data=data, output=recipe.with_name("out.safetensors"))
-    with pytest.raises(InputError, match="is not a folder"):
-        train(recipe, data=data / "x", output=recipe.with_name("out.safetensors"))
+        train(str(recipe.with_name("missing.toml")), data=[data], output=recipe.with_name("out.safetensors"))
+    with pytest.raises(ConfigError, match=r"esrgan.*fast-x2"):
+        train("no-such-recipe", data=[data], output=recipe.with_name("out.safetensors"))
+    with pytest.raises(InputError, match="x: "):
+        train(str(recipe), data=[data / "x"], output=recipe.with_name("out.safetensors"))
+
+
+def test_dump_writes_what_the_network_sees_and_trains_nothing(
+    recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = recipe.with_name("out.safetensors")
+    train(str(recipe), data=[data], output=output, dump=3)
+    written = sorted(output.with_suffix(".dump").iterdir())
+    assert capsys.readouterr().out.split() == [str(path) for path in written]
+    assert len(written) == 3
+    with av.open(str(written[0])) as box:
+        picture = next(box.decode(video=0))
+    assert picture.height >= 64
+    assert picture.width > 2 * 64  # LR, enlarged, beside HR
+    assert not output.exists()
+
+
+def test_a_recipe_that_compares_features_asks_for_vgg(recipe: Path, data: Path) -> None:
+    losses = "[losses.perceptual]\nlayers = {conv5_4 = 1.0}\n"
+    recipe.write_text(RECIPE + losses, encoding="utf-8")
+    with pytest.raises(ConfigError, match="--vgg FILE"):
+        train(str(recipe), data=[data], output=recipe.with_name("out.safetensors"))

@@ -164,8 +164,8 @@ def recipe_for(recipe: Recipe, loaded: LoadedModel, crf: float) -> Recipe:
 
 def coded_like(degrade: Degradation, crf: float) -> Degradation:
     """The same degradation with every CRF range around `crf`."""
-    low, high = max(8, round(crf) - _SPREAD), min(45, round(crf) + _SPREAD)
-    codecs = tuple(_around(codec, low, high) for codec in degrade.codecs)
+    middle = min(max(round(crf), 8 + _SPREAD), 45 - _SPREAD)
+    codecs = tuple(_around(codec, middle - _SPREAD, middle + _SPREAD) for codec in degrade.codecs)
     return replace(degrade, codecs=codecs)
 
 
