@@ -59,8 +59,8 @@ START, STEP, LOWEST, HIGHEST = 24, 6, 6, 48
 the bits, about; between two tries, half as far apart, the logarithm of the bits is taken as straight."""
 REENCODED = 0.8
 """Added: what was compressed before is easier to compress. Measured on three clips of film and animation at
-CRF 18 to 33: 0.2 to 1.5. Eight files whose encoder wrote its CRF into them came out 1.9 below to 1.2
-above."""
+CRF 18 to 33: 0.2 to 1.5. Seven clips into which x264 wrote its CRF (18 or 23) then came out 1.4 below
+to 1.0 above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
