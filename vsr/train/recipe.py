@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from vsr.config import from_table
 from vsr.errors import ConfigError
-from vsr.train.degradation import CodecRange, Degradation
+from vsr.train.degradation import CodecRange, Degradation, check_lr_size
 from vsr.train.discriminators import DiscriminatorConfig
 from vsr.train.features import convolutions_to
 from vsr.train.generators import GeneratorSettings
@@ -136,8 +136,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         scale = self.generator.scale
-        if self.degrade.size % (2 * scale):
-            raise ValueError(f"degrade.size = {self.degrade.size} must be a multiple of {2 * scale}")
+        check_lr_size(self.degrade, scale)
         if not 0 < self.patch <= self.degrade.size // scale:
             raise ValueError(f"patch = {self.patch} must be 1 to {self.degrade.size // scale}")
         if min(self.steps, self.batch, self.validate_every, self.checkpoints) < 1 or self.holdout < 2:
