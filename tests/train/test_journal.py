@@ -58,9 +58,9 @@ def test_a_measurement_is_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCa
 
 @pytest.mark.usefixtures("without_tensorboard")
 def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    with closing(Journal(tmp_path / "nowhere" / "out.safetensors")) as log:
-        with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written"):
-            log.write(1, 0.0, {})
+    log = Journal(tmp_path / "nowhere" / "out.safetensors")
+    with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written"):
+        log.write(1, 0.0, {})
 
 
 class Board:

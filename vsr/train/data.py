@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,12 @@ class Quarantine:
     def __contains__(self, path: Path) -> bool:
         return path in self._errors
 
+    def check(self, paths: Iterable[Path]) -> None:
+        """Raise InputError if all of these are left out: there is nothing to draw from."""
+        if all(path in self._errors for path in paths):
+            first = next(iter(self._errors.values()))
+            raise InputError(f"no picture is left to draw from. {first}") from first
+
     def add(self, path: Path, error: InputError) -> None:
         """Leave a picture out.
 
@@ -100,6 +106,7 @@ class Photographs:
         while True:
             path = rng.choice(self.pictures).path
             if path in self.quarantine:
+                self.quarantine.check(picture.path for picture in self.pictures)
                 continue
             try:
                 return read_image(path)

@@ -35,8 +35,8 @@ SAMPLES = 12
 MOST = 4
 """Pictures of a clip that are coded for it."""
 _HIGHEST = 60.0
-"""dB that count: rounding to 8 bits alone gives 10 lg(12 * 255^2) = 58.9. A flat picture has infinitely many, and
-the difference of two such is no figure."""
+"""dB that count: rounding to 8 bits alone gives 10 lg(12 * 255^2) = 58.9. A flat picture has infinitely many,
+and the difference of two such is no figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def _trials(sample: Sample, recipe: Recipe, i: int) -> list[Trial]:
     lr = reduce(hr, recipe.scale)
     seen = {name: transcode(lr, coding) if coding else lr / 255 for name, coding in CONDITIONS.items()}
     trials = [_trial(name, images, hr, sample, recipe.scale) for name, images in seen.items()]
-    if recipe.degrade.orders or recipe.degrade.final != Final():
+    if OWN in recipe.judged_by or recipe.degrade.orders or recipe.degrade.final != Final():
         rng = random.Random(f"own/{i}")
         clip = degrade_clip(hr, recipe.degrade, scale=recipe.scale, kept=len(hr), rng=rng, shift=sample.shift)
         trials.append(_trial(OWN, clip.lr.float(), clip.plain, sample, recipe.scale))  # in its colours
@@ -131,7 +131,7 @@ def measure(
     """Measure a network.
 
     Returns:
-        By condition the mean gain over bicubic in dB of Y-PSNR, `gain` for the mean over conditions,
+        By condition the mean gain over bicubic in dB of Y-PSNR, `gain` for the mean over what judges,
         `over_lanczos` for that over Lanczos' filter, and `flicker` where a clip's motion is known.
     """
     found: dict[str, list[float]] = {}
@@ -145,7 +145,8 @@ def measure(
             pair = torch.stack([_run(network, trial.before[0], recipe, device), sr])
             flickers.append(flicker(pair, torch.stack([trial.before[1], trial.hr]), trial.shift))
     gains = {name: _mean(values) for name, values in found.items()}
-    figures = {**gains, "gain": _mean(list(gains.values())), "over_lanczos": _mean(over_lanczos)}
+    judged = [gains[name] for name in recipe.judged_by if name in gains]  # of pairs there is only their own
+    figures = {**gains, "gain": _mean(judged or list(gains.values())), "over_lanczos": _mean(over_lanczos)}
     return {**figures, "flicker": _mean(flickers)} if flickers else figures
 
 

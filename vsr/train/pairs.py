@@ -82,6 +82,7 @@ class PicturePairs:
         while True:
             pair = rng.choice(self.pairs)
             if pair.hr.path in self.quarantine:
+                self.quarantine.check(pair.hr.path for pair in self.pairs)
                 continue
             try:
                 hr, lr = read_image(pair.hr.path), read_image(pair.lr.path)
