@@ -32,8 +32,9 @@ test-slow: $(STAMP)  ## the tests that take minutes
 test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda
 
-bench: $(STAMP)  ## speed and memory, side by side; prints a table and saves it in bench/
+bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
+	$(BIN)/python benchmarks/training.py --out bench
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -1,0 +1,257 @@
+"""Speed of training, side by side in one run: the step, and the clips and crops that it is fed.
+
+A step is measured alone, on crops drawn beforehand; clips alone, on one thread, as a worker of the pool
+makes them; crops alone, as the training thread cuts them out of a full pool. Rounds go through all rows in
+turn, so that a machine that slows down slows all of them; each cell is the median with its spread. A step
+takes `batch` crops and uses up `fresh / every` clips of its recipe's degradation set: "feeds" is how many
+steps the data could feed in the time of one.
+
+    python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real pictures)
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from vsr.config import from_table
+from vsr.media.still import save_png
+from vsr.train.degradation import Degradation
+from vsr.train.degrade import degrade_batch
+from vsr.train.loop import material_for
+from vsr.train.material import Material
+from vsr.train.pool import draw_batch, make_clip
+from vsr.train.recipe import Recipe, read_degradation, read_recipe
+from vsr.train.state import new_state
+from vsr.train.steps import train_step
+
+CPU_RECIPES = ("fast-x2", "compact-x2")
+THREADS = (1, 2)
+CUDA_RECIPES = ("fast-x2", "compact-x2", "realesrnet")
+SETS = ("bicubic", "video", "mild", "real-esrgan")
+GOAL = 5
+"""Times as fast as the step that the data should be."""
+
+Work = Callable[[], float]
+"""Does something for a while and returns how many of it a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    what: str
+    unit: str
+    rates: list[float]
+
+    @property
+    def middle(self) -> float:
+        return statistics.median(self.rates)
+
+    def cells(self) -> list[str]:
+        spread = f"{min(self.rates):.2f} to {max(self.rates):.2f}"
+        return [self.what, f"{self.middle:.2f}", self.unit, spread]
+
+
+def rate(work: Callable[[], object], number: int, count: int = 1) -> float:
+    """Things a second, where `work` makes `count` of them and is done `number` times."""
+    begin = time.perf_counter()
+    for _ in range(number):
+        work()
+    return number * count / (time.perf_counter() - begin)
+
+
+def interleaved(works: Mapping[tuple[str, str], Work], rounds: int) -> list[Row]:
+    """Go through all `rounds` times after one warm-up each; keys are what it is, and its unit."""
+    for work in works.values():
+        work()
+    rates: dict[tuple[str, str], list[float]] = {key: [] for key in works}
+    for _ in range(rounds):
+        for key, work in works.items():
+            rates[key].append(work())
+    return [Row(*key, found) for key, found in rates.items()]
+
+
+def step_work(recipe: Recipe, material: Material, *, device: str, threads: int, steps: int) -> Work:
+    """Steps of a recipe's run, on crops of a few clips."""
+    torch.set_num_threads(threads)
+    state = new_state(recipe, device=device)
+    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+    batches = itertools.cycle(
+        [draw_batch(clips, recipe, random.Random(i)).to(state.device) for i in range(4)]
+    )
+
+    def work() -> float:
+        torch.set_num_threads(threads)
+        # train_step reads the loss and the norm on the host, so it waits for the device by itself
+        return rate(lambda: train_step(state, recipe, next(batches), factor=1e-3), steps)
+
+    return work
+
+
+def clip_work(recipe: Recipe, material: Material, number: int) -> Work:
+    """Clips, as one thread of the pool makes them: read, cut, degraded, coded."""
+    counter = itertools.count()
+
+    def work() -> float:
+        torch.set_num_threads(1)
+        return rate(lambda: make_clip(material, recipe, next(counter), 0), number)
+
+    return work
+
+
+def workers_work(recipe: Recipe, material: Material, number: int) -> Work:
+    """Clips, by as many threads at once as the recipe has."""
+    counter = itertools.count()
+
+    def work() -> float:
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(recipe.pool.workers) as pool:
+            begin = time.perf_counter()
+            made = [pool.submit(make_clip, material, recipe, next(counter), 0) for _ in range(number)]
+            for clip in made:
+                clip.result()
+            return number / (time.perf_counter() - begin)
+
+    return work
+
+
+def crop_work(recipe: Recipe, material: Material, number: int) -> Work:
+    """Crops, as a step takes them from clips in memory."""
+    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+    rng = random.Random(0)
+
+    def work() -> float:
+        torch.set_num_threads(1)
+        return rate(lambda: draw_batch(clips, recipe, rng), number, recipe.batch)
+
+    return work
+
+
+def device_work(recipe: Recipe, material: Material, number: int) -> Work:
+    """Pictures degraded on the GPU, a batch at a time; `degrade.degrade_batch`."""
+    hr = torch.stack([material.draw(random.Random(i)).hr[0] for i in range(recipe.batch)]).cuda()
+    rng = random.Random(0)
+
+    def batch() -> None:
+        degrade_batch(hr, recipe.degrade, scale=recipe.scale, rng=rng)
+        torch.cuda.synchronize()
+
+    return lambda: rate(batch, number, recipe.batch)
+
+
+def with_set(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with another degradation set."""
+    return replace(recipe, degrade=from_table(dict(read_degradation(name)), Degradation, where=name))
+
+
+def pictures(folder: Path) -> Path:
+    """The real training pictures if they are there, else clouds with edges, of the same size."""
+    given = os.environ.get("VSR_MATERIAL")
+    if given and Path(given, "data", "train").is_dir():
+        return Path(given, "data", "train")
+    generator = torch.Generator().manual_seed(0)
+    for i in range(16):
+        image = torch.zeros(1, 3, 512, 512)
+        for octave in range(2, 9):
+            noise = torch.rand(1, 3, 2**octave, 2**octave, generator=generator) - 0.5
+            image += torch.nn.functional.interpolate(noise, (512, 512), mode="bicubic") / octave
+        image = torch.where(image > 0.2, 1 - image, image)
+        save_png((image[0] + 0.5).clamp(0, 1), folder / f"picture{i:02d}.png")
+    return folder
+
+
+def cpu_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str, str], Work]]:
+    for name in CPU_RECIPES:
+        recipe = read_recipe(name)
+        material, _ = material_for(recipe, [data])
+        for threads in THREADS:
+            work = step_work(recipe, material, device="cpu", threads=threads, steps=steps)
+            yield (f"step {name}, CPU, threads {threads}", "it/s"), work
+    for name in SETS:
+        recipe = with_set(read_recipe(CPU_RECIPES[0]), name)
+        material, _ = material_for(recipe, [data])
+        yield (f"clips {name}, x2, one thread", "clips/s"), clip_work(recipe, material, clips)
+        yield (f"crops {name}, x2, one thread", "crops/s"), crop_work(recipe, material, 5 * steps)
+
+
+def cuda_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str, str], Work]]:
+    for name in CUDA_RECIPES:
+        recipe = read_recipe(name)
+        material, _ = material_for(recipe, [data])
+        work = step_work(recipe, material, device="cuda", threads=1, steps=steps)
+        yield (f"step {name}, CUDA", "it/s"), work
+        workers = workers_work(recipe, material, clips * recipe.pool.workers)
+        yield (f"clips {name}, its {recipe.pool.workers} threads", "clips/s"), workers
+    recipe = read_recipe("realesrnet")
+    material, _ = material_for(recipe, [data])
+    yield ("pictures real-esrgan, x4, CUDA", "pictures/s"), device_work(recipe, material, 2)
+
+
+def feeds(rows: list[Row]) -> list[list[str]]:
+    """For each step, how many times over the clips of each set, and crops, could feed it."""
+    found = {row.what: row.middle for row in rows}
+    table = []
+    for what, speed in found.items():
+        if not what.startswith("step "):
+            continue
+        recipe = read_recipe(what.split()[1].rstrip(","))
+        pool, taken = recipe.pool, speed * recipe.pool.fresh / recipe.pool.every
+        clips = [found[f"clips {name}, x2, one thread"] * pool.workers / taken for name in SETS]
+        own = found.get(f"clips {recipe.name}, its {pool.workers} threads", 0.0) / taken
+        crops = min(found[f"crops {name}, x2, one thread"] for name in SETS) / (speed * recipe.batch)
+        own_cell = f"{own:.1f} x" if own else ""
+        cells = [*(f"{times:.1f} x" for times in clips), own_cell, f"{crops:.1f} x"]
+        table.append([what.removeprefix("step "), *cells])
+    return table
+
+
+def markdown(head: list[str], cells: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder for training.json and training.md")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="of a step's round")
+    parser.add_argument("--clips", type=int, default=6, help="of a clip's round")
+    wish = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = pictures(Path(folder))
+        works = dict(cpu_works(data, steps=wish.steps, clips=wish.clips))
+        if torch.cuda.is_available():
+            works |= dict(cuda_works(data, steps=wish.steps, clips=wish.clips))
+        rows = interleaved(works, wish.rounds)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    text = "\n\n".join(
+        [
+            f"{device}, {os.cpu_count()} cores, torch {torch.__version__}, {wish.rounds} rounds",
+            markdown(["what", "median", "unit", "spread"], [row.cells() for row in rows]),
+            f"How many times over the data feed a step; at least {GOAL} x is the goal.",
+            markdown(["step", *(f"clips {name}" for name in SETS), "clips, its own", "crops"], feeds(rows)),
+        ]
+    )
+    print(text)
+    if wish.out is not None:
+        wish.out.mkdir(parents=True, exist_ok=True)
+        (wish.out / "training.md").write_text(text + "\n", encoding="utf-8")
+        found = {row.what: {"unit": row.unit, "rates": row.rates} for row in rows}
+        (wish.out / "training.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
