@@ -119,6 +119,15 @@ def test_own_degradations_are_a_condition_more(held_out: Material) -> None:
     assert blurred < clean
 
 
+def test_the_gain_is_that_of_the_conditions_that_judge(held_out: Material) -> None:
+    recipe = replace(tiny_recipe(), judged_by=("crf28", OWN))
+    trials = make_trials(held_out, recipe)
+    assert {trial.condition for trial in trials} == {*CONDITIONS, OWN}
+    figures = measure(LANCZOS, trials, recipe, CPU)
+    assert figures["gain"] == pytest.approx((figures["crf28"] + figures[OWN]) / 2)
+    assert figures["clean"] != figures["gain"]
+
+
 def test_colours_that_are_changed_are_changed_in_what_is_compared_with_too(held_out: Material) -> None:
     recipe = with_orders()
     bright = Augment(probability=1.0, brightness=(0.5, 0.5))
