@@ -131,6 +131,9 @@ class Recipe:
     """Steps between two measurements on the material held out; a checkpoint is written at each."""
     checkpoints: int = 2
     """How many are kept."""
+    judged_by: tuple[str, ...] = ()
+    """Conditions of `evaluate` whose mean gain is `gain`, which decides what is best; empty takes all. `own`
+    is LR as this recipe's degradations make it."""
     holdout: int = 12
     """One in so many photographs or files, or the last of so many parts of a video, is held out."""
 
