@@ -82,9 +82,9 @@ def test_the_recipe_takes_the_models_network_and_the_footages_compression(beginn
     shipped = read_recipe("finetune")
     made = recipe_for(shipped, load_generator(beginner, fold=False), crf=30.4)
     assert made.generator.compact == CompactConfig(nf=8, nc=2, scale=2)
-    assert {codec.quality for codec in made.degrade.codecs} == {(26, 34)}
-    assert coded_like(shipped.degrade, 3).codecs[0].quality == (8, 16)
-    assert coded_like(shipped.degrade, 50).codecs[0].quality == (37, 45)
+    assert {codec.quality for codec in made.degrade.codecs} == {(28, 32)}
+    assert coded_like(shipped.degrade, 3).codecs[0].quality == (8, 12)
+    assert coded_like(shipped.degrade, 50).codecs[0].quality == (41, 45)
 
 
 def test_the_median_of_the_files_counts() -> None:

@@ -77,7 +77,7 @@ def _exit_code() -> int:
             "out of memory; close other programs, or use a smaller --tile", DeviceMemoryError.exit_code
         )
     except signals.Stopped as stop:
-        console.say(f"stopped by {stop.name}; no unfinished file was left behind")
+        console.say(f"stopped by {stop.name}; {stop.left}")
         return stop.exit_code
     except BrokenPipeError:
         return _gone()

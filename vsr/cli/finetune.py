@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vsr.cli import signals
-from vsr.cli.train import check_output, progress_lines
+from vsr.cli.train import SAVED, check_output, progress_lines
 
 
 def finetune(
@@ -40,7 +40,7 @@ def finetune(
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
-    with signals.deferred() as stop:
+    with signals.deferred(SAVED) as stop:
         outcome = run(
             footage,
             model=model,

@@ -17,9 +17,11 @@ once, only threads in the middle of a picture are waited for."""
 class Stopped(BaseException):
     """Somebody asked us to stop. Not an Exception: no handler of errors may swallow it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, left: str = "no unfinished file was left behind") -> None:
         super().__init__(number)
         self.name = signal.Signals(number).name
+        self.left = left
+        """What is there now, for people."""
         self.exit_code = 128 + number
 
 
@@ -46,10 +48,11 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 @contextmanager
-def deferred() -> Generator[Callable[[], bool], None, None]:
+def deferred(left: str) -> Generator[Callable[[], bool], None, None]:
     """For work that must end between two steps: the first signal is only noted; a second one ends at once.
 
-    Yields a function that says whether somebody asked. When the context ends after that, `Stopped` is raised.
+    Yields a function that says whether somebody asked. When the context ends after that, `Stopped` is raised,
+    which tells people what is `left`.
     """
     asked: list[int] = []
 
@@ -68,7 +71,7 @@ def deferred() -> Generator[Callable[[], bool], None, None]:
         for number in numbers:
             signal.signal(number, _stop)
         if asked:
-            raise Stopped(asked[0])
+            raise Stopped(asked[0], left)
 
 
 def _leave(number: int) -> None:

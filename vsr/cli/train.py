@@ -16,6 +16,7 @@ from vsr.errors import ConfigError, OutputError
 if TYPE_CHECKING:
     from vsr.train.loop import Progress
 
+SAVED = "a checkpoint was saved; the same command goes on from there"
 _EVERY = 15.0
 """Seconds between two lines of progress."""
 
@@ -72,7 +73,7 @@ def train(
     check_output(output, overwrite=overwrite)
     weights = None if start is None else load_generator(start, fold=False).network.state_dict()
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
-    with signals.deferred() as stop:
+    with signals.deferred(SAVED) as stop:
         figures = run(
             settings,
             data=data,

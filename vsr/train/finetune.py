@@ -25,8 +25,8 @@ from vsr.train.state import State, new_state
 
 logger = logging.getLogger(__name__)
 
-_SPREAD = 4
-"""CRF below and above the estimate that clips are coded with: an estimate is good to about 3."""
+_SPREAD = 2
+"""CRF below and above the estimate that clips are coded with: wider ones only teach what the footage is not."""
 _FALLBACK_CRF = 22.0
 """Where the footage says nothing about its own compression: between x264's default and what discs have."""
 
@@ -90,6 +90,7 @@ def finetune(
     start = loaded.network.state_dict()
     state = new_state(settings, device=device, start=start)
     before = measure(state.average, trials, settings, state.device)
+    logger.info("before: %s", ", ".join(f"{name} {value:+.3f}" for name, value in before.items()))
     state.best = before["gain"]  # nothing is written that is not better
     run = Run(
         recipe=settings,
