@@ -26,7 +26,7 @@ from vsr.train.state import State, new_state
 logger = logging.getLogger(__name__)
 
 _SPREAD = 2
-"""CRF below and above the estimate that clips are coded with: wider, and it learns what the footage is not."""
+"""CRF below and above the estimate that clips are coded with: wider, and it learns what is not there."""
 _FALLBACK_CRF = 22.0
 """Where the footage says nothing about its own compression: between x264's default and what discs have."""
 
