@@ -51,10 +51,10 @@ class UpscaleSettings:
     """Of the output in pixels; set together with `height`, or neither."""
     height: int | None = None
     """Of the output in pixels; alone, it keeps the picture's proportions."""
-    strength: float = 1.0
-    """Of the model, 0 to 1; below 1 its weights are mixed with those of its partner."""
+    strength: float | None = None
+    """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
     partner: str | None = None
-    """Name or weight file that `strength` mixes with; None takes the catalog's partner of the model."""
+    """Name or weight file of the faithful end for a model that is not shipped; None takes the catalog's."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     precision: Precision = "auto"

@@ -62,6 +62,13 @@ def test_partners_and_families_name_models_that_there_are():
     assert not catalog.FAMILY_NAMES.keys() & catalog.MODELS.keys()
 
 
+def test_pairs_are_a_faithful_and_a_crisp_model_of_one_scale_that_name_each_other():
+    for entry in catalog.MODELS.values():
+        if entry.partner:
+            other = catalog.MODELS[entry.partner]
+            assert (other.partner, other.scale, other.crisp) == (entry.name, entry.scale, not entry.crisp)
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_auto_is_a_shipped_model_on_every_device_and_says_why(device, scale):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -153,21 +154,32 @@ def test_strength_goes_from_the_partner_to_the_model(tmp_path):
     torch.testing.assert_close(load(0.3).network.state_dict()[key], expected)
 
 
-def test_a_catalog_partner_is_used_for_strength(tmp_path, monkeypatch):
-    nets = {name: make(CONFIGS[-2], seed=seed) for seed, name in enumerate(("strong", "weak"))}
+@pytest.mark.parametrize("asked", ["plain", "crisp"])
+def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, tmp_path, monkeypatch):
+    nets = {name: make(CONFIGS[-2], seed=seed) for seed, name in enumerate(("plain", "crisp"))}
     for name, network in nets.items():
         save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
-    entry = catalog.CatalogEntry(name="strong", family="Compact", scale=4, description="", partner="weak")
-    other = catalog.CatalogEntry(name="weak", family="Compact", scale=4, description="")
-    monkeypatch.setattr(catalog, "MODELS", {"strong": entry, "weak": other})
+    plain = catalog.CatalogEntry(name="plain", family="Compact", scale=4, description="", partner="crisp")
+    crisp = replace(plain, name="crisp", partner="plain", crisp=True)
+    monkeypatch.setattr(catalog, "MODELS", {"plain": plain, "crisp": crisp})
     monkeypatch.setattr(catalog.CatalogEntry, "path", property(lambda e: tmp_path / f"{e.name}.safetensors"))
-    _same(load_generator("strong", strength=0), nets["weak"])
+    _same(load_generator(asked), nets[asked])
+    _same(load_generator(asked, strength=0), nets["plain"])
+    _same(load_generator(asked, strength=1), nets["crisp"])
+    ends = [nets[name].state_dict()["body.0.weight"] for name in ("plain", "crisp")]
+    mixed = load_generator(asked, strength=0.3).network.state_dict()["body.0.weight"]
+    torch.testing.assert_close(mixed, 0.7 * ends[0] + 0.3 * ends[1])
 
 
-@pytest.mark.parametrize("name", ["bicubic", "file"])
+def test_a_faithful_model_without_a_partner_is_itself_at_strength_0():
+    _same(load_generator("fast-x2", strength=0), load_generator("fast-x2").network)
+    load_generator("bicubic", strength=0)
+
+
+@pytest.mark.parametrize("name", ["bicubic", "fast-x2", "file"])
 def test_strength_without_a_partner_is_refused_with_a_remedy(name, tmp_path):
     save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
-    model = name if name == "bicubic" else tmp_path / "net.safetensors"
+    model = name if name != "file" else tmp_path / "net.safetensors"
     with pytest.raises(ConfigError, match="partner"):
         load_generator(model, strength=0.5)
 

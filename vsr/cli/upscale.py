@@ -37,14 +37,12 @@ def upscale(
         typer.Option("--height", help="Height as shown; keeps proportions.", rich_help_panel=_PICTURE),
     ] = None,
     strength: Annotated[
-        float,
-        typer.Option(
-            "--strength", min=0, max=1, help="Of the model against --partner.", rich_help_panel=_PICTURE
-        ),
-    ] = 1.0,
+        float | None,
+        typer.Option("--strength", min=0, max=1, help="0 faithful to 1 crisp.", rich_help_panel=_PICTURE),
+    ] = None,
     partner: Annotated[
         str | None,
-        typer.Option("--partner", help="Name or file that --strength mixes with.", rich_help_panel=_PICTURE),
+        typer.Option("--partner", help="The faithful end, for your own --model.", rich_help_panel=_PICTURE),
     ] = None,
     encoder: Annotated[
         str | None,

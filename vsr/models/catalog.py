@@ -34,7 +34,9 @@ class CatalogEntry:
     """One line for people."""
     licence: str = "Apache-2.0"
     partner: str | None = None
-    """Name of the model that `--strength` below 1 mixes this one's weights with."""
+    """Name of the model at the other end of `--strength`, trained from this one or the other way round."""
+    crisp: bool = False
+    """Whether this is the end at strength 1, trained for looks; else the faithful one, at 0."""
 
     @property
     def path(self) -> Path | None:
@@ -58,6 +60,12 @@ _ENTRIES = (
         description="the same for enlargements above two",
     ),
     CatalogEntry(
+        name="compact-x2",
+        family="Compact",
+        scale=2,
+        description="fidelity for compressed video, eight times the work of fast-x2",
+    ),
+    CatalogEntry(
         name="bicubic",
         family="resample",
         scale=None,
@@ -72,14 +80,17 @@ _ENTRIES = (
 )
 MODELS: Mapping[str, CatalogEntry] = {entry.name: entry for entry in _ENTRIES}
 
-FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {"fast": ("fast-x2", "fast-x4")}
+FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {
+    "fast": ("fast-x2", "fast-x4"),
+    "largest": ("compact-x2", "fast-x4"),
+}
 """Names for several models that differ in scale: the first one that is enough is taken, else the last."""
 
 AUTO = "auto"
 """The name that leaves the choice to us."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
     "cpu": ("fast", "the one that a processor runs in real time"),
-    "cuda": ("fast", "the largest that is shipped for this scale"),
+    "cuda": ("largest", "the largest that is shipped for this scale"),
 }
 """Kind of device to the family that `auto` is there, and why."""
 

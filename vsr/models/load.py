@@ -94,7 +94,7 @@ def load_generator(
     model: str | Path,
     *,
     scale: Fraction | int | None = None,
-    strength: float = 1.0,
+    strength: float | None = None,
     partner: str | Path | None = None,
     fold: bool = True,
 ) -> LoadedModel:
@@ -103,23 +103,24 @@ def load_generator(
     Args:
         model: A name, or the path of a .safetensors, .pth or .pt file; what a file is, its bytes decide.
         scale: Output side over input side that is wanted: chooses a family's member, sets a filter's scale.
-        strength: 0 to 1; below 1 the weights are mixed with the partner's, of which 0 takes all.
-        partner: What to mix with, name or path; None takes the catalog's.
+        strength: From 0, the faithful end, to 1, the crisp one; the weights between are mixed. None takes the
+            model as it is.
+        partner: The faithful end for a model of one's own, name or path; None takes the catalog's.
         fold: Whether batch norm becomes part of the convolutions; False keeps it, for training.
 
     Raises:
         ModelError: no such model, an unreadable or damaged file, or not a generator that we know.
         ConfigError: an impossible scale or strength, or no partner to mix with.
     """
-    if not 0 <= strength <= 1:
+    if strength is not None and not 0 <= strength <= 1:
         raise ConfigError(f"strength {strength:g} is impossible; use 0 to 1")
     found = catalog.resolve(str(model), scale)
     if found.path is None:
         return _filter(found, strength)
     source = recognise(read_weights(found.path))
     state = source.state
-    if strength < 1:
-        state = _mixed(source, partner or _partner_of(found), strength)
+    if strength is not None and strength != _own_strength(found, partner):
+        state = _mixed(source, found, partner, strength)
     network = _build(source.family, source.config, state)
     return _described(network, found.name, source, fold=fold)
 
@@ -199,22 +200,31 @@ def _build(family: Family, config: Any, state: State) -> nn.Module:
     return network.eval()
 
 
-def _partner_of(found: catalog.Resolved) -> str:
+def _own_strength(found: catalog.Resolved, partner: str | Path | None) -> float:
+    """The end of `strength` that a model is itself: a user's file is taken for the crisp one."""
+    faithful = partner is None and found.entry is not None and not found.entry.crisp
+    return 0.0 if faithful else 1.0
+
+
+def _partner_of(found: catalog.Resolved, strength: float) -> str:
     if found.entry is None or found.entry.partner is None:
         raise ConfigError(
-            f"{found.name} has no partner that a strength below 1 could mix it with; name one with --partner"
+            f"{found.name} has no partner to mix with at strength {strength:g}; name one with --partner"
         )
     return found.entry.partner
 
 
-def _mixed(source: Recognised, partner: str | Path, strength: float) -> dict[str, Tensor]:
-    path = catalog.resolve(str(partner)).path
+def _mixed(
+    source: Recognised, found: catalog.Resolved, partner: str | Path | None, strength: float
+) -> dict[str, Tensor]:
+    name = partner or _partner_of(found, strength)
+    path = catalog.resolve(str(name)).path
     if path is None:
         raise ConfigError(
-            f"{partner} has no weights to mix with; give a network of the family {source.family.name}"
+            f"{name} has no weights to mix with; give a network of the family {source.family.name}"
         )
     other = recognise(read_weights(path))
-    return mix(other, source, strength)
+    return mix(other, source, strength if _own_strength(found, partner) else 1 - strength)
 
 
 def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
@@ -252,10 +262,10 @@ def _described(network: nn.Module, name: str, source: Recognised, *, fold: bool)
     )
 
 
-def _filter(found: catalog.Resolved, strength: float) -> LoadedModel:
+def _filter(found: catalog.Resolved, strength: float | None) -> LoadedModel:
     assert found.scale is not None
-    if strength < 1:
-        _partner_of(found)
+    if strength:
+        _partner_of(found, strength)
     kind: Kind = "lanczos" if found.name == "lanczos" else "bicubic"
     config = ResampleConfig(kind=kind, scale=found.scale)
     network = Resample(config).eval()
