@@ -1,4 +1,4 @@
-"""`vsr models` lists, shows and mixes, and refuses to overwrite."""
+"""`vsr models` lists, shows, mixes and converts, and refuses to overwrite."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from tests.models.ncnn_files import compact
 from tests.models.small_nets import CONFIGS, make
 from vsr.cli.models import app
 from vsr.errors import ConfigError, ModelError, OutputError
@@ -122,3 +123,50 @@ def test_interpolate_refuses_filters_and_other_shapes(pair, tmp_path):
     with pytest.raises(ModelError, match="network only"):
         _run("interpolate", pair[0], tmp_path / "other.safetensors", "-o", output)
     assert not output.exists()
+
+
+@pytest.fixture
+def ncnn(tmp_path):
+    """The two files of a net, and the weights in them."""
+    state = make(CONFIG).state_dict()
+    return *compact(state, CONFIG.scale, merged=True, half=False).write(tmp_path / "n"), state
+
+
+@pytest.mark.parametrize("given", ["both", "either order", "the text alone"])
+def test_convert_makes_an_ncnn_net_loadable(given, ncnn, tmp_path):
+    param, numbers, state = ncnn
+    files = {"both": (param, numbers), "either order": (numbers, param), "the text alone": (param,)}[given]
+    output = tmp_path / "c.safetensors"
+    assert "Compact" in _run("convert", *files, "-o", output).stdout
+    assert all(torch.equal(value, state[key]) for key, value in load_file(output).items())
+    loaded = load_generator(output)
+    assert (loaded.config, loaded.metadata["source"]) == (CONFIG, "n.bin")
+    assert loaded.metadata["source_sha256"] == hashlib.sha256(numbers.read_bytes()).hexdigest()
+
+
+def test_convert_unwraps_a_trainers_file(pair, tmp_path):
+    output = tmp_path / "c.safetensors"
+    _run("convert", pair[1], "-o", output)
+    state = make(CONFIG, seed=2).state_dict()
+    assert load_file(output).keys() == state.keys()
+    assert all(torch.equal(value, state[key]) for key, value in load_file(output).items())
+
+
+def test_convert_refuses_what_it_cannot_do(pair, ncnn, tmp_path):
+    output = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError, match="2 files"):
+        _run("convert", *pair, "-o", output)
+    with pytest.raises(ModelError, match="convert"):
+        _run("convert", ncnn[1], "-o", output)
+    with pytest.raises(OutputError, match="input"):
+        _run("convert", pair[0], "-o", pair[0], "-y")
+    with pytest.raises(ConfigError, match=r"\.safetensors"):
+        _run("convert", pair[1], "-o", tmp_path / "c.pth")
+    assert not output.exists()
+
+
+def test_using_an_ncnn_net_as_it_is_says_how_to_convert_it(tmp_path):
+    net = compact(make(CONFIG).state_dict(), CONFIG.scale, merged=True, half=True)
+    for path in net.write(tmp_path / "n"):
+        with pytest.raises(ModelError, match="vsr models convert"):
+            _run("show", path)

@@ -1,11 +1,12 @@
-"""`vsr models list`, `show` and `interpolate`: what can be loaded, what a file is, and one between two."""
+"""`vsr models list`, `show`, `interpolate`, `convert`: what can be loaded, what a file is, one between two,
+and weights in other forms."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +14,10 @@ from rich.table import Table
 
 from vsr.errors import ConfigError, OutputError
 
-app = typer.Typer(no_args_is_help=True, help="List, inspect and mix generators.")
+if TYPE_CHECKING:
+    from vsr.models.load import Recognised
+
+app = typer.Typer(no_args_is_help=True, help="List, inspect, mix and convert generators.")
 
 
 @app.command("list")
@@ -72,6 +76,48 @@ def interpolate(
     state = mix(a, b, alpha)
     write_weights(output, state, _origin(a, b, alpha))
     typer.echo(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
+
+
+@app.command()
+def convert(
+    sources: Annotated[
+        list[Path], typer.Argument(help="A weight file (.pth, .safetensors), or ncnn's A.param and A.bin.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.safetensors).")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
+) -> None:
+    """Write a network as .safetensors, in fp32, under the names that its layers usually have."""
+    _check_output(output, overwrite=overwrite)
+    if any(path.resolve() == output.resolve() for path in sources):
+        raise OutputError(f"{output}: is also an input; choose another output")
+    from vsr.models.files import write_weights
+
+    found = _read(sources)
+    origin = {
+        "family": found.family.name,
+        "source": found.file.path.name,
+        "source_sha256": found.file.sha256,
+    }
+    write_weights(output, found.state, {**found.file.metadata, **origin})
+    count = sum(value.numel() for value in found.state.values() if value.is_floating_point())
+    typer.echo(f"{output}: {found.family.name}, {count:,} numbers, from {_shown(found.file.path.name)}")
+
+
+def _read(sources: Sequence[Path]) -> Recognised:
+    """The network in one weight file, or in the two files of an ncnn net; the .bin may be left out."""
+    from vsr.models.files import read_weights
+    from vsr.models.load import recognise
+    from vsr.models.ncnn import is_ncnn, read_ncnn
+
+    nets = [path for path in sources if is_ncnn(path)]
+    others = [path for path in sources if path not in nets]
+    if len(nets) == 1 and len(others) <= 1:
+        return read_ncnn(nets[0], others[0] if others else nets[0].with_suffix(".bin"))
+    if len(sources) != 1:
+        raise ConfigError(
+            f"{len(sources)} files; give one weight file, or the .param and .bin of an ncnn net"
+        )
+    return recognise(read_weights(sources[0]))
 
 
 def _shown(text: str) -> str:

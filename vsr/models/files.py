@@ -149,7 +149,8 @@ _OTHER_KINDS = (
         "a Git LFS pointer in place of the weights; fetch them with `git lfs pull`",
     ),
     (rb"\s*<", "a web page, not weights; download the file itself"),
-    (rb"7767517", "an ncnn description; give the .safetensors or .pth that it was made from"),
+    (rb"7767517", "an ncnn net; `vsr models convert A.param A.bin -o A.safetensors` makes it usable"),
+    (rb"Gk0\x01", "weights of an ncnn net; convert them with `vsr models convert A.param A.bin`"),
     (rb"\s*[{\[]", "JSON text, not weights; give a .safetensors or .pth file"),
     (rb"\Z", "empty; download it again"),
 )
