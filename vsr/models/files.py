@@ -10,10 +10,11 @@ import hashlib
 import io
 import json
 import os
+import pickletools
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,16 @@ MAX_FILE_BYTES = 2**30
 """The largest generators known have 67 MB, a training state with optimizer 0.5 GB."""
 MAX_NUMBERS = 2**28
 """In all tensors of a file: 1 GiB in fp32. A few bytes of pickle can claim any shape."""
+MAX_HEADER_BYTES = 2**20
+"""Of a .safetensors file: ten times that of the largest generator. Of 33 MB, one takes 14 s and 1 GB."""
+MAX_PICKLE_BYTES = 2**22
+"""Of a .pth file without its tensors: ten times a training state's."""
+MAX_DEPTH = 8
+"""Wrappers around weights; a table can also hold itself."""
+MAX_NAME = 200
+"""Characters in the name of a layer."""
+OLDEST_TORCH = (2, 10)
+"""Before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)."""
 
 WRAPPERS = (
     "params_ema",
@@ -77,10 +88,11 @@ def read_weights(path: Path) -> WeightFile:
         raise ModelError(
             f"{path}: holds no network weights, but {_list(table)}; give a generator's weight file"
         )
-    if not all(key.isprintable() for key in state):
+    if not all(key.isprintable() and len(key) <= MAX_NAME for key in state):
         raise ModelError(f"{path}: layers have names that cannot be shown; give a generator's weight file")
-    if sum(tensor.numel() for tensor in state.values()) > MAX_NUMBERS:
-        raise ModelError(f"{path}: claims more than {MAX_NUMBERS:,} numbers; no generator has so many")
+    limit = min(MAX_NUMBERS, len(data))  # a number takes a byte at least: more are repeated by strides of 0
+    if sum(tensor.numel() for tensor in state.values()) > limit:
+        raise ModelError(f"{path}: claims more than {limit:,} numbers; it is no generator's weight file")
     return WeightFile(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -163,12 +175,17 @@ def _refuse_other_kinds(data: bytes, path: Path) -> None:
 
 
 def _parse_safetensors(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    length = int.from_bytes(data[:8], "little")
+    if MAX_HEADER_BYTES < length <= len(data):
+        raise ModelError(
+            f"{path}: its header has {length:,} bytes, not at most {MAX_HEADER_BYTES:,}; get another"
+        )
     try:
         table = load_safetensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = json.loads(data[8 : 8 + length])
         return table, header.get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+        raise _damaged(path, error) from error
 
 
 def _check_zip(data: bytes, path: Path) -> None:
@@ -176,25 +193,77 @@ def _check_zip(data: bytes, path: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again") from error
+        raise _damaged(path, error) from error
     if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
         raise ModelError(f"{path}: a TorchScript program, which is never run; give the weights alone")
-    if sum(entry.file_size for entry in entries) > MAX_FILE_BYTES:
-        raise ModelError(f"{path}: unpacks to more than {MAX_FILE_BYTES:,} bytes; no weight file does")
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise ModelError(
+            f"{path}: unpacks to more than its own {len(data):,} bytes, as no file of torch.save does;"
+            " load and save it again where you trust it"
+        )
+
+
+_HARMLESS = re.compile(
+    r"collections\.(OrderedDict|Counter)|_codecs\.encode|torch\.(Size|device)|torch\.nn\.parameter\.Parameter"
+    r"|torch\.(\w+Storage|b?float\w+|u?int\w+|bool|complex\w+|half|double|long)|torch\.storage\.\w*Storage"
+    r"|torch\._utils\._rebuild_(tensor(_v[23])?|parameter(_with_state)?|sparse_tensor|qtensor)"
+    r"|torch\.per_\w+|torch\.serialization\._get_layout"
+)
+"""What a pickle may name. torch allows more: `bytearray` makes 2 GB of 20 bytes, and tensors without data."""
 
 
 def _parse_pickle(data: bytes, path: Path) -> Mapping[str, Any]:
+    _refuse_old_torch(path)
     try:
-        table = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        stranger = next((name for name in _names_in(data) if not _HARMLESS.fullmatch(name)), None)
+        table = None if stranger else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     except Exception as error:  # torch raises a dozen kinds for damaged files
-        held = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"damaged or cut off ({_first_line(error)}); download it again"
-        if held is not None:
-            what = f"holds {held[1]}, a program's object; only tensors are read: give a saved state_dict()"
-        raise ModelError(f"{path}: {what}") from error
+        raise _damaged(path, error) from error
+    if stranger:
+        what = f"holds {ascii(stranger[:60])[1:-1]}, a program's object"
+        raise ModelError(f"{path}: {what}; only tensors are read: give a saved state_dict()")
     if not isinstance(table, Mapping):
         raise ModelError(f"{path}: holds a {type(table).__name__}, not named weights; save a state_dict()")
     return table
+
+
+def _refuse_old_torch(path: Path) -> None:
+    found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
+    if found < OLDEST_TORCH:
+        raise ModelError(
+            f"{path}: a .pth file could run code in torch {torch.__version__};"
+            f" upgrade torch to {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]}, or give a .safetensors file"
+        )
+
+
+def _names_in(data: bytes) -> Iterator[str]:
+    """All that the pickles of a .pth file name for the unpickler to call, without unpickling."""
+    if not data.startswith(b"PK"):
+        file = io.BytesIO(data)  # the format before torch 1.6: five pickles, then the tensors
+        for _ in range(5):
+            yield from _names_of_one(file)
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            if entry.filename.endswith(".pkl"):
+                yield from _names_of_one(io.BytesIO(archive.read(entry)))
+
+
+def _names_of_one(file: io.BytesIO) -> Iterator[str]:
+    begin = file.tell()
+    for opcode, argument, place in pickletools.genops(file):
+        if (place or 0) - begin > MAX_PICKLE_BYTES:
+            raise ModelError(f"describes its tensors in more than {MAX_PICKLE_BYTES:,} bytes; get another")
+        if opcode.name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            yield "a name put together as it is read"
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: damaged or cut off ({_first_line(error)}); download it again")
 
 
 def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
@@ -205,7 +274,7 @@ def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
         Empty where there is none.
     """
     wrappers: list[str] = []
-    while (key := _wrapper(table)) is not None:
+    while len(wrappers) < MAX_DEPTH and (key := _wrapper(table)) is not None:
         wrappers.append(str(key))
         table = table[key]
     state = {str(key): value for key, value in table.items() if isinstance(value, Tensor)}
@@ -235,7 +304,7 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _as_fp32(path: Path, key: str, tensor: Tensor) -> Tensor:
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_nested:
         raise ModelError(f"{path}: {key} is sparse, quantized or complex; plain numbers are usable")
     if key.endswith("num_batches_tracked"):
         return tensor

@@ -90,6 +90,10 @@ STRANGERS = (
 """Keys that give away files which users try, and what these are."""
 
 
+TRIAL_SIDE = 16
+"""Of the picture that is tried at once, in LR pixels: a multiple of what every family needs."""
+
+
 def load_generator(
     model: str | Path,
     *,
@@ -122,6 +126,7 @@ def load_generator(
     if strength is not None and strength != _own_strength(found, partner):
         state = _mixed(source, found, partner, strength)
     network = _build(source.family, source.config, state)
+    _try_out(network, found.path, source)
     return _described(network, found.name, source, fold=fold)
 
 
@@ -177,16 +182,23 @@ def _shapes_of(family: Family, config: Any) -> dict[str, torch.Size]:
 
 def _check_shapes(path: Path, family: str, state: State, expected: Mapping[str, torch.Size]) -> None:
     """Every weight of the file is used, every weight of the network is there."""
-    for key in sorted(expected.keys() | state.keys()):
-        if key not in state:
-            raise ModelError(f"{path}: {family} without {key}; the file is incomplete")
-        if key not in expected:
-            raise ModelError(
-                f"{path}: {family} with {key}, which it does not have; a variant that is unknown"
-            )
-        if state[key].shape != expected[key]:
-            shapes = f"{tuple(state[key].shape)}, not {tuple(expected[key])}"
-            raise ModelError(f"{path}: {family} whose {key} is {shapes}; a variant that is unknown")
+    wrong = [text for key in sorted(expected.keys() | state.keys()) if (text := _wrong(key, state, expected))]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(
+            f"{path}: {family} {', '.join(wrong[:3])}{more}; incomplete, or a variant that is unknown"
+        )
+
+
+def _wrong(key: str, state: State, expected: Mapping[str, torch.Size]) -> str | None:
+    """What is wrong with one weight, None where nothing is."""
+    if key not in state:
+        return f"without {key}"
+    if key not in expected:
+        return f"with {key}, which it does not have"
+    if state[key].shape != expected[key]:
+        return f"whose {key} is {tuple(state[key].shape)}, not {tuple(expected[key])}"
+    return None
 
 
 def _reason(error: Exception) -> str:
@@ -198,6 +210,20 @@ def _build(family: Family, config: Any, state: State) -> nn.Module:
         network = family.build(config)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
+
+
+def _try_out(network: nn.Module, path: Path, source: Recognised) -> None:
+    """One small picture through the network: finite weights can still overflow on their way."""
+    side = TRIAL_SIDE
+    with torch.inference_mode():
+        sr = network(torch.full((1, 3, side, side), 0.5))
+    scale = _geometry(network)["scale"]
+    if sr.shape != (1, 3, side * scale, side * scale):
+        raise ModelError(
+            f"{path}: {source.family.name} makes {tuple(sr.shape)} of {side}x{side}; use other weights"
+        )
+    if not torch.isfinite(sr).all():
+        raise ModelError(f"{path}: a grey picture comes out as NaN or infinity; use other weights")
 
 
 def _own_strength(found: catalog.Resolved, partner: str | Path | None) -> float:

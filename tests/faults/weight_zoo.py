@@ -1,0 +1,140 @@
+"""Weight files that are hostile, damaged or something else, by their row in the catalogue of faults."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from tests.models.small_nets import make
+from vsr.models.archs.compact import CompactConfig
+from vsr.models.archs.rrdb import RRDBConfig
+
+STATE = {key: value.clone() for key, value in make(CompactConfig(scale=2, nf=6, nc=3)).state_dict().items()}
+RRDB = {key: value.clone() for key, value in make(RRDBConfig(scale=4, nf=4, nb=1, gc=2)).state_dict().items()}
+KEY = "body.0.weight"
+CANARY = "it-ran"
+"""Folder that a hostile file makes beside itself when it is unpickled."""
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / CANARY)
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (self.path,)
+
+
+def saved(what: object, *, legacy: bool = False) -> bytes:
+    file = io.BytesIO()
+    torch.save(what, file, _use_new_zipfile_serialization=not legacy)
+    return file.getvalue()
+
+
+def with_tensor(tensor: Tensor) -> bytes:
+    return saved({**STATE, KEY: tensor})
+
+
+def header(entries: dict[str, object], body: bytes = b"") -> bytes:
+    text = json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def deflated(data: bytes) -> bytes:
+    """The same zip archive, compressed."""
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as old,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    return file.getvalue()
+
+
+def torchscript() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("net/constants.pkl", b"\x80\x02).")
+        archive.writestr("net/code/__torch__.py", "def forward(self): ...")
+    return file.getvalue()
+
+
+def within_itself() -> bytes:
+    table: dict[str, object] = {}
+    table["params"] = table
+    return saved(table)
+
+
+def not_a_number() -> dict[str, Tensor]:
+    state = {key: value.clone() for key, value in STATE.items()}
+    state[KEY][0, 0, 0, 0] = float("nan")
+    return state
+
+
+def gray() -> dict[str, Tensor]:
+    return {**RRDB, "conv_first.weight": RRDB["conv_first.weight"][:, :1].clone()}
+
+
+BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."
+"""2 GB of twenty bytes; torch's own unpickler makes them."""
+EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+
+Make = Callable[[Path], bytes]
+ZOO: dict[str, tuple[Make, str]] = {
+    "D1 pickle": (lambda f: pickle.dumps({"params": STATE, "x": Evil(f)}, protocol=2), r"program's object"),
+    "D1 pickle, protocol 4": (lambda f: pickle.dumps(Evil(f), protocol=4), r"program's object"),
+    "D1 .pth": (lambda f: saved({"params": STATE, "x": Evil(f)}), r"mkdir, a program's object"),
+    "D1 .pth before 1.6": (
+        lambda f: saved({"params": STATE, "x": Evil(f)}, legacy=True),
+        r"program's object",
+    ),
+    "D4 TorchScript": (lambda _: torchscript(), "TorchScript program, which is never run"),
+    "D5 cut .safetensors": (lambda _: save(STATE)[:-5], "damaged or cut off"),
+    "D5 .safetensors cut in its header": (lambda _: save(STATE)[:60], "damaged or cut off"),
+    "D6 header of 2^60 bytes": (lambda _: struct.pack("<Q", 2**60) + b"{}" * 99, "damaged"),
+    "D6 header of 500,000 tensors": (
+        lambda _: header({f"t{i}": EMPTY for i in range(500_000)}),
+        "its header",
+    ),
+    "D6 holes": (
+        lambda _: header({"a": EMPTY | {"shape": [2], "data_offsets": [8, 16]}}, bytes(16)),
+        "damaged",
+    ),
+    "D7 Git LFS pointer": (
+        lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "git lfs",
+    ),
+    "D7 web page": (lambda _: b"<!DOCTYPE html><html>404</html>", "a web page"),
+    "D7 JSON": (lambda _: b'{"error": 404}', "JSON"),
+    "D7 empty": (lambda _: b"", "empty"),
+    "D7 noise": (lambda _: bytes(range(1, 256)) * 9, "neither"),
+    "D10 deflated": (lambda _: deflated(with_tensor(torch.zeros(2**20))), "unpacks to more"),
+    "D10 bytearray": (lambda _: BYTEARRAY, "bytearray, a program's object"),
+    "D10 4 MB of pickle": (lambda _: b"\x80\x02" + b"(" * 5_000_000 + b".", "more than 4,194,304 bytes"),
+    "D11 stride 0": (lambda _: with_tensor(torch.zeros(1).expand(2**40)), "claims more than"),
+    "D11 stride 0, small": (lambda _: with_tensor(torch.zeros(1).expand(2**27)), "claims more than"),
+    "D11 no data": (lambda _: with_tensor(STATE[KEY].to("meta")), "program's object"),
+    "D12 other layers": (lambda _: save({"fc.weight": torch.ones(2, 2)}), "no network that we know"),
+    "D12 layers missing": (
+        lambda _: save({k: v for k, v in RRDB.items() if not k.endswith("conv2.bias")}),
+        r"without body\.0\.rdb1\.conv2\.bias, without \S+rdb2\S+, without \S+rdb3\S+; incomplete",
+    ),
+    "D12 a table in itself": (lambda _: within_itself(), "holds no network weights"),
+    "D12 a name of 100,000 letters": (lambda _: saved({**STATE, "x" * 100_000: torch.ones(1)}), "names"),
+    "D13 NaN": (lambda _: save(not_a_number()), "holds NaN"),
+    "D13 overflow": (lambda _: save({k: v * 1e30 for k, v in STATE.items()}), "comes out as NaN"),
+    "D14 gray": (lambda _: save(gray()), "takes 1 and gives 3 channels"),
+}
+"""Name to what makes the bytes (given the folder that the file goes to), and what the one line must say."""
