@@ -8,6 +8,7 @@ demuxers of `CONTAINERS` are allowed, and the size of a picture has a limit.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -35,6 +36,9 @@ CONTAINERS = tuple(_CONTAINERS.split())
 dash, concat, sdp, rtsp, imf, lavfi), text shown as pictures (tty, bin, xbin, idf, adf), headerless raw video,
 and image2, which expands patterns in names. The last five hold sound only: they give a clearer error."""
 
+MAX_STREAMS = 500
+"""Streams of a file, attached fonts among them; real ones have at most some two hundred."""
+
 PROBE_BYTES = 1 << 26
 """Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
 FFmpeg's own limit of 5 MB is a second of Blu-ray."""
@@ -43,6 +47,7 @@ _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": ",".join(CONTAINERS),
     "probesize": str(PROBE_BYTES),
+    "max_streams": str(MAX_STREAMS + 1),
 }
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
@@ -54,6 +59,8 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document, not a video"),
     (b"PK\x03\x04", "a ZIP archive. Unpack it first"),
 )
+_ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""As it is left of `https://...` by a path, which knows no double slash."""
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -65,8 +72,8 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContai
         max_pixels: Larger pictures are refused.
 
     Raises:
-        InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, or
-            with larger pictures; one line that says which.
+        InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
+            more than `MAX_STREAMS` streams or with larger pictures; one line that says which.
     """
     where = Path(path).absolute()
     _check_regular(where)
@@ -78,6 +85,7 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContai
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error
     try:
+        _check_streams(container, where)
         _check_size(container, where, max_pixels)
     except BaseException:
         container.close()
@@ -106,7 +114,7 @@ def _check_regular(path: Path) -> None:
     try:
         mode = path.stat()
     except FileNotFoundError as error:
-        raise InputError(f"{shown(path)}: no such file. Check the name") from error
+        raise InputError(f"{shown(path)}: no such file. {_advice(path)}") from error
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
     if stat.S_ISDIR(mode.st_mode):
@@ -115,6 +123,19 @@ def _check_regular(path: Path) -> None:
         raise InputError(f"{shown(path)}: is not a regular file. Save the video to a file first")
     if mode.st_size == 0:
         raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
+
+
+def _advice(path: Path) -> str:
+    if _ADDRESS.search(str(path)):
+        return "Addresses are not opened: vsr never uses the network, so download the video first"
+    return "Check the name"
+
+
+def _check_streams(container: InputContainer, path: Path) -> None:
+    if len(container.streams) > MAX_STREAMS:
+        raise InputError(
+            f"{shown(path)}: has more than {MAX_STREAMS} streams. Copy the ones that are wanted to a new file"
+        )
 
 
 def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
@@ -129,6 +150,8 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
 
 def _why_not(path: Path, error: Exception) -> str:
     """One line for what FFmpeg refused, by how the file begins."""
+    if isinstance(error, MemoryError):  # also where the limit of streams is reached
+        return f"{shown(path)}: has more than {MAX_STREAMS} streams, or claims more memory than there is"
     if isinstance(error, PermissionError):
         return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
     try:

@@ -1,0 +1,239 @@
+"""`vsr` in processes of its own, at a fiftieth of what starting Python and torch costs.
+
+    with ForkServer() as server:
+        outcome = server.run(["upscale", "in.mp4", "out.mp4"], folder=folder)
+
+A server process imports everything once and forks a child for each command. Of a child are told: exit code
+or signal, seconds, peak memory, and what it printed. The server itself never computes, so it may be forked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+MESSAGES = 200
+"""Lines of a child's stderr that are kept at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What a child does, and within which limits."""
+
+    words: Sequence[str]
+    """Behind `vsr`."""
+    folder: str
+    """Where it runs."""
+    memory: int | None = None
+    """RLIMIT_AS in bytes."""
+    file_size: int | None = None
+    """RLIMIT_FSIZE in bytes."""
+    files: int | None = None
+    """RLIMIT_NOFILE."""
+    fail_at: int | None = None
+    """Number of the call that fails; see `nth_call.py`."""
+    calls: str | None = None
+    """File that the calls are listed in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a child ended."""
+
+    code: int | None
+    """None where a signal ended it."""
+    signal: int | None
+    hung: bool
+    """It ran out of time, and was killed."""
+    seconds: float
+    memory: int
+    """Peak of resident bytes."""
+    err: str
+    out: str = field(repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        """The error lines."""
+        return [line for line in self.err.splitlines() if line.startswith("vsr: error:")]
+
+    @property
+    def wrong(self) -> str | None:
+        """What no run may do whatever it is given; None where all is well."""
+        if self.hung:
+            return f"hung over {self.seconds:.0f} s"
+        if self.signal is not None:
+            return f"ended by signal {self.signal}"
+        if "Traceback" in self.err or "internal error" in self.err:
+            return "traceback: " + self.err.strip()[-300:]
+        if self.code not in (0, 10, 130, 143) and len(self.lines) != 1:
+            return f"exit {self.code} with {len(self.lines)} error lines: {self.err[-300:]}"
+        return None
+
+
+class ForkServer:
+    """A server and its children; a context manager."""
+
+    def __init__(self) -> None:
+        """Start it; takes as long as importing torch."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.fork_server"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
+
+    def start(self, command: Command) -> int:
+        """Start a child; its process id, which may be sent signals."""
+        return int(self._ask({"start": asdict(command)})["pid"])
+
+    def wait(self, pid: int, *, seconds: float) -> Outcome:
+        """Wait for a child, at most so long, and else kill it."""
+        return Outcome(**self._ask({"wait": pid, "seconds": seconds}))
+
+    def run(self, words: Sequence[object], *, folder: Path, seconds: float = 20, **limits: Any) -> Outcome:
+        """Run a command to its end."""
+        command = Command(words=[str(word) for word in words], folder=str(folder), **limits)
+        return self.wait(self.start(command), seconds=seconds)
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+def serve() -> None:
+    """Answer the questions on stdin until it ends."""
+    _import_all()
+    children: dict[int, tuple[float, Path]] = {}
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "start" in question:
+            pid, printed = _start(Command(**question["start"]))
+            children[pid] = time.monotonic(), printed
+            answer: dict[str, Any] = {"pid": pid}
+        else:
+            pid = question["wait"]
+            answer = _wait(pid, *children.pop(pid), seconds=question["seconds"])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _import_all() -> None:
+    import torch
+
+    import vsr.cli
+    import vsr.pipeline.dryrun
+    import vsr.pipeline.run
+    import vsr.train.loop  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def _start(command: Command) -> tuple[int, Path]:
+    reader, writer = os.pipe()
+    os.close(writer)  # a child's stdin is at its end
+    printed = Path(tempfile.gettempdir()) / f"vsr-child-{os.getpid()}-{time.monotonic_ns()}"
+    pid = os.fork()
+    if pid:
+        os.close(reader)
+        return pid, printed
+    try:
+        os.dup2(reader, 0)
+        for number, suffix in ((1, ".out"), (2, ".err")):
+            os.dup2(os.open(f"{printed}{suffix}", os.O_CREAT | os.O_WRONLY, 0o600), number)
+        _become(command)
+    finally:
+        os._exit(99)  # nothing of the server may run on in a child
+
+
+def _become(command: Command) -> None:
+    """Be `vsr` in this process, and end it."""
+    from tests.faults import nth_call
+    from vsr.cli import main
+
+    os.chdir(command.folder)
+    sys.argv = ["vsr", *command.words]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for which, limit in (
+        (resource.RLIMIT_AS, command.memory),
+        (resource.RLIMIT_FSIZE, command.file_size),
+        (resource.RLIMIT_NOFILE, command.files),
+    ):
+        if limit is not None:
+            resource.setrlimit(which, (limit, limit))
+    if command.fail_at is not None:
+        nth_call.install(command.fail_at, None if command.calls is None else Path(command.calls))
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _wait(pid: int, began: float, printed: Path, *, seconds: float) -> dict[str, Any]:
+    deadline, hung = time.monotonic() + seconds, False
+    while True:
+        found, status, used = os.wait4(pid, os.WNOHANG)
+        if found:
+            break
+        if not hung and time.monotonic() > deadline:
+            hung = True
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    return {
+        "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        "hung": hung,
+        "seconds": time.monotonic() - began,
+        "memory": used.ru_maxrss * 1024,
+        "err": _taken(printed.with_name(printed.name + ".err")),
+        "out": _taken(printed.with_name(printed.name + ".out")),
+    }
+
+
+def _taken(path: Path) -> str:
+    """What a child printed; the file goes."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    path.unlink()
+    return "\n".join(text.splitlines()[-MESSAGES:])
+
+
+if __name__ == "__main__":
+    serve()

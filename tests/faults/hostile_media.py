@@ -1,0 +1,118 @@
+"""Files that want more than to be played: playlists under false names, bombs, lying headers."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+SECRET = "secret.txt"
+
+
+def playlists(port: int) -> dict[str, str]:
+    """Texts that FFmpeg would follow to a neighbour, a port or an absolute path, by what they are."""
+    url = f"http://127.0.0.1:{port}/x.ts"
+    sdp = (
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    )
+    dash = (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
+        f"bandwidth='1'><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>"
+    )
+    return {
+        "ffconcat to a text": f"ffconcat version 1.0\nfile {SECRET}\n",
+        "ffconcat to a video": "ffconcat version 1.0\nfile neighbour.mp4\n",
+        "ffconcat to a port": f"ffconcat version 1.0\nfile {url}\n",
+        "ffconcat after a blank": f"\nffconcat version 1.0\nfile {SECRET}\n",
+        "HLS to a video": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nneighbour.mp4\n#EXT-X-ENDLIST\n",
+        "HLS to a port": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n",
+        "HLS with a key": (
+            f'#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-KEY:METHOD=AES-128,URI="{SECRET}"\n'
+            "#EXTINF:1,\nneighbour.mp4\n#EXT-X-ENDLIST\n"
+        ),
+        "DASH to a port": dash,
+        "SDP": sdp,
+        "text shown by tty": "any text at all\n" * 40,
+        "IMF": '<?xml version="1.0"?><CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016"/>',
+        "RTSP reference": f"[Reference]\nRef1=http://127.0.0.1:{port}/x?MSWMExt=.asf\n",
+        "WPL": f'<asx version="3.0"><entry><ref href="http://127.0.0.1:{port}/x"/></entry></asx>',
+    }
+
+
+def addresses(port: int) -> list[str]:
+    """What FFmpeg would take for a protocol when it is given as a name."""
+    host = f"127.0.0.1:{port}"
+    network = [
+        "http",
+        "https",
+        "tcp",
+        "udp",
+        "rtsp",
+        "rtmp",
+        "rtp",
+        "ftp",
+        "gopher",
+        "srtp",
+        "tls",
+        "mmsh",
+        "icecast",
+    ]
+    return [
+        *(f"{scheme}://{host}/x.mp4" for scheme in network),
+        f"hls+http://{host}/x.m3u8",
+        f"unix:{host}",
+        "concat:neighbour.mp4",
+        "concatf:list.txt",
+        "async:neighbour.mp4",
+        "cache:neighbour.mp4",
+        "crypto:neighbour.mp4",
+        "subfile,,start,0,end,0,,:neighbour.mp4",
+        "md5:out",
+        "data:video/mp4;base64,AAAA",
+        "pipe:0",
+        "fd:",
+        "lavfi:testsrc",
+    ]
+
+
+def png_bomb(side: int) -> bytes:
+    """A PNG of `side` x `side` RGBA, one colour: a thousandth of what it unpacks to; `side` in thousands."""
+    row = bytes(1 + 4 * side)
+    packer = zlib.compressobj(9)
+    part = packer.compress(row * 500) + packer.flush(
+        zlib.Z_FULL_FLUSH
+    )  # after it, the same again is the same
+    end = zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+    sum_of_zeros = (len(row) * side % 65521) << 16 | 1  # Adler-32
+    data = part[:2] + part[2:] * (side // 500) + end + struct.pack(">I", sum_of_zeros)
+    head = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def in_mov(path: Path, png: bytes, *, side: int) -> Path:
+    """A film of one PNG picture, whose header says that it has `side` pixels."""
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = side, side, "rgba"
+        box.start_encoding()
+        packet = av.Packet(png)
+        packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+        packet.pts = packet.dts = 0
+        packet.duration = 1
+        box.mux_one(packet)
+    return path
+
+
+def atom_field(data: bytes, kind: bytes, offset: int, value: bytes) -> bytes:
+    """The file with bytes replaced in the first atom of a kind, counted from behind its name."""
+    place = data.index(kind) + len(kind) + offset
+    return data[:place] + value + data[place + len(value) :]
