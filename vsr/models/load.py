@@ -6,7 +6,7 @@ that uses every tensor, and whose every parameter comes from the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsr.errors import ConfigError, ModelError, VsrError
-from vsr.models import catalog
+from vsr.errors import ConfigError, ModelError, PluginError, VsrError
+from vsr.models import catalog, thirdparty
 from vsr.models.archs import compact, msrresnet, rrdb, srresnet
 from vsr.models.archs.resample import Kind, Resample, ResampleConfig
 from vsr.models.files import WeightFile, read_weights
@@ -121,13 +121,16 @@ def load_generator(
     found = catalog.resolve(str(model), scale)
     if found.path is None:
         return _filter(found, strength)
-    source = recognise(read_weights(found.path))
+    file = read_weights(found.path)
+    source = _recognised(file)
+    if source is None:
+        return _by_spandrel(found.name, file, strength)
     state = source.state
     if strength is not None and strength != _own_strength(found, partner):
         state = _mixed(source, found, partner, strength)
     network = _build(source.family, source.config, state)
-    _try_out(network, found.path, source)
-    return _described(network, found.name, source, fold=fold)
+    _try_out(network, found.path, source.family.name)
+    return _described(network, found.name, file, source.family.name, source.config, fold=fold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,21 +151,45 @@ def recognise(file: WeightFile) -> Recognised:
     Raises:
         ModelError: not a generator that we know, or one with weights missing, left over or of a wrong shape.
     """
+    found = _recognised(file)
+    if found is None:
+        raise _unknown(file)
+    return found
+
+
+def _recognised(file: WeightFile) -> Recognised | None:
+    """As `recognise`; None where it is of no family that we or registered packages know."""
     _refuse_gaps(file)
-    for family in FAMILIES:
+    for family in _families(file):
         try:
             config = family.detect(file.state)
             expected = None if config is None else _shapes_of(family, config)
+        except PluginError:
+            raise
         except (VsrError, TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
             raise ModelError(f"{file.path}: {_reason(error)}") from error
         if expected is not None:
             state = family.remap(file.state)
             _check_shapes(file.path, family.name, state, expected)
             return Recognised(file=file, family=family, config=config, state=state)
+    return None
+
+
+def _families(file: WeightFile) -> Iterator[Family]:
+    """Ours, then those of registered packages: these are imported only when none of ours fits."""
+    yield from FAMILIES
+    for other in thirdparty.registered(file.metadata.get("family")):
+        yield Family(other.name, other.detect, other.remap, other.build)
+
+
+def _unknown(file: WeightFile) -> ModelError:
     what = next((name for key, name in STRANGERS if key in file.state), None)
     said = what or f"no network that we know (first keys: {', '.join(list(file.state)[:3])})"
     known = ", ".join(family.name for family in FAMILIES)
-    raise ModelError(f"{file.path}: {said}; usable are generators of the families {known}")
+    return ModelError(
+        f"{file.path}: {said}; usable are generators of the families {known}, and what spandrel knows where "
+        "it is installed"
+    )
 
 
 def _refuse_gaps(file: WeightFile) -> None:
@@ -212,16 +239,18 @@ def _build(family: Family, config: Any, state: State) -> nn.Module:
     return network.eval()
 
 
-def _try_out(network: nn.Module, path: Path, source: Recognised) -> None:
+def _try_out(network: nn.Module, path: Path, family: str) -> None:
     """One small picture through the network: finite weights can still overflow on their way."""
     side = TRIAL_SIDE
-    with torch.inference_mode():
-        sr = network(torch.full((1, 3, side, side), 0.5))
+    try:
+        with torch.inference_mode():
+            sr = network(torch.full((1, 3, side, side), 0.5))
+    except Exception as error:  # networks of others raise what they like
+        reason = " ".join(str(error).split())[:100]
+        raise ModelError(f"{path}: {family} fails on a picture of {side}x{side} ({reason})") from error
     scale = _geometry(network)["scale"]
     if sr.shape != (1, 3, side * scale, side * scale):
-        raise ModelError(
-            f"{path}: {source.family.name} makes {tuple(sr.shape)} of {side}x{side}; use other weights"
-        )
+        raise ModelError(f"{path}: {family} makes {tuple(sr.shape)} of {side}x{side}; use other weights")
     if not torch.isfinite(sr).all():
         raise ModelError(f"{path}: a grey picture comes out as NaN or infinity; use other weights")
 
@@ -270,20 +299,33 @@ def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
     return interpolate(a.state, b.state, alpha)
 
 
-def _described(network: nn.Module, name: str, source: Recognised, *, fold: bool) -> LoadedModel:
+def _by_spandrel(name: str, file: WeightFile, strength: float | None) -> LoadedModel:
+    network = thirdparty.by_spandrel(file)
+    if network is None:
+        raise _unknown(file)
+    family = f"{network.config.architecture} (spandrel)"
+    if strength not in (None, 1):
+        raise ConfigError(f"{file.path}: {family} cannot be mixed; leave the strength out")
+    _try_out(network, file.path, family)
+    return _described(network, name, file, family, network.config)
+
+
+def _described(
+    network: nn.Module, name: str, file: WeightFile, family: str, config: Any, *, fold: bool = False
+) -> LoadedModel:
     parameters = sum(p.numel() for p in network.parameters())
     if fold and isinstance(network, srresnet.SRResNet):
         network = network.folded()
     return LoadedModel(
         network=network,
         name=name,
-        family=source.family.name,
-        config=source.config,
+        family=family,
+        config=config,
         parameters=parameters,
-        sha256=source.file.sha256,
-        path=source.file.path,
-        wrapper=source.file.wrapper,
-        metadata=source.file.metadata,
+        sha256=file.sha256,
+        path=file.path,
+        wrapper=file.wrapper,
+        metadata=file.metadata,
         **_geometry(network),
     )
 

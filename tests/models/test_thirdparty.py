@@ -1,0 +1,286 @@
+"""Networks of other people load through a package that is really installed, or through spandrel."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tests.models.small_nets import CONFIGS, make
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError, ModelError, PluginError
+from vsr.models.load import load_generator
+
+ARCHITECTURE = """
+    '''One convolution and a pixel shuffle; its weights are called as no network of vsr's are.'''
+    from dataclasses import dataclass
+
+    import torch
+    from torch import nn
+
+
+    @dataclass(frozen=True)
+    class Config:
+        scale: int
+
+
+    class Tiny(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.scale, self.receptive_radius = config.scale, 1
+            self.tiny = nn.Conv2d(3, 3 * config.scale**2, 3, padding=1)
+            self.register_buffer("gain", torch.tensor(0.5), persistent=False)
+
+        def forward(self, x):
+            return nn.functional.pixel_shuffle(self.tiny(x) * self.gain, self.scale)
+
+
+    def detect(state):
+        weight = state.get("theirs.weight")
+        return None if weight is None else Config(scale=round((len(weight) / 3) ** 0.5))
+
+
+    def remap(state):
+        return {key.replace("theirs", "tiny"): value for key, value in state.items()}
+
+
+    build = Tiny
+"""
+
+
+def _install(folder, *, name, module, code, entries):
+    """Write a project and have pip install it into a folder of its own, with no network."""
+    project, target = folder / name, folder / f"{name}-installed"
+    project.mkdir()
+    (project / f"{module}.py").write_text(dedent(code))
+    (project / "pyproject.toml").write_text(
+        dedent(f"""
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+        [project]
+        name = "{name}"
+        version = "1.0"
+        [project.entry-points."vsr.architectures"]
+        {entries}
+        [tool.hatch.build.targets.wheel]
+        include = ["{module}.py"]
+        """)
+    )
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    command += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target), str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """Where a package with one architecture is installed."""
+    folder = tmp_path_factory.mktemp("packages")
+    entry = 'tiny = "vsr_tiny"'
+    return _install(folder, name="vsr-tiny-arch", module="vsr_tiny", code=ARCHITECTURE, entries=entry)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """Where a package is installed that cannot be imported, and comes first in the alphabet."""
+    folder = tmp_path_factory.mktemp("packages")
+    code = "raise RuntimeError('no such\\nluck')"
+    return _install(
+        folder, name="vsr-broken-arch", module="vsr_broken", code=code, entries='a = "vsr_broken"'
+    )
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of the package's architecture, and the convolution in it."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 12, 3, padding=1)
+    path = tmp_path / "theirs.safetensors"
+    save_file({"theirs.weight": conv.weight.detach(), "theirs.bias": conv.bias.detach()}, path)
+    return path, conv
+
+
+SCRIPT = """
+    import json, sys
+    import torch, vsr
+    from vsr.models.load import load_generator
+    load_generator("fast-x2")
+    early = "vsr_tiny" in sys.modules
+    loaded = load_generator(sys.argv[1])
+    x = torch.linspace(0, 1, 3 * 5 * 7).view(1, 3, 5, 7)
+    with torch.no_grad():
+        sr = loaded.network(x)
+    print(json.dumps([early, loaded.family, int(loaded.scale), loaded.receptive_radius, sr.tolist()]))
+"""
+
+
+def test_an_installed_package_is_asked_about_files_that_we_do_not_know_and_only_then(package, weights):
+    path, conv = weights
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(SCRIPT), str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(package)},
+    )
+    assert done.returncode == 0, done.stderr
+    early, family, scale, radius, sr = json.loads(done.stdout)
+    assert not early
+    assert (family, scale, radius) == ("tiny", 2, 1)
+    with torch.no_grad():
+        x = torch.linspace(0, 1, 3 * 5 * 7).view(1, 3, 5, 7)
+        torch.testing.assert_close(torch.tensor(sr), nn.functional.pixel_shuffle(conv(x) * 0.5, 2))
+
+
+def test_a_package_that_fails_is_named_in_one_line(broken, weights, monkeypatch):
+    monkeypatch.syspath_prepend(broken)
+    with pytest.raises(PluginError, match=r"vsr-broken-arch.*no such") as caught:
+        load_generator(weights[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_names_its_architecture_is_shown_to_that_package_alone(
+    package, broken, weights, monkeypatch, tmp_path
+):
+    for folder in (broken, package):
+        monkeypatch.syspath_prepend(folder)
+    conv, path = weights[1], tmp_path / "named.safetensors"
+    state = {"theirs.weight": conv.weight.detach(), "theirs.bias": conv.bias.detach()}
+    save_file(state, path, metadata={"family": "tiny"})
+    assert load_generator(path).family == "tiny"
+
+
+FAULTS = [
+    ("detect", lambda state: 7, "a int, not a dataclass"),
+    ("detect", lambda state: sys.exit(3), "SystemExit"),
+    ("detect", None, "has no detect"),
+    ("build", lambda config: nn.Conv2d(3, 3, 1), "no int scale"),
+    ("build", lambda config: 1 / 0, "ZeroDivisionError"),
+    ("remap", lambda state: {}[0], "KeyError"),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "said"), FAULTS)
+def test_what_a_package_does_wrong_is_its_own_error(name, fault, said, package, weights, monkeypatch):
+    monkeypatch.syspath_prepend(package)
+    monkeypatch.setattr(importlib.import_module("vsr_tiny"), name, fault)
+    with pytest.raises(PluginError, match=f"vsr-tiny-arch.*{said}"):
+        load_generator(weights[0])
+
+
+def test_a_network_of_a_package_that_fails_on_a_picture_is_refused(package, weights, monkeypatch):
+    monkeypatch.syspath_prepend(package)
+    module = importlib.import_module("vsr_tiny")
+    monkeypatch.setattr(module.Tiny, "forward", lambda self, x: x)
+    with pytest.raises(ModelError, match=r"tiny makes \(1, 3, 16, 16\) of 16x16"):
+        load_generator(weights[0])
+
+
+def _fake_spandrel(tmp_path, monkeypatch, code):
+    """A package that is called spandrel, first on the path."""
+    folder = tmp_path / "fake"
+    (folder / "spandrel").mkdir(parents=True)
+    (folder / "spandrel" / "__init__.py").write_text(dedent(code))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "spandrel", raising=False)
+    yield
+    sys.modules.pop("spandrel", None)
+
+
+@pytest.fixture
+def unbuilt(tmp_path, monkeypatch):
+    """spandrel as it is where torchvision was built for another torch."""
+    yield from _fake_spandrel(
+        tmp_path, monkeypatch, "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
+
+
+def test_spandrel_that_cannot_be_imported_says_what_to_install(unbuilt, weights):
+    with pytest.raises(ModelError, match=r"torchvision::nms.*install the torchvision that belongs") as caught:
+        load_generator(weights[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_without_spandrel_the_message_names_it(weights, monkeypatch):
+    monkeypatch.setattr("vsr.models.thirdparty.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"no network that we know.*spandrel"):
+        load_generator(weights[0])
+
+
+def test_files_that_we_know_never_reach_spandrel(unbuilt, tmp_path):
+    save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
+    assert load_generator(tmp_path / "net.safetensors").family == "Compact"
+
+
+@pytest.fixture
+def spandrel():
+    """The real one; skipped with a reason where it cannot be had."""
+    try:
+        return importlib.import_module("spandrel")
+    except Exception as error:
+        pytest.skip(f"spandrel cannot be imported here ({error})")
+
+
+def _span(tmp_path):
+    from spandrel.architectures import SPAN
+
+    torch.manual_seed(0)
+    network = SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=16, upscale=2).eval()
+    path = tmp_path / "span.pth"
+    torch.save({"params": network.state_dict()}, path)
+    return path, network
+
+
+def test_spandrels_networks_compute_what_spandrel_computes(spandrel, tmp_path):
+    path, network = _span(tmp_path)
+    loaded = load_generator(path)
+    assert (loaded.family, loaded.scale) == ("SPAN (spandrel)", 2)
+    expected = spandrel.ModelLoader().load_from_state_dict(dict(network.state_dict()))
+    lr = torch.rand(2, 3, 21, 34)
+    result = Upscaler(loaded.network, device_name="cpu", precision="bf16")(lr)
+    # bf16 is not used, so only the order of sums in another memory layout differs.
+    torch.testing.assert_close(
+        result, torch.cat([expected.eval()(one) for one in lr.split(1)]), rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.filterwarnings("ignore:torch.meshgrid")  # spandrel's call of it
+def test_a_network_of_windows_in_tiles_equals_the_whole_frame(spandrel, tmp_path):
+    from spandrel.architectures import SwinIR
+
+    torch.manual_seed(0)
+    network = SwinIR.SwinIR(
+        img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], upscale=2,
+        upsampler="pixelshuffledirect",
+    )  # fmt: skip
+    torch.save(network.state_dict(), tmp_path / "swin.pth")
+    loaded = load_generator(tmp_path / "swin.pth")
+    lr = torch.rand(1, 3, 200, 170)
+    results = [Upscaler(loaded.network, device_name="cpu", tile=tile)(lr) for tile in (0, 80)]
+    torch.testing.assert_close(*results, rtol=0, atol=1e-4)  # 0.7 where tiles start anywhere
+
+
+def test_spandrels_networks_cannot_be_mixed(spandrel, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be mixed"):
+        load_generator(_span(tmp_path)[0], strength=0.5)
+
+
+def test_spandrel_refuses_what_is_no_network_for_colour_pictures(spandrel, weights, tmp_path):
+    with pytest.raises(ModelError, match="no network that we know"):
+        load_generator(weights[0])
+    from spandrel.architectures import SPAN
+
+    grey = SPAN.SPAN(num_in_ch=1, num_out_ch=1, feature_channels=16, upscale=2)
+    torch.save(grey.state_dict(), tmp_path / "grey.pth")
+    with pytest.raises(ModelError, match="takes 1 and gives 1 channels"):
+        load_generator(tmp_path / "grey.pth")

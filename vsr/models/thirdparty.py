@@ -1,0 +1,245 @@
+"""Networks that others know: packages that register in the group `vsr.architectures`, and spandrel.
+
+Asked only about files that none of our own families recognises, never at import. Files are read by `files.py`
+alone: others are given tensors, never a path.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsr.errors import ModelError, PluginError, VsrError
+from vsr.models.files import WeightFile
+
+logger = logging.getLogger(__name__)
+
+GROUP = "vsr.architectures"
+"""Entry-point group; what an entry must offer says `docs/models.md`."""
+UNKNOWN_RADIUS = 1024
+"""LR pixels: more than any halo, so tiles get the largest one that the engine reads and are blended."""
+
+_WINDOWS = 64
+"""LR pixels: a multiple of all usual sides of attention windows, 8 to 64. SwinIR in tiles that start at
+multiples of its 8 equals the whole frame; elsewhere seams differ by 0.7 of white (measured)."""
+_TRIAL_SIDE = 40
+"""LR pixels; not the size that a network of windows was trained on, for which it keeps what it computes."""
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What a package registered; every error that is not `vsr`'s becomes a PluginError naming the package."""
+
+    name: str
+    """Of the entry point."""
+    detect: Callable[[State], Any | None]
+    remap: Callable[[State], dict[str, Tensor]]
+    build: Callable[[Any], nn.Module]
+
+
+def registered(name: str | None) -> Iterator[Architecture]:
+    """The registered architectures, each imported when it is reached.
+
+    Args:
+        name: Of the one that a file says it belongs to; if there is no such one, or None, all, by name.
+
+    Raises:
+        PluginError: one cannot be imported or lacks a function; names its distribution.
+    """
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    for point in [point for point in points if point.name == name] or points:
+        yield _architecture(point)
+
+
+def _architecture(point: EntryPoint) -> Architecture:
+    owner = f"{point.dist.name if point.dist else point.value} ({GROUP}: {point.name})"
+    with _blaming(owner):
+        thing = point.load()
+    missing = [name for name in ("detect", "build") if not callable(getattr(thing, name, None))]
+    if missing:
+        raise PluginError(f"{owner}: has no {' and no '.join(missing)}; install another version of it")
+
+    def detect(state: State) -> Any | None:
+        with _blaming(owner):
+            config = thing.detect(state)
+            if config is not None and not is_dataclass(config):
+                raise TypeError(f"detect gave a {type(config).__name__}, not a dataclass or None")
+            return config
+
+    def remap(state: State) -> dict[str, Tensor]:
+        with _blaming(owner):
+            return dict(thing.remap(state) if hasattr(thing, "remap") else state)
+
+    def build(config: Any) -> nn.Module:
+        # On the host even where the caller builds without numbers: buffers that no file holds keep theirs.
+        with _blaming(owner), torch.device("cpu"):
+            network: nn.Module = thing.build(config)
+            for fact in ("scale", "receptive_radius"):
+                if not isinstance(getattr(network, fact, None), int):
+                    raise TypeError(f"its network has no int {fact}")
+            return network
+
+    return Architecture(name=point.name, detect=detect, remap=remap, build=build)
+
+
+@contextmanager
+def _blaming(owner: str) -> Iterator[None]:
+    try:
+        yield
+    except VsrError:  # what it says on purpose, about the file
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{owner}: {_first_line(error)}; install another version, or remove it") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpandrelConfig:
+    """What spandrel found out about a file."""
+
+    architecture: str
+    scale: int
+    tags: tuple[str, ...]
+    tiling: str
+    """`supported`, `discouraged` or `internal`."""
+    multiple_of: int
+    """LR pixels that both sides of a picture must be a multiple of; others are padded."""
+    minimum: int
+    """LR pixels that both sides must have at least; smaller ones are padded."""
+
+
+class SpandrelNetwork(nn.Module):
+    """A network of spandrel's behind the interface of ours.
+
+    How far such a network sees is not known, and some see the whole picture: `receptive_radius` is
+    `UNKNOWN_RADIUS`, so tiles are blended and equal the whole frame only nearly.
+    """
+
+    scale: int
+    """HR side over LR side."""
+    receptive_radius: int
+    multiple: int
+    """LR pixels; tiles start at multiples, as the network's own windows do."""
+
+    def __init__(self, descriptor: Any) -> None:
+        """Wrap a `spandrel.ImageModelDescriptor`."""
+        super().__init__()
+        self.inner = descriptor.model
+        self.config = _config(descriptor)
+        self.scale = self.config.scale
+        self.receptive_radius = UNKNOWN_RADIUS
+        self.multiple = _multiple(self.config)
+        self._descriptor = descriptor
+        self._halves = bool(descriptor.supports_half)
+
+    def to(self, *args: Any, **kwargs: Any) -> SpandrelNetwork:
+        """As any module's, but in a number format that keeps the picture's steps.
+
+        bf16 has 8 bits, too few for a picture, and only our own networks add their last step in more: on CUDA
+        fp16 takes its place, on a CPU fp32. Whether a network computes in fp16 is tried out.
+        """
+        if kwargs.get("dtype") in (torch.float16, torch.bfloat16):
+            kwargs["dtype"] = self._format(torch.device(kwargs.get("device") or "cpu"))
+            logger.info("%s computes in %s", self.config.architecture, kwargs["dtype"])
+        return super().to(*args, **kwargs)
+
+    def _format(self, device: torch.device) -> torch.dtype:
+        if not self._halves or device.type == "cpu":
+            return torch.float32
+        trial = nn.Module.to(copy.deepcopy(self), device=device, dtype=torch.float16)
+        side = max(_TRIAL_SIDE, self.config.minimum)
+        try:
+            works = torch.isfinite(trial(torch.full((1, 3, side, side), 0.5, device=device))).all()
+        except (RuntimeError, TypeError):  # some architectures mix formats in their attention
+            return torch.float32
+        return torch.float16 if works else torch.float32
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale a batch, one picture at a time, as spandrel does.
+
+        Args:
+            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device; any H and W.
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` in x's dtype, clipped to [0, 1].
+        """
+        dtype = next(self.inner.parameters()).dtype
+        return torch.cat([self._descriptor(picture) for picture in x.to(dtype).split(1)]).to(x.dtype)
+
+
+def _multiple(config: SpandrelConfig) -> int:
+    """Where tiles may start: a network of attention windows cuts them from the picture's corner on."""
+    windowed = config.tiling != "supported" and _WINDOWS % config.multiple_of == 0
+    return _WINDOWS if windowed else config.multiple_of
+
+
+def _config(descriptor: Any) -> SpandrelConfig:
+    return SpandrelConfig(
+        architecture=str(descriptor.architecture.name),
+        scale=int(descriptor.scale),
+        tags=tuple(str(tag) for tag in descriptor.tags),
+        tiling=str(descriptor.tiling.name).lower(),
+        multiple_of=int(descriptor.size_requirements.multiple_of),
+        minimum=int(descriptor.size_requirements.minimum),
+    )
+
+
+def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
+    """Let spandrel make a network of weights that we read; None where it is not installed or knows no better.
+
+    Returns:
+        In eval mode, float32, on the host.
+
+    Raises:
+        ModelError: spandrel cannot be imported, or has a network that makes no picture of a picture.
+    """
+    if find_spec("spandrel") is None:
+        return None
+    try:
+        spandrel = import_module("spandrel")
+    except Exception as error:  # torchvision's own, of many kinds, where it was built for another torch
+        raise ModelError(
+            f"{file.path}: spandrel might know it, but cannot be imported ({_first_line(error)}); install "
+            f"the torchvision that belongs to torch {torch.__version__}"
+        ) from error
+    try:
+        descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.state))
+    except spandrel.UnsupportedModelError:
+        return None
+    except Exception as error:  # its detectors index shapes freely
+        raise ModelError(f"{file.path}: spandrel cannot load it ({_first_line(error)})") from error
+    _refuse_other_uses(file, descriptor, spandrel)
+    network = SpandrelNetwork(descriptor).float().eval()
+    if network.config.tiling != "supported":
+        logger.warning(
+            "%s should see whole pictures; --tile 0 computes them whole where memory is enough",
+            network.config.architecture,
+        )
+    return network
+
+
+def _refuse_other_uses(file: WeightFile, descriptor: Any, spandrel: Any) -> None:
+    name = descriptor.architecture.name
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.purpose == "FaceSR":
+        raise ModelError(f"{file.path}: {name} is for {descriptor.purpose}; give a network that upscales")
+    channels = descriptor.input_channels, descriptor.output_channels
+    if channels != (3, 3):
+        raise ModelError(
+            f"{file.path}: {name} takes {channels[0]} and gives {channels[1]} channels; 3 and 3 are usable"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:120]}"
