@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -191,9 +192,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, 
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error})") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a rename on the disk before what it replaces is removed; some file systems cannot."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

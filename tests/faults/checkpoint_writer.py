@@ -1,0 +1,121 @@
+"""Processes that do nothing but write checkpoints, to be killed while they do.
+
+with Writers(tmp_path / "out.safetensors") as writers:
+    told = writers.kill_one(after=0.05)     # the last step that it said was saved
+    step = writers.newest()                 # what a run would go on from
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from vsr.models.archs.compact import CompactConfig
+from vsr.train.checkpoint import resume, save_checkpoint
+from vsr.train.degradation import Degradation
+from vsr.train.generators import GeneratorSettings
+from vsr.train.recipe import Recipe
+from vsr.train.state import State, new_state
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def recipe() -> Recipe:
+    """Of 2 MB a checkpoint, so that most of the time goes into writing."""
+    network = GeneratorSettings(compact=CompactConfig(nf=64, nc=6, scale=2))
+    return Recipe(name="kill", generator=network, degrade=Degradation(codecs=()), steps=10**9)
+
+
+class Writers:
+    """Starts writers one after the other on one run; a context manager."""
+
+    def __init__(self, output: Path) -> None:
+        """Start the process that forks them."""
+        self._output = output
+        self._state = new_state(recipe())
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.checkpoint_writer", str(output)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> Writers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
+
+    def kill_one(self, *, after: float) -> int:
+        """Let a writer go on from the newest checkpoint, kill it after so many seconds of writing.
+
+        Returns:
+            The last step of which it knew that its checkpoint was written.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline())
+        time.sleep(after)
+        os.kill(pid, signal.SIGKILL)
+        return int(self._process.stdout.readline())
+
+    def newest(self) -> int:
+        """The step that a run goes on from, its weights checked; 0 where it starts anew."""
+        if not resume(self._output, self._state, recipe()):
+            return 0
+        for value in self._state.network.state_dict().values():
+            assert bool((value == self._state.step).all()), "weights of another step"
+        return self._state.step
+
+
+def serve(output: Path) -> None:
+    """Fork a writer for each line on stdin; tell its id, and what it had saved once it is dead."""
+    torch.set_num_threads(1)
+    state = new_state(recipe())
+    for _ in sys.stdin:
+        told, tell = os.pipe()
+        pid = os.fork()
+        if not pid:
+            _write_for_ever(output, state, tell)
+        os.close(tell)
+        _say(pid)
+        os.waitpid(pid, 0)
+        with os.fdopen(told, "rb") as file:
+            _say(int([b"0", *file.read().split()][-1]))
+
+
+def _write_for_ever(output: Path, state: State, tell: int) -> None:
+    resume(output, state, recipe())
+    while True:
+        state.step += 1
+        with torch.no_grad():
+            for value in state.network.parameters():
+                value.fill_(state.step)
+        save_checkpoint(output, state, recipe())
+        os.write(tell, f"{state.step}\n".encode())
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,55 @@
+"""Training faults (rows F) that need a process that dies; the others are shown in tests/train."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checkpoint_writer import Writers, recipe
+from vsr.train.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
+from vsr.train.state import new_state
+
+KILLS = 8
+
+
+def test_f1_a_kill_inside_a_checkpoints_write_costs_one_interval_at_most(tmp_path: Path) -> None:
+    output, rng = tmp_path / "out.safetensors", random.Random(1)
+    with Writers(output) as writers:
+        told = 0
+        for _ in range(KILLS):
+            told = max(told, writers.kill_one(after=rng.uniform(0.0, 0.2)))
+            found = writers.newest()
+            assert told <= found <= told + 1  # it may be killed between the rename and saying so
+            told = found
+        assert told > KILLS / 2, "too slow here to have been killed while writing"
+    left = {path.name for path in checkpoint_folder(output).iterdir()}
+    assert len(checkpoints(output)) <= recipe().checkpoints + 1
+    assert len(left) <= recipe().checkpoints + 1 + KILLS
+
+
+def test_f1_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, synced, renamed, the folder synced, and only then the oldest goes: power may fail anywhere."""
+    calls: list[str] = []
+    state, settings = new_state(recipe()), recipe()
+    real = {name: getattr(os, name) for name in ("fsync", "replace", "unlink")}
+
+    def noted(name: str):
+        def call(first, *rest, **named):
+            what = Path(f"/proc/self/fd/{first}").readlink() if name == "fsync" else Path(first)
+            calls.append(f"{name} {what.suffix}")
+            return real[name](first, *rest, **named)
+
+        return call
+
+    for step in range(1, settings.checkpoints + 2):
+        state.step = step
+        if step > settings.checkpoints:
+            for name in real:
+                monkeypatch.setattr(os, name, noted(name))
+        save_checkpoint(tmp_path / "out.safetensors", state, settings)
+    assert calls == ["fsync .part", "replace .part", "fsync .checkpoints", "unlink .safetensors"]
