@@ -1,4 +1,4 @@
-"""`vsr models` lists, shows, mixes and converts, and refuses to overwrite."""
+"""`vsr models` lists, shows, mixes, converts and exports, and refuses to overwrite."""
 
 from __future__ import annotations
 
@@ -170,3 +170,30 @@ def test_using_an_ncnn_net_as_it_is_says_how_to_convert_it(tmp_path):
     for path in net.write(tmp_path / "n"):
         with pytest.raises(ModelError, match="vsr models convert"):
             _run("show", path)
+
+
+def test_export_writes_a_file_and_tells_how_well_it_agrees(pair, tmp_path):
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"the extra `onnx` is absent: {name}")
+    output = tmp_path / "net.onnx"
+    assert "differs by" in _run("export", pair[0], "-o", output).stdout
+    assert output.stat().st_size > sum(p.numel() * 4 for p in make(CONFIG).parameters())
+    assert [path.name for path in tmp_path.glob("*onnx*")] == ["net.onnx"]  # no weights beside it
+
+
+@pytest.fixture
+def wrong(monkeypatch):
+    """An exporter whose result differs."""
+    monkeypatch.setattr("vsr.models.export.to_onnx", lambda model: b"onnx")
+    monkeypatch.setattr("vsr.models.export.largest_difference", lambda data, model: 0.5)
+
+
+def test_export_writes_nothing_that_differs_and_nothing_unasked(wrong, pair, tmp_path):
+    with pytest.raises(ModelError, match=r"differs by 0\.5"):
+        _run("export", pair[0], "-o", tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
+    with pytest.raises(ConfigError, match=r"\.onnx"):
+        _run("export", pair[0], "-o", tmp_path / "net.safetensors")
+    (tmp_path / "there.onnx").write_text("precious")
+    with pytest.raises(OutputError, match="-y"):
+        _run("export", pair[0], "-o", tmp_path / "there.onnx")

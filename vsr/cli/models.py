@@ -1,5 +1,5 @@
-"""`vsr models list`, `show`, `interpolate`, `convert`: what can be loaded, what a file is, one between two,
-and weights in other forms."""
+"""`vsr models list`, `show`, `interpolate`, `convert`, `export`: what can be loaded, what a file is, one
+between two, and networks in other forms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from vsr.models.load import Recognised
 
-app = typer.Typer(no_args_is_help=True, help="List, inspect, mix and convert generators.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect, mix, convert and export generators.")
 
 
 @app.command("list")
@@ -103,6 +103,37 @@ def convert(
     typer.echo(f"{output}: {found.family.name}, {count:,} numbers, from {_shown(found.file.path.name)}")
 
 
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.onnx).")],
+    strength: Annotated[
+        float | None, typer.Option("--strength", help="From 0, faithful, to 1, crisp: of a pair.")
+    ] = None,
+    partner: Annotated[
+        str | None, typer.Option("--partner", help="Faithful end for one's own model.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
+) -> None:
+    """Write a network as ONNX, for any batch and size, and compare it with ONNX Runtime."""
+    _check_output(output, overwrite=overwrite, suffix=".onnx")
+    from vsr.models.export import TOLERANCE, largest_difference, to_onnx
+    from vsr.models.files import write_whole
+    from vsr.models.load import load_generator
+
+    loaded = load_generator(model, strength=strength, partner=partner)
+    data = to_onnx(loaded)
+    difference = largest_difference(data, loaded)
+    if difference is not None and difference > TOLERANCE:
+        raise ModelError(
+            f"{loaded.name}: exported, it differs by {difference:.2g} of white; nothing is written"
+        )
+    write_whole(output, data)
+    checked = "not compared: no onnxruntime here" if difference is None else f"differs by {difference:.1g}"
+    sides = f", sides in multiples of {loaded.multiple}" if loaded.multiple > 1 else ""
+    typer.echo(f"{output}: {loaded.family} x{loaded.scale}{sides}, {len(data) / 1e6:.2f} MB, {checked}")
+
+
 def _read(sources: Sequence[Path]) -> Recognised:
     """The network in one weight file, or in the two files of an ncnn net; the .bin may be left out."""
     from vsr.models.files import read_weights
@@ -137,9 +168,9 @@ def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
     }
 
 
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"{output}: must end in .safetensors")
+def _check_output(output: Path, *, overwrite: bool, suffix: str = ".safetensors") -> None:
+    if output.suffix != suffix:
+        raise ConfigError(f"{output}: must end in {suffix}")
     if not output.parent.is_dir():
         raise OutputError(f"{output.parent}: is no folder; make it first")
     if output.is_dir():

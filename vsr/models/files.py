@@ -109,7 +109,15 @@ def write_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str
         OutputError: the folder or the disk does not let us.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
-    data = save_safetensors(tensors, metadata=dict(metadata))
+    write_whole(path, save_safetensors(tensors, metadata=dict(metadata)))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OutputError: the folder or the disk does not let us.
+    """
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
