@@ -72,6 +72,12 @@ class UpscaleSettings:
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
     strict: bool = False
     """Stop at the first damage instead of going on and counting."""
+    resume: bool = True
+    """Keep finished parts of a run that is cut off, in a hidden folder beside the output; go on with them."""
+    restart: bool = False
+    """Begin anew where an earlier run was cut off."""
+    segment_seconds: Fraction = Fraction(10)
+    """Length of a part: what is computed again after a run was cut off, at most."""
 
     def __post_init__(self) -> None:
         for name, value, least in (("tile", self.tile, 0), ("batch", self.batch, 1)):

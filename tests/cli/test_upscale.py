@@ -263,15 +263,18 @@ def test_a_full_disk_is_exit_4_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("resume", [False, True])
 def test_a_signal_ends_the_run_within_10_s_with_nothing_half_written(
-    number: signal.Signals, code: int, tmp_path: Path
+    resume: bool, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2000, width=160, height=120)
     words = [*COMMAND, "upscale", str(clip), str(tmp_path / "out.mkv"), *QUICK, "--scale", "6"]
+    words += ["--segment", "0.4"] if resume else ["--no-resume"]
+    begun = ".*.vsr/*1.segment" if resume else ".vsr*"
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 60
-        while not any(p.stat().st_size > 20000 for p in tmp_path.glob(".vsr*")):
+        while not any(p.stat().st_size > 20000 for p in tmp_path.glob(begun)):
             assert time.monotonic() < deadline, "the run never began to write"
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
             time.sleep(0.05)
@@ -282,7 +285,9 @@ def test_a_signal_ends_the_run_within_10_s_with_nothing_half_written(
         process.wait()
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+    assert ("frames are kept; the same command goes on" in err) == resume
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.endswith(".vsr")) == ["in.mkv"]
+    assert [p.suffix for p in tmp_path.glob(".*.vsr/*.part")] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], ["upscale", "--help"], ["info", "{clip}"], ["--version"]])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsr.cli import console, parse
+from vsr.cli import console, parse, signals
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from vsr.pipeline.report import Report
+    from vsr.pipeline.run import Job
 
 _PICTURE, _ENCODER, _SOURCE, _ENGINE, _RUN = "Picture", "Encoder", "Source", "Engine", "Run"
 
@@ -97,6 +100,18 @@ def upscale(
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help="Frames at once.", rich_help_panel=_ENGINE)
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume", help="Keep parts of a run that is cut off.", rich_help_panel=_RUN
+        ),
+    ] = True,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew what was cut off.", rich_help_panel=_RUN)
+    ] = False,
+    segment: Annotated[
+        str, typer.Option("--segment", help="Seconds of a part that is kept.", rich_help_panel=_RUN)
+    ] = "10",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace an existing OUTPUT.", rich_help_panel=_RUN)
     ] = False,
@@ -137,6 +152,9 @@ def upscale(
         end=None if end is None else parse.seconds(end, option="--end"),
         video_stream=video_stream,
         strict=strict,
+        resume=resume,
+        restart=restart,
+        segment_seconds=parse.seconds(segment, option="--segment"),
     )
     if report is not None:
         _check_report(report, source, target, dry_run=dry_run)
@@ -173,10 +191,28 @@ def run_shown(
 
     with prepare(source, target, settings, overwrite=overwrite) as job:
         told = [] if quiet else _before(job.report)
-        with progress_line(quiet=quiet) as show:
+        with _kept_parts(job), progress_line(quiet=quiet) as show:
             run(job, show)
         _after(job.report, told, quiet=quiet)
         return job.report
+
+
+@contextmanager
+def _kept_parts(job: Job) -> Generator[None, None, None]:
+    """When a run ends early, say what it leaves."""
+    try:
+        yield
+    except BaseException as error:
+        kept = job.kept_frames()
+        if isinstance(error, signals.Stopped):
+            error.left = _left(kept) if kept else error.left
+        elif kept:
+            console.say(_left(kept))
+        raise
+
+
+def _left(kept: int) -> str:
+    return f"{kept} finished frames are kept; the same command goes on from there"
 
 
 def _before(report: Report) -> list[str]:
@@ -186,6 +222,8 @@ def _before(report: Report) -> list[str]:
         f" {report.width}x{report.height} {report.encoder['pixel_format']},"
         f" {_model(report)} on {engine['device']} in {engine['precision']}"
     )
+    if report.frames_kept:
+        console.say(f"going on: {report.frames_kept} frames were made before")
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)

@@ -98,6 +98,11 @@ class Upscaler:
             self.batch = self._plans[key].batch
         return self._plans[key]
 
+    def follow(self, plan: memory.Plan, height: int, width: int) -> None:
+        """Use a plan that was made earlier, as far as memory allows."""
+        self._plans[height, width] = plan
+        self.batch = plan.batch
+
     def estimate_bytes(self, height: int, width: int) -> int:
         """Memory that the generator needs for pictures of this size under the current plan."""
         plan = self.plan(height, width)

@@ -51,12 +51,19 @@ class EncoderSpec:
     """Whether its codec has no way to say full range."""
     alpha_muxers: tuple[str, ...] | None = None
     """Containers in which its transparency survives; None where all of `muxers` keep it."""
+    wide: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options on a processor with AVX-512; see Note [Why x264 leaves AVX-512 alone]."""
     small: Mapping[str, str] = field(default_factory=dict)
     """Sub-options for pictures with a side below `SMALL`."""
 
 
 SMALL = 64
 """Pixels: below one coding block of H.265 a side, libx265 with cutree writes beyond its memory; measured."""
+_X264_REPEATS = {"x264-params": "asm=AVX2"}
+"""Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same pictures differently from
+run to run: three of four runs on one clip; without, all are equal, at the same speed. A run that was cut off
+must end as an unbroken one.
+"""
 _YUV8 = ("yuv420p", "yuv422p", "yuv444p")
 _YUV10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _YUV12 = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
@@ -92,6 +99,7 @@ _TABLE = (
         pixel_formats=_YUV8 + _YUV10,
         quality=Quality(option="crf", default=18),
         preset=_X26X_PRESETS,
+        wide=_X264_REPEATS,
         even=True,
     ),
     EncoderSpec(
@@ -101,6 +109,7 @@ _TABLE = (
         stored_as={"gbrp": "bgr24"},
         quality=Quality(option="crf", default=18),
         preset=_X26X_PRESETS,
+        wide=_X264_REPEATS,
     ),
     EncoderSpec(
         codec="libx265",

@@ -75,7 +75,7 @@ def choose(
     color, color_notes = _color_for(name, spec, layout, info, height)
     hdr, hdr_notes = hdr_options(name, info)
     small = spec.small if min(width, height) < SMALL else {}
-    options = _options(name, spec, settings, layout, [small, hdr])
+    options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, hdr])
     return EncoderPlan(
         codec=name,
         pixel_format=spec.stored_as.get(pixel_format, pixel_format),
@@ -238,6 +238,13 @@ def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLa
     if name == "prores_ks" and value == "auto":
         value = "4444" if layout.chroma_shift == (0, 0) else "hq"
     return {preset.option: value}
+
+
+def has_avx512() -> bool:
+    """Whether encoders find a processor with AVX-512."""
+    import torch  # not above: a list of encoders needs none of it
+
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def option_names(name: str) -> frozenset[str]:

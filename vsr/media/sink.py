@@ -7,7 +7,8 @@ closes the file, reads it back, counts, and renames. Whatever fails on the way, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +42,7 @@ from vsr.media.muxing import REFUSED, cannot_write, muxer_options
 from vsr.media.opening import shown
 from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
+from vsr.media.segments import Segment
 from vsr.media.streams import StreamPlan, left_empty, plan_streams
 from vsr.media.target import check_target, put_in_place, sync, temporary_beside
 from vsr.media.transparency import without_unused_alpha
@@ -77,6 +79,7 @@ def open_sink(
     start: Fraction | None = None,
     end: Fraction | None = None,
     strict: bool = False,
+    temporary: Path | None = None,
 ) -> VideoSink:
     """Check everything, then open the output under a temporary name.
 
@@ -91,6 +94,7 @@ def open_sink(
         start: Seconds from the start of the picture; other streams begin there, and time runs from there.
         end: Seconds from the start of the picture; other streams end there.
         strict: Raise `InputError` at the first damage to other streams instead of counting it.
+        temporary: Where the file is written until it is complete, on the target's disk; None finds a name.
 
     Raises:
         ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit.
@@ -103,7 +107,7 @@ def open_sink(
     seen = without_unused_alpha(info)
     plan = choose(settings, seen, width=width, height=height, container=container)
     streams = plan_streams(source, video_index=info.stream_index, target=target)
-    temporary = temporary_beside(place)
+    temporary = temporary or temporary_beside(place)
     try:
         return VideoSink(
             target,
@@ -145,6 +149,8 @@ class VideoSink:
         self._target, self._temporary, self._place = target, temporary, place
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
+        self._end = 0
+        self._appended = False
         self._strict = strict
         self._refused = 0
         self.damage = Damage()
@@ -194,6 +200,11 @@ class VideoSink:
         except BaseException:
             self.abort()
             raise
+
+    @property
+    def target(self) -> Path:
+        """The file to be."""
+        return self._target
 
     @property
     def plan(self) -> EncoderPlan:
@@ -248,6 +259,33 @@ class VideoSink:
         if not self.frames:
             self._clock = self._clock.not_before_zero(frame.stamp.seconds, self._info.time_base)
         self.frames += 1
+        self._end = self._encoder.end
+        self._mux_pictures(packets)
+        self._stop_at_damage()
+
+    def append(self, segment: Segment, packets: Iterable[Packet[Any]]) -> None:
+        """Mux pictures that another encoder of the same plan has encoded, instead of `write`.
+
+        Args:
+            segment: What is known of them.
+            packets: In that encoder's order, in the source's time base and on its clock.
+
+        Raises:
+            OutputError: they need another header than the output has, or the disk is full.
+            InputError: with `strict`, a stream that is copied is damaged.
+        """
+        header = (self._encoder.stream.codec_context.extradata or b"").hex()
+        if segment.extradata != header:
+            raise OutputError(
+                f"{shown(self._target)}: {self._plan.codec} made a part with another header than this one's; "
+                "--restart begins anew"
+            )
+        if not self.frames:
+            first = segment.first_pts * self._info.time_base
+            self._clock = self._clock.not_before_zero(first, self._info.time_base)
+        self.frames += segment.frames
+        self._end = segment.end
+        self._appended = True
         self._mux_pictures(packets)
         self._stop_at_damage()
 
@@ -298,14 +336,14 @@ class VideoSink:
         if not self.frames:
             raise OutputError(f"{shown(self._target)}: no picture was written; check --start and --end")
         try:
-            packets = self._encoder.flush()
+            packets = [] if self._appended else self._encoder.flush()
         except av.FFmpegError as error:
             raise DeviceError(
                 f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
             ) from error
         self._mux_pictures(packets)
         if self._container.family == "mp4":
-            self._order.fill_up(self._encoder.end)
+            self._order.fill_up(self._end)
         self._mux_ready(self._order.flush())
         for packet in self._copier.rest():
             self._mux(self._rising.push(self._clock.stamp(packet)))
@@ -339,7 +377,7 @@ class VideoSink:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
         with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
-            sync(self._temporary.absolute().parent)
+            sync(Path(os.path.realpath(self._target)).parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,
@@ -358,7 +396,7 @@ class VideoSink:
                 assert aspect is not None
                 write_aspect(self._temporary, aspect * self._plan.width / self._plan.height)
 
-    def _mux_pictures(self, packets: list[Packet[Any]]) -> None:
+    def _mux_pictures(self, packets: Iterable[Packet[Any]]) -> None:
         for packet in packets:
             self._mux_ready(self._order.push(packet))
 

@@ -92,6 +92,8 @@ class VideoSource:
         self._strict, self._threads = strict, threads
         self._watch = DamageWatch(shown(info.path), strict=strict)
         self._closed = False
+        self.skipped = 0
+        """Pictures that `frames` did not give because nobody wanted them."""
         self._warn_of_first_picture()
 
     @property
@@ -104,16 +106,21 @@ class VideoSource:
         """What was wrong, as far as pictures were read; complete when `frames` has ended."""
         return self._watch.damage
 
-    def frames(self, first: int = 0, stop: int | None = None) -> Iterator[YuvFrame]:
+    def frames(
+        self, first: int = 0, stop: int | None = None, *, wanted: Callable[[int], bool] | None = None
+    ) -> Iterator[YuvFrame]:
         """Pictures in presentation order, each once; every call starts anew and counts damage anew.
 
         Args:
             first: Number of the first picture wanted, counted from the start of the stream.
             stop: Number of the first picture no longer wanted; None goes to the end.
+            wanted: Asked with a picture's number whether to give it; others are decoded and counted in
+                `skipped`. None wants all.
 
         Raises:
             InputError: with `strict`, at the first damage.
         """
+        self.skipped = 0
         with open_media(self._info.path) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             confirm = _confirmation(container, stream, self._info.path)
@@ -122,11 +129,15 @@ class VideoSource:
                 self._warn(UNCOUNTED)
             timeline = self._new_timeline(stream)
             for frame, stamp in self._deinterlaced(self._stamped(container, stream, timeline)):
-                wanted = stamp.index >= first and self._in_range(stamp.seconds, timeline)
+                reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
                     return
-                if wanted:
+                if not reached:
+                    continue
+                if wanted is None or wanted(stamp.index):
                     yield self._as_planes((frame, stamp))
+                else:
+                    self.skipped += 1
 
     def close(self) -> None:
         """End a running `frames` at its next picture."""

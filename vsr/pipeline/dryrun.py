@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from vsr.config import UpscaleSettings
 from vsr.frame import YuvFrame
+from vsr.media.sink import VideoSink
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.report import Report
 from vsr.pipeline.run import THREADS, Job, frames_expected, open_frames, prepare, write_frames
@@ -75,7 +76,7 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
     Raises:
         VsrError: whatever the run itself would be refused for.
     """
-    with prepare(source, target, settings, overwrite=overwrite) as job:
+    with prepare(source, target, replace(settings, resume=False), overwrite=overwrite) as job:
         meter = Meter()
         fps, picture_bytes = _measure(job, meter)
         info = job.source.info
@@ -100,6 +101,7 @@ def _measure(job: Job, meter: Meter) -> tuple[float, float]:
         write_frames(job, _first(frames, times), meter)
     begin = time.monotonic()
     with meter("encode"):
+        assert isinstance(job.sink, VideoSink)  # nothing that could be gone on with is made here
         picture_bytes = job.sink.encoded_bytes() / max(1, job.sink.frames)
     emptied = time.monotonic() - begin
     number = len(times) - 1

@@ -32,6 +32,8 @@ class Report:
     encoder: dict[str, Any]
     frames_in: int = 0
     frames_out: int = 0
+    frames_kept: int = 0
+    """Of those, the ones that an earlier run had made before it was cut off."""
     bytes_out: int = 0
     streams: list[str] = field(default_factory=list)
     """What the output holds beside the picture."""
@@ -45,7 +47,7 @@ class Report:
     @property
     def fps(self) -> float:
         """Frames a second of the whole run."""
-        return self.frames_out / self.seconds if self.seconds else 0.0
+        return (self.frames_out - self.frames_kept) / self.seconds if self.seconds else 0.0
 
     @property
     def exit_code(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from vsr.color.convert import check_convertible
@@ -16,6 +17,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.opening import shown
+from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import VideoSink, check_target, open_sink
 from vsr.media.source import VideoSource, open_video
 from vsr.media.streams import PlannedStream
@@ -25,6 +27,7 @@ from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover, Prefetch
 from vsr.pipeline.report import Report
+from vsr.pipeline.resume import open_output
 from vsr.pipeline.streams import DeviceStreams
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ class Progress:
 
     frames: int
     """Frames computed so far; the encoder is at most `DEPTH` behind."""
+    kept: int = 0
+    """Frames that an earlier run has made, besides those."""
     total: int | None
     """Frames expected in all; None where the source does not say."""
     seconds: float
@@ -60,11 +65,15 @@ class Job:
     """All that one run needs, opened and checked; no frame has been computed."""
 
     source: VideoSource
-    sink: VideoSink
+    sink: VideoSink | SegmentedSink
     upscaler: Upscaler
     size: sizing.TargetSize
     report: Report
     settings: UpscaleSettings
+
+    def kept_frames(self) -> int:
+        """Frames that the same command would not have to compute again if this run ended now."""
+        return self.sink.frames if isinstance(self.sink, SegmentedSink) else 0
 
 
 def upscale_video(
@@ -127,7 +136,8 @@ def prepare(
             batch=settings.batch,
         )
         upscaler.plan(video.info.height, video.info.width)
-        sink = open_sink(
+        opener = partial(
+            open_sink,
             target,
             source=source,
             info=sizing.like(video.info, size),
@@ -139,9 +149,11 @@ def prepare(
             end=settings.end,
             strict=settings.strict,
         )
+        sink = open_output(opener, source, target, video.info, model, upscaler, size, settings)
         try:
             report = _first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
+            report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
             yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
         finally:
             sink.abort()  # nothing, once `run` has finished it
@@ -160,6 +172,8 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
     meter = Meter()
     with open_frames(job, meter) as frames:
         write_frames(job, _reported(job, frames, meter, on_progress), meter)
+        if isinstance(job.sink, SegmentedSink):
+            job.sink.end_pictures()
         _same_count(job, meter)
         with meter("encode"):
             job.report.bytes_out = job.sink.finish().bytes
@@ -169,11 +183,11 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
 def _reported(
     job: Job, frames: Iterable[YuvFrame], meter: Meter, on_progress: OnProgress | None
 ) -> Iterator[YuvFrame]:
-    total = frames_expected(job)
+    total, kept = frames_expected(job), job.report.frames_kept
     for number, frame in enumerate(frames, 1):
         yield frame
         if on_progress is not None:
-            on_progress(_progress(number, total, meter))
+            on_progress(_progress(number, kept, total, meter))
 
 
 def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
@@ -209,11 +223,20 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     streams = DeviceStreams(job.upscaler.device)
     size, sink = job.size, job.sink
 
-    decoded = _counted(meter.timed("decode", job.source.frames()), meter)
+    wanted = sink.wants if isinstance(sink, SegmentedSink) else None
+    decoded = _counted(meter.timed("decode", job.source.frames(wanted=wanted)), meter)
     waiting = Prefetch(decoded, depth=DEPTH, name="vsr-decode")
     uploaded = stages.upload(waiting, streams, meter)
     lr = stages.rgb(uploaded, streams, meter)
-    sr = stages.upscale(lr, job.upscaler, streams, meter, height=size.height, width=size.width)
+    sr = stages.upscale(
+        lr,
+        job.upscaler,
+        streams,
+        meter,
+        height=size.height,
+        width=size.width,
+        length=sink.length if isinstance(sink, SegmentedSink) else None,
+    )
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
     with closing(waiting):
@@ -255,9 +278,10 @@ def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
         yield frame
 
 
-def _progress(frames: int, total: int | None, meter: Meter) -> Progress:
+def _progress(frames: int, kept: int, total: int | None, meter: Meter) -> Progress:
     return Progress(
         frames=frames,
+        kept=kept,
         total=total,
         seconds=meter.elapsed,
         bottleneck=meter.bottleneck(THREADS),
@@ -266,14 +290,14 @@ def _progress(frames: int, total: int | None, meter: Meter) -> Progress:
 
 def _same_count(job: Job, meter: Meter) -> None:
     job.report.frames_out = job.sink.frames
-    came, went = meter.counts.get("decoded", 0), job.report.frames_out
+    came, went = meter.counts.get("decoded", 0) + job.source.skipped, job.report.frames_out
     if came != went:
         raise VsrError(f"{job.report.source}: {came} frames came in and {went} went out; please report this")
 
 
 def _first_report(
     video: VideoSource,
-    sink: VideoSink,
+    sink: VideoSink | SegmentedSink,
     model: LoadedModel,
     upscaler: Upscaler,
     size: sizing.TargetSize,
@@ -334,7 +358,7 @@ def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> l
 
 def _last_report(job: Job, meter: Meter) -> None:
     report, upscaler = job.report, job.upscaler
-    report.frames_in = meter.counts.get("decoded", 0)
+    report.frames_in = meter.counts.get("decoded", 0) + job.source.skipped
     report.seconds = meter.elapsed
     report.busy_seconds = meter.busy()
     report.bottleneck = meter.bottleneck(THREADS)

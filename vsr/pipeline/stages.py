@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -64,15 +63,18 @@ def upscale(
     *,
     height: int,
     width: int,
+    length: int | None = None,
 ) -> Iterator[RgbFrame]:
     """Generator, check, resize to `height` x `width`.
+
+    No batch reaches over pictures whose numbers are multiples of `length`: a run that goes on there computes
+    the same batches as an unbroken one, and so the same bits.
 
     On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
     """
     waiting: deque[_Batch] = deque()
     lag = 1 if streams.device.type == "cuda" else 0
-    source = iter(frames)
-    while group := list(islice(source, upscaler.batch)):
+    for group in _groups(frames, upscaler, length):
         with meter("upscale"), streams.computing(), torch.inference_mode():
             images = torch.stack([f.image for f in group]) if len(group) > 1 else group[0].image[None]
             launched = upscaler.launch(images)
@@ -82,6 +84,21 @@ def upscale(
             yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
     while waiting:
         yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
+
+
+def _groups(frames: Iterable[RgbFrame], upscaler: Upscaler, length: int | None) -> Iterator[list[RgbFrame]]:
+    """Batches; how large they may be is asked anew for each, for it shrinks when memory is short."""
+    group: list[RgbFrame] = []
+    for frame in frames:
+        if group and length and frame.stamp.index // length != group[0].stamp.index // length:
+            yield group
+            group = []
+        group.append(frame)
+        if len(group) >= upscaler.batch:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _finish(

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from vsr.color.convert import to_rgb
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
+from vsr.media.encoder_table import ENCODERS
+from vsr.media.encoders import has_avx512
 from vsr.media.planes import to_planes
 from vsr.train.degradation import SMALLEST_HEVC, CodecRange, Degradation
 
@@ -185,8 +187,7 @@ _QUALITIES: dict[str, Callable[[str], dict[str, str]]] = {
 
 def _x264(preset: str, _: bool) -> dict[str, str]:
     # See [Why the same clip must give the same bits]
-    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return {"preset": preset or "medium"} | ({"x264-params": "asm=AVX2"} if wide else {})
+    return {"preset": preset or "medium", **(ENCODERS["libx264"].wide if has_avx512() else {})}
 
 
 def _x265(preset: str, small: bool) -> dict[str, str]:

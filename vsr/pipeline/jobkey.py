@@ -1,0 +1,87 @@
+"""What decides the result of a run: a job that was cut off is gone on with only by the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vsr.config import UpscaleSettings
+from vsr.engine.upscaler import Upscaler
+from vsr.media.encoders import EncoderPlan
+from vsr.models.load import LoadedModel
+from vsr.pipeline.report import plain
+from vsr.pipeline.sizing import TargetSize
+
+_BLOCK = 1 << 20
+_BLOCKS = 16
+"""Pieces of an input that are read to know it again: all of a film would take minutes."""
+_IGNORED = frozenset(
+    {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder"}
+)
+"""Settings that do not decide the result, or that stand in the key in a better form."""
+
+
+def job_key(
+    source: Path,
+    settings: UpscaleSettings,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    plan: EncoderPlan,
+    size: TargetSize,
+) -> dict[str, Any]:
+    """All that decides the pictures of a result, by name, in plain types.
+
+    Args:
+        source: The input.
+        settings: As given.
+        model: The generator.
+        upscaler: With its device and precision chosen.
+        plan: How the picture is encoded.
+        size: Of the result.
+    """
+    key = {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name not in _IGNORED}
+    return {
+        "input": fingerprint(source),
+        "network": f"{model.family} {model.config}",
+        "weights": weights_digest(model.network),
+        "output size": f"{size.width}x{size.height}",
+        "encoder": plain(plan.codec),
+        "pixel format": plan.pixel_format,
+        "encoder options": plain(dict(plan.options)),
+        "device": upscaler.device.type,
+        "precision": str(upscaler.dtype).removeprefix("torch."),
+        **key,
+        **{f"version of {name}": version(name) for name in ("vsr-pipeline", "av", "torch")},
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """Size and sampled content of a file: changes with its bytes, not with its name or times.
+
+    Sixteen blocks of a MiB, evenly spread from the first byte to the last; a small file is read whole.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(str(size).encode())
+        last = max(0, size - _BLOCK)
+        for i in range(_BLOCKS):
+            file.seek(last * i // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:16]
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Of all weights of a network on the host, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""Which sink a run writes into: one that can be gone on with, where that is wanted and possible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from vsr.config import UpscaleSettings
+from vsr.engine.memory import Plan
+from vsr.engine.upscaler import Upscaler
+from vsr.frame import VideoInfo
+from vsr.media.containers import container_of
+from vsr.media.segmented import SegmentedSink, segment_length
+from vsr.media.segments import resumable
+from vsr.media.sink import VideoSink
+from vsr.media.workfolder import RESULT, WorkFolder
+from vsr.models.load import LoadedModel
+from vsr.pipeline import sizing
+from vsr.pipeline.jobkey import job_key
+
+
+def open_output(
+    opener: Callable[..., VideoSink],
+    source: Path,
+    target: Path,
+    info: VideoInfo,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    size: sizing.TargetSize,
+    settings: UpscaleSettings,
+) -> VideoSink | SegmentedSink:
+    """Open the sink of a run; a job that was cut off is gone on with, with the batch and tile it began with.
+
+    Args:
+        opener: `open_sink`, but for its `temporary`.
+        source: The input.
+        target: The file to be.
+        info: Of the input's picture.
+        model: The generator.
+        upscaler: It, placed; takes over what the journal says.
+        size: Of the result.
+        settings: Of the run.
+
+    Raises:
+        ConfigError: a job of other settings is kept here.
+        VsrError: what `open_sink` raises.
+    """
+    if not settings.resume:
+        return opener()
+    checked = opener()  # a refusal leaves nothing on the disk
+    if not resumable(checked.plan):
+        return checked
+    checked.abort()
+    work = WorkFolder(Path(os.path.realpath(target)))
+    try:
+        key = job_key(source, settings, model, upscaler, checked.plan, size)
+        engine = upscaler.plan(info.height, info.width)
+        work.begin(key, asdict(engine), restart=settings.restart)
+        upscaler.follow(Plan(**work.journal.facts), info.height, info.width)
+        return SegmentedSink(
+            work,
+            checked,
+            partial(opener, temporary=work.path / RESULT),
+            sizing.like(info, size),
+            container_of(target),
+            length=segment_length(info, settings.segment_seconds),
+        )
+    except BaseException:
+        work.leave(done=False)
+        raise
