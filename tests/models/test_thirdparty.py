@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -160,6 +161,22 @@ def test_a_file_that_names_its_architecture_is_shown_to_that_package_alone(
     assert load_generator(path).family == "tiny"
 
 
+def test_the_example_in_the_documentation_works(weights, tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    target = _install(
+        tmp_path, name="example", module="example_tiny", code=code, entries='x = "example_tiny"'
+    )
+    monkeypatch.syspath_prepend(target)
+    conv = weights[1]
+    save_file({f"conv.{key}": value for key, value in conv.state_dict().items()}, tmp_path / "e.safetensors")
+    loaded = load_generator(tmp_path / "e.safetensors")
+    assert (loaded.family, loaded.scale) == ("x", 2)
+    lr = torch.rand(1, 3, 4, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(lr), nn.functional.pixel_shuffle(conv(lr), 2))
+
+
 FAULTS = [
     ("detect", lambda state: 7, "a int, not a dataclass"),
     ("detect", lambda state: sys.exit(3), "SystemExit"),
@@ -241,14 +258,15 @@ def _span(tmp_path):
     return path, network
 
 
-def test_spandrels_networks_compute_what_spandrel_computes(spandrel, tmp_path):
+def test_spandrels_networks_compute_what_spandrel_computes(spandrel, tmp_path, caplog):
     path, network = _span(tmp_path)
     loaded = load_generator(path)
     assert (loaded.family, loaded.scale) == ("SPAN (spandrel)", 2)
     expected = spandrel.ModelLoader().load_from_state_dict(dict(network.state_dict()))
     lr = torch.rand(2, 3, 21, 34)
     result = Upscaler(loaded.network, device_name="cpu", precision="bf16")(lr)
-    # bf16 is not used, so only the order of sums in another memory layout differs.
+    assert "computes in torch.float32, not torch.bfloat16" in caplog.text
+    # So only the order of sums in another memory layout differs.
     torch.testing.assert_close(
         result, torch.cat([expected.eval()(one) for one in lr.split(1)]), rtol=0, atol=1e-4
     )

@@ -149,9 +149,11 @@ class SpandrelNetwork(nn.Module):
         bf16 has 8 bits, too few for a picture, and only our own networks add their last step in more: on CUDA
         fp16 takes its place, on a CPU fp32. Whether a network computes in fp16 is tried out.
         """
-        if kwargs.get("dtype") in (torch.float16, torch.bfloat16):
+        wanted = kwargs.get("dtype")
+        if wanted in (torch.float16, torch.bfloat16):
             kwargs["dtype"] = self._format(torch.device(kwargs.get("device") or "cpu"))
-            logger.info("%s computes in %s", self.config.architecture, kwargs["dtype"])
+            if kwargs["dtype"] != wanted:
+                logger.warning("%s computes in %s, not %s", self.config.architecture, kwargs["dtype"], wanted)
         return super().to(*args, **kwargs)
 
     def _format(self, device: torch.device) -> torch.dtype:
