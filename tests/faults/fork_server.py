@@ -9,22 +9,24 @@ or signal, seconds, peak memory, and what it printed. The server itself never co
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
+PRINTED_BYTES = 1 << 20
+"""That a child may print; more than this would make it wait for ever."""
 MESSAGES = 200
 """Lines of a child's stderr that are kept at most."""
 
@@ -83,6 +85,13 @@ class Outcome:
         return None
 
 
+class Printed(NamedTuple):
+    """Pipes that a child prints into: (reader, writer)."""
+
+    out: tuple[int, int]
+    err: tuple[int, int]
+
+
 class ForkServer:
     """A server and its children; a context manager."""
 
@@ -134,7 +143,7 @@ class ForkServer:
 def serve() -> None:
     """Answer the questions on stdin until it ends."""
     _import_all()
-    children: dict[int, tuple[float, Path]] = {}
+    children: dict[int, tuple[float, Printed]] = {}
     for line in sys.stdin:
         question = json.loads(line)
         if "start" in question:
@@ -159,21 +168,28 @@ def _import_all() -> None:
     torch.set_num_threads(1)
 
 
-def _start(command: Command) -> tuple[int, Path]:
+def _start(command: Command) -> tuple[int, Printed]:
+    printed = Printed(out=_pipe(), err=_pipe())
     reader, writer = os.pipe()
     os.close(writer)  # a child's stdin is at its end
-    printed = Path(tempfile.gettempdir()) / f"vsr-child-{os.getpid()}-{time.monotonic_ns()}"
     pid = os.fork()
     if pid:
-        os.close(reader)
+        for handle in (reader, printed.out[1], printed.err[1]):
+            os.close(handle)
         return pid, printed
     try:
-        os.dup2(reader, 0)
-        for number, suffix in ((1, ".out"), (2, ".err")):
-            os.dup2(os.open(f"{printed}{suffix}", os.O_CREAT | os.O_WRONLY, 0o600), number)
+        for number, handle in enumerate((reader, printed.out[1], printed.err[1])):
+            os.dup2(handle, number)
         _become(command)
     finally:
         os._exit(99)  # nothing of the server may run on in a child
+
+
+def _pipe() -> tuple[int, int]:
+    """For what a child prints: no file, for the size of files may be limited; read when it has ended."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PRINTED_BYTES)
+    return reader, writer
 
 
 def _become(command: Command) -> None:
@@ -204,7 +220,7 @@ def _become(command: Command) -> None:
     os._exit(code)
 
 
-def _wait(pid: int, began: float, printed: Path, *, seconds: float) -> dict[str, Any]:
+def _wait(pid: int, began: float, printed: Printed, *, seconds: float) -> dict[str, Any]:
     deadline, hung = time.monotonic() + seconds, False
     while True:
         found, status, used = os.wait4(pid, os.WNOHANG)
@@ -220,18 +236,15 @@ def _wait(pid: int, began: float, printed: Path, *, seconds: float) -> dict[str,
         "hung": hung,
         "seconds": time.monotonic() - began,
         "memory": used.ru_maxrss * 1024,
-        "err": _taken(printed.with_name(printed.name + ".err")),
-        "out": _taken(printed.with_name(printed.name + ".out")),
+        "err": _taken(printed.err[0]),
+        "out": _taken(printed.out[0]),
     }
 
 
-def _taken(path: Path) -> str:
-    """What a child printed; the file goes."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    path.unlink()
+def _taken(reader: int) -> str:
+    """What a child printed."""
+    with os.fdopen(reader, "rb") as file:
+        text = file.read().decode("utf-8", "replace")
     return "\n".join(text.splitlines()[-MESSAGES:])
 
 

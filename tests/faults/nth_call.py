@@ -2,8 +2,9 @@
 
     install(7, Path("calls.txt"))     # in the process that shall fail; 0 fails nothing, and only lists
 
-What is counted: opening (for writing), syncing, renaming, linking and removing files; opening, reading,
-muxing and closing containers; encoding. A failure is what the library would raise itself.
+What is counted: opening (for writing), writing, syncing, renaming, linking and removing files; opening,
+reading, muxing and closing containers; encoding. A failure is what the library would raise itself. Containers
+in memory do not fail.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import av
 import av.error
 
 _FILE_CALLS = ("fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
-_OUTPUT_CALLS = {"mux", "mux_one", "close", "start_encoding", "add_stream", "add_mux_stream"}
+_OUTPUT_CALLS = {"mux", "mux_one", "close", "start_encoding"}
 _READ_ONLY = {"r", "rb", "rt"}
 
 
@@ -77,11 +78,30 @@ def _counted(name: str, real: Callable[..., Any], count: Counter) -> Callable[..
 
 def _opening(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
     def call(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if mode not in _READ_ONLY:
-            count("open", file, library=False)
-        return real(file, mode, *args, **kwargs)
+        if mode in _READ_ONLY:
+            return real(file, mode, *args, **kwargs)
+        count("open", file, library=False)
+        return _File(real(file, mode, *args, **kwargs), count, file)
 
     return call
+
+
+class _File:
+    """A file being written whose calls are counted."""
+
+    def __init__(self, real: Any, count: Counter, path: object) -> None:
+        self._real, self._count, self._path = real, count, path
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("write", "flush"):
+            self._count(name, self._path, library=False)
+        return getattr(self._real, name)
+
+    def __enter__(self) -> _File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._real.close()
 
 
 class _Output:
@@ -113,7 +133,10 @@ class _Output:
 
 def _containers(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
     def call(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        count("av.open", f"{mode} {file}", library=True)
+        if not isinstance(file, str):
+            return real(file, mode, *args, **kwargs)
+        if mode != "w":  # writing, FFmpeg opens the file with its header
+            count("av.open", file, library=True)
         container = real(file, mode, *args, **kwargs)
         return _Output(container, count, file) if mode == "w" else container
 

@@ -1,0 +1,77 @@
+"""The attack suite in small; `make soak` runs the same in large and prints the figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.faults import attacks
+from tests.faults.attacks import Tally
+from tests.faults.fork_server import ForkServer
+from tests.faults.oracle import Contents
+
+MUTATED = 42
+"""Cases: each mutator on each container."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("attacks")
+    attacks.film(path, frames=30)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(server: ForkServer, folder: Path) -> Contents:
+    return attacks.unbroken(server, folder, "out.mkv")
+
+
+def nothing_wrong(tally: Tally) -> None:
+    assert not tally.wrong, "\n".join(tally.wrong)
+
+
+def test_damaged_inputs_end_in_one_line_or_a_whole_file_that_tells(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    tally = attacks.mutate(server, tmp_path, range(MUTATED))
+    nothing_wrong(tally)
+    assert tally.counts["silent"] <= 0.02 * MUTATED, tally.counts  # the bar of issue 4
+    assert tally.counts["exit 10"] > MUTATED / 4, "the mutators hardly hurt"
+
+
+def test_whichever_call_fails_the_output_is_absent_or_complete_and_a_rerun_ends_well(
+    server: ForkServer, folder: Path, expected: Contents
+) -> None:
+    """The first call of each kind; every single one in `make soak`."""
+    calls = attacks.nth_calls(server, folder)
+    kinds = [re.sub(r"\d+", "", re.sub(r"\S+\.tmp", "tmp", call)) for call in calls]
+    numbers = sorted({kinds.index(kind) + 1 for kind in kinds})
+    assert len(numbers) > 15
+    tally = attacks.nth_call(server, folder, calls, numbers, expected)
+    nothing_wrong(tally)
+    assert tally.counts["exit 4"] > len(numbers) / 4, tally.counts
+
+
+def test_a_disk_that_is_full_at_any_size_is_exit_4_and_the_rerun_ends_well(
+    server: ForkServer, folder: Path, expected: Contents
+) -> None:
+    size = attacks.finished_size(server, folder)
+    tally = attacks.file_sizes(server, folder, attacks.sizes_around(size, 12), expected)
+    nothing_wrong(tally)
+    assert tally.counts["exit 4"] == 12, tally.counts
+
+
+def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_file(
+    server: ForkServer, folder: Path, expected: Contents
+) -> None:
+    tally = attacks.kills(server, folder, 10, seed=1, expected=expected)
+    nothing_wrong(tally)
+    assert tally.counts["killed"] >= 5, tally.counts
+
+
+def test_ctrl_c_ends_a_run_within_10_seconds(server: ForkServer, folder: Path) -> None:
+    tally = attacks.interrupts(server, folder, 3, seed=1)
+    nothing_wrong(tally)
+    assert tally.worst_seconds < 10
