@@ -20,39 +20,130 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "vsr").rglob("*.py"))
 
 ONLY_IN = {
-    "torch.load": {"vsr/models/files.py", "vsr/train/state.py"},
+    "torch.load": {"vsr/models/files.py"},
     "av.open": {"vsr/media/opening.py", "vsr/media/header.py"},
-    "pickle.load": set(),
-    "pickle.loads": set(),
-    "torch.jit.load": set(),
+    "torch.jit": set(),
+    "torch.hub": set(),
+    "torch.package": set(),
+    "torch.serialization.add_safe_globals": set(),
+    "os.system": set(),
+    "os.popen": set(),
+    "subprocess.getoutput": set(),
+    "subprocess.getstatusoutput": set(),
     "eval": set(),
     "exec": set(),
-    "os.system": set(),
+    "compile": set(),
+    "__import__": set(),
+    "runpy": set(),
 }
-"""Call to the files that may make it. Files are opened for reading in `opening.py` alone; `header.py` reads
-what it has just written into memory."""
+"""Names that run code or open files, to the files that may use them, under whatever name they were imported.
+Files are opened for reading in `opening.py` alone; `header.py` reads what it has just written into memory."""
+NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "runpy"}
+"""What reads code as data. `pickletools` only lists what a pickle holds."""
 
 
-def calls(path: Path) -> list[tuple[str, ast.Call]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return [(ast.unparse(n.func), n) for n in ast.walk(tree) if isinstance(n, ast.Call)]
+def full_names(tree: ast.AST) -> dict[str, str]:
+    """What each imported name stands for: `from torch import load as l` makes l torch.load."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def used(text: str) -> list[tuple[str, ast.expr, ast.Call | None]]:
+    """The banned names that a source uses, called or not."""
+    tree = ast.parse(text)
+    names = full_names(tree)
+    calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            first, dot, rest = ast.unparse(node).partition(".")
+            full = names.get(first, first) + dot + rest
+            if full in ONLY_IN:
+                found.append((full, node, calls.get(id(node))))
+    return found
+
+
+def complaints(text: str, name: str) -> list[str]:
+    """What a source does that the house forbids."""
+    wrong = []
+    for full, node, call in used(text):
+        writes = full == "av.open" and call is not None and _is_constant(call.args[1:2], "w")
+        if not writes and name not in ONLY_IN[full]:
+            wrong.append(f"{name}:{node.lineno} uses {full}")
+        if full == "torch.load" and (call is None or _keyword(call, "weights_only") != "True"):
+            wrong.append(f"{name}:{node.lineno} loads without weights_only=True")
+        if full == "torch.load" and call is not None and _keyword(call, "pickle_module") is not None:
+            wrong.append(f"{name}:{node.lineno} chooses a pickle_module")
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _keyword(node, "shell") not in (None, "False"):
+            wrong.append(f"{name}:{node.lineno} passes a command through a shell")
+        for module in _imported(node):
+            if module.split(".")[0] in NEVER_IMPORTED:
+                wrong.append(f"{name}:{node.lineno} imports {module}")
+    return wrong
+
+
+def _is_constant(arguments: list[ast.expr], value: str) -> bool:
+    return bool(arguments) and isinstance(arguments[0], ast.Constant) and arguments[0].value == value
+
+
+def _keyword(call: ast.Call, name: str) -> str | None:
+    return next((ast.unparse(k.value) for k in call.keywords if k.arg == name), None)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_dangerous_calls_stand_in_their_place_only(path: Path) -> None:
-    name = path.relative_to(ROOT).as_posix()
-    for called, node in calls(path):
-        allowed = ONLY_IN.get(called)
-        if allowed is None:
-            continue
-        writes = called == "av.open" and any(
-            isinstance(a, ast.Constant) and a.value == "w" for a in node.args
-        )
-        assert writes or name in allowed, f"{name}:{node.lineno} calls {called}"
-        if called == "torch.load":
-            safe = {k.arg: ast.unparse(k.value) for k in node.keywords}
-            assert safe.get("weights_only") == "True", f"{name}:{node.lineno}"
-        assert not any(k.arg == "shell" for k in node.keywords)
+    assert not complaints(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "torch.load(f, weights_only=True)",
+        "from torch import load as l; l(f, weights_only=True)",
+        "import torch as t; t.load(f)",
+        "read = torch.load",
+        "torch.jit.load(f)",
+        "import pickle",
+        "from pickle import loads",
+        "import cloudpickle as c",
+        "import subprocess; subprocess.run('ls', shell=True)",
+        "import os; os.system('ls')",
+        "from os import system; system('ls')",
+        "eval('1')",
+        "exec('1')",
+        "av.open(path)",
+        "av.open(path, 'r')",
+        "from av import open as o; o(path)",
+    ],
+)
+def test_the_check_above_notices(text: str) -> None:
+    assert complaints(text, "vsr/anywhere.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("torch.load(f)", "vsr/models/files.py"),
+        ("torch.load(f, weights_only=False)", "vsr/models/files.py"),
+        ("torch.load(f, weights_only=True, pickle_module=p)", "vsr/models/files.py"),
+    ],
+)
+def test_the_loader_itself_may_only_load_safely(text: str, name: str) -> None:
+    assert complaints(text, name)
+    assert not complaints("torch.load(f, weights_only=True)", name)
 
 
 def test_the_public_api_is_what_all_says_and_sorted() -> None:
