@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check test-slow test-cuda bench clean wheel
+.PHONY: demo test check test-slow test-cuda bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
 	$(BIN)/python benchmarks/training.py --out bench
+
+soak: $(STAMP)  ## the attack suite in full; prints one table (SOAK=--quick for a short one)
+	$(BIN)/python -m benchmarks.soak --out bench $(SOAK)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -1,0 +1,317 @@
+"""The attack suite in full, and one table of what it found beside what was promised.
+
+    python -m benchmarks.soak                       every figure; half an hour on two cores
+    python -m benchmarks.soak --quick               the same in small, two minutes
+    python -m benchmarks.soak --only kills --kills 500 --seed 7
+
+The attacks are those of tests/faults; here they run in number. Whatever goes against a promise is listed
+below the table with the seed or number that repeats it, and makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import attacks
+from tests.faults.checkpoint_writer import Writers
+from tests.faults.fork_server import ForkServer
+from tests.faults.hostile_media import in_mov, png_bomb
+
+ROOT = Path(__file__).parent.parent
+FULL = {
+    "mutations": 2000,
+    "kills": 100,
+    "checkpoint_kills": 50,
+    "calls": 0,
+    "sizes": 25,
+    "frames": 10_000,
+    "files": 1000,
+    "interrupts": 20,
+    "bad_inputs": 9,
+}
+"""How many of each; 0 is all there are."""
+QUICK = {
+    "mutations": 84,
+    "kills": 12,
+    "checkpoint_kills": 10,
+    "calls": 40,
+    "sizes": 12,
+    "frames": 1000,
+    "files": 200,
+    "interrupts": 4,
+    "bad_inputs": 3,
+}
+MB = 1e6
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One figure."""
+
+    what: str
+    bar: str
+    found: str
+    met: bool
+    notes: list[str] = field(default_factory=list)
+    """Against the promise, with what repeats it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soak:
+    """What all figures share."""
+
+    server: ForkServer
+    folder: Path
+    counts: dict[str, int]
+    seed: int
+
+    def fresh(self, name: str) -> Path:
+        """A new folder."""
+        path = self.folder / name
+        path.mkdir()
+        return path
+
+
+def mutations(soak: Soak) -> Row:
+    number = soak.counts["mutations"]
+    first = soak.seed * 1_000_000
+    tally = attacks.mutate(soak.server, soak.fresh("mutations"), range(first, first + number))
+    silent = tally.counts["silent"]
+    classes = {k.removeprefix("silent: "): n for k, n in tally.counts.items() if k.startswith("silent: ")}
+    kinds = ", ".join(f"{name} {n}" for name, n in sorted(classes.items()))
+    ends = ", ".join(f"{k} {n}" for k, n in sorted(tally.counts.items()) if k.startswith("exit"))
+    return Row(
+        what=f"{number} mutated inputs",
+        bar="0 crashes, hangs over 20 s, tracebacks, half-written; silent loss <= 2 %",
+        found=f"{len(tally.wrong)} against the promise; silent {silent} ({silent / number:.1%}"
+        f"{': ' + kinds if kinds else ''}); {ends}; told though whole in number "
+        f"{tally.counts['told, and whole in number']}; slowest {tally.worst_seconds:.1f} s",
+        met=not tally.wrong and silent <= 0.02 * number,
+        notes=tally.wrong,
+    )
+
+
+def kills(soak: Soak) -> Row:
+    folder, number = soak.fresh("kills"), soak.counts["kills"]
+    attacks.film(folder, frames=240)
+    expected = attacks.unbroken(soak.server, folder, "out.mkv")
+    tally = attacks.kills(soak.server, folder, number, seed=soak.seed, expected=expected)
+    left = ", ".join(f"{k} {n}" for k, n in tally.counts.items() if k.startswith("left over"))
+    return Row(
+        what=f"{tally.cases} SIGKILLs at random points, also while going on",
+        bar="0 frames lost or changed, 0 files at the final path, at most 1 segment redone each",
+        found=f"{len(tally.wrong)} against the promise; {tally.counts['killed']} hit a running process, "
+        f"{tally.counts['killed behind the finish']} after the rename; "
+        f"{tally.counts['frames gone on with']} frames gone on with{'; ' + left if left else ''}",
+        met=not tally.wrong,
+        notes=tally.wrong,
+    )
+
+
+def checkpoint_kills(soak: Soak) -> Row:
+    number, rng, wrong, last = soak.counts["checkpoint_kills"], random.Random(soak.seed), list[str](), 0
+    with Writers(soak.fresh("checkpoints") / "out.safetensors") as writers:
+        for kill in range(number):
+            told = max(last, writers.kill_one(after=rng.uniform(0.0, 0.2)))
+            last = writers.newest()
+            if not told <= last <= told + 1:
+                wrong.append(f"kill {kill}: step {told} was saved, step {last} is gone on with")
+    return Row(
+        what=f"{number} SIGKILLs inside checkpoint writes",
+        bar="always a loadable checkpoint, at most one interval old",
+        found=f"{len(wrong)} against the promise; {last} checkpoints written",
+        met=not wrong and last > 0,
+        notes=wrong,
+    )
+
+
+def calls(soak: Soak) -> Row:
+    folder = soak.fresh("calls")
+    attacks.film(folder, frames=30)
+    expected = attacks.unbroken(soak.server, folder, "out.mkv")
+    listed = attacks.nth_calls(soak.server, folder)
+    wanted = soak.counts["calls"] or len(listed)
+    numbers = [1 + i * len(listed) // wanted for i in range(min(wanted, len(listed)))]
+    tally = attacks.nth_call(soak.server, folder, listed, numbers, expected)
+    ends = ", ".join(f"{k} {n}" for k, n in sorted(tally.counts.items()) if k.startswith("exit"))
+    return Row(
+        what=f"N-th failing call, {len(numbers)} of {len(listed)}",
+        bar="final path absent, old or complete; a clean rerun succeeds",
+        found=f"{len(tally.wrong)} against the promise; {ends}; {tally.counts['removal failed']} removals, "
+        f"{tally.counts['and complained though all was done']} of them an error after a whole output",
+        met=not tally.wrong,
+        notes=tally.wrong,
+    )
+
+
+def sizes(soak: Soak) -> Row:
+    folder, number = soak.fresh("sizes"), soak.counts["sizes"]
+    attacks.film(folder, frames=60)
+    expected = attacks.unbroken(soak.server, folder, "out.mkv")
+    size = attacks.finished_size(soak.server, folder)
+    tally = attacks.file_sizes(soak.server, folder, attacks.sizes_around(size, number), expected)
+    return Row(
+        what=f"a file may grow to so much only, {tally.cases} sizes",
+        bar="exit 4, final path absent; a clean rerun succeeds",
+        found=f"{len(tally.wrong)} against the promise; {dict(tally.counts)}",
+        met=not tally.wrong and tally.counts["exit 4"] == tally.cases,
+        notes=tally.wrong,
+    )
+
+
+def _memory(soak: Soak, what: str) -> dict[str, float]:
+    number = soak.counts[what]
+    words = [
+        sys.executable,
+        str(ROOT / "benchmarks/soak_memory.py"),
+        what,
+        str(number),
+        str(soak.fresh(what)),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def frames(soak: Soak) -> Row:
+    found = _memory(soak, "frames")
+    number = soak.counts["frames"]
+    return Row(
+        what=f"memory, frames {number // 10:,} to {number:,}",
+        bar="<= 5 MB drift, no frame lost",
+        found=f"{found['drift'] / MB:+.1f} MB on {found['settled'] / MB:.0f} MB; "
+        f"{found['frames_out']:.0f} of {number} frames in {found['seconds']:.0f} s",
+        met=found["drift"] <= 5 * MB and found["frames_out"] == number,
+    )
+
+
+def files(soak: Soak) -> Row:
+    found = _memory(soak, "files")
+    return Row(
+        what=f"{soak.counts['files']} files opened in one process",
+        bar="<= 5 MB, descriptors constant",
+        found=f"{found['drift'] / MB:+.1f} MB, {found['descriptors']:+.0f} descriptors",
+        met=found["drift"] <= 5 * MB and found["descriptors"] == 0,
+    )
+
+
+def bomb(soak: Soak) -> Row:
+    folder, side = soak.fresh("bomb"), 16_000
+    png = png_bomb(side)
+    (folder / "bomb.png").write_bytes(png)
+    in_mov(folder / "honest.mov", png, side=side)
+    in_mov(folder / "liar.mov", png, side=64)
+    base = soak.server.run(["info", "gone.mp4"], folder=folder).memory
+    runs = [
+        soak.server.run(["upscale", path.name, "out.mkv", "-m", "bicubic"], folder=folder)
+        for path in sorted(folder.iterdir())
+    ]
+    worst = max(run.memory for run in runs) - base
+    wrong = [str(run) for run in runs if run.wrong or run.code != 3]
+    return Row(
+        what=f"a picture bomb: {len(png) / MB:.1f} MB, {side}x{side}, in 3 wrappers",
+        bar="<= 512 MB over the baseline, one-line error",
+        found=f"{worst / MB:.0f} MB over {base / MB:.0f} MB; {len(wrong)} not one line with exit 3",
+        met=worst <= 512 * MB and not wrong,
+        notes=wrong,
+    )
+
+
+def interrupts(soak: Soak) -> Row:
+    folder, number = soak.fresh("interrupts"), soak.counts["interrupts"]
+    attacks.film(folder, frames=400)
+    tally = attacks.interrupts(soak.server, folder, number, seed=soak.seed)
+    return Row(
+        what="time to stop after Ctrl-C",
+        bar=f"<= 10 s, worst of {number}",
+        found=f"{tally.worst_seconds:.2f} s; {dict(tally.counts)}",
+        met=not tally.wrong and tally.worst_seconds <= 10,
+        notes=tally.wrong,
+    )
+
+
+def bad_inputs(soak: Soak) -> Row:
+    """From starting the command, Python and all, to its end."""
+    folder = soak.fresh("bad")
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("words\n" * 99, encoding="ascii")
+    (folder / "bad.pth").write_bytes(b"no weights")
+    times, wrong = [], []
+    for turn in range(soak.counts["bad_inputs"]):
+        name = ("empty.mp4", "text.mp4", "gone.mp4")[turn % 3]
+        began = time.monotonic()
+        words = [sys.executable, "-m", "vsr", "upscale", name, "out.mp4", "-m", "bad.pth"]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        times.append(time.monotonic() - began)
+        if done.returncode != 3:
+            wrong.append(f"{name}: exit {done.returncode}: {done.stderr[-200:]}")
+    return Row(
+        what="time to a bad-input error",
+        bar="<= 3 s, before any weights load",
+        found=f"{max(times):.2f} s, worst of {len(times)}, starting Python and torch included",
+        met=not wrong and max(times) <= 3,
+        notes=wrong,
+    )
+
+
+FIGURES: tuple[Callable[[Soak], Row], ...] = (
+    mutations,
+    kills,
+    checkpoint_kills,
+    calls,
+    sizes,
+    frames,
+    files,
+    bomb,
+    interrupts,
+    bad_inputs,
+)
+
+
+def show(row: Row) -> None:
+    print(f"| {row.what} | {row.bar} | {row.found} | {'yes' if row.met else 'NO'} |", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="The attack suite in full.")
+    parser.add_argument("--quick", action="store_true", help="The same in small.")
+    parser.add_argument("--only", nargs="+", choices=[f.__name__ for f in FIGURES], help="Some figures only.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="Folder to save the table in.")
+    for name, number in FULL.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"Instead of {number}.")
+    words = parser.parse_args()
+    counts = {
+        k: n if vars(words)[k] is None else vars(words)[k]
+        for k, n in (QUICK if words.quick else FULL).items()
+    }
+    rows = []
+    print("| figure | bar | found | met |\n|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
+        soak = Soak(server=server, folder=Path(folder), counts=counts, seed=words.seed)
+        for figure in FIGURES:
+            if words.only is None or figure.__name__ in words.only:
+                rows.append(figure(soak))
+                show(rows[-1])
+    for row in rows:
+        for note in row.notes:
+            print(f"{row.what}: {note}")
+    if words.out is not None:
+        words.out.mkdir(parents=True, exist_ok=True)
+        table = [vars(row) for row in rows]
+        (words.out / "soak.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+    sys.exit(0 if all(row.met for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
