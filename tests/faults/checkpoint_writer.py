@@ -95,6 +95,7 @@ def serve(output: Path) -> None:
         if not pid:
             _write_for_ever(output, state, tell)
         os.close(tell)
+        os.read(told, 1)  # from here on it does nothing but write
         _say(pid)
         os.waitpid(pid, 0)
         with os.fdopen(told, "rb") as file:
@@ -103,6 +104,7 @@ def serve(output: Path) -> None:
 
 def _write_for_ever(output: Path, state: State, tell: int) -> None:
     resume(output, state, recipe())
+    os.write(tell, b"\n")
     while True:
         state.step += 1
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -82,6 +83,8 @@ def _exit_code() -> int:
     except BrokenPipeError:
         return _gone()
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return _fail("too many files are open at once; raise the limit with ulimit -n", 1)
         if hasattr(error, "format_message"):  # Typer's and Click's own: a wrong flag or argument
             if not error.format_message():  # help was printed, as nothing was asked for
                 return ConfigError.exit_code
