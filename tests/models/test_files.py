@@ -34,7 +34,7 @@ def _refused(path, match):
         (b"7767517\n3 3\n", "ncnn"),
         (b'{"error": "not found"}', "JSON"),
         (b"just some words in a text file\n", "neither"),
-        (os.urandom(7) + b"\0" * 100, "neither|damaged"),
+        (b"\x07\x81\xfe\x10\xc3\x00\x9a" + b"\0" * 100, "neither|damaged"),
         (struct.pack("<Q", 2**62) + b"{}", "damaged"),
         (struct.pack("<Q", 2) + b"{}", "no network weights"),
     ],

@@ -16,10 +16,13 @@ from vsr.models.archs.compact import CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
 from vsr.train.estimate import Compression
-from vsr.train.finetune import coded_like, finetune, recipe_for, typical_crf, videos_in
+from vsr.train.evaluate import make_trials, measure
+from vsr.train.finetune import coded_like, finetune, finish, recipe_for, typical_crf, videos_in
 from vsr.train.generators import GeneratorSettings, make_generator
+from vsr.train.loop import Run, material_for
 from vsr.train.recipe import Recipe, read_recipe
 from vsr.train.schedule import Schedule
+from vsr.train.state import new_state
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,26 @@ def test_a_model_that_became_worse_is_not_written(film: Path, beginner: Path, tm
         finetune([film], model=beginner, output=output, recipe=tuning(4, lr=0.5))
     assert not output.exists()
     assert not output.with_suffix(".checkpoints").exists()
+
+
+def test_what_was_learnt_too_eagerly_is_kept_in_part(film: Path, beginner: Path, tmp_path: Path) -> None:
+    # One step far beyond the best: all of it is worse than the start, a quarter of it better.
+    output = tmp_path / "mine.safetensors"
+    finetune([film], model=beginner, output=tmp_path / "good.safetensors", recipe=tuning(120))
+    start, good = (load_generator(p).network.state_dict() for p in (beginner, tmp_path / "good.safetensors"))
+    recipe = recipe_for(tuning(1, lr=1e-12), load_generator(beginner, fold=False), 22)
+    _, held_out = material_for(recipe, [film])
+    state = new_state(recipe, device="cpu", start=start)
+    trials = make_trials(held_out, recipe)
+    before = measure(state.average, trials, recipe, state.device)
+    state.average.load_state_dict({name: start[name] + 4 * (good[name] - start[name]) for name in start})
+    state.best = before["gain"]
+    run = Run(recipe=recipe, output=output, trials=trials, head={}, minutes=None, on_step=None, stop=None)
+    outcome = finish(run, state, start, before, 22)
+    assert outcome.share < 1
+    assert outcome.gain > 0
+    with safe_open(output, framework="pt") as file:
+        assert float(file.metadata()["learnt"]) == outcome.share
 
 
 def test_a_filter_and_a_missing_video_are_refused(film: Path, beginner: Path, tmp_path: Path) -> None:

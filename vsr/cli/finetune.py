@@ -55,5 +55,7 @@ def finetune(
     typer.echo(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")
     for name in outcome.before:
         typer.echo(f"{name:<14}{outcome.before[name]:+.3f} -> {outcome.after[name]:+.3f}")
+    if outcome.share < 1:
+        typer.echo(f"{outcome.share:.0%} of what was learnt is best on footage held out, and is kept")
     typer.echo(f"on footage held out {outcome.gain:+.2f} dB; before, after and truth: {outcome.picture}")
     typer.echo(f"vsr upscale INPUT OUTPUT --model {output}")

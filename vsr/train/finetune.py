@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from vsr.errors import ModelError
+from vsr.models.interpolate import interpolate
 from vsr.models.load import LoadedModel, load_generator
-from vsr.train.checkpoint import forget
+from vsr.train.checkpoint import forget, save_weights
 from vsr.train.degradation import CodecRange, Degradation
 from vsr.train.estimate import Compression, estimate_compression
-from vsr.train.evaluate import Trial, make_trials, measure, upscaled
+from vsr.train.evaluate import make_trials, measure, upscaled
 from vsr.train.generators import GeneratorSettings
 from vsr.train.loop import Progress, Run, material_for, train_on
 from vsr.train.material import VIDEO_SUFFIXES
@@ -30,6 +32,10 @@ _SPREAD = 2
 _FALLBACK_CRF = 22.0
 """Where the footage says nothing about its own compression: between x264's default and what discs have."""
 
+SHARES = (1.0, 0.75, 0.5, 0.25)
+"""Shares of what was learnt that are tried on the footage held out. Between a network and what it was tuned
+to lie some that have learnt and not forgotten: Wortsman et al., "Robust fine-tuning", arXiv 2109.01903."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -40,6 +46,8 @@ class Outcome:
     after: Mapping[str, float]
     crf: float
     """How compressed the footage is, as an x264 CRF."""
+    share: float
+    """Of what was learnt, that is in the result; see `SHARES`."""
     picture: Path
     """Before, after and the truth, side by side."""
 
@@ -102,36 +110,61 @@ def finetune(
         stop=stop,
     )
     train_on(run, state, known)
-    return _outcome(output, state, trials, settings, start, before, crf)
+    return finish(run, state, start, before, crf)
 
 
-def _outcome(
-    output: Path,
-    state: State,
-    trials: Sequence[Trial],
-    recipe: Recipe,
-    start: Mapping[str, Tensor],
-    before: Mapping[str, float],
-    crf: float,
+def finish(
+    run: Run, state: State, start: Mapping[str, Tensor], before: Mapping[str, float], crf: float
 ) -> Outcome:
-    if state.best is None or state.best <= before["gain"]:
-        forget(output)
+    """Write the best mixture of what was there and what was learnt, and show it.
+
+    Raises:
+        ModelError: none of them is better than what was there.
+    """
+    tuned = dict(state.average.state_dict())
+    if state.best is not None and state.best > before["gain"]:  # else training wrote nothing
+        tuned = dict(load_generator(run.output, fold=False).network.state_dict())
+    share, after = _best_share(run, state, start, tuned)
+    if after["gain"] <= before["gain"]:
+        run.output.unlink(missing_ok=True)
+        forget(run.output)
         raise ModelError(
-            f"{output}: not written, the model did not become better on the footage held out"
+            f"{run.output}: not written, the model did not become better on the footage held out"
             f" ({before['gain']:+.2f} dB over bicubic before); give more footage or more --minutes"
         )
-    tuned = new_state(
-        recipe, device=state.device, start=load_generator(output, fold=False).network.state_dict()
+    state.average.load_state_dict(interpolate(start, tuned, share))
+    words = {name: f"{value:+.3f}" for name, value in after.items()}
+    save_weights(
+        run.output, state, run.recipe, {**run.head, "learnt": f"{share:g}", "measured": json.dumps(words)}
     )
-    first = new_state(recipe, device=state.device, start=start)
-    after = measure(tuned.average, trials, recipe, tuned.device)
-    shown = [trial for trial in trials if trial.condition == trials[-1].condition][:3]
+    picture = _picture(run, state, start)
+    return Outcome(before=before, after=after, crf=crf, share=share, picture=picture)
+
+
+def _best_share(
+    run: Run, state: State, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
+) -> tuple[float, dict[str, float]]:
+    """The share of what was learnt that is best on the footage held out, and its figures."""
+    found = {}
+    for share in SHARES:
+        state.average.load_state_dict(interpolate(start, tuned, share))
+        found[share] = measure(state.average, run.trials, run.recipe, state.device)
+        logger.info("with %g of what was learnt: gain %+.3f", share, found[share]["gain"])
+    best = max(found, key=lambda share: found[share]["gain"])
+    return best, found[best]
+
+
+def _picture(run: Run, state: State, start: Mapping[str, Tensor]) -> Path:
+    """Draw before, after and the truth for a few pictures that were held out."""
+    first = new_state(run.recipe, device=state.device, start=start)
+    shown = [trial for trial in run.trials if trial.condition == run.trials[-1].condition][:3]
     columns = [
-        [upscaled(s.average, trial, recipe, s.device) for s in (first, tuned)] + [trial.hr] for trial in shown
+        [upscaled(s.average, trial, run.recipe, s.device) for s in (first, state)] + [trial.hr]
+        for trial in shown
     ]
-    picture = output.with_suffix(".png")
-    save_columns(columns, picture)
-    return Outcome(before=before, after=after, crf=crf, picture=picture)
+    path = run.output.with_suffix(".png")
+    save_columns(columns, path)
+    return path
 
 
 def videos_in(paths: Sequence[Path]) -> list[Path]:
