@@ -21,6 +21,7 @@ from vsr.cli.info import info
 from vsr.cli.models import app as models_app
 from vsr.cli.train import train
 from vsr.cli.upscale import upscale
+from vsr.cli.verify import verify
 from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command()(upscale)
 app.command()(info)
 app.command()(train)
 app.command()(finetune)
+app.command()(verify)
 app.command()(compare)
 app.command()(demo)
 app.command()(doctor)
