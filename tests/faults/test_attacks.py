@@ -16,6 +16,10 @@ MUTATED = 42
 """Cases: each mutator on each container."""
 
 
+FOUND = (1_000_651,)
+"""Seeds that once went wrong: a time of ages."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("attacks")
@@ -35,7 +39,7 @@ def nothing_wrong(tally: Tally) -> None:
 def test_damaged_inputs_end_in_one_line_or_a_whole_file_that_tells(
     server: ForkServer, tmp_path: Path
 ) -> None:
-    tally = attacks.mutate(server, tmp_path, range(MUTATED))
+    tally = attacks.mutate(server, tmp_path, [*range(MUTATED), *FOUND])
     nothing_wrong(tally)
     assert tally.counts["silent"] <= 0.02 * MUTATED, tally.counts  # the bar of issue 4
     assert tally.counts["exit 10"] > MUTATED / 4, "the mutators hardly hurt"

@@ -10,6 +10,7 @@ from typing import Any
 
 from av.packet import Packet
 
+from vsr.errors import InputError
 from vsr.media.matroska import MILLISECOND
 
 _NS = 10**9
@@ -28,7 +29,21 @@ class Clock:
     """Index of a stream to nanoseconds that the Matroska muxer adds to its times, in its "milliseconds"."""
 
     def stamp(self, packet: Packet[Any]) -> Packet[Any]:
-        """Set the packet's times, in place; its stream is the output's already."""
+        """Set the packet's times, in place; its stream is the output's already.
+
+        Raises:
+            InputError: a time lies so far off that the output's ticks cannot say it, as damage may have it.
+        """
+        hours = float((packet.pts or packet.dts or 0) * packet.time_base / 3600)
+        try:
+            return self._stamp(packet)
+        except OverflowError as error:
+            raise InputError(
+                f"a timestamp of the source lies at {hours:.3g} hours, beyond what the output can hold: the "
+                "source is damaged; leave that part out with --start and --end"
+            ) from error
+
+    def _stamp(self, packet: Packet[Any]) -> Packet[Any]:
         base = packet.time_base
         if self.tick is None:
             offset = round(self.shift / base)
