@@ -388,6 +388,18 @@ def test_a_range_that_holds_nothing_is_refused_before_any_work(
         upscale_video(source, tmp_path / "out.mkv", settings(start=start, end=end))
 
 
+def test_an_input_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=20)
+
+    def disturb(_: Progress) -> None:
+        with source.open("ab") as file:
+            file.write(b"x")
+
+    report = upscale_video(source, tmp_path / "out.mkv", settings(), on_progress=disturb)
+    assert report.exit_code == 10
+    assert any("changed while it was read" in note for note in report.damage.notes)
+
+
 def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)

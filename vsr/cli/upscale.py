@@ -187,6 +187,13 @@ def run_shown(
     source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool, quiet: bool
 ) -> Report:
     from vsr.cli.progress import progress_line
+    from vsr.media.probe import probe
+    from vsr.media.target import check_target
+
+    # Before torch is imported, which takes seconds: most mistakes are in these two words.
+    probe(source, video_stream=settings.video_stream)
+    check_target(target, source, overwrite=overwrite)
+
     from vsr.pipeline.run import prepare, run
 
     with prepare(source, target, settings, overwrite=overwrite) as job:

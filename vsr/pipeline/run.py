@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
@@ -169,7 +169,7 @@ def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
-    meter = Meter()
+    meter, before = Meter(), _state_of(job.source.info.path)
     with open_frames(job, meter) as frames:
         write_frames(job, _reported(job, frames, meter, on_progress), meter)
         if isinstance(job.sink, SegmentedSink):
@@ -177,7 +177,19 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
         _same_count(job, meter)
         with meter("encode"):
             job.report.bytes_out = job.sink.finish().bytes
+    if _state_of(job.source.info.path) != before:
+        job.source.damage.notes.append(
+            f"{job.report.source} was changed while it was read; what came of it may be a mixture"
+        )
     _last_report(job, meter)
+
+
+def _state_of(path: str) -> tuple[int, ...]:
+    """What changes with a file's content; nothing where the file is gone."""
+    with suppress(OSError):
+        found = Path(path).stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return ()
 
 
 def _reported(
