@@ -112,6 +112,12 @@ def upscale(
     segment: Annotated[
         str, typer.Option("--segment", help="Seconds of a part that is kept.", rich_help_panel=_RUN)
     ] = "10",
+    patience: Annotated[
+        float,
+        typer.Option(
+            "--patience", min=0, help="Minutes without a frame that end it; 0: none.", rich_help_panel=_RUN
+        ),
+    ] = 30.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace an existing OUTPUT.", rich_help_panel=_RUN)
     ] = False,
@@ -161,7 +167,7 @@ def upscale(
     if dry_run:
         _plan(source, target, settings, overwrite=overwrite)
         return
-    done = run_shown(source, target, settings, overwrite=overwrite, quiet=quiet)
+    done = run_shown(source, target, settings, overwrite=overwrite, quiet=quiet, patience=patience)
     if report is not None:
         done.write(report)
     if done.exit_code:
@@ -184,9 +190,16 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) ->
 
 
 def run_shown(
-    source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool, quiet: bool
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    patience: float = 30.0,
 ) -> Report:
     from vsr.cli.progress import progress_line
+    from vsr.cli.watchdog import watchdog
     from vsr.media.probe import probe
     from vsr.media.target import check_target
 
@@ -194,12 +207,15 @@ def run_shown(
     probe(source, video_stream=settings.video_stream)
     check_target(target, source, overwrite=overwrite)
 
-    from vsr.pipeline.run import prepare, run
+    from vsr.pipeline.run import compute, finish, prepare
 
     with prepare(source, target, settings, overwrite=overwrite) as job:
         told = [] if quiet else _before(job.report)
-        with _kept_parts(job), progress_line(quiet=quiet) as show:
-            run(job, show)
+        with _kept_parts(job):
+            with progress_line(quiet=quiet) as show, watchdog(patience) as alive:
+                job.alive = alive
+                meter = compute(job, show)
+            finish(job, meter)  # copies and reads the whole file: long, and no frame comes
         _after(job.report, told, quiet=quiet)
         return job.report
 

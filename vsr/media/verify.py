@@ -10,6 +10,9 @@ import av
 from vsr.errors import OutputError, VsrError
 from vsr.media.opening import open_media
 
+_ANY_SIZE = 2**31 - 1
+"""Pixels: what was written may be larger than what is taken from a stranger, and no picture is decoded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCount:
@@ -43,7 +46,7 @@ def recount(path: Path) -> Recount:
         OutputError: it cannot be read to its end.
     """
     packets: dict[int, int] = {}
-    with open_media(path) as media:
+    with open_media(path, max_pixels=_ANY_SIZE) as media:
         try:
             for packet in media.demux():
                 if packet.size:

@@ -70,6 +70,10 @@ class Job:
     size: sizing.TargetSize
     report: Report
     settings: UpscaleSettings
+    state: tuple[int, ...] = ()
+    """Of the source's file when it was begun; see `_state_of`."""
+    alive: Callable[[], None] = lambda: None
+    """Called whenever a picture was computed, or decoded and skipped, on whatever thread."""
 
     def kept_frames(self) -> int:
         """Frames that the same command would not have to compute again if this run ended now."""
@@ -169,15 +173,26 @@ def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
-    meter, before = Meter(), _state_of(job.source.info.path)
+    finish(job, compute(job, on_progress))
+
+
+def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
+    """Compute and encode every frame; `finish` comes next."""
+    meter = Meter()
+    job.state = _state_of(job.source.info.path)
     with open_frames(job, meter) as frames:
         write_frames(job, _reported(job, frames, meter, on_progress), meter)
-        if isinstance(job.sink, SegmentedSink):
-            job.sink.end_pictures()
-        _same_count(job, meter)
-        with meter("encode"):
-            job.report.bytes_out = job.sink.finish().bytes
-    if _state_of(job.source.info.path) != before:
+    if isinstance(job.sink, SegmentedSink):
+        job.sink.end_pictures()
+    _same_count(job, meter)
+    return meter
+
+
+def finish(job: Job, meter: Meter) -> None:
+    """Put the file together, check it and give it its name, which may take minutes; fills in `job.report`."""
+    with meter("encode"):
+        job.report.bytes_out = job.sink.finish().bytes
+    if _state_of(job.source.info.path) != job.state:
         job.source.damage.notes.append(
             f"{job.report.source} was changed while it was read; what came of it may be a mixture"
         )
@@ -198,6 +213,7 @@ def _reported(
     total, kept = frames_expected(job), job.report.frames_kept
     for number, frame in enumerate(frames, 1):
         yield frame
+        job.alive()
         if on_progress is not None:
             on_progress(_progress(number, kept, total, meter))
 
@@ -235,8 +251,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     streams = DeviceStreams(job.upscaler.device)
     size, sink = job.size, job.sink
 
-    wanted = sink.wants if isinstance(sink, SegmentedSink) else None
-    decoded = _counted(meter.timed("decode", job.source.frames(wanted=wanted)), meter)
+    decoded = _counted(meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter)
     waiting = Prefetch(decoded, depth=DEPTH, name="vsr-decode")
     uploaded = stages.upload(waiting, streams, meter)
     lr = stages.rgb(uploaded, streams, meter)
@@ -282,6 +297,12 @@ def frames_expected(job: Job) -> int | None:
     first = settings.start or Fraction(0)
     last = min(settings.end or info.duration_seconds, info.duration_seconds)
     return max(0, round(promised * (last - first) / info.duration_seconds))
+
+
+def _wanted(job: Job, index: int) -> bool:
+    """Whether a picture has still to be computed."""
+    job.alive()
+    return not isinstance(job.sink, SegmentedSink) or job.sink.wants(index)
 
 
 def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
