@@ -66,6 +66,12 @@ _ENTRIES = (
         description="fidelity for compressed video, eight times the work of fast-x2",
     ),
     CatalogEntry(
+        name="compact-x4",
+        family="Compact",
+        scale=4,
+        description="the same for enlargements above two",
+    ),
+    CatalogEntry(
         name="bicubic",
         family="resample",
         scale=None,
@@ -82,7 +88,7 @@ MODELS: Mapping[str, CatalogEntry] = {entry.name: entry for entry in _ENTRIES}
 
 FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {
     "fast": ("fast-x2", "fast-x4"),
-    "largest": ("compact-x2", "fast-x4"),
+    "compact": ("compact-x2", "compact-x4"),
 }
 """Names for several models that differ in scale: the first one that is enough is taken, else the last."""
 
@@ -90,7 +96,7 @@ AUTO = "auto"
 """The name that leaves the choice to us."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
     "cpu": ("fast", "the one that a processor runs in real time"),
-    "cuda": ("largest", "the largest that is shipped for this scale"),
+    "cuda": ("compact", "the largest that is shipped for this scale"),
 }
 """Kind of device to the family that `auto` is there, and why."""
 
