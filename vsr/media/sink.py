@@ -317,7 +317,8 @@ class VideoSink:
 
     def drop_name(self) -> None:
         """Take the unfinished file out of its folder, even while another thread writes; then `abort`."""
-        self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever ends the run is what has to be told
+            self._temporary.unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Leave nothing behind; harmless when repeated, or when finished."""
@@ -328,7 +329,7 @@ class VideoSink:
         if output is not None:
             with suppress(av.FFmpegError, OSError, ValueError):
                 output.close()
-        self._temporary.unlink(missing_ok=True)  # a muxer that never started creates the file on closing
+        self.drop_name()  # a muxer that never started creates the file on closing
 
     def _finish(self) -> SinkReport:
         assert self._output is not None

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from vsr.errors import ConfigError, OutputError, VsrError
@@ -95,7 +96,8 @@ def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
             raise _taken(place) from None
         os.replace(temporary, place)  # noqa: PTH105
         return
-    temporary.unlink()
+    with suppress(OSError):  # the file has its name and is whole; a second, hidden name harms nobody
+        temporary.unlink()
 
 
 def _taken(place: Path) -> OutputError:

@@ -50,12 +50,14 @@ def open_output(
     """
     if not settings.resume:
         return opener()
-    checked = opener()  # a refusal leaves nothing on the disk
-    if not resumable(checked.plan):
-        return checked
-    checked.abort()
     work = WorkFolder(Path(os.path.realpath(target)))
+    opener_there = partial(opener, temporary=work.path / RESULT)
     try:
+        checked = opener_there()  # checks all that can be refused, and leaves nothing
+        checked.abort()
+        if not resumable(checked.plan):
+            work.leave(done=True)
+            return opener()
         key = job_key(source, settings, model, upscaler, checked.plan, size)
         engine = upscaler.plan(info.height, info.width)
         work.begin(key, asdict(engine), restart=settings.restart)
@@ -63,7 +65,7 @@ def open_output(
         return SegmentedSink(
             work,
             checked,
-            partial(opener, temporary=work.path / RESULT),
+            opener_there,
             sizing.like(info, size),
             container_of(target),
             length=segment_length(info, settings.segment_seconds),
