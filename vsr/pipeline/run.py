@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,16 @@ from vsr.engine.device import choose_device, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.opening import shown
 from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import VideoSink, check_target, open_sink
 from vsr.media.source import VideoSource, open_video
-from vsr.media.streams import PlannedStream
 from vsr.models.catalog import choose
-from vsr.models.load import LoadedModel, load_generator
+from vsr.models.load import load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover, Prefetch
 from vsr.pipeline.report import Report
+from vsr.pipeline.reporting import first_report, last_report
 from vsr.pipeline.resume import open_output
 from vsr.pipeline.streams import DeviceStreams
 
@@ -155,7 +154,7 @@ def prepare(
         )
         sink = open_output(opener, source, target, video.info, model, upscaler, size, settings)
         try:
-            report = _first_report(video, sink, model, upscaler, size, target, settings)
+            report = first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
             report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
             yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
@@ -196,7 +195,8 @@ def finish(job: Job, meter: Meter) -> None:
         job.source.damage.notes.append(
             f"{job.report.source} was changed while it was read; what came of it may be a mixture"
         )
-    _last_report(job, meter)
+    last_report(job.report, job.source, job.sink, job.upscaler, meter)
+    job.report.bottleneck = meter.bottleneck(THREADS)
 
 
 def _state_of(path: str) -> tuple[int, ...]:
@@ -326,81 +326,3 @@ def _same_count(job: Job, meter: Meter) -> None:
     came, went = meter.counts.get("decoded", 0) + job.source.skipped, job.report.frames_out
     if came != went:
         raise VsrError(f"{job.report.source}: {came} frames came in and {went} went out; please report this")
-
-
-def _first_report(
-    video: VideoSource,
-    sink: VideoSink | SegmentedSink,
-    model: LoadedModel,
-    upscaler: Upscaler,
-    size: sizing.TargetSize,
-    target: Path,
-    settings: UpscaleSettings,
-) -> Report:
-    info, plan = video.info, sink.plan
-    return Report(
-        source=shown(info.path),
-        target=shown(target),
-        info=info,
-        height=size.height,
-        width=size.width,
-        model={
-            "name": model.name,
-            "family": model.family,
-            "scale": str(model.scale),
-            "strength": settings.strength,
-            "partner": settings.partner,
-            "parameters": model.parameters,
-            "sha256": model.sha256,
-        },
-        engine={"device": str(upscaler.device), "precision": str(upscaler.dtype).removeprefix("torch.")},
-        encoder={
-            "codec": plan.codec,
-            "pixel_format": plan.pixel_format,
-            "options": dict(plan.options),
-            "color": plan.color,
-        },
-        streams=[_kept(stream) for stream in sink.streams.kept],
-        warnings=[*_guessed(info), *_short_of(model, size, info), *video.warnings, *sink.warnings],
-    )
-
-
-def _kept(stream: PlannedStream) -> str:
-    how = f"converted to {stream.to}" if stream.way == "convert" else "copied"
-    return f"stream {stream.index}, {stream.kind} {stream.codec}: {how}"
-
-
-def _guessed(info: VideoInfo) -> list[str]:
-    """One line for all guesses: most files lack some tag, and five of it would hide the rest."""
-    if not info.guesses:
-        return []
-    names = [
-        f.name for f in fields(info.color) if getattr(info.color, f.name) != getattr(info.tagged, f.name)
-    ]
-    taken = ", ".join(f"{name} {getattr(info.color, name).name.lower()}" for name in names)
-    return [f"colour is not fully tagged; taken and written: {taken} (vsr info says why)"]
-
-
-def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> list[str]:
-    """Say so where the generator makes less than is wanted."""
-    rest = Fraction(size.height, info.height) / model.scale
-    if rest <= Fraction(21, 20):  # a row more or less is no enlargement
-        return []
-    return [f"{model.name} enlarges x{model.scale}; the rest, x{float(rest):.2f}, is bicubic"]
-
-
-def _last_report(job: Job, meter: Meter) -> None:
-    report, upscaler = job.report, job.upscaler
-    report.frames_in = meter.counts.get("decoded", 0) + job.source.skipped
-    report.seconds = meter.elapsed
-    report.busy_seconds = meter.busy()
-    report.bottleneck = meter.bottleneck(THREADS)
-    report.damage = job.source.damage.plus(job.sink.damage)
-    plan = upscaler.plan(job.source.info.height, job.source.info.width)
-    report.engine |= {
-        "batch": plan.batch,
-        "tile": plan.tile,
-        "redone_smaller": upscaler.redone_smaller,
-        "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
-    }
-    report.warnings += [w for w in (*job.source.warnings, *job.sink.warnings) if w not in report.warnings]

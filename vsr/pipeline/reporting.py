@@ -1,0 +1,104 @@
+"""What a report says of a run: what is known before its first frame, and after its last."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+from vsr.config import UpscaleSettings
+from vsr.engine.upscaler import Upscaler
+from vsr.frame import VideoInfo
+from vsr.media.opening import shown
+from vsr.media.segmented import SegmentedSink
+from vsr.media.sink import VideoSink
+from vsr.media.source import VideoSource
+from vsr.media.streams import PlannedStream
+from vsr.models.load import LoadedModel
+from vsr.pipeline import sizing, stages
+from vsr.pipeline.meter import Meter
+from vsr.pipeline.report import Report
+
+
+def first_report(
+    video: VideoSource,
+    sink: VideoSink | SegmentedSink,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    size: sizing.TargetSize,
+    target: Path,
+    settings: UpscaleSettings,
+) -> Report:
+    """What is known before the first frame."""
+    info, plan = video.info, sink.plan
+    return Report(
+        source=shown(info.path),
+        target=shown(target),
+        info=info,
+        height=size.height,
+        width=size.width,
+        model={
+            "name": model.name,
+            "family": model.family,
+            "scale": str(model.scale),
+            "strength": settings.strength,
+            "partner": settings.partner,
+            "parameters": model.parameters,
+            "sha256": model.sha256,
+        },
+        engine={"device": str(upscaler.device), "precision": str(upscaler.dtype).removeprefix("torch.")},
+        encoder={
+            "codec": plan.codec,
+            "pixel_format": plan.pixel_format,
+            "options": dict(plan.options),
+            "color": plan.color,
+        },
+        streams=[_kept(stream) for stream in sink.streams.kept],
+        warnings=[*_guessed(info), *_short_of(model, size, info), *video.warnings, *sink.warnings],
+    )
+
+
+def _kept(stream: PlannedStream) -> str:
+    how = f"converted to {stream.to}" if stream.way == "convert" else "copied"
+    return f"stream {stream.index}, {stream.kind} {stream.codec}: {how}"
+
+
+def _guessed(info: VideoInfo) -> list[str]:
+    """One line for all guesses: most files lack some tag, and five of it would hide the rest."""
+    if not info.guesses:
+        return []
+    names = [
+        f.name for f in fields(info.color) if getattr(info.color, f.name) != getattr(info.tagged, f.name)
+    ]
+    taken = ", ".join(f"{name} {getattr(info.color, name).name.lower()}" for name in names)
+    return [f"colour is not fully tagged; taken and written: {taken} (vsr info says why)"]
+
+
+def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> list[str]:
+    """Say so where the generator makes less than is wanted."""
+    rest = Fraction(size.height, info.height) / model.scale
+    if rest <= Fraction(21, 20):  # a row more or less is no enlargement
+        return []
+    return [f"{model.name} enlarges x{model.scale}; the rest, x{float(rest):.2f}, is bicubic"]
+
+
+def last_report(
+    report: Report,
+    source: VideoSource,
+    sink: VideoSink | SegmentedSink,
+    upscaler: Upscaler,
+    meter: Meter,
+) -> None:
+    """Add what is known once the file is in place."""
+    report.frames_in = meter.counts.get("decoded", 0) + source.skipped
+    report.seconds = meter.elapsed
+    report.busy_seconds = meter.busy()
+    report.damage = source.damage.plus(sink.damage)
+    plan = upscaler.plan(source.info.height, source.info.width)
+    report.engine |= {
+        "batch": plan.batch,
+        "tile": plan.tile,
+        "redone_smaller": upscaler.redone_smaller,
+        "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
+    }
+    report.warnings += [w for w in (*source.warnings, *sink.warnings) if w not in report.warnings]
