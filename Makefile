@@ -34,6 +34,7 @@ test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/training.py --out bench
 
 soak: $(STAMP)  ## the attack suite in full; prints one table (SOAK=--quick for a short one)

@@ -61,11 +61,10 @@ def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
         info(tmp_path / "gone.mp4")
 
 
-def test_it_answers_without_torch_in_half_a_second_of_work(rich_clip: Path) -> None:
+def test_it_answers_without_loading_torch_or_numpy(rich_clip: Path) -> None:
+    """They are most of a start; benchmarks/startup.py has the times."""
     code = (
-        "import sys, time; from pathlib import Path; from vsr.cli.info import info; "
-        f"info(Path({str(rich_clip)!r})); assert 'torch' not in sys.modules; "
-        "print(time.process_time(), file=sys.stderr)"
+        "import sys; from pathlib import Path; import vsr.cli; from vsr.cli.info import info; "
+        f"info(Path({str(rich_clip)!r})); assert not {{'torch', 'numpy', 'kornia'}} & sys.modules.keys()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stderr) < 0.5
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -22,10 +22,7 @@ def configure(*, debug: bool = False, quiet: bool = False) -> None:
     root = logging.getLogger("vsr")
     root.handlers[:] = [_Handler()]
     root.propagate = False
-    if debug:
-        root.setLevel(logging.DEBUG)
-    elif quiet or not debugging():
-        root.setLevel(logging.ERROR if quiet else logging.WARNING)
+    root.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
 
 
 def debugging() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
 
 def doctor() -> None:
     """Say what this machine has and what is missing."""
+    from importlib.metadata import version
+
     import av
     import torch
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from av.container import InputContainer
-from av.stream import Disposition
-
-from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.frame import VideoInfo
-from vsr.media.opening import open_media, shown
-from vsr.media.pixels import subsampling
-from vsr.media.probe import probe
-from vsr.pipeline.report import plain
 
 
 def info(
@@ -26,6 +17,10 @@ def info(
     ] = None,
 ) -> None:
     """Show what a file holds: its video, colour, streams, chapters and metadata."""
+    from vsr.cli.description import describe, lines_of
+    from vsr.media.opening import open_media
+    from vsr.media.probe import probe
+
     video = probe(file, video_stream=video_stream)
     with open_media(file) as container:
         contents = describe(container, video)
@@ -33,106 +28,3 @@ def info(
         print(json.dumps(contents, indent=2, default=str))
     else:
         print("\n".join(lines_of(contents, video)))
-
-
-def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
-    """All of it as plain values: fractions as "30000/1001", tags by their names in lower case."""
-    return {
-        "format": container.format.name,
-        "video": plain(video),
-        "streams": [_stream(stream) for stream in container.streams],
-        "chapters": [_chapter(chapter) for chapter in container.chapters()],
-        "metadata": dict(container.metadata),
-    }
-
-
-def lines_of(contents: dict[str, Any], video: VideoInfo) -> list[str]:
-    """The same for people, a fact a line."""
-    rows = [("file", f"{video.path} ({contents['format']})")]
-    rows += _video_rows(video)
-    rows += [("stream", _stream_line(stream, video.stream_index)) for stream in contents["streams"]]
-    rows += [("chapter", f"{row['start']:.3f} s  {row['title']}") for row in contents["chapters"]]
-    rows += [("metadata", f"{key}: {value}") for key, value in contents["metadata"].items()]
-    rows += [("guessed", guess) for guess in video.guesses]
-    return [f"{name:<9}{shown(text)}" for name, text in rows]
-
-
-def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
-    shape = f"{video.width}x{video.height}"
-    if video.sample_aspect_ratio not in (None, 1):
-        shape += f", pixels {video.sample_aspect_ratio}".replace("/", ":")
-    if video.rotation:
-        shape += f", shown rotated by {video.rotation} degrees counter-clockwise"
-    rows = [("video", f"stream {video.stream_index}, {video.codec}, {shape}, {_samples(video.layout)}")]
-    rows.append(("color", _color_line(video.color)))
-    rows.append(("time", _time_line(video)))
-    if video.field_order not in ("progressive", "unknown"):
-        rows.append(("fields", f"interlaced, {video.field_order}"))
-    display = video.mastering_display
-    if display is not None:
-        low, high = float(display.min_luminance), float(display.max_luminance)
-        rows.append(("hdr", f"mastered on a display of {low:g} to {high:g} cd/m2"))
-    light = video.content_light
-    if light is not None:
-        rows.append(("hdr", f"brightest pixel {light.max_cll}, brightest average {light.max_fall} cd/m2"))
-    return rows
-
-
-def _samples(layout: PixelLayout) -> str:
-    family = {"yuv": subsampling(layout), "rgb": "R'G'B'", "gray": "grey"}[layout.family]
-    return f"{layout.bit_depth} bit {family}{' with alpha' if layout.alpha else ''}"
-
-
-def _color_line(color: ColorSpec) -> str:
-    tags = ("matrix", "transfer", "primaries", "range", "chroma_location")
-    return ", ".join(f"{tag.split('_')[0]} {getattr(color, tag).name.lower()}" for tag in tags)
-
-
-def _time_line(video: VideoInfo) -> str:
-    parts = []
-    if video.duration_seconds is not None:
-        parts.append(f"{float(video.duration_seconds):.3f} s")
-    if video.frames_promised is not None:
-        parts.append(f"{video.frames_promised} pictures")
-    if video.frame_rate is not None:
-        parts.append(f"{float(video.frame_rate):.6g} a second")
-    if video.start_seconds:
-        parts.append(f"starts at {float(video.start_seconds):.3f} s")
-    return ", ".join([*parts, f"ticks of {video.time_base} s"])
-
-
-def _stream(stream: Any) -> dict[str, Any]:
-    context = getattr(stream, "codec_context", None)
-    entry = {
-        "index": stream.index,
-        "type": stream.type,
-        "codec": context.name if context is not None else stream.name or "unknown",
-        "language": stream.language,
-        "disposition": [flag.name for flag in Disposition if flag in stream.disposition],
-        "metadata": dict(stream.metadata),
-    }
-    if stream.type == "audio" and context is not None:
-        entry |= {"rate": context.sample_rate, "channels": context.layout.name}
-    if stream.type == "video" and context is not None:
-        entry |= {"width": context.width, "height": context.height}
-    return entry
-
-
-def _stream_line(stream: dict[str, Any], chosen: int) -> str:
-    facts = [f"{stream['index']} {stream['type']}", stream["codec"]]
-    if "rate" in stream:
-        facts.append(f"{stream['rate']} Hz {stream['channels']}")
-    if "width" in stream:
-        facts.append(f"{stream['width']}x{stream['height']}")
-    facts += [stream["language"] or "", stream["metadata"].get("title", ""), *stream["disposition"]]
-    mark = " (to be upscaled)" if stream["index"] == chosen else ""
-    return ", ".join(fact for fact in facts if fact) + mark
-
-
-def _chapter(chapter: Any) -> dict[str, Any]:
-    ticks = chapter["time_base"] or 0
-    return {
-        "start": float(chapter["start"] * ticks),
-        "end": float(chapter["end"] * ticks),
-        "title": chapter["metadata"].get("title", ""),
-    }

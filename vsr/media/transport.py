@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
 
 SYNC = 0x47
 NULL_PID = 0x1FFF
 _LAYOUTS = ((188, 0), (192, 4), (204, 0))
 """(bytes in a unit, offset of the packet in it): plain, with a time code (M2TS), with error correction."""
 _UNITS_AT_ONCE = 1 << 16
-
-Bytes = NDArray[np.uint8]
 
 
 def unit_of(head: bytes) -> tuple[int, int] | None:
@@ -34,6 +35,8 @@ def has_breaks(path: str | Path) -> bool:
 
 def broken_pids(path: str | Path) -> set[int] | None:
     """Streams (PID) whose continuity counters jump; None where whole packets cannot be told any more."""
+    import numpy as np  # here, as it would be a fifth of the start of `vsr info`
+
     broken: set[int] = set()
     with Path(path).open("rb") as file:
         unit = unit_of(file.read(1024))
@@ -53,6 +56,8 @@ def broken_pids(path: str | Path) -> set[int] | None:
 
 def _jumping(packets: Bytes, counters: dict[int, int]) -> set[int]:
     """Streams whose counter (4 bits, one up a payload) jumps; `counters` is kept for the next block."""
+    import numpy as np
+
     broken: set[int] = set()
     pids: NDArray[Any] = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
     counted = (packets[:, 3] & 0x10) != 0
