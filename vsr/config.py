@@ -70,6 +70,8 @@ class UpscaleSettings:
     """Seconds from the start of the picture; this and later pictures are left out."""
     video_stream: int | None = None
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
+    max_pixels: int | None = None
+    """Larger pictures are refused, as they may be bombs; None takes `media.opening.MAX_PIXELS`."""
     strict: bool = False
     """Stop at the first damage instead of going on and counting."""
     resume: bool = True
@@ -80,7 +82,11 @@ class UpscaleSettings:
     """Length of a part: what is computed again after a run was cut off, at most."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (("tile", self.tile, 0), ("batch", self.batch, 1)):
+        for name, value, least in (
+            ("tile", self.tile, 0),
+            ("batch", self.batch, 1),
+            ("max_pixels", self.max_pixels, 1),
+        ):
             if value is not None and value < least:
                 raise ConfigError(f"{name} {value} is impossible; use {least} or more, or leave it out")
 

@@ -401,3 +401,15 @@ def test_strength_mixes_two_files_and_is_refused_without_a_second(
     assert "partner" in alone.line
     done = run_cli(capfd, *words, "--partner", tmp_path / "b.safetensors")
     assert done.code == 0, done.err
+
+
+def test_larger_pictures_need_to_be_asked_for_everywhere(tmp_path: Path, capfd: Capture) -> None:
+    clip, target = make_clip(tmp_path / "in.mkv", width=64, height=48, frames=4), tmp_path / "out.mkv"
+    done = run_cli(capfd, "upscale", clip, target, *QUICK, "--max-pixels", 64 * 48 - 1)
+    assert done.code == 3
+    assert f"--max-pixels {64 * 48}" in done.line
+    assert run_cli(capfd, "info", clip, "--max-pixels", 64 * 48 - 1).code == 3
+    for words in (["upscale", clip, target, *QUICK], ["info", clip]):
+        assert run_cli(capfd, *words, "--max-pixels", 64 * 48).code == 0
+    assert run_cli(capfd, "verify", clip, target, "--max-pixels", 64 * 48).code == 3  # the result is larger
+    assert run_cli(capfd, "verify", clip, target).code == 0

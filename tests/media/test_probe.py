@@ -199,3 +199,19 @@ def test_real_clips(material: Path) -> None:
     assert probe(clips / "bt709_full_range.mp4").tagged.range is Range.FULL
     assert probe(clips / "SAR-2by3.mp4").sample_aspect_ratio == Fraction(2, 3)
     assert probe(clips / "testsrc2_444_10bit_hevc.mp4").layout.bit_depth == 10
+
+
+def test_an_encrypted_video_is_told_to_be_one(tmp_path: Path) -> None:
+    scheme = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+    }
+    with av.open(str(tmp_path / "a.mp4"), "w", options=scheme) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match="encrypted"):
+        probe(tmp_path / "a.mp4")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vsr.cli import parse
+
 
 def info(
     file: Annotated[Path, typer.Argument(help="Video file to look at.", show_default=False)],
@@ -15,14 +17,16 @@ def info(
     video_stream: Annotated[
         int | None, typer.Option("--video-stream", help="Look at this stream instead of FFmpeg's choice.")
     ] = None,
+    max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
 ) -> None:
     """Show what a file holds: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
-    from vsr.media.opening import open_media
+    from vsr.media.opening import MAX_PIXELS, open_media
     from vsr.media.probe import probe
 
-    video = probe(file, video_stream=video_stream)
-    with open_media(file) as container:
+    limit = max_pixels or MAX_PIXELS
+    video = probe(file, video_stream=video_stream, max_pixels=limit)
+    with open_media(file, max_pixels=limit) as container:
         contents = describe(container, video)
     if as_json:
         print(json.dumps(contents, indent=2, default=str))

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from vsr.errors import ConfigError
 
+MAX_PIXELS = "Larger pictures are refused; default 8192 x 8192."
+"""Help of --max-pixels, which several commands have."""
+
 Word = TypeVar("Word", bound=str)
 
 

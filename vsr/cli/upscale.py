@@ -82,6 +82,10 @@ def upscale(
     end: Annotated[
         str | None, typer.Option("--end", help="Seconds or h:mm:ss.", rich_help_panel=_SOURCE)
     ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS, rich_help_panel=_SOURCE),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first damage.", rich_help_panel=_SOURCE)
     ] = False,
@@ -157,6 +161,7 @@ def upscale(
         start=None if start is None else parse.seconds(start, option="--start"),
         end=None if end is None else parse.seconds(end, option="--end"),
         video_stream=video_stream,
+        max_pixels=max_pixels,
         strict=strict,
         resume=resume,
         restart=restart,
@@ -200,11 +205,12 @@ def run_shown(
 ) -> Report:
     from vsr.cli.progress import progress_line
     from vsr.cli.watchdog import watchdog
+    from vsr.media.opening import MAX_PIXELS
     from vsr.media.probe import probe
     from vsr.media.target import check_target
 
     # Before torch is imported, which takes seconds: most mistakes are in these two words.
-    probe(source, video_stream=settings.video_stream)
+    probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
     check_target(target, source, overwrite=overwrite)
 
     from vsr.pipeline.run import compute, finish, prepare

@@ -23,7 +23,7 @@ from vsr.errors import OutputError
 from vsr.frame import Damage
 from vsr.media.containers import Container
 from vsr.media.decoder import read_packets
-from vsr.media.opening import open_media
+from vsr.media.opening import reopen_media
 from vsr.media.parts import Parts, can_start_over
 from vsr.media.sound import SoundWatch
 from vsr.media.streams import (
@@ -76,7 +76,7 @@ class StreamCopier:
         """Index in the output to packets handed out."""
         self._picture, self._damage = picture, damage
         self._start, self._end = start, end
-        self._media = open_media(source)
+        self._media = reopen_media(source)
         self._sound = SoundWatch()
         self._parts: Parts | None = None
         self._targets: dict[int, Stream] = {}

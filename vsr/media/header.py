@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
-from vsr.media.opening import open_media
+from vsr.media.opening import reopen_media
 from vsr.media.streams import StreamPlan, name_track, stream_metadata
 
 if TYPE_CHECKING:  # PyAV has it in its stubs only
@@ -60,7 +60,7 @@ def copy_header(
     Returns:
         A sentence for metadata that the container has no place for.
     """
-    with open_media(source) as media:
+    with reopen_media(source) as media:
         stream = media.streams[info.stream_index]
         kept = stream_metadata(stream, encoded=True)
         # Matroska's muxer takes this tag for its own field; whether there is alpha, the encoder knows.

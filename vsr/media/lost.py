@@ -17,7 +17,7 @@ from av.stream import Disposition, Stream
 from vsr.color.spec import Matrix
 from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
-from vsr.media.opening import open_media
+from vsr.media.opening import MAX_PIXELS, reopen_media
 from vsr.media.probe import probe
 
 _TAGS = ("title", "artist", "comment", "language")
@@ -54,15 +54,15 @@ class Contents:
     tags: dict[str, str]
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
     """Decode every picture of a file, and read everything else.
 
     Raises:
         InputError: it cannot be opened, or holds no picture.
     """
-    info = probe(path)
-    times, broken = _picture_times(path, info)
-    with open_media(path) as media:
+    info = probe(path, max_pixels=max_pixels)
+    times, broken = _picture_times(path, info, max_pixels)
+    with reopen_media(path) as media:
         tracks = _tracks(media, info.stream_index)
         chapters = tuple(_title(chapter["metadata"]) for chapter in media.chapters())
         attached = tuple(sorted(s.metadata.get("filename", "") for s in media.streams if _is_attached(s)))
@@ -78,13 +78,13 @@ def read_contents(path: Path) -> Contents:
     )
 
 
-def _picture_times(path: Path, info: VideoInfo) -> tuple[tuple[Fraction, ...], int]:
+def _picture_times(path: Path, info: VideoInfo, max_pixels: int) -> tuple[tuple[Fraction, ...], int]:
     times: list[Fraction] = []
     errors: list[Exception] = []
-    with open_media(path) as media:
+    with reopen_media(path) as media:
         stream = choose_stream(media, str(path), index=info.stream_index)
         leave_out_others(media, stream)
-        decoder = decoder_of(stream)
+        decoder = decoder_of(stream, max_pixels=max_pixels)
         packets = _of(read_packets(media, errors.append), stream.index)
         for packet in chain(packets, [None]):
             try:
@@ -128,16 +128,16 @@ def _title(metadata: Mapping[str, str]) -> str:
     return metadata.get("title", "")
 
 
-def lost(source: Path, result: Path) -> list[str]:
+def lost(source: Path, result: Path, *, max_pixels: int = MAX_PIXELS) -> list[str]:
     """What `result` lacks of what `source` carried, a sentence each; empty where nothing is lost.
 
     Pictures are counted by decoding both files whole; times are compared from the first picture on, to the
     millisecond that Matroska has.
 
     Raises:
-        InputError: one of them cannot be opened, or holds no picture.
+        InputError: one of them cannot be opened, holds no picture, or pictures of more than `max_pixels`.
     """
-    before, after = read_contents(source), read_contents(result)
+    before, after = (read_contents(path, max_pixels=max_pixels) for path in (source, result))
     return [line for check in _CHECKS for line in check(before, after)]
 
 

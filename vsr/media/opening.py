@@ -18,7 +18,9 @@ from av.container import InputContainer
 from vsr.errors import InputError
 
 MAX_PIXELS = 8192 * 8192
-"""Largest picture accepted; a file of 1 MB can otherwise claim a gigabyte of memory."""
+"""Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
+ANY_SIZE = 2**31 - 1
+"""FFmpeg's own limit of pixels."""
 
 _CONTAINERS = """
 mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
@@ -93,6 +95,11 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContai
     return container
 
 
+def reopen_media(path: str | Path) -> InputContainer:
+    """Open a file again whose pictures were judged before, or are our own: they may have any size."""
+    return open_media(path, max_pixels=ANY_SIZE)
+
+
 def shown(path: str | Path) -> str:
     """A path, or any text of a file, as it can be printed: control characters and stray bytes are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -141,10 +148,11 @@ def _check_streams(container: InputContainer, path: Path) -> None:
 def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
     for stream in container.streams.video:
         context = stream.codec_context
-        if context is not None and context.width * context.height > max_pixels:
+        pixels = context.width * context.height if context is not None else 0
+        if context is not None and pixels > max_pixels:
             raise InputError(
                 f"{shown(path)}: pictures of {context.width}x{context.height} are larger than the limit of "
-                f"{max_pixels} pixels. Scale them down first"
+                f"{max_pixels} pixels. Give --max-pixels {pixels} if you trust the file"
             )
 
 

@@ -29,20 +29,21 @@ FIRST_PICTURE_PACKETS = 2000
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
-def probe(path: str | Path, *, video_stream: int | None = None) -> VideoInfo:
+def probe(path: str | Path, *, video_stream: int | None = None, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """Look at a file's video stream; the first picture is decoded, because headers often lack what it says.
 
     Args:
         path: Of a local file.
         video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
+        max_pixels: Larger pictures are refused.
 
     Raises:
         ConfigError: `video_stream` is no video stream.
         InputError: the file cannot be opened, holds no video, or none of its pictures decodes.
     """
-    with open_media(path) as container:
+    with open_media(path, max_pixels=max_pixels) as container:
         stream = choose_stream(container, str(path), index=video_stream)
-        frame = _first_picture(container, stream, str(path))
+        frame = _first_picture(container, stream, str(path), max_pixels)
         return describe(container, stream, frame, str(path))
 
 
@@ -116,9 +117,9 @@ def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
     return 0 < stream.frames <= entries or has_avi_index(container.name.removeprefix("file:"))
 
 
-def _first_picture(container: InputContainer, stream: VideoStream, path: str) -> VideoFrame:
+def _first_picture(container: InputContainer, stream: VideoStream, path: str, max_pixels: int) -> VideoFrame:
     leave_out_others(container, stream)
-    decoder = decoder_of(stream, threads=1)
+    decoder = decoder_of(stream, threads=1, max_pixels=max_pixels)
     errors: list[Exception] = []
     for number, packet in enumerate(read_packets(container, errors.append)):
         if packet.stream_index != stream.index:
@@ -138,12 +139,12 @@ def _first_picture(container: InputContainer, stream: VideoStream, path: str) ->
     except READ_ERRORS as error:
         errors.append(error)
     what = f"{shown(path)}: no picture of video stream {stream.index} can be decoded"
-    raise InputError(f"{what} ({_why(stream, errors)}). Try to play it")
+    raise InputError(f"{what} ({_why(stream, errors, max_pixels)}). Try to play it")
 
 
-def _why(stream: VideoStream, errors: list[Exception]) -> str:
+def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
     if not stream.codec_context.width:  # so the demuxer leaves it when a header promises too much
-        return f"their size is unknown, or over the limit of {MAX_PIXELS} pixels"
+        return f"their size is unknown, or over the limit of {max_pixels} pixels, see --max-pixels"
     return str(getattr(errors[0], "strerror", None) or errors[0]) if errors else "the stream is empty"
 
 

@@ -24,7 +24,7 @@ from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_
 from vsr.media.deinterlace import Deinterlacer, Stamped
 from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.layouts import layout_of, repacking_note
-from vsr.media.opening import open_media, shown
+from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
@@ -51,6 +51,7 @@ def open_video(
     end: Fraction | None = None,
     strict: bool = False,
     threads: int = 0,
+    max_pixels: int = MAX_PIXELS,
 ) -> VideoSource:
     """Open the video of a file.
 
@@ -62,13 +63,21 @@ def open_video(
         end: Seconds from the first picture; this and later pictures are left out.
         strict: Raise `InputError` at the first damage instead of counting it.
         threads: Decoder threads; 0 lets FFmpeg decide.
+        max_pixels: Larger pictures are refused, also when the size changes on the way.
 
     Raises:
         ConfigError: `video_stream` is no video stream.
         InputError: the file cannot be opened, holds no video, or no picture of it decodes.
     """
-    info = probe(path, video_stream=video_stream)
-    return VideoSource(info, deinterlace=deinterlace, start=start, end=end, strict=strict, threads=threads)
+    return VideoSource(
+        probe(path, video_stream=video_stream, max_pixels=max_pixels),
+        deinterlace=deinterlace,
+        start=start,
+        end=end,
+        strict=strict,
+        threads=threads,
+        max_pixels=max_pixels,
+    )
 
 
 class VideoSource:
@@ -83,13 +92,14 @@ class VideoSource:
         end: Fraction | None = None,
         strict: bool = False,
         threads: int = 0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.warnings: list[str] = []
         """What was done about odd input, a sentence each; grows while pictures are read."""
         self._info = info
         self._deinterlace = deinterlace
         self._start, self._end = start, end
-        self._strict, self._threads = strict, threads
+        self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
         self._watch = DamageWatch(shown(info.path), strict=strict)
         self._closed = False
         self.skipped = 0
@@ -121,7 +131,7 @@ class VideoSource:
             InputError: with `strict`, at the first damage.
         """
         self.skipped = 0
-        with open_media(self._info.path) as container:
+        with open_media(self._info.path, max_pixels=self._max_pixels) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             confirm = _confirmation(container, stream, self._info.path)
             self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
@@ -170,7 +180,7 @@ class VideoSource:
         )
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        decoder = decoder_of(stream, threads=self._threads)
+        decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
         positioned = container.format.name.split(",")[0] in POSITIONED
         if not positioned:  # else the packets of all streams are needed to see holes between them
             leave_out_others(container, stream)

@@ -26,7 +26,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from vsr.media.containers import Container, container_of
 from vsr.media.decoder import read_packets
 from vsr.media.muxing import REFUSED
-from vsr.media.opening import open_media, shown
+from vsr.media.opening import reopen_media, shown
 from vsr.media.subtitles import is_text
 
 Way = Literal["copy", "convert", "attach"]
@@ -97,7 +97,7 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         ConfigError: the suffix is unknown.
     """
     container = container_of(target)
-    with open_media(source) as media:
+    with reopen_media(source) as media:
         film = media.streams[video_index]
         others = [stream for stream in media.streams if stream.index != video_index]
         first = _first_packets(media, [stream for stream in others if stream.type in ("audio", "data")])
@@ -260,7 +260,7 @@ def attachment_data(source: Path, stream: Stream) -> bytes:
     """The bytes of an attachment, or of a cover picture."""
     if isinstance(stream, AttachmentStream):
         return stream.data
-    with open_media(source) as media:
+    with reopen_media(source) as media:
         for packet in media.demux(media.streams[stream.index]):
             if packet.size:
                 return bytes(packet)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, read_packets
-from vsr.media.opening import open_media
+from vsr.media.opening import ANY_SIZE, reopen_media
 
 _OPAQUE = 255
 
@@ -26,9 +26,9 @@ def without_unused_alpha(info: VideoInfo) -> VideoInfo:
 
 
 def _is_opaque(info: VideoInfo) -> bool:
-    with open_media(info.path) as media:
+    with reopen_media(info.path) as media:
         stream = choose_stream(media, info.path, index=info.stream_index)
-        decoder = decoder_of(stream)
+        decoder = decoder_of(stream, max_pixels=ANY_SIZE)
         for packet in read_packets(media, lambda _: None):
             try:
                 frames = decoder.decode(packet)

@@ -8,10 +8,7 @@ from pathlib import Path
 import av
 
 from vsr.errors import OutputError, VsrError
-from vsr.media.opening import open_media
-
-_ANY_SIZE = 2**31 - 1
-"""Pixels: what was written may be larger than what is taken from a stranger, and no picture is decoded."""
+from vsr.media.opening import reopen_media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ def recount(path: Path) -> Recount:
         OutputError: it cannot be read to its end.
     """
     packets: dict[int, int] = {}
-    with open_media(path, max_pixels=_ANY_SIZE) as media:
+    with reopen_media(path) as media:
         try:
             for packet in media.demux():
                 if packet.size:

@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 _BLOCKS = 16
 """Pieces of an input that are read to know it again: all of a film would take minutes."""
 _IGNORED = frozenset(
-    {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder"}
+    {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder", "max_pixels"}
 )
 """Settings that do not decide the result, or that stand in the key in a better form."""
 

@@ -16,6 +16,7 @@ from vsr.engine.device import choose_device, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.opening import MAX_PIXELS
 from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import VideoSink, check_target, open_sink
 from vsr.media.source import VideoSource, open_video
@@ -123,6 +124,7 @@ def prepare(
         start=settings.start,
         end=settings.end,
         strict=settings.strict,
+        max_pixels=settings.max_pixels or MAX_PIXELS,
     ) as video:
         check_target(target, source, overwrite=overwrite)
         _check_range(video.info, settings)
