@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import (
+    CancelledError,
     ConfigError,
     DeviceError,
     DeviceMemoryError,
@@ -21,16 +22,17 @@ from vsr.errors import (
 )
 
 if TYPE_CHECKING:
-    from vsr.engine.upscaler import Upscaler
     from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
     from vsr.media.source import open_video
     from vsr.models.load import load_generator
+    from vsr.pipeline.frames import Upscaler
     from vsr.pipeline.report import Report
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
 
 __version__ = "0.1.0"
 __all__ = [
+    "CancelledError",
     "ConfigError",
     "DeviceError",
     "DeviceMemoryError",
@@ -58,7 +60,7 @@ _LAZY = {
     "Report": ("vsr.pipeline.report", "Report"),
     "RgbFrame": ("vsr.frame", "RgbFrame"),
     "Stamp": ("vsr.frame", "Stamp"),
-    "Upscaler": ("vsr.engine.upscaler", "Upscaler"),
+    "Upscaler": ("vsr.pipeline.frames", "Upscaler"),
     "VideoInfo": ("vsr.frame", "VideoInfo"),
     "YuvFrame": ("vsr.frame", "YuvFrame"),
     "load_generator": ("vsr.models.load", "load_generator"),

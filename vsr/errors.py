@@ -8,7 +8,8 @@ VsrError               1   anything of ours that went wrong
 ├── ModelError         5   weights missing, unreadable, of an unknown or wrong shape
 ├── DeviceMemoryError  6   too little memory, even after smaller batches and tiles
 ├── DeviceError        7   a device or an encoder cannot do what was asked
-└── PluginError        1   a plugin failed; carries the distribution's name
+├── PluginError        1   a plugin failed; carries the distribution's name
+└── CancelledError   130   the caller of `vsr.upscale` asked for the end
 ```
 
 A message is one line: what is wrong with which value, what the limit is, and what to do next. Errors of
@@ -64,6 +65,12 @@ class DeviceError(VsrError):
 
 class PluginError(VsrError):
     """A plugin failed to load or to run; the message names its distribution."""
+
+
+class CancelledError(VsrError):
+    """The caller asked for the end of a run; nothing unfinished carries the output's name."""
+
+    exit_code = 130
 
 
 DAMAGED_INPUT = 10

@@ -61,6 +61,13 @@ class YuvFrame:
     def width(self) -> int:
         return int(self.planes[0].shape[1])
 
+    def to_rgb(self) -> RgbFrame:
+        """The picture as the generator sees it, float32, converted by its own colour tags; where it lies."""
+        from vsr.color.convert import alpha_to_float, to_rgb  # here: who only probes a file needs no torch
+
+        alpha = None if self.alpha is None else alpha_to_float(self.alpha, self.layout)
+        return RgbFrame(image=to_rgb(self.planes, self.color, self.layout), alpha=alpha, stamp=self.stamp)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RgbFrame:

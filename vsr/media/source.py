@@ -53,7 +53,7 @@ def open_video(
     threads: int = 0,
     max_pixels: int = MAX_PIXELS,
 ) -> VideoSource:
-    """Open the video of a file.
+    """Open the video of a file, to iterate over its pictures, each with its timestamp.
 
     Args:
         path: Of a local file.
@@ -115,6 +115,10 @@ class VideoSource:
     def damage(self) -> Damage:
         """What was wrong, as far as pictures were read; complete when `frames` has ended."""
         return self._watch.damage
+
+    def __iter__(self) -> Iterator[YuvFrame]:
+        """All pictures; see `frames`."""
+        return self.frames()
 
     def frames(
         self, first: int = 0, stop: int | None = None, *, wanted: Callable[[int], bool] | None = None

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
 from vsr.engine.device import choose_device, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
-from vsr.errors import ConfigError, DeviceMemoryError, VsrError
+from vsr.errors import CancelledError, ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.opening import MAX_PIXELS
 from vsr.media.segmented import SegmentedSink
@@ -29,6 +31,7 @@ from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
 from vsr.pipeline.resume import open_output
 from vsr.pipeline.streams import DeviceStreams
+from vsr.pipeline.wishes import Wishes, with_wishes
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+Cancel = Callable[[], bool] | threading.Event
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +91,8 @@ def upscale_video(
     *,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
+    cancel: Cancel | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Report:
     """Upscale a video file, keeping all that it carries.
 
@@ -99,17 +105,37 @@ def upscale_video(
         settings: What to make of it; None is the defaults.
         overwrite: Replace an existing target.
         on_progress: Called on this thread after each frame; what it raises stops the run.
+        cancel: An event, or a function that is asked after each frame, on any thread: once it is set or true,
+            the run ends with `CancelledError`. Finished parts stay, as after Ctrl-C, and the same call goes
+            on with them. After the last frame it is not asked again.
+        **wishes: Single settings over `settings`: `scale=2, model="fast", crf=18`; see `Wishes`.
 
     Returns:
         What was done, and what was wrong with the source.
 
     Raises:
+        CancelledError: the run ended because `cancel` said so.
         VsrError: see `vsr.errors`; the message is one line.
     """
-    settings = settings or UpscaleSettings()
+    settings = with_wishes(settings or UpscaleSettings(), wishes, where="vsr.upscale")
     with prepare(Path(source), Path(target), settings, overwrite=overwrite) as job:
+        if cancel is not None:
+            job.alive = partial(
+                _stop_if, job, cancel.is_set if isinstance(cancel, threading.Event) else cancel
+            )
         run(job, on_progress)
         return job.report
+
+
+def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        kept = job.kept_frames()
+        left = (
+            f"{kept} finished frames are kept; the same call goes on from there"
+            if kept
+            else "nothing is left"
+        )
+        raise CancelledError(f"{job.report.source}: cancelled by the caller; {left}")
 
 
 @contextmanager

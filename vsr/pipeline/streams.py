@@ -50,6 +50,22 @@ class DeviceStreams:
             tensor.record_stream(self._compute)  # See [Why record_stream]
         return moved
 
+    def adopt(self, tensor: Tensor) -> Tensor:
+        """A caller's tensor on the device: what computes next waits for what the caller has queued."""
+        if self._cuda:
+            self._compute.wait_stream(torch.cuda.current_stream(self.device))
+            tensor.record_stream(self._compute)  # See [Why record_stream]
+        return tensor
+
+    def release(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Ready]:
+        """Results for a caller on the device: what the caller queues next waits for them."""
+        if self._cuda:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(self._compute)
+            for tensor in tensors:
+                tensor.record_stream(current)  # See [Why record_stream]
+        return tensors, _Done()
+
     def computing(self) -> AbstractContextManager[object]:
         """Context in which work goes to the compute stream; never `yield` inside."""
         return torch.cuda.stream(self._compute) if self._cuda else nullcontext()

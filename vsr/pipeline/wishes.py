@@ -1,0 +1,87 @@
+"""Settings by single words: what keywords of `vsr.upscale` and flags of the command line have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypedDict
+
+from vsr.config import Deinterlace, EncoderSettings, Precision, UpscaleSettings, from_table
+from vsr.errors import ConfigError
+
+
+class Wishes(TypedDict, total=False):
+    """Fields of `UpscaleSettings` and `EncoderSettings` in one row; what is absent or None stays as it is."""
+
+    model: str | Path | None
+    scale: Fraction | float | str | None
+    width: int | None
+    height: int | None
+    strength: float | None
+    partner: str | Path | None
+    device: str | None
+    precision: Precision | None
+    tile: int | None
+    batch: int | None
+    encoder: str | None
+    crf: float | None
+    preset: str | None
+    options: Mapping[str, str] | None
+    """The encoder's, as FFmpeg names them; added to those that are there."""
+    pixel_format: str | None
+    threads: int | None
+    deinterlace: Deinterlace | None
+    start: Fraction | float | str | None
+    end: Fraction | float | str | None
+    video_stream: int | None
+    max_pixels: int | None
+    strict: bool | None
+    resume: bool | None
+    restart: bool | None
+    segment_seconds: Fraction | float | str | None
+
+
+_ENCODER = frozenset(field.name for field in fields(EncoderSettings))
+
+
+def with_wishes(settings: UpscaleSettings, wishes: Mapping[str, Any], *, where: str) -> UpscaleSettings:
+    """`settings` with all that is wished for; a size replaces a scale, and a scale a size.
+
+    Args:
+        settings: What to start from.
+        wishes: As in `Wishes`.
+        where: Starts the error message.
+
+    Raises:
+        ConfigError: an unknown word, or a value of the wrong type; the message names it.
+    """
+    unknown = [word for word in wishes if word not in Wishes.__annotations__]
+    if unknown:
+        known = ", ".join(sorted(Wishes.__annotations__))
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {known}")
+    given = {word: _plain(value) for word, value in wishes.items() if value is not None}
+    ours = {word: value for word, value in given.items() if word not in _ENCODER}
+    theirs = {word: value for word, value in given.items() if word in _ENCODER}
+    checked = from_table(ours | {"encoder": theirs}, UpscaleSettings, where=where)
+    changed = {word: getattr(checked, word) for word in ours}
+    if "scale" in ours:
+        changed = {"width": None, "height": None} | changed
+    if "height" in ours:
+        changed = {"scale": None, "width": None} | changed
+    return replace(settings, **changed, encoder=_encoder(settings.encoder, checked.encoder, theirs))
+
+
+def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[str, Any]) -> EncoderSettings:
+    """Another encoder takes nothing over of what was said to the first: its words mean other things."""
+    if "encoder" in given and checked.encoder != before.encoder:
+        before = EncoderSettings()
+    changed = {word: getattr(checked, word) for word in given}
+    if "options" in given:
+        changed["options"] = tuple({**dict(before.options), **dict(checked.options)}.items())
+    return replace(before, **changed)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Fraction | Path) else value
