@@ -45,6 +45,8 @@ class EncoderSpec:
     """Whether subsampled chroma needs sides that it divides."""
     min_side: int = 1
     """Smallest width and height in pixels; measured."""
+    memory: int = 20
+    """Bytes that it holds for a pixel of 8-bit 4:2:0, at its default preset; see `pipeline/room.py`."""
     mp4_tag: str | None = None
     """Codec tag in MP4 and QuickTime, where FFmpeg's own choice does not play everywhere."""
     limited_only: bool = False
@@ -95,6 +97,7 @@ _NVENC = EncoderSpec(
 _TABLE = (
     EncoderSpec(
         codec="libx264",
+        memory=200,
         muxers=_MPEG,
         pixel_formats=_YUV8 + _YUV10,
         quality=Quality(option="crf", default=18),
@@ -104,6 +107,7 @@ _TABLE = (
     ),
     EncoderSpec(
         codec="libx264rgb",
+        memory=400,
         muxers=_MPEG,
         pixel_formats=("gbrp",),
         stored_as={"gbrp": "bgr24"},
@@ -113,6 +117,7 @@ _TABLE = (
     ),
     EncoderSpec(
         codec="libx265",
+        memory=240,
         muxers=_MPEG,
         pixel_formats=_YUV8 + _YUV10 + _YUV12,
         quality=Quality(option="crf", default=20),
@@ -125,6 +130,7 @@ _TABLE = (
     ),
     EncoderSpec(
         codec="libsvtav1",
+        memory=260,
         muxers=("matroska", "webm", "mp4"),
         pixel_formats=("yuv420p", "yuv420p10le"),
         quality=Quality(option="crf", default=24, best=1, worst=63),

@@ -18,6 +18,7 @@ from vsr.models.load import LoadedModel
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.report import Report
+from vsr.pipeline.room import tight
 
 
 def first_report(
@@ -54,7 +55,13 @@ def first_report(
             "color": plan.color,
         },
         streams=[_kept(stream) for stream in sink.streams.kept],
-        warnings=[*_guessed(info), *_short_of(model, size, info), *video.warnings, *sink.warnings],
+        warnings=[
+            *_guessed(info),
+            *_short_of(model, size, info),
+            *tight(size, plan, batch=upscaler.batch),
+            *video.warnings,
+            *sink.warnings,
+        ],
     )
 
 

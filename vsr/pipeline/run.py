@@ -30,6 +30,7 @@ from vsr.pipeline.prefetch import Handover, Prefetch
 from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
 from vsr.pipeline.resume import open_output
+from vsr.pipeline.room import check_room
 from vsr.pipeline.streams import DeviceStreams
 from vsr.pipeline.wishes import Wishes, with_wishes
 
@@ -167,6 +168,7 @@ def prepare(
             batch=settings.batch,
         )
         upscaler.plan(video.info.height, video.info.width)
+        check_room(size, batch=upscaler.batch)
         opener = partial(
             open_sink,
             target,
