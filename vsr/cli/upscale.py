@@ -104,6 +104,12 @@ def upscale(
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help="Frames at once.", rich_help_panel=_ENGINE)
     ] = None,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse/--no-reuse", help="Compute pictures that repeat once.", rich_help_panel=_ENGINE
+        ),
+    ] = True,
     resume: Annotated[
         bool,
         typer.Option(
@@ -150,6 +156,7 @@ def upscale(
         precision=parse.one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
         tile=tile,
         batch=batch,
+        reuse=reuse,
         encoder=EncoderSettings(
             crf=crf,
             preset=preset,
@@ -274,7 +281,9 @@ def _after(report: Report, told: list[str], *, quiet: bool) -> None:
     for line in report.warnings:
         if line not in told:
             console.warn(line)
+    repeated = report.engine["repeated"]
     words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
+    words += f", {repeated} of them repeats" if repeated else ""
     console.say(f"{report.target}: {words}; the {report.bottleneck} stage was the bottleneck")
 
 

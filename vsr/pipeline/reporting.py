@@ -17,6 +17,7 @@ from vsr.media.streams import PlannedStream
 from vsr.models.load import LoadedModel
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
+from vsr.pipeline.repeats import REPEATED
 from vsr.pipeline.report import Report
 from vsr.pipeline.room import tight
 
@@ -105,6 +106,7 @@ def last_report(
     report.engine |= {
         "batch": plan.batch,
         "tile": plan.tile,
+        "repeated": meter.counts.get(REPEATED, 0),
         "redone_smaller": upscaler.redone_smaller,
         "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
     }

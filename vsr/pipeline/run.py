@@ -27,6 +27,7 @@ from vsr.models.load import load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover, Prefetch
+from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
 from vsr.pipeline.resume import open_output
@@ -281,8 +282,12 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     streams = DeviceStreams(job.upscaler.device)
     size, sink = job.size, job.sink
 
+    length = sink.length if isinstance(sink, SegmentedSink) else None
+    repeats = Repeats(meter, length=length)
     decoded = _counted(meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter)
-    waiting = Prefetch(decoded, depth=DEPTH, name="vsr-decode")
+    waiting = Prefetch(
+        repeats.unique(decoded) if job.settings.reuse else decoded, depth=DEPTH, name="vsr-decode"
+    )
     uploaded = stages.upload(waiting, streams, meter)
     lr = stages.rgb(uploaded, streams, meter)
     sr = stages.upscale(
@@ -292,13 +297,13 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         meter,
         height=size.height,
         width=size.width,
-        length=sink.length if isinstance(sink, SegmentedSink) else None,
+        length=length,
     )
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
     with closing(waiting):
         try:
-            yield ready
+            yield repeats.restored(ready) if job.settings.reuse else ready
         except BaseException as error:
             if is_out_of_memory(error):
                 raise DeviceMemoryError(_too_little_memory(job)) from error

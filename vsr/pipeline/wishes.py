@@ -36,6 +36,7 @@ class Wishes(TypedDict, total=False):
     start: Fraction | float | str | None
     end: Fraction | float | str | None
     video_stream: int | None
+    reuse: bool | None
     max_pixels: int | None
     strict: bool | None
     resume: bool | None
