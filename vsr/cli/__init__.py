@@ -14,6 +14,7 @@ import typer
 import vsr
 from vsr.cli import console, signals
 from vsr.cli.allocator import keep_freed_memory
+from vsr.cli.bench import bench
 from vsr.cli.compare import compare, demo
 from vsr.cli.doctor import doctor
 from vsr.cli.finetune import finetune
@@ -40,6 +41,7 @@ app.command()(verify)
 app.command()(compare)
 app.command()(demo)
 app.command()(doctor)
+app.command()(bench)
 app.add_typer(models_app, name="models")
 
 

@@ -1,0 +1,75 @@
+"""`vsr bench`: how fast this machine is, and which model it runs in real time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vsr.cli import parse
+from vsr.config import UpscaleSettings
+
+if TYPE_CHECKING:
+    from vsr.pipeline.bench import Machine, Speed
+
+
+def bench(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Name or weight file; may be repeated; default all shipped."),
+    ] = None,
+    size: Annotated[str, typer.Option("--size", help="Of the source, WIDTHxHEIGHT.")] = "640x360",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+) -> None:
+    """Measure each model on a rendered clip: the generator alone, and file to file."""
+    from typing import get_args
+
+    from vsr.config import Precision
+    from vsr.models.catalog import MODELS
+    from vsr.pipeline.bench import machine, measure
+
+    width, height = parse.size(size)
+    common = UpscaleSettings(
+        device=device, precision=parse.one_of(precision, get_args(Precision), option="--precision")
+    )
+    found = machine(common)
+    print(_machine_line(found, width, height))
+    print(f"{'model':<14}{'result':>12}{'model fps':>11}{'whole fps':>11}  {'bound':<9}{'of ceiling':>11}")
+    made = []
+    for name in model or list(MODELS):
+        made.append(measure(_with_model(common, name), height=height, width=width))
+        print(_row(made[-1], found), flush=True)
+    print(_advice(made, width, height))
+
+
+def _with_model(common: UpscaleSettings, name: str) -> UpscaleSettings:
+    from dataclasses import replace
+
+    return replace(common, model=name, reuse=False)
+
+
+def _machine_line(found: Machine, width: int, height: int) -> str:
+    return (
+        f"{width}x{height} on {found.device} in {found.precision}, {found.threads} threads; "
+        f"ceiling (a large matrix product) {found.ceiling / 1e9:,.0f} GFLOP/s"
+    )
+
+
+def _row(made: Speed, found: Machine) -> str:
+    share = f"{made.operations / found.ceiling:.0%}" if made.operations else "-"
+    result = f"{made.width}x{made.height}"
+    return (
+        f"{made.model:<14}{result:>12}{made.model_fps:>11.2f}{made.whole_fps:>11.2f}  "
+        f"{made.bound:<9}{share:>11}"
+    )
+
+
+def _advice(made: list[Speed], width: int, height: int) -> str:
+    from vsr.pipeline.bench import RATE
+
+    able = [one for one in made if one.real_time and one.operations]
+    if not able:
+        return f"no network runs at {RATE} frames a second file to file at {width}x{height} here"
+    largest = max(able, key=lambda one: one.operations / one.model_fps)
+    return f"{largest.model} is the largest that runs at {RATE} frames a second file to file here"

@@ -1,0 +1,70 @@
+"""How fast a generator is on a device, and what the device can do at most: for `vsr bench` and benchmarks."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+_SIDE = 2048
+"""Of the matrices whose product is the ceiling: large enough for every core, small enough for a second."""
+_PROBE = 16
+"""Side in LR pixels of the picture on which operations are counted; a multiple of 4, for pixel-unshuffle."""
+_LEAST_RUNS = 3
+
+
+def operations_per_pixel(network: nn.Module) -> float:
+    """Floating-point operations for an LR pixel: two for each multiplication of a convolution or matrix.
+
+    Args:
+        network: On the host, float32; maps `(N, 3, H, W)` to SR; not changed.
+    """
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        total += 2 * output.numel() * weight[0].numel()
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, _PROBE, _PROBE))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total / _PROBE**2
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large matrix product, the best of several."""
+    a = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
+    seconds = [_timed(lambda: a @ a, device) for _ in range(6)]
+    return 2 * _SIDE**3 / min(seconds)
+
+
+def seconds_a_run(work: Callable[[], object], device: torch.device, *, budget: float) -> float:
+    """Median seconds of `work`, after one run that does not count, for about `budget` seconds."""
+    _timed(work, device)
+    taken = [_timed(work, device)]
+    while len(taken) < _LEAST_RUNS or sum(taken) < budget:
+        taken.append(_timed(work, device))
+    return statistics.median(taken)
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    _finish(device)
+    begin = time.perf_counter()
+    work()
+    _finish(device)
+    return time.perf_counter() - begin
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

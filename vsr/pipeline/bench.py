@@ -1,0 +1,128 @@
+"""What this machine does with each model: `vsr bench`.
+
+Two scopes that are never mixed: the generator alone, and file to file with decoder, colour and encoder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from vsr.config import UpscaleSettings
+from vsr.engine import speed
+from vsr.engine.upscaler import Upscaler
+from vsr.models.load import load_generator
+from vsr.pipeline.dryrun import FRAMES, dry_run
+
+RATE = 25
+"""Frames a second of the clip, and what counts as real time."""
+_SECONDS = 1.5
+"""For which a generator is run."""
+_STEP = 3
+"""Pixels by which the clip's picture moves from one frame to the next: nothing repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The device as it was found."""
+
+    device: str
+    precision: str
+    threads: int
+    ceiling: float
+    """Operations a second of a large matrix product, in the precision that is used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """One model on it."""
+
+    model: str
+    height: int
+    """Of the result, in pixels."""
+    width: int
+    model_fps: float
+    """Pictures a second of the generator alone."""
+    whole_fps: float
+    """Frames a second file to file."""
+    bound: str
+    """The stage that limits it."""
+    operations: float
+    """A second, of the generator alone; 0 for a filter."""
+
+    @property
+    def real_time(self) -> bool:
+        """Whether film is made as fast as it is shown."""
+        return self.whole_fps >= RATE
+
+
+def machine(settings: UpscaleSettings) -> Machine:
+    """What there is to work with: the device and precision that `settings` come to.
+
+    Raises:
+        DeviceError: no such device.
+    """
+    model = load_generator("fast-x2")
+    upscaler = Upscaler(model.network, device_name=settings.device, precision=settings.precision)
+    return Machine(
+        device=str(upscaler.device),
+        precision=str(upscaler.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        ceiling=speed.ceiling(upscaler.device, upscaler.dtype),
+    )
+
+
+def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
+    """Run one model on a rendered clip; nothing is left behind.
+
+    Args:
+        settings: Model, device, precision, tile and encoder; nothing is resumed or reused.
+        height: Of the source, in pixels.
+        width: Of the source, in pixels.
+
+    Raises:
+        VsrError: as a run with these settings would.
+    """
+    with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
+        clip = write_clip(Path(name) / "clip.mkv", height=height, width=width)
+        forecast = dry_run(clip, Path(name) / "out.mkv", settings)
+    model = load_generator(settings.model, scale=settings.scale, strength=settings.strength)
+    upscaler = Upscaler(
+        model.network, device_name=settings.device, precision=settings.precision, tile=settings.tile
+    )
+    lr = torch.rand(upscaler.batch, 3, height, width, device=upscaler.device)
+    seconds = speed.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=_SECONDS)
+    model_fps = len(lr) / seconds
+    return Speed(
+        model=model.name,
+        height=forecast.report.height,
+        width=forecast.report.width,
+        model_fps=model_fps,
+        whole_fps=forecast.fps,
+        bound=forecast.bottleneck,
+        operations=speed.operations_per_pixel(model.network) * height * width * model_fps,
+    )
+
+
+def write_clip(path: Path, *, height: int, width: int) -> Path:
+    """A clip of moving detail, H.264 at an ordinary quality, as many frames as are measured."""
+    y, x = np.mgrid[0 : height + FRAMES * _STEP, 0 : width + FRAMES * _STEP]
+    waves = 128 + 60 * np.sin(x / 5 + np.sin(y / 31) * 3) + 50 * np.sin(y / 7)
+    large = waves.astype(np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(FRAMES + 1):
+            place = number * _STEP
+            gray = large[place : place + height, place : place + width]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(gray), "gray")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
+        container.mux(stream.encode(None))
+    return path
