@@ -18,6 +18,7 @@ from vsr.errors import (
     ModelError,
     OutputError,
     PluginError,
+    ReaderGoneError,
     VsrError,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "OutputError",
     "PluginError",
     "Progress",
+    "ReaderGoneError",
     "Report",
     "RgbFrame",
     "Stamp",

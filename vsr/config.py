@@ -10,14 +10,17 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Deinterlace = Literal["auto", "off"]
+PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")
 
 
@@ -63,6 +66,11 @@ class UpscaleSettings:
     batch: int | None = None
     """Frames that go through the generator at once; None decides by memory and device."""
     encoder: EncoderSettings = EncoderSettings()
+    format: PipeFormat | None = None
+    """Of a result that goes to standard output; None takes that of the input where it is one of the two, else
+    NUT."""
+    color: ColorSpec = UNTAGGED
+    """Tags that hold whatever the source says of itself, or cannot say (NUT has none)."""
     deinterlace: Deinterlace = "auto"
     start: Fraction | None = None
     """Seconds from the start of the picture; earlier pictures are left out."""
@@ -143,6 +151,8 @@ def _as(value: Any, hint: Any, *, where: str) -> Any:
         return value if value in typing.get_args(hint) else _NO
     if origin is tuple:
         return _as_tuple(value, typing.get_args(hint), where=where)
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return _as_member(value, hint)
     if hint is Fraction:
         return _as_fraction(value)
     if hint is float:
@@ -167,6 +177,15 @@ def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
     )
 
 
+def _as_member(value: Any, kind: type[IntEnum]) -> Any:
+    """A member by its name, in any case, or by its number."""
+    if isinstance(value, str) and value.upper() in kind.__members__:
+        return kind[value.upper()]
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    known = isinstance(number, int) and not isinstance(number, bool) and number in set(kind)
+    return kind(number) if known else _NO
+
+
 def _as_fraction(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return _NO
@@ -186,6 +205,8 @@ def _words(hint: Any) -> str:
     for option in options:
         if typing.get_origin(option) is Literal:
             words.append("one of " + ", ".join(map(str, typing.get_args(option))))
+        elif isinstance(option, type) and issubclass(option, IntEnum):
+            words.append("one of " + ", ".join(name.lower() for name in option.__members__))
         else:
             words.append(getattr(option, "__name__", str(option)))
     return " or ".join(words)

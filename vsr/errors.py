@@ -5,6 +5,7 @@ VsrError               1   anything of ours that went wrong
 ├── ConfigError        2   a setting, a flag or a pipeline file is wrong
 ├── InputError         3   the input cannot be opened, holds no video, or is not what it claims
 ├── OutputError        4   the output cannot be written: folder, disk, an existing file
+│   └── ReaderGoneError  141   nobody reads standard output any more
 ├── ModelError         5   weights missing, unreadable, of an unknown or wrong shape
 ├── DeviceMemoryError  6   too little memory, even after smaller batches and tiles
 ├── DeviceError        7   a device or an encoder cannot do what was asked
@@ -43,6 +44,12 @@ class OutputError(VsrError):
     """The output cannot be written; the final path is untouched."""
 
     exit_code = 4
+
+
+class ReaderGoneError(OutputError):
+    """Nobody reads standard output any more: often on purpose, as with `head`."""
+
+    exit_code = 141
 
 
 class ModelError(VsrError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vsr.color.spec import Matrix, Range, Transfer
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.pipeline.wishes import Wishes, with_wishes
@@ -57,15 +58,29 @@ def test_options_are_added_and_another_encoder_starts_afresh() -> None:
     assert with_wishes(BASE, {"encoder": "libx265"}, where="here") == BASE
 
 
+def test_colour_tags_are_named_or_numbered_and_added() -> None:
+    told = with_wishes(BASE, {"color": {"matrix": "bt2020_ncl", "range": "FULL"}}, where="here")
+    assert (told.color.matrix, told.color.range) == (Matrix.BT2020_NCL, Range.FULL)
+    more = with_wishes(told, {"color": {"matrix": "1", "transfer": 16}}, where="here")
+    assert (more.color.matrix, more.color.range, more.color.transfer) == (
+        Matrix.BT709,
+        Range.FULL,
+        Transfer.PQ,
+    )
+
+
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"scal": 2}, "unknown setting 'scal'; known are batch, crf, "),
+        ({"scal": 2}, "unknown setting 'scal'; known are batch, color, crf, "),
         ({"scale": "wide"}, "here.scale: 'wide'"),
         ({"tile": 1.5}, "here.tile: 1.5"),
         ({"crf": "low"}, "here.encoder.crf: 'low'"),
         ({"precision": "fp8"}, "one of auto, fp32"),
         ({"batch": 0}, "batch 0 is impossible"),
+        ({"color": {"range": "wide"}}, "here.color.range: 'wide' is not one of unspecified, limited, full"),
+        ({"color": {"matrix": 3}}, "here.color.matrix: 3"),
+        ({"color": {"gamma": "2"}}, "here.color: unknown key 'gamma'"),
     ],
 )
 def test_a_wrong_wish_is_told_with_its_name(wishes: dict[str, object], words: str) -> None:

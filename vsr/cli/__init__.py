@@ -23,7 +23,7 @@ from vsr.cli.models import app as models_app
 from vsr.cli.train import train
 from vsr.cli.upscale import upscale
 from vsr.cli.verify import verify
-from vsr.errors import ConfigError, DeviceMemoryError, VsrError
+from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 
 app = typer.Typer(
     name="vsr",
@@ -75,6 +75,8 @@ def _exit_code() -> int:
         return code
     except SystemExit as stop:  # how Typer reports a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
+    except ReaderGoneError:
+        return _gone()
     except VsrError as error:
         return _fail(str(error), error.exit_code)
     except MemoryError:

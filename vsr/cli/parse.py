@@ -43,11 +43,13 @@ def seconds(text: str, *, option: str) -> Fraction:
     return total
 
 
-def pairs(words: list[str]) -> tuple[tuple[str, str], ...]:
+def pairs(
+    words: list[str], *, option: str = "--encoder-option", example: str = "tune=animation"
+) -> tuple[tuple[str, str], ...]:
     """`["tune=animation"]` to (("tune", "animation"),)."""
     for word in words:
         if "=" not in word.strip("="):
-            raise ConfigError(f"--encoder-option {word!r} is not KEY=VALUE, for example tune=animation")
+            raise ConfigError(f"{option} {word!r} is not KEY=VALUE, for example {example}")
     return tuple((key, value) for key, _, value in (word.partition("=") for word in words))
 
 

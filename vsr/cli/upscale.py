@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vsr.cli import console, parse, signals
-from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError, OutputError
+from vsr.media.pipes import is_pipe, place_of
+from vsr.pipeline.wishes import with_wishes
 
 if TYPE_CHECKING:
     from vsr.pipeline.report import Report
@@ -21,14 +23,25 @@ _PICTURE, _ENCODER, _SOURCE, _ENGINE, _RUN = "Picture", "Encoder", "Source", "En
 
 
 def upscale(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Video file to upscale.")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Its suffix chooses the container.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", help="Name (`vsr models list`) or weight file.", rich_help_panel=_PICTURE
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="Video file to upscale, or - for a pipe.", parser=place_of)
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="Its suffix chooses the container; - is a pipe.", parser=place_of
         ),
-    ] = "auto",
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name (`vsr models list`) or weight file.",
+            show_default="auto",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
     scale: Annotated[
         str | None, typer.Option("--scale", "-s", help="2, 3, 4, 1.5, ...", rich_help_panel=_PICTURE)
     ] = None,
@@ -69,13 +82,29 @@ def upscale(
             "--pix-fmt", help="FFmpeg's name; default keeps the source's.", rich_help_panel=_ENCODER
         ),
     ] = None,
+    pipe_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Of standard output: y4m or nut; default as it came.", rich_help_panel=_ENCODER
+        ),
+    ] = None,
     video_stream: Annotated[
         int | None,
         typer.Option("--video-stream", help="Index among all streams.", rich_help_panel=_SOURCE),
     ] = None,
+    color: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--color",
+            metavar="TAG=NAME",
+            help="What INPUT is, as matrix=bt709 or range=full.",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = None,
     deinterlace: Annotated[
-        str, typer.Option("--deinterlace", help="auto or off.", rich_help_panel=_SOURCE)
-    ] = "auto",
+        str | None,
+        typer.Option("--deinterlace", help="auto or off.", show_default="auto", rich_help_panel=_SOURCE),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="Seconds or h:mm:ss.", rich_help_panel=_SOURCE)
     ] = None,
@@ -87,14 +116,20 @@ def upscale(
         typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS, rich_help_panel=_SOURCE),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first damage.", rich_help_panel=_SOURCE)
-    ] = False,
+        bool | None, typer.Option("--strict", help="Stop at the first damage.", rich_help_panel=_SOURCE)
+    ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.", rich_help_panel=_ENGINE)
-    ] = "auto",
+        str | None,
+        typer.Option(
+            "--device", help="auto, cpu, cuda, cuda:N.", show_default="auto", rich_help_panel=_ENGINE
+        ),
+    ] = None,
     precision: Annotated[
-        str, typer.Option("--precision", help="auto, fp32, bf16, fp16.", rich_help_panel=_ENGINE)
-    ] = "auto",
+        str | None,
+        typer.Option(
+            "--precision", help="auto, fp32, bf16, fp16.", show_default="auto", rich_help_panel=_ENGINE
+        ),
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -105,23 +140,33 @@ def upscale(
         int | None, typer.Option("--batch", min=1, help="Frames at once.", rich_help_panel=_ENGINE)
     ] = None,
     reuse: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--reuse/--no-reuse", help="Compute pictures that repeat once.", rich_help_panel=_ENGINE
+            "--reuse/--no-reuse",
+            help="Compute pictures that repeat once.",
+            show_default="reuse",
+            rich_help_panel=_ENGINE,
         ),
-    ] = True,
+    ] = None,
     resume: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--resume/--no-resume", help="Keep parts of a run that is cut off.", rich_help_panel=_RUN
+            "--resume/--no-resume",
+            help="Keep parts of a run that is cut off.",
+            show_default="resume",
+            rich_help_panel=_RUN,
         ),
-    ] = True,
+    ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew what was cut off.", rich_help_panel=_RUN)
-    ] = False,
+        bool | None,
+        typer.Option("--restart", help="Begin anew what was cut off.", rich_help_panel=_RUN),
+    ] = None,
     segment: Annotated[
-        str, typer.Option("--segment", help="Seconds of a part that is kept.", rich_help_panel=_RUN)
-    ] = "10",
+        str | None,
+        typer.Option(
+            "--segment", help="Seconds of a part that is kept.", show_default="10", rich_help_panel=_RUN
+        ),
+    ] = None,
     patience: Annotated[
         float,
         typer.Option(
@@ -144,36 +189,36 @@ def upscale(
     """Upscale a video; audio, subtitles, chapters, timestamps and colour come along unchanged."""
     console.configure(debug=console.debugging(), quiet=quiet)
     wide, tall = parse.size(size) if size is not None else (None, height)
-    chosen: dict[str, Any] = {} if encoder is None else {"encoder": encoder}
-    settings = UpscaleSettings(
-        model=model,
-        scale=None if scale is None else parse.scale(scale),
-        width=wide,
-        height=parse.agree(tall, height),
-        strength=strength,
-        partner=partner,
-        device=device,
-        precision=parse.one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
-        tile=tile,
-        batch=batch,
-        reuse=reuse,
-        encoder=EncoderSettings(
-            crf=crf,
-            preset=preset,
-            options=parse.pairs(encoder_option or []),
-            pixel_format=pixel_format,
-            **chosen,
-        ),
-        deinterlace=parse.one_of(deinterlace, ("auto", "off"), option="--deinterlace"),
-        start=None if start is None else parse.seconds(start, option="--start"),
-        end=None if end is None else parse.seconds(end, option="--end"),
-        video_stream=video_stream,
-        max_pixels=max_pixels,
-        strict=strict,
-        resume=resume,
-        restart=restart,
-        segment_seconds=parse.seconds(segment, option="--segment"),
-    )
+    wishes = {
+        "model": model,
+        "scale": None if scale is None else parse.scale(scale),
+        "width": wide,
+        "height": parse.agree(tall, height),
+        "strength": strength,
+        "partner": partner,
+        "device": device,
+        "precision": _one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
+        "tile": tile,
+        "batch": batch,
+        "reuse": reuse,
+        "encoder": encoder,
+        "crf": crf,
+        "preset": preset,
+        "options": dict(parse.pairs(encoder_option or [])) or None,
+        "pixel_format": pixel_format,
+        "format": _one_of(pipe_format, ("y4m", "nut"), option="--format"),
+        "color": dict(parse.pairs(color or [], option="--color", example="range=full")) or None,
+        "deinterlace": _one_of(deinterlace, ("auto", "off"), option="--deinterlace"),
+        "start": None if start is None else parse.seconds(start, option="--start"),
+        "end": None if end is None else parse.seconds(end, option="--end"),
+        "video_stream": video_stream,
+        "max_pixels": max_pixels,
+        "strict": strict,
+        "resume": resume,
+        "restart": restart,
+        "segment_seconds": None if segment is None else parse.seconds(segment, option="--segment"),
+    }
+    settings = with_wishes(UpscaleSettings(), wishes, where="vsr upscale")
     if report is not None:
         _check_report(report, source, target, dry_run=dry_run)
     if dry_run:
@@ -184,6 +229,10 @@ def upscale(
         done.write(report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _one_of(word: str | None, known: tuple[str, ...], *, option: str) -> str | None:
+    return None if word is None else parse.one_of(word, known, option=option)
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) -> None:
@@ -218,7 +267,8 @@ def run_shown(
 
     # Before torch is imported, which takes seconds: most mistakes are in these two words.
     probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
-    check_target(target, source, overwrite=overwrite)
+    if not is_pipe(target):
+        check_target(target, source, overwrite=overwrite)
 
     from vsr.pipeline.run import compute, finish, prepare
 

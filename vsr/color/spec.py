@@ -6,7 +6,7 @@ value like any other, and guessing it away is a named step (`ColorSpec.guess_for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
@@ -122,6 +122,11 @@ class ColorSpec:
     range: Range = Range.UNSPECIFIED
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
 
+    def over(self, other: ColorSpec) -> ColorSpec:
+        """These tags, and where one is unspecified, that of `other`."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return replace(other, **{name: value for name, value in given if value.name != "UNSPECIFIED"})
+
     def guess_for(
         self, *, height: int, layout: PixelLayout, codec: str = "", width: int = 0
     ) -> tuple[ColorSpec, list[str]]:
@@ -142,6 +147,10 @@ class ColorSpec:
         rows = _guesses(self, Size(width, height), layout, codec)
         values: dict[str, Any] = {name: value for name, value, _ in rows}
         return replace(self, **values), [_sentence(self, *row) for row in rows]
+
+
+UNTAGGED = ColorSpec()
+"""Nothing is said."""
 
 
 class Size(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vsr.errors import ConfigError
 
-Family = Literal["matroska", "mp4"]
+Family = Literal["matroska", "mp4", "pipe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,15 @@ _RGB = ("gbrp", "gbrp10le", "gbrp12le", "gbrp14le", "gbrp16le")
 _ALPHA = ("yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le")
 _ALPHA_DEEP = ("yuva422p12le", "yuva444p12le", "yuva420p16le", "yuva422p16le", "yuva444p16le")
 _RGB_ALPHA = ("gbrap", "gbrap10le", "gbrap12le", "gbrap14le", "gbrap16le")
+_DEEP_YUV = tuple(f"{name}{bits}le" for bits in (9, 10, 12, 14, 16) for name in _YUV8)
+RAW_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "yuv4mpegpipe": (*_YUV8, "yuv411p", *_DEEP_YUV, "gray", "gray9le", "gray10le", "gray12le", "gray16le"),
+    "nut": (
+        *(*_YUV8, "yuv411p", "yuv410p", "yuv440p", *_DEEP_YUV, *_GRAY, "gray9le", "ya8", *_RGB, "gbrp9le"),
+        *("yuva420p9le", "yuva422p9le", "yuva444p9le", "yuva420p16le", *_ALPHA, *_ALPHA_DEEP, *_RGB_ALPHA),
+    ),
+}
+"""Muxers of pipes to the planar formats that FFmpeg writes into them and reads back; measured."""
 _MPEG = ("matroska", "mp4", "mov")
 _X26X_PRESETS = Preset(
     default="medium",

@@ -66,10 +66,23 @@ def choose(
     Raises:
         ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
     """
-    name = settings.encoder
-    spec = _spec(name)
-    _check_container(name, spec, container)
+    spec = _spec(settings.encoder)
+    _check_container(settings.encoder, spec, container)
     spec = _without_lost_alpha(spec, container)
+    return plan_with(spec, settings, info, width=width, height=height, container=container)
+
+
+def plan_with(
+    spec: EncoderSpec,
+    settings: EncoderSettings,
+    info: VideoInfo,
+    *,
+    width: int,
+    height: int,
+    container: Container,
+) -> EncoderPlan:
+    """Plan the encoding with an encoder that may not stand in the table; else as `choose`."""
+    name = spec.codec
     pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
     layout = layout_of(pixel_format)
     color, color_notes = _color_for(name, spec, layout, info, height)

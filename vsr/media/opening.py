@@ -1,4 +1,4 @@
-"""The only place that opens a file for reading: local regular files in real containers, nothing else.
+"""The only place that opens a file for reading: local regular files in real containers, and standard input.
 
 FFmpeg by itself follows playlists to other files and to the network, renders text files as pictures, and
 allocates a gigabyte for a header that promises a huge picture. Here only the `file:` protocol and the
@@ -16,6 +16,7 @@ import av
 from av.container import InputContainer
 
 from vsr.errors import InputError
+from vsr.media.pipes import MUXERS, PipeReader, is_pipe, standard_input
 
 MAX_PIXELS = 8192 * 8192
 """Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
@@ -45,6 +46,9 @@ PROBE_BYTES = 1 << 26
 """Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
 FFmpeg's own limit of 5 MB is a second of Blu-ray."""
 
+_BUFFER = 1 << 20
+"""Bytes that FFmpeg asks of a pipe at once; of a file it asks itself."""
+
 _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": ",".join(CONTAINERS),
@@ -66,23 +70,29 @@ _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
-def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a local video file for reading; the caller closes it.
+def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = False) -> InputContainer:
+    """Open a local video file, or standard input, for reading; the caller closes it.
 
     Args:
         path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
         max_pixels: Larger pictures are refused.
+        last: Nobody opens it again. A pipe is kept in memory until then, and only its beginning.
 
     Raises:
         InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
             more than `MAX_STREAMS` streams or with larger pictures; one line that says which.
     """
-    where = Path(path).absolute()
-    _check_regular(where)
+    where = Path(path) if is_pipe(path) else Path(path).absolute()
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
+    if is_pipe(path):
+        demuxer: str | None = MUXERS[standard_input().format()]
+        place: str | PipeReader = standard_input().open(last=last)
+    else:
+        _check_regular(where)
+        demuxer, place = _demuxer(where), f"file:{where}"
     try:
         container = av.open(
-            f"file:{where}", "r", format=_demuxer(where), options=options, metadata_errors="replace"
+            place, "r", format=demuxer, options=options, metadata_errors="replace", buffer_size=_BUFFER
         )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error
@@ -160,6 +170,8 @@ def _why_not(path: Path, error: Exception) -> str:
     """One line for what FFmpeg refused, by how the file begins."""
     if isinstance(error, MemoryError):  # also where the limit of streams is reached
         return f"{shown(path)}: has more than {MAX_STREAMS} streams, or claims more memory than there is"
+    if is_pipe(path):
+        return f"standard input: its header is damaged ({getattr(error, 'strerror', None) or error})"
     if isinstance(error, PermissionError):
         return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
     try:

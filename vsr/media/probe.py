@@ -10,6 +10,7 @@ import av
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
+from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
@@ -29,13 +30,20 @@ FIRST_PICTURE_PACKETS = 2000
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
-def probe(path: str | Path, *, video_stream: int | None = None, max_pixels: int = MAX_PIXELS) -> VideoInfo:
+def probe(
+    path: str | Path,
+    *,
+    video_stream: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    color: ColorSpec = UNTAGGED,
+) -> VideoInfo:
     """Look at a file's video stream; the first picture is decoded, because headers often lack what it says.
 
     Args:
         path: Of a local file.
         video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
         max_pixels: Larger pictures are refused.
+        color: Tags that hold whatever the file says.
 
     Raises:
         ConfigError: `video_stream` is no video stream.
@@ -44,16 +52,23 @@ def probe(path: str | Path, *, video_stream: int | None = None, max_pixels: int 
     with open_media(path, max_pixels=max_pixels) as container:
         stream = choose_stream(container, str(path), index=video_stream)
         frame = _first_picture(container, stream, str(path), max_pixels)
-        return describe(container, stream, frame, str(path))
+        return describe(container, stream, frame, str(path), color=color)
 
 
-def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: str) -> VideoInfo:
+def describe(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    path: str,
+    *,
+    color: ColorSpec = UNTAGGED,
+) -> VideoInfo:
     """`VideoInfo` of an open stream, of which `frame` is the first picture."""
     details = details_of(frame)
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
-    tagged = color_of(frame, details.chroma_location)
-    color, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
+    tagged = color.over(color_of(frame, details.chroma_location))
+    complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -63,7 +78,7 @@ def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, 
         pixel_format=frame.format.name,
         layout=layout,
         tagged=tagged,
-        color=color,
+        color=complete,
         guesses=tuple(guesses),
         time_base=stream.time_base or Fraction(1, 1000),
         frame_rate=stream.average_rate or stream.guessed_rate or None,

@@ -16,7 +16,7 @@ from typing import Any
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 
-from vsr.color.spec import ChromaLocation, Range
+from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Range
 from vsr.config import Deinterlace
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
@@ -26,6 +26,7 @@ from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.parts import Parts, can_start_over, nominal_step
+from vsr.media.pipes import is_pipe, standard_input
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
 from vsr.media.tags import color_of
@@ -52,6 +53,7 @@ def open_video(
     strict: bool = False,
     threads: int = 0,
     max_pixels: int = MAX_PIXELS,
+    color: ColorSpec = UNTAGGED,
 ) -> VideoSource:
     """Open the video of a file, to iterate over its pictures, each with its timestamp.
 
@@ -64,19 +66,21 @@ def open_video(
         strict: Raise `InputError` at the first damage instead of counting it.
         threads: Decoder threads; 0 lets FFmpeg decide.
         max_pixels: Larger pictures are refused, also when the size changes on the way.
+        color: Tags that hold whatever the file says.
 
     Raises:
         ConfigError: `video_stream` is no video stream.
         InputError: the file cannot be opened, holds no video, or no picture of it decodes.
     """
     return VideoSource(
-        probe(path, video_stream=video_stream, max_pixels=max_pixels),
+        probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color),
         deinterlace=deinterlace,
         start=start,
         end=end,
         strict=strict,
         threads=threads,
         max_pixels=max_pixels,
+        color=color,
     )
 
 
@@ -93,6 +97,7 @@ class VideoSource:
         strict: bool = False,
         threads: int = 0,
         max_pixels: int = MAX_PIXELS,
+        color: ColorSpec = UNTAGGED,
     ) -> None:
         self.warnings: list[str] = []
         """What was done about odd input, a sentence each; grows while pictures are read."""
@@ -100,6 +105,7 @@ class VideoSource:
         self._deinterlace = deinterlace
         self._start, self._end = start, end
         self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
+        self._told = color
         self._watch = DamageWatch(shown(info.path), strict=strict)
         self._closed = False
         self.skipped = 0
@@ -135,7 +141,7 @@ class VideoSource:
             InputError: with `strict`, at the first damage.
         """
         self.skipped = 0
-        with open_media(self._info.path, max_pixels=self._max_pixels) as container:
+        with open_media(self._info.path, max_pixels=self._max_pixels, last=True) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             confirm = _confirmation(container, stream, self._info.path)
             self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
@@ -154,8 +160,10 @@ class VideoSource:
                     self.skipped += 1
 
     def close(self) -> None:
-        """End a running `frames` at its next picture."""
+        """End a running `frames` at its next picture, even while it waits for a pipe."""
         self._closed = True
+        if is_pipe(self._info.path):
+            standard_input().stop()
 
     def __enter__(self) -> VideoSource:
         return self
@@ -212,7 +220,7 @@ class VideoSource:
         info = self._info
         same_size = (frame.width, frame.height) == (info.width, info.height)
         same_format = frame.format.name == info.pixel_format
-        ranges = (_range_of(frame, info), info.color.range)
+        ranges = (_range_of(frame, info, self._told), info.color.range)
         if same_size and same_format and ranges[0] is ranges[1]:
             return repacked(frame, info.layout)
         if not same_size:
@@ -286,9 +294,9 @@ def _seconds(packet: Packet[Any]) -> float | None:
     return None if ticks is None else float(ticks * packet.time_base)
 
 
-def _range_of(frame: VideoFrame, info: VideoInfo) -> Range:
-    """As tagged, else as it would be guessed if the stream began here."""
-    tagged = color_of(frame, ChromaLocation.UNSPECIFIED)
+def _range_of(frame: VideoFrame, info: VideoInfo, told: ColorSpec) -> Range:
+    """As told or tagged, else as it would be guessed if the stream began here."""
+    tagged = told.over(color_of(frame, ChromaLocation.UNSPECIFIED))
     if tagged.range is not Range.UNSPECIFIED:
         return tagged.range
     layout = layout_of(frame.format.name)

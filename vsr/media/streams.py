@@ -27,8 +27,10 @@ from vsr.media.containers import Container, container_of
 from vsr.media.decoder import read_packets
 from vsr.media.muxing import REFUSED
 from vsr.media.opening import reopen_media, shown
+from vsr.media.pipes import is_pipe
 from vsr.media.subtitles import is_text
 
+PICTURE_ONLY = "a pipe carries the picture only"
 Way = Literal["copy", "convert", "attach"]
 
 
@@ -100,6 +102,8 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
     with reopen_media(source) as media:
         film = media.streams[video_index]
         others = [stream for stream in media.streams if stream.index != video_index]
+        if is_pipe(source):
+            return StreamPlan(dropped=tuple(_dropped(stream, PICTURE_ONLY) for stream in others))
         first = _first_packets(media, [stream for stream in others if stream.type in ("audio", "data")])
         chosen = [_decide(media, film, stream, container, first.get(stream.index, [])) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))

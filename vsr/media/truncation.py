@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.media.atoms import top_level_atoms
+from vsr.media.pipes import is_pipe, missing_end
 from vsr.media.transport import unit_of
+from vsr.media.y4m import end_of
 
 POSITIONED = ("matroska", "flv", "avi")
 """Demuxers whose packets lie in the file as they are, one after the other: a hole between them is a loss."""
@@ -35,6 +37,8 @@ def cut_off(path: str | Path, container: str) -> str | None:
         path: Of the file.
         container: FFmpeg's name of the demuxer.
     """
+    if is_pipe(path):
+        return missing_end()
     find_end = _ENDS.get(container.split(",")[0])
     if find_end is None:
         return None
@@ -157,6 +161,12 @@ def _walk_packs(data: bytes, at: int) -> int | None:
     return at
 
 
+def _end_of_y4m(file: BinaryIO, size: int) -> int | None:
+    """End of the last picture that begins."""
+    file.seek(0)
+    return end_of(file.read(512), size)
+
+
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:
     """End of the last RIFF chunk; OpenDML files have several."""
     start = end = 0
@@ -229,4 +239,5 @@ _ENDS: dict[str, Callable[[BinaryIO, int], int | None]] = {
     "gif": _end_of_gif,
     "apng": _end_of_png,
     "webp_pipe": _end_of_riff,
+    "yuv4mpegpipe": _end_of_y4m,
 }

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from vsr.config import UpscaleSettings
+from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
+from vsr.media.pipes import is_pipe
 from vsr.media.sink import VideoSink
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.report import Report
@@ -74,8 +76,11 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
     """Measure a job without leaving anything behind.
 
     Raises:
+        ConfigError: standard input or output, which cannot be tried out.
         VsrError: whatever the run itself would be refused for.
     """
+    if is_pipe(source) or is_pipe(target):
+        raise ConfigError("a pipe cannot be tried out: what is read of it is gone; --dry-run needs files")
     with prepare(source, target, replace(settings, resume=False), overwrite=overwrite) as job:
         meter = Meter()
         fps, picture_bytes = _measure(job, meter)

@@ -10,8 +10,6 @@ from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
 from vsr.media.opening import shown
-from vsr.media.segmented import SegmentedSink
-from vsr.media.sink import VideoSink
 from vsr.media.source import VideoSource
 from vsr.media.streams import PlannedStream
 from vsr.models.load import LoadedModel
@@ -19,12 +17,13 @@ from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.repeats import REPEATED
 from vsr.pipeline.report import Report
+from vsr.pipeline.resume import Sink
 from vsr.pipeline.room import tight
 
 
 def first_report(
     video: VideoSource,
-    sink: VideoSink | SegmentedSink,
+    sink: Sink,
     model: LoadedModel,
     upscaler: Upscaler,
     size: sizing.TargetSize,
@@ -93,7 +92,7 @@ def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> l
 def last_report(
     report: Report,
     source: VideoSource,
-    sink: VideoSink | SegmentedSink,
+    sink: Sink,
     upscaler: Upscaler,
     meter: Meter,
 ) -> None:

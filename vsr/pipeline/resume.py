@@ -13,6 +13,7 @@ from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
 from vsr.media.containers import container_of
+from vsr.media.pipe_sink import PipeSink
 from vsr.media.segmented import SegmentedSink, segment_length
 from vsr.media.segments import resumable
 from vsr.media.sink import VideoSink
@@ -20,6 +21,9 @@ from vsr.media.workfolder import RESULT, WorkFolder
 from vsr.models.load import LoadedModel
 from vsr.pipeline import sizing
 from vsr.pipeline.jobkey import job_key
+
+Sink = VideoSink | SegmentedSink | PipeSink
+"""What a run writes into."""
 
 
 def open_output(

@@ -39,6 +39,8 @@ def check_room(size: TargetSize, *, batch: int, free: int | None = None) -> None
 
 def tight(size: TargetSize, plan: EncoderPlan, *, batch: int, free: int | None = None) -> list[str]:
     """A sentence where the pictures fit, but perhaps not those that the encoder holds as well."""
+    if plan.codec not in ENCODERS:  # uncompressed pictures for a pipe: none is held
+        return []
     wide = 1 if plan.layout.bit_depth == 8 else 2
     held = size.width * size.height * ENCODERS[plan.codec].memory * wide
     need, free = _needed(size, batch) + held, _free(free)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,18 +19,20 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.opening import MAX_PIXELS
+from vsr.media.pipe_sink import open_pipe_sink
+from vsr.media.pipes import is_pipe, place_of
 from vsr.media.segmented import SegmentedSink
-from vsr.media.sink import VideoSink, check_target, open_sink
+from vsr.media.sink import check_target, open_sink
 from vsr.media.source import VideoSource, open_video
 from vsr.models.catalog import choose
-from vsr.models.load import load_generator
+from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover, Prefetch
 from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
-from vsr.pipeline.resume import open_output
+from vsr.pipeline.resume import Sink, open_output
 from vsr.pipeline.room import check_room
 from vsr.pipeline.streams import DeviceStreams
 from vsr.pipeline.wishes import Wishes, with_wishes
@@ -71,7 +73,7 @@ class Job:
     """All that one run needs, opened and checked; no frame has been computed."""
 
     source: VideoSource
-    sink: VideoSink | SegmentedSink
+    sink: Sink
     upscaler: Upscaler
     size: sizing.TargetSize
     report: Report
@@ -102,8 +104,8 @@ def upscale_video(
     interrupted, whatever stood there before still does.
 
     Args:
-        source: Any video file that FFmpeg decodes.
-        target: Its suffix chooses the container.
+        source: Any video file that FFmpeg decodes; `-` is standard input, YUV4MPEG2 or NUT.
+        target: Its suffix chooses the container; `-` is standard output.
         settings: What to make of it; None is the defaults.
         overwrite: Replace an existing target.
         on_progress: Called on this thread after each frame; what it raises stops the run.
@@ -120,7 +122,7 @@ def upscale_video(
         VsrError: see `vsr.errors`; the message is one line.
     """
     settings = with_wishes(settings or UpscaleSettings(), wishes, where="vsr.upscale")
-    with prepare(Path(source), Path(target), settings, overwrite=overwrite) as job:
+    with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
         if cancel is not None:
             job.alive = partial(
                 _stop_if, job, cancel.is_set if isinstance(cancel, threading.Event) else cancel
@@ -145,6 +147,8 @@ def prepare(
     source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool
 ) -> Generator[Job, None, None]:
     """Open and check everything that can be checked before the first frame; release it at the end."""
+    if is_pipe(source) or is_pipe(target):
+        settings = replace(settings, resume=False)  # what went through a pipe cannot be read again
     with open_video(
         source,
         video_stream=settings.video_stream,
@@ -153,8 +157,10 @@ def prepare(
         end=settings.end,
         strict=settings.strict,
         max_pixels=settings.max_pixels or MAX_PIXELS,
+        color=settings.color,
     ) as video:
-        check_target(target, source, overwrite=overwrite)
+        if not is_pipe(target):
+            check_target(target, source, overwrite=overwrite)
         _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
         wanted = sizing.wanted_scale(video.info, settings)
@@ -170,20 +176,7 @@ def prepare(
         )
         upscaler.plan(video.info.height, video.info.width)
         check_room(size, batch=upscaler.batch)
-        opener = partial(
-            open_sink,
-            target,
-            source=source,
-            info=sizing.like(video.info, size),
-            width=size.width,
-            height=size.height,
-            settings=settings.encoder,
-            overwrite=overwrite,
-            start=settings.start,
-            end=settings.end,
-            strict=settings.strict,
-        )
-        sink = open_output(opener, source, target, video.info, model, upscaler, size, settings)
+        sink = _open_sink(source, target, video.info, model, upscaler, size, settings, overwrite=overwrite)
         try:
             report = first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
@@ -191,6 +184,48 @@ def prepare(
             yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
         finally:
             sink.abort()  # nothing, once `run` has finished it
+
+
+def _open_sink(
+    source: Path,
+    target: Path,
+    info: VideoInfo,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    size: sizing.TargetSize,
+    settings: UpscaleSettings,
+    *,
+    overwrite: bool,
+) -> Sink:
+    like = sizing.like(info, size)
+    if is_pipe(target):
+        return open_pipe_sink(
+            source=source,
+            info=like,
+            width=size.width,
+            height=size.height,
+            settings=settings.encoder,
+            format=settings.format,
+            start=settings.start,
+        )
+    if settings.format is not None:
+        raise ConfigError(
+            f"--format {settings.format} is for standard output; a file's suffix says what it is"
+        )
+    opener = partial(
+        open_sink,
+        target,
+        source=source,
+        info=like,
+        width=size.width,
+        height=size.height,
+        settings=settings.encoder,
+        overwrite=overwrite,
+        start=settings.start,
+        end=settings.end,
+        strict=settings.strict,
+    )
+    return open_output(opener, source, target, info, model, upscaler, size, settings)
 
 
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
@@ -301,7 +336,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     )
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
-    with closing(waiting):
+    with closing(waiting), closing(job.source):  # first the source: it may be waiting for a pipe
         try:
             yield repeats.restored(ready) if job.settings.reuse else ready
         except BaseException as error:

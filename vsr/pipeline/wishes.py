@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict
 
-from vsr.config import Deinterlace, EncoderSettings, Precision, UpscaleSettings, from_table
+from vsr.config import Deinterlace, EncoderSettings, PipeFormat, Precision, UpscaleSettings, from_table
 from vsr.errors import ConfigError
 
 
@@ -32,6 +32,9 @@ class Wishes(TypedDict, total=False):
     """The encoder's, as FFmpeg names them; added to those that are there."""
     pixel_format: str | None
     threads: int | None
+    format: PipeFormat | None
+    color: Mapping[str, str] | None
+    """Tags of the source by name: `{"matrix": "bt709", "range": "full"}`; added to those that are there."""
     deinterlace: Deinterlace | None
     start: Fraction | float | str | None
     end: Fraction | float | str | None
@@ -67,6 +70,8 @@ def with_wishes(settings: UpscaleSettings, wishes: Mapping[str, Any], *, where: 
     theirs = {word: value for word, value in given.items() if word in _ENCODER}
     checked = from_table(ours | {"encoder": theirs}, UpscaleSettings, where=where)
     changed = {word: getattr(checked, word) for word in ours}
+    if "color" in ours:
+        changed["color"] = checked.color.over(settings.color)
     if "scale" in ours:
         changed = {"width": None, "height": None} | changed
     if "height" in ours:
