@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.media_maker import make_clip
+from tests.ffmpeg_binary import ffmpeg
+from tests.media_maker import Audio, make_clip, numbers_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -18,3 +23,31 @@ def test_the_examples_of_the_python_page_are_true(tmp_path: Path, monkeypatch: p
     found = doctest.testfile(str(DOCS / "python.md"), module_relative=False)
     assert found.attempted >= 10
     assert not found.failed
+
+
+def shell_blocks(name: str) -> list[str]:
+    """The lines of the shell examples of a page."""
+    blocks = re.findall(r"```sh\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let a shell find the `vsr` of this interpreter, and the real `ffmpeg`."""
+    folder.mkdir()
+    (folder / "ffmpeg").symlink_to(ffmpeg())
+    vsr = folder / "vsr"
+    vsr.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vsr "$@"\n')
+    vsr.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_the_commands_of_the_page_on_pipes_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(monkeypatch, tmp_path / "bin")
+    make_clip(tmp_path / "in.mp4", frames=5, audio=[Audio()])
+    lines = shell_blocks("pipes.md")
+    assert len(lines) == 3
+    for line in lines:
+        subprocess.run(["bash", "-o", "pipefail", "-ec", line], cwd=tmp_path, check=True, capture_output=True)
+        (made,) = tmp_path.glob("out.*")
+        assert numbers_of(made) == [0, 1, 2, 3, 4]
+        made.unlink()

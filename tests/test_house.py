@@ -180,7 +180,7 @@ def shown_commands() -> list[str]:
     blocks = [block for text in texts for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL)]
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     spans = [span for text in texts for span in re.findall(r"`(vsr [a-z][^`\n]*)`", text)]
-    return [line.split("#")[0] for line in [*lines, *spans] if re.match(r"vsr [a-z]+ ", line)]
+    return [re.split(r"#| \| ", line)[0] for line in [*lines, *spans] if re.match(r"vsr [a-z]+ ", line)]
 
 
 def test_every_flag_that_the_docs_show_exists() -> None:
