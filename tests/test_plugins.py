@@ -1,0 +1,60 @@
+"""What holds for every plugin: it stands on its own, on vsr's public names."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import vsr
+
+PLUGINS = sorted(path.parent for path in (Path(__file__).parent.parent / "plugins").glob("*/pyproject.toml"))
+
+
+def modules(plugin: Path) -> list[Path]:
+    return [path for path in plugin.rglob("*.py") if not path.name.startswith(("test_", "conftest"))]
+
+
+def used_of_vsr(source: str) -> set[str]:
+    """Everything of vsr that a source imports or takes from the package."""
+    tree = ast.parse(source)
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {
+                alias.name.removeprefix("vsr.") for alias in node.names if alias.name.startswith("vsr.")
+            }
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vsr":
+            inside = (node.module or "").removeprefix("vsr").lstrip(".")
+            found |= {inside} if inside else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "vsr":
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_uses_public_names_only_and_never_ends_its_host(plugin: Path) -> None:
+    assert modules(plugin)
+    for path in modules(plugin):
+        source = path.read_text(encoding="utf-8")
+        assert used_of_vsr(source) <= {*vsr.__all__, "__version__"}, path
+        assert not re.search(r"\bsys\.exit\b|\bos\._exit\b|\bsignal\.signal\b", source), path
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_is_a_project_with_a_readme_an_example_and_tests(plugin: Path) -> None:
+    project = tomllib.loads((plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == f"vsr-{plugin.name}"
+    assert any(need.startswith("vsr-pipeline") for need in project["dependencies"])
+    assert "```" in (plugin / "README.md").read_text(encoding="utf-8")
+    assert list(plugin.glob("**/test_*.py"))
+
+
+def test_the_check_above_notices() -> None:
+    assert used_of_vsr("import vsr.media.sink") == {"media.sink"}
+    assert used_of_vsr("from vsr.media import sink") == {"media"}
+    assert used_of_vsr("from vsr import upscale, media") == {"upscale", "media"}
+    assert used_of_vsr("import vsr; vsr.engine.upscaler") == {"engine"}
