@@ -19,6 +19,7 @@ from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Backend = Literal["auto", "torch", "openvino"]
 Deinterlace = Literal["auto", "off"]
 PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class UpscaleSettings:
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     precision: Precision = "auto"
+    backend: Backend = "auto"
+    """What runs the generator; `auto` takes OpenVINO on the processor where it is installed and faster."""
     tile: int | None = None
     """Side of a tile in LR pixels; None decides by memory, 0 forces the whole frame."""
     batch: int | None = None

@@ -56,6 +56,7 @@ def test_the_advice_names_the_largest_network_that_is_quick_enough() -> None:
             width=2,
             model_fps=fps,
             whole_fps=fps,
+            backend="torch",
             bound="upscale",
             operations=operations * fps,
         )

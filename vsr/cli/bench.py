@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from vsr.pipeline.bench import Machine, Speed
 
 
+_TITLES = (
+    f"{'model':<14}{'result':>12}{'model fps':>11}{'whole fps':>11}  "
+    f"{'bound':<9}{'backend':<10}{'ceiling':>8}"
+)
+
+
 def bench(
     model: Annotated[
         list[str] | None,
@@ -21,21 +27,24 @@ def bench(
     size: Annotated[str, typer.Option("--size", help="Of the source, WIDTHxHEIGHT.")] = "640x360",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+    backend: Annotated[str, typer.Option("--backend", help="auto, torch or openvino.")] = "auto",
 ) -> None:
     """Measure each model on a rendered clip: the generator alone, and file to file."""
     from typing import get_args
 
-    from vsr.config import Precision
+    from vsr.config import Backend, Precision
     from vsr.models.catalog import MODELS
     from vsr.pipeline.bench import machine, measure
 
     width, height = parse.size(size)
     common = UpscaleSettings(
-        device=device, precision=parse.one_of(precision, get_args(Precision), option="--precision")
+        device=device,
+        precision=parse.one_of(precision, get_args(Precision), option="--precision"),
+        backend=parse.one_of(backend, get_args(Backend), option="--backend"),
     )
     found = machine(common)
     print(_machine_line(found, width, height))
-    print(f"{'model':<14}{'result':>12}{'model fps':>11}{'whole fps':>11}  {'bound':<9}{'of ceiling':>11}")
+    print(_TITLES)
     made = []
     for name in model or list(MODELS):
         made.append(measure(_with_model(common, name), height=height, width=width))
@@ -61,7 +70,7 @@ def _row(made: Speed, found: Machine) -> str:
     result = f"{made.width}x{made.height}"
     return (
         f"{made.model:<14}{result:>12}{made.model_fps:>11.2f}{made.whole_fps:>11.2f}  "
-        f"{made.bound:<9}{share:>11}"
+        f"{made.bound:<9}{made.backend:<10}{share:>8}"
     )
 
 

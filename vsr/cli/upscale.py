@@ -124,6 +124,12 @@ def upscale(
             "--device", help="auto, cpu, cuda, cuda:N.", show_default="auto", rich_help_panel=_ENGINE
         ),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend", help="auto, torch, openvino.", show_default="auto", rich_help_panel=_ENGINE
+        ),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +203,7 @@ def upscale(
         "strength": strength,
         "partner": partner,
         "device": device,
+        "backend": _one_of(backend, ("auto", "torch", "openvino"), option="--backend"),
         "precision": _one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
         "tile": tile,
         "batch": batch,
@@ -306,13 +313,17 @@ def _before(report: Report) -> list[str]:
     console.say(
         f"{report.source} {info.width}x{info.height} {info.pixel_format} -> {report.target}"
         f" {report.width}x{report.height} {report.encoder['pixel_format']},"
-        f" {_model(report)} on {engine['device']} in {engine['precision']}"
+        f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
     )
     if report.frames_kept:
         console.say(f"going on: {report.frames_kept} frames were made before")
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)
+
+
+def _by(backend: str) -> str:
+    return "" if backend == "torch" else f" by {backend}"
 
 
 def _model(report: Report) -> str:

@@ -12,8 +12,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from vsr.config import Precision
-from vsr.engine import backends, device, memory, tiles
+from vsr.config import Backend, Precision
+from vsr.engine import backends, choice, device, memory, tiles
 from vsr.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Upscaler:
         *,
         device_name: str = "auto",
         precision: Precision = "auto",
+        backend: Backend = "auto",
         tile: int | None = None,
         batch: int | None = None,
     ) -> None:
@@ -58,10 +59,12 @@ class Upscaler:
                 pixels), and `multiple` if it unshuffles pixels.
             device_name: `auto`, `cpu`, `cuda`, `cuda:N`.
             precision: Of weights and activations; input and output are float32.
+            backend: What runs it; `auto` takes what is faster here, see `choice.choose`.
             tile: Side in LR pixels; None decides by memory, 0 is the whole frame.
             batch: Frames at once; None decides by device and memory.
 
         Raises:
+            ConfigError: the backend does not run this network here.
             ConfigError, DeviceError: no such device.
         """
         self.network = network
@@ -79,7 +82,7 @@ class Upscaler:
         """Pictures to hand over at once; becomes smaller with out-of-memory."""
         self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
         self._plans: dict[tuple[int, int], memory.Plan] = {}
-        self._run = backends.eager(network, device=self.device, dtype=self.dtype)
+        self.backend, self._run = choice.choose(backend, network, device=self.device, dtype=self.dtype)
         self._run_exact: backends.Run | None = None
 
     def plan(self, height: int, width: int) -> memory.Plan:
@@ -98,8 +101,12 @@ class Upscaler:
             self.batch = self._plans[key].batch
         return self._plans[key]
 
-    def follow(self, plan: memory.Plan, height: int, width: int) -> None:
-        """Use a plan that was made earlier, as far as memory allows."""
+    def follow(self, plan: memory.Plan, height: int, width: int, *, backend: Backend) -> None:
+        """Use a plan that was made earlier, as far as memory allows, and the backend that it was made for."""
+        if backend != self.backend:
+            self.backend, self._run = choice.choose(
+                backend, self.network, device=self.device, dtype=self.dtype
+            )
         self._plans[height, width] = plan
         self.batch = plan.batch
 

@@ -51,6 +51,7 @@ class Speed:
     """Pictures a second of the generator alone."""
     whole_fps: float
     """Frames a second file to file."""
+    backend: str
     bound: str
     """The stage that limits it."""
     operations: float
@@ -69,7 +70,9 @@ def machine(settings: UpscaleSettings) -> Machine:
         DeviceError: no such device.
     """
     model = load_generator("fast-x2")
-    upscaler = Upscaler(model.network, device_name=settings.device, precision=settings.precision)
+    upscaler = Upscaler(
+        model.network, device_name=settings.device, precision=settings.precision, backend="torch"
+    )
     return Machine(
         device=str(upscaler.device),
         precision=str(upscaler.dtype).removeprefix("torch."),
@@ -94,7 +97,11 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         forecast = dry_run(clip, Path(name) / "out.mkv", settings)
     model = load_generator(settings.model, scale=settings.scale, strength=settings.strength)
     upscaler = Upscaler(
-        model.network, device_name=settings.device, precision=settings.precision, tile=settings.tile
+        model.network,
+        device_name=settings.device,
+        precision=settings.precision,
+        backend=settings.backend,
+        tile=settings.tile,
     )
     lr = torch.rand(upscaler.batch, 3, height, width, device=upscaler.device)
     seconds = speed.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=_SECONDS)
@@ -105,6 +112,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         width=forecast.report.width,
         model_fps=model_fps,
         whole_fps=forecast.fps,
+        backend=upscaler.backend,
         bound=forecast.bottleneck,
         operations=speed.operations_per_pixel(model.network) * height * width * model_fps,
     )

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vsr.config import Precision
+from vsr.config import Backend, Precision
 from vsr.engine import upscaler as engine
 from vsr.engine.device import choose_device
 from vsr.errors import ConfigError, InputError
@@ -52,6 +52,7 @@ class Upscaler:
         partner: str | Path | None = None,
         device: str = "auto",
         precision: Precision = "auto",
+        backend: Backend = "auto",
         tile: int | None = None,
         batch: int | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class Upscaler:
             strength: From 0, faithful, to 1, crisp, for models that come as a pair.
             partner: The faithful end for a model of one's own.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
+            backend: `auto`, `torch` or `openvino`: what runs it.
             precision: Of weights and activations; pictures stay float32 around them.
             tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
             batch: Pictures at once; None decides by device and memory, and is 1 on the CPU.
@@ -77,7 +79,7 @@ class Upscaler:
         self._scale = None if scale is None else _checked_scale(scale)
         network = model if isinstance(model, nn.Module) else self._load(model, strength, partner, device)
         self._engine = engine.Upscaler(
-            network, device_name=device, precision=precision, tile=tile, batch=batch
+            network, device_name=device, precision=precision, backend=backend, tile=tile, batch=batch
         )
 
     def _load(

@@ -47,7 +47,11 @@ def first_report(
             "parameters": model.parameters,
             "sha256": model.sha256,
         },
-        engine={"device": str(upscaler.device), "precision": str(upscaler.dtype).removeprefix("torch.")},
+        engine={
+            "device": str(upscaler.device),
+            "precision": str(upscaler.dtype).removeprefix("torch."),
+            "backend": upscaler.backend,
+        },
         encoder={
             "codec": plan.codec,
             "pixel_format": plan.pixel_format,

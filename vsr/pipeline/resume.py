@@ -64,8 +64,10 @@ def open_output(
             return opener()
         key = job_key(source, settings, model, upscaler, checked.plan, size)
         engine = upscaler.plan(info.height, info.width)
-        work.begin(key, asdict(engine), restart=settings.restart)
-        upscaler.follow(Plan(**work.journal.facts), info.height, info.width)
+        work.begin(key, asdict(engine) | {"backend": upscaler.backend}, restart=settings.restart)
+        begun = dict(work.journal.facts)
+        backend = begun.pop("backend")
+        upscaler.follow(Plan(**begun), info.height, info.width, backend=backend)
         return SegmentedSink(
             work,
             checked,

@@ -171,6 +171,7 @@ def prepare(
             model.network,
             device_name=settings.device,
             precision=settings.precision,
+            backend=settings.backend,
             tile=settings.tile,
             batch=settings.batch,
         )

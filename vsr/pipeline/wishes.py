@@ -8,7 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict
 
-from vsr.config import Deinterlace, EncoderSettings, PipeFormat, Precision, UpscaleSettings, from_table
+from vsr.config import (
+    Backend,
+    Deinterlace,
+    EncoderSettings,
+    PipeFormat,
+    Precision,
+    UpscaleSettings,
+    from_table,
+)
 from vsr.errors import ConfigError
 
 
@@ -23,6 +31,7 @@ class Wishes(TypedDict, total=False):
     partner: str | Path | None
     device: str | None
     precision: Precision | None
+    backend: Backend | None
     tile: int | None
     batch: int | None
     encoder: str | None

@@ -64,8 +64,20 @@ class Compact(nn.Module):
             `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
             dtype; the input is added in its own: 8 bits of bf16 mantissa would show as steps in a smooth sky.
         """
+        return self.assemble(self.body(x.to(self._dtype())), x)
+
+    def assemble(self, details: Tensor, x: Tensor) -> Tensor:
+        """What `body` made of a batch, shuffled to HR size, on top of the batch itself.
+
+        Args:
+            details: `(N, 3 * scale^2, H, W)`, any float dtype.
+            x: `(N, 3, H, W)`.
+
+        Returns:
+            `(N, 3, H * scale, W * scale)` in x's dtype.
+        """
         n, _, height, width = x.shape
-        details = self.body(x.to(self._dtype())).unflatten(1, (3, self.scale, self.scale))
+        details = details.unflatten(1, (3, self.scale, self.scale))
         # Pixel shuffle and nearest skip in one: half the time of doing each at HR size on a CPU.
         sr = details + x[:, :, None, None]
         sr = sr.permute(0, 1, 4, 2, 5, 3).reshape(n, 3, height * self.scale, width * self.scale)

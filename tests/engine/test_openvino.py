@@ -1,0 +1,130 @@
+"""OpenVINO runs Compact networks as torch does, and is taken only where it can and where it is faster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsr.engine import choice, openvino
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
+
+CPU = torch.device("cpu")
+installed = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is absent")
+
+
+def network(**changes: object) -> Compact:
+    torch.manual_seed(1)
+    made = Compact(CompactConfig(**({"nf": 24, "nc": 6, "scale": 2} | changes)))  # type: ignore[arg-type]
+    identity_init_(made)
+    return made.eval()
+
+
+def pictures(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(2))
+
+
+@installed
+@pytest.mark.parametrize("activation", ["prelu", "relu"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_in_fp32_it_computes_the_same(activation: str, scale: int) -> None:
+    made, x = network(activation=activation, scale=scale), pictures(1, 3, 37, 53)
+    with torch.no_grad():
+        expected = made(x)
+    # Sums of 216 products in another order: some units in the last place of values near 1.
+    torch.testing.assert_close(openvino.compiled(made, dtype=torch.float32)(x), expected, rtol=0, atol=2e-5)
+
+
+@installed
+def test_in_bf16_it_is_as_close_as_torch_and_the_same_each_time() -> None:
+    made, x = network(), pictures(1, 3, 40, 64)
+    with torch.no_grad():
+        expected = made(x).clamp(0, 1)
+    run = openvino.compiled(made, dtype=torch.bfloat16)
+    assert psnr(run(x).clamp(0, 1), expected, border=0) > 45
+    assert torch.equal(run(x), run(x))
+
+
+@installed
+def test_shapes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
+    made = network()
+    run = openvino.compiled(made, dtype=torch.float32)
+    with torch.no_grad():
+        for size in [(16, 20), (20, 16), (8, 8), (9, 8), (10, 8), (16, 20)]:
+            x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
+            first, second = run(x), run(y)
+            torch.testing.assert_close(first, made(x), rtol=0, atol=2e-5)
+            torch.testing.assert_close(second, made(y), rtol=0, atol=2e-5)
+
+
+@installed
+def test_tiles_and_batches_go_through_it() -> None:
+    made, x = network(), pictures(3, 3, 70, 90)
+    whole = Upscaler(made, device_name="cpu", precision="fp32", backend="torch")(x)
+    tiled = Upscaler(made, device_name="cpu", precision="fp32", backend="openvino", tile=32, batch=2)(x)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-5)
+
+
+@installed
+def test_what_it_does_not_run_is_told() -> None:
+    rrdb = RRDB(RRDBConfig(nf=8, nb=1, gc=4)).eval()
+    with pytest.raises(ConfigError, match="Compact networks"):
+        choice.choose("openvino", rrdb, device=CPU, dtype=torch.float32)
+    with pytest.raises(ConfigError, match="float16"):
+        choice.choose("openvino", network(), device=CPU, dtype=torch.float16)
+    with pytest.raises(ConfigError, match="cuda"):
+        choice.choose("openvino", network(), device=torch.device("cuda"), dtype=torch.float32)
+    assert choice.choose("auto", rrdb, device=CPU, dtype=torch.float32)[0] == "torch"
+
+
+def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino, "available", lambda: False)
+    assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] == "torch"
+    with pytest.raises(ConfigError, match="pip install"):
+        choice.choose("openvino", network(), device=CPU, dtype=torch.float32)
+
+
+@installed
+@pytest.mark.parametrize(("faster", "name"), [(0, "openvino"), (1, "torch")])
+def test_auto_takes_what_was_faster(faster: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is set by hand: a test must not depend on who else uses the processor."""
+    ticks = iter(range(1000))
+    now, seconds = 0.0, {0: (1.0, 2.0), 1: (2.0, 1.0)}[faster]
+
+    def clock() -> float:
+        nonlocal now
+        call = next(ticks)  # begin and end of one, begin and end of the other, and so on
+        if call % 2:
+            now += seconds[call // 2 % 2]
+        return now
+
+    monkeypatch.setattr(choice.time, "perf_counter", clock)
+    assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] == name
+
+
+def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(openvino, "compiled", never)
+    assert choice.choose("auto", network(nf=8, nc=1), device=CPU, dtype=torch.float32)[0] == "torch"
+
+
+def test_nothing_of_it_is_imported_before_it_is_wanted() -> None:
+    code = (
+        "import sys, torch; from vsr.engine.upscaler import Upscaler; "
+        "from vsr.models.load import load_generator; "
+        "Upscaler(load_generator('fast-x2').network, backend='torch', device_name='cpu'); "
+        "assert 'openvino' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,71 @@
+"""Which backend runs a generator: the one that is asked for, else the one that is faster here."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+
+from vsr.config import Backend
+from vsr.engine import backends, openvino
+from vsr.engine.backends import Run
+from vsr.errors import ConfigError
+from vsr.models.archs.compact import Compact
+
+_TRIED = (96, 160)
+"""Height and width of the picture that both are tried on: milliseconds, and large enough for all threads."""
+_ROUNDS = 3
+_WORTH = 10_000
+"""Parameters; a smaller network is quick anyway, and compiling it is not."""
+
+
+def choose(
+    wish: Backend, network: nn.Module, *, device: torch.device, dtype: torch.dtype
+) -> tuple[Backend, Run]:
+    """A backend's name, and the network in it.
+
+    Args:
+        wish: `auto` takes OpenVINO on the processor where it is installed, knows the network and wins a short
+            trial; else torch.
+        network: In eval mode, float32, on the host; not changed.
+        device: Where torch would run it.
+        dtype: Of the computation.
+
+    Raises:
+        ConfigError: `openvino` is asked for and is not installed, or does not run this network here.
+    """
+    possible = device.type == "cpu" and openvino.can_run(network, dtype)
+    if wish == "torch" or (wish == "auto" and not (possible and openvino.available() and _is_worth(network))):
+        return "torch", backends.eager(network, device=device, dtype=dtype)
+    if not possible:
+        raise ConfigError(
+            f"--backend openvino runs Compact networks in fp32 or bf16 on the CPU, not this one in "
+            f"{str(dtype).removeprefix('torch.')} on {device}; leave --backend out"
+        )
+    if not openvino.available():
+        raise ConfigError("--backend openvino needs OpenVINO; pip install 'vsr-pipeline[openvino]'")
+    assert isinstance(network, Compact)
+    run = openvino.compiled(network, dtype=dtype)
+    if wish == "openvino":
+        return "openvino", run
+    torch_run = backends.eager(network, device=device, dtype=dtype)
+    return ("openvino", run) if _wins(run, torch_run) else ("torch", torch_run)
+
+
+def _is_worth(network: nn.Module) -> bool:
+    return sum(p.numel() for p in network.parameters()) >= _WORTH
+
+
+def _wins(one: Run, other: Run) -> bool:
+    """Whether `one` is faster; both in turn, the best of a few, for another process may disturb either."""
+    picture = torch.rand(1, 3, *_TRIED)
+    times: tuple[list[float], list[float]] = ([], [])
+    for run in (one, other):
+        run(picture)
+    for _ in range(_ROUNDS):
+        for run, taken in zip((one, other), times, strict=True):
+            begin = time.perf_counter()
+            run(picture)
+            taken.append(time.perf_counter() - begin)
+    return min(times[0]) < min(times[1])
