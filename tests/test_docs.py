@@ -7,12 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from tests.cli.run_cli import run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, numbers_of
+from vsr.color.spec import ColorSpec
+from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.media.filters import FILTERS
+from vsr.pipeline.ready import names
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -51,3 +57,25 @@ def test_the_commands_of_the_page_on_pipes_work(tmp_path: Path, monkeypatch: pyt
         (made,) = tmp_path.glob("out.*")
         assert numbers_of(made) == [0, 1, 2, 3, 4]
         made.unlink()
+
+
+def test_the_commands_and_the_file_of_the_page_on_pipelines_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "in.mp4", frames=3)
+    page = (DOCS / "pipelines.md").read_text(encoding="utf-8")
+    (own,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "own.toml").write_text(own)
+    lines = [line.split() for line in shell_blocks("pipelines.md")]
+    assert {line[line.index("--pipeline") + 1] for line in lines} == {*names(), "own.toml"}
+    for line in lines:
+        assert run_cli(capfd, *line[1:], "--device", "cpu").code == 0, line
+        assert numbers_of(tmp_path / line[3])[0] == 0
+
+
+def test_the_page_on_pipelines_names_every_setting_and_every_filter() -> None:
+    page = (DOCS / "pipelines.md").read_text(encoding="utf-8")
+    settings = {f.name for kind in (UpscaleSettings, EncoderSettings, ColorSpec) for f in fields(kind)}
+    assert {name for name in settings if f"`{name}`" not in page and f"[{name}]" not in page} == set()
+    assert {name for name in FILTERS if name not in page} == set()

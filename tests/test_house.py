@@ -164,6 +164,7 @@ def test_the_wheel_holds_vsr_with_weights_and_recipes_and_nothing_else(tmp_path:
     shipped = {f"vsr/{path.relative_to(ROOT / 'vsr')}" for path in (ROOT / "vsr/weights").iterdir()}
     assert shipped <= set(names)
     assert "vsr/_pipelines/train/fast-x2.toml" in names
+    assert "vsr/_pipelines/anime.toml" in names
     assert "vsr/py.typed" in names
     assert wheel.stat().st_size < 20e6
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Backend = Literal["auto", "torch", "openvino"]
 Deinterlace = Literal["auto", "off"]
 PipeFormat = Literal["y4m", "nut"]
@@ -72,6 +72,10 @@ class UpscaleSettings:
     format: PipeFormat | None = None
     """Of a result that goes to standard output; None takes that of the input where it is one of the two, else
     NUT."""
+    filters_before: tuple[str, ...] = ()
+    """FFmpeg's filters for the source's pictures, in turn: `name=arguments`, of `media.filters.FILTERS`."""
+    filters_after: tuple[str, ...] = ()
+    """The same for the result's pictures, before they are encoded."""
     color: ColorSpec = UNTAGGED
     """Tags that hold whatever the source says of itself, or cannot say (NUT has none)."""
     deinterlace: Deinterlace = "auto"

@@ -50,6 +50,20 @@ def test_a_size_replaces_a_scale_and_a_scale_a_size() -> None:
     assert (scaled.scale, scaled.width, scaled.height) == (2, None, None)
 
 
+def test_another_model_takes_nothing_over_of_what_was_mixed_into_the_first() -> None:
+    mixed = with_wishes(BASE, {"strength": 0.5, "partner": "faithful"}, where="here")
+    assert (mixed.strength, mixed.partner) == (0.5, "faithful")
+    assert with_wishes(mixed, {"model": "own.pth"}, where="here").strength is None
+    assert with_wishes(mixed, {"model": "own.pth", "strength": 0.2}, where="here").strength == 0.2
+
+
+def test_filters_are_replaced_and_an_empty_list_takes_them_away() -> None:
+    some = with_wishes(BASE, {"filters_before": ["unsharp", "crop=8:8"]}, where="here")
+    assert some.filters_before == ("unsharp", "crop=8:8")
+    assert with_wishes(some, {"filters_before": []}, where="here").filters_before == ()
+    assert with_wishes(some, {"filters_before": ("cas",)}, where="here").filters_before == ("cas",)
+
+
 def test_options_are_added_and_another_encoder_starts_afresh() -> None:
     same = with_wishes(BASE, {"options": {"tune": "animation"}}, where="here")
     assert dict(same.encoder.options) == {"tune": "animation", "x": "1"}
@@ -72,7 +86,7 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"scal": 2}, "unknown setting 'scal'; known are batch, color, crf, "),
+        ({"scal": 2}, "unknown setting 'scal'; known are backend, batch, color, crf, "),
         ({"scale": "wide"}, "here.scale: 'wide'"),
         ({"tile": 1.5}, "here.tile: 1.5"),
         ({"crf": "low"}, "here.encoder.crf: 'low'"),

@@ -13,6 +13,7 @@ from vsr.cli import console, parse, signals
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 from vsr.media.pipes import is_pipe, place_of
+from vsr.pipeline.ready import read_pipeline
 from vsr.pipeline.wishes import with_wishes
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def upscale(
             metavar="OUTPUT", help="Its suffix chooses the container; - is a pipe.", parser=place_of
         ),
     ],
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline",
+            "-p",
+            help="anime, film, dvd, phone, screencast, archive, or a .toml file; flags override it.",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +69,24 @@ def upscale(
     partner: Annotated[
         str | None,
         typer.Option("--partner", help="The faithful end, for your own --model.", rich_help_panel=_PICTURE),
+    ] = None,
+    filter_before: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter-before",
+            metavar="NAME=ARGS",
+            help="FFmpeg's filter for INPUT; may be repeated; none: no filter.",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
+    filter_after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter-after",
+            metavar="NAME=ARGS",
+            help="The same for the result.",
+            rich_help_panel=_PICTURE,
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
@@ -133,7 +161,7 @@ def upscale(
     precision: Annotated[
         str | None,
         typer.Option(
-            "--precision", help="auto, fp32, bf16, fp16.", show_default="auto", rich_help_panel=_ENGINE
+            "--precision", help="auto, fp32, bf16, fp16, int8.", show_default="auto", rich_help_panel=_ENGINE
         ),
     ] = None,
     tile: Annotated[
@@ -204,7 +232,7 @@ def upscale(
         "partner": partner,
         "device": device,
         "backend": _one_of(backend, ("auto", "torch", "openvino"), option="--backend"),
-        "precision": _one_of(precision, ("auto", "fp32", "bf16", "fp16"), option="--precision"),
+        "precision": _one_of(precision, ("auto", "fp32", "bf16", "fp16", "int8"), option="--precision"),
         "tile": tile,
         "batch": batch,
         "reuse": reuse,
@@ -214,6 +242,8 @@ def upscale(
         "options": dict(parse.pairs(encoder_option or [])) or None,
         "pixel_format": pixel_format,
         "format": _one_of(pipe_format, ("y4m", "nut"), option="--format"),
+        "filters_before": _filters(filter_before),
+        "filters_after": _filters(filter_after),
         "color": dict(parse.pairs(color or [], option="--color", example="range=full")) or None,
         "deinterlace": _one_of(deinterlace, ("auto", "off"), option="--deinterlace"),
         "start": None if start is None else parse.seconds(start, option="--start"),
@@ -225,7 +255,8 @@ def upscale(
         "restart": restart,
         "segment_seconds": None if segment is None else parse.seconds(segment, option="--segment"),
     }
-    settings = with_wishes(UpscaleSettings(), wishes, where="vsr upscale")
+    base = UpscaleSettings() if pipeline is None else read_pipeline(pipeline)
+    settings = with_wishes(base, wishes, where="vsr upscale")
     if report is not None:
         _check_report(report, source, target, dry_run=dry_run)
     if dry_run:
@@ -236,6 +267,11 @@ def upscale(
         done.write(report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _filters(words: list[str] | None) -> list[str] | None:
+    """`none` takes away what a pipeline has."""
+    return [] if words == ["none"] else words or None
 
 
 def _one_of(word: str | None, known: tuple[str, ...], *, option: str) -> str | None:

@@ -6,7 +6,7 @@ counted in `VideoSource.damage`, what was done about odd input is said in `Video
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
+from vsr.media.filters import FilterChain, filtered_info, parse
 from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import MAX_PIXELS, open_media, shown
@@ -54,6 +55,7 @@ def open_video(
     threads: int = 0,
     max_pixels: int = MAX_PIXELS,
     color: ColorSpec = UNTAGGED,
+    filters: Sequence[str] = (),
 ) -> VideoSource:
     """Open the video of a file, to iterate over its pictures, each with its timestamp.
 
@@ -67,9 +69,10 @@ def open_video(
         threads: Decoder threads; 0 lets FFmpeg decide.
         max_pixels: Larger pictures are refused, also when the size changes on the way.
         color: Tags that hold whatever the file says.
+        filters: Of `media.filters`, as `name=arguments`; pictures pass them in turn.
 
     Raises:
-        ConfigError: `video_stream` is no video stream.
+        ConfigError: `video_stream` is no video stream, or a filter is not possible.
         InputError: the file cannot be opened, holds no video, or no picture of it decodes.
     """
     return VideoSource(
@@ -81,6 +84,7 @@ def open_video(
         threads=threads,
         max_pixels=max_pixels,
         color=color,
+        filters=filters,
     )
 
 
@@ -98,10 +102,13 @@ class VideoSource:
         threads: int = 0,
         max_pixels: int = MAX_PIXELS,
         color: ColorSpec = UNTAGGED,
+        filters: Sequence[str] = (),
     ) -> None:
         self.warnings: list[str] = []
         """What was done about odd input, a sentence each; grows while pictures are read."""
-        self._info = info
+        self._raw = info
+        self._filters = parse(filters, where="filters_before")
+        self._info = filtered_info(info, self._filters, where="filters_before")
         self._deinterlace = deinterlace
         self._start, self._end = start, end
         self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
@@ -114,7 +121,7 @@ class VideoSource:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the stream."""
+        """What is known of the pictures that `frames` gives."""
         return self._info
 
     @property
@@ -148,7 +155,8 @@ class VideoSource:
             if container.format.name in RAW:
                 self._warn(UNCOUNTED)
             timeline = self._new_timeline(stream)
-            for frame, stamp in self._deinterlaced(self._stamped(container, stream, timeline)):
+            pictures = self._deinterlaced(self._stamped(container, stream, timeline))
+            for frame, stamp in self._filtered(pictures):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
                     return
@@ -217,7 +225,7 @@ class VideoSource:
 
     def _uniform(self, frame: VideoFrame) -> VideoFrame:
         """A picture of the size, format and range of the first, planar."""
-        info = self._info
+        info = self._raw
         same_size = (frame.width, frame.height) == (info.width, info.height)
         same_format = frame.format.name == info.pixel_format
         ranges = (_range_of(frame, info, self._told), info.color.range)
@@ -244,6 +252,15 @@ class VideoSource:
             if filter_.running:
                 self._warn(INTERLACED_ON)
         yield from filter_.drain()
+
+    def _filtered(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
+        if not self._filters:
+            yield from pictures
+            return
+        chain = FilterChain(self._filters)
+        for frame, stamp in pictures:
+            yield from chain.push(frame, stamp)
+        yield from chain.drain()
 
     def _as_planes(self, picture: Stamped) -> YuvFrame:
         frame, stamp = picture

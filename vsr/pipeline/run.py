@@ -18,6 +18,7 @@ from vsr.engine.device import choose_device, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.filters import Behind, parse
 from vsr.media.opening import MAX_PIXELS
 from vsr.media.pipe_sink import open_pipe_sink
 from vsr.media.pipes import is_pipe, place_of
@@ -29,6 +30,7 @@ from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing, stages
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover, Prefetch
+from vsr.pipeline.ready import read_pipeline
 from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
@@ -78,6 +80,8 @@ class Job:
     size: sizing.TargetSize
     report: Report
     settings: UpscaleSettings
+    after: Callable[[YuvFrame], YuvFrame]
+    """The filters for results."""
     state: tuple[int, ...] = ()
     """Of the source's file when it was begun; see `_state_of`."""
     alive: Callable[[], None] = lambda: None
@@ -93,6 +97,7 @@ def upscale_video(
     target: Path | str,
     settings: UpscaleSettings | None = None,
     *,
+    pipeline: str | Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     cancel: Cancel | None = None,
@@ -107,6 +112,7 @@ def upscale_video(
         source: Any video file that FFmpeg decodes; `-` is standard input, YUV4MPEG2 or NUT.
         target: Its suffix chooses the container; `-` is standard output.
         settings: What to make of it; None is the defaults.
+        pipeline: Name of a ready pipeline, or path of a .toml file, instead of `settings`.
         overwrite: Replace an existing target.
         on_progress: Called on this thread after each frame; what it raises stops the run.
         cancel: An event, or a function that is asked after each frame, on any thread: once it is set or true,
@@ -121,7 +127,10 @@ def upscale_video(
         CancelledError: the run ended because `cancel` said so.
         VsrError: see `vsr.errors`; the message is one line.
     """
-    settings = with_wishes(settings or UpscaleSettings(), wishes, where="vsr.upscale")
+    if settings is not None and pipeline is not None:
+        raise ConfigError("vsr.upscale: settings and pipeline contradict each other; give one, and keywords")
+    base = read_pipeline(pipeline) if pipeline is not None else settings or UpscaleSettings()
+    settings = with_wishes(base, wishes, where="vsr.upscale")
     with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
         if cancel is not None:
             job.alive = partial(
@@ -158,11 +167,13 @@ def prepare(
         strict=settings.strict,
         max_pixels=settings.max_pixels or MAX_PIXELS,
         color=settings.color,
+        filters=settings.filters_before,
     ) as video:
         if not is_pipe(target):
             check_target(target, source, overwrite=overwrite)
         _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
+        after = parse(settings.filters_after, where="filters_after")
         wanted = sizing.wanted_scale(video.info, settings)
         name, why = choose(settings.model, choose_device(settings.device).type)
         model = load_generator(name, scale=wanted, strength=settings.strength, partner=settings.partner)
@@ -182,7 +193,15 @@ def prepare(
             report = first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
             report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
-            yield Job(source=video, sink=sink, upscaler=upscaler, size=size, report=report, settings=settings)
+            yield Job(
+                source=video,
+                sink=sink,
+                upscaler=upscaler,
+                size=size,
+                report=report,
+                settings=settings,
+                after=Behind(after, sink.layout, height=size.height, width=size.width),
+            )
         finally:
             sink.abort()  # nothing, once `run` has finished it
 
@@ -294,7 +313,7 @@ def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
 
     def write(frame: YuvFrame) -> None:
         with meter("encode"):
-            job.sink.write(frame)
+            job.sink.write(job.after(frame))
 
     with closing(Handover(write, depth=DEPTH, name="vsr-encode")) as encoder:
         try:

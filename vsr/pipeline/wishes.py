@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +42,9 @@ class Wishes(TypedDict, total=False):
     pixel_format: str | None
     threads: int | None
     format: PipeFormat | None
+    filters_before: Sequence[str] | None
+    """Instead of those that are there; none with an empty list."""
+    filters_after: Sequence[str] | None
     color: Mapping[str, str] | None
     """Tags of the source by name: `{"matrix": "bt709", "range": "full"}`; added to those that are there."""
     deinterlace: Deinterlace | None
@@ -60,7 +63,7 @@ _ENCODER = frozenset(field.name for field in fields(EncoderSettings))
 
 
 def with_wishes(settings: UpscaleSettings, wishes: Mapping[str, Any], *, where: str) -> UpscaleSettings:
-    """`settings` with all that is wished for; a size replaces a scale, and a scale a size.
+    """`settings` with all that is wished for; a size replaces a scale, a scale a size, a model its strength.
 
     Args:
         settings: What to start from.
@@ -81,6 +84,8 @@ def with_wishes(settings: UpscaleSettings, wishes: Mapping[str, Any], *, where: 
     changed = {word: getattr(checked, word) for word in ours}
     if "color" in ours:
         changed["color"] = checked.color.over(settings.color)
+    if "model" in ours:  # what was mixed into another model means nothing for this one
+        changed = {"strength": None, "partner": None} | changed
     if "scale" in ours:
         changed = {"width": None, "height": None} | changed
     if "height" in ours:
@@ -99,4 +104,6 @@ def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[s
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):  # as the settings themselves have it
+        return list(value)
     return str(value) if isinstance(value, Fraction | Path) else value
