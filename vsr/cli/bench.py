@@ -26,7 +26,7 @@ def bench(
     ] = None,
     size: Annotated[str, typer.Option("--size", help="Of the source, WIDTHxHEIGHT.")] = "640x360",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     backend: Annotated[str, typer.Option("--backend", help="auto, torch or openvino.")] = "auto",
 ) -> None:
     """Measure each model on a rendered clip: the generator alone, and file to file."""

@@ -21,7 +21,7 @@ _WORTH = 10_000
 
 
 def choose(
-    wish: Backend, network: nn.Module, *, device: torch.device, dtype: torch.dtype
+    wish: Backend, network: nn.Module, *, device: torch.device, dtype: torch.dtype, int8: bool = False
 ) -> tuple[Backend, Run]:
     """A backend's name, and the network in it.
 
@@ -31,11 +31,15 @@ def choose(
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         dtype: Of the computation.
+        int8: Whether convolutions compute with 8-bit integers, which only OpenVINO does.
 
     Raises:
-        ConfigError: `openvino` is asked for and is not installed, or does not run this network here.
+        ConfigError: `openvino` or `int8` is asked for, and OpenVINO is not installed or does not run this
+            network here.
     """
     possible = device.type == "cpu" and openvino.can_run(network, dtype)
+    if int8:
+        return "openvino", _in_integers(wish, network, possible, dtype)
     if wish == "torch" or (wish == "auto" and not (possible and openvino.available() and _is_worth(network))):
         return "torch", backends.eager(network, device=device, dtype=dtype)
     if not possible:
@@ -51,6 +55,17 @@ def choose(
         return "openvino", run
     torch_run = backends.eager(network, device=device, dtype=dtype)
     return ("openvino", run) if _wins(run, torch_run) else ("torch", torch_run)
+
+
+def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch.dtype) -> Run:
+    if wish == "torch" or not possible:
+        raise ConfigError(
+            "--precision int8 is for Compact networks in OpenVINO on the CPU; use --precision auto for others"
+        )
+    if not openvino.available():
+        raise ConfigError("--precision int8 needs OpenVINO; pip install 'vsr-pipeline[openvino]'")
+    assert isinstance(network, Compact)
+    return openvino.compiled(network, dtype=dtype, int8=True)
 
 
 def _is_worth(network: nn.Module) -> bool:

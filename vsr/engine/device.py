@@ -53,8 +53,9 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
     On CPUs, bf16 is taken only where the instruction set has bf16 products (AVX512-BF16 or AMX): elsewhere it
     is emulated and slower than fp32. On CUDA, bf16 from compute capability 8.0 (Ampere) on, fp16 from 7.0.
+    With `int8` this is the format of the layers that stay as they are.
     """
-    if precision != "auto":
+    if precision not in ("auto", "int8"):
         return DTYPES[precision]
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)

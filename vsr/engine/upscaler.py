@@ -82,8 +82,16 @@ class Upscaler:
         """Pictures to hand over at once; becomes smaller with out-of-memory."""
         self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
         self._plans: dict[tuple[int, int], memory.Plan] = {}
-        self.backend, self._run = choice.choose(backend, network, device=self.device, dtype=self.dtype)
+        self._int8 = precision == "int8" and not resampler
+        self.backend, self._run = choice.choose(
+            backend, network, device=self.device, dtype=self.dtype, int8=self._int8
+        )
         self._run_exact: backends.Run | None = None
+
+    @property
+    def precision(self) -> str:
+        """What most of the generator computes in: `float32`, `bfloat16`, `float16` or `int8`."""
+        return "int8" if self._int8 else str(self.dtype).removeprefix("torch.")
 
     def plan(self, height: int, width: int) -> memory.Plan:
         """Batch and tile for pictures of this size; remembered, and made smaller by out-of-memory."""
@@ -105,7 +113,7 @@ class Upscaler:
         """Use a plan that was made earlier, as far as memory allows, and the backend that it was made for."""
         if backend != self.backend:
             self.backend, self._run = choice.choose(
-                backend, self.network, device=self.device, dtype=self.dtype
+                backend, self.network, device=self.device, dtype=self.dtype, int8=self._int8
             )
         self._plans[height, width] = plan
         self.batch = plan.batch
@@ -137,7 +145,7 @@ class Upscaler:
     def launch(self, images: Tensor) -> Launched:
         """Start a batch without waiting for the device; ask `repair` before the result is used."""
         sr = self._retrying(images, self._run)
-        return Launched(sr, _healthy(images, sr, exact=self.dtype == torch.float32))
+        return Launched(sr, _healthy(images, sr, exact=self.precision == "float32"))
 
     def repair(self, images: Tensor, sr: Tensor, healthy: Tensor) -> int:
         """Redo in float32 the pictures that are not healthy, in place.
@@ -151,11 +159,11 @@ class Upscaler:
             How many were redone.
         """
         bad = [i for i, fine in enumerate(healthy.tolist()) if not fine]
-        if bad and self.dtype == torch.float32:
+        if bad and self.precision == "float32":
             raise ModelError("the generator gives values that are not finite, in fp32; use other weights")
         if bad and self._run_exact is None:
             logger.warning(
-                "a picture came out broken in %s; such pictures are done again in fp32", self.dtype
+                "a picture came out broken in %s; such pictures are done again in fp32", self.precision
             )
         for i in bad:
             one = images[i : i + 1]

@@ -56,7 +56,7 @@ def job_key(
         "pixel format": plan.pixel_format,
         "encoder options": plain(dict(plan.options)),
         "device": upscaler.device.type,
-        "precision": str(upscaler.dtype).removeprefix("torch."),
+        "precision": upscaler.precision,
         **key,
         **{f"version of {name}": version(name) for name in ("vsr-pipeline", "av", "torch")},
     }

@@ -49,7 +49,7 @@ def first_report(
         },
         engine={
             "device": str(upscaler.device),
-            "precision": str(upscaler.dtype).removeprefix("torch."),
+            "precision": upscaler.precision,
             "backend": upscaler.backend,
         },
         encoder={
