@@ -300,3 +300,27 @@ def test_between_two_real_ffmpegs_nothing_is_lost(tmp_path: Path, form: str) -> 
         np.testing.assert_array_equal(one, other)
     first = pts_of(file)[0]
     assert [pts - first for pts in pts_of(file)] == [pts - pts_of(out)[0] for pts in pts_of(out)]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
+    """A thousand pictures would be 575 MB, if they were held."""
+    short, long = (most_memory(frames) for frames in (100, 1000))
+    assert long - short < 64 << 20  # caches and allocators settle within the first hundred
+
+
+def most_memory(frames: int) -> int:
+    """Bytes that `vsr upscale - -` needed at most."""
+    rng = np.random.default_rng(1)
+    kinds = [b"FRAME\n" + rng.bytes(320 * 240 * 3 // 2) for _ in range(3)]
+    with Path(os.devnull).open("wb") as nowhere:
+        run = vsr_process("upscale", "-", "-", *QUICK, "-q", stdin=subprocess.PIPE, stdout=nowhere)
+    assert run.stdin is not None
+    with run.stdin as stdin:
+        stdin.write(b"YUV4MPEG2 W320 H240 F25:1 C420jpeg\n")
+        for number in range(frames):
+            stdin.write(kinds[number % len(kinds)])
+    _, status, usage = os.wait4(run.pid, 0)
+    run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 0
+    return usage.ru_maxrss * 1024  # Linux counts KiB

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.errors import InputError
+from vsr.errors import InputError, OutputError
 from vsr.media.pipes import PipeInput, PipeOutput, is_pipe, place_of
 
 Y4M = b"YUV4MPEG2 W4 H4 F25:1 C420jpeg\n"
@@ -150,6 +150,32 @@ def test_a_reader_that_goes_away_is_a_broken_pipe(ends: Ends) -> None:
     ends.reading.close()
     with pytest.raises(BrokenPipeError):
         out.write(b"x")
+
+
+def test_a_terminal_is_no_place_for_a_video() -> None:
+    ours, theirs = os.openpty()
+    try:
+        with pytest.raises(InputError, match="is a terminal; pipe a video into it"):
+            PipeInput(theirs).format()
+        with pytest.raises(OutputError, match="is a terminal; pipe it into a program"):
+            PipeOutput(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_is_closed_or_a_folder_is_told(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(InputError, match="standard input: cannot be read"):
+            PipeInput(folder).format()
+    finally:
+        os.close(folder)
+    nothing = 1000  # no descriptor of this process
+    with pytest.raises(InputError, match="standard input: cannot be read"):
+        PipeInput(nothing).format()
+    with pytest.raises(OutputError, match="standard output: cannot be written"):
+        PipeOutput(nothing)
 
 
 def test_a_single_dash_is_the_pipe_and_a_file_of_that_name_is_not(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vsr.config import PipeFormat
-from vsr.errors import InputError
+from vsr.errors import InputError, OutputError
 from vsr.media.y4m import end_of
 
 STANDARD = Path("-")
@@ -153,7 +153,12 @@ class PipeInput:
     def _live(self, size: int) -> bytes:
         if self.ended or not self._waker.wait(self._fd, _READY):
             return b""
-        data = os.read(self._fd, size)
+        try:
+            data = os.read(self._fd, size)
+        except OSError as error:  # closed, or a folder
+            raise InputError(
+                f"standard input: cannot be read ({error.strerror}); pipe a video into it"
+            ) from error
         self.total += len(data)
         self.ended = not data
         if len(self.first) < 512:  # a header of YUV4MPEG2 is shorter
@@ -178,15 +183,25 @@ class PipeOutput:
     """A file descriptor that PyAV writes to. It has no `seek`; a write can be called off."""
 
     def __init__(self, fd: int) -> None:
+        """Look at it, and have it ready.
+
+        Raises:
+            OutputError: a terminal, or closed.
+        """
         self._fd = fd
         self._waker = Waker()
         self.bytes = 0
         """Written so far."""
+        if os.isatty(fd):
+            raise OutputError("standard output: is a terminal; pipe it into a program, or name a file")
         _enlarge(fd)
-        # A pipe takes what it has room for, so that no write waits where it cannot be called off.
-        self._waits = os.get_blocking(fd)
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
-            os.set_blocking(fd, False)
+        try:
+            # A pipe takes what it has room for, so that no write waits where it cannot be called off.
+            self._waits = os.get_blocking(fd)
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.set_blocking(fd, False)
+        except OSError as error:
+            raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
     def write(self, data: bytes) -> int:
         """All of `data`.
