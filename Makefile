@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
@@ -23,8 +24,8 @@ check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, and all tests but the slow ones
-	$(BIN)/pytest -q
+test: check  ## check, and all tests but the slow ones; JOBS of them at a time, each on one thread
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS)
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/pytest -q -m slow

@@ -1,0 +1,193 @@
+"""The generator alone, beside the runtimes that others use, with the same weights and threads in one run.
+
+Peers: torch as the well-known scripts use it (fp32, NCHW), ONNX Runtime, ncnn (as it is, and with 16-bit
+storage), OpenVINO given the whole network. Each that is installed is measured; rounds go through all rows in
+turn, so that a machine that slows down slows all of them. All results are compared with a whole-frame fp32
+run. Ceilings, measured in the same run: a large matrix product in both formats.
+
+    pip install ncnn onnxruntime onnx onnxscript
+    python benchmarks/peers.py --out bench            (VSR_MATERIAL: folder with real weights)
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vsr.cli.allocator import keep_freed_memory
+from vsr.engine import openvino, speed
+from vsr.engine.calibration import pictures
+from vsr.engine.upscaler import Upscaler
+from vsr.metrics import psnr
+from vsr.models.export import to_onnx
+from vsr.models.load import load_generator
+
+SIZE = (270, 480)
+Run = Callable[[Tensor], Tensor]
+
+
+def ours(network: nn.Module) -> dict[str, Run]:
+    kinds = [("fp32", "torch"), ("auto", "torch")]
+    if openvino.available():
+        kinds += [("fp32", "openvino"), ("auto", "openvino"), ("int8", "openvino")]
+    rows: dict[str, Run] = {}
+    for precision, backend in kinds:
+        upscaler = Upscaler(network, device_name="cpu", precision=precision, backend=backend)
+        rows[f"vsr, {backend}, {upscaler.precision}"] = upscaler
+    return rows
+
+
+def loop(network: nn.Module) -> dict[str, Run]:
+    def run(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(x)
+
+    return {"torch, fp32, NCHW (the scripts)": run}
+
+
+def openvino_whole(network: nn.Module, example: Tensor) -> dict[str, Run]:
+    """The whole network, traced by OpenVINO's own converter."""
+    if not openvino.available():
+        return {}
+    import openvino as ov
+
+    with torch.no_grad():
+        model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])
+    rows: dict[str, Run] = {}
+    for hint in ("f32", "bf16"):
+        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        settings["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
+        request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
+        rows[f"OpenVINO {ov.__version__.split('-')[0]}, {hint}"] = lambda x, r=request: torch.from_numpy(
+            r.infer({0: x.numpy()}, share_inputs=True)[0].copy()
+        )
+    return rows
+
+
+def onnx_runtime(network_path: str, folder: Path) -> dict[str, Run]:
+    if not all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx", "onnxscript")):
+        return {}
+    import onnxruntime
+
+    path = folder / "network.onnx"
+    path.write_bytes(to_onnx(load_generator(network_path)))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return {
+        f"ONNX Runtime {onnxruntime.__version__}, fp32": lambda x: torch.from_numpy(
+            session.run(None, {name: x.numpy()})[0]
+        )
+    }
+
+
+def ncnn_rows(files: tuple[Path, Path] | None) -> dict[str, Run]:
+    """Its own files of the same weights; Winograd and 16-bit storage are its defaults."""
+    if files is None or not importlib.util.find_spec("ncnn"):
+        return {}
+    import ncnn
+
+    def row(**options: bool) -> Run:
+        net = ncnn.Net()
+        net.opt.num_threads = torch.get_num_threads()
+        for key, value in options.items():
+            setattr(net.opt, key, value)
+        net.load_param(str(files[0]))
+        net.load_model(str(files[1]))
+        inputs, outputs = net.input_names()[0], net.output_names()[0]
+
+        def run(x: Tensor) -> Tensor:
+            with net.create_extractor() as extractor:
+                extractor.input(inputs, ncnn.Mat(np.ascontiguousarray(x[0].numpy())))
+                return torch.from_numpy(np.array(extractor.extract(outputs)[1]))[None]
+
+        return run
+
+    version = ncnn.__version__
+    return {f"ncnn {version}": row(), f"ncnn {version}, bf16 storage": row(use_bf16_storage=True)}
+
+
+def measured(rows: dict[str, Run], x: Tensor, rounds: int) -> dict[str, list[float]]:
+    for run in rows.values():
+        run(x), run(x)
+    taken: dict[str, list[float]] = {name: [] for name in rows}
+    for _ in range(rounds):
+        for name, run in rows.items():
+            begin = time.perf_counter()
+            run(x)
+            taken[name].append(time.perf_counter() - begin)
+    return taken
+
+
+def material() -> tuple[str, tuple[Path, Path] | None]:
+    """Real weights, and ncnn's own files of them; else a shipped network."""
+    root = os.environ.get("VSR_MATERIAL")
+    real = Path(root or "", "data", "weights", "realesr-animevideov3-x4.safetensors")
+    if root is None or not real.exists():
+        return "compact-x4", None
+    original = real.parent / "original" / real.stem
+    return str(real), (original.with_suffix(".param"), original.with_suffix(".bin"))
+
+
+def table(
+    taken: dict[str, list[float]], quality: dict[str, float], operations: float, ceilings: dict[str, float]
+) -> str:
+    best = min(statistics.median(times) for name, times in taken.items() if not name.startswith("vsr"))
+    lines = [
+        "| runtime | ms a picture | fastest peer over it | GFLOP/s | dB to fp32 |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, times in sorted(taken.items(), key=lambda row: statistics.median(row[1])):
+        middle = statistics.median(times)
+        spread = f"{middle * 1e3:.0f} ({min(times) * 1e3:.0f} to {max(times) * 1e3:.0f})"
+        rate = operations / middle / 1e9
+        lines.append(f"| {name} | {spread} | {best / middle:.2f} x | {rate:.0f} | {quality[name]:.1f} |")
+    lines += ["", *(f"Ceiling, {name}: {value / 1e9:.0f} GFLOP/s." for name, value in ceilings.items())]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--model", help="of vsr; without ncnn's own files")
+    args = parser.parse_args()
+    keep_freed_memory()
+    weights, ncnn_files = (args.model, None) if args.model else material()
+    network = load_generator(weights).network
+    x = nn.functional.interpolate(pictures()[3:4], size=SIZE, mode="bilinear")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ours(network) | loop(network) | openvino_whole(network, x)
+        rows |= onnx_runtime(weights, Path(folder)) | ncnn_rows(ncnn_files)
+        taken = measured(rows, x, args.rounds)
+    with torch.no_grad():
+        expected = network(x).clamp(0, 1)
+    quality = {name: psnr(run(x).clamp(0, 1), expected, border=0) for name, run in rows.items()}
+    operations = speed.operations_per_pixel(network) * SIZE[0] * SIZE[1]
+    cpu = torch.device("cpu")
+    ceilings = {str(kind)[6:]: speed.ceiling(cpu, kind) for kind in (torch.float32, torch.bfloat16)}
+    text = table(taken, quality, operations, ceilings)
+    print(f"{Path(weights).stem}, {SIZE[1]}x{SIZE[0]}, {torch.get_num_threads()} threads\n\n{text}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = f"peers-{Path(weights).stem}"
+    (args.out / f"{stem}.md").write_text(text + "\n")
+    (args.out / f"{stem}.json").write_text(json.dumps({"seconds": taken, "dB": quality}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
