@@ -164,3 +164,23 @@ def test_nothing_of_it_is_imported_before_it_is_wanted() -> None:
         "assert 'openvino' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@installed
+def test_a_signal_is_survived_after_networks_came_and_went() -> None:
+    """In a process of its own: a second plugin that was dropped took the stack for signals with it."""
+    code = """if True:
+        import gc, signal, numpy, vsr
+        for model in ("fast-x2", "fast-x4", "compact-x2"):
+            upscaler = vsr.Upscaler(model, device="cpu", precision="fp32")
+            list(upscaler.frames([numpy.zeros((32, 32, 3), numpy.uint8)]))
+            del upscaler
+            gc.collect()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            print("alive")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

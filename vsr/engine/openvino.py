@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,16 +69,23 @@ def compiled(network: Compact, *, dtype: torch.dtype, int8: bool = False) -> Run
     return run
 
 
-def _compile(graph: Any, dtype: torch.dtype) -> Infer:
+@cache
+def _core() -> Any:
+    """One for the process. Its CPU plugin gives the thread a stack for signals (sigaltstack) in memory of its
+    own: once a second one had been dropped, the next Ctrl-C was a segmentation fault (OpenVINO 2026.4.1)."""
     import openvino
 
+    return openvino.Core()
+
+
+def _compile(graph: Any, dtype: torch.dtype) -> Infer:
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
     }
-    request: Any = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+    request: Any = _core().compile_model(graph, "CPU", settings).create_infer_request()
 
     def infer(images: Tensor) -> Tensor:
         result = request.infer({0: images.numpy()}, share_inputs=True, share_outputs=True)[0]
