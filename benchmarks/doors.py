@@ -3,7 +3,7 @@
 Wall time of whole commands, from start to exit, interleaved round by round; each ends in the same encoder of
 x264. A door that takes a tenth longer than the files is too narrow.
 
-    python -m benchmarks.doors --source clip.mp4 --frames 200
+    PYTHONPATH=plugins/ffmpeg python -m benchmarks.doors --source clip.mp4 --frames 200
 """
 
 from __future__ import annotations
