@@ -86,7 +86,7 @@ class UpscaleSettings:
     video_stream: int | None = None
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
     reuse: bool = True
-    """Compute a picture once that repeats the one before, sample for sample; the result is the same."""
+    """Compute once what repeats: pictures and, on the processor, parts of them; the result is the same."""
     max_pixels: int | None = None
     """Larger pictures are refused, as they may be bombs; None takes `media.opening.MAX_PIXELS`."""
     strict: bool = False

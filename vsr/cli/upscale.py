@@ -177,7 +177,7 @@ def upscale(
         bool | None,
         typer.Option(
             "--reuse/--no-reuse",
-            help="Compute pictures that repeat once.",
+            help="Compute what repeats once.",
             show_default="reuse",
             rich_help_panel=_ENGINE,
         ),

@@ -93,11 +93,24 @@ def cut(images: Tensor, tiling: Tiling) -> Iterator[Tensor]:
 class Canvas:
     """Collects upscaled windows into whole pictures `(N, C, H * scale, W * scale)`."""
 
-    def __init__(self, images: Tensor, tiling: Tiling, *, scale: int) -> None:
-        """`images` gives N, device and dtype; it is not read."""
+    def __init__(self, images: Tensor, tiling: Tiling, *, scale: int, over: Tensor | None = None) -> None:
+        """Nothing is put yet.
+
+        Args:
+            images: Gives N, device and dtype; it is not read.
+            tiling: How they are cut.
+            scale: SR side over LR side.
+            over: `(N, C, H * scale, W * scale)` of `images`' dtype: what stays where no window is put, for a
+                tiling without overlap; not changed. None needs all windows.
+        """
         n, c = images.shape[:2]
         size = (n, c, tiling.height * scale, tiling.width * scale)
-        self._out = torch.zeros(size, dtype=images.dtype, device=images.device)
+        if over is None:
+            self._out = torch.zeros(size, dtype=images.dtype, device=images.device)
+        else:
+            assert over.shape == size
+            assert not tiling.overlap
+            self._out = over.clone()
         self._tiling = tiling
         self._scale = scale
         self._rows = _edges({(w.top, w.bottom) for w in tiling.windows})

@@ -77,6 +77,8 @@ class Upscaler:
         self.multiple = int(getattr(network, "multiple", 1))
         self.redone_smaller = 0
         """Times that a batch was done again with a smaller batch or tile."""
+        self.is_network = not resampler
+        """Whether it computes with weights; else it is a filter."""
         self._tile = 0 if resampler else tile
         self.batch = batch or (_CUDA_BATCH if self.device.type == "cuda" else 1)
         """Pictures to hand over at once; becomes smaller with out-of-memory."""

@@ -110,6 +110,7 @@ def last_report(
         "batch": plan.batch,
         "tile": plan.tile,
         "repeated": meter.counts.get(REPEATED, 0),
+        "stood_still": meter.counts.get(stages.STILL, 0),
         "redone_smaller": upscaler.redone_smaller,
         "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
     }

@@ -17,6 +17,7 @@ from torch import Tensor
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.engine.device import twice
+from vsr.engine.still import StillParts
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.models.archs.resample import resize
@@ -25,6 +26,8 @@ from vsr.pipeline.streams import DeviceStreams, Ready
 
 REDONE = "pictures redone in fp32"
 """Name of the counter in the meter."""
+STILL = "pictures' worth that stood still"
+"""Name of another."""
 
 
 def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
@@ -64,26 +67,32 @@ def upscale(
     height: int,
     width: int,
     length: int | None = None,
+    still: bool = False,
 ) -> Iterator[RgbFrame]:
     """Generator, check, resize to `height` x `width`.
 
     No batch reaches over pictures whose numbers are multiples of `length`: a run that goes on there computes
     the same batches as an unbroken one, and so the same bits.
 
+    With `still`, parts that stand still are not computed again (`engine.still`), to the same bits.
+
     On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
     """
     waiting: deque[_Batch] = deque()
+    parts = StillParts(upscaler)
+    launch = parts.launch if still else upscaler.launch
     lag = 1 if streams.device.type == "cuda" else 0
     for group in _groups(frames, upscaler, length):
         with meter("upscale"), streams.computing(), torch.inference_mode():
             images = torch.stack([f.image for f in group]) if len(group) > 1 else group[0].image[None]
-            launched = upscaler.launch(images)
+            launched = launch(images)
             (healthy,), ready = streams.download((launched.healthy,))
             waiting.append(_Batch(group, images, launched.images, healthy, ready))
         while len(waiting) > lag:
             yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
     while waiting:
         yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
+    meter.count(STILL, round(parts.saved))
 
 
 def _groups(frames: Iterable[RgbFrame], upscaler: Upscaler, length: int | None) -> Iterator[list[RgbFrame]]:

@@ -1,0 +1,118 @@
+"""Parts of a picture that stand still are not computed again: screen recordings, slides, black bars.
+
+Exact, bit for bit: a tile is taken over only where every pixel that it depends on is the same as in the
+picture before. That needs a network whose receptive field is known and small (Compact), and kernels that give
+the same for each window as for the whole picture. Those for bfloat16 do not: where a row ends they add up in
+another order, and a few numbers in a million differ in the last bit (measured, torch and OpenVINO). Those for
+float32 do; all the same, all windows of a size are tried on noise before the first is taken over.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+
+from vsr.engine import tiles
+from vsr.engine.upscaler import Launched, Upscaler
+
+logger = logging.getLogger(__name__)
+
+_TILE_OVER_RADIUS = 6
+"""A tile's side over the receptive radius: larger tiles find less that stands still, smaller ones compute the
+margins around them more often (1.8 times as many pixels)."""
+_MOST = 0.6
+"""Share of the whole picture's work above which the whole picture is computed."""
+
+
+class StillParts:
+    """`launch` of an upscaler, with what the picture before it can lend."""
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        """Nothing is known yet; `upscaler` computes."""
+        self._upscaler = upscaler
+        self._before: tuple[Tensor, Tensor] | None = None
+        self._exact: dict[torch.Size, bool] = {}
+        """By the pictures' shape: whether all windows give what the whole gives."""
+        self.saved = 0.0
+        """Pictures' worth of work that was not done."""
+
+    def launch(self, images: Tensor) -> Launched:
+        """As `Upscaler.launch`, with the same bits."""
+        if not self._suits(images):
+            self._before = None
+            return self._upscaler.launch(images)
+        tiling = self._tiling(images)
+        changed = self._changed(images, tiling)
+        if changed is None or not self._is_exact(images, tiling):
+            launched = self._upscaler.launch(images)
+        else:
+            launched = self._in_parts(images, tiling, changed)
+            self.saved += 1 - len(changed) * _share(tiling)
+        self._before = images, launched.images
+        return launched
+
+    def _suits(self, images: Tensor) -> bool:
+        """One whole picture at a time, on the processor in float32, by a network whose tiles are exact."""
+        upscaler = self._upscaler
+        return (
+            len(images) == 1
+            and images.device.type == "cpu"
+            and upscaler.scale.denominator == 1
+            and 0 < upscaler.radius <= tiles.MAX_HALO
+            and upscaler.plan(*images.shape[-2:]).tile == 0
+            and upscaler.is_network
+            and upscaler.precision == "float32"
+        )
+
+    def _tiling(self, images: Tensor) -> tiles.Tiling:
+        upscaler = self._upscaler
+        height, width = images.shape[-2:]
+        tile = _TILE_OVER_RADIUS * upscaler.radius
+        return tiles.plan_tiles(height, width, tile=tile, radius=upscaler.radius, multiple=upscaler.multiple)
+
+    def _changed(self, images: Tensor, tiling: tiles.Tiling) -> list[int] | None:
+        """Numbers of the windows that differ from the picture before; None where too many do."""
+        if self._before is None or self._before[0].shape != images.shape:
+            return None
+        most = int(_MOST / _share(tiling))
+        changed: list[int] = []
+        pairs = zip(tiles.cut(images, tiling), tiles.cut(self._before[0], tiling), strict=True)
+        for index, (now, before) in enumerate(pairs):
+            if not torch.equal(now, before):
+                changed.append(index)
+                if len(changed) > most:
+                    return None
+        return changed
+
+    def _is_exact(self, images: Tensor, tiling: tiles.Tiling) -> bool:
+        """Whether the kernels give the same for windows as for the whole; tried once for each size."""
+        if images.shape not in self._exact:
+            noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+            whole = self._upscaler.launch(noise).images
+            canvas = tiles.Canvas(noise, tiling, scale=int(self._upscaler.scale))
+            for index, part in enumerate(tiles.cut(noise, tiling)):
+                canvas.put(index, self._upscaler.launch(part).images)
+            self._exact[images.shape] = torch.equal(canvas.result(), whole)
+            if not self._exact[images.shape]:
+                logger.debug("windows differ from the whole picture here: no part is taken over")
+        return self._exact[images.shape]
+
+    def _in_parts(self, images: Tensor, tiling: tiles.Tiling, changed: list[int]) -> Launched:
+        assert self._before is not None
+        canvas = tiles.Canvas(images, tiling, scale=int(self._upscaler.scale), over=self._before[1])
+        healthy = torch.ones(1, dtype=torch.bool)
+        windows = list(tiles.cut(images, tiling))
+        for index in changed:
+            done = self._upscaler.launch(windows[index])
+            healthy &= done.healthy
+            canvas.put(index, done.images)
+        return Launched(canvas.result(), healthy)
+
+
+def _share(tiling: tiles.Tiling) -> float:
+    """Of the whole picture's work that one window is."""
+    window = tiling.windows[0]
+    area = (window.bottom - window.top) * (window.right - window.left)
+    return area / (tiling.height * tiling.width)
