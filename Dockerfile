@@ -12,7 +12,7 @@ ARG PIP_EXTRA_INDEX_URL=
 ENV PATH=/opt/vsr/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 
 COPY . /src
-RUN python3 -m venv --system-site-packages /opt/vsr && pip install /src && rm -rf /src
+RUN python3 -m venv --system-site-packages /opt/vsr && pip install "/src[openvino]" && rm -rf /src
 
 # No root: what decodes files from anywhere should own nothing.
 RUN useradd --create-home --uid 10001 vsr && mkdir -p /media && chown vsr /media
