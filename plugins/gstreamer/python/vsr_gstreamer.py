@@ -80,8 +80,8 @@ SITES = {
     "cosited": _TOPLEFT,
     "dv": _TOPLEFT,
 }
-"""Of caps, to vsr's words, and to what YUV4MPEG2 puts behind 420 at 8 bits, where it always says one. They are
-the caps' own words: `GstVideo.VideoInfo` of 1.22 has centre for all that have no colorimetry beside them."""
+"""Of caps, to vsr's words, and to what YUV4MPEG2 puts behind 420 at 8 bits, where it always says one. The
+words of the caps: `GstVideo.VideoInfo` of 1.22 has centre for all that have no colorimetry beside them."""
 USUAL_SITE = _LEFT
 """Of what players show, for caps that do not say."""
 UNSPECIFIED = 2
