@@ -70,6 +70,15 @@ _ENTRIES = (
         family="Compact",
         scale=4,
         description="the same for enlargements above two",
+        partner="compact-x4-crisp",
+    ),
+    CatalogEntry(
+        name="compact-x4-crisp",
+        family="Compact",
+        scale=4,
+        description="compact-x4 tuned for looks: sharper, less faithful; --strength slides between the two",
+        partner="compact-x4",
+        crisp=True,
     ),
     CatalogEntry(
         name="bicubic",
