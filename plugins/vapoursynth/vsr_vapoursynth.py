@@ -156,15 +156,21 @@ def _generated(
     """
     blank = lr.std.BlankClip(width=width, height=height, keep=True)
     desk = Desk(upscaler, most=streams)
-    parts = []
-    for first in range(min(streams, len(lr))):
-        part = lr.std.SelectEvery(streams, first, modify_duration=False)
-        parts.append(
-            blank.std.Trim(length=len(part)).std.ModifyFrame([part, blank[: len(part)]], _filled_by(desk))
-        )
-    if len(parts) == 1:
-        return parts[0]
-    return vs.core.std.Interleave(parts, extend=True, modify_duration=False)[: len(lr)]
+
+    def part(lr: vs.VideoNode) -> vs.VideoNode:
+        room = blank.std.Trim(length=len(lr))
+        return room.std.ModifyFrame([lr, room], _filled_by(desk))
+
+    if streams == 1:
+        return part(lr)
+    firsts = range(min(streams, len(lr)))
+    parts = [part(lr.std.SelectEvery(streams, first, modify_duration=False)) for first in firsts]
+    return _interleaved(parts)[: len(lr)]
+
+
+def _interleaved(parts: list[vs.VideoNode]) -> vs.VideoNode:
+    """The first of each, then the second of each; the shorter ones are repeated at their end."""
+    return vs.core.std.Interleave(parts, extend=True, modify_duration=False) if len(parts) > 1 else parts[0]
 
 
 def _filled_by(desk: Desk) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
