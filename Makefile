@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
+VAPOURSYNTH_VENV ?= .venv-vapoursynth
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
@@ -40,10 +41,10 @@ test-vapoursynth:  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON cho
 	if [ -z "$$python" ]; then \
 	  echo 'test-vapoursynth: skipped, no Python 3.12 or later here; name one: VAPOURSYNTH_PYTHON=...'; exit 0; fi; \
 	set -ex; \
-	[ -x .venv-vapoursynth/bin/python ] || $$python -m venv .venv-vapoursynth; \
-	.venv-vapoursynth/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	[ -x $(VAPOURSYNTH_VENV)/bin/python ] || $$python -m venv $(VAPOURSYNTH_VENV); \
+	$(VAPOURSYNTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e . pytest 'vapoursynth>=81'; \
-	OMP_NUM_THREADS=1 .venv-vapoursynth/bin/python -m pytest -q plugins/vapoursynth
+	OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth
 
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
