@@ -22,7 +22,11 @@ from vsr.pipeline.run import upscale_video
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 COLOR = ColorSpec(matrix=Matrix.BT709, range=Range.LIMITED)
 SETTINGS = UpscaleSettings(
-    model="compact-x2", device="cpu", encoder=EncoderSettings(encoder="ffv1"), segment_seconds=Fraction(1, 5)
+    model="compact-x2",
+    device="cpu",
+    backend="torch",
+    encoder=EncoderSettings(encoder="ffv1"),
+    segment_seconds=Fraction(1, 5),
 )
 
 
