@@ -27,11 +27,9 @@ def test_it_measures_the_models_that_are_asked_for(capfd: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["-m", "nobody"], 5), (["--size", "big"], 2), (["--device", "cuda:77"], 7)]
+    ("words", "code"), [(["-m", "nobody"], 5), (["--size", "big"], 2), (["--device", "cuda:9999"], 7)]
 )
 def test_what_cannot_be_measured_is_one_line(words: list[str], code: int, capfd: Capture) -> None:
-    if "cuda:77" in words and torch.cuda.device_count() > 77:
-        pytest.skip("78 GPUs")
     done = run_cli(capfd, "bench", *words)
     assert done.code == code
     assert done.line

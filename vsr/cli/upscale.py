@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from vsr.cli import console, parse, signals
-from vsr.config import UpscaleSettings
+from vsr.config import Backend, Deinterlace, PipeFormat, Precision, UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 from vsr.media.pipes import is_pipe, place_of
 from vsr.pipeline.ready import read_pipeline
@@ -231,8 +231,8 @@ def upscale(
         "strength": strength,
         "partner": partner,
         "device": device,
-        "backend": _one_of(backend, ("auto", "torch", "openvino"), option="--backend"),
-        "precision": _one_of(precision, ("auto", "fp32", "bf16", "fp16", "int8"), option="--precision"),
+        "backend": _one_of(backend, Backend, option="--backend"),
+        "precision": _one_of(precision, Precision, option="--precision"),
         "tile": tile,
         "batch": batch,
         "reuse": reuse,
@@ -241,11 +241,11 @@ def upscale(
         "preset": preset,
         "options": dict(parse.pairs(encoder_option or [])) or None,
         "pixel_format": pixel_format,
-        "format": _one_of(pipe_format, ("y4m", "nut"), option="--format"),
+        "format": _one_of(pipe_format, PipeFormat, option="--format"),
         "filters_before": _filters(filter_before),
         "filters_after": _filters(filter_after),
         "color": dict(parse.pairs(color or [], option="--color", example="range=full")) or None,
-        "deinterlace": _one_of(deinterlace, ("auto", "off"), option="--deinterlace"),
+        "deinterlace": _one_of(deinterlace, Deinterlace, option="--deinterlace"),
         "start": None if start is None else parse.seconds(start, option="--start"),
         "end": None if end is None else parse.seconds(end, option="--end"),
         "video_stream": video_stream,
@@ -274,8 +274,9 @@ def _filters(words: list[str] | None) -> list[str] | None:
     return [] if words == ["none"] else words or None
 
 
-def _one_of(word: str | None, known: tuple[str, ...], *, option: str) -> str | None:
-    return None if word is None else parse.one_of(word, known, option=option)
+def _one_of(word: str | None, kind: object, *, option: str) -> str | None:
+    """`word` if it is one of those of `kind`, a `Literal` of `vsr.config`."""
+    return None if word is None else parse.one_of(word, get_args(kind), option=option)
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) -> None:

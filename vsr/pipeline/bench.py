@@ -16,6 +16,7 @@ import torch
 
 from vsr.config import UpscaleSettings
 from vsr.engine import speed
+from vsr.engine.device import choose_device, choose_dtype
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import load_generator
 from vsr.pipeline.dryrun import FRAMES, dry_run
@@ -69,15 +70,13 @@ def machine(settings: UpscaleSettings) -> Machine:
     Raises:
         DeviceError: no such device.
     """
-    model = load_generator("fast-x2")
-    upscaler = Upscaler(
-        model.network, device_name=settings.device, precision=settings.precision, backend="torch"
-    )
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.precision, device)
     return Machine(
-        device=str(upscaler.device),
-        precision=str(upscaler.dtype).removeprefix("torch."),
+        device=str(device),
+        precision=str(dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
-        ceiling=speed.ceiling(upscaler.device, upscaler.dtype),
+        ceiling=speed.ceiling(device, dtype),
     )
 
 
