@@ -15,6 +15,7 @@ from vsr.train.losses import (
     discriminator_losses,
     generator_loss,
     needs_real,
+    tone,
 )
 
 CLOSE = {"rel": 1e-5, "abs": 1e-6}
@@ -205,3 +206,13 @@ def test_logits_of_other_shapes_are_refused_instead_of_broadcast():
         generator_loss("relativistic", noise(0, 4, 1), noise(0, 4))
     with pytest.raises(ValueError, match="same shape"):
         discriminator_losses("vanilla", noise(0, 4, 1), noise(0, 3, 1))
+
+
+def test_tone_is_blind_to_detail_and_sees_a_shift_of_colour() -> None:
+    hr = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    board = torch.ones(48, 48)
+    board[::2, ::2] = board[1::2, 1::2] = -1  # means of blocks stay
+    assert float(tone(hr + 0.2 * board, hr)) < 1e-6
+    assert float(tone(hr + torch.tensor([0.01, 0.0, -0.02]).view(3, 1, 1), hr)) == pytest.approx(
+        0.01, rel=1e-4
+    )

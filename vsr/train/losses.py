@@ -19,6 +19,8 @@ AdversarialKind = Literal["vanilla", "relativistic", "relativistic-sigmoid", "ls
 
 CHARBONNIER_EPSILON = 1e-3
 """In units of a picture in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
+TONE_SIDE = 16
+"""HR pixels: more than any detail that a network at x4 may invent, less than half of a usual crop."""
 SIGMOID_EPSILON = 1e-7
 """How near to 0 and 1 a probability may come: Keras' `backend.epsilon`, which its cross entropy clamps by."""
 
@@ -37,6 +39,15 @@ def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
     """Mean of sqrt(d^2 + epsilon^2), L1 with a round bottom: fp32, no dimensions; `CHARBONNIER_EPSILON`."""
     difference = sr.float() - hr.float()
     return (difference**2 + CHARBONNIER_EPSILON**2).sqrt().mean()
+
+
+def tone(sr: Tensor, hr: Tensor) -> Tensor:
+    """L1 between the means of blocks of `TONE_SIDE` pixels: colour and brightness, whatever the detail.
+
+    The arguments have one shape `(N, C, H, W)`, any range and device; fp32, no dimensions. What is left over
+    at the right and at the bottom is not counted.
+    """
+    return l1(*(F.avg_pool2d(image.float(), TONE_SIDE) for image in (sr, hr)))
 
 
 PIXEL: Mapping[PixelKind, Callable[[Tensor, Tensor], Tensor]] = {

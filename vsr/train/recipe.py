@@ -79,11 +79,15 @@ class Losses:
     adversarial: Adversarial | None = None
     temporal: float = 0.0
     """Weight of the difference between the same content in two differently coded pictures of a clip."""
+    tone: float = 0.0
+    """Weight of the difference between means of blocks: features and discriminators let colours drift."""
+    flat: float = 0.0
+    """Weight of what flat pictures come out differently by: without it a GAN leaves a faint grid on skies."""
     warmup: int = 0
     """Steps of pixel loss alone, with weight 1, before all others set in (ESRGAN's two stages in one run)."""
 
     def __post_init__(self) -> None:
-        if min(self.pixel_weight, self.temporal, self.warmup) < 0:
+        if min(self.pixel_weight, self.temporal, self.tone, self.flat, self.warmup) < 0:
             raise ValueError("losses: weights and warmup must not be negative")
         if not (self.pixel_weight or self.perceptual or self.adversarial):
             raise ValueError("losses: nothing to train on; give pixel_weight, perceptual or adversarial")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError
 from vsr.train.discriminators import make_discriminator
 from vsr.train.features import PerceptualLoss, load_features
+from vsr.train.flat import check_flat
 from vsr.train.generators import make_generator, take_over
 from vsr.train.recipe import Adam, Recipe
 
@@ -66,6 +67,8 @@ def new_state(
     """
     device = torch.device(device)
     network = make_generator(recipe.generator, seed=recipe.seed)
+    if recipe.losses.flat:
+        check_flat(network)
     if start is not None:
         take_over(network, start)
     network = _placed(network, device)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real
+from vsr.train.flat import COLOURS, flatness
+from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real, tone
 from vsr.train.pool import Batch
 from vsr.train.recipe import Recipe
 from vsr.train.state import Rivals, State
@@ -78,6 +79,12 @@ def generator_terms(
     if losses.temporal and batch.shift is not None:
         terms["temporal"] = consistency(sr[0::2], sr[1::2], batch.shift)
         weights["temporal"] = losses.temporal
+    if losses.tone:
+        terms["tone"], weights["tone"] = tone(sr, batch.hr), losses.tone
+    if losses.flat:
+        with autocast(recipe, state.device):
+            terms["flat"] = flatness(state.network, torch.rand(COLOURS, 3, device=state.device))
+        weights["flat"] = losses.flat
     return terms, torch.stack([weights[name] * value for name, value in terms.items()]).sum()
 
 
