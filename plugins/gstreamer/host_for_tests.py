@@ -18,7 +18,7 @@ from typing import IO, Any
 import gi
 
 gi.require_version("Gst", "1.0")
-from gi.repository import Gst  # noqa: E402
+from gi.repository import Gst
 
 
 def watch(pad: Any, times: list[list[int]], caps: list[str], data: IO[bytes] | None = None) -> None:

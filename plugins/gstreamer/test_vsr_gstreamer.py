@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -322,6 +323,16 @@ def test_without_vsr_on_the_path_the_error_says_so(tmp_path: Path, host: dict[st
         fails=True,
     )
     assert "no command vsr on the PATH" in said
+
+
+def test_the_wheel_holds_the_element_with_all_its_parts(tmp_path: Path) -> None:
+    """In the folder that the README names for GST_PLUGIN_PATH, and nothing but them."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=FOLDER, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    parts = {str(path.relative_to(FOLDER)) for path in (FOLDER / "python").rglob("*.py")}
+    assert {n.split("/share/vsr-gstreamer/")[-1] for n in names if ".dist-info/" not in n} == parts
 
 
 def beginning(source: Path, to: Path, *, packets: int) -> Path:

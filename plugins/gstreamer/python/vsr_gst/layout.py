@@ -1,0 +1,137 @@
+"""Where samples lie: in a buffer of GStreamer, and in YUV4MPEG2, for every format that the element takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gi.repository import Gst, GstVideo
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format of GStreamer travels in YUV4MPEG2."""
+
+    space: str
+    """YUV4MPEG2's name of it."""
+    sample_bytes: int = 1
+    chroma: tuple[int, int] | None = (1, 1)
+    """log2 of the subsampling, across and down; None where there is no chroma."""
+    interleaved: tuple[int, ...] = ()
+    """Of planes whose samples lie side by side in one of GStreamer: the order in which they do."""
+
+    def sides(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Bytes in a row, and rows, of each plane of YUV4MPEG2."""
+        luma = (width * self.sample_bytes, height)
+        if self.chroma is None:
+            return [luma]
+        across, down = self.chroma
+        chroma = (-(-width >> across) * self.sample_bytes, -(-height >> down))
+        return [luma, chroma, chroma]
+
+
+FORMATS = {
+    "I420": Format("420"),
+    "NV12": Format("420", interleaved=(1, 2)),
+    "Y42B": Format("422", chroma=(1, 0)),
+    "Y444": Format("444", chroma=(0, 0)),
+    "RGB": Format("444", chroma=(0, 0), interleaved=(2, 0, 1)),  # matrix 0 of H.273 has G, B, R in this order
+    "GRAY8": Format("mono", chroma=None),
+    "I420_10LE": Format("420p10", 2),
+    "I422_10LE": Format("422p10", 2, (1, 0)),
+    "Y444_10LE": Format("444p10", 2, (0, 0)),
+    "I420_12LE": Format("420p12", 2),
+    "I422_12LE": Format("422p12", 2, (1, 0)),
+    "Y444_12LE": Format("444p12", 2, (0, 0)),
+    "Y444_16LE": Format("444p16", 2, (0, 0)),
+    "GRAY16_LE": Format("mono16", 2, None),
+}
+"""By GStreamer's names; those that come first are preferred."""
+
+TEMPLATE = f"""video/x-raw, format=(string){{ {", ".join(FORMATS)} }}, width=(int)[1, 2147483647],
+height=(int)[1, 2147483647], framerate=(fraction)[0/1, 2147483647/1]"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where the samples of a picture lie in a buffer of GStreamer."""
+
+    format: Format
+    width: int
+    height: int
+    strides: Sequence[int]
+    """Bytes from row to row, of each plane of GStreamer."""
+    offsets: Sequence[int]
+    """Of the first byte of each."""
+    size: int
+    """Of a buffer in bytes."""
+
+    @classmethod
+    def of(cls, info: Any) -> Shape:
+        """Of a `GstVideo.VideoInfo`, or of a buffer's `GstVideo.VideoMeta`."""
+        name = info.finfo.name if hasattr(info, "finfo") else GstVideo.VideoFormat.to_string(info.format)
+        strides, offsets = list(info.stride), list(info.offset)
+        return cls(FORMATS[name], info.width, info.height, strides, offsets, getattr(info, "size", 0))
+
+    def planes(self, data: memoryview) -> list[bytes]:
+        """The planes of YUV4MPEG2, out of a buffer."""
+        sides = self.format.sides(self.width, self.height)
+        mixed = self.format.interleaved
+        alone = [n for n in range(len(sides)) if n not in mixed]
+        found = {n: _rows(data, self.offsets[n], self.strides[n], *sides[n]) for n in alone}
+        if mixed:
+            row, rows = sides[mixed[0]]
+            last = len(alone)
+            together = _rows(data, self.offsets[last], self.strides[last], row * len(mixed), rows)
+            found |= {plane: together[at :: len(mixed)] for at, plane in enumerate(mixed)}
+        return [found[n] for n in range(len(sides))]
+
+    def buffer(self, picture: bytes) -> bytearray:
+        """What goes into a buffer, of the planes of YUV4MPEG2 one after the other."""
+        sides = self.format.sides(self.width, self.height)
+        mixed = self.format.interleaved
+        starts = [sum(row * rows for row, rows in sides[:n]) for n in range(len(sides))]
+        planes = [
+            picture[start : start + row * rows] for start, (row, rows) in zip(starts, sides, strict=True)
+        ]
+        alone = [n for n in range(len(sides)) if n not in mixed]
+        made = bytearray(self.size)
+        for n in alone:
+            _place(made, self.offsets[n], self.strides[n], *sides[n], planes[n])
+        if mixed:
+            row, rows = sides[mixed[0]]
+            last = len(alone)
+            together = bytearray(row * rows * len(mixed))
+            for at, plane in enumerate(mixed):
+                together[at :: len(mixed)] = planes[plane]
+            _place(made, self.offsets[last], self.strides[last], row * len(mixed), rows, together)
+        return made
+
+
+def _rows(data: memoryview, offset: int, stride: int, row: int, rows: int) -> bytes:
+    """Rows without what pads them."""
+    if stride == row:
+        return bytes(data[offset : offset + row * rows])
+    return b"".join(data[at : at + row] for at in range(offset, offset + stride * rows, stride))
+
+
+def _place(made: bytearray, offset: int, stride: int, row: int, rows: int, plane: bytes | bytearray) -> None:
+    """The reverse of `_rows`."""
+    if stride == row:
+        made[offset : offset + row * rows] = plane
+        return
+    for number in range(rows):
+        at = offset + stride * number
+        made[at : at + row] = plane[row * number : row * (number + 1)]
+
+
+def of_any_size(caps: Any) -> Any:
+    """What one side can be when the other is so: the same, but for width and height."""
+    template = Gst.Caps(TEMPLATE)
+    if caps.is_any() or caps.is_empty():
+        return template if caps.is_any() else caps
+    free = caps.copy()
+    for side in ("width", "height"):
+        free.set_value(side, Gst.IntRange(range(1, 2**31 - 1)))
+    return free.intersect_full(template, Gst.CapsIntersectMode.FIRST)
