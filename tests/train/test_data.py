@@ -22,7 +22,6 @@ from vsr.train.data import (
     licences,
     open_photographs,
     read_image,
-    shrunk,
     split,
 )
 from vsr.train.drawing import Geometry
@@ -200,28 +199,3 @@ def test_a_picture_that_promises_too_much_is_refused(tmp_path: Path) -> None:
         large_enough(find_pictures(tmp_path), 64)
     with pytest.raises(InputError, match=r"bomb\.png: cannot be decoded"):
         read_image(tmp_path / "bomb.png")
-
-
-def geometry(shrink: tuple[float, float]) -> Geometry:
-    return Geometry(size=64, frames=2, speed=0, scale=2, shrink=shrink)
-
-
-def test_a_photograph_is_reduced_by_the_factor() -> None:
-    image = photograph(0, side=256)
-    height, width = (side // 2 for side in image.shape[1:])
-    expected = F.interpolate(image[None], size=(height, width), mode="bicubic", antialias=True)[0]
-    assert torch.equal(shrunk(image, geometry((0.5, 0.5)), random.Random(1)), expected)
-
-
-def test_a_photograph_is_never_reduced_below_a_clip() -> None:
-    image = photograph(0, side=256)
-    sides = {min(shrunk(image, geometry((0.05, 0.3)), random.Random(seed)).shape[1:]) for seed in range(20)}
-    assert min(sides) >= 64
-    assert max(sides) <= 0.3 * min(image.shape[1:]) + 1
-
-
-def test_a_recipe_that_does_not_reduce_draws_what_it_always_drew() -> None:
-    rng = random.Random(1)
-    image = photograph(0, side=256)
-    assert shrunk(image, geometry((1.0, 1.0)), rng) is image
-    assert rng.random() == random.Random(1).random()

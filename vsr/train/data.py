@@ -14,7 +14,6 @@ from pathlib import Path
 
 import av
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.errors import InputError
@@ -97,7 +96,7 @@ class Photographs:
 
     def draw(self, rng: random.Random) -> Sample:
         shape = self.geometry
-        image = shrunk(self._read(rng), shape, rng)
+        image = self._read(rng)
         room = [side - shape.size for side in image.shape[1:]]
         pan = draw_pan(room, shape.frames, shape.speed, rng)
         return Sample(hr=cut_pan(image, pan, (shape.size, shape.size), shape.frames), shift=pan.step)
@@ -113,20 +112,6 @@ class Photographs:
                 return read_image(path)
             except InputError as error:
                 self.quarantine.add(path, error)
-
-
-def shrunk(image: Tensor, geometry: Geometry, rng: random.Random) -> Tensor:
-    """Reduce a picture `(3, H, W)` uint8 by a drawn factor, no further than `geometry.size` allows.
-
-    Photographs are soft at the size they were taken in; reduced, they have fine detail.
-    """
-    low, high = geometry.shrink
-    if low == high == 1:
-        return image  # and nothing is drawn: runs of older recipes go on as they were
-    least = geometry.size / min(image.shape[1:])
-    factor = rng.uniform(min(1.0, max(low, least)), min(1.0, max(high, least)))
-    size = [max(geometry.size, round(side * factor)) for side in image.shape[1:]]
-    return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
 
 
 def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Photographs, Photographs]:

@@ -275,8 +275,6 @@ class Degradation:
     """Side of an HR picture of a clip."""
     speed: int = 4
     """Largest pan along each axis, in whole HR pixels a picture."""
-    shrink: Range2 = (1.0, 1.0)
-    """Photographs are reduced by a factor between these first, as far as `size` allows: finer detail."""
     clean: float = 0.2
     """Share of the clips that are only reduced, by antialiased bicubic."""
     usm: Sharpen | None = None
@@ -298,7 +296,6 @@ class Degradation:
                 f"frames ({self.frames}) and size ({self.size}) must be at least 1, "
                 f"speed ({self.speed}) and drift ({self.drift}) at least 0"
             )
-        _check_range("degrade", "shrink", self.shrink, 0.05, 1.0)
         if len(self.orders) > 2:
             raise ValueError(f"{len(self.orders)} orders are too many; leave two")
 

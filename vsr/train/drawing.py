@@ -43,8 +43,6 @@ class Geometry:
     """Largest pan over a photograph along each axis, in HR pixels a picture."""
     scale: int
     """HR side over LR side."""
-    shrink: tuple[float, float] = (1.0, 1.0)
-    """Photographs are reduced by a factor between these first, as far as `size` allows."""
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.scale < 1 or self.speed < 0:

@@ -127,7 +127,6 @@ def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Materi
         speed=recipe.degrade.speed,
         scale=recipe.scale,
         holdout=recipe.holdout,
-        shrink=recipe.degrade.shrink,
     )
 
 

@@ -43,7 +43,6 @@ def open_material(
     scale: int,
     holdout: int,
     downscale: float | None = None,
-    shrink: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[Material, Material]:
     """Open all that shall be trained on.
 
@@ -56,7 +55,6 @@ def open_material(
         scale: HR side over LR side.
         holdout: One in so many photographs, files or pictures of a video is held out.
         downscale: Videos are reduced by it first: 1, 1.5 or 2; None halves those of 720 lines and more.
-        shrink: Photographs are reduced by a factor between these first, as far as `size` allows.
 
     Returns:
         The material to train on, and that held out. Several are drawn in proportion to their `pixels`.
@@ -64,7 +62,7 @@ def open_material(
     Raises:
         InputError: a path does not exist, cannot be read, or holds nothing to train on; one line.
     """
-    geometry = Geometry(size=size, frames=frames, speed=speed, scale=scale, shrink=shrink)
+    geometry = Geometry(size=size, frames=frames, speed=speed, scale=scale)
     cache = FrameCache()
     known: list[Material] = []
     held_out: list[Material] = []
