@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.config import EncoderSettings, UpscaleSettings
-from vsr.errors import ConfigError, OutputError
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.media.workfolder import WorkFolder
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.run import Progress, upscale_video
@@ -283,6 +284,39 @@ def test_a_full_disk_keeps_what_is_finished(
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
     monkeypatch.undo()
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept == kept * LENGTH
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ..."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
+)
+def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
+    error: Exception, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    real = Upscaler._attempt
+
+    def failing(self: Upscaler, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 14:
+            raise error
+        return real(self, *arguments)  # type: ignore[arg-type]
+
+    settings = replace(SETTINGS, batch=1)
+    monkeypatch.setattr(Upscaler, "_attempt", failing)
+    with pytest.raises(DeviceError, match=r"cpu failed \(.*(launch failure|EXECUTION_FAILED)\)") as caught:
+        upscale_video(clip, tmp_path / "out.mkv", settings)
+    assert calls == 15  # a context that is dead is not asked again
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    kept = len(parts(tmp_path))
+    assert kept
+    assert upscale_video(clip, tmp_path / "out.mkv", settings).frames_kept == kept * LENGTH
+    assert numbers_of(tmp_path / "out.mkv") == list(range(FRAMES))
 
 
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:

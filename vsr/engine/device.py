@@ -94,6 +94,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that the device itself failed: then every later call fails too, and nothing helps
+    but another process, or another device."""
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST)
+
+
 def twice(work: Callable[[], T], device: torch.device) -> T:
     """Do `work`; if memory runs out, give back what torch has cached and do it once more."""
     try:
@@ -124,6 +132,18 @@ _NO_MEMORY = (
     "Unable to find a valid cuDNN algorithm",
 )
 """What torch, CUDA, cuDNN, cuBLAS and oneDNN write when an allocation of theirs fails."""
+
+
+_LOST = (
+    "CUDA error",
+    "CUDA driver error",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+)
+"""What torch and the libraries under it write when a kernel, a driver or a card fails; asked after
+`_NO_MEMORY`, for memory is called a "CUDA error" too."""
 
 
 _UNKNOWN_MEMORY = 4 * 2**30

@@ -14,9 +14,9 @@ from typing import Unpack
 
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
-from vsr.engine.device import choose_device, is_out_of_memory
+from vsr.engine.device import choose_device, is_lost, is_out_of_memory
 from vsr.engine.upscaler import Upscaler
-from vsr.errors import CancelledError, ConfigError, DeviceMemoryError, VsrError
+from vsr.errors import CancelledError, ConfigError, DeviceError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.filters import Behind, parse
 from vsr.media.opening import MAX_PIXELS
@@ -363,7 +363,17 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         except BaseException as error:
             if is_out_of_memory(error):
                 raise DeviceMemoryError(_too_little_memory(job)) from error
+            if is_lost(error):
+                raise DeviceError(_lost(job, error)) from error
             raise
+
+
+def _lost(job: Job, error: BaseException) -> str:
+    first = str(error).partition("\n")[0]
+    return (
+        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then give the"
+        " same command, or --device cpu"
+    )
 
 
 def _too_little_memory(job: Job) -> str:
