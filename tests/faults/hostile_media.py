@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 SECRET = "secret.txt"
 
@@ -116,3 +117,43 @@ def atom_field(data: bytes, kind: bytes, offset: int, value: bytes) -> bytes:
     """The file with bytes replaced in the first atom of a kind, counted from behind its name."""
     place = data.index(kind) + len(kind) + offset
     return data[:place] + value + data[place + len(value) :]
+
+
+_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
+
+
+def refer_to(movie: Path, neighbour: str) -> None:
+    """Let a QuickTime movie with its index at the end say that its pictures lie in another file."""
+    data = bytearray(movie.read_bytes())
+    entry = data.index(b"dref") + 12
+    old, new = struct.unpack_from(">I", data, entry)[0], _alias(f"/folder/{neighbour}".encode())
+    for name in _PARENTS:
+        place = data.index(name) - 4
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + len(new) - old)
+    data[entry : entry + old] = new
+    movie.write_bytes(data)
+
+
+def _alias(path: bytes) -> bytes:
+    """A Macintosh alias record, as FFmpeg reads it, to a file in the movie's own folder."""
+    levels = struct.pack(">HH", 1, 1)
+    tag = struct.pack(">HH", 2, len(path)) + path + bytes(len(path) % 2) + struct.pack(">hH", -1, 0)
+    record = bytes(130) + levels + bytes(16) + tag
+    return struct.pack(">I4sI", 12 + len(record), b"alis", 0) + record
+
+
+def avi_with_gab2(path: Path, text: str) -> None:
+    """An AVI whose second stream is one packet of GAB2: text for which FFmpeg starts another demuxer."""
+    content = text.encode()
+    blob = b"GAB2\0" + struct.pack("<HI4sHI", 2, 4, "s\0".encode("utf-16-le"), 4, len(content)) + content
+    samples = np.frombuffer(blob + b"\n" * (-len(blob) % 4), np.int16).reshape(1, -1)
+    with av.open(str(path), "w", format="avi") as box:
+        video, sound = box.add_stream("mpeg4", rate=25), box.add_stream("pcm_s16le", rate=8000)
+        video.width, video.height, sound.layout = 64, 64, "mono"
+        for number in range(3):
+            gray = av.VideoFrame.from_ndarray(np.full((64, 64), 40 * number, np.uint8), "gray")
+            box.mux(video.encode(gray.reformat(format="yuv420p", threads=1)))
+        frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+        frame.sample_rate = 8000
+        box.mux([*video.encode(None), *sound.encode(frame), *sound.encode(None)])
+    path.write_bytes(path.read_bytes().replace(b"auds", b"txts"))  # not sound, it says, but text

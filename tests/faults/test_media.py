@@ -12,7 +12,15 @@ import pytest
 from tests.cli.run_cli import run_cli
 from tests.faults.canary import listening, opened_in
 from tests.faults.fork_server import ForkServer
-from tests.faults.hostile_media import SECRET, addresses, in_mov, playlists, png_bomb
+from tests.faults.hostile_media import (
+    SECRET,
+    addresses,
+    avi_with_gab2,
+    in_mov,
+    playlists,
+    png_bomb,
+    refer_to,
+)
 from tests.media_maker import Subtitle, make_clip
 from vsr.errors import InputError
 from vsr.media.opening import MAX_STREAMS, open_media
@@ -56,6 +64,36 @@ def test_without_our_options_these_canaries_sing(folder: Path) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
             caller.sendto(b"hello", ("127.0.0.1", listener.port))
     assert sorted(listener.callers) == ["tcp", "udp"]
+
+
+def test_a_movie_that_says_its_pictures_lie_elsewhere_opens_nothing_else(
+    folder: Path, capfd: Capture
+) -> None:
+    movie = make_clip(folder / "clip.mov", frames=2)
+    refer_to(movie, "neighbour.mp4")
+    with opened_in(folder) as names, av.open(str(movie), options={"enable_drefs": "1"}):
+        pass
+    assert "neighbour.mp4" in names  # this canary sings
+    with opened_in(folder) as names:
+        outcome = run_cli(capfd, "upscale", str(movie), str(folder / "out.mkv"), "-m", "bicubic")
+    assert outcome.code == 3, outcome.err
+    assert "neighbour.mp4" not in names
+    assert not (folder / "out.mkv").exists()
+
+
+def test_subtitles_inside_an_avi_cannot_be_a_playlist(folder: Path, capfd: Capture) -> None:
+    path = folder / "clip.avi"
+    avi_with_gab2(path, "1\n00:00:00,000 --> 00:00:01,000\nhello\n\n")
+    with av.open(str(path)) as box:
+        assert b"hello" in [bytes(p) for p in box.demux() if p.stream.index == 1]  # FFmpeg does look inside
+    with listening() as listener:
+        for name, text in playlists(listener.port).items():
+            avi_with_gab2(path, text)
+            with opened_in(folder) as names:
+                outcome = run_cli(capfd, "upscale", str(path), str(folder / "out.mkv"), "-m", "bicubic", "-y")
+            assert outcome.code in (0, 10), (name, outcome.err)
+            assert not names & {"neighbour.mp4", SECRET}, name
+    assert listener.callers == []
 
 
 def test_addresses_and_protocols_are_names_of_files_that_are_not_there(
