@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 DEPTH = 4
 """Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
 THREADS: tuple[tuple[str, ...], ...] = (
-    ("decode",),
+    ("decode", "compare"),
     ("upload", "color", "upscale", "download"),
     ("encode",),
 )
