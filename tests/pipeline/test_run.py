@@ -23,7 +23,7 @@ from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of,
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.memory import PROBE
-from vsr.errors import ConfigError, DeviceMemoryError, InputError, ModelError, VsrError
+from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, ModelError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.sink import VideoSink
 from vsr.models.load import LoadedModel
@@ -246,15 +246,20 @@ class FailsAt(Nearest):
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("CUDA error: an illegal address"), DeviceMemoryError("none left")]
+    ("error", "raised"),
+    [
+        (RuntimeError("a bug"), RuntimeError),
+        (RuntimeError("CUDA error: an illegal address"), DeviceError),
+        (DeviceMemoryError("none left"), DeviceMemoryError),
+    ],
 )
 def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, error: Exception
+    tmp_path: Path, error: Exception, raised: type[Exception]
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=12)
     target = tmp_path / "out.mkv"
     target.write_bytes(b"what was there before")
-    with fake_model(FailsAt(error, at=6)), pytest.raises(type(error)):
+    with fake_model(FailsAt(error, at=6)), pytest.raises(raised):
         upscale_video(source, target, settings(), overwrite=True)
     assert target.read_bytes() == b"what was there before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
