@@ -23,6 +23,7 @@ from vsr.errors import (
 )
 
 if TYPE_CHECKING:
+    from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
     from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
     from vsr.media.source import open_video
     from vsr.models.load import load_generator
@@ -34,19 +35,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "CancelledError",
+    "ChromaLocation",
+    "ColorSpec",
     "ConfigError",
     "DeviceError",
     "DeviceMemoryError",
     "EncoderSettings",
     "InputError",
+    "Matrix",
     "ModelError",
     "OutputError",
+    "PixelLayout",
     "PluginError",
+    "Primaries",
     "Progress",
+    "Range",
     "ReaderGoneError",
     "Report",
     "RgbFrame",
     "Stamp",
+    "Transfer",
     "UpscaleSettings",
     "Upscaler",
     "VideoInfo",
@@ -58,10 +66,17 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ChromaLocation": ("vsr.color.spec", "ChromaLocation"),
+    "ColorSpec": ("vsr.color.spec", "ColorSpec"),
+    "Matrix": ("vsr.color.spec", "Matrix"),
+    "PixelLayout": ("vsr.color.spec", "PixelLayout"),
+    "Primaries": ("vsr.color.spec", "Primaries"),
     "Progress": ("vsr.pipeline.run", "Progress"),
+    "Range": ("vsr.color.spec", "Range"),
     "Report": ("vsr.pipeline.report", "Report"),
     "RgbFrame": ("vsr.frame", "RgbFrame"),
     "Stamp": ("vsr.frame", "Stamp"),
+    "Transfer": ("vsr.color.spec", "Transfer"),
     "Upscaler": ("vsr.pipeline.frames", "Upscaler"),
     "VideoInfo": ("vsr.frame", "VideoInfo"),
     "YuvFrame": ("vsr.frame", "YuvFrame"),

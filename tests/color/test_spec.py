@@ -117,3 +117,16 @@ def test_a_tag_of_rgb_on_ycbcr_samples_is_replaced_and_said():
     assert spec.range is Range.FULL
     assert any(line.startswith("matrix is tagged RGB, which cannot be; taken as BT709") for line in said)
     assert guess(tagged, layout=RGB).matrix is Matrix.RGB
+
+
+def test_tags_come_by_number_and_reserved_ones_say_nothing():
+    told = ColorSpec.from_numbers(matrix=9, transfer=16, primaries=9, range=1, chroma_location=3)
+    assert told == ColorSpec(
+        matrix=Matrix.BT2020_NCL,
+        transfer=Transfer.PQ,
+        primaries=Primaries.BT2020,
+        range=Range.LIMITED,
+        chroma_location=ChromaLocation.TOPLEFT,
+    )
+    reserved = ColorSpec.from_numbers(matrix=3, transfer=0, primaries=99, range=-1, chroma_location=7)
+    assert reserved == ColorSpec.from_numbers() == ColorSpec()

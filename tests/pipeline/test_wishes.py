@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.color.spec import Matrix, Range, Transfer
+from vsr.color.spec import ColorSpec, Matrix, Range, Transfer
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.pipeline.wishes import Wishes, with_wishes
@@ -75,6 +75,8 @@ def test_options_are_added_and_another_encoder_starts_afresh() -> None:
 def test_colour_tags_are_named_or_numbered_and_added() -> None:
     told = with_wishes(BASE, {"color": {"matrix": "bt2020_ncl", "range": "FULL"}}, where="here")
     assert (told.color.matrix, told.color.range) == (Matrix.BT2020_NCL, Range.FULL)
+    same = with_wishes(BASE, {"color": ColorSpec(matrix=Matrix.BT2020_NCL, range=Range.FULL)}, where="here")
+    assert same.color == told.color
     more = with_wishes(told, {"color": {"matrix": "1", "transfer": 16}}, where="here")
     assert (more.color.matrix, more.color.range, more.color.transfer) == (
         Matrix.BT709,

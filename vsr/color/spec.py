@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
+
+E = TypeVar("E", bound=IntEnum)
 
 
 class Matrix(IntEnum):
@@ -122,6 +124,28 @@ class ColorSpec:
     range: Range = Range.UNSPECIFIED
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
 
+    @classmethod
+    def from_numbers(
+        cls,
+        *,
+        matrix: int = Matrix.UNSPECIFIED,
+        transfer: int = Transfer.UNSPECIFIED,
+        primaries: int = Primaries.UNSPECIFIED,
+        range: int = Range.UNSPECIFIED,
+        chroma_location: int = ChromaLocation.UNSPECIFIED,
+    ) -> ColorSpec:
+        """The tags that a file or another program says in numbers: H.273's, and FFmpeg's for the last two.
+
+        Numbers that are reserved count as unspecified.
+        """
+        return cls(
+            matrix=_known(Matrix, matrix, Matrix.UNSPECIFIED),
+            transfer=_known(Transfer, transfer, Transfer.UNSPECIFIED),
+            primaries=_known(Primaries, primaries, Primaries.UNSPECIFIED),
+            range=_known(Range, range, Range.UNSPECIFIED),
+            chroma_location=_known(ChromaLocation, chroma_location, ChromaLocation.UNSPECIFIED),
+        )
+
     def over(self, other: ColorSpec) -> ColorSpec:
         """These tags, and where one is unspecified, that of `other`."""
         given = ((field.name, getattr(self, field.name)) for field in fields(self))
@@ -147,6 +171,13 @@ class ColorSpec:
         rows = _guesses(self, Size(width, height), layout, codec)
         values: dict[str, Any] = {name: value for name, value, _ in rows}
         return replace(self, **values), [_sentence(self, *row) for row in rows]
+
+
+def _known(kind: type[E], number: int, otherwise: E) -> E:
+    try:
+        return kind(number)
+    except ValueError:
+        return otherwise
 
 
 UNTAGGED = ColorSpec()

@@ -10,15 +10,14 @@ import re
 import struct
 import threading
 from dataclasses import dataclass
-from enum import IntEnum
 from fractions import Fraction
-from typing import TypeVar, cast
+from typing import cast
 
 import av
 import av.filter
 from av.sidedata.sidedata import SideData, Type
 
-from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer
+from vsr.color.spec import ChromaLocation, ColorSpec, Range
 from vsr.frame import ContentLight, FieldOrder, MasteringDisplay
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
@@ -38,7 +37,6 @@ _MATRIX = struct.Struct("=9i")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
 _log_level = threading.Lock()
 """Held while FFmpeg's log level is raised."""
-E = TypeVar("E", bound=IntEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +70,16 @@ def details_of(frame: av.VideoFrame) -> Details:
 
 def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
     """The tags that a picture carries; numbers that H.273 reserves count as unspecified."""
-    range_ = _known(Range, frame.color_range, Range.UNSPECIFIED)
-    if range_ is Range.UNSPECIFIED and frame.format.name.startswith("yuvj"):
-        range_ = Range.FULL  # FFmpeg's old way to say it
-    return ColorSpec(
-        matrix=_known(Matrix, frame.colorspace, Matrix.UNSPECIFIED),
-        transfer=_known(Transfer, frame.color_trc, Transfer.UNSPECIFIED),
-        primaries=_known(Primaries, frame.color_primaries, Primaries.UNSPECIFIED),
-        range=range_,
+    told = ColorSpec.from_numbers(
+        matrix=frame.colorspace,
+        transfer=frame.color_trc,
+        primaries=frame.color_primaries,
+        range=frame.color_range,
         chroma_location=chroma_location,
     )
+    if frame.format.name.startswith("yuvj"):  # FFmpeg's old way to say full range
+        return told.over(ColorSpec(range=Range.FULL))
+    return told
 
 
 def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
@@ -130,10 +128,3 @@ def _show(frame: av.VideoFrame) -> None:
 def _side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
     data = frame.side_data.get(kind.name)
     return None if data is None else bytes(cast(SideData, data))
-
-
-def _known(kind: type[E], number: int, otherwise: E) -> E:
-    try:
-        return kind(number)
-    except ValueError:
-        return otherwise

@@ -43,10 +43,17 @@ def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> 
 def rgb(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
     """R'G'B' by the frame's own colour tags, on the device."""
     for frame in frames:
-        with meter("color"), streams.computing(), torch.inference_mode():
-            image = twice(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
-            alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
-        yield RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
+        with meter("color"):
+            picture = as_rgb(frame, streams)
+        yield picture
+
+
+def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
+    """What `rgb` makes of a picture, whose planes are on the device."""
+    with streams.computing(), torch.inference_mode():
+        image = twice(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
+        alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
+    return RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +150,17 @@ def yuv(
 ) -> Iterator[YuvFrame]:
     """Planes as the sink wants them, rounded on the device: 8 or 16 bits come down, not floats."""
     for frame in frames:
-        with meter("color"), streams.computing(), torch.inference_mode():
-            planes = twice(partial(to_planes, frame.image, color, layout), streams.device)
-            alpha = _alpha_plane(frame, layout) if layout.alpha else None
-        yield YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
+        with meter("color"):
+            picture = as_yuv(frame, streams, color=color, layout=layout)
+        yield picture
+
+
+def as_yuv(frame: RgbFrame, streams: DeviceStreams, *, color: ColorSpec, layout: PixelLayout) -> YuvFrame:
+    """What `yuv` makes of a picture; its planes may be written to."""
+    with streams.computing(), torch.no_grad():  # not inference mode, whose tensors stay read-only
+        planes = twice(partial(to_planes, frame.image, color, layout), streams.device)
+        alpha = _alpha_plane(frame, layout) if layout.alpha else None
+    return YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
 
 
 def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:

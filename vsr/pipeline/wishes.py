@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict
 
+from vsr.color.spec import ColorSpec
 from vsr.config import (
     Backend,
     Deinterlace,
@@ -45,8 +46,8 @@ class Wishes(TypedDict, total=False):
     filters_before: Sequence[str] | None
     """Instead of those that are there; none with an empty list."""
     filters_after: Sequence[str] | None
-    color: Mapping[str, str] | None
-    """Tags of the source by name: `{"matrix": "bt709", "range": "full"}`; added to those that are there."""
+    color: Mapping[str, str] | ColorSpec | None
+    """Tags of the source; by name, `{"matrix": "bt709", "range": "full"}`; added to those that are there."""
     deinterlace: Deinterlace | None
     start: Fraction | float | str | None
     end: Fraction | float | str | None
@@ -106,4 +107,6 @@ def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[s
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):  # as the settings themselves have it
         return list(value)
+    if isinstance(value, ColorSpec):
+        return asdict(value)
     return str(value) if isinstance(value, Fraction | Path) else value
