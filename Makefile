@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check test-slow test-cuda test-vapoursynth bench soak clean wheel
+.PHONY: demo test check test-slow test-cuda test-vapoursynth vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,7 +35,11 @@ test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda
 
 # VapourSynth's wheels need Python 3.12 or later: its tests have an environment of their own (5 GB with CUDA's torch).
-test-vapoursynth:  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON chooses the interpreter
+test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON chooses the interpreter
+	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
+	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth; }
+
+vapoursynth-venv:
 	@python=; for one in $(VAPOURSYNTH_PYTHON) python3.14 python3.13 python3.12; do \
 	  if $$one -c '' 2>/dev/null; then python=$$one; break; fi; done; \
 	if [ -z "$$python" ]; then \
@@ -43,8 +47,7 @@ test-vapoursynth:  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON cho
 	set -ex; \
 	[ -x $(VAPOURSYNTH_VENV)/bin/python ] || $$python -m venv $(VAPOURSYNTH_VENV); \
 	$(VAPOURSYNTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e . pytest 'vapoursynth>=81'; \
-	OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth
+	  -e . pytest 'vapoursynth>=81'
 
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
