@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.train.photographs import photograph
 from vsr.metrics import psnr_y
 from vsr.models.archs.compact import Compact, detect
+from vsr.train.data import read_image
 
 FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
 SHIPPED = sorted(FOLDER.glob("*.safetensors"))
@@ -63,6 +64,14 @@ def test_a_card_credits_the_pictures_and_names_the_recipe(path: Path) -> None:
         "elementary/wallpapers",
     ):
         assert credited in card
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_card_shows_a_picture_made_with_the_model(path: Path) -> None:
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    picture = f"../../docs/cards/{path.stem}.png"
+    assert f"]({picture})" in card
+    assert read_image(path.parent / picture).shape[0] == 3
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -23,7 +23,7 @@ from vsr.models.archs.resample import resize
 FRAMES = 48
 RATE = 24
 SIZE = (640, 360)
-"""Width and height of the truth; the clip has half of each."""
+"""Width and height of the truth."""
 _COLOR = ColorSpec(
     matrix=Matrix.SMPTE170M,
     transfer=Transfer.SMPTE170M,
@@ -34,12 +34,12 @@ _COLOR = ColorSpec(
 _LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 
-def render(clip: Path, truth: Path) -> None:
-    """Write a scene of moving shapes: `truth` at full size, `clip` at half of it."""
+def render(clip: Path, truth: Path, *, scale: int = 2) -> None:
+    """Write a scene of moving shapes: `truth` at full size, `clip` with sides of one in `scale` of it."""
     pictures = _pictures()
     _write(truth, pictures, crf=4, extras=False)
-    half = [resize(p[None], height=SIZE[1] // 2, width=SIZE[0] // 2)[0] for p in pictures]
-    _write(clip, half, crf=23, extras=True)
+    small = [resize(p[None], height=SIZE[1] // scale, width=SIZE[0] // scale)[0] for p in pictures]
+    _write(clip, small, crf=23, extras=True)
 
 
 def _pictures() -> list[Tensor]:
