@@ -124,6 +124,22 @@ def test_a_shipped_model_by_name_and_memory_that_runs_out() -> None:
     assert max(n * h * w for n, _, h, w in hungry.calls[-2:]) <= 3 * 16
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_that_repeats_is_computed_once_also_in_the_next_stream(precision: str) -> None:
+    counting = Hungry(limit=1 << 20)
+    upscaler = Upscaler(counting, device="cpu", precision=precision)
+    one, other = np.full((4, 4, 3), 9, np.uint8), np.full((4, 4, 3), 10, np.uint8)
+    first, again, changed = upscaler.frames([one, one.copy(), other])
+    (later,) = upscaler.frames([torch.full((3, 4, 4), 10, dtype=torch.uint8)])
+    assert len(counting.calls) == 2
+    assert (first == again).all()
+    first += 1  # the caller's own memory
+    assert [made.max() for made in (first, again, changed, later)] == [10, 9, 10, 10]
+    plain = Upscaler(counting, device="cpu", precision=precision, reuse=False)
+    list(plain.frames([one, one]))
+    assert len(counting.calls) == 4
+
+
 @pytest.mark.parametrize(
     ("frame", "words"),
     [

@@ -29,9 +29,16 @@ _MOST = 0.6
 class StillParts:
     """`launch` of an upscaler, with what the picture before it can lend."""
 
-    def __init__(self, upscaler: Upscaler) -> None:
-        """Nothing is known yet; `upscaler` computes."""
+    def __init__(self, upscaler: Upscaler, *, wholes: bool = False) -> None:
+        """Nothing is known yet.
+
+        Args:
+            upscaler: Computes.
+            wholes: Take over pictures that repeat as a whole too, in every number format. A file's are found
+                earlier, by their planes (`pipeline.repeats`).
+        """
         self._upscaler = upscaler
+        self._wholes = wholes
         self._before: tuple[Tensor, Tensor] | None = None
         self._exact: dict[torch.Size, bool] = {}
         """By the pictures' shape: whether all windows give what the whole gives."""
@@ -40,9 +47,15 @@ class StillParts:
 
     def launch(self, images: Tensor) -> Launched:
         """As `Upscaler.launch`, with the same bits."""
+        if self._wholes and self._before is not None and torch.equal(images, self._before[0]):
+            self.saved += 1
+            return Launched(
+                self._before[1], torch.ones(1, dtype=torch.bool)
+            )  # broken ones were repaired there
         if not self._suits(images):
-            self._before = None
-            return self._upscaler.launch(images)
+            launched = self._upscaler.launch(images)
+            self._before = (images, launched.images) if self._wholes and _is_one(images) else None
+            return launched
         tiling = self._tiling(images)
         changed = self._changed(images, tiling)
         if changed is None or not self._is_exact(images, tiling):
@@ -57,8 +70,7 @@ class StillParts:
         """One whole picture at a time, on the processor in float32, by a network whose tiles are exact."""
         upscaler = self._upscaler
         return (
-            len(images) == 1
-            and images.device.type == "cpu"
+            _is_one(images)
             and upscaler.scale.denominator == 1
             and 0 < upscaler.radius <= tiles.MAX_HALO
             and upscaler.plan(*images.shape[-2:]).tile == 0
@@ -109,6 +121,11 @@ class StillParts:
             healthy &= done.healthy
             canvas.put(index, done.images)
         return Launched(canvas.result(), healthy)
+
+
+def _is_one(images: Tensor) -> bool:
+    """A batch of one on the processor: it is compared without waiting, and repaired before the next."""
+    return len(images) == 1 and images.device.type == "cpu"
 
 
 def _share(tiling: tiles.Tiling) -> float:

@@ -18,6 +18,7 @@ from torch import nn
 from vsr.config import Backend, Precision
 from vsr.engine import upscaler as engine
 from vsr.engine.device import choose_device
+from vsr.engine.still import StillParts
 from vsr.errors import ConfigError
 from vsr.frame import RgbFrame, Stamp
 from vsr.models.catalog import choose
@@ -47,6 +48,7 @@ class Upscaler:
         backend: Backend = "auto",
         tile: int | None = None,
         batch: int | None = None,
+        reuse: bool = True,
     ) -> None:
         """Load a generator and place it.
 
@@ -62,6 +64,8 @@ class Upscaler:
             precision: Of weights and activations; pictures stay float32 around them.
             tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
             batch: Pictures at once; None decides by device and memory, and is 1 on the CPU.
+            reuse: On the CPU, one picture at once, what repeats the picture before is not computed again,
+                to the same bits: whole pictures and, in float32, parts. The last picture is kept for it.
 
         Raises:
             ConfigError: an impossible scale, strength or device.
@@ -73,6 +77,7 @@ class Upscaler:
         self._engine = engine.Upscaler(
             network, device_name=device, precision=precision, backend=backend, tile=tile, batch=batch
         )
+        self._still = StillParts(self._engine, wholes=True) if reuse else None
 
     def _load(
         self, model: str | Path, strength: float | None, partner: str | Path | None, device: str
@@ -135,6 +140,7 @@ class Upscaler:
                 meter,
                 height=max(1, int(height * self.scale)),
                 width=max(1, int(width * self.scale)),
+                still=self._still,
             )
 
 

@@ -15,6 +15,7 @@ from typing import Unpack
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
 from vsr.engine.device import choose_device, is_lost, is_out_of_memory
+from vsr.engine.still import StillParts
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, DeviceError, DeviceMemoryError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
@@ -353,7 +354,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         height=size.height,
         width=size.width,
         length=length,
-        still=job.settings.reuse,
+        still=StillParts(job.upscaler) if job.settings.reuse else None,
     )
     planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
     ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))

@@ -74,20 +74,19 @@ def upscale(
     height: int,
     width: int,
     length: int | None = None,
-    still: bool = False,
+    still: StillParts | None = None,
 ) -> Iterator[RgbFrame]:
     """Generator, check, resize to `height` x `width`.
 
     No batch reaches over pictures whose numbers are multiples of `length`: a run that goes on there computes
     the same batches as an unbroken one, and so the same bits.
 
-    With `still`, parts that stand still are not computed again (`engine.still`), to the same bits.
+    With `still`, what stands still is not computed again (`engine.still`), to the same bits.
 
     On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
     """
     waiting: deque[_Batch] = deque()
-    parts = StillParts(upscaler)
-    launch = parts.launch if still else upscaler.launch
+    launch = upscaler.launch if still is None else still.launch
     lag = 1 if streams.device.type == "cuda" else 0
     for group in _groups(frames, upscaler, length):
         with meter("upscale"), streams.computing(), torch.inference_mode():
@@ -99,7 +98,7 @@ def upscale(
             yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
     while waiting:
         yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
-    meter.count(STILL, round(parts.saved))
+    meter.count(STILL, 0 if still is None else round(still.saved))
 
 
 def _groups(frames: Iterable[RgbFrame], upscaler: Upscaler, length: int | None) -> Iterator[list[RgbFrame]]:
