@@ -1,4 +1,4 @@
-"""OpenVINO runs Compact networks as torch does, and is taken only where it can and where it is faster."""
+"""OpenVINO runs Compact and RRDB networks as torch does; it is taken only where it can and is faster."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsr.engine import calibration, choice, openvino
+from vsr.engine import calibration, choice, device, openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
 from vsr.models.load import load_generator
 
@@ -54,6 +55,51 @@ def test_in_bf16_it_is_as_close_as_torch_and_the_same_each_time() -> None:
     assert torch.equal(run(x), run(x))
 
 
+RRDBS = {
+    "x4": RRDBConfig(nf=16, nb=1, gc=8),
+    "x2 of squares": RRDBConfig(nf=16, nb=1, gc=8, scale=2, unshuffle=2),
+    "x3 by pixel shuffle": RRDBConfig(nf=16, nb=1, gc=8, scale=3, upsampler="pixelshuffle"),
+}
+
+
+def rrdb(config: RRDBConfig) -> RRDB:
+    torch.manual_seed(3)
+    made = RRDB(config).eval()
+    torch.nn.init.constant_(made.conv_last.bias, 0.5)  # results in the middle of the range, as a picture's
+    return made
+
+
+@installed
+@pytest.mark.parametrize("config", RRDBS.values(), ids=RRDBS.keys())
+def test_an_rrdb_in_fp32_is_the_same(config: RRDBConfig) -> None:
+    made, x = rrdb(config), pictures(2, 3, 21, 34)
+    with torch.no_grad():
+        expected = made(x)
+    found = openvino.compiled(made, dtype=torch.float32)(x)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@installed
+@pytest.mark.skipif(not device.cpu_has_bf16(), reason="no bf16 products on this processor")
+@pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
+def test_in_bf16_the_last_step_is_finer_than_bf16(made: Compact | RRDB) -> None:
+    """Else a smooth sky would show steps of 1/256: see Note [Last step]."""
+    found = openvino.compiled(made, dtype=torch.bfloat16)(torch.full((1, 3, 32, 32), 0.7))
+    found = found - torch.full_like(found, 0.7) if isinstance(made, Compact) else found
+    assert (found == found.bfloat16().float()).float().mean() < 0.1
+
+
+@installed
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
+def test_what_is_no_number_comes_out_as_none(made: Compact | RRDB, dtype: torch.dtype) -> None:
+    """By that the engine finds what must be computed again in fp32."""
+    x = pictures(1, 3, 24, 24)
+    x[0, 1, 12, 12] = float("nan")
+    assert openvino.compiled(made, dtype=dtype)(x).isnan().any()
+
+
 @installed
 def test_shapes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
     made = network()
@@ -90,14 +136,13 @@ def test_in_int8_a_shipped_network_stays_close(scale: int) -> None:
 
 @installed
 def test_int8_is_for_compact_networks_on_the_processor_only() -> None:
-    rrdb = RRDB(RRDBConfig(nf=8, nb=1, gc=4)).eval()
-    for wish, made, device in (
-        ("auto", rrdb, "cpu"),
+    for wish, made, where in (
+        ("auto", rrdb(RRDBS["x4"]), "cpu"),
         ("torch", network(), "cpu"),
         ("auto", network(), "cuda"),
     ):
         with pytest.raises(ConfigError, match="int8 is for Compact"):
-            choice.choose(wish, made, device=torch.device(device), dtype=torch.float32, int8=True)  # type: ignore[arg-type]
+            choice.choose(wish, made, device=torch.device(where), dtype=torch.float32, int8=True)  # type: ignore[arg-type]
     upscaler = Upscaler(network(), device_name="cpu", precision="int8")
     assert (upscaler.precision, upscaler.backend) == ("int8", "openvino")
 
@@ -111,14 +156,14 @@ def test_a_filter_has_nothing_to_compute_with_integers() -> None:
 
 @installed
 def test_what_it_does_not_run_is_told() -> None:
-    rrdb = RRDB(RRDBConfig(nf=8, nb=1, gc=4)).eval()
-    with pytest.raises(ConfigError, match="Compact networks"):
-        choice.choose("openvino", rrdb, device=CPU, dtype=torch.float32)
+    other = MSRResNet(MSRResNetConfig(nf=16, nb=1, scale=2)).eval()
+    with pytest.raises(ConfigError, match="Compact and RRDB networks"):
+        choice.choose("openvino", other, device=CPU, dtype=torch.float32)
     with pytest.raises(ConfigError, match="float16"):
         choice.choose("openvino", network(), device=CPU, dtype=torch.float16)
     with pytest.raises(ConfigError, match="cuda"):
         choice.choose("openvino", network(), device=torch.device("cuda"), dtype=torch.float32)
-    assert choice.choose("auto", rrdb, device=CPU, dtype=torch.float32)[0] == "torch"
+    assert choice.choose("auto", other, device=CPU, dtype=torch.float32)[0] == "torch"
 
 
 def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
@@ -146,6 +191,14 @@ def test_auto_takes_what_was_faster(faster: int, name: str, monkeypatch: pytest.
 
     monkeypatch.setattr(choice.time, "perf_counter", clock)
     assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] == name
+
+
+def test_a_large_network_is_tried_on_a_small_picture() -> None:
+    """Its parameters times its pixels are what a try costs: seconds, else, before the first frame."""
+    large = RRDB(RRDBConfig(nb=12)).requires_grad_(False)
+    height, width = choice._trial(large).shape[-2:]
+    assert height * width * sum(p.numel() for p in large.parameters()) < 1.1e10
+    assert choice._trial(network()).shape == (1, 3, 96, 160)
 
 
 def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:

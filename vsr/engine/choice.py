@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vsr.config import Backend
 from vsr.engine import backends, openvino
 from vsr.engine.backends import Run
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
+from vsr.models.archs.rrdb import RRDB
 
 _TRIED = (96, 160)
 """Height and width of the picture that both are tried on: milliseconds, and large enough for all threads."""
+_WORK = 1e10
+"""Multiplications that a try may take; networks of many parameters see a smaller picture."""
 _ROUNDS = 3
 _CLEARLY = 1.3
 """How much faster torch must be to be taken. Both round differently, so the choice should not hang on noise:
@@ -40,24 +43,24 @@ def choose(
         ConfigError: `openvino` or `int8` is asked for, and OpenVINO is not installed or does not run this
             network here.
     """
-    possible = device.type == "cpu" and openvino.can_run(network, dtype)
+    possible = device.type == "cpu" and openvino.can_run(network, dtype, int8=int8)
     if int8:
         return "openvino", _in_integers(wish, network, possible, dtype)
     if wish == "torch" or (wish == "auto" and not (possible and openvino.available() and _is_worth(network))):
         return "torch", backends.eager(network, device=device, dtype=dtype)
     if not possible:
         raise ConfigError(
-            f"--backend openvino runs Compact networks in fp32 or bf16 on the CPU, not this one in "
+            f"--backend openvino runs Compact and RRDB networks in fp32 or bf16 on the CPU, not this one in "
             f"{str(dtype).removeprefix('torch.')} on {device}; leave --backend out"
         )
     if not openvino.available():
         raise ConfigError("--backend openvino needs OpenVINO; pip install 'vsr-pipeline[openvino]'")
-    assert isinstance(network, Compact)
+    assert isinstance(network, Compact | RRDB)
     run = openvino.compiled(network, dtype=dtype)
     if wish == "openvino":
         return "openvino", run
     torch_run = backends.eager(network, device=device, dtype=dtype)
-    return ("openvino", run) if _wins(run, torch_run) else ("torch", torch_run)
+    return ("openvino", run) if _wins(run, torch_run, _trial(network)) else ("torch", torch_run)
 
 
 def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch.dtype) -> Run:
@@ -72,12 +75,22 @@ def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch
 
 
 def _is_worth(network: nn.Module) -> bool:
-    return sum(p.numel() for p in network.parameters()) >= _WORTH
+    return _parameters(network) >= _WORTH
 
 
-def _wins(one: Run, other: Run) -> bool:
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def _trial(network: nn.Module) -> Tensor:
+    """A picture that is quick to compute: each parameter of a convolution costs a multiplication a pixel."""
+    height, width = _TRIED
+    smaller = min(1.0, (_WORK / (_parameters(network) * height * width)) ** 0.5)
+    return torch.rand(1, 3, max(16, int(height * smaller)), max(16, int(width * smaller)))
+
+
+def _wins(one: Run, other: Run, picture: Tensor) -> bool:
     """Whether `one` is not clearly slower; both in turn, the best of a few, for others may disturb either."""
-    picture = torch.rand(1, 3, *_TRIED)
     times: tuple[list[float], list[float]] = ([], [])
     for run in (one, other):
         run(picture)

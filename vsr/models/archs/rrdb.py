@@ -22,8 +22,8 @@ from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, up
 
 Upsampler = Literal["nearest", "pixelshuffle"]
 
-_SLOPE = 0.2  # of every leaky ReLU: ESRGAN, section 3.1 and its code
-_RESIDUAL = 0.2  # what a dense block, and a block of three, adds of its result: ESRGAN's beta
+SLOPE = 0.2  # of every leaky ReLU: ESRGAN, section 3.1 and its code
+RESIDUAL = 0.2  # what a dense block, and a block of three, adds of its result: ESRGAN's beta
 _INIT_GAIN = 0.1  # of Kaiming's start inside the dense blocks: ESRGAN, "smaller initialization"
 
 
@@ -82,24 +82,34 @@ class RRDB(nn.Module):
             `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. Computed in the weights' dtype; see
             Note [Two roundings] for the last step.
         """
-        height, width = (side * self.scale for side in x.shape[-2:])
-        h = x.to(self.conv_first.weight.dtype)
-        if self.multiple > 1:
-            h = F.pixel_unshuffle(pad_to_multiple(h, self.multiple), self.multiple)
-        h = self.conv_first(h)
+        h = self.conv_first(self.squares(x.to(self.conv_first.weight.dtype)))
         h = self.conv_body(self.body(h)).add_(h)
-        for number, factor in enumerate(self._stages, start=1):
-            h = self._enlarge(h, number, factor)
-        h = F.leaky_relu_(self.conv_hr(h), _SLOPE)
-        return last_conv(self.conv_last, h, x.dtype)[..., :height, :width]
+        for conv, factor in self.enlargements():
+            h = self._enlarge(h, conv, factor)
+        h = F.leaky_relu_(self.conv_hr(h), SLOPE)
+        return self.assemble(last_conv(self.conv_last, h, x.dtype), x)
 
-    def _enlarge(self, h: Tensor, number: int, factor: int) -> Tensor:
-        conv = self.get_submodule(f"conv_up{number}")
+    def squares(self, x: Tensor) -> Tensor:
+        """What the first convolution takes: a batch whose squares of `multiple` pixels became channels, the
+        right and lower edge repeated where they are not whole."""
+        if self.multiple == 1:
+            return x
+        return F.pixel_unshuffle(pad_to_multiple(x, self.multiple), self.multiple)
+
+    def assemble(self, sr: Tensor, x: Tensor) -> Tensor:
+        """What became of a batch without what came of edges that `squares` repeated."""
+        return sr[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
+
+    def enlargements(self) -> list[tuple[nn.Module, int]]:
+        """The convolutions that enlarge, in turn, each with its factor."""
+        return [(self.get_submodule(f"conv_up{i}"), f) for i, f in enumerate(self._stages, start=1)]
+
+    def _enlarge(self, h: Tensor, conv: nn.Module, factor: int) -> Tensor:
         if self.config.upsampler == "pixelshuffle":
             h = F.pixel_shuffle(conv(h), factor)
         else:
             h = conv(F.interpolate(h, scale_factor=factor, mode="nearest"))
-        return F.leaky_relu_(h, _SLOPE)
+        return F.leaky_relu_(h, SLOPE)
 
 
 class _Block(nn.Module):
@@ -112,7 +122,7 @@ class _Block(nn.Module):
         self.rdb3 = _DenseBlock(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=_RESIDUAL)
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL)
 
 
 class _DenseBlock(nn.Module):
@@ -134,8 +144,8 @@ class _DenseBlock(nn.Module):
         # channels_last, which took 1.5 times as long (CPU, bf16, 135x240, nf 64, gc 32).
         h = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            h = torch.cat((h, F.leaky_relu_(conv(h), _SLOPE)), 1)
-        return torch.add(x, self.conv5(h), alpha=_RESIDUAL)
+            h = torch.cat((h, F.leaky_relu_(conv(h), SLOPE)), 1)
+        return torch.add(x, self.conv5(h), alpha=RESIDUAL)
 
 
 @torch.no_grad()
