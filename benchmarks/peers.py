@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsr.cli.allocator import keep_freed_memory
 from vsr.engine import openvino, speed
+from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.calibration import pictures
 from vsr.engine.upscaler import Upscaler
 from vsr.metrics import psnr

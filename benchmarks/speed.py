@@ -29,8 +29,8 @@ import av
 import torch
 from torch import Tensor, nn
 
-from vsr.cli.allocator import keep_freed_memory
 from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.media.source import open_video
 from vsr.metrics import psnr

@@ -24,6 +24,7 @@ from vsr.errors import (
 
 if TYPE_CHECKING:
     from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
+    from vsr.engine.allocator import keep_freed_memory
     from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
     from vsr.media.source import open_video
     from vsr.models.load import load_generator
@@ -60,6 +61,7 @@ __all__ = [
     "VideoInfo",
     "VsrError",
     "YuvFrame",
+    "keep_freed_memory",
     "load_generator",
     "open_video",
     "upscale",
@@ -80,6 +82,7 @@ _LAZY = {
     "Upscaler": ("vsr.pipeline.frames", "Upscaler"),
     "VideoInfo": ("vsr.frame", "VideoInfo"),
     "YuvFrame": ("vsr.frame", "YuvFrame"),
+    "keep_freed_memory": ("vsr.engine.allocator", "keep_freed_memory"),
     "load_generator": ("vsr.models.load", "load_generator"),
     "open_video": ("vsr.media.source", "open_video"),
     "upscale": ("vsr.pipeline.run", "upscale_video"),

@@ -13,7 +13,6 @@ import typer
 
 import vsr
 from vsr.cli import console, signals
-from vsr.cli.allocator import keep_freed_memory
 from vsr.cli.bench import bench
 from vsr.cli.compare import compare, demo
 from vsr.cli.doctor import doctor
@@ -23,6 +22,7 @@ from vsr.cli.models import app as models_app
 from vsr.cli.train import train
 from vsr.cli.upscale import upscale
 from vsr.cli.verify import verify
+from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 
 app = typer.Typer(

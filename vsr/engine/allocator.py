@@ -1,7 +1,8 @@
-"""Memory of a process that needs the same large blocks for every frame. For the command line only.
+"""Memory of a process that needs the same large blocks for every frame.
 
 By default glibc gives a large block back to the kernel as soon as it is free, and the next frame pays for
 fresh pages, zeroed one by one: a sixth of the generator's time on the CPU (measured, docs/benchmarks.md).
+It is the process's memory: the command line decides so for itself, and a host for a library or plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _NEVER = 2**31 - 1  # bytes, the largest value that mallopt takes
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory, in one arena for all threads; True where that was possible.
 
-    To be called before threads start. A process that holds a clip's largest frames once holds no more later.
+    Best called before threads start: those that run already keep arenas of their own. The process then holds
+    its largest need to its end, and no more later; it cannot be undone.
     """
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}):
         return False
