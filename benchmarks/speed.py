@@ -1,10 +1,12 @@
-"""Speed and memory, side by side in one run: `vsr` against the frame-by-frame loop of the well-known scripts.
+"""Speed and memory, side by side in one run: `vsr` against loops that take one frame after the other.
 
-Three scopes, never mixed: the generator alone; the process without the encoder; the whole, file to file.
-Same clip, weights, libx264 settings and threads; rounds interleaved A B A B, medians with their spread. The
-loop does a fifth of the frames: its time is the same for each, while `vsr` opens and checks files first.
-Both results are compared with a whole-frame fp32 run, so that nobody is fast by being wrong. In the same run
-the machine's own ceiling is measured: a large matrix product in both formats.
+One loop computes as the well-known scripts do (torch, fp32, NCHW); the other, where OpenVINO is installed,
+as one would who knows the fastest runtime (OpenVINO given the whole network, in the precision that it takes
+by itself). Three scopes, never mixed: the generator alone; the process without the encoder; the whole, file
+to file. Same clip, weights, libx264 settings and threads; rounds interleaved A B A B, medians with their
+spread. The scripts' loop does a fifth of the frames: its time is the same for each, while `vsr` opens and
+checks files first. Both results are compared with a whole-frame fp32 run, so that nobody is fast by being
+wrong. In the same run the machine's own ceiling is measured: a large matrix product in both formats.
 
     python benchmarks/speed.py --out bench            (VSR_MATERIAL: folder with real clips and weights)
 """
@@ -22,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -30,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.engine import openvino
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.media.source import open_video
@@ -46,6 +50,7 @@ PRESET, CRF = "veryfast", 18
 @dataclass(frozen=True, slots=True)
 class Row:
     scope: str
+    peer: str
     ours: list[float]
     theirs: list[float]
     unit: str = "s/frame"
@@ -56,7 +61,7 @@ class Row:
         return [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
 
     def cells(self) -> list[str]:
-        return [self.scope, _spread(self.ours), _spread(self.theirs), f"{_spread(self.ratios)} x"]
+        return [self.scope, self.peer, _spread(self.ours), _spread(self.theirs), f"{_spread(self.ratios)} x"]
 
 
 def _spread(values: list[float]) -> str:
@@ -79,22 +84,48 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-# The peer: one frame at a time, 8-bit R'G'B' from the decoder, fp32 NCHW, and back.
+# The peer: one frame at a time, 8-bit R'G'B' from the decoder, NCHW, and back.
+
+Runtime = Callable[[Tensor], Tensor]
+"""LR `(1, 3, H, W)` float32 in [0, 1] to SR, not clipped."""
 
 
-def peer_frames(clip: Path, network: nn.Module, frames: int) -> Iterator[av.VideoFrame]:
+def scripts(network: nn.Module) -> Runtime:
+    def run(lr: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(lr)
+
+    return run
+
+
+def openvino_whole(network: nn.Module, example: Tensor) -> Runtime:
+    """The whole network, traced by OpenVINO's own converter, in the precision that it takes by itself."""
+    import openvino as ov
+
+    with torch.no_grad():
+        model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
+    request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return lambda lr: torch.from_numpy(request.infer({0: lr.numpy()}, share_inputs=True)[0])
+
+
+def peer_frames(clip: Path, run: Runtime, frames: int) -> Iterator[av.VideoFrame]:
     with av.open(str(clip)) as box:
         for frame in islice(box.decode(video=0), frames):
             array = torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray())
-            with torch.no_grad():
-                sr = network(array.permute(2, 0, 1)[None].float().div(255).contiguous())
+            sr = run(array.permute(2, 0, 1)[None].float().div(255).contiguous())
             out = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
             made = av.VideoFrame.from_ndarray(out, format="rgb24")
             made.pts, made.time_base = frame.pts, frame.time_base
             yield made
 
 
-def peer_file(clip: Path, target: Path, network: nn.Module, frames: int) -> None:
+def drain(clip: Path, run: Runtime, frames: int) -> None:
+    for _ in peer_frames(clip, run, frames):
+        pass
+
+
+def peer_file(clip: Path, target: Path, run: Runtime, frames: int) -> None:
     with av.open(str(clip)) as source:
         rate, base = source.streams.video[0].average_rate, source.streams.video[0].time_base
         width, height = source.streams.video[0].width, source.streams.video[0].height
@@ -102,7 +133,7 @@ def peer_file(clip: Path, target: Path, network: nn.Module, frames: int) -> None
         stream = box.add_stream("libx264", rate=rate, options={"preset": PRESET, "crf": str(CRF)})
         stream.width, stream.height, stream.pix_fmt = width * 4, height * 4, "yuv420p"
         stream.codec_context.time_base = base
-        for frame in peer_frames(clip, network, frames):
+        for frame in peer_frames(clip, run, frames):
             box.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         box.mux(stream.encode())
 
@@ -207,31 +238,29 @@ def speed_rows(folder: Path, weights: Path, frames: int, rounds: int) -> tuple[l
     def ours_model() -> float:
         return timed(lambda: upscaler(lr))
 
-    def theirs_model() -> float:
-        with torch.no_grad():
-            return timed(lambda: network(lr))
-
-    few = max(5, frames // 5)
+    peers = {"torch, fp32, NCHW": (scripts(network), max(5, frames // 5))}
+    if openvino.available():
+        peers["OpenVINO"] = (openvino_whole(network, lr), frames)
 
     def per_frame(work: Callable[[], object], number: int) -> Callable[[], float]:
         return lambda: timed(work) / number
 
-    def drain() -> None:
-        for _ in peer_frames(clip, network, few):
-            pass
-
-    scopes = {
-        "model only": (ours_model, theirs_model),
-        "process, no encoder": (
-            per_frame(lambda: our_frames(clip, folder / "a.mp4", wish), frames),
-            per_frame(drain, few),
-        ),
-        "whole, file to file": (
-            per_frame(lambda: upscale_video(clip, folder / "a.mp4", wish, overwrite=True), frames),
-            per_frame(lambda: peer_file(clip, folder / "b.mp4", network, few), few),
-        ),
-    }
-    rows = [Row(scope, *interleaved(a, b, rounds)) for scope, (a, b) in scopes.items()]
+    process = per_frame(lambda: our_frames(clip, folder / "a.mp4", wish), frames)
+    whole = per_frame(lambda: upscale_video(clip, folder / "a.mp4", wish, overwrite=True), frames)
+    rows = []
+    for peer, (run, number) in peers.items():
+        scopes = {
+            "model only": (ours_model, partial(timed, partial(run, lr))),
+            "process, no encoder": (
+                process,
+                per_frame(partial(drain, clip, run, number), number),
+            ),
+            "whole, file to file": (
+                whole,
+                per_frame(partial(peer_file, clip, folder / "b.mp4", run, number), number),
+            ),
+        }
+        rows += [Row(scope, peer, *interleaved(a, b, rounds)) for scope, (a, b) in scopes.items()]
     flop = 2 * 619200 * lr.shape[-1] * lr.shape[-2]  # MAC per LR pixel of 64 channels, 16 convolutions, x4
     model = statistics.median(rows[0].ours)
     facts = {
@@ -257,8 +286,8 @@ def memory_facts(folder: Path, weights: Path, lengths: tuple[int, int]) -> dict[
 
 
 def table(rows: list[Row], facts: dict[str, float]) -> str:
-    head = ["scope, 480x270 -> 1920x1080", "vsr, s/frame", "loop fp32 NCHW, s/frame", "ratio"]
-    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * 4, *[r.cells() for r in rows]]]
+    head = ["scope, 480x270 -> 1920x1080", "loop", "vsr, s/frame", "loop, s/frame", "ratio"]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * 5, *[r.cells() for r in rows]]]
     lines += ["", "| figure | value |", "| --- | --- |"]
     lines += [f"| {name} | {value:.4g} |" for name, value in facts.items()]
     return "\n".join(lines)
@@ -286,7 +315,10 @@ def main() -> None:
     text = table(rows, facts)
     print(f"\n{text}\n\nweights: {weights.name}")
     (args.out / "speed.md").write_text(text + "\n")
-    record = {"rows": {r.scope: {"ours": r.ours, "theirs": r.theirs} for r in rows}, "facts": facts}
+    record = {
+        "rows": {f"{r.scope}, {r.peer}": {"ours": r.ours, "theirs": r.theirs} for r in rows},
+        "facts": facts,
+    }
     (args.out / "speed.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
