@@ -2,17 +2,18 @@
 
     clip = vsr_vapoursynth.upscale(clip, model="auto", scale=2)
 
-R'G'B' of 8 and 16 bits and of floats goes to the generator as it is. Everything else becomes float R'G'B' in
-VapourSynth's own resizer, by each frame's properties, and goes back the same way: no depth is lost.
+Integers go to vsr as planes, by each frame's properties, and come back as what `vsr upscale` makes of them,
+to the bit. R'G'B' of 8 and 16 bits and of floats goes to the generator as it is. Floats of Y'CbCr and grey,
+which vsr has not, pass through float R'G'B' in VapourSynth's own resizer.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
-from typing import Any
+from functools import cache, partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,15 +24,16 @@ import vsr
 
 __all__ = ["upscale"]
 
-NATIVE = (vs.RGB24, vs.RGB48, vs.RGBH, vs.RGBS)
-"""Formats that the generator takes; the others pass through the last one."""
-UNSPECIFIED = 2
-"""H.273's matrix that says nothing."""
-HD_LINES = 576
-"""Above, an untagged picture is taken as BT.709, else as BT.601: players' rule, and vsr's."""
-BT709, SMPTE170M = 1, 6
+PICTURES = (vs.RGB24, vs.RGB48, vs.RGBH, vs.RGBS)
+"""Formats that the generator takes as they are."""
+FAMILIES: dict[int, Literal["yuv", "gray", "rgb"]] = {vs.YUV: "yuv", vs.GRAY: "gray", vs.RGB: "rgb"}
+MOST_BITS = 16
+"""Of integers in vsr's planes."""
+LIMITED, FULL = 0, 1
+"""Values of `_Range`. The core makes it of the old `_ColorRange` too, where they are the other way round."""
 STREAMS = {"cpu": 2, "cuda": 8}
 """Requests at once: on a processor one is computed while the next is fetched; a GPU computes batches."""
+Picture = Tensor | vsr.YuvFrame
 
 
 def upscale(
@@ -73,30 +75,56 @@ def upscale(
         raise vs.Error(
             "vsr_vapoursynth: a clip of changing format or size; give one of a single format and size"
         )
-    try:
-        upscaler = vsr.Upscaler(
-            model,
-            scale=scale,
-            strength=strength,
-            partner=partner,
-            device=device,
-            precision=precision,
-            backend=backend,
-            tile=tile,
-            batch=batch,
-        )
-    except vsr.VsrError as error:
-        raise vs.Error(f"vsr_vapoursynth: {error}") from error
+    clerk = _clerk(device)
+    upscaler = _built(
+        clerk,
+        model,
+        scale=scale,
+        strength=strength,
+        partner=partner,
+        device=device,
+        precision=precision,
+        backend=backend,
+        tile=tile,
+        batch=batch,
+    )
     streams = num_streams or min(vs.core.num_threads, STREAMS.get(upscaler.device.type, 1))
     if streams < 1:
         raise vs.Error(f"vsr_vapoursynth: num_streams of {num_streams} is not possible; give 1 or more")
     width, height = (max(1, int(side * upscaler.scale)) for side in (clip.width, clip.height))
     _check_size(clip.format, width, height)
-    if clip.format.id in NATIVE:
-        return _generated(clip, upscaler, width=width, height=height, streams=streams)
+    desk = Desk(upscaler, clerk, most=streams)
+    if clip.format.id in PICTURES or _has_codes(clip.format):
+        return _generated(clip, desk, width=width, height=height, streams=streams)
     lr = clip.std.ModifyFrame(clip, _tagged)
-    sr = _generated(lr.resize.Bicubic(format=vs.RGBS), upscaler, width=width, height=height, streams=streams)
+    sr = _generated(lr.resize.Bicubic(format=vs.RGBS), desk, width=width, height=height, streams=streams)
     return _as_before(sr, lr)
+
+
+@cache
+def _clerk(device: str) -> ThreadPoolExecutor:
+    """The one thread that uses torch on a device, for all clips.
+
+    GNU OpenMP gives each thread that computes workers of its own. Once they are more than cores they no
+    longer spin, and every operator of torch begins and ends with a system call (vsr's docs/benchmarks.md).
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix=f"vsr-{device}")
+
+
+def _built(clerk: ThreadPoolExecutor, model: Any, **settings: Any) -> vsr.Upscaler:
+    """On the thread on which it will compute, for building it computes too."""
+    try:
+        upscaler = clerk.submit(vsr.Upscaler, model, **settings).result()
+    except vsr.VsrError as error:
+        raise vs.Error(f"vsr_vapoursynth: {error}") from error
+    if upscaler.device.type == "cpu":
+        vsr.keep_freed_memory()
+    return upscaler
+
+
+def _has_codes(form: vs.VideoFormat) -> bool:
+    """Whether its samples are what `vsr.YuvFrame` holds."""
+    return bool(form.sample_type == vs.INTEGER and form.bits_per_sample <= MOST_BITS)
 
 
 def _check_size(form: vs.VideoFormat, width: int, height: int) -> None:
@@ -108,12 +136,41 @@ def _check_size(form: vs.VideoFormat, width: int, height: int) -> None:
         )
 
 
+def _layout_of(form: vs.VideoFormat) -> vsr.PixelLayout:
+    return vsr.PixelLayout(
+        family=FAMILIES[form.color_family],
+        bit_depth=min(form.bits_per_sample, MOST_BITS),
+        chroma_shift=(form.subsampling_w, form.subsampling_h),
+    )
+
+
+def _color_of(f: vs.VideoFrame) -> vsr.ColorSpec:
+    """What the samples of a frame mean: by its properties, else as players take it.
+
+    What does not say its range is full in R'G'B' and limited elsewhere, in grey too: VapourSynth's own rule.
+    """
+    props = f.props
+    usual = FULL if f.format.color_family == vs.RGB else LIMITED
+    said = {"matrix": "_Matrix", "transfer": "_Transfer", "primaries": "_Primaries"}
+    told = vsr.ColorSpec.from_numbers(
+        **{tag: int(props[name]) for tag, name in said.items() if name in props},
+        range=int(props.get("_Range", usual)) + 1,  # vsr's numbers are FFmpeg's, where 0 says nothing
+        chroma_location=int(props.get("_ChromaLocation", -1)) + 1,
+    )
+    return told.guess_for(height=f.height, width=f.width, layout=_layout_of(f.format))[0]
+
+
+def _props_of(frame: vsr.YuvFrame) -> dict[str, int]:
+    """What its samples were converted by: a larger picture that says nothing would be taken otherwise."""
+    color, shift = frame.color, frame.layout.chroma_shift
+    place = {"_ChromaLocation": int(color.chroma_location) - 1} if shift != (0, 0) else {}
+    return {"_Matrix": int(color.matrix), "_Range": int(color.range) - 1, **place}
+
+
 def _tagged(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
     """With a matrix, if it has none: the resizer does not guess."""
-    if f.props.get("_Matrix", UNSPECIFIED) != UNSPECIFIED or f.format.color_family == vs.RGB:
-        return f
     told = f.copy()
-    told.props["_Matrix"] = BT709 if f.height > HD_LINES else SMPTE170M
+    told.props["_Matrix"] = int(_color_of(f).matrix)
     return told
 
 
@@ -136,8 +193,6 @@ def _as_before(sr: vs.VideoNode, lr: vs.VideoNode) -> vs.VideoNode:
 
 def _tags(f: vs.VideoFrame) -> dict[str, Any]:
     """What the resizer must know to make such a frame of float R'G'B'."""
-    if f.format.color_family == vs.RGB:
-        return {}
     tags = {"matrix": f.props["_Matrix"]}
     if "_Range" in f.props:
         tags["range"] = f.props["_Range"]
@@ -146,25 +201,20 @@ def _tags(f: vs.VideoFrame) -> dict[str, Any]:
     return tags
 
 
-def _generated(
-    lr: vs.VideoNode, upscaler: vsr.Upscaler, *, width: int, height: int, streams: int
-) -> vs.VideoNode:
-    """R'G'B' through the generator.
+def _generated(lr: vs.VideoNode, desk: Desk, *, width: int, height: int, streams: int) -> vs.VideoNode:
+    """Through the generator, in the same format.
 
     VapourSynth calls a function of a node once at a time, so there are `streams` nodes, each for every
     `streams`-th frame; what they ask for at the same time is one batch.
     """
-    blank = lr.std.BlankClip(width=width, height=height, keep=True)
-    desk = Desk(upscaler, most=streams)
+    like = lr.std.BlankClip(width=width, height=height, keep=True)
+    filled = partial(_filled, desk=desk, like=like, step=streams)
 
-    def part(lr: vs.VideoNode) -> vs.VideoNode:
-        room = blank.std.Trim(length=len(lr))
-        return room.std.ModifyFrame([lr, room], _filled_by(desk))
+    def part(first: int) -> vs.VideoNode:
+        some = lr.std.SelectEvery(streams, first, modify_duration=False) if streams > 1 else lr
+        return like.std.Trim(length=len(some)).std.ModifyFrame(some, partial(filled, first=first))
 
-    if streams == 1:
-        return part(lr)
-    firsts = range(min(streams, len(lr)))
-    parts = [part(lr.std.SelectEvery(streams, first, modify_duration=False)) for first in firsts]
+    parts = [part(first) for first in range(min(streams, len(lr)))]
     return _interleaved(parts)[: len(lr)]
 
 
@@ -173,40 +223,50 @@ def _interleaved(parts: list[vs.VideoNode]) -> vs.VideoNode:
     return vs.core.std.Interleave(parts, extend=True, modify_duration=False) if len(parts) > 1 else parts[0]
 
 
-def _filled_by(desk: Desk) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
-    def filled(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        lr, room = f
-        try:
-            picture = desk.ask(torch.from_numpy(np.stack([np.asarray(lr[plane]) for plane in range(3)])))
-        except vsr.VsrError as error:
-            raise vs.Error(f"vsr_vapoursynth: frame {n}: {error}") from error
-        sr = room.copy()
-        for plane in range(3):
-            np.copyto(np.asarray(sr[plane]), picture[plane].numpy())
-        sr.props.clear()
-        sr.props.update(lr.props)
-        return sr
+def _filled(
+    n: int, f: vs.VideoFrame, *, desk: Desk, like: vs.VideoNode, first: int, step: int
+) -> vs.VideoFrame:
+    """The `n`-th of the frames `first`, `first + step` and so on, upscaled."""
+    number = first + n * step
+    try:
+        made = desk.ask(_picture_of(f, number))
+    except vsr.VsrError as error:
+        # VapourSynth shows the traceback of what a frame raises; vsr's own would only bury the line.
+        raise vs.Error(f"vsr_vapoursynth: frame {number}: {error}") from None
+    sr = vs.core.create_video_frame(like.format, like.width, like.height)
+    sr.props.update(f.props)
+    if isinstance(made, vsr.YuvFrame):
+        sr.props.update(_props_of(made))
+    for plane, samples in enumerate(made.planes if isinstance(made, vsr.YuvFrame) else made):
+        np.copyto(np.asarray(sr[plane]), samples.numpy())
+    return sr
 
-    return filled
+
+def _picture_of(f: vs.VideoFrame, number: int) -> Picture:
+    """As `vsr.Upscaler` takes it, copied: torch has no memory that may only be read."""
+    planes = tuple(torch.from_numpy(np.array(f[plane])) for plane in range(f.format.num_planes))
+    if f.format.id in PICTURES:
+        return torch.stack(planes)
+    stamp = vsr.Stamp(index=number, pts=number, duration=1, time_base=Fraction(1))
+    return vsr.YuvFrame(planes=planes, layout=_layout_of(f.format), color=_color_of(f), stamp=stamp)
 
 
 class Desk:
     """Takes pictures from many threads, and has one compute all that wait, together."""
 
-    def __init__(self, upscaler: vsr.Upscaler, *, most: int) -> None:
+    def __init__(self, upscaler: vsr.Upscaler, clerk: ThreadPoolExecutor, *, most: int) -> None:
         self._upscaler = upscaler
+        self._clerk = clerk
         self._most = most
-        self._waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
-        self._clerk = ThreadPoolExecutor(1, thread_name_prefix="vsr")
-        """An upscaler serves one thread; it ends when nobody has the desk any more."""
+        self._waiting: deque[tuple[Picture, Future[Picture]]] = deque()
 
-    def ask(self, picture: Tensor) -> Tensor:
-        """`(3, H, W)` on the host, upscaled; waits for it.
+    def ask(self, picture: Picture) -> Picture:
+        """A picture on the host, upscaled; waits for it.
 
         Raises:
             vsr.VsrError: it, or one of those with which it was computed, cannot be.
         """
-        answer: Future[Tensor] = Future()
+        answer: Future[Picture] = Future()
         self._waiting.append((picture, answer))
         self._clerk.submit(self._serve)
         return answer.result()
@@ -217,7 +277,7 @@ class Desk:
         if not taken:
             return
         try:
-            pictures = self._upscaler.frames(picture for picture, _ in taken)
+            pictures = self._upscaler.frames(picture for picture, _ in taken)  # type: ignore[type-var]
             for (_, answer), sr in zip(taken, pictures, strict=True):
                 answer.set_result(sr)
         except BaseException as error:  # whatever it is, those who wait must hear of it
