@@ -41,8 +41,9 @@ from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
+from vsr.pipeline.flow import open_frames
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.run import open_frames, prepare, upscale_video
+from vsr.pipeline.run import prepare, upscale_video
 
 PRESET, CRF = "veryfast", 18
 

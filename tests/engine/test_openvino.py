@@ -101,8 +101,8 @@ def test_what_is_no_number_comes_out_as_none(made: Compact | RRDB, dtype: torch.
 
 
 @installed
-def test_shapes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
-    made = network()
+@pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
+def test_shapes_may_change_and_a_result_is_not_written_over_by_the_next(made: Compact | RRDB) -> None:
     run = openvino.compiled(made, dtype=torch.float32)
     with torch.no_grad():
         for size in [(16, 20), (20, 16), (8, 8), (9, 8), (10, 8), (16, 20)]:

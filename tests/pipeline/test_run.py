@@ -29,6 +29,7 @@ from vsr.media.sink import VideoSink
 from vsr.models.load import LoadedModel
 from vsr.pipeline import run as run_module
 from vsr.pipeline import stages
+from vsr.pipeline.job import TOGETHER
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
@@ -415,12 +416,12 @@ def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_lost_frame_would_be_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=6)
-    real = run_module.stages.download
+    real = stages.download
 
     def leaky(*args, **kwargs):  # type: ignore[no-untyped-def]
         return (f for i, f in enumerate(real(*args, **kwargs)) if i != 3)
 
-    monkeypatch.setattr(run_module.stages, "download", leaky)
+    monkeypatch.setattr(stages, "download", leaky)
     with pytest.raises(VsrError, match="6 frames came in and 5"):
         upscale_video(source, tmp_path / "out.mkv", settings())
     assert not (tmp_path / "out.mkv").exists()
@@ -433,7 +434,7 @@ def test_the_report_is_json_and_says_what_was_done(tmp_path: Path) -> None:
     table = json.loads((tmp_path / "report.json").read_text())
     assert table["frames_in"] == table["frames_out"] == 4
     assert table["bytes_out"] == (tmp_path / "out.mkv").stat().st_size
-    assert set(table["busy_seconds"]) == {stage for thread in run_module.THREADS for stage in thread}
+    assert set(table["busy_seconds"]) == {stage for thread in TOGETHER for stage in thread}
     assert table["model"]["name"] == "bicubic"
     assert "not fully tagged" in "".join(table["warnings"])
 

@@ -17,8 +17,8 @@ from vsr.pipeline.ready import read_pipeline
 from vsr.pipeline.wishes import with_wishes
 
 if TYPE_CHECKING:
+    from vsr.pipeline.job import Job
     from vsr.pipeline.report import Report
-    from vsr.pipeline.run import Job
 
 _PICTURE, _ENCODER, _SOURCE, _ENGINE, _RUN = "Picture", "Encoder", "Source", "Engine", "Run"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -112,6 +113,19 @@ def twice(work: Callable[[], T], device: torch.device) -> T:
         error.__traceback__ = None  # it holds the tensors of the failed attempt
     release_cache(device)
     return work()
+
+
+@contextmanager
+def one_thread(wanted: bool) -> Generator[None, None, None]:
+    """Let torch's operators on the processor compute on one thread meanwhile, in the whole process; with
+    `wanted` False, nothing changes."""
+    before = torch.get_num_threads()
+    try:
+        if wanted:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def release_cache(device: torch.device) -> None:

@@ -42,7 +42,7 @@ def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bo
 
 
 def compiled(network: Compact | RRDB, *, dtype: torch.dtype, int8: bool = False) -> Run:
-    """The network as OpenVINO computes it, on as many threads as torch has; OpenVINO must be installed.
+    """The network as OpenVINO computes it, on as many threads as torch has now; OpenVINO must be installed.
 
     What is done to a picture before its first and after its last convolution is torch's, in float32.
 
@@ -57,7 +57,7 @@ def compiled(network: Compact | RRDB, *, dtype: torch.dtype, int8: bool = False)
 
         def run(batch: Tensor) -> Tensor:
             with torch.inference_mode():
-                return network.assemble(between(network.squares(batch).contiguous()), batch)
+                return network.assemble(between(network.squares(batch).contiguous()).clone(), batch)
 
         return run
     spans = calibration.ranges(network.body) if int8 else []
@@ -72,6 +72,7 @@ def compiled(network: Compact | RRDB, *, dtype: torch.dtype, int8: bool = False)
 
 def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dtype) -> Infer:
     """One compiled graph for each shape that comes, the last few of them."""
+    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
     shapes: OrderedDict[tuple[int, ...], Infer] = OrderedDict()
 
     def infer(images: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dt
         if key not in shapes:
             while len(shapes) >= _KEPT:
                 shapes.popitem(last=False)
-            shapes[key] = _compile(graph(key), dtype)
+            shapes[key] = _compile(graph(key), dtype, threads)
         shapes.move_to_end(key)
         return shapes[key](images)
 
@@ -95,9 +96,9 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _compile(graph: Any, dtype: torch.dtype) -> Infer:
+def _compile(graph: Any, dtype: torch.dtype, threads: int) -> Infer:
     settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",

@@ -132,7 +132,7 @@ def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
         targets.append(_plane(out.planes[-1], frame.layout))
         sources.append(frame.alpha)
     for target, source in zip(targets, sources, strict=True):
-        np.copyto(target.numpy(), source.numpy())  # See [Why the caller computes] in vsr.pipeline.run
+        np.copyto(target.numpy(), source.numpy())  # See [Who computes] in vsr.pipeline.flow
 
 
 def _plane(plane: Any, layout: PixelLayout, *, channels: int = 1) -> Tensor:

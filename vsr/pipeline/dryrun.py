@@ -13,9 +13,11 @@ from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
 from vsr.media.pipes import is_pipe
 from vsr.media.sink import VideoSink
+from vsr.pipeline.flow import open_frames
+from vsr.pipeline.job import Job
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.report import Report
-from vsr.pipeline.run import THREADS, Job, frames_expected, open_frames, prepare, write_frames
+from vsr.pipeline.run import frames_expected, prepare, write_frames
 
 FRAMES = 36
 """Frames that are measured at most."""
@@ -89,7 +91,7 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
             report=job.report,
             frames=frames_expected(job),
             fps=fps,
-            bottleneck=meter.bottleneck(THREADS),
+            bottleneck=meter.bottleneck(job.threads),
             picture_bytes=picture_bytes,
             engine_bytes=job.upscaler.estimate_bytes(info.height, info.width),
         )

@@ -100,5 +100,5 @@ def _planes(frame: YuvFrame) -> tuple[Tensor, ...]:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    """By numpy, not torch, whose operators belong to the caller's thread alone (see `run.open_frames`)."""
+    """By numpy, not torch, whose operators belong to the caller's thread alone (see `flow.open_frames`)."""
     return np.array_equal(a.numpy(), b.numpy())

@@ -13,9 +13,10 @@ from vsr.media.encoder_table import ENCODERS
 from vsr.media.encoders import EncoderPlan
 from vsr.pipeline.sizing import TargetSize
 
-BYTES = 77
+BYTES = 101
 """For a pixel of the result, from the generator to the encoder: R'G'B' in float32, what it is made of, and
-planes that wait. Measured with ProRes and the bicubic filter: peaks at 512 and at 1,536 pixels a side."""
+planes that wait. Measured with ProRes and the bicubic filter, 77: peaks at 512 and at 1,536 pixels a side.
+Where the generator has a thread to itself, two pictures more in float32 wait."""
 
 
 def check_room(size: TargetSize, *, batch: int, free: int | None = None) -> None:

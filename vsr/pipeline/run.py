@@ -1,4 +1,4 @@
-"""One video from file to file. `open_frames` reads top to bottom as a frame travels."""
+"""One video from file to file: opened, checked, computed, written, finished; `flow` is a frame's way."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Unpack
 
 from vsr.color.convert import check_convertible
 from vsr.config import UpscaleSettings
-from vsr.engine.device import choose_device, is_lost, is_out_of_memory
-from vsr.engine.still import StillParts
+from vsr.engine.device import choose_device
 from vsr.engine.upscaler import Upscaler
-from vsr.errors import CancelledError, ConfigError, DeviceError, DeviceMemoryError, VsrError
+from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.filters import Behind, parse
 from vsr.media.opening import MAX_PIXELS
@@ -25,31 +24,22 @@ from vsr.media.pipe_sink import open_pipe_sink
 from vsr.media.pipes import is_pipe, place_of
 from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import check_target, open_sink
-from vsr.media.source import VideoSource, open_video
+from vsr.media.source import open_video
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
-from vsr.pipeline import sizing, stages
+from vsr.pipeline import sizing
+from vsr.pipeline.flow import DEPTH, open_frames
+from vsr.pipeline.job import Job
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.prefetch import Handover, Prefetch
+from vsr.pipeline.prefetch import Handover
 from vsr.pipeline.ready import read_pipeline
-from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.report import Report
 from vsr.pipeline.reporting import first_report, last_report
 from vsr.pipeline.resume import Sink, open_output
 from vsr.pipeline.room import check_room
-from vsr.pipeline.streams import DeviceStreams
 from vsr.pipeline.wishes import Wishes, with_wishes
 
 logger = logging.getLogger(__name__)
-
-DEPTH = 4
-"""Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
-THREADS: tuple[tuple[str, ...], ...] = (
-    ("decode", "compare"),
-    ("upload", "color", "upscale", "download"),
-    ("encode",),
-)
-"""Stages of the meter by the thread that they run on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +59,6 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 Cancel = Callable[[], bool] | threading.Event
-
-
-@dataclass(slots=True, kw_only=True)
-class Job:
-    """All that one run needs, opened and checked; no frame has been computed."""
-
-    source: VideoSource
-    sink: Sink
-    upscaler: Upscaler
-    size: sizing.TargetSize
-    report: Report
-    settings: UpscaleSettings
-    after: Callable[[YuvFrame], YuvFrame]
-    """The filters for results."""
-    state: tuple[int, ...] = ()
-    """Of the source's file when it was begun; see `_state_of`."""
-    alive: Callable[[], None] = lambda: None
-    """Called whenever a picture was computed, or decoded and skipped, on whatever thread."""
-
-    def kept_frames(self) -> int:
-        """Frames that the same command would not have to compute again if this run ended now."""
-        return self.sink.frames if isinstance(self.sink, SegmentedSink) else 0
 
 
 def upscale_video(
@@ -283,7 +251,7 @@ def finish(job: Job, meter: Meter) -> None:
             f"{job.report.source} was changed while it was read; what came of it may be a mixture"
         )
     last_report(job.report, job.source, job.sink, job.upscaler, meter)
-    job.report.bottleneck = meter.bottleneck(THREADS)
+    job.report.bottleneck = meter.bottleneck(job.threads)
 
 
 def _state_of(path: str) -> tuple[int, ...]:
@@ -302,7 +270,7 @@ def _reported(
         yield frame
         job.alive()
         if on_progress is not None:
-            on_progress(_progress(number, kept, total, meter))
+            on_progress(_progress(number, kept, total, meter, job))
 
 
 def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
@@ -326,66 +294,6 @@ def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
             raise
 
 
-@contextmanager
-def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
-    """The frames of a job as the sink takes them: decoded on a thread, computed on the caller's.
-
-    Note [Why the caller computes]: GNU OpenMP spins at its barriers only while it manages no more threads
-    than there are cores. A second Python thread that calls torch brings a second team of workers: from then
-    on every parallel region begins and ends with a system call, and colour takes four times as long
-    (measured, docs/benchmarks.md). So only one thread of the pipeline runs torch's operators.
-    """
-    streams = DeviceStreams(job.upscaler.device)
-    size, sink = job.size, job.sink
-
-    length = sink.length if isinstance(sink, SegmentedSink) else None
-    repeats = Repeats(meter, length=length)
-    decoded = _counted(meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter)
-    waiting = Prefetch(
-        repeats.unique(decoded) if job.settings.reuse else decoded, depth=DEPTH, name="vsr-decode"
-    )
-    uploaded = stages.upload(waiting, streams, meter)
-    lr = stages.rgb(uploaded, streams, meter)
-    sr = stages.upscale(
-        lr,
-        job.upscaler,
-        streams,
-        meter,
-        height=size.height,
-        width=size.width,
-        length=length,
-        still=StillParts(job.upscaler) if job.settings.reuse else None,
-    )
-    planes = stages.yuv(sr, streams, meter, color=sink.color, layout=sink.layout)
-    ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
-    with closing(waiting), closing(job.source):  # first the source: it may be waiting for a pipe
-        try:
-            yield repeats.restored(ready) if job.settings.reuse else ready
-        except BaseException as error:
-            if is_out_of_memory(error):
-                raise DeviceMemoryError(_too_little_memory(job)) from error
-            if is_lost(error):
-                raise DeviceError(_lost(job, error)) from error
-            raise
-
-
-def _lost(job: Job, error: BaseException) -> str:
-    first = str(error).partition("\n")[0]
-    return (
-        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then give the"
-        " same command, or --device cpu"
-    )
-
-
-def _too_little_memory(job: Job) -> str:
-    info = job.source.info
-    need = job.upscaler.estimate_bytes(info.height, info.width) / 2**20
-    return (
-        f"{job.report.source}: out of memory after all retries; the generator needs about {need:.0f} MiB;"
-        " close other programs, or use a smaller --tile, --batch 1 or a smaller --model"
-    )
-
-
 def frames_expected(job: Job) -> int | None:
     """Frames that the run will give, as far as the container and --start and --end tell."""
     info, settings = job.source.info, job.settings
@@ -401,25 +309,13 @@ def frames_expected(job: Job) -> int | None:
     return max(0, round(promised * (last - first) / info.duration_seconds))
 
 
-def _wanted(job: Job, index: int) -> bool:
-    """Whether a picture has still to be computed."""
-    job.alive()
-    return not isinstance(job.sink, SegmentedSink) or job.sink.wants(index)
-
-
-def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
-    for frame in frames:
-        meter.count("decoded", 1)
-        yield frame
-
-
-def _progress(frames: int, kept: int, total: int | None, meter: Meter) -> Progress:
+def _progress(frames: int, kept: int, total: int | None, meter: Meter, job: Job) -> Progress:
     return Progress(
         frames=frames,
         kept=kept,
         total=total,
         seconds=meter.elapsed,
-        bottleneck=meter.bottleneck(THREADS),
+        bottleneck=meter.bottleneck(job.threads),
     )
 
 

@@ -1,0 +1,60 @@
+"""What one run needs, opened and checked, and which of its stages run beside which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vsr.config import UpscaleSettings
+from vsr.engine.upscaler import Upscaler
+from vsr.frame import YuvFrame
+from vsr.media.segmented import SegmentedSink
+from vsr.media.source import VideoSource
+from vsr.pipeline.report import Report
+from vsr.pipeline.resume import Sink
+from vsr.pipeline.sizing import TargetSize
+
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    ("decode", "compare"),
+    ("upload", "color", "upscale", "download"),
+    ("encode",),
+)
+SPREAD: tuple[tuple[str, ...], ...] = (
+    ("decode", "compare", "upload"),
+    ("upscale",),
+    ("color", "download"),
+    ("encode",),
+)
+"""Colour before the generator is on the decoder's thread, but the smaller half of it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """All that one run needs, opened and checked; no frame has been computed."""
+
+    source: VideoSource
+    sink: Sink
+    upscaler: Upscaler
+    size: TargetSize
+    report: Report
+    settings: UpscaleSettings
+    after: Callable[[YuvFrame], YuvFrame]
+    """The filters for results."""
+    state: tuple[int, ...] = ()
+    """Of the source's file when it was begun; see `_state_of`."""
+    alive: Callable[[], None] = lambda: None
+    """Called whenever a picture was computed, or decoded and skipped, on whatever thread."""
+
+    @property
+    def spread(self) -> bool:
+        """Whether the generator has a thread to itself: it is not torch's, see `flow.open_frames`."""
+        return self.upscaler.backend == "openvino"
+
+    @property
+    def threads(self) -> tuple[tuple[str, ...], ...]:
+        """The stages of the meter, by the thread that they run on."""
+        return SPREAD if self.spread else TOGETHER
+
+    def kept_frames(self) -> int:
+        """Frames that the same command would not have to compute again if this run ended now."""
+        return self.sink.frames if isinstance(self.sink, SegmentedSink) else 0
