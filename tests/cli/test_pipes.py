@@ -125,6 +125,18 @@ def test_nut_keeps_every_timestamp_to_the_tick(
     assert not (tmp_path / "nothing").read_bytes()
 
 
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001)])
+def test_a_file_goes_into_a_pipe_as_y4m_at_its_own_rate(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], rate: Fraction
+) -> None:
+    """A file's ticks are finer than its pictures, and y4m knows nothing but the rate."""
+    source, out = make_clip(tmp_path / "in.mp4", frames=6, rate=rate), tmp_path / "out.y4m"
+    assert piped(capfd, source, "-", *QUICK, "--format", "y4m", given=source, to=out).code == 0
+    assert f" F{rate.numerator}:{rate.denominator} ".encode() in first_line(out)
+    with av.open(str(out)) as box:
+        assert [frame.time * rate for frame in box.decode(video=0)] == pytest.approx(range(6), abs=1e-6)
+
+
 def test_a_file_goes_into_a_pipe_as_nut_and_what_stays_behind_is_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

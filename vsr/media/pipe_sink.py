@@ -130,7 +130,11 @@ class PipeSink:
         self._first_pts: int | None = None
         self._report: SinkReport | None = None
         self._box = av.open(out, "w", format=MUXERS[chosen], options=_OPTIONS[chosen], buffer_size=_BUFFER)
-        self._encoder = PictureEncoder(self._box, plan, info)
+        self._numbered = chosen == "y4m"
+        """Whether pictures are numbered, and carry no times: the rate in the header is all that is said."""
+        if self._numbered:
+            self._shift = Fraction(0)
+        self._encoder = PictureEncoder(self._box, plan, _numbered(info) if self._numbered else info)
 
     @property
     def layout(self) -> PixelLayout:
@@ -150,7 +154,7 @@ class PipeSink:
             OutputError: it cannot be written.
         """
         try:
-            self._mux(self._encoder.encode(frame))
+            self._mux(self._encoder.encode(self._as_numbered(frame) if self._numbered else frame))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error) from error
         self._watch_rate(frame)
@@ -209,6 +213,10 @@ class PipeSink:
             packet.pts = packet.dts = max(packet.pts, packet.dts) + offset
             self._box.mux_one(packet)
 
+    def _as_numbered(self, frame: YuvFrame) -> YuvFrame:
+        rate = self._info.frame_rate or FALLBACK_RATE
+        return replace(frame, stamp=replace(frame.stamp, pts=self.frames, duration=1, time_base=1 / rate))
+
     def _watch_rate(self, frame: YuvFrame) -> None:
         """Count pictures whose time YUV4MPEG2, which only knows a rate, puts a tick or more elsewhere."""
         if self._first_pts is None:
@@ -234,6 +242,11 @@ class PipeSink:
             return ReaderGoneError(f"standard output: the reader went away after {self.frames} pictures")
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(f"standard output: cannot be written ({reason}); check what reads it")
+
+
+def _numbered(info: VideoInfo) -> VideoInfo:
+    """With ticks of a picture: FFmpeg writes them into YUV4MPEG2's header as the rate."""
+    return replace(info, time_base=1 / (info.frame_rate or FALLBACK_RATE))
 
 
 _OPTIONS: dict[PipeFormat, dict[str, str]] = {
