@@ -10,11 +10,14 @@ import typer
 
 from vsr.cli import parse
 from vsr.config import UpscaleSettings
+from vsr.media.pipes import place_of
 
 
 def compare(
-    source: Annotated[Path, typer.Argument(help="The video that was upscaled.")],
-    result: Annotated[Path, typer.Argument(help="What came of it.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
+    ],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="What came of it.", parser=place_of)],
     picture: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
     at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
     truth: Annotated[Path | None, typer.Option("--truth", help="The original, if there is one.")] = None,

@@ -9,10 +9,14 @@ from typing import Annotated
 import typer
 
 from vsr.cli import parse
+from vsr.media.pipes import place_of
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="Video file to look at.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Video file to look at.", show_default=False, parser=place_of),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     video_stream: Annotated[
         int | None, typer.Option("--video-stream", help="Look at this stream instead of FFmpeg's choice.")
