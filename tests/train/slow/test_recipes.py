@@ -45,6 +45,8 @@ STARTS = {
     "realesrgan": "realesrnet",
     "compact-x4": "compact-x2",
     "compact-x4-crisp": "compact-x4",
+    "compact-x2-crisp": "compact-x2",
+    "fast-x2-crisp": "fast-x2",
     "fast-x4": "fast-x2",
     "fast-x4-crisp": "fast-x4",
 }
