@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check test-slow test-cuda test-vapoursynth vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check test-slow test-cuda test-container test-vapoursynth vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ test-slow: $(STAMP)  ## the tests that take minutes
 
 test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda
+
+test-container: $(STAMP)  ## build the Dockerfile and upscale in it; no engine: in a Debian root, as root (CONTAINER=--help)
+	$(BIN)/python -m tests.container.steps $(CONTAINER)
 
 # VapourSynth's wheels need Python 3.12 or later: its tests have an environment of their own (5 GB with CUDA's torch).
 test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON chooses the interpreter
