@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsr.engine import openvino, speed
+from vsr.engine import openvino, openvino_graphs, speed
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.calibration import pictures
 from vsr.engine.upscaler import Upscaler
@@ -61,7 +61,7 @@ def openvino_whole(network: nn.Module, example: Tensor) -> dict[str, Run]:
     """The whole network, traced by OpenVINO's own converter."""
     if not openvino.available():
         return {}
-    import openvino as ov
+    ov = openvino_graphs.runtime()
 
     with torch.no_grad():
         model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])

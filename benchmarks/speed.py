@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.config import EncoderSettings, UpscaleSettings
-from vsr.engine import openvino
+from vsr.engine import openvino, openvino_graphs
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.upscaler import Upscaler
 from vsr.media.source import open_video
@@ -101,7 +101,7 @@ def scripts(network: nn.Module) -> Runtime:
 
 def openvino_whole(network: nn.Module, example: Tensor) -> Runtime:
     """The whole network, traced by OpenVINO's own converter, in the precision that it takes by itself."""
-    import openvino as ov
+    ov = openvino_graphs.runtime()
 
     with torch.no_grad():
         model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])

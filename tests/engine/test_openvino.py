@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -237,3 +239,30 @@ def test_a_signal_is_survived_after_networks_came_and_went() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+@installed
+def test_it_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """`openvino_telemetry`, which comes with it, would: to a host by name, and into the home folder."""
+    code = """if True:
+        import socket, sys
+        names = []
+        def look_up(*arguments, **more):
+            names.append(arguments)
+            raise OSError("nobody is asked")
+        socket.getaddrinfo = look_up
+        import numpy, vsr
+        upscaler = vsr.Upscaler("fast-x2", device="cpu", backend="openvino")
+        list(upscaler.frames([numpy.zeros((32, 32, 3), numpy.uint8)]))
+        assert "openvino" in sys.modules
+        import threading
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread():
+                thread.join(5)
+        print(names)
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "GITHUB_ACTIONS")}
+    environment |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert not list(tmp_path.iterdir())

@@ -91,9 +91,7 @@ def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dt
 def _core() -> Any:
     """One for the process. Its CPU plugin gives the thread a stack for signals (sigaltstack) in memory of its
     own: once a second one had been dropped, the next Ctrl-C was a segmentation fault (OpenVINO 2026.4.1)."""
-    import openvino
-
-    return openvino.Core()
+    return openvino_graphs.runtime().Core()
 
 
 def _compile(graph: Any, dtype: torch.dtype, threads: int) -> Infer:

@@ -11,7 +11,10 @@ lets NaN through, unlike a clamp.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,26 @@ from torch import Tensor, nn
 
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.rrdb import RESIDUAL, RRDB, SLOPE
+
+
+@cache
+def runtime() -> Any:
+    """The package `openvino`, imported without `openvino_telemetry`, which comes with it: that one writes an
+    identifier into the user's home and reports each import to its maker, over the network (2026.4.1).
+    OpenVINO has a stand-in for where it is absent, and so it is made to be."""
+    absent = "openvino_telemetry" not in sys.modules
+    if absent:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        if absent:
+            del sys.modules["openvino_telemetry"]
+
+
+def operations() -> Any:
+    """What graphs are made of."""
+    return runtime().opset13
 
 
 def compact(network: Compact, shape: Sequence[int], spans: Sequence[float] = ()) -> Any:
@@ -29,8 +52,7 @@ def compact(network: Compact, shape: Sequence[int], spans: Sequence[float] = ())
         shape: Of the input.
         spans: Largest magnitude that reaches each convolution, for 8-bit integers; empty for none.
     """
-    import openvino
-    from openvino import opset13 as ops
+    ops = operations()
 
     entry = ops.parameter(list(shape), np.float32)
     node, inner, ends = entry, iter(spans[1:-1]), (network.body[0], network.body[-1])
@@ -42,13 +64,12 @@ def compact(network: Compact, shape: Sequence[int], spans: Sequence[float] = ())
         else:
             assert isinstance(layer, nn.ReLU)
             node = ops.relu(node)
-    return openvino.Model([_fine(node)], [entry])
+    return runtime().Model([_fine(node)], [entry])
 
 
 def rrdb(network: RRDB, shape: Sequence[int]) -> Any:
     """All of an RRDB behind the squares that become channels; arguments as of `compact`."""
-    import openvino
-    from openvino import opset13 as ops
+    ops = operations()
 
     entry = ops.parameter(list(shape), np.float32)
     first = node = _conv(entry, network.conv_first)
@@ -60,11 +81,11 @@ def rrdb(network: RRDB, shape: Sequence[int]) -> Any:
     node = ops.add(first, _conv(node, network.conv_body))
     for conv, factor in network.enlargements():
         node = _leaky(_enlarged(node, conv, factor, shuffled=network.config.upsampler == "pixelshuffle"))
-    return openvino.Model([_fine(_conv(_leaky(_conv(node, network.conv_hr)), network.conv_last))], [entry])
+    return runtime().Model([_fine(_conv(_leaky(_conv(node, network.conv_hr)), network.conv_last))], [entry])
 
 
 def _dense(entry: Any, dense: nn.Module) -> Any:
-    from openvino import opset13 as ops
+    ops = operations()
 
     *inner, last = dense.children()
     seen = [entry]
@@ -74,19 +95,19 @@ def _dense(entry: Any, dense: nn.Module) -> Any:
 
 
 def _plus(node: Any, residual: Any) -> Any:
-    from openvino import opset13 as ops
+    ops = operations()
 
     return ops.add(node, ops.multiply(residual, ops.constant(np.float32(RESIDUAL))))
 
 
 def _leaky(node: Any) -> Any:
-    from openvino import opset13 as ops
+    ops = operations()
 
     return ops.prelu(node, _slope(SLOPE))
 
 
 def _enlarged(node: Any, conv: nn.Module, factor: int, *, shuffled: bool) -> Any:
-    from openvino import opset13 as ops
+    ops = operations()
 
     if shuffled:
         return ops.depth_to_space(_conv(node, conv), "depth_first", factor)
@@ -105,7 +126,7 @@ def _enlarged(node: Any, conv: nn.Module, factor: int, *, shuffled: bool) -> Any
 
 def _conv(node: Any, conv: nn.Module, span: float | None = None) -> Any:
     """A 3x3 convolution with its bias; with a span, of 8-bit integers."""
-    from openvino import opset13 as ops
+    ops = operations()
 
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
@@ -118,20 +139,20 @@ def _conv(node: Any, conv: nn.Module, span: float | None = None) -> Any:
 
 def _fine(node: Any) -> Any:
     """The result as float32, see Note [Last step]."""
-    from openvino import opset13 as ops
+    ops = operations()
 
     return ops.prelu(node, _slope(1.0))
 
 
 def _slope(value: float) -> Any:
-    from openvino import opset13 as ops
+    ops = operations()
 
     return ops.constant(np.array([value], np.float32))
 
 
 def _in_steps(node: Any, span: float) -> Any:
     """Activations as one of 256 values: what makes OpenVINO compute the next convolution with integers."""
-    from openvino import opset13 as ops
+    ops = operations()
 
     low, high = (ops.constant(np.float32(value)) for value in (-span * 128 / 127, span))
     return ops.fake_quantize(node, low, high, low, high, 256)
@@ -139,7 +160,7 @@ def _in_steps(node: Any, span: float) -> Any:
 
 def _weight_in_steps(node: Any, weight: Tensor) -> Any:
     """Weights as one of 255 values, by output channel."""
-    from openvino import opset13 as ops
+    ops = operations()
 
     span = _values(weight.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12))
     low, high = ops.constant(-span), ops.constant(span)
