@@ -58,6 +58,15 @@ _ENTRIES = (
         family="Compact",
         scale=4,
         description="the same for enlargements above two",
+        partner="fast-x4-crisp",
+    ),
+    CatalogEntry(
+        name="fast-x4-crisp",
+        family="Compact",
+        scale=4,
+        description="fast-x4 tuned for looks: sharper, less faithful; --strength slides between the two",
+        partner="fast-x4",
+        crisp=True,
     ),
     CatalogEntry(
         name="compact-x2",
