@@ -21,7 +21,7 @@ ONE = 2_000_000 * BYTES
 
 def test_pictures_that_do_not_fit_are_refused_with_what_they_need() -> None:
     check_room(SIZE, batch=1, free=ONE)
-    with pytest.raises(DeviceMemoryError, match=r"2000x1000 need about 0\.1 GiB"):
+    with pytest.raises(DeviceMemoryError, match=r"2000x1000 need about 0\.2 GiB"):
         check_room(SIZE, batch=1, free=ONE - 1)
 
 

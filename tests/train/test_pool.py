@@ -78,9 +78,10 @@ def test_another_seed_or_step_gives_other_batches(known: Material) -> None:
 def test_clips_are_replaced_as_often_as_the_recipe_says(known: Material) -> None:
     recipe = replace(tiny_recipe(), pool=PoolSettings(clips=4, kept=1, fresh=2, every=5))
     with closing(ClipPool(known, recipe)) as pool:
-        held = []
+        held, kept = [], []
         for step in (0, 4, 5, 10):
             pool.batch(step)
+            kept += pool._clips  # while they live, no other clip has their id
             held.append([id(clip) for clip in pool._clips])
     assert held[0] == held[1]
     assert held[1][2:] == held[2][:2]  # the oldest two left
