@@ -67,7 +67,7 @@ def _spread(
     decoded: Iterable[YuvFrame], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
 ) -> Iterable[RgbFrame]:
     """Decoder and its colour | generator | what follows."""
-    lr = Prefetch(_lr(decoded, streams, meter), depth=DEPTH, name="vsr-decode")
+    lr = Prefetch(_lr_of_decoder(decoded, streams, meter), depth=DEPTH, name="vsr-decode")
     sr = Prefetch(_upscaled(lr, job, streams, meter), depth=_LARGE, name="vsr-upscale")
     stack.enter_context(closing(sr))
     stack.enter_context(closing(lr))  # before the generator's thread, which waits for it
@@ -75,8 +75,13 @@ def _spread(
 
 
 def _lr(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+    return stages.rgb(stages.upload(frames, streams, meter), streams, meter)
+
+
+def _lr_of_decoder(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+    """`_lr` on the decoder's own thread, which also closes the decoder."""
     try:
-        yield from stages.rgb(stages.upload(frames, streams, meter), streams, meter)
+        yield from _lr(frames, streams, meter)
     finally:
         _close(frames)
 
