@@ -17,6 +17,7 @@ import pytest
 from tests.cli.run_cli import Outcome, run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, picture, pts_of
+from vsr.engine import openvino
 from vsr.media import pipes
 
 QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")
@@ -262,14 +263,20 @@ def test_a_reader_that_goes_away_is_exit_141_without_a_word(tmp_path: Path) -> N
     run.stderr.close()
 
 
-def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path) -> None:
+OPENVINO = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is absent")
+
+
+@pytest.mark.parametrize(
+    "model", [QUICK, pytest.param(("-m", "fast-x2", "--backend", "openvino", "-s", "2"), marks=OPENVINO)]
+)
+def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path, model: tuple[str, ...]) -> None:
     """Not after the grace of a run that hangs: whoever waits for a pipe is called off."""
     half = raw_clip(tmp_path / "in.y4m", "yuv420p").read_bytes()
     run = vsr_process(
         "upscale",
         "-",
         "-",
-        *QUICK,
+        *model,
         "--batch",
         "1",
         stdin=subprocess.PIPE,
