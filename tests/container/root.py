@@ -6,7 +6,6 @@ nothing is mounted outside them and nothing is left running, so the folder can b
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
@@ -174,8 +173,13 @@ def pip_settings() -> dict[str, str]:
         for name, _, value in lines:
             short = name.removeprefix(section).replace("-", "_")
             if name.startswith(section) and short in REACHING.split():
-                settings[f"PIP_{short.upper()}"] = ast.literal_eval(value)
+                settings[f"PIP_{short.upper()}"] = _unquoted(value)
     return settings
+
+
+def _unquoted(value: str) -> str:
+    """What pip prints between quotes, its lists with a line for each item."""
+    return value[1:-1].replace("\\n", "\n")
 
 
 def local_paths(settings: dict[str, str]) -> list[Path]:
