@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
@@ -14,7 +14,7 @@ from vsr.media.segmented import SegmentedSink
 from vsr.pipeline import stages
 from vsr.pipeline.job import Job
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.prefetch import Prefetch
+from vsr.pipeline.prefetch import Prefetch, close_items
 from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.streams import DeviceStreams
 
@@ -52,9 +52,6 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         yield repeats.restored(ready) if job.settings.reuse else ready
 
 
-Compute = Callable[[Iterable[YuvFrame], Job, DeviceStreams, Meter, ExitStack], Iterable[RgbFrame]]
-
-
 def _together(
     decoded: Iterable[YuvFrame], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
 ) -> Iterable[RgbFrame]:
@@ -83,7 +80,7 @@ def _lr_of_decoder(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Me
     try:
         yield from _lr(frames, streams, meter)
     finally:
-        _close(frames)
+        close_items(frames)
 
 
 def _upscaled(lr: Iterable[RgbFrame], job: Job, streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
@@ -114,13 +111,6 @@ def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
     for frame in frames:
         meter.count("decoded", 1)
         yield frame
-
-
-def _close(items: object) -> None:
-    """Close a generator that another one reads: on the thread that read it."""
-    close: Callable[[], None] | None = getattr(items, "close", None)
-    if close is not None:
-        close()
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TypeVar
 
+from vsr.pipeline.prefetch import close_items
+
 T = TypeVar("T")
 
 
@@ -44,9 +46,7 @@ class Meter:
                     return
                 yield item
         finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
+            close_items(iterator)
 
     def count(self, what: str, number: int) -> None:
         """Add to a counter that the report shows."""

@@ -143,6 +143,13 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
 
+def close_items(items: object) -> None:
+    """Close a generator, or whatever has a `close`, that is read no further: on the thread that read it."""
+    close: Callable[[], None] | None = getattr(items, "close", None)
+    if close is not None:
+        close()
+
+
 def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
     error: BaseException | None = None
     try:
@@ -152,9 +159,7 @@ def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
     except BaseException as caught:  # handed to the consumer, whatever it is
         error = caught
     try:
-        close: Callable[[], None] | None = getattr(items, "close", None)
-        if close is not None:
-            close()
+        close_items(items)
     except BaseException as caught:
         error = error or caught
     channel.end(error)

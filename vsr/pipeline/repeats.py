@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vsr.frame import Stamp, YuvFrame
 from vsr.pipeline.meter import Meter
+from vsr.pipeline.prefetch import close_items
 
 REPEATED = "pictures repeated"
 """Name of the counter in the meter."""
@@ -53,9 +54,7 @@ class Repeats:
                 self._order.append(None)
                 yield frame
         finally:
-            close = getattr(frames, "close", None)
-            if close is not None:
-                close()
+            close_items(frames)
 
     def restored(self, frames: Iterable[YuvFrame]) -> Iterator[YuvFrame]:
         """As many frames as went into `unique`, in the same order."""

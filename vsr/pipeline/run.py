@@ -265,12 +265,12 @@ def _state_of(path: str) -> tuple[int, ...]:
 def _reported(
     job: Job, frames: Iterable[YuvFrame], meter: Meter, on_progress: OnProgress | None
 ) -> Iterator[YuvFrame]:
-    total, kept = frames_expected(job), job.report.frames_kept
+    total = frames_expected(job)
     for number, frame in enumerate(frames, 1):
         yield frame
         job.alive()
         if on_progress is not None:
-            on_progress(_progress(number, kept, total, meter, job))
+            on_progress(_progress(number, total, meter, job))
 
 
 def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
@@ -309,10 +309,10 @@ def frames_expected(job: Job) -> int | None:
     return max(0, round(promised * (last - first) / info.duration_seconds))
 
 
-def _progress(frames: int, kept: int, total: int | None, meter: Meter, job: Job) -> Progress:
+def _progress(frames: int, total: int | None, meter: Meter, job: Job) -> Progress:
     return Progress(
         frames=frames,
-        kept=kept,
+        kept=job.report.frames_kept,
         total=total,
         seconds=meter.elapsed,
         bottleneck=meter.bottleneck(job.threads),
