@@ -41,13 +41,13 @@ def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bo
     return isinstance(network, Compact) and network.config.activation != "leakyrelu" and dtype in _HINTS
 
 
-def compiled(network: Compact | RRDB, *, dtype: torch.dtype, int8: bool = False) -> Run:
+def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> Run:
     """The network as OpenVINO computes it, on as many threads as torch has now; OpenVINO must be installed.
 
     What is done to a picture before its first and after its last convolution is torch's, in float32.
 
     Args:
-        network: In eval mode, float32, on the host; not changed.
+        network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
         dtype: In which its convolutions compute.
         int8: All but the first and the last compute with 8-bit integers: weights by channel, activations by
             layer, both symmetric, spans from `calibration`.
@@ -60,6 +60,7 @@ def compiled(network: Compact | RRDB, *, dtype: torch.dtype, int8: bool = False)
                 return network.assemble(between(network.squares(batch).contiguous()).clone(), batch)
 
         return run
+    assert isinstance(network, Compact)
     spans = calibration.ranges(network.body) if int8 else []
     body = _compiled_on_demand(partial(openvino_graphs.compact, network, spans=spans), dtype)
 

@@ -48,7 +48,7 @@ class Job:
     @property
     def spread(self) -> bool:
         """Whether the generator has a thread to itself: it is not torch's, see `flow.open_frames`."""
-        return self.upscaler.backend == "openvino"
+        return self.upscaler.backend != "torch"
 
     @property
     def threads(self) -> tuple[tuple[str, ...], ...]:

@@ -1,0 +1,226 @@
+"""Kernels of our own compute Compact and RRDB networks as torch does, whoever computes which part."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsr.engine import choice, device
+from vsr.engine.amx import backend as amx
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.models.load import load_generator
+
+CPU, BF16 = torch.device("cpu"), torch.bfloat16
+there = pytest.mark.skipif(not amx.available(), reason="no AMX that this process may use, or no llvmlite")
+
+
+def network(**changes: object) -> Compact:
+    torch.manual_seed(1)
+    made = Compact(CompactConfig(**({"nf": 32, "nc": 6, "scale": 2} | changes)))  # type: ignore[arg-type]
+    identity_init_(made)
+    for layer in made.body:  # slopes and biases that differ, so that an order mixed up is seen
+        for values in (
+            getattr(layer, "bias", None),
+            layer.weight if layer.__class__.__name__ == "PReLU" else None,
+        ):
+            if values is not None:
+                torch.nn.init.uniform_(values, -0.1, 0.3)
+    return made.eval()
+
+
+def pictures(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(2))
+
+
+def exact(made: Compact, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return made(x)
+
+
+@there
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"nf": 64, "nc": 16, "scale": 4}, {"nf": 24}, {"nf": 80, "nc": 2}, {"nc": 0}, {"activation": "relu"},
+     {"activation": "leakyrelu"}, {"scale": 1}, {"scale": 3}, {"scale": 4}, {"scale": 8}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(40, 64), (1, 32), (17, 33), (9, 95), (50, 601)], ids=str)
+def test_it_is_as_close_to_fp32_as_torch_in_bf16(changes: dict[str, object], size: tuple[int, int]) -> None:
+    """Both round features to bf16 and sum in fp32; 1 dB is left for sums in another order."""
+    made, x = network(**changes), pictures(1, 3, *size)
+    expected = exact(made, x)
+    in_torch = exact(copy.deepcopy(made).to(BF16), x)
+    found = amx.compiled(made, BF16)(x)
+    assert found.shape == expected.shape
+    assert psnr(found, expected, border=0) > min(psnr(in_torch, expected, border=0) - 1, 80)
+
+
+@there
+@pytest.mark.parametrize("name", ["fast-x2", "compact-x4"])
+def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> None:
+    made, x = load_generator(name).network, pictures(1, 3, 45, 70)
+    assert isinstance(made, Compact)
+    expected = exact(made, x)
+    in_torch = exact(copy.deepcopy(made).to(BF16), x)
+    assert psnr(amx.compiled(made, BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
+
+
+@there
+@pytest.mark.parametrize("size", [(3, 40), (64, 96), (70, 1100)], ids=str)
+def test_who_computes_what_does_not_matter(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands, strips of columns, and how many layers advance together: the same bits."""
+    from vsr.engine.amx import program
+
+    made, x = network(nf=64), pictures(1, 3, *size)
+    results = []
+    for threads, strip, cache in [
+        (1, 512, 1 << 20),
+        (2, 512, 1 << 20),
+        (5, 64, 1 << 20),
+        (3, 333, 1),
+        (2, 2000, 1 << 30),
+    ]:
+        monkeypatch.setattr(program, "_STRIP", strip)
+        monkeypatch.setattr(program, "CACHE", cache)
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(amx.compiled(made, BF16)(x))
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@there
+def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
+    made = network()
+    run = amx.compiled(made, BF16)
+    for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
+        x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
+        first, second = run(x), run(y)
+        assert psnr(first, exact(made, x), border=0) > 45
+        assert psnr(second, exact(made, y), border=0) > 45
+        assert torch.equal(first, run(x))
+
+
+@there
+def test_tiles_and_batches_go_through_it() -> None:
+    made, x = network(), pictures(3, 3, 70, 90)
+    whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
+    tiled = Upscaler(made, device_name="cpu", precision="bf16", backend="amx", tile=40, batch=2)
+    assert whole.backend == tiled.backend == "amx"
+    assert torch.equal(whole(x), tiled(x))
+
+
+@there
+def test_steps_of_10_bits_are_seen_and_the_last_step_is_finer_than_bf16() -> None:
+    """0.7 and the next code of 10 bits are the same in bf16; and a smooth sky must not show its steps."""
+    run, low, high = amx.compiled(network(), BF16), 716 / 1023, 717 / 1023
+    dark, light = (run(torch.full((1, 3, 8, 40), value)) - value for value in (low, high))
+    assert torch.tensor(low).to(BF16) == torch.tensor(high).to(BF16)
+    assert not torch.equal(dark, light)
+    assert (dark == dark.to(BF16).float()).float().mean() < 0.1
+
+
+@there
+def test_what_is_no_number_comes_out_as_none() -> None:
+    """By that the engine finds what must be computed again in fp32."""
+    x = pictures(1, 3, 40, 40)
+    x[0, 1, 12, 12] = float("nan")
+    found = amx.compiled(network(), BF16)(x)
+    assert found[..., 24, 24].isnan().any()
+    assert found[..., :8, :8].isfinite().all()
+
+
+RRDBS = {
+    "x4": {"nf": 64},
+    "x4 of few channels": {"nf": 32, "nb": 3},
+    "x2 of squares": {"scale": 2, "unshuffle": 2},
+    "x1 of squares": {"scale": 1, "unshuffle": 4},
+    "x3 by pixel shuffle": {"scale": 3, "upsampler": "pixelshuffle"},
+    "x4 by pixel shuffle": {"upsampler": "pixelshuffle", "nb": 2},
+    "x8": {"nf": 32, "scale": 8},
+}
+
+
+def rrdb(**changes: object) -> RRDB:
+    torch.manual_seed(3)
+    made = RRDB(RRDBConfig(**({"nb": 1} | changes))).eval()  # type: ignore[arg-type]
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.uniform_(layer.weight, -0.04, 0.05)  # so that each layer counts in the result
+            assert layer.bias is not None
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    return made
+
+
+@there
+@pytest.mark.parametrize("changes", RRDBS.values(), ids=RRDBS.keys())
+@pytest.mark.parametrize("size", [(21, 131), (1, 128), (18, 530)], ids=str)
+def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
+    changes: dict[str, object], size: tuple[int, int]
+) -> None:
+    made, x = rrdb(**changes), pictures(1, 3, *size)
+    with torch.no_grad():
+        expected, in_torch = made(x), copy.deepcopy(made).to(BF16)(x)
+    found = amx.compiled(made, BF16)(x)
+    assert found.shape == expected.shape
+    error, others = (found - expected).square().mean(), (in_torch - expected).square().mean()
+    assert error < 1.25 * others  # 1 dB
+    assert error < 1e-3 * expected.var()  # and others' is that of rounding, not of a wrong result
+
+
+@there
+def test_who_computes_what_of_an_rrdb_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vsr.engine.amx import program
+
+    made, x = rrdb(nb=2), pictures(1, 3, 50, 100)
+    results = []
+    for threads, strip in [(1, 512), (2, 512), (5, 40), (3, 99)]:
+        monkeypatch.setattr(program, "_STRIP", strip)
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(amx.compiled(made, BF16)(x))
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@there
+def test_code_that_is_not_wanted_any_more_is_freed() -> None:
+    """More kinds of networks than are kept, and each of them again."""
+    x = pictures(1, 3, 4, 40)
+    for _ in range(2):
+        for nf in range(32, 32 * 12, 32):
+            made = network(nf=nf, nc=1)
+            assert psnr(amx.compiled(made, BF16)(x), exact(made, x), border=0) > 40
+
+
+@there
+def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
+    other = rrdb(nf=16, gc=8)
+    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] == "amx"
+    assert choice.choose("auto", rrdb(), device=CPU, dtype=BF16)[0] == "amx"
+    assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] != "amx"
+    assert choice.choose("auto", other, device=CPU, dtype=BF16)[0] != "amx"
+    with pytest.raises(ConfigError, match="in bf16 on the CPU, not this one in float32"):
+        choice.choose("amx", network(), device=CPU, dtype=torch.float32)
+    with pytest.raises(ConfigError, match="RRDB of 32 or 64 channels"):
+        choice.choose("amx", other, device=CPU, dtype=BF16)
+
+
+def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(amx, "available", lambda: False)
+    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
+    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*pip install 'vsr-pipeline\[amx\]'"):
+        choice.choose("amx", network(), device=CPU, dtype=BF16)
+
+
+def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(amx, "available", lambda: pytest.fail("asked"))
+    assert Upscaler(network(), device_name="cpu").backend != "amx"
