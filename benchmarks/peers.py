@@ -28,10 +28,14 @@ from torch import Tensor, nn
 
 from vsr.engine import openvino, openvino_graphs, speed
 from vsr.engine.allocator import keep_freed_memory
+from vsr.engine.amx import backend as amx
 from vsr.engine.calibration import pictures
 from vsr.engine.upscaler import Upscaler
 from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
 from vsr.models.export import to_onnx
+from vsr.models.files import write_weights
 from vsr.models.load import load_generator
 
 SIZE = (270, 480)
@@ -41,7 +45,10 @@ Run = Callable[[Tensor], Tensor]
 def ours(network: nn.Module) -> dict[str, Run]:
     kinds = [("fp32", "torch"), ("auto", "torch")]
     if openvino.available():
-        kinds += [("fp32", "openvino"), ("auto", "openvino"), ("int8", "openvino")]
+        kinds += [("fp32", "openvino"), ("auto", "openvino")]
+        kinds += [("int8", "openvino")] if isinstance(network, Compact) else []
+    if amx.available():
+        kinds += [("auto", "amx")]
     rows: dict[str, Run] = {}
     for precision, backend in kinds:
         upscaler = Upscaler(network, device_name="cpu", precision=precision, backend=backend)
@@ -142,6 +149,16 @@ def material() -> tuple[str, tuple[Path, Path] | None]:
     return str(real), (original.with_suffix(".param"), original.with_suffix(".bin"))
 
 
+def rrdb_file(folder: Path, blocks: int) -> str:
+    """An RRDB with the weights that it starts from, and a result in the middle of the range."""
+    torch.manual_seed(1)
+    network = RRDB(RRDBConfig(nb=blocks))
+    nn.init.constant_(network.conv_last.bias, 0.5)
+    path = folder / f"rrdb-{blocks}-blocks.safetensors"
+    write_weights(path, network.state_dict(), {})
+    return str(path)
+
+
 def table(
     taken: dict[str, list[float]], quality: dict[str, float], operations: float, ceilings: dict[str, float]
 ) -> str:
@@ -166,12 +183,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench"))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--model", help="of vsr; without ncnn's own files")
+    parser.add_argument(
+        "--rrdb", type=int, help="instead an RRDB of so many blocks, 64 channels, x4, any weights"
+    )
     args = parser.parse_args()
     keep_freed_memory()
     weights, ncnn_files = (args.model, None) if args.model else material()
-    network = load_generator(weights).network
     x = nn.functional.interpolate(pictures()[3:4], size=SIZE, mode="bilinear")
     with tempfile.TemporaryDirectory() as folder:
+        if args.rrdb:
+            weights, ncnn_files = rrdb_file(Path(folder), args.rrdb), None
+        network = load_generator(weights).network
         rows = ours(network) | loop(network) | openvino_whole(network, x)
         rows |= onnx_runtime(weights, Path(folder)) | ncnn_rows(ncnn_files)
         taken = measured(rows, x, args.rounds)

@@ -214,12 +214,14 @@ def quality(upscaler: Upscaler, network: nn.Module, lr: Tensor) -> float:
 
 
 def peak_megabytes(clip: Path, weights: Path, target: Path, precision: str) -> float:
-    """Peak resident memory of a whole `vsr upscale` process."""
+    """Peak resident memory of a whole `vsr upscale` process; Linux."""
     words = ["upscale", str(clip), str(target), "-m", str(weights), "-s", "4", "-y", "-q"]
     words += ["--preset", PRESET, "--precision", precision]
+    # Not ru_maxrss, which begins with what the process that starts this one had.
     program = (
-        "import resource, sys\nfrom vsr.__main__ import main\ntry:\n    main()\nexcept SystemExit as s:\n"
-        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n    raise"
+        "from pathlib import Path\nfrom vsr.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n"
+        "    status = Path('/proc/self/status').read_text()\n"
+        "    print(int(status.split('VmHWM:')[1].split()[0]) / 1024)\n    raise"
     )
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
