@@ -38,9 +38,10 @@ test-container: $(STAMP)  ## build the Dockerfile and upscale in it; no engine: 
 	$(BIN)/python -m tests.container.steps $(CONTAINER)
 
 # VapourSynth's wheels need Python 3.12 or later: its tests have an environment of their own (5 GB with CUDA's torch).
-test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host; VAPOURSYNTH_PYTHON chooses the interpreter
+test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host, and spandrel; VAPOURSYNTH_PYTHON: interpreter
 	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
-	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth; }
+	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth && \
+	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q tests/models/test_thirdparty.py -k spandrel; }
 
 vapoursynth-venv:
 	@python=; for one in $(VAPOURSYNTH_PYTHON) python3.14 python3.13 python3.12; do \
@@ -50,7 +51,7 @@ vapoursynth-venv:
 	set -ex; \
 	[ -x $(VAPOURSYNTH_VENV)/bin/python ] || $$python -m venv $(VAPOURSYNTH_VENV); \
 	$(VAPOURSYNTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e . pytest 'vapoursynth>=81'
+	  -e '.[amx,spandrel]' pytest 'vapoursynth>=81'
 
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench

@@ -81,7 +81,9 @@ def has_the_pinned_packages(container: Container) -> str:
     has, pinned = _versions(listed), _versions((CHECKOUT / "constraints.txt").read_text())
     wrong = [f"{name} {has[name]}" for name in has.keys() & pinned if has[name].split("+")[0] != pinned[name]]
     _need(not wrong, f"not the versions of constraints.txt: {', '.join(sorted(wrong))}")
-    _need({"av", "llvmlite", "openvino", "vsr-pipeline"} <= has.keys(), f"packages are missing: {sorted(has)}")
+    _need(
+        {"av", "llvmlite", "openvino", "vsr-pipeline"} <= has.keys(), f"packages are missing: {sorted(has)}"
+    )
     _need("openvino-telemetry" not in has, "openvino-telemetry sends events at run time")
     torch = has.get("torch", "of the base")
     return f"{len(has)} packages, {len(has.keys() & pinned)} of them pinned, torch {torch}"
