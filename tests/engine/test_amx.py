@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
@@ -194,6 +195,31 @@ def test_code_that_is_not_wanted_any_more_is_freed() -> None:
         for nf in range(32, 32 * 12, 32):
             made = network(nf=nf, nc=1)
             assert psnr(amx.compiled(made, BF16)(x), exact(made, x), border=0) > 40
+
+
+@there
+def test_threads_may_share_it() -> None:
+    run, xs = amx.compiled(network(), BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
+    expected = [run(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(map(torch.equal, pool.map(run, xs), expected))
+
+
+@there
+def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts that were under way end before he is told, so that the next picture is right."""
+    run, x = amx.compiled(network(nf=64), BF16), pictures(1, 3, 200, 200)
+    expected = run(x)
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Future, "result", interrupted)
+        for _ in range(5):
+            with pytest.raises(KeyboardInterrupt):
+                run(x)
+    assert torch.equal(run(x), expected)
 
 
 @there

@@ -11,6 +11,7 @@ import importlib.util
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def compiled(network: nn.Module, dtype: torch.dtype) -> Run:
     from vsr.engine.amx import compact, convolution, program, rrdb
 
     threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
-    pool = ThreadPoolExecutor(threads, "vsr-amx")
+    pool, alone = ThreadPoolExecutor(threads, "vsr-amx"), Lock()
     own = rrdb.network(network) if isinstance(network, RRDB) else compact.network(network)
     narrow = cache(lambda: backends.eager(network, device=torch.device("cpu"), dtype=torch.bfloat16))
 
@@ -86,8 +87,9 @@ def compiled(network: nn.Module, dtype: torch.dtype) -> Run:
         if width < convolution.PIXELS:
             return narrow()(batch)
         sr = batch.new_empty(len(batch), 3, height * own.scale, width * own.scale)
-        for picture, result in zip(squares.contiguous(), sr, strict=True):
-            sized(height, width)(picture, result, pool)
+        with alone:  # the buffers of a size are one program's
+            for picture, result in zip(squares.contiguous(), sr, strict=True):
+                sized(height, width)(picture, result, pool)
         return network.assemble(sr, batch) if isinstance(network, RRDB) else sr
 
     return run

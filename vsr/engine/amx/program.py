@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -141,8 +141,8 @@ class Program:
         self._stores = {ENTRY: _frame(height + 1, width, layers.entry_channels(network.channels))}
         self._stores |= {name: _frame(*shape) for name, shape in _frames(groups, height, width).items()}
         self._zeros = torch.zeros(_longest_row(groups, width), dtype=torch.uint8)
-        self._rings: list[dict[str, _Store]] = []
-        """Held, for the emitted code knows addresses only."""
+        self._rings: dict[tuple[Part, Buffer, tuple[int, ...]], _Store] = {}
+        """Of all groups: one advances after the other, so those that are alike share theirs."""
         self._ends: list[tuple[Any, int, int]] = []
         """Of each part: the last layer's entry, and where its first pixel is in a row of SR and of LR."""
         self._kept = [(group.factor * height, self._tables(group)) for group in groups]
@@ -153,12 +153,17 @@ class Program:
         for layer, in_sr, in_lr in self._ends:
             layer["dst"], layer["base"] = sr.data_ptr() + in_sr, image.data_ptr() + in_lr
         for height, tables in self._kept:
-            calls = [
-                pool.submit(self._roll, table.ctypes.data, len(table), begin, end, height)
-                for table, begin, end in tables
-            ]
-            for call in calls:
-                call.result()
+            calls = [pool.submit(self._advance, part, height, image, sr) for part in tables]
+            try:
+                for call in calls:
+                    call.result()
+            finally:
+                wait(calls)  # an interrupted caller is not to find this memory in use the next time
+
+    def _advance(self, part: tuple[Any, int, int], height: int, *_held: Tensor) -> None:
+        """Compute a part; what it reads and writes is held by the call, whatever becomes of the caller."""
+        table, begin, end = part
+        self._roll(table.ctypes.data, len(table), begin, end, height)
 
     def _split(self, image: Tensor) -> None:
         """float32 as the sum of two bfloat16: 16 bits of it."""
@@ -174,15 +179,24 @@ class Program:
         height, width = (side * group.factor for side in self._size)
         tables = []
         for part in _parts(height, width, self._threads):
-            rings = _rings(group, part, height, width)
-            self._rings.append(rings)
-            stores = self._stores | rings
+            stores = self._stores | self._rings_of(group, part, height, width)
             table = np.zeros(len(group.works), rolling.LAYER)
             for row, work in zip(table, group.works, strict=True):
                 self._fill(row, work, part.grown(work.halo, height, width), stores, (height, width))
             steps = [(int(row["first"]) + i, int(row["end"]) + i) for i, row in enumerate(table)]
             tables.append((table, min(first for first, _ in steps), max(end for _, end in steps)))
         return tables
+
+    def _rings_of(self, group: Group, part: Part, height: int, width: int) -> dict[str, _Store]:
+        area = part.grown(max(work.halo for work in group.works), height, width)
+        found = {}
+        for dst in (work.dst for work in group.works if work.dst.ring):
+            shape = group.kept, area.right - area.left + 2, dst.channels
+            key = area, replace(dst, byte=0), shape
+            if key not in self._rings:
+                self._rings[key] = _Store(torch.zeros(shape, dtype=torch.bfloat16), area.left)
+            found[dst.name] = self._rings[key]
+        return found
 
     def _fill(
         self, row: Any, work: Work, area: Part, stores: dict[str, _Store], size: tuple[int, int]
@@ -237,16 +251,6 @@ def _longest_row(groups: Sequence[Group], width: int) -> int:
     """Bytes of a row that a layer may read."""
     read = [(group.factor, b) for group in groups for work in group.works for b in (work.src, work.more)]
     return max((factor * width + 2) * buffer.pixel for factor, buffer in read if buffer)
-
-
-def _rings(group: Group, part: Part, height: int, width: int) -> dict[str, _Store]:
-    area = part.grown(max(work.halo for work in group.works), height, width)
-    shape = group.kept, area.right - area.left + 2
-    return {
-        dst.name: _Store(torch.zeros(*shape, dst.channels, dtype=torch.bfloat16), area.left)
-        for dst in (work.dst for work in group.works)
-        if dst.ring
-    }
 
 
 def _parts(height: int, width: int, threads: int) -> list[Part]:
