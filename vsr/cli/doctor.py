@@ -16,6 +16,7 @@ def doctor() -> None:
     import av
     import torch
 
+    from vsr.engine.choice import to_be_had
     from vsr.engine.device import cpu_has_bf16
     from vsr.media.encoder_table import ENCODERS
 
@@ -29,6 +30,8 @@ def doctor() -> None:
         print(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
     if not torch.cuda.is_available():
         print("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
+    for name, what in to_be_had().items():
+        print(f"backend    {name:<12} {what}")
     for name, spec in ENCODERS.items():
         print(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
 

@@ -57,6 +57,14 @@ _RUNTIMES = {
 }
 
 
+def to_be_had() -> dict[str, str]:
+    """What can run networks on this processor beside torch, each with what it runs or what it lacks."""
+    return {
+        name: f"is there, for {runtime.runs}" if runtime.available() else f"not here: it needs {runtime.needs}"
+        for name, runtime in _RUNTIMES.items()
+    }
+
+
 def choose(
     wish: Backend, network: nn.Module, *, device: torch.device, dtype: torch.dtype, int8: bool = False
 ) -> tuple[Backend, Run]:

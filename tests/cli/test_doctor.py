@@ -1,0 +1,33 @@
+"""`vsr doctor` names what there is and what is missing."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from vsr.cli.doctor import doctor
+from vsr.config import Backend
+from vsr.engine import openvino
+from vsr.engine.amx import backend as amx
+from vsr.media.encoder_table import ENCODERS
+
+
+def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {words[1] for words in lines if words[0] == "encoder"} == set(ENCODERS)
+    assert {words[1] for words in lines if words[0] == "backend"} == set(get_args(Backend)) - {
+        "auto",
+        "torch",
+    }
+
+
+def test_what_a_backend_lacks_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for runtime in (amx, openvino):
+        monkeypatch.setattr(runtime, "available", lambda: False)
+    doctor()
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backend")]
+    assert all("not here: it needs" in line for line in told)
