@@ -60,8 +60,8 @@ _RUNTIMES = {
 def to_be_had() -> dict[str, str]:
     """What can run networks on this processor beside torch, each with what it runs or what it lacks."""
     return {
-        name: f"is there, for {runtime.runs}" if runtime.available() else f"not here: it needs {runtime.needs}"
-        for name, runtime in _RUNTIMES.items()
+        name: f"is there, for {it.runs}" if it.available() else f"not here: it needs {it.needs}"
+        for name, it in _RUNTIMES.items()
     }
 
 
