@@ -198,6 +198,14 @@ def test_code_that_is_not_wanted_any_more_is_freed() -> None:
 
 
 @there
+def test_it_may_begin_in_inference_mode_and_go_on_outside() -> None:
+    run, x = amx.compiled(network(), BF16), pictures(1, 3, 8, 40)
+    with torch.inference_mode():
+        first = run(x)
+    assert torch.equal(run(x), first)
+
+
+@there
 def test_threads_may_share_it() -> None:
     run, xs = amx.compiled(network(), BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
     expected = [run(x) for x in xs]

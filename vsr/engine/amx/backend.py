@@ -81,6 +81,7 @@ def compiled(network: nn.Module, dtype: torch.dtype) -> Run:
     def sized(height: int, width: int) -> program.Program:
         return program.Program(own, height, width, threads)
 
+    @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:
         squares = network.squares(batch) if isinstance(network, RRDB) else batch
         height, width = squares.shape[-2:]
