@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -71,28 +73,6 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
     expected = exact(made, x)
     in_torch = exact(copy.deepcopy(made).to(BF16), x)
     assert psnr(amx.compiled(made, BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
-
-
-@there
-@pytest.mark.parametrize("size", [(3, 40), (64, 96), (70, 1100)], ids=str)
-def test_who_computes_what_does_not_matter(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bands, strips of columns, and how many layers advance together: the same bits."""
-    from vsr.engine.amx import program
-
-    made, x = network(nf=64), pictures(1, 3, *size)
-    results = []
-    for threads, strip, cache in [
-        (1, 512, 1 << 20),
-        (2, 512, 1 << 20),
-        (5, 64, 1 << 20),
-        (3, 333, 1),
-        (2, 2000, 1 << 30),
-    ]:
-        monkeypatch.setattr(program, "_STRIP", strip)
-        monkeypatch.setattr(program, "CACHE", cache)
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(amx.compiled(made, BF16)(x))
-    assert all(torch.equal(result, results[0]) for result in results)
 
 
 @there
@@ -174,14 +154,39 @@ def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
     assert error < 1e-3 * expected.var()  # and others' is that of rounding, not of a wrong result
 
 
+WAYS = [
+    (1, 512, 1 << 20),
+    (2, 512, 1 << 20),
+    (5, 64, 1 << 20),
+    (4, 40, 1 << 20),
+    (3, 333, 1),
+    (2, 2000, 1 << 30),
+]
+"""Threads, pixels of a strip, and bytes of a cache: of them come the bands, the strips of columns, and how
+many layers of a Compact network advance together."""
+
+
 @there
-def test_who_computes_what_of_an_rrdb_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (partial(network, nf=64), (3, 40)),
+        (partial(network, nf=64), (64, 96)),
+        (partial(network, nf=64), (70, 1100)),
+        (partial(rrdb, nb=2), (50, 100)),
+    ],
+    ids=["compact, low", "compact", "compact, wide", "rrdb"],
+)
+def test_who_computes_what_does_not_matter(
+    make: Callable[[], Compact | RRDB], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vsr.engine.amx import program
 
-    made, x = rrdb(nb=2), pictures(1, 3, 50, 100)
+    made, x = make(), pictures(1, 3, *size)
     results = []
-    for threads, strip in [(1, 512), (2, 512), (5, 40), (3, 99)]:
+    for threads, strip, cache in WAYS:
         monkeypatch.setattr(program, "_STRIP", strip)
+        monkeypatch.setattr(program, "CACHE", cache)
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         results.append(amx.compiled(made, BF16)(x))
     assert all(torch.equal(result, results[0]) for result in results)

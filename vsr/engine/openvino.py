@@ -8,9 +8,8 @@ network is compiled for each shape, in a tenth of a second, a large RRDB in one;
 from __future__ import annotations
 
 import importlib.util
-from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import torch
@@ -74,18 +73,12 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
 def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dtype) -> Infer:
     """One compiled graph for each shape that comes, the last few of them."""
     threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
-    shapes: OrderedDict[tuple[int, ...], Infer] = OrderedDict()
 
-    def infer(images: Tensor) -> Tensor:
-        key = tuple(images.shape)
-        if key not in shapes:
-            while len(shapes) >= _KEPT:
-                shapes.popitem(last=False)
-            shapes[key] = _compile(graph(key), dtype, threads)
-        shapes.move_to_end(key)
-        return shapes[key](images)
+    @lru_cache(maxsize=_KEPT)
+    def sized(shape: tuple[int, ...]) -> Infer:
+        return _compile(graph(shape), dtype, threads)
 
-    return infer
+    return lambda images: sized(tuple(images.shape))(images)
 
 
 @cache

@@ -1,7 +1,8 @@
 """Networks computed by kernels of our own, for processors with AMX: matrix units for bfloat16.
 
-`emit` writes code for LLVM (the package `llvmlite`, the extra `amx`), `convolution` a row of a 3x3
-convolution, `rolling` the way from row to row and layer to layer, `compact` a whole network of them. General
-runtimes reach a fifth of what the units can do, as they write each layer's result to memory and read it back.
-Here a few rows of each layer stay in the core's own cache (docs/benchmarks.md).
+`backend` says whether they can be had; `compact` and `rrdb` see networks as layers, `layers` their weights as
+tiles, and `program` says who computes which part of a picture. What is emitted, through LLVM (the package
+`llvmlite`, the extra `amx`), is in `emit`, `convolution` (a row) and `rolling` (from row to row and layer to
+layer). General runtimes write each layer's result to memory and read it back; here a few rows of each stay in
+the core's own cache (docs/benchmarks.md).
 """
