@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -101,3 +104,29 @@ def test_weights_that_fit_less_than_half_are_refused_with_their_share() -> None:
     with pytest.raises(ModelError, match="fill 0%"):
         take_over(network, {"conv_first.weight": torch.zeros(1)})
     assert same(before, numbers(network))
+
+
+def test_an_rrdb_that_starts_from_the_picture_gives_nearly_its_nearest_neighbour() -> None:
+    published = GeneratorSettings(rrdb=RRDBConfig(nf=16, nb=2, gc=8, scale=4))
+    starts = {"published": published, "picture": replace(published, start="picture")}
+    picture = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    nearest = picture.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    with torch.inference_mode():
+        made = {name: make_generator(start, seed=0)(picture) for name, start in starts.items()}
+    error = {name: float((one - nearest).square().mean().sqrt()) for name, one in made.items()}
+    assert error["picture"] < 0.1 < 0.3 < error["published"], (
+        "what is left is the noise in which features begin"
+    )
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"compact": CompactConfig()},
+        {"rrdb": RRDBConfig(scale=2, unshuffle=2)},
+        {"rrdb": RRDBConfig(upsampler="pixelshuffle")},
+    ],
+)
+def test_only_an_rrdb_that_can_pass_the_picture_on_starts_from_it(network: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is for RRDB with upsampler = 'nearest' and unshuffle = 1"):
+        GeneratorSettings(**network, start="picture")

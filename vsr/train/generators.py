@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,33 +13,40 @@ from torch import Tensor, nn
 from vsr.errors import ModelError
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
-from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.models.archs.rrdb import RRDB, RRDBConfig, picture_init_
 from vsr.models.archs.srresnet import SRResNet, SRResNetConfig
 
 logger = logging.getLogger(__name__)
 
 NetworkConfig = CompactConfig | RRDBConfig | SRResNetConfig | MSRResNetConfig
 
+_FAMILIES = ("compact", "rrdb", "srresnet", "msrresnet")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
-    """Which network is trained: exactly one of the fields is given."""
+    """Which network is trained: exactly one of the families is given."""
 
     compact: CompactConfig | None = None
     rrdb: RRDBConfig | None = None
     srresnet: SRResNetConfig | None = None
     msrresnet: MSRResNetConfig | None = None
+    start: Literal["published", "picture"] = "published"
+    """`picture` is for RRDB: it begins as the nearest neighbour, see `rrdb.picture_init_`."""
 
     def __post_init__(self) -> None:
-        given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        given = [name for name in _FAMILIES if getattr(self, name) is not None]
         if len(given) != 1:
-            known = ", ".join(f.name for f in fields(self))
+            known = ", ".join(_FAMILIES)
             raise ValueError(f"one network is needed, of {known}; given are {', '.join(given) or 'none'}")
+        rrdb = self.rrdb
+        if self.start == "picture" and (rrdb is None or rrdb.upsampler != "nearest" or rrdb.unshuffle != 1):
+            raise ValueError("start = 'picture' is for RRDB with upsampler = 'nearest' and unshuffle = 1")
 
     @property
     def family(self) -> str:
-        """Name of the field that is given."""
-        return next(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        """Name of the network that is given."""
+        return next(name for name in _FAMILIES if getattr(self, name) is not None)
 
     @property
     def config(self) -> NetworkConfig:
@@ -65,7 +73,8 @@ _CLASSES: Mapping[type, Callable[..., nn.Module]] = {
 
 
 def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
-    """Build a network, started as its authors do; a Compact starts as the identity.
+    """Build a network, started as its authors do unless `settings` say otherwise; a Compact starts as the
+    identity.
 
     A deep Compact does not learn from torch's start: its first layer's gradient is 1e-8 of a usual one.
 
@@ -75,8 +84,11 @@ def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _CLASSES[type(settings.config)](settings.config)
+    own = torch.Generator().manual_seed(seed)
     if isinstance(network, Compact):
-        identity_init_(network, generator=torch.Generator().manual_seed(seed))
+        identity_init_(network, generator=own)
+    elif isinstance(network, RRDB) and settings.start == "picture":
+        picture_init_(network, generator=own)
     return network.train()
 
 

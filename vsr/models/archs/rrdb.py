@@ -156,6 +156,37 @@ def _start_small_(conv: nn.Conv2d) -> None:
     conv.bias.zero_()
 
 
+def picture_init_(net: RRDB, *, generator: torch.Generator | None = None) -> None:
+    """Start as the nearest neighbour, in place: three channels carry the picture from end to end.
+
+    From the published start a network without a skip from LR to SR has to learn first to pass the picture on;
+    from here it gains at once (measured, docs/training-log.md). Dense blocks keep the published start, which
+    is small beside it. Only for networks that take plain pixels and enlarge by the nearest neighbour.
+    """
+    with torch.no_grad():
+        for conv in (net.conv_hr, *(conv for conv, _ in net.enlargements())):
+            _dirac_(conv, noise=0.01, generator=generator)
+        for conv in (net.conv_body, net.conv_last):
+            conv.weight.mul_(_INIT_GAIN)
+        net.conv_first.weight[:3] = 0
+        net.conv_last.weight[:, :3] = 0
+        for color in range(3):
+            net.conv_first.weight[color, color, 1, 1] = 1
+            net.conv_last.weight[color, color, 1, 1] = 1
+        for conv in (net.conv_first, net.conv_body, net.conv_last):
+            assert conv.bias is not None
+            conv.bias.zero_()
+
+
+def _dirac_(conv: nn.Module, *, noise: float, generator: torch.Generator | None) -> None:
+    """Pass every channel on, plus a little noise."""
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    nn.init.dirac_(conv.weight)
+    conv.weight.add_(torch.empty_like(conv.weight).normal_(0, noise, generator=generator))
+    conv.bias.zero_()
+
+
 def _receptive_radius(config: RRDBConfig) -> int:
     """From the picture back to the input: a convolution adds one, an enlargement divides, rounding up."""
     radius = 2
