@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -188,10 +190,16 @@ def _pictures(images: Tensor, device: torch.device) -> Iterator[Tensor]:
 
 def _room(images: Tensor, *, height: int, width: int) -> Tensor:
     """For the whole result."""
+    shape = (len(images), height, width, 3)
     try:
-        return images.new_empty((len(images), height, width, 3))
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; on the host there is no class of its own
-        gib = len(images) * height * width * 3 * images.element_size() / 2**30
+        if images.device.type != "cpu":
+            return images.new_empty(shape)
+        # NumPy asks the system for large pages, torch does not: gigabytes that are written for the first time
+        # then take half as long.
+        room = numpy.empty(math.prod(shape) * images.element_size(), numpy.uint8)
+        return torch.from_numpy(room).view(images.dtype).view(shape)
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        gib = math.prod(shape) * images.element_size() / 2**30
         what = f"{len(images)} pictures of {width}x{height} ({gib:.1f} GiB)"
         raise vsr.DeviceMemoryError(f"no room for {what}; give fewer pictures at once") from error
 
