@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.media.fake_card import semi_planar
 from tests.media_maker import picture
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
 from vsr.errors import InputError
 from vsr.frame import Stamp, YuvFrame
 from vsr.media.layouts import layout_of, planar_format, repacking_note
-from vsr.media.planes import to_av_frame, to_planes
+from vsr.media.planes import repacked, to_av_frame, to_planes
 
 _PLANAR = """
 gray gray9le gray10le gray12le gray14le gray16le ya8 ya16le
@@ -95,6 +96,27 @@ def test_repacking_loses_nothing(planar: str, other: str) -> None:
     assert packed.format.name == other
     assert planar_format(layout_of(other)) == planar
     assert all(torch.equal(a, b) for a, b in zip(samples(frame), samples(packed), strict=True))
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("size", [(64, 48), (63, 47), (130, 7), (1, 1)])
+def test_the_layouts_of_cards_hold_the_samples_of_planar_ones_of_odd_sizes_too(
+    name: str, size: tuple[int, int]
+) -> None:
+    frame = random_frame(name, *size)
+    packed = semi_planar(frame)
+    assert packed.format.name in ("nv12", "p010le")
+    assert all(torch.equal(a, b) for a, b in zip(samples(frame), samples(packed), strict=True))
+
+
+@pytest.mark.parametrize("matrix", range(19))
+def test_repacking_needs_no_matrix_and_keeps_its_tag(matrix: int) -> None:
+    frame = random_frame("yuv420p10le", 64, 48)
+    packed = semi_planar(frame)
+    packed.colorspace = matrix  # swscale by itself refuses eleven of them
+    planar = repacked(packed, layout_of("p010le"))
+    assert (packed.colorspace, planar.colorspace) == (matrix, matrix)
+    assert all(torch.equal(a, b) for a, b in zip(samples(frame), samples(planar), strict=True))
 
 
 def test_repacking_is_the_same_every_time() -> None:

@@ -5,6 +5,8 @@ Samples are never converted here, only put elsewhere; colour is `vsr.color.conve
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import av
@@ -19,6 +21,9 @@ from vsr.frame import YuvFrame
 from vsr.media.layouts import is_planar_already, layout_of, planar_format
 
 __all__ = ["layout_of", "planar_format", "repacked", "to_av_frame", "to_planes"]
+
+_UNSPECIFIED = 2
+"""H.273's number of a matrix that is not told."""
 
 _GBR_TO_RGB = (2, 0, 1)
 """Where R, G and B are among FFmpeg's planes G, B, R."""
@@ -73,17 +78,20 @@ def repacked(
     if was is Range.LIMITED and frame.format.name.startswith("yuvj"):
         frame = _without_j(frame)
     try:
-        # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
-        # (measured with FFmpeg 8.1.2, about one picture in 60).
-        return frame.reformat(
-            format=planar_format(layout),
-            width=width,
-            height=height,
-            interpolation="BICUBIC",
-            src_color_range=None if was == wanted else int(was),
-            dst_color_range=None if was == wanted else int(wanted),
-            threads=1,
-        )
+        with _without_matrix(frame, layout) as matrix:
+            # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
+            # (measured with FFmpeg 8.1.2, about one picture in 60).
+            out = frame.reformat(
+                format=planar_format(layout),
+                width=width,
+                height=height,
+                interpolation="BICUBIC",
+                src_color_range=None if was == wanted else int(was),
+                dst_color_range=None if was == wanted else int(wanted),
+                threads=1,
+            )
+            out.colorspace = matrix
+            return out
     except (av.FFmpegError, ValueError) as error:
         what = f"pictures of format {frame.format.name} cannot be read ({error})"
         raise InputError(f"{what}. Convert the video to another format") from error
@@ -108,6 +116,21 @@ def to_av_frame(frame: YuvFrame, pixel_format: str) -> av.VideoFrame:
     out.colorspace, out.color_range = int(frame.color.matrix), int(frame.color.range)
     out.color_trc, out.color_primaries = int(frame.color.transfer), int(frame.color.primaries)
     return out if planar == pixel_format else out.reformat(format=pixel_format, threads=1)
+
+
+@contextmanager
+def _without_matrix(frame: av.VideoFrame, layout: PixelLayout) -> Generator[int, None, None]:
+    """Hide a picture's matrix where none is used: swscale refuses those that it does not know (YCgCo, ICtCp).
+
+    Gives what the result is to be tagged with.
+    """
+    matrix = frame.colorspace
+    try:
+        if layout_of(frame.format.name).family == layout.family == "yuv":
+            frame.colorspace = _UNSPECIFIED
+        yield matrix
+    finally:
+        frame.colorspace = matrix
 
 
 def _without_j(frame: av.VideoFrame) -> av.VideoFrame:
