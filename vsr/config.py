@@ -19,7 +19,7 @@ from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Backend = Literal["auto", "torch", "openvino", "amx"]
+Backend = Literal["auto", "torch", "openvino", "amx", "triton", "cudagraphs"]
 Deinterlace = Literal["auto", "off"]
 PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")

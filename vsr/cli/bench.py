@@ -27,7 +27,9 @@ def bench(
     size: Annotated[str, typer.Option("--size", help="Of the source, WIDTHxHEIGHT.")] = "640x360",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
-    backend: Annotated[str, typer.Option("--backend", help="auto, torch, openvino or amx.")] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, torch, openvino, amx, triton, cudagraphs.")
+    ] = "auto",
 ) -> None:
     """Measure each model on a rendered clip: the generator alone, and file to file."""
     from typing import get_args

@@ -155,7 +155,10 @@ def upscale(
     backend: Annotated[
         str | None,
         typer.Option(
-            "--backend", help="auto, torch, openvino, amx.", show_default="auto", rich_help_panel=_ENGINE
+            "--backend",
+            help="auto, torch, openvino, amx, triton, cudagraphs.",
+            show_default="auto",
+            rich_help_panel=_ENGINE,
         ),
     ] = None,
     precision: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,13 @@ from vsr.config import Backend
 from vsr.engine import backends, openvino
 from vsr.engine.amx import backend as amx
 from vsr.engine.backends import Run
+from vsr.engine.cuda import backend as triton
+from vsr.engine.cuda import graphs
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
+from vsr.models.archs.msrresnet import MSRResNet
+from vsr.models.archs.rrdb import RRDB
+from vsr.models.archs.srresnet import SRResNet
 
 _TRIED = (96, 160)
 """Height and width of the picture that both are tried on: milliseconds, and large enough for all threads."""
@@ -34,31 +40,52 @@ class _Runtime:
 
     can_run: Callable[[nn.Module, torch.dtype], bool]
     available: Callable[[], bool]
-    compiled: Callable[[nn.Module, torch.dtype], Run]
+    compiled: Callable[[nn.Module, torch.dtype, torch.device], Run]
     runs: str
     needs: str
+    device: Literal["cpu", "cuda"] = "cpu"
+    extra: bool = True
+    """Whether pip brings it under its name."""
 
 
 _RUNTIMES = {
     "openvino": _Runtime(
         lambda network, dtype: openvino.can_run(network, dtype),
         lambda: openvino.available(),
-        lambda network, dtype: openvino.compiled(network, dtype=dtype),
+        lambda network, dtype, device: openvino.compiled(network, dtype=dtype),
         runs="Compact and RRDB networks in fp32 or bf16",
         needs="OpenVINO",
     ),
     "amx": _Runtime(
         lambda network, dtype: amx.can_run(network, dtype),
         lambda: amx.available(),
-        lambda network, dtype: amx.compiled(network, dtype),
+        lambda network, dtype, device: amx.compiled(network, dtype),
         runs="Compact networks, and RRDB of 32 or 64 channels, in bf16",
         needs="a processor with AMX in bf16, Linux and llvmlite",
+    ),
+    "triton": _Runtime(
+        lambda network, dtype: triton.can_run(network, dtype),
+        lambda: triton.available(),
+        lambda network, dtype, device: graphs.replayed(triton.compiled(network, dtype, device)),
+        runs="Compact networks, and RRDB whose channels are multiples of 16, in bf16 or fp16",
+        needs="a CUDA device of compute capability 8.0 or later, and Triton",
+        device="cuda",
+        extra=False,
+    ),
+    "cudagraphs": _Runtime(
+        lambda network, dtype: isinstance(network, Compact | RRDB | SRResNet | MSRResNet),
+        lambda: torch.cuda.is_available(),
+        lambda network, dtype, device: graphs.replayed(backends.eager(network, device=device, dtype=dtype)),
+        runs="vsr's own families of networks, in torch",
+        needs="a CUDA device",
+        device="cuda",
+        extra=False,
     ),
 }
 
 
 def to_be_had() -> dict[str, str]:
-    """What can run networks on this processor beside torch, each with what it runs or what it lacks."""
+    """What can run networks here beside torch as it is, each with what it runs or what it lacks."""
     return {
         name: f"is there, for {it.runs}" if it.available() else f"not here: it needs {it.needs}"
         for name, it in _RUNTIMES.items()
@@ -72,7 +99,7 @@ def choose(
 
     Args:
         wish: `auto` takes, on the processor, kernels of our own where they can run it; else OpenVINO where
-            it is installed, knows the network and wins a short trial; else torch.
+            it is installed, knows the network and wins a short trial; else torch. On CUDA it takes torch.
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         dtype: Of the computation.
@@ -94,14 +121,18 @@ def choose(
 
 def _asked(wish: Backend, network: nn.Module, device: torch.device, dtype: torch.dtype) -> Run:
     runtime = _RUNTIMES[wish]
-    if device.type != "cpu" or not runtime.can_run(network, dtype):
+    if device.type != runtime.device or not runtime.can_run(network, dtype):
         raise ConfigError(
-            f"--backend {wish} runs {runtime.runs} on the CPU, not this one in"
+            f"--backend {wish} runs {runtime.runs} on {_NAMES[runtime.device]}, not this one in"
             f" {str(dtype).removeprefix('torch.')} on {device}; leave --backend out"
         )
     if not runtime.available():
-        raise ConfigError(f"--backend {wish} needs {runtime.needs}; pip install 'vsr-pipeline[{wish}]'")
-    return runtime.compiled(network, dtype)
+        how = f"pip install 'vsr-pipeline[{wish}]'" if runtime.extra else "leave --backend out"
+        raise ConfigError(f"--backend {wish} needs {runtime.needs}; {how}")
+    return runtime.compiled(network, dtype, device)
+
+
+_NAMES = {"cpu": "the CPU", "cuda": "a CUDA device"}
 
 
 def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple[Backend, Run]:

@@ -10,6 +10,7 @@ from vsr.engine.amx import layers, program
 from vsr.engine.amx.convolution import Features, Picture
 from vsr.engine.amx.layers import Layer
 from vsr.engine.amx.program import ENTRY, PICTURE, Buffer, Group, Network, Work
+from vsr.engine.convolutions import parameters, slopes_of
 from vsr.models.archs.compact import Compact
 
 _KEPT = 3
@@ -24,11 +25,11 @@ def network(compact: Compact) -> Network:
     channels = layers.wide(compact.config.nf)
     made = []
     for i, conv in enumerate(convs):
-        weight, bias = layers.parameters(conv)
-        slopes = layers.slopes_of(compact.body[2 * i + 1], len(bias))
+        weight, bias = parameters(conv)
+        slopes = slopes_of(compact.body[2 * i + 1], len(bias))
         end = Features(2 * channels)
         made.append(layers.inner([weight], bias, end, slopes) if i else layers.entry(weight, bias, slopes))
-    made.append(layers.last(*layers.parameters(last), Picture(compact.scale, based=True)))
+    made.append(layers.last(*parameters(last), Picture(compact.scale, based=True)))
     return Network(3, compact.scale, made, lambda height, width: _groups(made, channels, height, width))
 
 

@@ -9,7 +9,7 @@ from itertools import product
 
 import torch
 from llvmlite import ir
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsr.engine.amx import convolution, rolling
 from vsr.engine.amx.convolution import BLOCK, DEPTH, Convolution, Features, Picture, Residual, Step
@@ -89,20 +89,6 @@ def last(weight: Tensor, bias: Tensor, end: Picture) -> Layer:
     steps, matrices = _steps([weight], len(order), sizes, _ALL)
     shape = Convolution(steps, sizes, len(order) // BLOCK, end)
     return _layer(shape, matrices, bias, torch.zeros(len(order)))
-
-
-def slopes_of(activation: nn.Module, outputs: int) -> Tensor:
-    """Of a PReLU, a ReLU or a leaky one."""
-    if isinstance(activation, nn.PReLU):
-        return activation.weight.detach().float().expand(outputs)
-    return torch.full((outputs,), float(getattr(activation, "negative_slope", 0.0)))
-
-
-def parameters(conv: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias, float32."""
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
-    return conv.weight.detach().float(), conv.bias.detach().float()
 
 
 def _layer(shape: Convolution, matrices: Tensor, bias: Tensor, slopes: Tensor) -> Layer:

@@ -17,6 +17,7 @@ from vsr.engine.amx import layers
 from vsr.engine.amx.convolution import Features, Picture, Residual
 from vsr.engine.amx.layers import Layer
 from vsr.engine.amx.program import ENTRY, PICTURE, Buffer, Group, Network, Work
+from vsr.engine.convolutions import behind_doubling, parameters
 from vsr.models.archs.rrdb import RESIDUAL, RRDB, SLOPE
 
 _KEPT = 6
@@ -36,7 +37,7 @@ def _groups(rrdb: RRDB) -> Iterator[Group]:
     nf = rrdb.config.nf
     first, taken, other, spare = (Buffer(name, nf) for name in ("first", "one", "two", "three"))
     entry = Buffer(ENTRY, layers.entry_channels(3 * rrdb.multiple**2))
-    yield Group([Work(layers.entry(*layers.parameters(rrdb.conv_first), torch.ones(nf)), entry, first)])
+    yield Group([Work(layers.entry(*parameters(rrdb.conv_first), torch.ones(nf)), entry, first)])
     here = first
     for block in rrdb.body:
         dense = list(block.children())
@@ -44,7 +45,7 @@ def _groups(rrdb: RRDB) -> Iterator[Group]:
         yield _dense(dense[1], taken, other)
         yield _dense(dense[2], other, taken, skip=here)
         here, taken = taken, spare if here is first else here  # the first is wanted at the end again
-    weight, bias = layers.parameters(rrdb.conv_body)
+    weight, bias = parameters(rrdb.conv_body)
     body = layers.inner([weight], bias, Residual(other.pixel, 1.0), torch.zeros(nf))
     yield Group([Work(body, here, other, base=first)])
     yield from _enlarged(rrdb, other)
@@ -52,7 +53,7 @@ def _groups(rrdb: RRDB) -> Iterator[Group]:
 
 def _dense(dense: nn.Module, src: Buffer, dst: Buffer, skip: Buffer | None = None) -> Group:
     """A dense block, and with `skip` the end of the block of three around it, which began there."""
-    *convs, last = map(layers.parameters, dense.children())
+    *convs, last = map(parameters, dense.children())
     grown = len(convs[0][1])
     inside = Buffer("inside", len(convs) * grown, ring=True)
     sizes = (src.pixel, inside.pixel)
@@ -84,9 +85,9 @@ def _enlarged(rrdb: RRDB, src: Buffer) -> Iterator[Group]:
         works = [Work(kind(conv, dst), src, dst) for dst in places]
         yield Group(works, factor=factor)
         factor, src = factor * by, Buffer(f"enlarged {n}", nf)
-    weight, bias = layers.parameters(rrdb.conv_hr)
+    weight, bias = parameters(rrdb.conv_hr)
     hr = layers.inner([weight], bias, Features(2 * nf), torch.full((nf,), SLOPE))
-    last = layers.last(*layers.parameters(rrdb.conv_last), Picture(1, based=False))
+    last = layers.last(*parameters(rrdb.conv_last), Picture(1, based=False))
     ring = Buffer("last", nf, ring=True)
     yield Group([Work(hr, src, ring, halo=1), Work(last, ring, Buffer(PICTURE, 3))], factor=factor)
 
@@ -94,18 +95,13 @@ def _enlarged(rrdb: RRDB, src: Buffer) -> Iterator[Group]:
 def _shuffled(conv: nn.Module, dst: Buffer) -> Layer:
     """Of a convolution before a pixel shuffle, the channels that become one pixel of each square."""
     begin = dst.phase[0] * dst.factor + dst.phase[1]
-    weight, bias = (values[begin :: dst.factor**2] for values in layers.parameters(conv))
+    weight, bias = (values[begin :: dst.factor**2] for values in parameters(conv))
     return layers.inner([weight], bias, Features(dst.pixel * dst.factor), torch.full((len(bias),), SLOPE))
-
-
-_FOLDED = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
-"""For the first and the second pixel of two: which taps of a convolution fall on the source pixel before, at
-and behind the one that both are copies of."""
 
 
 def _nearest(conv: nn.Module, dst: Buffer) -> Layer:
     """Of a convolution after the nearest neighbour doubled the picture: four taps where it would be nine."""
-    (row, column), (weight, bias) = dst.phase, layers.parameters(conv)
-    folded = torch.einsum("yr, xc, oirc -> oiyx", _FOLDED[row], _FOLDED[column], weight)
+    (row, column), (weight, bias) = dst.phase, parameters(conv)
+    folded = behind_doubling(weight, row, column)
     end, slopes = Features(dst.pixel * dst.factor), torch.full((len(bias),), SLOPE)
     return layers.inner([folded], bias, end, slopes, rows=(row, row + 1), columns=(column, column + 1))

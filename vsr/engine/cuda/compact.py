@@ -1,0 +1,42 @@
+"""A Compact network in convolutions for Triton."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vsr.engine.convolutions import parameters, slopes_of
+from vsr.engine.cuda.convolution import Layer, layer
+from vsr.engine.cuda.program import Build, Program, Shape, Step, entry_channels, twice
+from vsr.models.archs.compact import Compact
+
+
+def build(compact: Compact, *, device: torch.device, dtype: torch.dtype) -> Build:
+    """Place its weights; what the programs give are the details that `Compact.assemble` takes."""
+    made = _layers(compact, device, dtype)
+    details = 3 * compact.scale**2
+
+    def program(shape: Shape) -> Program:
+        entry, result = shape.features(entry_channels(3)), shape.planes(details)
+        one, other = shape.features(made[-1].channels), shape.features(made[-1].channels)
+        sources = [entry, *([one, other] * len(made))[: len(made) - 1]]
+        targets = [*(_outputs(buffer, compact) for buffer in sources[1:]), result.permute(0, 2, 3, 1)]
+        return Program(entry, [Step(*step) for step in zip(made, sources, targets, strict=True)], result)
+
+    return program
+
+
+def _outputs(buffer: Tensor, compact: Compact) -> Tensor:
+    """The channels that a layer makes, without those that fill up."""
+    return buffer[..., : compact.config.nf]
+
+
+def _layers(compact: Compact, device: torch.device, dtype: torch.dtype) -> list[Layer]:
+    *convs, last = [(i, module) for i, module in enumerate(compact.body) if isinstance(module, nn.Conv2d)]
+    made = []
+    for i, conv in convs:
+        weight, bias = parameters(conv)
+        slopes = slopes_of(compact.body[i + 1], len(bias))
+        made.append(layer(weight if i else twice(weight), bias, slopes, dtype=dtype, device=device))
+    weight, bias = parameters(last[1])
+    return [*made, layer(weight, bias, torch.ones(len(bias)), dtype=dtype, device=device)]
