@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vsr.config import Backend
-from vsr.engine import backends, openvino
+from vsr.engine import backends, openvino, trial
 from vsr.engine.amx import backend as amx
 from vsr.engine.backends import Run
 from vsr.engine.cuda import backend as triton
@@ -22,14 +21,6 @@ from vsr.models.archs.msrresnet import MSRResNet
 from vsr.models.archs.rrdb import RRDB
 from vsr.models.archs.srresnet import SRResNet
 
-_TRIED = (96, 160)
-"""Height and width of the picture that both are tried on: milliseconds, and large enough for all threads."""
-_WORK = 1e10
-"""Multiplications that a try may take; networks of many parameters see a smaller picture."""
-_ROUNDS = 3
-_CLEARLY = 1.3
-"""How much faster torch must be to be taken. Both round differently, so the choice should not hang on noise:
-the same command is to give the same bits each time."""
 _WORTH = 10_000
 """Parameters; a smaller network is quick anyway, and compiling it is not."""
 
@@ -146,10 +137,12 @@ def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple
 
 
 def _faster(network: nn.Module, dtype: torch.dtype) -> tuple[Backend, Run]:
-    """The faster of OpenVINO and torch."""
-    run = openvino.compiled(network, dtype=dtype)
-    torch_run = backends.eager(network, device=torch.device("cpu"), dtype=dtype)
-    return ("openvino", run) if _wins(run, torch_run, _trial(network)) else ("torch", torch_run)
+    """OpenVINO or torch, whichever is faster here."""
+    ways: dict[Backend, Callable[[], Run]] = {
+        "openvino": lambda: openvino.compiled(network, dtype=dtype),
+        "torch": lambda: backends.eager(network, device=torch.device("cpu"), dtype=dtype),
+    }
+    return trial.quicker(ways, network, dtype)
 
 
 def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch.dtype) -> Run:
@@ -165,23 +158,3 @@ def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch
 
 def _parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
-
-
-def _trial(network: nn.Module) -> Tensor:
-    """A picture that is quick to compute: each parameter of a convolution costs a multiplication a pixel."""
-    height, width = _TRIED
-    smaller = min(1.0, (_WORK / (_parameters(network) * height * width)) ** 0.5)
-    return torch.rand(1, 3, max(16, int(height * smaller)), max(16, int(width * smaller)))
-
-
-def _wins(one: Run, other: Run, picture: Tensor) -> bool:
-    """Whether `one` is not clearly slower; both in turn, the best of a few, for others may disturb either."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in (one, other):
-        run(picture)
-    for _ in range(_ROUNDS):
-        for run, taken in zip((one, other), times, strict=True):
-            begin = time.perf_counter()
-            run(picture)
-            taken.append(time.perf_counter() - begin)
-    return min(times[0]) < _CLEARLY * min(times[1])
