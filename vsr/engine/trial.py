@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
@@ -77,7 +77,7 @@ def _wins(one: Run, other: Run, x: Tensor) -> bool:
     return min(times[0]) < _CLEARLY * min(times[1])
 
 
-def _place(ways: Mapping[str, object], network: nn.Module, dtype: torch.dtype) -> Path | None:
+def _place(ways: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path | None:
     """Of the word for these ways, this shape of network, these threads, this processor and these versions."""
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
     facts = (*ways, type(network).__name__, shapes, dtype, torch.get_num_threads(), _processor(), _versions())
