@@ -21,6 +21,7 @@ from vsr.errors import ConfigError
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Backend = Literal["auto", "torch", "openvino", "amx", "triton", "cudagraphs"]
 Deinterlace = Literal["auto", "off"]
+Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")
 
@@ -64,6 +65,8 @@ class UpscaleSettings:
     precision: Precision = "auto"
     backend: Backend = "auto"
     """What runs the generator; `auto` takes OpenVINO on the processor where it is installed and faster."""
+    hwaccel: Hwaccel = "none"
+    """Whether an NVIDIA card decodes: `auto` where it gives software's pictures, `cuda` insists."""
     tile: int | None = None
     """Side of a tile in LR pixels; None decides by memory, 0 forces the whole frame."""
     batch: int | None = None

@@ -10,6 +10,7 @@ from vsr.cli.doctor import doctor
 from vsr.config import Backend
 from vsr.engine import openvino
 from vsr.engine.amx import backend as amx
+from vsr.media import hwaccel
 from vsr.media.encoder_table import ENCODERS
 
 
@@ -21,6 +22,15 @@ def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) 
         "auto",
         "torch",
     }
+
+
+def test_what_decodes_beside_software_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hwaccel, "missing", lambda: "no card 0")
+    doctor()
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("hwaccel")]
+    assert told.split(maxsplit=2) == ["hwaccel", "cuda", "not here: no card 0"]
 
 
 def test_what_a_backend_lacks_is_told(

@@ -17,8 +17,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.cli.run_cli import run_cli
+from tests.media.fake_card import FakeCard
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, truncated
 from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.media import hwaccel
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.dryrun import dry_run
 from vsr.pipeline.run import upscale_video
@@ -413,3 +415,35 @@ def test_larger_pictures_need_to_be_asked_for_everywhere(tmp_path: Path, capfd: 
         assert run_cli(capfd, *words, "--max-pixels", 64 * 48).code == 0
     assert run_cli(capfd, "verify", clip, target, "--max-pixels", 64 * 48).code == 3  # the result is larger
     assert run_cli(capfd, "verify", clip, target).code == 0
+
+
+def test_a_card_that_decodes_is_named_and_changes_nothing(
+    clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, plain = tmp_path / "card.json", tmp_path / "plain.mkv"
+    assert run_cli(capfd, "upscale", clip, plain, *QUICK).code == 0
+    FakeCard().install(monkeypatch)
+    words = ("upscale", clip, tmp_path / "card.mkv", *QUICK, "--hwaccel", "cuda")
+    assert "yuv420p, h264 decoded on cuda:0" in run_cli(capfd, *words, "--dry-run").out
+    done = run_cli(capfd, *words, "--report", told)
+    assert "in.mkv 64x48 yuv420p decoded on cuda:0 -> " in done.err
+    assert json.loads(told.read_text())["decoder"] == "cuda:0"
+    with av.open(str(tmp_path / "card.mkv")) as ours, av.open(str(plain)) as expected:
+        assert [(p.pts, bytes(p)) for p in ours.demux()] == [(p.pts, bytes(p)) for p in expected.demux()]
+
+
+def test_without_a_card_auto_decodes_in_software_and_says_so_once_and_cuda_is_refused(
+    clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hwaccel, "missing", lambda card: f"no card {card}")
+    words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--hwaccel")
+    refused = run_cli(capfd, *words, "cuda")
+    assert refused.code == 7
+    assert refused.line.endswith(
+        "--hwaccel cuda is impossible: no card 0; use --hwaccel auto, or leave it out"
+    )
+    assert not (tmp_path / "out.mkv").exists()
+    done = run_cli(capfd, *words, "auto")
+    assert done.code == 0
+    assert done.err.count("--hwaccel auto: no card 0; software decodes, to the same pictures") == 1
+    assert numbers_of(tmp_path / "out.mkv") == list(range(6))

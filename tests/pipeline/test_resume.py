@@ -20,10 +20,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.media.fake_card import FakeCard
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceError, OutputError
+from vsr.media import hwaccel
 from vsr.media.workfolder import WorkFolder
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.run import Progress, upscale_video
@@ -206,6 +208,18 @@ def test_another_job_is_refused_by_what_differs(
     assert parts(tmp_path) == kept  # the job of the first command is still there
     report = upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed, restart=True))  # type: ignore[arg-type]
     assert report.frames_kept == 0
+
+
+def test_what_a_card_decoded_is_not_gone_on_with_in_software(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wished = replace(SETTINGS, hwaccel="auto")
+    with monkeypatch.context() as patch:
+        FakeCard().install(patch)
+        cut_off(clip, tmp_path / "out.mkv", wished, after=20)
+    monkeypatch.setattr(hwaccel, "missing", lambda card: "no card")
+    with pytest.raises(ConfigError, match="with decoder cuda, not software"):
+        upscale_video(clip, tmp_path / "out.mkv", wished)
 
 
 def test_another_input_under_the_same_name_is_refused(clip: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ def doctor() -> None:
 
     from vsr.engine.choice import to_be_had
     from vsr.engine.device import cpu_has_bf16
+    from vsr.media import hwaccel
     from vsr.media.encoder_table import ENCODERS
 
     print(f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}")
@@ -32,6 +33,8 @@ def doctor() -> None:
         print("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
     for name, what in to_be_had().items():
         print(f"backend    {name:<12} {what}")
+    for name, what in hwaccel.to_be_had().items():
+        print(f"hwaccel    {name:<12} {what}")
     for name, spec in ENCODERS.items():
         print(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from vsr.cli import console, parse, signals
-from vsr.config import Backend, Deinterlace, PipeFormat, Precision, UpscaleSettings
+from vsr.config import Backend, Deinterlace, Hwaccel, PipeFormat, Precision, UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 from vsr.media.pipes import is_pipe, place_of
 from vsr.pipeline.ready import read_pipeline
@@ -161,6 +161,15 @@ def upscale(
             rich_help_panel=_ENGINE,
         ),
     ] = None,
+    hwaccel: Annotated[
+        str | None,
+        typer.Option(
+            "--hwaccel",
+            help="Who decodes: none is software; auto, cuda: a card.",
+            show_default="none",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -235,6 +244,7 @@ def upscale(
         "partner": partner,
         "device": device,
         "backend": _one_of(backend, Backend, option="--backend"),
+        "hwaccel": _one_of(hwaccel, Hwaccel, option="--hwaccel"),
         "precision": _one_of(precision, Precision, option="--precision"),
         "tile": tile,
         "batch": batch,
@@ -350,8 +360,9 @@ def _left(kept: int) -> str:
 
 def _before(report: Report) -> list[str]:
     info, engine = report.info, report.engine
+    by_card = "" if report.decoder == "software" else f" decoded on {report.decoder}"
     console.say(
-        f"{report.source} {info.width}x{info.height} {info.pixel_format} -> {report.target}"
+        f"{report.source} {info.width}x{info.height} {info.pixel_format}{by_card} -> {report.target}"
         f" {report.width}x{report.height} {report.encoder['pixel_format']},"
         f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
     )

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from vsr.errors import InputError
@@ -70,13 +71,16 @@ _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
-def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = False) -> InputContainer:
+def open_media(
+    path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:
     """Open a local video file, or standard input, for reading; the caller closes it.
 
     Args:
         path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
         max_pixels: Larger pictures are refused.
         last: Nobody opens it again. A pipe is kept in memory until then, and only its beginning.
+        hwaccel: What the decoders of its streams use, see `vsr.media.hwaccel`; None is software.
 
     Raises:
         InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
@@ -92,7 +96,13 @@ def open_media(path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = F
         demuxer, place = _demuxer(where), f"file:{where}"
     try:
         container = av.open(
-            place, "r", format=demuxer, options=options, metadata_errors="replace", buffer_size=_BUFFER
+            place,
+            "r",
+            format=demuxer,
+            options=options,
+            metadata_errors="replace",
+            buffer_size=_BUFFER,
+            hwaccel=hwaccel,
         )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error

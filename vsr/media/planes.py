@@ -57,6 +57,7 @@ def repacked(
     width: int | None = None,
     height: int | None = None,
     ranges: tuple[Range, Range] | None = None,
+    name: str | None = None,
 ) -> av.VideoFrame:
     """The same picture in the planar format of `layout`; timestamps and tags stay.
 
@@ -66,6 +67,7 @@ def repacked(
         width: Of the result in pixels; None keeps it.
         height: Of the result in pixels; None keeps it.
         ranges: Of the frame and of the result; None leaves the values as they are.
+        name: FFmpeg's name of a result that is made anew, where it may have two: yuvj420p is yuv420p.
 
     Raises:
         InputError: swscale cannot read the frame's format.
@@ -82,7 +84,7 @@ def repacked(
             # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
             # (measured with FFmpeg 8.1.2, about one picture in 60).
             out = frame.reformat(
-                format=planar_format(layout),
+                format=name or planar_format(layout),
                 width=width,
                 height=height,
                 interpolation="BICUBIC",

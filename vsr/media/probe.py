@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
@@ -51,7 +52,8 @@ def probe(
     """
     with open_media(path, max_pixels=max_pixels) as container:
         stream = choose_stream(container, str(path), index=video_stream)
-        frame = _first_picture(container, stream, str(path), max_pixels)
+        decoder = decoder_of(stream, threads=1, max_pixels=max_pixels)
+        frame = first_picture(container, stream, decoder, str(path), max_pixels=max_pixels)
         return describe(container, stream, frame, str(path), color=color)
 
 
@@ -132,9 +134,20 @@ def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
     return 0 < stream.frames <= entries or has_avi_index(container.name.removeprefix("file:"))
 
 
-def _first_picture(container: InputContainer, stream: VideoStream, path: str, max_pixels: int) -> VideoFrame:
+def first_picture(
+    container: InputContainer,
+    stream: VideoStream,
+    decoder: VideoCodecContext,
+    path: str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> VideoFrame:
+    """The first picture that a decoder gives of a stream; the container has to be at its start.
+
+    Raises:
+        InputError: the pictures are encrypted, or none decodes.
+    """
     leave_out_others(container, stream)
-    decoder = decoder_of(stream, threads=1, max_pixels=max_pixels)
     errors: list[Exception] = []
     for number, packet in enumerate(read_packets(container, errors.append)):
         if packet.stream_index != stream.index:

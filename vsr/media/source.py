@@ -15,15 +15,17 @@ from typing import Any
 
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Range
-from vsr.config import Deinterlace
+from vsr.config import Deinterlace, Hwaccel
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
 from vsr.media.filters import FilterChain, filtered_info, parse
 from vsr.media.fragments import broken_fragment, skips_fragments
+from vsr.media.hwaccel import SOFTWARE, Decoding, accelerator, as_software, choose_decoding, is_on_card
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.parts import Parts, can_start_over, nominal_step
@@ -56,6 +58,8 @@ def open_video(
     max_pixels: int = MAX_PIXELS,
     color: ColorSpec = UNTAGGED,
     filters: Sequence[str] = (),
+    hwaccel: Hwaccel = "none",
+    card: int = 0,
 ) -> VideoSource:
     """Open the video of a file, to iterate over its pictures, each with its timestamp.
 
@@ -70,13 +74,17 @@ def open_video(
         max_pixels: Larger pictures are refused, also when the size changes on the way.
         color: Tags that hold whatever the file says.
         filters: Of `media.filters`, as `name=arguments`; pictures pass them in turn.
+        hwaccel: `auto` lets an NVIDIA card decode where it gives software's pictures; `cuda` insists on it.
+        card: Number of the card.
 
     Raises:
         ConfigError: `video_stream` is no video stream, or a filter is not possible.
+        DeviceError: `hwaccel` insists on a card, and it cannot.
         InputError: the file cannot be opened, holds no video, or no picture of it decodes.
     """
+    info = probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color)
     return VideoSource(
-        probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color),
+        info,
         deinterlace=deinterlace,
         start=start,
         end=end,
@@ -85,6 +93,7 @@ def open_video(
         max_pixels=max_pixels,
         color=color,
         filters=filters,
+        decoding=choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels),
     )
 
 
@@ -103,9 +112,12 @@ class VideoSource:
         max_pixels: int = MAX_PIXELS,
         color: ColorSpec = UNTAGGED,
         filters: Sequence[str] = (),
+        decoding: Decoding = SOFTWARE,
     ) -> None:
-        self.warnings: list[str] = []
+        self.warnings = [] if decoding.note is None else [decoding.note]
         """What was done about odd input, a sentence each; grows while pictures are read."""
+        self.decoding = decoding
+        """What decodes: software or a card."""
         self._raw = info
         self._filters = parse(filters, where="filters_before")
         self._info = filtered_info(info, self._filters, where="filters_before")
@@ -148,7 +160,10 @@ class VideoSource:
             InputError: with `strict`, at the first damage.
         """
         self.skipped = 0
-        with open_media(self._info.path, max_pixels=self._max_pixels, last=True) as container:
+        accelerated = accelerator(self.decoding.card)
+        with open_media(
+            self._info.path, max_pixels=self._max_pixels, last=True, hwaccel=accelerated
+        ) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             confirm = _confirmation(container, stream, self._info.path)
             self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
@@ -215,13 +230,25 @@ class VideoSource:
                 continue
             self._watch.packet(packet)
             try:
-                yield from decoder.decode(packet)
+                for frame in decoder.decode(packet):
+                    yield self._from(decoder, frame)
             except READ_ERRORS as error:
                 self._watch.refused(error, _seconds(packet))
         try:
-            yield from decoder.decode(None)
+            for frame in decoder.decode(None):
+                yield self._from(decoder, frame)
         except READ_ERRORS as error:
             self._watch.refused(error, None)
+
+    def _from(self, decoder: VideoCodecContext, frame: VideoFrame) -> VideoFrame:
+        """A picture as software gives it, whoever decoded it."""
+        if self.decoding.card is None:
+            return frame
+        if not is_on_card(decoder):
+            self._warn(
+                "the video changes on the way to what the card cannot decode; software goes on with it"
+            )
+        return as_software(frame, self._raw.pixel_format)
 
     def _uniform(self, frame: VideoFrame) -> VideoFrame:
         """A picture of the size, format and range of the first, planar."""

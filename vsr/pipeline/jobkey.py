@@ -24,6 +24,7 @@ _BLOCKS = 16
 """Pieces of an input that are read to know it again: all of a film would take minutes."""
 _IGNORED = frozenset(
     {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder", "max_pixels"}
+    | {"hwaccel"}
 )
 """Settings that do not decide the result, or that stand in the key in a better form."""
 
@@ -35,6 +36,7 @@ def job_key(
     upscaler: Upscaler,
     plan: EncoderPlan,
     size: TargetSize,
+    decoder: str,
 ) -> dict[str, Any]:
     """All that decides the pictures of a result, by name, in plain types.
 
@@ -45,6 +47,7 @@ def job_key(
         upscaler: With its device and precision chosen.
         plan: How the picture is encoded.
         size: Of the result.
+        decoder: What decodes the input: of damaged pictures, a card makes something else than software.
     """
     key = {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name not in _IGNORED}
     return {
@@ -55,6 +58,7 @@ def job_key(
         "encoder": plain(plan.codec),
         "pixel format": plan.pixel_format,
         "encoder options": plain(dict(plan.options)),
+        "decoder": decoder,
         "device": upscaler.device.type,
         "precision": upscaler.precision,
         **key,

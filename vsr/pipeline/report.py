@@ -30,6 +30,8 @@ class Report:
     engine: dict[str, Any]
     """Device, precision, batch, tile, what was done again."""
     encoder: dict[str, Any]
+    decoder: str = "software"
+    """`software` or `cuda:N`."""
     frames_in: int = 0
     frames_out: int = 0
     frames_kept: int = 0

@@ -58,6 +58,7 @@ def first_report(
             "options": dict(plan.options),
             "color": plan.color,
         },
+        decoder=video.decoding.name,
         streams=[_kept(stream) for stream in sink.streams.kept],
         warnings=[
             *_guessed(info),

@@ -35,6 +35,8 @@ def open_output(
     upscaler: Upscaler,
     size: sizing.TargetSize,
     settings: UpscaleSettings,
+    *,
+    decoder: str,
 ) -> VideoSink | SegmentedSink:
     """Open the sink of a run; a job that was cut off is gone on with, with the batch and tile it began with.
 
@@ -47,6 +49,7 @@ def open_output(
         upscaler: It, placed; takes over what the journal says.
         size: Of the result.
         settings: Of the run.
+        decoder: What decodes the input, `software` or `cuda`.
 
     Raises:
         ConfigError: a job of other settings is kept here.
@@ -62,7 +65,7 @@ def open_output(
         if not resumable(checked.plan):
             work.leave(done=True)
             return opener()
-        key = job_key(source, settings, model, upscaler, checked.plan, size)
+        key = job_key(source, settings, model, upscaler, checked.plan, size, decoder)
         engine = upscaler.plan(info.height, info.width)
         work.begin(key, asdict(engine) | {"backend": upscaler.backend}, restart=settings.restart)
         begun = dict(work.journal.facts)

@@ -24,7 +24,7 @@ from vsr.media.pipe_sink import open_pipe_sink
 from vsr.media.pipes import is_pipe, place_of
 from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import check_target, open_sink
-from vsr.media.source import open_video
+from vsr.media.source import VideoSource, open_video
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing
@@ -137,6 +137,8 @@ def prepare(
         max_pixels=settings.max_pixels or MAX_PIXELS,
         color=settings.color,
         filters=settings.filters_before,
+        hwaccel=settings.hwaccel,
+        card=choose_device(settings.device).index or 0,
     ) as video:
         if not is_pipe(target):
             check_target(target, source, overwrite=overwrite)
@@ -157,7 +159,7 @@ def prepare(
         )
         upscaler.plan(video.info.height, video.info.width)
         check_room(size, batch=upscaler.batch)
-        sink = _open_sink(source, target, video.info, model, upscaler, size, settings, overwrite=overwrite)
+        sink = _open_sink(source, target, video, model, upscaler, size, settings, overwrite=overwrite)
         try:
             report = first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
@@ -178,7 +180,7 @@ def prepare(
 def _open_sink(
     source: Path,
     target: Path,
-    info: VideoInfo,
+    video: VideoSource,
     model: LoadedModel,
     upscaler: Upscaler,
     size: sizing.TargetSize,
@@ -186,7 +188,7 @@ def _open_sink(
     *,
     overwrite: bool,
 ) -> Sink:
-    like = sizing.like(info, size)
+    like = sizing.like(video.info, size)
     if is_pipe(target):
         return open_pipe_sink(
             source=source,
@@ -214,7 +216,9 @@ def _open_sink(
         end=settings.end,
         strict=settings.strict,
     )
-    return open_output(opener, source, target, info, model, upscaler, size, settings)
+    return open_output(
+        opener, source, target, video.info, model, upscaler, size, settings, decoder=video.decoding.kind
+    )
 
 
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:

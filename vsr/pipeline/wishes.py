@@ -13,6 +13,7 @@ from vsr.config import (
     Backend,
     Deinterlace,
     EncoderSettings,
+    Hwaccel,
     PipeFormat,
     Precision,
     UpscaleSettings,
@@ -33,6 +34,7 @@ class Wishes(TypedDict, total=False):
     device: str | None
     precision: Precision | None
     backend: Backend | None
+    hwaccel: Hwaccel | None
     tile: int | None
     batch: int | None
     encoder: str | None
