@@ -1,4 +1,4 @@
-"""Kernels in Triton compute Compact and RRDB networks as torch does; without a card in Triton's interpreter."""
+"""Kernels in Triton compute Compact and RRDB networks as torch does; without a card, its interpreter's."""
 
 from __future__ import annotations
 
