@@ -218,6 +218,14 @@ def test_without_the_wish_no_card_is_looked_for(tmp_path: Path, card: FakeCard) 
     assert card.used == 0
 
 
+def test_ffmpeg_is_told_which_card_and_that_software_may_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, dict[str, object]]] = []
+    monkeypatch.setattr(hwaccel, "HWAccel", lambda kind, **more: told.append((kind, more)))
+    hwaccel.accelerator(None)
+    hwaccel.accelerator(3)
+    assert told == [("cuda", {"device": 3, "allow_software_fallback": True})]
+
+
 def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoDevice:
         def __init__(self, *_: object, **__: object) -> None: ...
