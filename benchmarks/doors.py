@@ -34,7 +34,8 @@ CODEC = {"vcodec": "libx264", "preset": "ultrafast", "crf": 18}
 WORST = 1.1
 """Time of a door over that of vsr itself at most."""
 
-Run = Callable[[], None]
+Run = Callable[[], float | None]
+"""Puts a clip through a door; returns the seconds of it that are not the door's, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +135,28 @@ def vspipe(bench: Bench, folder: Path) -> Run:
 
 
 COMFYUI = """
-import sys
+import sys, time
 sys.path[:0] = [sys.argv[1]]
 import torch, vsr, vsr_comfyui
+begin = time.perf_counter()
 with vsr.open_video(sys.argv[2]) as video:
     images = torch.stack([frame.to_rgb().image.permute(1, 2, 0) for frame in video]).clamp_(0, 1)
+print(time.perf_counter() - begin)
 (upscaler,) = vsr_comfyui.LoadModel().load(sys.argv[3], 2.0)
 vsr_comfyui.UpscaleFrames().upscale(upscaler, images)
 """
-"""What ComfyUI does with the two nodes, and a clip as ComfyUI has it: whole, in floats."""
+"""What ComfyUI does with the two nodes, and a clip as ComfyUI has it: whole, in floats. How long it takes to
+make that, which is another node's work, is printed."""
 
 
 def comfyui(bench: Bench) -> Run:
     words = [str(ROOT / "plugins/comfyui"), str(bench.source), bench.model.removesuffix("-x2")]
-    return lambda: called([sys.executable, "-c", COMFYUI, *words])
+
+    def run() -> float:
+        done = subprocess.run([sys.executable, "-c", COMFYUI, *words], stdout=subprocess.PIPE, check=True)
+        return float(done.stdout)
+
+    return run
 
 
 def gstreamer(bench: Bench) -> Run:
@@ -195,8 +204,8 @@ def chosen(doors: dict[str, Door], only: list[str]) -> dict[str, Door]:
 
 def timed(run: Run) -> float:
     begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
+    others = run() or 0.0
+    return time.perf_counter() - begin - others
 
 
 def measured(doors: dict[str, Door], rounds: int) -> dict[str, list[float]]:
