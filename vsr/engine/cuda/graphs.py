@@ -62,8 +62,8 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
         try:
             return recorder(run, latest[0])
         except RuntimeError as error:
-            if device.is_lost(error) and not device.is_out_of_memory(error):
-                raise
+            if device.is_lost(error) and not (device.is_out_of_memory(error) or "captur" in str(error)):
+                raise  # "operation not permitted when stream is capturing" is called a CUDA error, too
             logger.warning("no CUDA graph for batches of %s: %s", shape, str(error).splitlines()[0])
             return None
 
