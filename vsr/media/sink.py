@@ -30,6 +30,7 @@ from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
+from vsr.media.interleave import Interleaver
 from vsr.media.matroska import (
     PLACEHOLDER,
     codec_delay,
@@ -38,9 +39,8 @@ from vsr.media.matroska import (
     tick_for,
     write_aspect,
 )
-from vsr.media.muxing import REFUSED, cannot_write, muxer_options
+from vsr.media.muxing import cannot_write, muxer_options
 from vsr.media.opening import shown
-from vsr.media.ordering import DecodingOrder, RisingTimes
 from vsr.media.picture import PictureEncoder
 from vsr.media.segments import Segment
 from vsr.media.streams import StreamPlan, left_empty, plan_streams
@@ -152,12 +152,9 @@ class VideoSink:
         self._end = 0
         self._appended = False
         self._strict = strict
-        self._refused = 0
         self.damage = Damage()
         """What was wrong with the source's other streams; complete once `finish` returns."""
         self._report: SinkReport | None = None
-        self._order = DecodingOrder()
-        self._rising = RisingTimes(strict=container.family == "mp4")
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
         begin = None if start is None else _whole_ticks(origin + start, info.time_base)
@@ -181,7 +178,16 @@ class VideoSink:
                 end=until,
             )
             self._attached = sum(stream.way == "attach" for stream in streams.kept)
-            self._clock = self._make_clock(container, tick, begin)
+            self._packets = Interleaver(
+                self._output,
+                self._encoder.stream,
+                self._copier,
+                self._make_clock(container, tick, begin),
+                target=target,
+                damage=self.damage,
+                alone=not streams.kept,
+                mp4=container.family == "mp4",
+            )
             self.warnings += copy_header(
                 source,
                 self._output,
@@ -189,7 +195,7 @@ class VideoSink:
                 info,
                 container=container,
                 streams=streams,
-                shift=self._clock.shift,
+                shift=self._packets.clock.shift,
                 start=begin,
                 end=until,
             )
@@ -257,10 +263,10 @@ class VideoSink:
                 "try another --encoder"
             ) from error
         if not self.frames:
-            self._clock = self._clock.not_before_zero(frame.stamp.seconds, self._info.time_base)
+            self._begin(frame.stamp.seconds)
         self.frames += 1
         self._end = self._encoder.end
-        self._mux_pictures(packets)
+        self._packets.pictures(packets)
         self._stop_at_damage()
 
     def append(self, segment: Segment, packets: Iterable[Packet[Any]]) -> None:
@@ -281,17 +287,16 @@ class VideoSink:
                 "--restart begins anew"
             )
         if not self.frames:
-            first = segment.first_pts * self._info.time_base
-            self._clock = self._clock.not_before_zero(first, self._info.time_base)
+            self._begin(segment.first_pts * self._info.time_base)
         self.frames += segment.frames
         self._end = segment.end
         self._appended = True
-        self._mux_pictures(packets)
+        self._packets.pictures(packets)
         self._stop_at_damage()
 
     def encoded_bytes(self) -> int:
         """Size of all pictures so far, the encoder emptied for it: after this, only `abort` can follow."""
-        self._mux_pictures(self._encoder.flush())
+        self._packets.pictures(self._encoder.flush())
         return self._encoder.bytes
 
     def finish(self) -> SinkReport:
@@ -342,27 +347,14 @@ class VideoSink:
             raise DeviceError(
                 f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
             ) from error
-        self._mux_pictures(packets)
-        if self._container.family == "mp4":
-            self._order.fill_up(self._end)
-        self._mux_ready(self._order.flush())
-        for packet in self._copier.rest():
-            self._mux(self._rising.push(self._clock.stamp(packet)))
+        self._packets.pictures(packets)
+        self._packets.rest(self._end)
         self._copier.close()
-        if self._refused:
-            self.damage.notes.append(f"{self._refused} damaged packets of sound or subtitles are left out")
+        if refused := self._packets.refused:
+            self.damage.notes.append(f"{refused} damaged packets of sound or subtitles are left out")
         self._stop_at_damage()
-        self.warnings += self._copier.notes
-        if self._order.raised:
-            self.warnings.append(
-                f"{self._order.raised} timestamps lie too far back to be written; moved to their neighbours'"
-            )
+        self.warnings += [*self._copier.notes, *self._packets.moved()]
         self.warnings += left_empty(self._container, self._streams, self._copier.counts)
-        if self._rising.moved:
-            self.warnings.append(
-                f"{self._rising.moved} packets of sound or subtitles run back in time or repeat one; "
-                "moved behind their neighbours"
-            )
         return self._put_in_place(self._output, self._copier.counts)
 
     def _put_in_place(self, output: OutputContainer, counts: dict[int, int]) -> SinkReport:
@@ -373,7 +365,9 @@ class VideoSink:
             self._output = None
             self._repair()
             sync(self._temporary)
-            found = check_written(self._temporary, wanted, name=shown(self._target), refused=self._refused)
+            found = check_written(
+                self._temporary, wanted, name=shown(self._target), refused=self._packets.refused
+            )
             self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
@@ -383,50 +377,24 @@ class VideoSink:
             path=self._target,
             frames=self.frames,
             streams=len(counts) + self._attached,
-            packets=sum(counts.values()) - self._refused,
+            packets=sum(counts.values()) - self._packets.refused,
             bytes=found.bytes,
-            shift=self._clock.shift,
+            shift=self._packets.clock.shift,
         )
 
     def _repair(self) -> None:
         """Write into a closed Matroska file what its muxer could not."""
-        if self._clock.tick is not None:
-            rescale_file(self._temporary, self._clock.tick)
+        tick = self._packets.clock.tick
+        if tick is not None:
+            rescale_file(self._temporary, tick)
             aspect = self._info.sample_aspect_ratio
             if needs_aspect(aspect):
                 assert aspect is not None
                 write_aspect(self._temporary, aspect * self._plan.width / self._plan.height)
 
-    def _mux_pictures(self, packets: Iterable[Packet[Any]]) -> None:
-        for packet in packets:
-            self._mux_ready(self._order.push(packet))
-
-    def _mux_ready(self, packets: list[Packet[Any]]) -> None:
-        """Mux pictures, and before each what is due by then."""
-        assert self._copier is not None
-        for packet in packets:
-            assert packet.dts is not None
-            packet.stream = self._encoder.stream
-            for other in self._copier.packets_until(packet.dts * packet.time_base):
-                self._mux(self._rising.push(self._clock.stamp(other)))
-            self._mux(self._clock.stamp(packet))
-
-    def _mux(self, packet: Packet[Any]) -> None:
-        """Mux a packet; one of the source's that is damaged is left out and counted, not the film's end.
-
-        The muxer may hold a packet until the next one, so the refused one need not be `packet`; that no
-        picture was, `check_written` finds out.
-        """
-        assert self._output is not None
-        try:
-            self._output.mux_one(packet)
-        except REFUSED as error:
-            if not self._streams.kept:
-                raise cannot_write(self._target, error) from error
-            self._refused += 1
-            self.damage.broken_packets += 1
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise cannot_write(self._target, error) from error
+    def _begin(self, first: Fraction) -> None:
+        """Before the first packet: nothing may begin before zero."""
+        self._packets.clock = self._packets.clock.not_before_zero(first, self._info.time_base)
 
     def _stop_at_damage(self) -> None:
         if self._strict and self.damage:
