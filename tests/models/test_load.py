@@ -172,11 +172,11 @@ def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, 
 
 
 def test_a_faithful_model_without_a_partner_is_itself_at_strength_0():
-    _same(load_generator("fast-x2", strength=0), load_generator("fast-x2").network)
+    _same(load_generator("compact-x2", strength=0), load_generator("fast-x2").network)
     load_generator("bicubic", strength=0)
 
 
-@pytest.mark.parametrize("name", ["bicubic", "fast-x2", "file"])
+@pytest.mark.parametrize("name", ["bicubic", "compact-x2", "file"])
 def test_strength_without_a_partner_is_refused_with_a_remedy(name, tmp_path):
     save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
     model = name if name != "file" else tmp_path / "net.safetensors"

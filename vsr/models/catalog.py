@@ -52,6 +52,15 @@ _ENTRIES = (
         family="Compact",
         scale=2,
         description="fidelity for compressed video, small: for processors",
+        partner="fast-x2-crisp",
+    ),
+    CatalogEntry(
+        name="fast-x2-crisp",
+        family="Compact",
+        scale=2,
+        description="fast-x2 tuned for looks: a little sharper, less faithful; --strength slides between",
+        partner="fast-x2",
+        crisp=True,
     ),
     CatalogEntry(
         name="fast-x4",
