@@ -172,7 +172,7 @@ def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, 
 
 
 def test_a_faithful_model_without_a_partner_is_itself_at_strength_0():
-    _same(load_generator("compact-x2", strength=0), load_generator("fast-x2").network)
+    _same(load_generator("compact-x2", strength=0), load_generator("compact-x2").network)
     load_generator("bicubic", strength=0)
 
 
