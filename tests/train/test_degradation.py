@@ -36,7 +36,7 @@ def test_a_shipped_table_parses_and_fits_every_scale(path: Path, scale: int) -> 
 
 
 def test_the_promised_tables_are_there() -> None:
-    assert {path.stem for path in SHIPPED} == {"bicubic", "mild", "real-esrgan", "video"}
+    assert {path.stem for path in SHIPPED} == {"bicubic", "h264", "mild", "real-esrgan", "video"}
 
 
 def test_real_esrgan_is_as_published() -> None:

@@ -28,7 +28,7 @@ from vsr.train.degrade import (
 )
 
 X264 = CodecRange(encoder="libx264", quality=(18, 28), presets=("veryfast",))
-SETS = ("bicubic", "mild", "real-esrgan", "video")
+SETS = ("bicubic", "h264", "mild", "real-esrgan", "video")
 
 
 def clip_of(frames: int = 4, side: int = 128, seed: int = 3) -> Tensor:
