@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -20,14 +19,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import Run, material, measured, rrdb_file, table
+from benchmarks.peers import Run, material, measured, qualities, rrdb_file, save, table
 from vsr.config import Backend
 from vsr.engine import choice, device, speed
 from vsr.engine.calibration import pictures
 from vsr.errors import ConfigError
-from vsr.metrics import psnr
 from vsr.models.load import load_generator
 
+EXACT = "torch, fp32, NCHW (the scripts)"
 BACKENDS: tuple[Backend, ...] = ("torch", "cudagraphs", "triton")
 
 
@@ -57,10 +56,7 @@ def torchs(network: nn.Module, where: torch.device, dtype: torch.dtype) -> dict[
 
         return run
 
-    rows = {
-        "torch, fp32, NCHW (the scripts)": row(torch.float32),
-        f"torch, {str(dtype)[6:]}, NCHW": row(dtype),
-    }
+    rows = {EXACT: row(torch.float32), f"torch, {str(dtype)[6:]}, NCHW": row(dtype)}
     return rows | ({"torch.compile": row(dtype, compiled=True)} if where.type == "cuda" else {})
 
 
@@ -97,16 +93,11 @@ def main() -> None:
         for name, run in (ours(network, where, dtype) | torchs(network, where, dtype)).items()
     }
     taken = measured(rows, x, given.rounds)
-    expected = rows["torch, fp32, NCHW (the scripts)"](x).clamp(0, 1)
-    quality = {name: psnr(run(x).clamp(0, 1), expected, border=0) for name, run in rows.items()}
+    quality = qualities(rows, x, rows[EXACT](x))
     operations = speed.operations_per_pixel(network) * width * height
     text = table(taken, quality, operations, {str(dtype)[6:]: speed.ceiling(where, dtype)})
     print(f"{Path(weights).stem}, {width}x{height}, {where}\n\n{text}")
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"gpu-{Path(weights).stem}.md").write_text(text + "\n")
-    (given.out / f"gpu-{Path(weights).stem}.json").write_text(
-        json.dumps({"seconds": taken, "dB": quality}) + "\n"
-    )
+    save(given.out / f"gpu-{Path(weights).stem}", text, taken, quality)
 
 
 if __name__ == "__main__":

@@ -176,6 +176,18 @@ def table(
     return "\n".join(lines)
 
 
+def save(path: Path, text: str, taken: dict[str, list[float]], quality: dict[str, float]) -> None:
+    """The table, and what it was made of, beside each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{path}.md").write_text(text + "\n")
+    Path(f"{path}.json").write_text(json.dumps({"seconds": taken, "dB": quality}, indent=2) + "\n")
+
+
+def qualities(rows: dict[str, Run], x: Tensor, expected: Tensor) -> dict[str, float]:
+    """PSNR of each row's picture to the expected one."""
+    return {name: psnr(run(x).clamp(0, 1), expected.clamp(0, 1), border=0) for name, run in rows.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -198,17 +210,13 @@ def main() -> None:
         rows |= onnx_runtime(weights, Path(folder)) | ncnn_rows(ncnn_files)
         taken = measured(rows, x, args.rounds)
     with torch.no_grad():
-        expected = network(x).clamp(0, 1)
-    quality = {name: psnr(run(x).clamp(0, 1), expected, border=0) for name, run in rows.items()}
+        quality = qualities(rows, x, network(x))
     operations = speed.operations_per_pixel(network) * SIZE[0] * SIZE[1]
     cpu = torch.device("cpu")
     ceilings = {str(kind)[6:]: speed.ceiling(cpu, kind) for kind in (torch.float32, torch.bfloat16)}
     text = table(taken, quality, operations, ceilings)
     print(f"{Path(weights).stem}, {SIZE[1]}x{SIZE[0]}, {torch.get_num_threads()} threads\n\n{text}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    stem = f"peers-{Path(weights).stem}"
-    (args.out / f"{stem}.md").write_text(text + "\n")
-    (args.out / f"{stem}.json").write_text(json.dumps({"seconds": taken, "dB": quality}, indent=2) + "\n")
+    save(args.out / f"peers-{Path(weights).stem}", text, taken, quality)
 
 
 if __name__ == "__main__":

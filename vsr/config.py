@@ -64,7 +64,7 @@ class UpscaleSettings:
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     precision: Precision = "auto"
     backend: Backend = "auto"
-    """What runs the generator; `auto` takes OpenVINO on the processor where it is installed and faster."""
+    """What runs the generator; what `auto` takes stands in `engine.choice.choose`."""
     hwaccel: Hwaccel = "none"
     """Whether an NVIDIA card decodes: `auto` where it gives software's pictures, `cuda` insists."""
     tile: int | None = None

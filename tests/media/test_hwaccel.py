@@ -241,6 +241,12 @@ def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch:
     assert note == f"--hwaccel auto: {why}; software decodes, to the same pictures"
 
 
+def test_a_build_without_decoders_for_cards_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of this build no decoder of PNG can use a card: what PyAV says of it, it says of any that cannot.
+    monkeypatch.setattr(hwaccel, "CODECS", ("png",))
+    assert hwaccel.missing() == "this build of FFmpeg decodes nothing on NVIDIA cards"
+
+
 def test_a_card_without_libraries_for_video_is_not_said_to_be_there(
     monkeypatch: pytest.MonkeyPatch, card: FakeCard
 ) -> None:

@@ -360,9 +360,8 @@ def _left(kept: int) -> str:
 
 def _before(report: Report) -> list[str]:
     info, engine = report.info, report.engine
-    by_card = "" if report.decoder == "software" else f" decoded on {report.decoder}"
     console.say(
-        f"{report.source} {info.width}x{info.height} {info.pixel_format}{by_card} -> {report.target}"
+        f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded} -> {report.target}"
         f" {report.width}x{report.height} {report.encoder['pixel_format']},"
         f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
     )

@@ -45,13 +45,10 @@ class Forecast:
     def lines(self) -> list[str]:
         """For people."""
         info, report = self.report.info, self.report
-        on_card = "" if report.decoder == "software" else f" decoded on {report.decoder}"
         frames = "an unknown number of" if self.frames is None else str(self.frames)
+        what = f"{info.width}x{info.height} {info.pixel_format}, {info.codec}{report.decoded}"
         rows = [
-            (
-                "source",
-                f"{report.source}: {info.width}x{info.height} {info.pixel_format}, {info.codec}{on_card}",
-            ),
+            ("source", f"{report.source}: {what}"),
             ("result", f"{report.target}: {report.width}x{report.height} {report.encoder['pixel_format']}"),
             ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
             ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),

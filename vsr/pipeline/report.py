@@ -47,6 +47,11 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def decoded(self) -> str:
+        """Where, to stand behind the source's name; nothing for software."""
+        return "" if self.decoder == "software" else f" decoded on {self.decoder}"
+
+    @property
     def fps(self) -> float:
         """Frames a second of the whole run."""
         return (self.frames_out - self.frames_kept) / self.seconds if self.seconds else 0.0
