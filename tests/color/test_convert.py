@@ -10,7 +10,8 @@ import torch
 from tests.color.swscale import NAMES, RANGES, SITE_OF, swscale
 from vsr.color import convert
 from vsr.color.chroma import SITES, chroma_size
-from vsr.color.convert import LUMA_WEIGHTS, alpha_to_float, alpha_to_plane, to_planes, to_rgb
+from vsr.color.codes import LUMA_WEIGHTS
+from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Range
 from vsr.errors import InputError
 

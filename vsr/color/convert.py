@@ -8,56 +8,14 @@ too. No host synchronisation anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from vsr.color.bands import band_rows, bands_of
 from vsr.color.chroma import SITES, chroma_size, downsample, rows_reached, upsample
+from vsr.color.codes import LUMA_WEIGHTS, ROUND, Codes, codes_of
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
 from vsr.errors import InputError
-
-LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
-    Matrix.BT709: (0.2126, 0.0722),
-    Matrix.FCC: (0.30, 0.11),
-    Matrix.BT470BG: (0.299, 0.114),
-    Matrix.SMPTE170M: (0.299, 0.114),
-    Matrix.SMPTE240M: (0.212, 0.087),
-    Matrix.BT2020_NCL: (0.2627, 0.0593),
-}
-"""Kr and Kb of each matrix that we convert with (H.273, table 4). Kg is what is missing to 1."""
-
-
-ROUND = 0.5
-"""Added before codes are stored: what turns floats into integers cuts off their fraction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """What integer codes mean: `code = offset + step * value`."""
-
-    luma_offset: float
-    luma_step: float
-    """Codes from black to white; of R', G', B' as well."""
-    chroma_offset: float
-    chroma_step: float
-    """Codes from the smallest Cb or Cr, -0.5, to the largest, 0.5."""
-    peak: int
-    """The largest code."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.uint8 if self.peak < 256 else torch.uint16
-
-
-def codes_of(range_: Range, bit_depth: int) -> Codes:
-    """Offsets and steps of a range at 8 to 16 bits (H.273, section 8.3, quantisation)."""
-    peak, middle = (1 << bit_depth) - 1, 1 << (bit_depth - 1)
-    if range_ is Range.FULL:
-        return Codes(0, peak, middle, peak, peak)
-    unit = 1 << (bit_depth - 8)  # limited range is defined at 8 bits and shifted for more
-    return Codes(16 * unit, 219 * unit, middle, 224 * unit, peak)
 
 
 def check_convertible(color: ColorSpec, layout: PixelLayout) -> None:

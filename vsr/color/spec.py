@@ -14,7 +14,7 @@ E = TypeVar("E", bound=IntEnum)
 
 
 class Matrix(IntEnum):
-    """H.273 MatrixCoefficients; those we convert with are in `convert.LUMA_WEIGHTS`."""
+    """H.273 MatrixCoefficients; those we convert with are in `codes.LUMA_WEIGHTS`."""
 
     RGB = 0
     BT709 = 1

@@ -20,7 +20,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from vsr.engine.amx.emit import F32, I64, POINTER, ROW, TILE, Code, number
+from vsr.engine.amx.emit import ROW, TILE, Code
+from vsr.jit import F32, I64, POINTER, number
 
 PIXELS = 32
 """Computed at a time; a row must have as many."""

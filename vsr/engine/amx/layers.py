@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vsr.engine.amx import convolution, rolling
 from vsr.engine.amx.convolution import BLOCK, DEPTH, Convolution, Features, Picture, Residual, Step
-from vsr.engine.amx.emit import Library
+from vsr.jit import Library
 
 _ALL = list(product(range(3), range(3)))
 """Rows and columns of a 3x3 convolution's taps."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vsr.engine.amx.emit import I64, POINTER, Code, number
+from vsr.engine.amx.emit import Code
+from vsr.jit import I64, POINTER, number
 
 _FIELDS = (
     "kernel",  # number of the function that computes a row

@@ -1,0 +1,133 @@
+"""Functions written for the processor that runs this, with LLVM, when they are wanted (package `llvmlite`).
+
+A function under construction, and what turns it into one that Python calls. While it runs, other threads of
+Python do, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from llvmlite import binding, ir
+
+LANES = 16
+"""float32 that are computed at a time. Processors with narrower registers take two or four of theirs."""
+LINE = 64
+"""Bytes of a cache line, and of as many float32."""
+
+I8, I64, F32, VOID, POINTER = ir.IntType(8), ir.IntType(64), ir.FloatType(), ir.VoidType(), ir.PointerType()
+FLOATS = ir.VectorType(F32, LANES)
+
+
+@dataclass
+class Loop:
+    """What the body of a loop knows."""
+
+    index: Any
+    carried: Any
+    """A value that the time before gave to the next."""
+    following: Any = None
+
+    def carry(self, value: Any) -> None:
+        """Give a value to the next time."""
+        self.following = value
+
+
+class Code:
+    """A function under construction; each method appends to it."""
+
+    def __init__(self, module: Any, name: str, arguments: Sequence[Any]) -> None:
+        self.module = module
+        """What it is a part of."""
+        self.function = ir.Function(module, ir.FunctionType(VOID, arguments), name)
+        self.arguments = self.function.args
+        self.ir = ir.IRBuilder(self.function.append_basic_block())
+
+    def at(self, pointer: Any, distance: Any) -> Any:
+        """The address that many bytes behind another."""
+        return self.ir.gep(pointer, [number(distance)], source_etype=I8)
+
+    @contextmanager
+    def repeat(self, first: Any, end: Any, carried: Any = None) -> Iterator[Loop]:
+        """A loop over `first <= index < end`, of which there must be one at least.
+
+        Args:
+            carried: What the first time finds in `Loop.carried`.
+        """
+        before, body = self.ir.block, self.function.append_basic_block()
+        self.ir.branch(body)
+        self.ir.position_at_end(body)
+        loop = Loop(self.ir.phi(I64), None if carried is None else self.ir.phi(carried.type))
+        loop.index.add_incoming(number(first), before)
+        if carried is not None:
+            loop.carried.add_incoming(carried, before)
+        yield loop
+        following = self.ir.add(loop.index, number(1))
+        loop.index.add_incoming(following, self.ir.block)
+        if carried is not None:
+            loop.carried.add_incoming(loop.following, self.ir.block)
+        after = self.function.append_basic_block()
+        self.ir.cbranch(self.ir.icmp_signed("<", following, number(end)), body, after)
+        self.ir.position_at_end(after)
+
+    def scratch(self, size: int) -> Any:
+        """Bytes that live as long as the call, on a cache line's edge."""
+        memory = self.ir.alloca(ir.ArrayType(I8, size))
+        memory.align = LINE
+        return memory
+
+    def floats(self, pointer: Any) -> Any:
+        """16 float32 from a cache line's edge."""
+        return self.ir.load(pointer, typ=FLOATS, align=LINE)
+
+    def every(self, value: float) -> Any:
+        """16 times the same number."""
+        return ir.Constant(FLOATS, [value] * LANES)
+
+    def call(self, name: str, *arguments: Any, returns: Any = VOID) -> Any:
+        """Another function, most often one of LLVM's own; declared when it is first met."""
+        if name not in self.module.globals:
+            ir.Function(self.module, ir.FunctionType(returns, [a.type for a in arguments]), name)
+        return self.ir.call(self.module.globals[name], arguments)
+
+
+def number(value: Any) -> Any:
+    """A 64-bit integer of the program: a value of it, or a constant."""
+    return I64(value) if isinstance(value, int) else value
+
+
+@cache
+def _target() -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple()
+
+
+class Library:
+    """Compiled functions; they live as long as this."""
+
+    def __init__(self, module: Any) -> None:
+        module.triple = binding.get_default_triple()
+        parsed = binding.parse_assembly(str(module))
+        parsed.verify()
+        # One for each: the engine keeps it, and frees it with itself.
+        machine = _target().create_target_machine(
+            cpu=binding.get_host_cpu_name(),
+            features=binding.get_host_cpu_features().flatten(),
+            opt=2,
+            jit=True,
+        )
+        self._engine = binding.create_mcjit_compiler(parsed, machine)
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        return int(self._engine.get_function_address(name))
+
+    def function(self, name: str, arguments: int) -> Any:
+        """A function of so many 64-bit arguments, to be called from Python, which runs on meanwhile."""
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(self.address(name))
