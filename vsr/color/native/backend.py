@@ -1,0 +1,116 @@
+"""Which pictures emitted code converts, and the call."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsr.color.chroma import SITES, Site
+from vsr.color.codes import LUMA_WEIGHTS, codes_of
+from vsr.color.spec import ColorSpec, PixelLayout
+
+_NARROWEST = 16
+"""Samples of a row of chroma."""
+_SITES: tuple[Site, ...] = ("first", "middle")
+_KEPT = 16
+"""Ways of conversion whose code is kept: those of a clip are two."""
+
+
+@cache
+def available() -> bool:
+    """Whether `llvmlite` is installed, and this processor multiplies and adds in one step as torch does."""
+    if platform.machine() not in ("x86_64", "AMD64") or importlib.util.find_spec("llvmlite") is None:
+        return False
+    from llvmlite import binding  # not before it is wanted: 0.1 s
+
+    return bool(binding.get_host_cpu_features().get("fma"))
+
+
+def can_convert(luma: Tensor, color: ColorSpec, layout: PixelLayout) -> bool:
+    """Whether `to_rgb` or `to_planes` takes pictures like this: Y'CbCr on the host, of usual siting.
+
+    Args:
+        luma: `(H, W)`, luma or a channel.
+    """
+    across, down = layout.chroma_shift
+    if luma.device.type != "cpu" or layout.family != "yuv" or max(across, down) > 1:
+        return False
+    horizontal, vertical = _sites(color, layout)
+    usual = horizontal in _SITES and (vertical == "middle" or not down)
+    return usual and luma.shape[1] + across >> across >= _NARROWEST and luma.stride(1) == 1 and available()
+
+
+def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: PixelLayout) -> None:
+    """Fill `image`, `(3, H, W)`, float32, contiguous, from planes that `can_convert` takes."""
+    from vsr.color.native import rgb
+
+    # Steps of a plane are asked of torch, not taken for granted: decoders pad their rows.
+    lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in map(_close, planes)]
+    height, width = planes[0].shape
+    scratch, pitch = _scratch(rgb.SCRATCH_ROWS, width)
+    _function(rgb.NAME, color, layout)(
+        *(number for line in lines for number in line),
+        width,
+        height,
+        image.data_ptr(),
+        scratch.data_ptr(),
+        pitch,
+    )
+
+
+def to_planes(image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layout: PixelLayout) -> None:
+    """Fill contiguous planes from `image`, `(3, H, W)`, float32, which `can_convert` takes."""
+    from vsr.color.native import planes as code
+
+    _, height, width = image.shape
+    scratch, pitch = _scratch(code.SCRATCH_ROWS, width)
+    channel, line = (image.itemsize * image.stride(n) for n in range(2))
+    addresses = (plane.data_ptr() for plane in planes)
+    _function(code.NAME, color, layout)(
+        image.data_ptr(), channel, line, width, height, *addresses, scratch.data_ptr(), pitch
+    )
+
+
+def _close(plane: Tensor) -> Tensor:
+    return plane if plane.stride(1) == 1 else plane.contiguous()
+
+
+def _sites(color: ColorSpec, layout: PixelLayout) -> tuple[Site, Site]:
+    return SITES[color.chroma_location] if layout.chroma_shift != (0, 0) else ("first", "middle")
+
+
+def _scratch(rows: int, width: int) -> tuple[Tensor, int]:
+    from vsr.color.native.rows import pitch
+
+    return torch.empty(rows * pitch(width), dtype=torch.float32), pitch(width)
+
+
+def _function(name: str, color: ColorSpec, layout: PixelLayout) -> Any:
+    from vsr.color.native.rows import Form
+
+    form = Form(
+        LUMA_WEIGHTS[color.matrix],
+        codes_of(color.range, layout.bit_depth),
+        layout.chroma_shift,
+        _sites(color, layout)[0],
+    )
+    library, arguments = _compiled(name, form)
+    return library.function(name, arguments)
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(name: str, form: Any) -> tuple[Any, int]:
+    from llvmlite import ir
+
+    from vsr.color.native import planes, rgb
+    from vsr.jit import Library
+
+    direction = {part.NAME: part for part in (planes, rgb)}[name]
+    module = ir.Module(name)
+    direction.emit(module, form)
+    return Library(module), len(direction.ARGUMENTS)
