@@ -75,6 +75,21 @@ class Code:
         self.ir.cbranch(self.ir.icmp_signed("<", following, number(end)), body, after)
         self.ir.position_at_end(after)
 
+    @contextmanager
+    def over_row(self, count: Any) -> Iterator[Any]:
+        """A loop over the first samples of blocks of 16, none of which goes beyond `count`, 16 at least.
+
+        The last block overlaps the one before it, where `count` is no multiple of 16.
+        """
+        last = self.ir.sub(count, number(LANES))
+        with self.repeat(0, self.blocks(count)) as block:
+            start = self.ir.mul(block.index, number(LANES))
+            yield self.ir.select(self.ir.icmp_signed("<", start, last), start, last)
+
+    def blocks(self, count: Any) -> Any:
+        """How many blocks of 16 samples it takes to cover so many."""
+        return self.ir.udiv(self.ir.add(count, number(LANES - 1)), number(LANES))
+
     def scratch(self, size: int) -> Any:
         """Bytes that live as long as the call, on a cache line's edge."""
         memory = self.ir.alloca(ir.ArrayType(I8, size))

@@ -263,3 +263,19 @@ def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
     monkeypatch.setattr(device, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(amx, "available", lambda: pytest.fail("asked"))
     assert Upscaler(network(), device_name="cpu").backend != "amx"
+
+
+@there
+@pytest.mark.parametrize("channels", [1, 3, 4, 12])
+@pytest.mark.parametrize("size", [(1, 32), (5, 33), (20, 64)], ids=str)
+def test_a_picture_goes_in_as_the_sum_of_two_bfloat16(channels: int, size: tuple[int, int]) -> None:
+    from vsr.engine.amx import entry, layers
+
+    x = 2 * torch.randn(channels, *size, generator=torch.Generator().manual_seed(3))
+    into = torch.zeros(*size, layers.entry_channels(channels), dtype=BF16)
+    entry.split(x, into)
+    coarse, fine = into.permute(2, 0, 1).chunk(2)
+    assert torch.equal(coarse[:channels], x.to(BF16))
+    assert torch.equal(fine[:channels], (x - x.to(BF16)).to(BF16))
+    assert not coarse[channels:].any()
+    assert not fine[channels:].any()

@@ -43,7 +43,7 @@ def _luma(
     code: Rows, form: Form, sources: list[Any], channel: Any, targets: list[Any], rows: list[Any], width: Any
 ) -> None:
     """Codes of luma of one or two rows; R - Y and B - Y, of two rows their mean, go to the scratch memory."""
-    with code.over_plane(width) as x:
+    with code.over_row(width) as x:
         found = []
         for source, target in zip(sources, targets, strict=True):
             red, green, blue = (
@@ -83,7 +83,7 @@ def _chroma(
     codes = form.codes
     gain = codes.chroma_step / (2 * (1 - weight))
     offset = codes.chroma_offset + gain * ((codes.luma_offset + ROUND) / codes.luma_step) + ROUND
-    with code.over_plane(small) as x:
+    with code.over_row(small) as x:
         if not form.shift[0]:
             value = code.load(source, x)
         elif form.site == "middle":

@@ -66,7 +66,7 @@ def _difference(code: Rows, form: Form, plane: Any, row: Any, width: Any, weight
     codes = form.codes
     gain = 2 * (1 - weight) / codes.chroma_step
     offset = gain * codes.chroma_offset + codes.luma_offset / codes.luma_step
-    with code.over_plane(code.half(width, up=True, shift=form.shift[0])) as x:
+    with code.over_row(code.half(width, up=True, shift=form.shift[0])) as x:
         value = code.ir.fmul(code.load_codes(plane, x, codes), code.every(gain))
         code.store(code.ir.fsub(value, code.every(offset)), row, x)
 
@@ -117,7 +117,7 @@ def _combine(
     kr, kb = form.weights
     kg, step = 1 - kr - kb, 1 / form.codes.luma_step
     plane = code.ir.mul(code.ir.mul(width, height), number(4))
-    with code.over_plane(width) as x:
+    with code.over_row(width) as x:
         luma = code.load_codes(source, x, form.codes)
         red, blue = (code.fma(luma, step, _chroma(code, rows, place, x)) for rows in chroma)
         green = code.fma(luma, step / kg, code.every(-form.codes.luma_offset * step / kg))

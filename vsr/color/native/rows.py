@@ -52,21 +52,10 @@ class Rows(Code):
         return self.at(row, self.ir.mul(number(index), number(size)))
 
     @contextmanager
-    def over_plane(self, count: Any) -> Iterator[Any]:
-        """A loop over the first samples of blocks, none of which goes beyond `count`, 16 at least."""
-        last = self.ir.sub(count, number(LANES))
-        with self.repeat(0, self.blocks(count)) as block:
-            start = self.ir.mul(block.index, number(LANES))
-            yield self.ir.select(self.ir.icmp_signed("<", start, last), start, last)
-
-    @contextmanager
     def over_scratch(self, count: Any) -> Iterator[Any]:
         """A loop over the first samples of blocks, the last of which may go beyond `count`."""
         with self.repeat(0, self.blocks(count)) as block:
             yield self.ir.mul(block.index, number(LANES))
-
-    def blocks(self, count: Any) -> Any:
-        return self.ir.udiv(self.ir.add(count, number(LANES - 1)), number(LANES))
 
     def half(self, count: Any, *, up: bool, shift: int) -> Any:
         """Of a count of luma samples, those of chroma, or the pairs."""

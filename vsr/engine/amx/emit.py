@@ -34,6 +34,7 @@ class _BFloat(ir.Type):  # type: ignore[misc]
 
 
 _BFLOATS = ir.VectorType(_BFloat(), 32)
+WORDS = ir.VectorType(ir.IntType(32), 16)
 
 
 class Code(jit.Code):
@@ -65,10 +66,17 @@ class Code(jit.Code):
     def from_bfloats(self, pointer: Any) -> Any:
         """16 bfloat16 from memory as float32, of which they are the upper halves."""
         halves = self.ir.load(pointer, typ=ir.VectorType(ir.IntType(16), 16), align=ROW // 2)
-        words = ir.VectorType(ir.IntType(32), 16)
-        return self.ir.bitcast(
-            self.ir.shl(self.ir.zext(halves, words), ir.Constant(words, [16] * 16)), FLOATS
-        )
+        return self.ir.bitcast(self.upper(self.ir.zext(halves, WORDS)), FLOATS)
+
+    def to_words(self, value: Any) -> tuple[Any, Any]:
+        """16 float32 as bfloat16, nearest even, in the lower halves of 16 words; and as float32 again."""
+        found = self.call("llvm.x86.avx512bf16.cvtneps2bf16.512", value, returns=ir.VectorType(_BFloat(), 16))
+        words = self.ir.zext(self.ir.bitcast(found, ir.VectorType(ir.IntType(16), 16)), WORDS)
+        return words, self.ir.bitcast(self.upper(words), FLOATS)
+
+    def upper(self, words: Any) -> Any:
+        """Lower halves of 16 words as their upper ones."""
+        return self.ir.shl(words, ir.Constant(WORDS, [16] * 16))
 
     def to_bfloats(self, low: Any, high: Any) -> Any:
         """Twice 16 float32 to 32 bfloat16, rounded to nearest even."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.engine.amx import layers, rolling
+from vsr.engine.amx import entry, layers, rolling
 from vsr.engine.amx.convolution import Picture
 
 CACHE = 1_300_000
@@ -149,11 +149,12 @@ class Program:
 
     def __call__(self, image: Tensor, sr: Tensor, pool: ThreadPoolExecutor) -> None:
         """Compute `(3, H * scale, W * scale)` from `(channels, H, W)`, both float32 and contiguous."""
-        self._split(image)
+        height, width = self._size
+        entry.split(image, self._stores[ENTRY].memory[:height, 1 : width + 1])
         for layer, in_sr, in_lr in self._ends:
             layer["dst"], layer["base"] = sr.data_ptr() + in_sr, image.data_ptr() + in_lr
-        for height, tables in self._kept:
-            calls = [pool.submit(self._advance, part, height, image, sr) for part in tables]
+        for rows, tables in self._kept:
+            calls = [pool.submit(self._advance, part, rows, image, sr) for part in tables]
             try:
                 for call in calls:
                     call.result()
@@ -164,15 +165,6 @@ class Program:
         """Compute a part; what it reads and writes is held by the call, whatever becomes of the caller."""
         table, begin, end = part
         self._roll(table.ctypes.data, len(table), begin, end, height)
-
-    def _split(self, image: Tensor) -> None:
-        """float32 as the sum of two bfloat16: 16 bits of it."""
-        height, width = self._size
-        entry = self._stores[ENTRY].memory
-        pixels = entry[:height, 1 : width + 1].permute(2, 0, 1)
-        coarse = image.to(torch.bfloat16)
-        pixels[: len(image)] = coarse
-        pixels[entry.shape[2] // 2 :][: len(image)] = image - coarse
 
     def _tables(self, group: Group) -> list[tuple[Any, int, int]]:
         """What the emitted code is told of each part, and its first step and the one behind its last."""
