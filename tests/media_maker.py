@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.color.spec import ColorSpec
+from vsr.media.priority import kept_priority
 
 BITS = 8
 """Picture numbers are shown modulo 256."""
@@ -119,7 +120,8 @@ def make_clip(path: Path, **knobs: object) -> Path:
     does not say it), `container_options`.
     """
     clip = Clip(**knobs)  # type: ignore[arg-type]
-    with av.open(str(path), "w", format=clip.container, options=clip.container_options) as box:
+    muxed = av.open(str(path), "w", format=clip.container, options=clip.container_options)
+    with kept_priority(), muxed as box:
         box.metadata.update(clip.metadata)
         video = _add_video(box, clip)
         sounds = [_add_audio(box, track) for track in clip.audio]
