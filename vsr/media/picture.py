@@ -15,6 +15,7 @@ from vsr.errors import ConfigError, DeviceError
 from vsr.frame import Stamp, VideoInfo, YuvFrame
 from vsr.media.encoders import EncoderPlan
 from vsr.media.planes import to_av_frame
+from vsr.media.priority import kept_priority
 
 FALLBACK_RATE = Fraction(25)
 """Label for rate control where a source states no frame rate; timestamps never come from it."""
@@ -78,6 +79,7 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
     context.time_base = info.time_base
     stream.time_base = info.time_base
     context.thread_count = plan.threads
+    context.thread_type = "AUTO"  # PyAV's own choice has libx264 cut pictures into as many slices as threads
     if plan.tag:
         context.codec_tag = plan.tag
     context.color_primaries = int(plan.color.primaries)
@@ -99,7 +101,8 @@ def _open(stream: VideoStream, plan: EncoderPlan) -> None:
         os.environ.setdefault("SVT_LOG", "1")
     context = stream.codec_context
     try:
-        context.open()
+        with kept_priority():
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         raise _refusal(plan, error) from error
     if context.options:  # FFmpeg leaves here what nobody took
