@@ -171,12 +171,13 @@ def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, 
     torch.testing.assert_close(mixed, 0.7 * ends[0] + 0.3 * ends[1])
 
 
-def test_a_faithful_model_without_a_partner_is_itself_at_strength_0():
-    _same(load_generator("compact-x2", strength=0), load_generator("compact-x2").network)
-    load_generator("bicubic", strength=0)
+def test_a_filter_without_a_partner_is_itself_at_strength_0():
+    asked, plain = (load_generator("bicubic", **more).network for more in ({"strength": 0}, {}))
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(asked(image), plain(image))
 
 
-@pytest.mark.parametrize("name", ["bicubic", "compact-x2", "file"])
+@pytest.mark.parametrize("name", ["bicubic", "file"])
 def test_strength_without_a_partner_is_refused_with_a_remedy(name, tmp_path):
     save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
     model = name if name != "file" else tmp_path / "net.safetensors"

@@ -82,6 +82,15 @@ _ENTRIES = (
         family="Compact",
         scale=2,
         description="fidelity for compressed video, eight times the work of fast-x2",
+        partner="compact-x2-crisp",
+    ),
+    CatalogEntry(
+        name="compact-x2-crisp",
+        family="Compact",
+        scale=2,
+        description="compact-x2 tuned for looks: sharper, less faithful; --strength slides between the two",
+        partner="compact-x2",
+        crisp=True,
     ),
     CatalogEntry(
         name="compact-x4",
