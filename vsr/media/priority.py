@@ -15,7 +15,7 @@ _THREADS = Path("/proc/self/task")
 def kept_priority() -> Iterator[None]:
     """Give all threads the calling thread's scheduling again, if what runs inside changes it; Linux only.
 
-    libsvtav1, opened by root as in most containers, makes itself and the thread that opens it real-time
+    libsvtav1, opened by root, makes itself and the thread that opens it real-time
     threads of the highest priority (`pthread_setschedparam`, SCHED_FIFO, 99): the machine then answers nobody
     else, and two threads that spin wait for a third for ever.
     """
