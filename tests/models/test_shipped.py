@@ -8,25 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.train.photographs import photograph
 from vsr.metrics import psnr_y
-from vsr.models.archs.compact import Compact, detect
+from vsr.models.load import load_generator
 from vsr.train.data import read_image
 
 FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
 SHIPPED = sorted(FOLDER.glob("*.safetensors"))
 
 
-def load(path: Path) -> Compact:
-    state = load_file(path)
-    config = detect(state)
-    assert config is not None
-    net = Compact(config)
-    net.load_state_dict(state)
-    return net.eval().requires_grad_(False)
+def load(path: Path) -> nn.Module:
+    return load_generator(path).network.eval().requires_grad_(False)
 
 
 def test_there_is_a_model_for_two_and_for_four() -> None:
@@ -35,16 +29,17 @@ def test_there_is_a_model_for_two_and_for_four() -> None:
         for name in ("fast", "compact")
         for scale in (2, 4)
         for looks in ("", "-crisp")
-    }
+    } | {"rrdb-lite-x4"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_file_is_small_and_says_what_it_is(path: Path) -> None:
-    assert path.stat().st_size < 3_000_000
+    family = "rrdb" if path.stem.startswith("rrdb") else "compact"
+    assert path.stat().st_size < {"compact": 3_000_000, "rrdb": 7_000_000}[family]
     scale = load(path).scale
     with safe_open(path, framework="pt") as file:
         head = file.metadata()
-    assert head["family"] == "compact"
+    assert head["family"] == family
     assert head["recipe"] == path.stem
     assert path.stem.removesuffix("-crisp").endswith(f"-x{scale}")
     assert head["scale"] == str(scale)
@@ -81,7 +76,8 @@ def test_a_card_shows_a_picture_made_with_the_model(path: Path) -> None:
 @pytest.mark.parametrize("color", [(0.5, 0.5, 0.5), (0.9, 0.2, 0.1), (0.1, 0.6, 0.9), (0.95, 0.95, 0.95)])
 def test_flat_colour_stays_flat_and_keeps_its_colour(path: Path, color: tuple[float, float, float]) -> None:
     net = load(path)
-    flat = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 48, 48)
+    side = 2 * net.receptive_radius + 12
+    flat = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, side, side)
     radius = net.receptive_radius * net.scale  # beyond it, the zeros that convolutions pad with are not seen
     error = (net(flat) - flat[..., :1, :1])[..., radius:-radius, radius:-radius]
     # 2 codes of 8 bits; the spread over the scale x scale positions of a pixel would be seen as a grid

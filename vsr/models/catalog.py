@@ -16,7 +16,7 @@ from typing import Literal
 
 from vsr.errors import ConfigError, ModelError
 
-Family = Literal["Compact", "resample"]
+Family = Literal["Compact", "RRDB", "resample"]
 
 MAX_SCALE = 16
 """Output side over input side at most: a picture of 1080 lines would have 17,280."""
@@ -106,6 +106,12 @@ _ENTRIES = (
         description="compact-x4 tuned for looks: sharper, less faithful; --strength slides between the two",
         partner="compact-x4",
         crisp=True,
+    ),
+    CatalogEntry(
+        name="rrdb-lite-x4",
+        family="RRDB",
+        scale=4,
+        description="a small ESRGAN generator, as faithful as compact-x4 for three times its work",
     ),
     CatalogEntry(
         name="bicubic",
