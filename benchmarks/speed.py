@@ -85,6 +85,11 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def share(part: Callable[[], float], all_: Callable[[], float], rounds: int) -> float:
+    """Time of a part over that of all of it, run in turn: the median of the pairs."""
+    return statistics.median(a / b for a, b in zip(*interleaved(part, all_, rounds), strict=True))
+
+
 # The peer: one frame at a time, 8-bit R'G'B' from the decoder, NCHW, and back.
 
 Runtime = Callable[[Tensor], Tensor]
@@ -266,13 +271,17 @@ def speed_rows(folder: Path, weights: Path, frames: int, rounds: int) -> tuple[l
         rows += [Row(scope, peer, *interleaved(a, b, rounds)) for scope, (a, b) in scopes.items()]
     flop = 2 * 619200 * lr.shape[-1] * lr.shape[-2]  # MAC per LR pixel of 64 channels, 16 convolutions, x4
     model = statistics.median(rows[0].ours)
+
+    def some_models() -> float:
+        return statistics.median(ours_model() for _ in range(10))
+
     facts = {
         "ceiling fp32 GFLOP/s": ceiling(torch.float32),
         "ceiling bf16 GFLOP/s": ceiling(torch.bfloat16),
         "model GFLOP/s": flop / model / 1e9,
         "PSNR to fp32, dB": quality(upscaler, network, lr),
-        "process / model-only speed": model / statistics.median(rows[1].ours),
-        "whole / model-only speed": model / statistics.median(rows[2].ours),
+        "process / model-only speed": share(some_models, process, rounds),
+        "whole / model-only speed": share(some_models, whole, rounds),
         "frames": frames,
         "rounds": rounds,
         "torch threads": torch.get_num_threads(),
