@@ -193,7 +193,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
                 self._src.push_event(Gst.Event.new_eos())
 
     def _push(self, picture: Picture) -> None:
-        buffer = Gst.Buffer.new_wrapped(bytes(picture.run.read()))
+        buffer = Gst.Buffer.new_wrapped(picture.run.read())
         buffer.pts, buffer.duration = picture.pts, picture.duration
         buffer.offset, buffer.offset_end = picture.offset, picture.offset_end
         buffer.set_flags(picture.flags)

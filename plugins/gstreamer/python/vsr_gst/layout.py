@@ -87,11 +87,13 @@ class Shape:
             found |= {plane: together[at :: len(mixed)] for at, plane in enumerate(mixed)}
         return [found[n] for n in range(len(sides))]
 
-    def buffer(self, picture: bytes) -> bytearray:
-        """What goes into a buffer, of the planes of YUV4MPEG2 one after the other."""
+    def buffer(self, picture: bytes) -> bytes:
+        """What goes into a buffer, of the planes of YUV4MPEG2 one after the other; uncopied if the same."""
         sides = self.format.sides(self.width, self.height)
         mixed = self.format.interleaved
         starts = [sum(row * rows for row, rows in sides[:n]) for n in range(len(sides))]
+        if not mixed and self.size == len(picture) and self._is_close(sides, starts):
+            return picture
         planes = [
             picture[start : start + row * rows] for start, (row, rows) in zip(starts, sides, strict=True)
         ]
@@ -106,7 +108,12 @@ class Shape:
             for at, plane in enumerate(mixed):
                 together[at :: len(mixed)] = planes[plane]
             _place(made, self.offsets[last], self.strides[last], row * len(mixed), rows, together)
-        return made
+        return bytes(made)
+
+    def _is_close(self, sides: Sequence[tuple[int, int]], starts: Sequence[int]) -> bool:
+        """Whether there is nothing between planes and rows."""
+        found = list(zip(self.strides, self.offsets, strict=True))[: len(sides)]
+        return found == [(row, start) for (row, _), start in zip(sides, starts, strict=True)]
 
 
 def _rows(data: memoryview, offset: int, stride: int, row: int, rows: int) -> bytes:

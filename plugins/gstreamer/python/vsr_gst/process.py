@@ -129,7 +129,7 @@ class Run:
         self.sr = Shape.of(GstVideo.VideoInfo.new_from_caps(caps))
         return caps
 
-    def read(self) -> bytearray:
+    def read(self) -> bytes:
         """The next picture, as a buffer has it.
 
         Raises:
