@@ -139,6 +139,7 @@ def peer_file(clip: Path, target: Path, run: Runtime, frames: int) -> None:
         stream = box.add_stream("libx264", rate=rate, options={"preset": PRESET, "crf": str(CRF)})
         stream.width, stream.height, stream.pix_fmt = width * 4, height * 4, "yuv420p"
         stream.codec_context.time_base = base
+        stream.codec_context.thread_type = "AUTO"  # as ffmpeg's command line has it, and vsr
         for frame in peer_frames(clip, run, frames):
             box.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         box.mux(stream.encode())

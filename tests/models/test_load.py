@@ -210,4 +210,4 @@ def test_shipped_weights_load_and_are_what_the_catalog_says(name):
     loaded = load_generator(name)
     entry = catalog.MODELS[name]
     assert (loaded.family, loaded.scale) == (entry.family, entry.scale)
-    assert loaded.path.stat().st_size < 16_000_000  # what is larger goes to a file of its own, says the project
+    assert loaded.path.stat().st_size < 16_000_000  # larger ones are not for the package
