@@ -85,6 +85,17 @@ def test_rows_with_padding_and_channels_apart_are_read_where_they_lie():
     assert all(map(torch.equal, convert.to_planes(apart[:, 2:22, 5:69], *wish), planes))
 
 
+def test_chroma_whose_samples_lie_apart_is_read_right():
+    """Views of a semi-planar picture; a copy that was let go too early was another picture's by then."""
+    wish = wished()
+    for _ in range(10):
+        luma = torch.randint(0, 256, (270, 480), dtype=torch.uint8)
+        mixed = torch.randint(0, 256, (135, 240, 2), dtype=torch.uint8)
+        cb, cr = mixed[..., 0], mixed[..., 1]
+        image = convert.to_rgb((luma, cb.contiguous(), cr.contiguous()), *wish)
+        assert torch.equal(convert.to_rgb((luma, cb, cr), *wish), image)
+
+
 def test_nothing_is_written_beside_the_planes():
     wish = wished()
     image = torch.rand(3, 21, 67)

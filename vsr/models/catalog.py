@@ -138,7 +138,7 @@ AUTO = "auto"
 """The name that leaves the choice to us."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
     "cpu": ("fast", "the one that a processor runs in real time"),
-    "cuda": ("compact", "the largest that is shipped for this scale"),
+    "cuda": ("compact", "the most faithful family that is shipped"),
 }
 """Kind of device to the family that `auto` is there, and why."""
 

@@ -49,8 +49,8 @@ def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: 
     """Fill `image`, `(3, H, W)`, float32, contiguous, from planes that `can_convert` takes."""
     from vsr.color.native import rgb
 
-    # Steps of a plane are asked of torch, not taken for granted: decoders pad their rows.
-    lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in map(_close, planes)]
+    close = [_close(plane) for plane in planes]  # kept here: what is copied must outlive the call
+    lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in close]
     height, width = planes[0].shape
     scratch, pitch = _scratch(rgb.SCRATCH_ROWS, width)
     _function(rgb.NAME, color, layout)(
@@ -77,6 +77,7 @@ def to_planes(image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layou
 
 
 def _close(plane: Tensor) -> Tensor:
+    """With samples side by side; rows may be padded, as decoders have them."""
     return plane if plane.stride(1) == 1 else plane.contiguous()
 
 
