@@ -39,4 +39,4 @@ def _layers(compact: Compact, device: torch.device, dtype: torch.dtype) -> list[
         slopes = slopes_of(compact.body[i + 1], len(bias))
         made.append(layer(weight if i else twice(weight), bias, slopes, dtype=dtype, device=device))
     weight, bias = parameters(last[1])
-    return [*made, layer(weight, bias, torch.ones(len(bias)), dtype=dtype, device=device)]
+    return [*made, layer(weight, bias, torch.ones(len(bias)), dtype=dtype, device=device, planes=True)]

@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vsr.engine.cuda import halo
+
 LEAST = 16
 """Channels and outputs are filled up to a multiple: the least that a product of tensor cores takes."""
 
@@ -52,6 +54,8 @@ class Layer:
     left: int
     channels: int
     """That a tap reads."""
+    packed: halo.Packed | None = None
+    """The same for the kernel for Hopper, where it is to be had and the layer suits it."""
 
     @property
     def taps(self) -> int:
@@ -131,6 +135,8 @@ def launch(
         src: `(N, H, W, layer.channels)`, a row behind the other, a pixel's channels dense; zero outside.
         dst: `(N, H, W, outputs)` in any strides; no more outputs than the layer has. Not what `src` shows.
     """
+    if layer.packed is not None and layer.packed.shape.planes == (dst.dtype == torch.float32):
+        return halo.launch(layer.packed, src, dst, gain=gain, base=_bare(base), under=_bare(under))
     images, height, width, channels = src.shape
     nothing = Residual(src, 0.0)
     first, second = base or nothing, under or nothing
@@ -149,6 +155,10 @@ def launch(
     )  # fmt: skip
 
 
+def _bare(residual: Residual | None) -> tuple[Tensor, float] | None:
+    return None if residual is None else (residual.features, residual.gain)
+
+
 def _depth(channels: int) -> int:
     """Channels of a product: as many as 64, which is 128 bytes, a line of the cache."""
     return next(depth for depth in (64, 32, LEAST) if channels % depth == 0)
@@ -163,6 +173,7 @@ def layer(
     device: torch.device,
     rows: tuple[int, int] = (0, 3),
     columns: tuple[int, int] = (0, 3),
+    planes: bool = False,
 ) -> Layer:
     """A 3x3 convolution as the kernel wants it.
 
@@ -170,8 +181,10 @@ def layer(
         weight: `(outputs, channels, 3, 3)`.
         rows: First of those that are not all zero, and the one behind the last.
         columns: Likewise.
+        planes: Whether the results are float32, and a pixel's need not lie together.
     """
     weight = weight[:, :, slice(*rows), slice(*columns)]
+    top, left = rows[0] - 1, columns[0] - 1
     outputs, channels = _filled(len(weight), power=True), _filled(weight.shape[1])
     whole = weight.new_zeros(outputs, channels, *weight.shape[2:])
     whole[: len(weight), : weight.shape[1]] = weight
@@ -180,9 +193,12 @@ def layer(
         _padded(bias, outputs).to(device),
         _padded(slopes, outputs).to(device),
         columns=columns[1] - columns[0],
-        top=rows[0] - 1,
-        left=columns[0] - 1,
+        top=top,
+        left=left,
         channels=channels,
+        packed=halo.pack(weight, bias, slopes, dtype=dtype, device=device, top=top, left=left, planes=planes)
+        if device.type == "cuda" and halo.available()
+        else None,
     )
 
 

@@ -51,7 +51,7 @@ def build(rrdb: RRDB, *, device: torch.device, dtype: torch.dtype) -> Build:
         body=_layer(rrdb.conv_body, 1.0, place),
         stages=[(by, _stage(rrdb, conv, by, place)) for conv, by in rrdb.enlargements()],
         hr=_layer(rrdb.conv_hr, SLOPE, place),
-        last=_layer(rrdb.conv_last, 1.0, place),
+        last=_layer(rrdb.conv_last, 1.0, partial(place, planes=True)),
     )
     return lambda shape: _program(net, shape, 3 * rrdb.multiple**2)
 

@@ -1,0 +1,129 @@
+"""The kernel for Hopper computes what torch does; without a card, its text compiled for the host."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsr.engine.cuda import halo
+
+HERE = Path(__file__).parent
+HALF = torch.float16
+
+
+def on_the_host(shape: halo.Shape, folder: Path) -> ctypes.CDLL:
+    """The kernel's own text with a host's idea of a card, see `emulated.h`."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ here to compile the kernel's text for the host")
+    library = folder / "halo.so"
+    flags = [f"-D{name}={value}" for name, value in halo.defined(shape)]
+    options = ["-std=c++20", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-I", Path(halo.__file__).parent]
+    subprocess.run([compiler, *options, *flags, "-o", library, HERE / "emulate.cpp"], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def drawn(*shape: int, seed: int = 2) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+Convolve = Callable[..., None]
+"""`(packed, src, dst, gain, base, under)`."""
+WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
+
+
+@pytest.fixture
+def convolve(tmp_path: Path) -> Convolve:
+    """On a card, or its text on the host in a few blocks."""
+
+    def run(packed: halo.Packed, src: Tensor, dst: Tensor, gain: float = 1.0, base=None, under=None) -> None:
+        if src.is_cuda:
+            return halo.launch(packed, src, dst, gain=gain, base=base, under=under)
+        job = halo.job_of(packed, src, dst, gain, base, under)
+        return on_the_host(packed.shape, tmp_path).emulate(ctypes.byref(job), 2 * packed.shape.parts)
+
+    return run
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize(
+    ("outputs", "channels"), [(64, 64), (32, 96), (64, 192)], ids=["in turn", "stacked", "two parts"]
+)
+def test_a_convolution_with_bias_activation_and_residuals_is_torchs(
+    convolve: Convolve, where: str, outputs: int, channels: int
+) -> None:
+    device, height, width = torch.device(where), 19, 37
+    weight, bias, slopes = drawn(outputs, channels, 3, 3) / 8, drawn(outputs, seed=3), drawn(outputs, seed=4)
+    packed = halo.pack(weight, bias, slopes, dtype=HALF, device=device, top=-1, left=-1, planes=False)
+    assert packed is not None
+    src = drawn(2, height, width, channels + 32).to(device, HALF)
+    dst = torch.full((2, height, width, outputs + 16), torch.nan, dtype=HALF, device=device)
+    base, under = (drawn(2, height, width, outputs + 8 * n, seed=5 + n).to(device, HALF) for n in (1, 0))
+    convolve(packed, src[..., :channels], dst[..., :outputs], 0.2, (base, 0.7), (under, 1.0))
+    sums = F.conv2d(
+        src[..., :channels].float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), bias, padding=1
+    )
+    sums = torch.where(sums < 0, sums * slopes[:, None, None], sums).permute(0, 2, 3, 1)
+    expected = 0.2 * sums + 0.7 * base[..., :outputs].float().cpu() + under.float().cpu()
+    # float32 sums in another order, and one rounding to 11 bits of numbers below 2
+    torch.testing.assert_close(dst[..., :outputs].float().cpu(), expected, rtol=0, atol=2**-10)
+    assert dst[..., outputs:].isnan().all()
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("outputs", [3, 48])
+def test_planes_of_float32_are_written_in_any_strides(convolve: Convolve, where: str, outputs: int) -> None:
+    weight, plain = drawn(outputs, 64, 3, 3), torch.ones(outputs)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device(where), top=-1, left=-1, planes=True
+    )
+    assert packed is not None
+    src = drawn(1, 33, 16, 64).to(where, HALF)
+    dst = torch.full((1, outputs, 33, 16), torch.nan, device=where)
+    convolve(packed, src, dst.permute(0, 2, 3, 1))
+    expected = F.conv2d(src.float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), padding=1)
+    torch.testing.assert_close(dst.cpu(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_four_taps_beside_the_pixel_write_every_other_pixel(convolve: Convolve, where: str) -> None:
+    weight, plain = drawn(32, 32, 2, 2), torch.ones(32)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device(where), top=0, left=-1, planes=False
+    )
+    assert packed is not None
+    src, dst = drawn(1, 17, 18, 32).to(where, HALF), torch.zeros(1, 34, 36, 32, dtype=HALF, device=where)
+    convolve(packed, src, dst[:, 1::2, ::2])
+    padded = F.pad(src.float().cpu().permute(0, 3, 1, 2), (1, 0, 0, 1))
+    expected = F.conv2d(padded, weight.to(HALF).float()).permute(0, 2, 3, 1)
+    torch.testing.assert_close(dst[:, 1::2, ::2].float().cpu(), expected, rtol=0, atol=2**-9)
+    assert not dst[:, ::2].any()
+    assert not dst[:, :, 1::2].any()
+
+
+@pytest.mark.needs_cuda
+def test_a_picture_of_many_tiles_for_each_block_is_torchs(convolve: Convolve) -> None:
+    """Rings of stages go round, and both groups of a block overtake each other."""
+    weight, plain = drawn(32, 160, 3, 3) / 8, torch.ones(32)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device("cuda"), top=-1, left=-1, planes=False
+    )
+    assert packed is not None
+    src = drawn(3, 270, 480, 160).to("cuda", HALF)
+    dst = torch.full((3, 270, 480, 32), torch.nan, dtype=HALF, device="cuda")
+    convolve(packed, src, dst)
+    exact = F.conv2d(src.double().permute(0, 3, 1, 2), weight.to(HALF).double().cuda(), padding=1)
+    torch.testing.assert_close(dst.double(), exact.permute(0, 2, 3, 1), rtol=0, atol=2**-10)
+
+
+@pytest.mark.parametrize(("outputs", "channels"), [(64, 16), (48, 64), (24, 64), (64, 1024)])
+def test_layers_that_do_not_suit_are_left_to_others(outputs: int, channels: int) -> None:
+    assert halo.shape_for(outputs, channels, rows=3, columns=3, planes=False, half=False) is None

@@ -1,0 +1,224 @@
+// A convolution on Hopper's warp-group products, for 16-bit features with all channels of a pixel together.
+//
+// Two warp groups a block, each with tiles of its own; the weights of all taps stay in shared memory, which both read. A tile comes with its halo in chunks of 32 channels, so that nine taps read what was
+// brought once: an implicit matrix product that fetches each tap anew asks more of L2 than it gives (N = 32
+// outputs: 128 bytes a cycle and multiprocessor of about 28).
+//
+// Shared memory holds eight channels (16 bytes) of all pixels, then the next eight: any 8 pixels in a row are a
+// "core matrix" of wgmma without swizzling, wherever they begin, so a tap is nothing but another address.
+//
+// Of 64 outputs each tap is a product of its own. Of 32 it would read more than shared memory gives in its time (3 KB
+// in 16 cycles): STACKED, the three taps of a row are one product of 96 columns, and what a pixel gets of its
+// neighbours is exchanged at the end, for which two columns of each tile are lost.
+//
+// The host defines OUTPUTS (of a part), PARTS, CHUNKS, STAGES, TAP_ROWS, TAP_COLUMNS, PLANES (whether results are
+// float32 in any strides), HALF (whether features are float16), STACKED, and puts ptx.cu and `product` in front.
+
+constexpr int GROUPS = 2, GROUP = 128;
+constexpr int UNITS = 4, ACROSS = STACKED ? 4 : 2;  // of 8 x 8 pixels, the 64 rows of a product
+constexpr int TILE_ROWS = UNITS / ACROSS * 8, TILE_COLUMNS = ACROSS * 8 - (STACKED ? TAP_COLUMNS - 1 : 0);
+constexpr int HALO_ROWS = TILE_ROWS + TAP_ROWS - 1, HALO_COLUMNS = TILE_COLUMNS + TAP_COLUMNS - 1;
+constexpr int HALO = HALO_ROWS * HALO_COLUMNS;
+// Sixteen-byte pieces between eights of channels: 2 more than a multiple of 8, so that the four eights of two
+// pixels, which a quarter of a warp writes at once, lie in different banks.
+constexpr int PLANE = (HALO + 5) / 8 * 8 + 2;
+constexpr int EIGHTS = 4;                       // of channels in a chunk
+constexpr int STAGE = EIGHTS * PLANE * 16;      // bytes
+constexpr int TAPS = TAP_ROWS * (STACKED ? 1 : TAP_COLUMNS);     // products, one after the other
+constexpr int COLUMNS = OUTPUTS * (STACKED ? TAP_COLUMNS : 1);  // of a product
+constexpr int WEIGHTS = TAPS * CHUNKS * EIGHTS * COLUMNS * 16;  // bytes, of a part
+constexpr int COPIES = (HALO * EIGHTS + GROUP - 1) / GROUP;     // of 16 bytes, by a thread for a chunk
+constexpr int OWN = OUTPUTS / 4;                // results of a pixel that one thread has
+
+struct Residual { const unsigned short* features; long long image; int pixel; float gain; };
+struct Job {
+    const unsigned short* src;
+    const unsigned short* weights;  // (parts, TAPS, channels / 8, COLUMNS, 8)
+    const float* bias;              // by output
+    const float* slopes;
+    void* dst;
+    long long src_image, dst_image, dst_row, dst_column, dst_channel;
+    Residual base, under;           // none: no features
+    int src_pixel, images, height, width, top, left, outputs;
+    float gain;
+};
+
+// What a product reads: where it begins, and how far apart core matrices lie, in 16 bytes.
+__device__ unsigned long long matrix(unsigned address, int next_eight, int next_rows) {
+    return (unsigned long long)(address >> 4) | (unsigned long long)next_eight << 16 |
+           (unsigned long long)next_rows << 32;
+}
+
+// Where a tile lies.
+struct Place { int image, y, x; };
+__device__ Place place_of(int tile, int across, int down) {
+    return {tile / (across * down), tile / across % down * TILE_ROWS, tile % across * TILE_COLUMNS};
+}
+
+// The tiles of a group, chunk after chunk, on their way to shared memory.
+struct Loader {
+    const Job& job;
+    unsigned stages;
+    int tile, stride, tiles, across, down, thread;
+    int chunk = 0, stage = 0;
+    const unsigned short* picture;
+    int offsets[COPIES];
+
+    __device__ void aim() {
+        Place at = place_of(tile, across, down);
+        picture = job.src + at.image * job.src_image;
+#pragma unroll
+        for (int n = 0; n < COPIES; ++n) {
+            int pixel = thread / EIGHTS + n * (GROUP / EIGHTS);
+            int y = at.y + job.top + pixel / HALO_COLUMNS, x = at.x + job.left + pixel % HALO_COLUMNS;
+            bool inside = y >= 0 && y < job.height && x >= 0 && x < job.width;
+            offsets[n] = inside ? (y * job.width + x) * job.src_pixel + thread % EIGHTS * 8 : -1;
+        }
+    }
+
+    // Starts a chunk. The group is committed even when there is none left: waits count groups.
+    __device__ void start() {
+        if (tile < tiles) {
+            unsigned to = stages + stage * STAGE + (thread % EIGHTS * PLANE + thread / EIGHTS) * 16;
+#pragma unroll
+            for (int n = 0; n < COPIES; ++n) {
+                bool real = offsets[n] >= 0;
+                if (thread / EIGHTS + n * (GROUP / EIGHTS) < HALO)
+                    copy16(to + n * (GROUP / EIGHTS) * 16, picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
+            }
+            if (++chunk == CHUNKS) {
+                chunk = 0;
+                tile += stride;
+                if (tile < tiles) aim();
+            }
+        }
+        commit_copies();
+        stage = stage + 1 == STAGES ? 0 : stage + 1;
+    }
+};
+
+__device__ void add(float (&values)[OWN], const Residual& residual, long long image, long long pixel, int first) {
+    const uint4* from = (const uint4*)(residual.features + image * residual.image + pixel * residual.pixel + first);
+#pragma unroll
+    for (int n = 0; n < OWN / 8; ++n) {
+        uint4 eight = from[n];
+        const unsigned words[4] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            values[n * 8 + 2 * i] += number(words[i] & 0xffff) * residual.gain;
+            values[n * 8 + 2 * i + 1] += number(words[i] >> 16) * residual.gain;
+        }
+    }
+}
+
+// A thread's sums of a pixel. Where three taps were stacked, those of the pixel before come from the first tap's
+// columns and those of the pixel behind from the third's: of the lanes beside, or of the unit beside.
+__device__ void gather(float (&values)[OWN], const float (&sums)[UNITS][COLUMNS / 2], int unit, int half, int lane) {
+    const int column = lane / 4;
+#pragma unroll
+    for (int n = 0; n < OWN; ++n) {
+        const int at = n / 2 * 4 + half * 2 + n % 2;
+        if (!STACKED) {
+            values[n] = sums[unit][at];
+            continue;
+        }
+        const int middle = (at + OUTPUTS / 2) % (COLUMNS / 2), last = (at + OUTPUTS) % (COLUMNS / 2);
+        const float before = column == 7 ? sums[unit ? unit - 1 : 0][at] : sums[unit][at];
+        const float behind = column == 0 ? sums[unit + 1 < UNITS ? unit + 1 : unit][last] : sums[unit][last];
+        values[n] = sums[unit][middle] + from_lane(before, (lane + 28) % 32) + from_lane(behind, (lane + 4) % 32);
+    }
+}
+
+// A thread's results of a pixel: bias, activation, residuals, and out.
+__device__ void finish(const Job& job, float (&values)[OWN], long long image, int y, int x, int first) {
+    if (y >= job.height || x >= job.width) return;
+#pragma unroll
+    for (int n = 0; n < OWN; ++n) {
+        // Planes: outputs 8 j + 2 q and the next; else OWN in a row, which the weights' order sees to.
+        int output = PLANES ? n / 2 * 8 + first + n % 2 : first + n;
+        float sum = values[n] + job.bias[output];
+        values[n] = (sum < 0 ? sum * job.slopes[output] : sum) * job.gain;
+    }
+    if (PLANES) {
+        float* to = (float*)job.dst + image * job.dst_image + y * job.dst_row + x * job.dst_column;
+#pragma unroll
+        for (int n = 0; n < OWN; ++n) {
+            int output = n / 2 * 8 + first + n % 2;
+            if (output < job.outputs) to[output * job.dst_channel] = values[n];
+        }
+        return;
+    }
+    long long pixel = (long long)y * job.width + x;
+    if (job.base.features) add(values, job.base, image, pixel, first);
+    if (job.under.features) add(values, job.under, image, pixel, first);
+    unsigned short* to = (unsigned short*)job.dst + image * job.dst_image + y * job.dst_row + x * job.dst_column + first;
+#pragma unroll
+    for (int n = 0; n < OWN / 8; ++n) {
+        const float* v = values + n * 8;
+        ((uint4*)to)[n] = {pair(v[0], v[1]), pair(v[2], v[3]), pair(v[4], v[5]), pair(v[6], v[7])};
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const __grid_constant__ Job job) {
+    extern __shared__ __align__(128) unsigned char memory[];
+    const unsigned shared = (unsigned)__cvta_generic_to_shared(memory);
+    const int part = blockIdx.x % PARTS, group = threadIdx.x / GROUP, thread = threadIdx.x % GROUP;
+    const int across = (job.width + TILE_COLUMNS - 1) / TILE_COLUMNS, down = (job.height + TILE_ROWS - 1) / TILE_ROWS;
+    const int tiles = job.images * across * down, stride = gridDim.x / PARTS * GROUPS;
+    const int begin = blockIdx.x / PARTS * GROUPS + group;
+
+    const char* weights = (const char*)job.weights + (long long)part * WEIGHTS;
+    for (int i = threadIdx.x * 16; i < WEIGHTS; i += GROUPS * GROUP * 16) copy16(shared + i, weights + i, true);
+    commit_copies();
+    const unsigned stages = shared + WEIGHTS + group * STAGES * STAGE;
+    Loader loader{job, stages, begin, stride, tiles, across, down, thread};
+    if (begin < tiles) loader.aim();
+    wait_for_copies<0>();
+    show_to_products();
+    __syncthreads();
+    for (int n = 0; n < STAGES - 1; ++n) loader.start();
+
+    int stage = 0;
+    float sums[UNITS][COLUMNS / 2];
+    for (int tile = begin; tile < tiles; tile += stride) {
+#pragma unroll 1
+        for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+            wait_for_products();            // of the chunk before, whose stage is filled anew below
+            wait_for_copies<STAGES - 2>();
+            show_to_products();
+            meet(group, GROUP);
+            const unsigned long long a = matrix(stages + stage * STAGE, PLANE, HALO_COLUMNS);
+            const unsigned long long b = matrix(shared + chunk * EIGHTS * COLUMNS * 16, COLUMNS, 8);
+            begin_products();
+#pragma unroll
+            for (int tap = 0; tap < TAPS; ++tap)
+#pragma unroll
+                for (int k = 0; k < EIGHTS; k += 2)
+#pragma unroll
+                    for (int unit = 0; unit < UNITS; ++unit) {
+                        int row = unit / ACROSS * 8 + (STACKED ? tap : tap / TAP_COLUMNS);
+                        int column = unit % ACROSS * 8 + (STACKED ? 0 : tap % TAP_COLUMNS);
+                        product(sums[unit], a + k * PLANE + row * HALO_COLUMNS + column,
+                                b + (tap * CHUNKS * EIGHTS + k) * COLUMNS, chunk > 0 || tap > 0 || k > 0);
+                    }
+            commit_products();
+            loader.start();
+            stage = stage + 1 == STAGES ? 0 : stage + 1;
+        }
+        wait_for_products();
+        // Row r of a unit's 64 is pixel (r / 8, r % 8); a thread has rows 16 w + l / 4 and 8 more.
+        const Place at = place_of(tile, across, down);
+        const int warp = thread / 32, lane = thread % 32, quad = lane % 4;
+        const int first = part * OUTPUTS + (PLANES ? quad * 2 : quad * OWN);
+#pragma unroll
+        for (int unit = 0; unit < UNITS; ++unit)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                float values[OWN];
+                gather(values, sums, unit, half, lane);
+                int x = unit % ACROSS * 8 + lane / 4 - STACKED;
+                if (x >= 0 && x < TILE_COLUMNS)
+                    finish(job, values, at.image, at.y + unit / ACROSS * 8 + warp * 2 + half, at.x + x, first);
+            }
+    }
+}

@@ -1,0 +1,280 @@
+"""Convolutions for Hopper (compute capability 9.0), which multiplies in groups of four warps: halo.cu's host.
+
+Its tiles are brought to shared memory once, with their halo, where Triton's kernel fetches each of nine taps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsr.engine.cuda import nvrtc
+
+_TARGET = "sm_90a"
+_THREADS = 256
+_GROUPS = 2
+_TILES = {False: (16, 16), True: (8, 32)}
+"""Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
+STACK = True
+CHUNK = 32
+"""Channels that are brought at once."""
+_MEMORY = 232_448
+"""Bytes of shared memory that a block of Hopper can have."""
+_STAGES = (3, 2)
+"""Chunks that each of both groups has room for: the one that is read, and those on their way."""
+_WIDTHS = (64, 32)
+"""Outputs that a block computes; the others are another block's. Fewer read each pixel more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a kernel is compiled for."""
+
+    outputs: int
+    """Of a block."""
+    parts: int
+    """Blocks for all outputs of a pixel."""
+    chunks: int
+    rows: int
+    columns: int
+    """Of taps."""
+    stages: int
+    planes: bool
+    """Whether results are float32 in any strides; else in 16 bits, a pixel's channels together."""
+    half: bool
+    """Whether features are float16; else bfloat16."""
+    stacked: bool = False
+    """Whether the taps of a row are one product."""
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of pixels."""
+        rows, columns = _TILES[self.stacked]
+        return rows, columns - (self.columns - 1) * self.stacked
+
+    @property
+    def weights(self) -> int:
+        """Bytes of a block's."""
+        return self.rows * self.columns * self.chunks * CHUNK * self.outputs * 2
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory of a block."""
+        halo = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1)
+        return self.weights + _GROUPS * self.stages * CHUNK * 2 * ((halo + 5) // 8 * 8 + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A layer's weights on the device, in the order in which shared memory holds them."""
+
+    shape: Shape
+    weights: Tensor
+    bias: Tensor
+    slopes: Tensor
+    """Both `(outputs,)` float32, filled up."""
+    top: int
+    left: int
+
+
+@cache
+def available() -> bool:
+    """Whether the device has warp-group products, and there is a compiler for them."""
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        return False
+    return nvrtc.available()
+
+
+def shape_for(
+    outputs: int, channels: int, *, rows: int, columns: int, planes: bool, half: bool
+) -> Shape | None:
+    """How a layer is cut; None where it does not suit the kernel."""
+    if channels % CHUNK:
+        return None
+    widths = (
+        [-(-outputs // 8) * 8]
+        if planes and outputs <= max(_WIDTHS)
+        else [n for n in _WIDTHS if outputs % n == 0]
+    )
+    for width in widths:
+        for stages in _STAGES:
+            shape = Shape(
+                width, -(-outputs // width), channels // CHUNK, rows, columns, stages, planes, half,
+                stacked=STACK and width == min(_WIDTHS) and columns == 3 and not planes,
+            )  # fmt: skip
+            if shape.shared <= _MEMORY:
+                return shape
+    return None
+
+
+def pack(
+    weight: Tensor,
+    bias: Tensor,
+    slopes: Tensor,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    top: int,
+    left: int,
+    planes: bool,
+) -> Packed | None:
+    """A layer for the kernel; None where it does not suit it.
+
+    Args:
+        weight: `(outputs, channels, rows, columns)`, float32, on the host.
+        bias: `(outputs,)`.
+        slopes: Likewise: what negative sums are multiplied by.
+        top: Row of the first tap, from the pixel.
+        planes: Whether results are float32 in any strides.
+    """
+    outputs, channels, rows, columns = weight.shape
+    half = dtype == torch.float16
+    shape = shape_for(outputs, channels, rows=rows, columns=columns, planes=planes, half=half)
+    if shape is None:
+        return None
+    count = shape.outputs * shape.parts
+    whole = weight.new_zeros(count, channels, rows, columns)
+    whole[:outputs] = weight
+    ordered = whole.view(shape.parts, shape.outputs, channels // 8, 8, rows, columns)[:, _order(shape)]
+    placed = ordered.permute(_STACKED if shape.stacked else _IN_TURN).to(device, dtype).contiguous()
+    filled = [F.pad(values.float(), (0, count - outputs)).to(device) for values in (bias, slopes)]
+    return Packed(shape, placed, bias=filled[0], slopes=filled[1], top=top, left=left)
+
+
+_IN_TURN = (0, 4, 5, 2, 1, 3)
+"""From parts, outputs, eights of channels, channels, rows, columns to what a block's shared memory holds."""
+_STACKED = (0, 4, 2, 5, 1, 3)
+
+
+def _order(shape: Shape) -> Tensor:
+    """Which output each column of a product is.
+
+    A thread gets columns 8 j + 2 q and 8 j + 2 q + 1 for all j. Their outputs lie side by side, so that it
+    writes whole vectors; planes are written one by one anyway.
+    """
+    column = torch.arange(shape.outputs)
+    if shape.planes:
+        return column
+    j, q, e = column // 8, column % 8 // 2, column % 2
+    return q * (shape.outputs // 4) + 2 * j + e
+
+
+class _Residual(ctypes.Structure):
+    _fields_ = (
+        ("features", ctypes.c_void_p),
+        ("image", ctypes.c_longlong),
+        ("pixel", ctypes.c_int),
+        ("gain", ctypes.c_float),
+    )
+
+
+class _Job(ctypes.Structure):
+    """As in halo.cu."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("src", "weights", "bias", "slopes", "dst")),
+        *(
+            (f"{name}", ctypes.c_longlong)
+            for name in ("src_image", "dst_image", "dst_row", "dst_column", "dst_channel")
+        ),
+        ("base", _Residual),
+        ("under", _Residual),
+        *(
+            (name, ctypes.c_int)
+            for name in ("src_pixel", "images", "height", "width", "top", "left", "outputs")
+        ),
+        ("gain", ctypes.c_float),
+    )
+
+
+def job_of(
+    packed: Packed, src: Tensor, dst: Tensor, gain: float, base: tuple[Tensor, float] | None,
+    under: tuple[Tensor, float] | None,
+) -> ctypes.Structure:  # fmt: skip
+    """The kernel's argument; see `convolution.launch`."""
+    images, height, width, _ = src.shape
+    return _Job(
+        src=src.data_ptr(), weights=packed.weights.data_ptr(), bias=packed.bias.data_ptr(),
+        slopes=packed.slopes.data_ptr(), dst=dst.data_ptr(), src_image=src.stride(0), dst_image=dst.stride(0),
+        dst_row=dst.stride(1), dst_column=dst.stride(2), dst_channel=dst.stride(3), base=_residual(base),
+        under=_residual(under), src_pixel=src.stride(2), images=images, height=height, width=width,
+        top=packed.top, left=packed.left, outputs=dst.shape[3], gain=gain,
+    )  # fmt: skip
+
+
+def _residual(given: tuple[Tensor, float] | None) -> _Residual:
+    if given is None:
+        return _Residual(None, 0, 0, 0.0)
+    features, gain = given
+    return _Residual(features.data_ptr(), features.stride(0), features.stride(2), gain)
+
+
+def launch(
+    packed: Packed, src: Tensor, dst: Tensor, *, gain: float, base: tuple[Tensor, float] | None,
+    under: tuple[Tensor, float] | None,
+) -> None:  # fmt: skip
+    """Start a layer; see `convolution.launch`."""
+    images, height, width, _ = src.shape
+    rows, columns = packed.shape.tile
+    tiles = images * -(-height // rows) * -(-width // columns)
+    parts = packed.shape.parts
+    blocks = min(_multiprocessors(src.device) // parts, -(-tiles // _GROUPS)) * parts
+    _kernel(packed.shape, src.device).launch(blocks, job_of(packed, src, dst, gain, base, under))
+
+
+@cache
+def _multiprocessors(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+@cache
+def _kernel(shape: Shape, device: torch.device) -> nvrtc.Kernel:
+    with torch.cuda.device(device):
+        return nvrtc.load(
+            source(shape), defined(shape), target=_TARGET, threads=_THREADS, shared=shape.shared
+        )
+
+
+def defined(shape: Shape) -> list[tuple[str, int]]:
+    """What halo.cu wants the host to define."""
+    return [
+        ("OUTPUTS", shape.outputs),
+        ("PARTS", shape.parts),
+        ("CHUNKS", shape.chunks),
+        ("STAGES", shape.stages),
+        ("TAP_ROWS", shape.rows),
+        ("TAP_COLUMNS", shape.columns),
+        ("PLANES", int(shape.planes)),
+        ("HALF", int(shape.half)),
+        ("STACKED", int(shape.stacked)),
+    ]
+
+
+def source(shape: Shape) -> str:
+    """All of the kernel's text."""
+    ptx, kernel = (_HERE.joinpath(name).read_text(encoding="utf-8") for name in ("ptx.cu", "halo.cu"))
+    return ptx + _product(shape) + kernel
+
+
+_HERE = Path(__file__).parent
+
+
+def _product(shape: Shape) -> str:
+    """The function `product`: 64 pixels of 16 channels, times those channels' weights."""
+    outputs = shape.outputs * (shape.columns if shape.stacked else 1)
+    count, kind = outputs // 2, "f16" if shape.half else "bf16"
+    sums = ", ".join(f"%{i}" for i in range(count))
+    bound = ", ".join(f'"+f"(sums[{i}])' for i in range(count))
+    return f"""
+__device__ void product(float (&sums)[{count}], unsigned long long a, unsigned long long b, bool more) {{
+    asm volatile("{{ .reg .pred p; setp.ne.b32 p, %{count + 2}, 0;"
+        "wgmma.mma_async.sync.aligned.m64n{outputs}k16.f32.{kind}.{kind}"
+        " {{{sums}}}, %{count}, %{count + 1}, p, 1, 1, 0, 0; }}" : {bound} : "l"(a), "l"(b), "r"((int)more));
+}}
+"""

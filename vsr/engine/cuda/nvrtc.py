@@ -1,0 +1,137 @@
+"""Kernels written in CUDA C++, compiled where they run by NVRTC, which comes with torch's builds for CUDA."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+_SHARED = 8
+"""CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A function on a device."""
+
+    handle: int
+    threads: int
+    """Of a block."""
+    shared: int
+    """Bytes of shared memory of a block."""
+
+    def launch(self, blocks: int, job: ctypes.Structure) -> None:
+        """Start it on torch's current stream with one argument, which is copied.
+
+        Raises:
+            RuntimeError: the driver's words; "out of memory" among them.
+        """
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        grid, block = (blocks, 1, 1), (self.threads, 1, 1)
+        function = ctypes.c_void_p(self.handle)
+        _driven("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
+
+
+@cache
+def available() -> bool:
+    """Whether NVRTC and the driver's library are to be had."""
+    try:
+        return _compiler() is not None and _driver() is not None
+    except OSError:
+        return False
+
+
+def load(
+    source: str, defined: Sequence[tuple[str, int]], *, target: str, threads: int, shared: int
+) -> Kernel:
+    """Compile a source with one `extern "C"` kernel `convolve`, and load it on torch's current device.
+
+    Args:
+        source: CUDA C++ without includes.
+        defined: Macros.
+        target: As `sm_90a`.
+
+    Raises:
+        RuntimeError: it does not compile, or the driver refuses it.
+    """
+    torch.cuda.current_stream()  # makes the device's context current on this thread
+    code = compiled(source, defined, target)
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    _driven("cuModuleLoadData", ctypes.byref(module), code)
+    _driven("cuModuleGetFunction", ctypes.byref(function), module, b"convolve")
+    _driven("cuFuncSetAttribute", function, _SHARED, shared)
+    assert function.value is not None
+    return Kernel(function.value, threads, shared)
+
+
+def compiled(source: str, defined: Sequence[tuple[str, int]], target: str) -> bytes:
+    """Machine code for `target`; needs no device.
+
+    Raises:
+        RuntimeError: it does not compile; the compiler's first line.
+    """
+    nvrtc = _compiler()
+    assert nvrtc is not None
+    options = [
+        f"--gpu-architecture={target}",
+        "--std=c++17",
+        *(f"-D{name}={value}" for name, value in defined),
+    ]
+    words = (ctypes.c_char_p * len(options))(*(word.encode() for word in options))
+    program = ctypes.c_void_p()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"vsr.cu", 0, None, None)
+    try:
+        if nvrtc.nvrtcCompileProgram(program, len(options), words):
+            raise RuntimeError(f"NVRTC: {_text(nvrtc, program, 'ProgramLog').decode(errors='replace')[:500]}")
+        return _text(nvrtc, program, "CUBIN")
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _text(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
+    size = ctypes.c_size_t()
+    getattr(nvrtc, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    getattr(nvrtc, f"nvrtcGet{what}")(program, text)
+    return text.raw
+
+
+def _driven(name: str, *arguments: object) -> None:
+    driver = _driver()
+    code = getattr(driver, name)(*arguments)
+    if code:
+        words = ctypes.c_char_p()
+        driver.cuGetErrorString(code, ctypes.byref(words))
+        raise RuntimeError(f"CUDA driver error: {name}: {(words.value or b'unknown').decode()}")
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL("libcuda.so.1")
+
+
+@cache
+def _compiler() -> ctypes.CDLL | None:
+    """NVRTC of the CUDA version that torch was built for."""
+    if torch.version.cuda is None:
+        return None
+    major = torch.version.cuda.partition(".")[0]
+    for folder in _folders():
+        if (folder / f"libnvrtc.so.{major}").exists():
+            for part in folder.glob(f"libnvrtc-builtins.so.{major}*"):
+                ctypes.CDLL(str(part), ctypes.RTLD_GLOBAL)  # NVRTC looks for it by name alone
+            return ctypes.CDLL(str(folder / f"libnvrtc.so.{major}"))
+    return ctypes.CDLL(f"libnvrtc.so.{major}")
+
+
+def _folders() -> list[Path]:
+    """Where the packages that torch depends on have it."""
+    found = importlib.util.find_spec("nvidia")
+    roots = [Path(root) for root in found.submodule_search_locations or ()] if found else []
+    return [folder for root in roots for folder in (*root.glob("cu[0-9]*/lib"), *root.glob("cuda_nvrtc/lib"))]
