@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.engine.cuda import halo
+from vsr.engine.cuda.work import Residual, Work
 
 HERE = Path(__file__).parent
 HALF = torch.float16
@@ -36,7 +37,7 @@ def drawn(*shape: int, seed: int = 2) -> Tensor:
 
 
 Convolve = Callable[..., None]
-"""`(packed, src, dst, gain, base, under)`."""
+"""`(packed, work)`."""
 WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
 
 
@@ -44,10 +45,10 @@ WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
 def convolve(tmp_path: Path) -> Convolve:
     """On a card, or its text on the host in a few blocks."""
 
-    def run(packed: halo.Packed, src: Tensor, dst: Tensor, gain: float = 1.0, base=None, under=None) -> None:
-        if src.is_cuda:
-            return halo.launch(packed, src, dst, gain=gain, base=base, under=under)
-        job = halo.job_of(packed, src, dst, gain, base, under)
+    def run(packed: halo.Packed, work: Work) -> None:
+        if work.src.is_cuda:
+            return halo.launch(packed, work)
+        job = halo.job_of(packed, work)
         return on_the_host(packed.shape, tmp_path).emulate(ctypes.byref(job), 2 * packed.shape.parts)
 
     return run
@@ -67,7 +68,8 @@ def test_a_convolution_with_bias_activation_and_residuals_is_torchs(
     src = drawn(2, height, width, channels + 32).to(device, HALF)
     dst = torch.full((2, height, width, outputs + 16), torch.nan, dtype=HALF, device=device)
     base, under = (drawn(2, height, width, outputs + 8 * n, seed=5 + n).to(device, HALF) for n in (1, 0))
-    convolve(packed, src[..., :channels], dst[..., :outputs], 0.2, (base, 0.7), (under, 1.0))
+    residuals = Residual(base, 0.7), Residual(under, 1.0)
+    convolve(packed, Work(src[..., :channels], dst[..., :outputs], 0.2, *residuals))
     sums = F.conv2d(
         src[..., :channels].float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), bias, padding=1
     )
@@ -88,8 +90,27 @@ def test_planes_of_float32_are_written_in_any_strides(convolve: Convolve, where:
     assert packed is not None
     src = drawn(1, 33, 16, 64).to(where, HALF)
     dst = torch.full((1, outputs, 33, 16), torch.nan, device=where)
-    convolve(packed, src, dst.permute(0, 2, 3, 1))
+    convolve(packed, Work(src, dst.permute(0, 2, 3, 1)))
     expected = F.conv2d(src.float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), padding=1)
+    torch.testing.assert_close(dst.cpu(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_details_are_shuffled_on_top_of_the_nearest_neighbour(
+    convolve: Convolve, where: str, scale: int
+) -> None:
+    weight, plain = drawn(3 * scale**2, 32, 3, 3), torch.ones(3 * scale**2)
+    device = torch.device(where)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=device, top=-1, left=-1, planes=True, shuffle=scale
+    )
+    assert packed is not None
+    src, picture = drawn(2, 18, 20, 32).to(device, HALF), drawn(2, 3, 18, 20, seed=5).to(device)
+    dst = torch.full((2, 3, 18 * scale, 20 * scale), torch.nan, device=device)
+    convolve(packed, Work(src, dst.permute(0, 2, 3, 1), picture=picture))
+    details = F.conv2d(src.float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), padding=1)
+    expected = F.pixel_shuffle(details, scale) + F.interpolate(picture.cpu(), scale_factor=scale)
     torch.testing.assert_close(dst.cpu(), expected, rtol=0, atol=1e-4)
 
 
@@ -101,7 +122,7 @@ def test_four_taps_beside_the_pixel_write_every_other_pixel(convolve: Convolve, 
     )
     assert packed is not None
     src, dst = drawn(1, 17, 18, 32).to(where, HALF), torch.zeros(1, 34, 36, 32, dtype=HALF, device=where)
-    convolve(packed, src, dst[:, 1::2, ::2])
+    convolve(packed, Work(src, dst[:, 1::2, ::2]))
     padded = F.pad(src.float().cpu().permute(0, 3, 1, 2), (1, 0, 0, 1))
     expected = F.conv2d(padded, weight.to(HALF).float()).permute(0, 2, 3, 1)
     torch.testing.assert_close(dst[:, 1::2, ::2].float().cpu(), expected, rtol=0, atol=2**-9)
@@ -119,7 +140,7 @@ def test_a_picture_of_many_tiles_for_each_block_is_torchs(convolve: Convolve) ->
     assert packed is not None
     src = drawn(3, 270, 480, 160).to("cuda", HALF)
     dst = torch.full((3, 270, 480, 32), torch.nan, dtype=HALF, device="cuda")
-    convolve(packed, src, dst)
+    convolve(packed, Work(src, dst))
     exact = F.conv2d(src.double().permute(0, 3, 1, 2), weight.to(HALF).double().cuda(), padding=1)
     torch.testing.assert_close(dst.double(), exact.permute(0, 2, 3, 1), rtol=0, atol=2**-10)
 

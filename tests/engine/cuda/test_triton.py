@@ -23,6 +23,7 @@ from vsr.models.load import load_generator
 pytest.importorskip("triton", reason="Triton is not installed")
 
 from vsr.engine.cuda import compact, convolution, program, rrdb
+from vsr.engine.cuda.work import Work
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 HALF = torch.float16
@@ -57,7 +58,7 @@ def convolved(weight: Tensor, x: Tensor) -> Tensor:
     src = torch.zeros(len(x), *x.shape[2:], layer.channels, dtype=HALF, device=DEVICE)
     src[..., : x.shape[1]] = x.permute(0, 2, 3, 1)
     dst = torch.full((len(x), *x.shape[2:], len(weight)), torch.nan, device=DEVICE)
-    convolution.launch(layer, src, dst)
+    convolution.launch(layer, Work(src, dst))
     return dst.permute(0, 3, 1, 2)
 
 
@@ -143,8 +144,8 @@ def test_a_buffer_of_more_elements_than_a_kernel_counts_is_left_to_torch(
 ) -> None:
     network, x = mixed(Compact(CompactConfig(nf=16, nc=1, scale=2))), pictures(1, 3, 8, 9)
     build = compact.build(network, device=DEVICE, dtype=HALF)  # type: ignore[arg-type]
-    assert program.elements(build, program.Shape(1, 8, 9, DEVICE, HALF)) == 8 * 9 * 16
-    monkeypatch.setattr(backend, "_MOST", 8 * 9 * 16)
+    assert program.elements(build, program.Shape(1, 8, 9, DEVICE, HALF)) == 8 * 9 * 32
+    monkeypatch.setattr(backend, "_MOST", 8 * 9 * 32)
     assert torch.equal(
         backend.compiled(network, HALF, DEVICE)(x), eager(network, device=DEVICE, dtype=HALF)(x)
     )
@@ -155,11 +156,11 @@ def test_the_features_of_a_dense_block_are_never_copied() -> None:
     network = RRDB(RRDBConfig(nf=32, nb=1, gc=16)).eval()
     made = rrdb.build(network, device=DEVICE, dtype=HALF)(program.Shape(1, 8, 8, DEVICE, HALF))
     first, second = made.steps[2:4]
-    assert first.src.data_ptr() == second.src.data_ptr()
-    assert second.src.shape[3] == first.src.shape[3] + first.dst.shape[3]
-    assert first.dst.data_ptr() == first.src.data_ptr() + 2 * 32
+    assert first.work.src.data_ptr() == second.work.src.data_ptr()
+    assert second.work.src.shape[3] == first.work.src.shape[3] + first.work.dst.shape[3]
+    assert first.work.dst.data_ptr() == first.work.src.data_ptr() + 2 * 32
     for step in made.steps:
-        assert step.src.data_ptr() != step.dst.data_ptr(), "neighbours are read while others write"
+        assert step.work.src.data_ptr() != step.work.dst.data_ptr(), "neighbours are read while others write"
 
 
 def test_networks_and_formats_that_it_does_not_take_are_known() -> None:

@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vsr.engine.cuda import halo
+from vsr.engine.cuda.work import Residual, Work
 
 LEAST = 16
 """Channels and outputs are filled up to a multiple: the least that a product of tensor cores takes."""
@@ -61,15 +62,6 @@ class Layer:
     def taps(self) -> int:
         """How many pixels a result depends on."""
         return len(self.weights) // self.channels
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """Features to add to a result."""
-
-    features: Tensor
-    """`(N, H, W, outputs)`, the last dimension dense."""
-    gain: float
 
 
 @triton.autotune(_TRIED, key=["TAPS", "CHANNELS", "OUTPUTS", "BASED", "UNDER"], cache_results=True)  # type: ignore[untyped-decorator]
@@ -120,26 +112,17 @@ def _convolve(  # type: ignore[no-untyped-def]
     tl.store(where, total.to(dst.dtype.element_ty), mask=there)
 
 
-def launch(
-    layer: Layer,
-    src: Tensor,
-    dst: Tensor,
-    *,
-    gain: float = 1.0,
-    base: Residual | None = None,
-    under: Residual | None = None,
-) -> None:
-    """Start `dst = gain * activation(layer(src)) + base + under`, each residual times its gain.
+def launch(layer: Layer, work: Work) -> None:
+    """Start a layer on torch's current stream: on Hopper in `halo`'s kernel where that suits it.
 
-    Args:
-        src: `(N, H, W, layer.channels)`, a row behind the other, a pixel's channels dense; zero outside.
-        dst: `(N, H, W, outputs)` in any strides; no more outputs than the layer has. Not what `src` shows.
+    A picture to shuffle results on is for Hopper's kernel alone.
     """
+    src, dst = work.src, work.dst
     if layer.packed is not None and layer.packed.shape.planes == (dst.dtype == torch.float32):
-        return halo.launch(layer.packed, src, dst, gain=gain, base=_bare(base), under=_bare(under))
+        return halo.launch(layer.packed, work)
     images, height, width, channels = src.shape
     nothing = Residual(src, 0.0)
-    first, second = base or nothing, under or nothing
+    first, second = work.base or nothing, work.under or nothing
 
     def grid(cut: Mapping[str, int]) -> tuple[int, int]:
         return triton.cdiv(height, cut["TILE_ROWS"]) * triton.cdiv(width, cut["TILE_COLUMNS"]), images
@@ -148,15 +131,11 @@ def launch(
         src, layer.weights, layer.bias, layer.slopes, first.features, second.features, dst,
         height, width, src.stride(0), src.stride(2), first.features.stride(0), first.features.stride(2),
         second.features.stride(0), second.features.stride(2), *dst.stride(), dst.shape[3],
-        gain, first.gain, second.gain,
+        work.gain, first.gain, second.gain,
         TAPS=layer.taps, COLUMNS=layer.columns, TOP=layer.top, LEFT=layer.left,
         CHANNELS=channels, DEPTH=_depth(channels), OUTPUTS=layer.weights.shape[1],
-        BASED=base is not None, UNDER=under is not None,
+        BASED=work.base is not None, UNDER=work.under is not None,
     )  # fmt: skip
-
-
-def _bare(residual: Residual | None) -> tuple[Tensor, float] | None:
-    return None if residual is None else (residual.features, residual.gain)
 
 
 def _depth(channels: int) -> int:
@@ -174,6 +153,7 @@ def layer(
     rows: tuple[int, int] = (0, 3),
     columns: tuple[int, int] = (0, 3),
     planes: bool = False,
+    shuffle: int = 1,
 ) -> Layer:
     """A 3x3 convolution as the kernel wants it.
 
@@ -182,6 +162,7 @@ def layer(
         rows: First of those that are not all zero, and the one behind the last.
         columns: Likewise.
         planes: Whether the results are float32, and a pixel's need not lie together.
+        shuffle: Side of the square of fine pixels that planes become on Hopper, over a picture.
     """
     weight = weight[:, :, slice(*rows), slice(*columns)]
     top, left = rows[0] - 1, columns[0] - 1
@@ -196,9 +177,25 @@ def layer(
         top=top,
         left=left,
         channels=channels,
-        packed=halo.pack(weight, bias, slopes, dtype=dtype, device=device, top=top, left=left, planes=planes)
-        if device.type == "cuda" and halo.available()
-        else None,
+        packed=_packed(weight, bias, slopes, dtype, device, top, left, planes, shuffle),
+    )
+
+
+def _packed(
+    weight: Tensor,
+    bias: Tensor,
+    slopes: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
+    top: int,
+    left: int,
+    planes: bool,
+    shuffle: int,
+) -> halo.Packed | None:
+    if device.type != "cuda" or not halo.available():
+        return None
+    return halo.pack(
+        weight, bias, slopes, dtype=dtype, device=device, top=top, left=left, planes=planes, shuffle=shuffle
     )
 
 

@@ -51,7 +51,7 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
     What cannot be recorded is run as it is, each time.
 
     Args:
-        run: Starts the same kernels for every batch of a shape.
+        run: Starts the same kernels for every batch of a shape; the next run may write over its result.
         recorder: Makes the graph.
     """
     seen: set[tuple[int, ...]] = set()
@@ -72,12 +72,12 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
         shape = tuple(batch.shape)
         if shape not in seen:
             seen.add(shape)
-            return run(batch)
+            return run(batch).clone()  # a run's result may be written over by the next
         latest[:] = [batch]
         graph = recorded(shape)
         latest.clear()
         if graph is None:
-            return run(batch)
+            return run(batch).clone()
         graph.entry.copy_(batch)
         graph.replay()
         return graph.result.clone()  # the next batch is written where this one lies

@@ -12,7 +12,8 @@
 // neighbours is exchanged at the end, for which two columns of each tile are lost.
 //
 // The host defines OUTPUTS (of a part), PARTS, CHUNKS, STAGES, TAP_ROWS, TAP_COLUMNS, PLANES (whether results are
-// float32 in any strides), HALF (whether features are float16), STACKED, and puts ptx.cu and `product` in front.
+// float32 in any strides), SHUFFLE (side of the square of fine pixels that a pixel's planes become; 1 is none), HALF
+// (whether features are float16), STACKED, and puts ptx.cu and `product` in front.
 
 constexpr int GROUPS = 2, GROUP = 128;
 constexpr int UNITS = 4, ACROSS = STACKED ? 4 : 2;  // of 8 x 8 pixels, the 64 rows of a product
@@ -39,6 +40,7 @@ struct Job {
     void* dst;
     long long src_image, dst_image, dst_row, dst_column, dst_channel;
     Residual base, under;           // none: no features
+    const float* picture;           // (N, 3, H, W): the nearest neighbour of it is added to what is shuffled
     int src_pixel, images, height, width, top, left, outputs;
     float gain;
 };
@@ -140,11 +142,14 @@ __device__ void finish(const Job& job, float (&values)[OWN], long long image, in
         values[n] = (sum < 0 ? sum * job.slopes[output] : sum) * job.gain;
     }
     if (PLANES) {
-        float* to = (float*)job.dst + image * job.dst_image + y * job.dst_row + x * job.dst_column;
+        float* to = (float*)job.dst + image * job.dst_image + y * SHUFFLE * job.dst_row + x * SHUFFLE * job.dst_column;
 #pragma unroll
         for (int n = 0; n < OWN; ++n) {
             int output = n / 2 * 8 + first + n % 2;
-            if (output < job.outputs) to[output * job.dst_channel] = values[n];
+            if (output >= job.outputs) continue;
+            int channel = output / (SHUFFLE * SHUFFLE), row = output / SHUFFLE % SHUFFLE, column = output % SHUFFLE;
+            if (SHUFFLE > 1) values[n] += job.picture[((image * 3 + channel) * job.height + y) * job.width + x];
+            to[channel * job.dst_channel + row * job.dst_row + column * job.dst_column] = values[n];
         }
         return;
     }

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.engine.cuda import nvrtc
+from vsr.engine.cuda.work import Residual, Work
 
 _TARGET = "sm_90a"
 _THREADS = 256
@@ -22,6 +23,8 @@ _GROUPS = 2
 _TILES = {False: (16, 16), True: (8, 32)}
 """Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
 STACK = True
+_STACKABLE = (32, 3)
+"""Outputs of a block, and columns of taps: a product of 96 columns."""
 CHUNK = 32
 """Channels that are brought at once."""
 _MEMORY = 232_448
@@ -51,6 +54,8 @@ class Shape:
     """Whether features are float16; else bfloat16."""
     stacked: bool = False
     """Whether the taps of a row are one product."""
+    shuffle: int = 1
+    """Side of the square of fine pixels that a pixel's planes become, over the nearest neighbour."""
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -92,22 +97,27 @@ def available() -> bool:
 
 
 def shape_for(
-    outputs: int, channels: int, *, rows: int, columns: int, planes: bool, half: bool
+    outputs: int, channels: int, *, rows: int, columns: int, planes: bool, half: bool, shuffle: int = 1
 ) -> Shape | None:
     """How a layer is cut; None where it does not suit the kernel."""
     if channels % CHUNK:
         return None
-    widths = (
-        [-(-outputs // 8) * 8]
-        if planes and outputs <= max(_WIDTHS)
-        else [n for n in _WIDTHS if outputs % n == 0]
-    )
-    for width in widths:
+    whole = -(-outputs // 8) * 8
+    widths = [n for n in _WIDTHS if outputs % n == 0]
+    for width in [whole] * (whole <= max(_WIDTHS)) if planes else widths:
         for stages in _STAGES:
             shape = Shape(
-                width, -(-outputs // width), channels // CHUNK, rows, columns, stages, planes, half,
-                stacked=STACK and width == min(_WIDTHS) and columns == 3 and not planes,
-            )  # fmt: skip
+                outputs=width,
+                parts=-(-outputs // width),
+                chunks=channels // CHUNK,
+                rows=rows,
+                columns=columns,
+                stages=stages,
+                planes=planes,
+                half=half,
+                stacked=STACK and not planes and (width, columns) == _STACKABLE,
+                shuffle=shuffle,
+            )
             if shape.shared <= _MEMORY:
                 return shape
     return None
@@ -123,6 +133,7 @@ def pack(
     top: int,
     left: int,
     planes: bool,
+    shuffle: int = 1,
 ) -> Packed | None:
     """A layer for the kernel; None where it does not suit it.
 
@@ -132,10 +143,13 @@ def pack(
         slopes: Likewise: what negative sums are multiplied by.
         top: Row of the first tap, from the pixel.
         planes: Whether results are float32 in any strides.
+        shuffle: Side of the square of fine pixels that planes become; 1 leaves them.
     """
     outputs, channels, rows, columns = weight.shape
     half = dtype == torch.float16
-    shape = shape_for(outputs, channels, rows=rows, columns=columns, planes=planes, half=half)
+    shape = shape_for(
+        outputs, channels, rows=rows, columns=columns, planes=planes, half=half, shuffle=shuffle
+    )
     if shape is None:
         return None
     count = shape.outputs * shape.parts
@@ -185,6 +199,7 @@ class _Job(ctypes.Structure):
         ),
         ("base", _Residual),
         ("under", _Residual),
+        ("picture", ctypes.c_void_p),
         *(
             (name, ctypes.c_int)
             for name in ("src_pixel", "images", "height", "width", "top", "left", "outputs")
@@ -193,39 +208,50 @@ class _Job(ctypes.Structure):
     )
 
 
-def job_of(
-    packed: Packed, src: Tensor, dst: Tensor, gain: float, base: tuple[Tensor, float] | None,
-    under: tuple[Tensor, float] | None,
-) -> ctypes.Structure:  # fmt: skip
-    """The kernel's argument; see `convolution.launch`."""
+def job_of(packed: Packed, work: Work) -> ctypes.Structure:
+    """The kernel's argument."""
+    src, dst = work.src, work.dst
     images, height, width, _ = src.shape
     return _Job(
-        src=src.data_ptr(), weights=packed.weights.data_ptr(), bias=packed.bias.data_ptr(),
-        slopes=packed.slopes.data_ptr(), dst=dst.data_ptr(), src_image=src.stride(0), dst_image=dst.stride(0),
-        dst_row=dst.stride(1), dst_column=dst.stride(2), dst_channel=dst.stride(3), base=_residual(base),
-        under=_residual(under), src_pixel=src.stride(2), images=images, height=height, width=width,
-        top=packed.top, left=packed.left, outputs=dst.shape[3], gain=gain,
-    )  # fmt: skip
+        src=src.data_ptr(),
+        weights=packed.weights.data_ptr(),
+        bias=packed.bias.data_ptr(),
+        slopes=packed.slopes.data_ptr(),
+        dst=dst.data_ptr(),
+        src_image=src.stride(0),
+        dst_image=dst.stride(0),
+        dst_row=dst.stride(1),
+        dst_column=dst.stride(2),
+        dst_channel=dst.stride(3),
+        base=_residual(work.base),
+        under=_residual(work.under),
+        picture=None if work.picture is None else work.picture.data_ptr(),
+        src_pixel=src.stride(2),
+        images=images,
+        height=height,
+        width=width,
+        top=packed.top,
+        left=packed.left,
+        outputs=dst.shape[3] * packed.shape.shuffle**2,
+        gain=work.gain,
+    )
 
 
-def _residual(given: tuple[Tensor, float] | None) -> _Residual:
+def _residual(given: Residual | None) -> _Residual:
     if given is None:
         return _Residual(None, 0, 0, 0.0)
-    features, gain = given
-    return _Residual(features.data_ptr(), features.stride(0), features.stride(2), gain)
+    features = given.features
+    return _Residual(features.data_ptr(), features.stride(0), features.stride(2), given.gain)
 
 
-def launch(
-    packed: Packed, src: Tensor, dst: Tensor, *, gain: float, base: tuple[Tensor, float] | None,
-    under: tuple[Tensor, float] | None,
-) -> None:  # fmt: skip
-    """Start a layer; see `convolution.launch`."""
-    images, height, width, _ = src.shape
+def launch(packed: Packed, work: Work) -> None:
+    """Start a layer on torch's current stream."""
+    images, height, width, _ = work.src.shape
     rows, columns = packed.shape.tile
     tiles = images * -(-height // rows) * -(-width // columns)
-    parts = packed.shape.parts
-    blocks = min(_multiprocessors(src.device) // parts, -(-tiles // _GROUPS)) * parts
-    _kernel(packed.shape, src.device).launch(blocks, job_of(packed, src, dst, gain, base, under))
+    parts, device = packed.shape.parts, work.src.device
+    blocks = min(_multiprocessors(device) // parts, -(-tiles // _GROUPS)) * parts
+    _kernel(packed.shape, device).launch(blocks, job_of(packed, work))
 
 
 @cache
@@ -253,6 +279,7 @@ def defined(shape: Shape) -> list[tuple[str, int]]:
         ("PLANES", int(shape.planes)),
         ("HALF", int(shape.half)),
         ("STACKED", int(shape.stacked)),
+        ("SHUFFLE", shape.shuffle),
     ]
 
 

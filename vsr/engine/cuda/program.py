@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vsr.engine.cuda.convolution import LEAST, Layer, Residual, launch
+from vsr.engine.cuda.convolution import Layer, launch
+from vsr.engine.cuda.halo import CHUNK
+from vsr.engine.cuda.work import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A convolution from buffer to buffer; see `convolution.launch`."""
+    """A convolution from buffer to buffer."""
 
     layer: Layer
-    src: Tensor
-    dst: Tensor
-    gain: float = 1.0
-    base: Residual | None = None
-    under: Residual | None = None
+    work: Work
 
     def run(self) -> None:
-        launch(self.layer, self.src, self.dst, gain=self.gain, base=self.base, under=self.under)
+        launch(self.layer, self.work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,14 @@ class Program:
     steps: list[Step]
     result: Tensor
     """`(N, channels, H * factor, W * factor)` float32; written over by the next batch."""
+    picture: Tensor | None = None
+    """`(N, 3, H, W)` float32, where the last step puts its details on top of the batch itself."""
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Start it all; `(N, C, H, W)` float32."""
         enter(batch, self.entry)
+        if self.picture is not None:
+            self.picture.copy_(batch)
         for step in self.steps:
             step.run()
         return self.result
@@ -72,7 +74,7 @@ Build = Callable[[Shape], Program]
 
 def entry_channels(channels: int) -> int:
     """Of a picture as `enter` writes it."""
-    return -(-2 * channels // LEAST) * LEAST
+    return -(-2 * channels // CHUNK) * CHUNK
 
 
 def enter(batch: Tensor, entry: Tensor) -> None:
@@ -89,11 +91,14 @@ def enter(batch: Tensor, entry: Tensor) -> None:
 
 
 def twice(weight: Tensor) -> Tensor:
-    """The first convolution's weight, `(outputs, channels, 3, 3)`, for such pictures."""
-    return torch.cat((weight, weight), 1)
+    """The first convolution's weight, `(outputs, channels, 3, 3)`, for such pictures: `(outputs,
+    entry_channels(channels), 3, 3)`."""
+    outputs, channels, *taps = weight.shape
+    left = entry_channels(channels) - 2 * channels
+    return torch.cat((weight, weight, weight.new_zeros(outputs, left, *taps)), 1)
 
 
 def elements(build: Build, shape: Shape) -> int:
     """Of the largest buffer of such a program; nothing is computed."""
     program = build(replace(shape, device=torch.device("meta")))
-    return max(buffer.numel() for step in program.steps for buffer in (step.src, step.dst))
+    return max(buffer.numel() for step in program.steps for buffer in (step.work.src, step.work.dst))

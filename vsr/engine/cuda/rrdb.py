@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.convolutions import behind_doubling, parameters
-from vsr.engine.cuda.convolution import Layer, Residual, layer
+from vsr.engine.cuda.convolution import Layer, layer
 from vsr.engine.cuda.program import Build, Program, Shape, Step, entry_channels, twice
+from vsr.engine.cuda.work import Residual, Work
 from vsr.models.archs.rrdb import RESIDUAL, RRDB, SLOPE
 
 Place = Callable[..., Layer]
@@ -87,12 +88,12 @@ def _doubled(conv: nn.Module, by: int, row: int, column: int, place: Place) -> L
 def _program(net: _Placed, shape: Shape, channels: int) -> Program:
     entry, begun = shape.features(entry_channels(channels)), shape.features(net.nf)
     here, *spare = (shape.features(net.nf + 4 * net.gc) for _ in range(3))
-    steps = [Step(net.first, entry, begun), Step(net.first, entry, here[..., : net.nf])]
+    steps = [Step(net.first, Work(entry, goal)) for goal in (begun, here[..., : net.nf])]
     for block in net.blocks:
         steps += _block(block, [here, *spare], net)
         here, spare = spare[0], [here, spare[1]]
     out = spare[0][..., : net.nf]
-    steps.append(Step(net.body, here[..., : net.nf], out, base=Residual(begun, 1.0)))
+    steps.append(Step(net.body, Work(here[..., : net.nf], out, base=Residual(begun, 1.0))))
     return Program(entry, *_enlarged(net, steps, out, shape))
 
 
@@ -104,11 +105,12 @@ def _block(block: list[list[Layer]], buffers: list[Tensor], net: _Placed) -> Ite
         *grow, last = layers
         for n, one in enumerate(grow):
             known = net.nf + n * net.gc
-            yield Step(one, src[..., :known], src[..., known : known + net.gc])
+            yield Step(one, Work(src[..., :known], src[..., known : known + net.gc]))
         goal, own, outer = dst[..., : net.nf], src[..., : net.nf], src is end
         share = RESIDUAL if outer else 1.0
         base = Residual(own, share)
-        yield Step(last, src, goal, gain=RESIDUAL * share, base=base, under=under if outer else None)
+        work = Work(src, goal, gain=RESIDUAL * share, base=base, under=under if outer else None)
+        yield Step(last, work)
 
 
 def _enlarged(net: _Placed, steps: list[Step], src: Tensor, shape: Shape) -> tuple[list[Step], Tensor]:
@@ -117,8 +119,9 @@ def _enlarged(net: _Placed, steps: list[Step], src: Tensor, shape: Shape) -> tup
     for by, layers in net.stages:
         factor *= by
         grown = shape.features(net.nf, factor)
-        places = product(range(by), range(by))
-        steps += [Step(one, src, grown[:, y::by, x::by]) for one, (y, x) in zip(layers, places, strict=True)]
+        goals = [grown[:, y::by, x::by] for y, x in product(range(by), range(by))]
+        steps += [Step(one, Work(src, goal)) for one, goal in zip(layers, goals, strict=True)]
         src = grown
     fine, result = shape.features(net.nf, factor), shape.planes(3, factor)
-    return [*steps, Step(net.hr, src, fine), Step(net.last, fine, result.permute(0, 2, 3, 1))], result
+    steps += [Step(net.hr, Work(src, fine)), Step(net.last, Work(fine, result.permute(0, 2, 3, 1)))]
+    return steps, result
