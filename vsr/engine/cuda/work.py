@@ -23,7 +23,7 @@ class Work:
     src: Tensor
     """`(N, H, W, channels)`, a row behind the other, a pixel's channels dense; zero outside."""
     dst: Tensor
-    """`(N, H, W, outputs)` in any strides; not what `src` shows. `(N, H * scale, W * scale, 3)` on a `picture`."""
+    """`(N, H, W, outputs)` in any strides; not what `src` shows. On a picture, its fine pixels."""
     gain: float = 1.0
     base: Residual | None = None
     under: Residual | None = None
