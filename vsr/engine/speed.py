@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
-"""Of the matrices whose product is the ceiling: large enough for every core, small enough for a second; a card
-makes one of 2048 in microseconds."""
+"""Of the matrices whose product is the ceiling: large enough for every core, small enough for a second; one
+of 2048 takes a card microseconds."""
 _PRODUCTS = 10
 """In a row, between two events of the card: what it keeps up, not its best moment."""
 _PROBE = 16
