@@ -1,10 +1,12 @@
 """The generator alone on a card: `vsr`'s backends beside torch's own ways, with the same weights in one run.
 
-Rounds go through all rows in turn, each waited for; all results are compared with a whole-frame fp32 run. The
-ceiling is a large matrix product in the same format, measured in the same run.
+Rounds go through all rows in turn. A sample is as many runs as fill a tenth of a second, started one after
+the other and waited for once, as a pipeline does; the host's part is the time until the last one was started.
+A slow row leaves the rounds when its time is used up. Results are compared with a run in true fp32 (torch's
+own fp32 convolutions compute in TF32). The ceiling is a large matrix product in the same format.
 
-    python -m benchmarks.gpu --out bench                    Compact 64 x 16, x4, 960x540
-    python -m benchmarks.gpu --rrdb 23 --out bench          RRDB, x4
+    python -m benchmarks.gpu --out bench                    compact-x4: Compact 64 x 16, x4, 960x540
+    python -m benchmarks.gpu --rrdb 23 --out bench          RRDB, x4, any weights
     python -m benchmarks.gpu --device cpu --size 96 64      shows that the script works
 """
 
@@ -12,92 +14,271 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+import statistics
 import sys
 import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import Run, material, measured, qualities, rrdb_file, save, table
+from benchmarks.peers import Run, rrdb_file
 from vsr.config import Backend
-from vsr.engine import choice, device, speed
+from vsr.engine import backends, choice, device, speed
 from vsr.engine.calibration import pictures
-from vsr.errors import ConfigError
+from vsr.engine.cuda import graphs
+from vsr.metrics import psnr
 from vsr.models.load import load_generator
 
-EXACT = "torch, fp32, NCHW (the scripts)"
 BACKENDS: tuple[Backend, ...] = ("torch", "cudagraphs", "triton")
+SAMPLE = 0.1
+"""Seconds that the runs of a sample take together."""
+LEAST = 2
+"""Samples of a row, however slow it is."""
+Made = Callable[[], Run]
+"""Places a network; what it needs is tuned and compiled at its first runs."""
 
 
-def ours(network: nn.Module, where: torch.device, dtype: torch.dtype) -> dict[str, Run]:
-    """`vsr`'s backends; those that are not to be had here are said and left out."""
-    rows: dict[str, Run] = {}
-    for backend in BACKENDS:
+@dataclass(slots=True)
+class Row:
+    """What was found out about one way to run the network; seconds are of a picture."""
+
+    run: Run
+    start: float
+    """Seconds until it was ready: placed, compiled, tuned, run once."""
+    quality: float
+    """dB to fp32."""
+    megabytes: float
+    """Peak of the device's memory in its first runs, weights included."""
+    repeats: int
+    seconds: list[float] = field(default_factory=list)
+    host: list[float] = field(default_factory=list)
+
+
+def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
+    """Every row there is, the least tried last: a kernel that fails takes the card with it."""
+    half = device.choose_dtype("auto", where)
+    kind = str(half)[6:]
+    rows: dict[str, Made] = {
+        "torch, fp32, NCHW (the scripts)": partial(plain, network, where, torch.float32),
+        f"torch, {kind}, NCHW": partial(plain, network, where, half),
+        "vsr, torch, float32": lambda: ours("torch", network, where, torch.float32),
+    }
+    if where.type == "cuda":
+        rows |= {
+            "torch, float16, channels_last, CUDA graph, cudnn.benchmark": partial(expert, network, where),
+            f"torch.compile, {kind}, channels_last": partial(compiled, network, where, half),
+        }
+    rows |= {f"vsr, {name}, {kind}": partial(ours, name, network, where, half) for name in BACKENDS}
+    return rows | {"vsr, triton, float16": lambda: ours("triton", network, where, torch.float16)}
+
+
+def ours(backend: Backend, network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
+    return choice.choose(backend, network, device=where, dtype=dtype)[1]
+
+
+def plain(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
+    """As the scripts run it, and the same in 16 bits."""
+    return _called(copy.deepcopy(network).to(where, dtype), dtype)
+
+
+def compiled(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
+    return _called(torch.compile(_nhwc(network, where, dtype)), dtype)
+
+
+def expert(network: nn.Module, where: torch.device) -> Run:
+    """What torch has without a compiler: cuDNN's fastest kernels, found by trying, and started at once."""
+    run = _called(_nhwc(network, where, torch.float16), torch.float16)
+
+    def tried(x: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            return run(x.contiguous(memory_format=torch.channels_last))
+
+    return graphs.replayed(tried)
+
+
+def _nhwc(network: nn.Module, where: torch.device, dtype: torch.dtype) -> nn.Module:
+    return copy.deepcopy(network).to(where, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _called(network: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Run:
+    def run(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network(x.to(dtype)).float()
+
+    return run
+
+
+def waited(work: Callable[[], object], where: torch.device) -> tuple[float, float]:
+    """Seconds until `work` is started, and until the card has done it."""
+    begin = time.perf_counter()
+    work()
+    started = time.perf_counter() - begin
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+    return started, time.perf_counter() - begin
+
+
+def ready(made: Made, x: Tensor, exact: Tensor, where: torch.device) -> Row:
+    """A row that has run a few times, and what that took."""
+    begin = time.perf_counter()
+    _clean(where)
+    run = made()
+    waited(lambda: run(x), where)
+    start = time.perf_counter() - begin
+    waited(lambda: run(x), where)  # a graph is recorded in the second run
+    quality = psnr(run(x).clamp(0, 1), exact, border=0)
+    peak = torch.cuda.max_memory_allocated(where) / 2**20 if where.type == "cuda" else 0.0
+    _, once = waited(lambda: run(x), where)
+    return Row(run, start, quality, peak, repeats=max(1, min(50, int(SAMPLE / once))))
+
+
+def _clean(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(where)
+
+
+def true_fp32(network: nn.Module, x: Tensor, where: torch.device) -> Tensor:
+    return backends.eager(network, device=where, dtype=torch.float32)(x).clamp(0, 1).contiguous()
+
+
+def prepared(ways_: dict[str, Made], x: Tensor, exact: Tensor, where: torch.device) -> dict[str, Row]:
+    """All rows that are to be had here; why another one is not is said."""
+    rows: dict[str, Row] = {}
+    for name, made in ways_.items():
         try:
-            _, run = choice.choose(backend, network, device=where, dtype=dtype)
-        except ConfigError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            rows[name] = ready(made, x, exact, where)
+        except Exception as error:  # a benchmark of five ways shall not end with the first that fails
+            if "--backend" not in str(error):
+                traceback.print_exc()
+            print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            if device.is_lost(error) and not device.is_out_of_memory(error):
+                raise
             continue
-        rows[f"vsr, {backend}, {str(dtype)[6:]}"] = run
+        print(f"ready: {name}: {rows[name].start:.1f} s, {rows[name].quality:.1f} dB", flush=True)
     return rows
 
 
-def torchs(network: nn.Module, where: torch.device, dtype: torch.dtype) -> dict[str, Run]:
-    """As the scripts run it, the same in 16 bits, and compiled."""
+def measure(rows: dict[str, Row], x: Tensor, where: torch.device, *, rounds: int, budget: float) -> None:
+    """Interleaved samples; a row that has used up `budget` seconds is left out of further rounds."""
+    for round_ in range(rounds):
+        for row in rows.values():
+            if round_ >= LEAST and sum(row.seconds) * row.repeats * len(x) > budget:
+                continue
 
-    def row(kind: torch.dtype, *, compiled: bool = False) -> Run:
-        placed = copy.deepcopy(network).to(where, kind)
-        called = torch.compile(placed) if compiled else placed
+            def work(run: Run = row.run, times: int = row.repeats) -> None:
+                for _ in range(times):
+                    run(x)
 
-        def run(x: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return called(x.to(kind)).float()
-
-        return run
-
-    rows = {EXACT: row(torch.float32), f"torch, {str(dtype)[6:]}, NCHW": row(dtype)}
-    return rows | ({"torch.compile": row(dtype, compiled=True)} if where.type == "cuda" else {})
+            host, seconds = waited(work, where)
+            row.host.append(host / row.repeats / len(x))
+            row.seconds.append(seconds / row.repeats / len(x))
 
 
-def awaited(run: Run, where: torch.device) -> Run:
-    """A run that returns when the card is done."""
+def table(rows: dict[str, Row], operations: float, ceilings: dict[str, float]) -> str:
+    """Markdown, fastest first; the share is of the ceiling of the row's own number format."""
+    head = ["runtime", "ms a picture", "fps", "host, ms", "TFLOP/s", "of the ceiling", "dB to fp32", "MiB"]
+    head += ["ready after, s"]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head))]
+    for name, row in sorted(rows.items(), key=lambda item: statistics.median(item[1].seconds)):
+        middle, host = statistics.median(row.seconds), statistics.median(row.host)
+        spread = f"{middle * 1e3:.3f} ({min(row.seconds) * 1e3:.3f} to {max(row.seconds) * 1e3:.3f})"
+        share = operations / middle / next((v for k, v in ceilings.items() if k in _long(name)), float("nan"))
+        lines.append(
+            f"| {name} | {spread} | {1 / middle:.1f} | {host * 1e3:.3f} | {operations / middle / 1e12:.1f}"
+            f" | {share:.0%} | {row.quality:.1f} | {row.megabytes:.0f} | {row.start:.1f} |"
+        )
+    return "\n".join([*lines, "", *(f"Ceiling, {k}: {v / 1e12:.1f} TFLOP/s." for k, v in ceilings.items())])
 
-    def wait(x: Tensor) -> Tensor:
-        result = run(x)
-        if where.type == "cuda":
-            torch.cuda.synchronize(where)
-        return result
 
-    return wait
+def _long(name: str) -> str:
+    return name.replace("fp32, NCHW", "TF32" if torch.cuda.is_available() else "float32")
+
+
+def ceilings_of(where: torch.device) -> dict[str, float]:
+    half = {device.choose_dtype("auto", where)} | ({torch.float16} if where.type == "cuda" else set())
+    found = {str(kind)[6:]: speed.ceiling(where, kind) for kind in (torch.float32, *half)}
+    if where.type == "cuda":
+        before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
+        found["TF32"] = speed.ceiling(where, torch.float32)
+        torch.backends.cuda.matmul.allow_tf32 = before
+    return found
+
+
+def network_of(given: argparse.Namespace) -> tuple[str, nn.Module]:
+    if not given.rrdb:
+        return Path(given.model).stem, load_generator(given.model).network
+    with tempfile.TemporaryDirectory() as folder:
+        weights = rrdb_file(Path(folder), given.rrdb)
+        network = load_generator(weights).network
+    with (
+        torch.no_grad()
+    ):  # weights to begin with: spread the result over the range, so that dB mean something
+        made = network(pictures()[3:4, :, :64, :64])
+        network.get_parameter("conv_last.weight").mul_(0.2 / made.std())
+    return Path(weights).stem, network
 
 
 def main() -> None:
+    given = arguments()
+    where, (width, height) = device.choose_device(given.device), given.size
+    name, network = network_of(given)
+    x = nn.functional.interpolate(pictures()[3 : 3 + given.batch], size=(height, width), mode="bilinear").to(
+        where
+    )
+    ceilings = ceilings_of(where)
+    exact = true_fp32(network, x, where)
+    chosen = {
+        way: made for way, made in ways(network, where).items() if not any(word in way for word in given.skip)
+    }
+    rows = prepared(chosen, x, exact, where)
+    del exact
+    measure(rows, x, where, rounds=given.rounds, budget=given.seconds)
+    operations = speed.operations_per_pixel(network) * width * height
+    text = f"{name}, {width}x{height}, batch {given.batch}, {_named(where)}\n\n" + table(
+        rows, operations, ceilings
+    )
+    print(text, flush=True)
+    save(given.out, f"gpu-{name}-{width}x{height}-{given.batch}", text, rows, ceilings)
+
+
+def _named(where: torch.device) -> str:
+    what = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
+    return f"{what}, torch {torch.__version__}"
+
+
+def save(folder: Path, stem: str, text: str, rows: dict[str, Row], ceilings: dict[str, float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.md").write_text(text + "\n")
+    found = {
+        name: {"seconds": row.seconds, "host": row.host, "dB": row.quality, "MiB": row.megabytes}
+        | {"start": row.start}
+        for name, row in rows.items()
+    }
+    (folder / f"{stem}.json").write_text(json.dumps({"rows": found, "ceilings": ceilings}, indent=2) + "\n")
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("bench"))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--model", default="compact-x4", help="of vsr, or a file of weights")
+    parser.add_argument("--rrdb", type=int, help="instead an RRDB of so many blocks, 64 channels, x4")
     parser.add_argument("--size", type=int, nargs=2, default=(960, 540), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--rrdb", type=int, help="an RRDB of so many blocks, 64 channels, x4, any weights")
-    given = parser.parse_args()
-    where, (width, height) = device.choose_device(given.device), given.size
-    dtype = device.choose_dtype("auto", where)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = rrdb_file(Path(folder), given.rrdb) if given.rrdb else material()[0]
-        network = load_generator(weights).network
-    x = nn.functional.interpolate(pictures()[3:4], size=(height, width), mode="bilinear").to(where)
-    rows = {
-        name: awaited(run, where)
-        for name, run in (ours(network, where, dtype) | torchs(network, where, dtype)).items()
-    }
-    taken = measured(rows, x, given.rounds)
-    quality = qualities(rows, x, rows[EXACT](x))
-    operations = speed.operations_per_pixel(network) * width * height
-    text = table(taken, quality, operations, {str(dtype)[6:]: speed.ceiling(where, dtype)})
-    print(f"{Path(weights).stem}, {width}x{height}, {where}\n\n{text}")
-    save(given.out / f"gpu-{Path(weights).stem}", text, taken, quality)
+    parser.add_argument("--batch", type=int, default=1, help="pictures at once, at most 5")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a row, in all rounds")
+    parser.add_argument("--skip", nargs="*", default=[], help="words; rows whose name has one are left out")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -132,15 +132,20 @@ def drain(clip: Path, run: Runtime, frames: int) -> None:
 
 
 def peer_file(clip: Path, target: Path, run: Runtime, frames: int) -> None:
+    write_file(clip, target, peer_frames(clip, run, frames), scale=4)
+
+
+def write_file(clip: Path, target: Path, frames: Iterator[av.VideoFrame], *, scale: int) -> None:
+    """The loop's frames as H.264, with the clip's rate and times."""
     with av.open(str(clip)) as source:
         rate, base = source.streams.video[0].average_rate, source.streams.video[0].time_base
         width, height = source.streams.video[0].width, source.streams.video[0].height
     with av.open(str(target), "w") as box:
         stream = box.add_stream("libx264", rate=rate, options={"preset": PRESET, "crf": str(CRF)})
-        stream.width, stream.height, stream.pix_fmt = width * 4, height * 4, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width * scale, height * scale, "yuv420p"
         stream.codec_context.time_base = base
         stream.codec_context.thread_type = "AUTO"  # as ffmpeg's command line has it, and vsr
-        for frame in peer_frames(clip, run, frames):
+        for frame in frames:
             box.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         box.mux(stream.encode())
 
