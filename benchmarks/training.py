@@ -29,11 +29,12 @@ import torch
 
 from vsr.config import from_table
 from vsr.media.still import save_png
+from vsr.train.crops import draw_batch
 from vsr.train.degradation import Degradation
 from vsr.train.degrade import degrade_batch
 from vsr.train.loop import material_for
 from vsr.train.material import Material
-from vsr.train.pool import draw_batch, make_clip
+from vsr.train.pool import make_clip
 from vsr.train.recipe import Recipe, read_degradation, read_recipe
 from vsr.train.state import new_state
 from vsr.train.steps import train_step
