@@ -128,6 +128,7 @@ def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Materi
         speed=recipe.degrade.speed,
         scale=recipe.scale,
         holdout=recipe.holdout,
+        vary=recipe.degrade.vary,
     )
 
 
