@@ -6,7 +6,10 @@ turn, so that a machine that slows down slows all of them; each cell is the medi
 takes `batch` crops and uses up `fresh / every` clips of its recipe's degradation set: "feeds" is how many
 steps the data could feed in the time of one.
 
+On a card a step is measured twice: as the host does it, and as a CUDA graph that cuts its own crops.
+
     python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real pictures)
+    python benchmarks/training.py --only cuda --seconds 0.7 --rounds 3
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,18 +32,24 @@ import torch
 
 from vsr.config import from_table
 from vsr.media.still import save_png
+from vsr.train.crops import draw, draw_batch
 from vsr.train.degradation import Degradation
 from vsr.train.degrade import degrade_batch
 from vsr.train.loop import material_for
 from vsr.train.material import Material
-from vsr.train.pool import draw_batch, make_clip
+from vsr.train.pool import make_clip, workers_for
 from vsr.train.recipe import Recipe, read_degradation, read_recipe
+from vsr.train.replay import Replay, tuned
+from vsr.train.shelf import Cut, Shelf
 from vsr.train.state import new_state
 from vsr.train.steps import train_step
 
 CPU_RECIPES = ("fast-x2", "compact-x2")
 THREADS = (1, 2)
-CUDA_RECIPES = ("fast-x2", "compact-x2", "realesrnet")
+CUDA_RECIPES = ("fast-x2", "compact-x2", "compact-x4", "realesrnet")
+CARD = torch.device("cuda", 0)
+LARGE = (64, 48)
+"""Crops, and their side in LR pixels, of another step of the small networks: a card has room for it."""
 SETS = ("bicubic", "video", "mild", "real-esrgan")
 GOAL = 5
 """Times as fast as the step that the data should be."""
@@ -72,6 +81,16 @@ def rate(work: Callable[[], object], number: int, count: int = 1) -> float:
     return number * count / (time.perf_counter() - begin)
 
 
+def rate_for(work: Callable[[], object], seconds: float, finish: Callable[[], object]) -> float:
+    """Times a second that `work` is done, for so long; `finish` waits for what it started."""
+    begin, number = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        work()
+        number += 1
+    finish()
+    return number / (time.perf_counter() - begin)
+
+
 def interleaved(works: Mapping[tuple[str, str], Work], rounds: int) -> list[Row]:
     """Go through all `rounds` times after one warm-up each; keys are what it is, and its unit."""
     for work in works.values():
@@ -83,21 +102,36 @@ def interleaved(works: Mapping[tuple[str, str], Work], rounds: int) -> list[Row]
     return [Row(*key, found) for key, found in rates.items()]
 
 
-def step_work(recipe: Recipe, material: Material, *, device: str, threads: int, steps: int) -> Work:
-    """Steps of a recipe's run, on crops of a few clips."""
+def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int) -> Work:
+    """Steps of a recipe's run on the CPU, on crops of a few clips."""
     torch.set_num_threads(threads)
-    state = new_state(recipe, device=device)
+    state = new_state(recipe)
     clips = [make_clip(material, recipe, 0, i) for i in range(4)]
-    batches = itertools.cycle(
-        [draw_batch(clips, recipe, random.Random(i)).to(state.device) for i in range(4)]
-    )
+    batches = itertools.cycle([draw_batch(clips, recipe, random.Random(i)) for i in range(4)])
 
     def work() -> float:
         torch.set_num_threads(threads)
-        # train_step reads the loss and the norm on the host, so it waits for the device by itself
         return rate(lambda: train_step(state, recipe, next(batches), factor=1e-3), steps)
 
     return work
+
+
+def card_work(recipe: Recipe, material: Material, card: torch.device, *, graph: bool, seconds: float) -> Work:
+    """Steps of a recipe's run on a card: as the host does them, or replayed, with the cutting of crops."""
+    recipe = replace(recipe, pool=replace(recipe.pool, clips=4, fresh=4))
+    state, rng = new_state(recipe, device=card), random.Random(0)
+    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+    if not graph:
+        batches = itertools.cycle([draw_batch(clips, recipe, random.Random(i)).to(card) for i in range(4)])
+        return lambda: rate_for(
+            lambda: train_step(state, recipe, next(batches), factor=1e-3), seconds, lambda: None
+        )  # train_step reads the loss and the norm, so it waits by itself
+    shelf, replay = Shelf(clips[0], recipe, card), Replay(state, recipe)
+    for clip in clips:
+        shelf.put(clip)
+    return lambda: rate_for(
+        lambda: replay.step(Cut(shelf, shelf.rows(draw(clips, recipe, rng))), 1e-3), seconds, replay.rest
+    )
 
 
 def clip_work(recipe: Recipe, material: Material, number: int) -> Work:
@@ -111,13 +145,18 @@ def clip_work(recipe: Recipe, material: Material, number: int) -> Work:
     return work
 
 
+def workers_of(recipe: Recipe) -> int:
+    """Threads that make clips in a run of the recipe on a card of this machine."""
+    return recipe.pool.workers or workers_for(torch.device("cuda"), os.cpu_count() or 1)
+
+
 def workers_work(recipe: Recipe, material: Material, number: int) -> Work:
-    """Clips, by as many threads at once as the recipe has."""
+    """Clips, by as many threads at once as a run has."""
     counter = itertools.count()
 
     def work() -> float:
         torch.set_num_threads(1)
-        with ThreadPoolExecutor(recipe.pool.workers) as pool:
+        with ThreadPoolExecutor(workers_of(recipe)) as pool:
             begin = time.perf_counter()
             made = [pool.submit(make_clip, material, recipe, next(counter), 0) for _ in range(number)]
             for clip in made:
@@ -177,7 +216,7 @@ def cpu_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str
         recipe = read_recipe(name)
         material, _ = material_for(recipe, [data])
         for threads in THREADS:
-            work = step_work(recipe, material, device="cpu", threads=threads, steps=steps)
+            work = step_work(recipe, material, threads=threads, steps=steps)
             yield (f"step {name}, CPU, threads {threads}", "it/s"), work
     for name in SETS:
         recipe = with_set(read_recipe(CPU_RECIPES[0]), name)
@@ -186,14 +225,24 @@ def cpu_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str
         yield (f"crops {name}, x2, one thread", "crops/s"), crop_work(recipe, material, 5 * steps)
 
 
-def cuda_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str, str], Work]]:
-    for name in CUDA_RECIPES:
+def cuda_works(
+    data: Path, names: Sequence[str], *, seconds: float, clips: int
+) -> Iterator[tuple[tuple[str, str], Work]]:
+    for name in names:
         recipe = read_recipe(name)
         material, _ = material_for(recipe, [data])
-        work = step_work(recipe, material, device="cuda", threads=1, steps=steps)
-        yield (f"step {name}, CUDA", "it/s"), work
-        workers = workers_work(recipe, material, clips * recipe.pool.workers)
-        yield (f"clips {name}, its {recipe.pool.workers} threads", "clips/s"), workers
+        shapes = [(recipe.batch, recipe.patch)] + ([LARGE] if recipe.generator.family == "compact" else [])
+        for batch, patch in shapes:
+            sized = replace(recipe, batch=batch, patch=patch)
+            for graph in (False, True):
+                way = "graph" if graph else "eager"
+                work = card_work(sized, material, CARD, graph=graph, seconds=seconds)
+                yield (f"step {name}, CUDA, {way}, {batch} crops of {patch}", "it/s"), work
+        count = workers_of(recipe)
+        work = workers_work(recipe, material, clips * count)
+        yield (f"clips {name}, its {count} threads", "clips/s"), work
+    if "realesrnet" not in names:
+        return
     recipe = read_recipe("realesrnet")
     material, _ = material_for(recipe, [data])
     yield ("pictures real-esrgan, x4, CUDA", "pictures/s"), device_work(recipe, material, 2)
@@ -207,12 +256,13 @@ def feeds(rows: list[Row]) -> list[list[str]]:
         if not what.startswith("step "):
             continue
         recipe = read_recipe(what.split()[1].rstrip(","))
-        pool, taken = recipe.pool, speed * recipe.pool.fresh / recipe.pool.every
-        clips = [found[f"clips {name}, x2, one thread"] * pool.workers / taken for name in SETS]
-        own = found.get(f"clips {recipe.name}, its {pool.workers} threads", 0.0) / taken
-        crops = min(found[f"crops {name}, x2, one thread"] for name in SETS) / (speed * recipe.batch)
-        own_cell = f"{own:.1f} x" if own else ""
-        cells = [*(f"{times:.1f} x" for times in clips), own_cell, f"{crops:.1f} x"]
+        taken, count = speed * recipe.pool.fresh / recipe.pool.every, workers_of(recipe)
+        threads = count if "CUDA" in what else recipe.pool.workers or 1
+        clips = [found.get(f"clips {name}, x2, one thread", 0.0) * threads / taken for name in SETS]
+        own = found.get(f"clips {recipe.name}, its {count} threads", 0.0) / taken
+        cut = [found.get(f"crops {name}, x2, one thread", 0.0) for name in SETS]
+        crops = 0.0 if "graph" in what else min(cut) / (speed * recipe.batch)  # a graph cuts its own
+        cells = [f"{times:.1f} x" if times else "" for times in (*clips, own, crops)]
         table.append([what.removeprefix("step "), *cells])
     return table
 
@@ -228,12 +278,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="of a step's round")
     parser.add_argument("--clips", type=int, default=6, help="of a clip's round")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a round of a card's step")
+    parser.add_argument("--recipes", nargs="+", default=CUDA_RECIPES, help="whose steps a card does")
+    parser.add_argument("--only", choices=("cpu", "cuda"), help="leave the other out")
     wish = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    works: dict[tuple[str, str], Work] = {}
+    on_card = wish.only != "cpu" and torch.cuda.is_available()
+    with tempfile.TemporaryDirectory() as folder, tuned(CARD if on_card else torch.device("cpu")):
         data = pictures(Path(folder))
-        works = dict(cpu_works(data, steps=wish.steps, clips=wish.clips))
-        if torch.cuda.is_available():
-            works |= dict(cuda_works(data, steps=wish.steps, clips=wish.clips))
+        if wish.only != "cuda":
+            works |= dict(cpu_works(data, steps=wish.steps, clips=wish.clips))
+        if on_card:
+            works |= dict(cuda_works(data, wish.recipes, seconds=wish.seconds, clips=wish.clips))
         rows = interleaved(works, wish.rounds)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     text = "\n\n".join(

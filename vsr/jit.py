@@ -124,7 +124,7 @@ def _target() -> Any:
 
 
 class Library:
-    """Compiled functions; they live as long as this."""
+    """Compiled functions; they live as long as this, or as one that was handed out."""
 
     def __init__(self, module: Any) -> None:
         module.triple = binding.get_default_triple()
@@ -145,4 +145,7 @@ class Library:
 
     def function(self, name: str, arguments: int) -> Any:
         """A function of so many 64-bit arguments, to be called from Python, which runs on meanwhile."""
-        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(self.address(name))
+        function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(self.address(name))
+        # Two threads that miss a cache at once both compile, and one's library is nobody's while it runs.
+        function.library = self  # type: ignore[attr-defined]
+        return function

@@ -144,6 +144,11 @@ def test_where_all_are_damaged_one_line_says_what_to_do(output: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in everything(state).items())
 
 
+def test_a_run_may_go_on_with_another_number_of_workers(output: Path) -> None:
+    recipe = tiny_recipe()
+    assert resume(output, new_state(recipe), replace(recipe, pool=replace(recipe.pool, workers=5)))
+
+
 def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(output: Path) -> None:
     other = replace(tiny_recipe(), steps=61, losses=Losses(pixel="mse"))
     with pytest.raises(ConfigError, match="another recipe, which differs in losses, steps;"):

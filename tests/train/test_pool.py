@@ -17,12 +17,13 @@ from torch import Tensor
 from tests.train.photographs import photograph, tiny_crisp, tiny_recipe, write_photographs
 from vsr.errors import InputError
 from vsr.metrics import overlap
+from vsr.train.crops import Batch, draw_batch, turn, turned
 from vsr.train.data import Photographs
 from vsr.train.degrade import Clip, reduce
 from vsr.train.drawing import Pan, cut_pan
 from vsr.train.loop import material_for
 from vsr.train.material import Material
-from vsr.train.pool import Batch, ClipPool, _turn, draw_batch, turned
+from vsr.train.pool import ClipPool
 from vsr.train.recipe import PoolSettings, Recipe
 
 
@@ -152,15 +153,15 @@ def place(image: Tensor) -> tuple[int, int]:
     return y, x
 
 
-@pytest.mark.parametrize("turn", range(8))
-def test_vectors_turn_with_their_pictures(turn: int) -> None:
-    (y, x), (later_y, later_x) = (place(_turn(dot(*at), turn)) for at in ((2, 3), (3, 7)))
-    assert turned((1, 4), turn) == (later_y - y, later_x - x)
+@pytest.mark.parametrize("number", range(8))
+def test_vectors_turn_with_their_pictures(number: int) -> None:
+    (y, x), (later_y, later_x) = (place(turn(dot(*at), number)) for at in ((2, 3), (3, 7)))
+    assert turned((1, 4), number) == (later_y - y, later_x - x)
 
 
 def test_the_eight_turns_differ() -> None:
     image = photograph(0, 32)
-    assert len({_turn(image, turn).contiguous().numpy().tobytes() for turn in range(8)}) == 8
+    assert len({turn(image, number).contiguous().numpy().tobytes() for number in range(8)}) == 8
 
 
 def test_the_callers_number_of_threads_stays(known: Material) -> None:

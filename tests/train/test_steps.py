@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.train.photographs import photograph, tiny_crisp, tiny_recipe, tiny_srgan, write_vgg
+from vsr.train.crops import Batch
 from vsr.train.degrade import reduce
-from vsr.train.pool import Batch
 from vsr.train.recipe import Recipe
 from vsr.train.state import State, new_state
 from vsr.train.steps import average_, ema_decay, train_step

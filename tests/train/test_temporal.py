@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from vsr.train.degrade import pan, reduce
 from vsr.train.losses import CHARBONNIER_EPSILON
-from vsr.train.temporal import consistency, follow
+from vsr.train.temporal import consistency, consistency_on_device, follow
 
 AT_EQUALITY = pytest.approx(CHARBONNIER_EPSILON, rel=1e-5)
 
@@ -147,3 +147,17 @@ def test_a_network_steady_under_shifts_passes_better_than_one_that_is_not():
         sr = [F.interpolate(crop, scale_factor=4, mode=mode) for crop in crops]
         losses[mode] = consistency(*sr, torch.tensor([view.shift]), border=8).item()
     assert losses["bicubic"] < losses["nearest"] / 2
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-4, 1), (15, 15), (-1, -15)])
+def test_without_the_host_the_loss_and_its_gradients_are_the_same(shift: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for compared in (consistency, consistency_on_device):
+        generator.manual_seed(1)
+        a, b = (torch.rand(3, 3, 16, 16, generator=generator, requires_grad=True) for _ in range(2))
+        loss = compared(a, b, torch.tensor([shift, (1, 2), (0, -7)]))
+        loss.backward()
+        found.append((loss.detach(), a.grad, b.grad))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-8)  # type: ignore[arg-type]

@@ -33,6 +33,10 @@ def train(
         float | None, typer.Option("--minutes", min=0.01, help="Squeeze the schedule into so much time.")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the recipe's.")] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option("--validate-every", min=1, help="Steps between measurements, instead of the recipe's."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = None,
@@ -64,6 +68,7 @@ def train(
 
     settings = read_recipe(recipe)
     settings = settings if steps is None else replace(settings, steps=steps)
+    settings = settings if validate_every is None else replace(settings, validate_every=validate_every)
     output = output or Path(f"{settings.name}.safetensors")
     if threads is not None:
         torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -105,13 +106,24 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _check_recipe(path: Path, head: Mapping[str, str], recipe: Recipe) -> None:
-    then, now = json.loads(head.get("recipe", "{}")), json.loads(json.dumps(facts(recipe)))
+    then, now = (
+        _that_counts(json.loads(text)) for text in (head.get("recipe", "{}"), json.dumps(facts(recipe)))
+    )
     differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if differing:
         raise ConfigError(
             f"{path}: is of another recipe, which differs in {', '.join(differing)};"
             " give that recipe, or delete the folder to start anew"
         )
+
+
+def _that_counts(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings but for those that are not set, and `workers`: any number of them makes the same clips."""
+    return {
+        key: _that_counts(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None and key != "workers"
+    }
 
 
 def _networks(state: State) -> dict[str, nn.Module]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from vsr.errors import InputError
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.train.drawing import Geometry, Sample, cut_pan, draw_pan
+from vsr.train.vary import varied
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,9 @@ class Photographs:
     def draw(self, rng: random.Random) -> Sample:
         shape = self.geometry
         image = self._read(rng)
+        if shape.vary is not None:
+            side = shape.size + shape.speed * (shape.frames - 1)
+            image = varied(image, shape.vary, side=min(side, *image.shape[1:]), rng=rng)
         room = [side - shape.size for side in image.shape[1:]]
         pan = draw_pan(room, shape.frames, shape.speed, rng)
         return Sample(hr=cut_pan(image, pan, (shape.size, shape.size), shape.frames), shift=pan.step)
@@ -128,10 +132,10 @@ def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Ph
             name=f"{shown(folder.name)} ({len(half)} pictures)",
             licences=licences(folder),
             pictures=tuple(half),
-            geometry=geometry,
+            geometry=shape,
             quarantine=quarantine,
         )
-        for half in halves
+        for half, shape in zip(halves, (geometry, replace(geometry, vary=None)), strict=True)
     )
     return known, held_out
 

@@ -234,6 +234,28 @@ class Augment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vary:
+    """How photographs are changed before clips are cut from them, so that few are not learnt by heart.
+
+    What a photograph has no room for is not done: a square of `size` and the pan that is turned by 45 degrees
+    takes 1.4 times its side, reduced to a half twice. So make `size` small. What is held out is not changed.
+    """
+
+    rotation: float = 0.0
+    """Largest turn either way, in degrees; 45 is any, since crops are turned by right angles, too."""
+    reduction: Range2 = (1.0, 1.0)
+    """Smallest and largest new side over old."""
+    channels: float = 0.0
+    """Share of clips whose R, G and B are exchanged, in any order."""
+
+    def __post_init__(self) -> None:
+        _check_shares("vary", channels=self.channels)
+        _check_range("vary", "reduction", self.reduction, 0.1, 1.0)
+        if not 0 <= self.rotation <= 45:
+            raise ValueError(f"vary.rotation = {self.rotation:g} must be in [0, 45] degrees")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodecRange:
     """One encoder that LR clips are sent through, and how it is set."""
 
@@ -279,6 +301,8 @@ class Degradation:
     """Share of the clips that are only reduced, by antialiased bicubic."""
     usm: Sharpen | None = None
     augment: Augment | None = None
+    vary: Vary | None = None
+    """Of photographs only, before all else."""
     orders: tuple[Order, ...] = ()
     """None to two."""
     final: Final = Final()

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vsr.train.degradation import Vary
+
 MIN_LR = 64
 """LR pixels: the smallest side of a clip that is used. libx265 writes beyond its memory on less."""
 
@@ -43,6 +45,8 @@ class Geometry:
     """Largest pan over a photograph along each axis, in HR pixels a picture."""
     scale: int
     """HR side over LR side."""
+    vary: Vary | None = None
+    """How photographs are changed first, but for those held out."""
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.scale < 1 or self.speed < 0:

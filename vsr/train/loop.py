@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from vsr.train.journal import Journal, means
 from vsr.train.material import Material, open_material
 from vsr.train.pool import ClipPool, make_clip
 from vsr.train.recipe import Recipe, facts
+from vsr.train.replay import Done, Replay, can_replay, tuned
 from vsr.train.samples import save_pair, save_samples
 from vsr.train.schedule import factor_at
 from vsr.train.state import State, new_state
@@ -36,7 +37,7 @@ MAX_SKIPPED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is; given to `on_step` after each step."""
+    """How far a run is; given to `on_step` after each step, on a card some steps later."""
 
     step: int
     position: float
@@ -127,6 +128,7 @@ def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Materi
         speed=recipe.degrade.speed,
         scale=recipe.scale,
         holdout=recipe.holdout,
+        vary=recipe.degrade.vary,
     )
 
 
@@ -136,7 +138,7 @@ def train_on(run: Run, state: State, known: Material, *, compiled: bool = False)
         logger.info("going on at step %d", state.step)
     if compiled:
         state.network.compile()
-    with closing(Journal(run.output)) as journal:
+    with closing(Journal(run.output)) as journal, tuned(state.device):
         figures = _steps(run, state, known, journal)
     forget(run.output)
     return figures
@@ -144,7 +146,7 @@ def train_on(run: Run, state: State, known: Material, *, compiled: bool = False)
 
 def _head(recipe: Recipe, known: Material) -> dict[str, str]:
     return {
-        "vsr": version("vsr-pipeline"),
+        "vsr": _version(),
         "recipe": recipe.name,
         "settings": json.dumps(facts(recipe), sort_keys=True),
         "data": known.name,
@@ -152,36 +154,85 @@ def _head(recipe: Recipe, known: Material) -> dict[str, str]:
     }
 
 
+def _version() -> str:
+    """Of the package; a checkout that is not installed has none."""
+    try:
+        return version("vsr-pipeline")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def _steps(run: Run, state: State, known: Material, journal: Journal) -> dict[str, float]:
     """Step until the run is done; the last measurement."""
     rows, skipped, rolled_back = list[Terms](), 0, False
     figures: dict[str, float] = {}
-    pool = ClipPool(known, run.recipe, step=state.step)
+    steps = _Steps(run, state, known)
     try:
         while (position := run_position(run, state)) < 1:
             _stop_if_asked(run, state)
-            terms = _one_step(run, state, pool, position)
-            skipped = 0 if math.isfinite(terms["loss"]) else skipped + 1
-            rows.append(terms)
+            due = (state.step + 1) % run.recipe.validate_every == 0
+            found = steps.one(position, all_known=due)
+            skipped = _in_a_row(skipped, found)
+            rows += found
             if skipped > MAX_SKIPPED:
                 _roll_back(run, state, again=rolled_back)
-                pool.close()
-                pool, skipped, rolled_back = ClipPool(known, run.recipe, step=state.step), 0, True
-            elif state.step % run.recipe.validate_every == 0:
+                steps.close()
+                steps, skipped, rolled_back = _Steps(run, state, known), 0, True
+            elif due:
                 figures, rows = _measure(run, state, rows, journal), []
+        rows += steps.rest()
     finally:
-        pool.close()
+        steps.close()
     return figures if figures and not rows else _measure(run, state, rows, journal)
 
 
-def _one_step(run: Run, state: State, pool: ClipPool, position: float) -> Terms:
-    began = time.monotonic()
-    batch = pool.batch(state.step).to(state.device)
-    terms = train_step(state, run.recipe, batch, factor=factor_at(run.recipe.schedule, position))
-    state.seconds += time.monotonic() - began
-    if run.on_step is not None:
-        run.on_step(Progress(step=state.step, position=position, seconds=state.seconds, terms=terms))
-    return terms
+def _in_a_row(skipped: int, found: Sequence[Terms]) -> int:
+    """How many steps were left out without a break, up to one too many."""
+    for terms in found:
+        if skipped > MAX_SKIPPED:
+            break
+        skipped = 0 if math.isfinite(terms["loss"]) else skipped + 1
+    return skipped
+
+
+class _Steps:
+    """A run's steps on its device, and the clips that feed them; `close` it."""
+
+    def __init__(self, run: Run, state: State, known: Material) -> None:
+        self._run, self._state = run, state
+        self._pool = ClipPool(known, run.recipe, step=state.step, device=state.device)
+        self._replay = Replay(state, run.recipe) if can_replay(state) else None
+        if self._replay is None and state.device.type == "cuda":
+            logger.debug("steps are not recorded: there is dropout")
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def one(self, position: float, *, all_known: bool) -> list[Terms]:
+        """Do a step; the terms of those whose figures are known by now, or of all."""
+        began, state, recipe = time.monotonic(), self._state, self._run.recipe
+        factor = factor_at(recipe.schedule, position)
+        if self._replay is None:
+            terms = train_step(state, recipe, self._pool.batch(state.step).to(state.device), factor=factor)
+            found = [Done(step=state.step, terms=terms)]
+        else:
+            found = self._replay.step(self._pool.feed(state.step), factor)
+            found += self._replay.rest() if all_known else []
+        state.seconds += time.monotonic() - began
+        return self._told(found, position)
+
+    def rest(self) -> list[Terms]:
+        """The terms of the steps that are not known yet."""
+        return [] if self._replay is None else self._told(self._replay.rest(), 1.0)
+
+    def _told(self, found: Sequence[Done], position: float) -> list[Terms]:
+        for done in found:
+            if self._run.on_step is not None:
+                seconds = self._state.seconds
+                self._run.on_step(
+                    Progress(step=done.step, position=position, seconds=seconds, terms=done.terms)
+                )
+        return [done.terms for done in found]
 
 
 def run_position(run: Run, state: State) -> float:

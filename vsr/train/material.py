@@ -13,6 +13,7 @@ from pathlib import Path
 from vsr.errors import InputError
 from vsr.media.opening import shown
 from vsr.train.data import SUFFIXES, open_photographs
+from vsr.train.degradation import Vary
 from vsr.train.drawing import Geometry, Material, Mixture, Sample
 from vsr.train.footage import UnusableError, footage_of, split_by_time
 from vsr.train.pairs import find_pair, open_pairs
@@ -43,6 +44,7 @@ def open_material(
     scale: int,
     holdout: int,
     downscale: float | None = None,
+    vary: Vary | None = None,
 ) -> tuple[Material, Material]:
     """Open all that shall be trained on.
 
@@ -55,6 +57,7 @@ def open_material(
         scale: HR side over LR side.
         holdout: One in so many photographs, files or pictures of a video is held out.
         downscale: Videos are reduced by it first: 1, 1.5 or 2; None halves those of 720 lines and more.
+        vary: How photographs are changed first, but for those held out.
 
     Returns:
         The material to train on, and that held out. Several are drawn in proportion to their `pixels`.
@@ -62,7 +65,7 @@ def open_material(
     Raises:
         InputError: a path does not exist, cannot be read, or holds nothing to train on; one line.
     """
-    geometry = Geometry(size=size, frames=frames, speed=speed, scale=scale)
+    geometry = Geometry(size=size, frames=frames, speed=speed, scale=scale, vary=vary)
     cache = FrameCache()
     known: list[Material] = []
     held_out: list[Material] = []

@@ -32,11 +32,13 @@ class PoolSettings:
     """Clips replaced at a time."""
     every: int = 25
     """Steps after which they are."""
-    workers: int = 1
-    """Threads that make clips, beside the one that trains."""
+    workers: int | None = None
+    """Threads that make clips, beside the one that trains; what they make is the same however many there are.
+    None leaves it to the device and the number of cores, see `pool.workers_for`."""
 
     def __post_init__(self) -> None:
-        if min(self.clips, self.kept, self.fresh, self.every, self.workers) < 1:
+        workers = 1 if self.workers is None else self.workers
+        if min(self.clips, self.kept, self.fresh, self.every, workers) < 1:
             raise ValueError("pool: clips, kept, fresh, every and workers must be at least 1")
         if self.clips % self.fresh:
             raise ValueError(f"pool.clips ({self.clips}) must be a multiple of pool.fresh ({self.fresh})")

@@ -115,4 +115,7 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=settings.betas, eps=settings.eps, fused=True)
+    on_cuda = next(network.parameters()).is_cuda  # there a step may be recorded, see `replay`
+    return torch.optim.Adam(
+        network.parameters(), lr=lr, betas=settings.betas, eps=settings.eps, fused=True, capturable=on_cuda
+    )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vsr.metrics import overlap
-from vsr.train.losses import charbonnier
+from vsr.train.losses import CHARBONNIER_EPSILON, charbonnier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,23 @@ def consistency(sr_a: Tensor, sr_b: Tensor, shift: Tensor, *, border: int = 0) -
     moves = [(int(down), int(right)) for down, right in shift.tolist()]  # waits for the device, once a batch
     terms = [charbonnier(*overlap(a, b, move)) for a, b, move in zip(sr_a, sr_b, moves, strict=True)]
     return torch.stack(terms).mean()
+
+
+def consistency_on_device(sr_a: Tensor, sr_b: Tensor, shift: Tensor) -> Tensor:
+    """`consistency` without a border and without the host, which a recorded step needs.
+
+    The same number but for rounding. A shift that leaves nothing counts as no difference.
+    """
+    height, width = sr_a.shape[-2:]
+    down, right = shift[:, 0, None], shift[:, 1, None]
+    rows = torch.arange(height, device=shift.device) + down
+    columns = torch.arange(width, device=shift.device) + right
+    shown = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
+    places = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
+    moved = sr_b.float().flatten(2).gather(2, places.flatten(1)[:, None].expand(-1, sr_b.shape[1], -1))
+    distance = ((sr_a.float() - moved.view_as(sr_a)).square() + CHARBONNIER_EPSILON**2).sqrt()
+    counted = distance.masked_fill(~shown[:, None], 0.0).sum((1, 2, 3))
+    return (counted / (shown.sum((1, 2)) * sr_a.shape[1]).clamp(min=1)).mean()
 
 
 def follow(
