@@ -32,6 +32,7 @@ from pathlib import Path
 import av
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.moving import RATE, moving, write_clip
@@ -214,7 +215,9 @@ def profiled(case: Case, backend: Backend, frames: int) -> str:
             number = sum(1 for _ in islice(made, frames))
             wall = time.perf_counter() - begin
     rows = found.key_averages()
-    timed = [(r.self_device_time_total if on_card else r.self_cpu_time_total, r.count, r.key) for r in rows]
+    kind = DeviceType.CUDA if on_card else DeviceType.CPU  # calls that start kernels are CPU rows
+    times = [r.self_device_time_total if on_card else r.self_cpu_time_total for r in rows]
+    timed = [(t, r.count, r.key) for t, r in zip(times, rows, strict=True) if r.device_type == kind]
     timed.sort(reverse=True)
     total = sum(t for t, _, _ in timed) / 1e6
     launches = sum(r.count for r in rows if "Launch" in r.key)

@@ -51,6 +51,7 @@ def test_no_memory_even_for_the_smallest_tile_is_one_clear_error() -> None:
         "CUDA out of memory. Tried to allocate 2 GiB",
         "std::bad_alloc",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
         "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
         "could not create a memory object",
     ],
@@ -213,14 +214,15 @@ def test_cuda_out_of_memory_is_met_with_smaller_tiles() -> None:
     whole = Upscaler(net, device_name="cuda", precision="fp32", tile=0, batch=2)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    used = torch.cuda.memory_allocated()
+    held = torch.cuda.memory_reserved()  # what other tests keep, and graphs', counts as well
     try:
-        # room for the result and little more: the first attempt cannot fit
-        torch.cuda.set_per_process_memory_fraction((used + 1.2e9) / total)
+        # room for the result, 0.4 GB, and less than for the input and output of one convolution, 1.0 GB
+        torch.cuda.set_per_process_memory_fraction((held + 0.9e9) / total)
         made = whole(images)
         assert whole.redone_smaller > 0
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
     assert torch.isfinite(made).all()
     assert made.shape == (2, 3, 4000, 4000)
 

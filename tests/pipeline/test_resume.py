@@ -305,6 +305,7 @@ def test_a_full_disk_keeps_what_is_finished(
     [
         torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ..."),
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
     ],
 )
 def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
@@ -322,7 +323,8 @@ def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
 
     settings = replace(SETTINGS, batch=1)
     monkeypatch.setattr(Upscaler, "_attempt", failing)
-    with pytest.raises(DeviceError, match=r"cpu failed \(.*(launch failure|EXECUTION_FAILED)\)") as caught:
+    words = r"cpu failed \(.*(launch failure|EXECUTION_FAILED|illegal memory access was encountered)\)"
+    with pytest.raises(DeviceError, match=words) as caught:
         upscale_video(clip, tmp_path / "out.mkv", settings)
     assert calls == 15  # a context that is dead is not asked again
     assert "\n" not in str(caught.value)

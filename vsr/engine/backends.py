@@ -7,8 +7,9 @@ further function with this signature.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +38,21 @@ def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Ru
 
 def _precise(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """fp32 means fp32: by default cuDNN multiplies in TF32, with 10 bits of mantissa."""
-    if device.type != "cuda" or dtype != torch.float32:
-        return nullcontext()
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=True, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    )
+    return nullcontext() if device.type != "cuda" or dtype != torch.float32 else without_tf32()
+
+
+@contextmanager
+def without_tf32() -> Generator[None, None, None]:
+    """Let CUDA's convolutions and products of matrices in float32 be that meanwhile, in the whole process,
+    whatever a host program has chosen."""
+    # Not cudnn.flags: it raises where a host program has used this newer way, and is overruled by it.
+    cudnn: Any = torch.backends.cudnn  # its stubs do not know this
+    kinds: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision

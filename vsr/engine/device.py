@@ -144,6 +144,7 @@ _NO_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "Unable to find a valid cuDNN algorithm",
+    "unable to find an engine to execute this computation",  # each wanted more memory than there was
 )
 """What torch, CUDA, cuDNN, cuBLAS and oneDNN write when an allocation of theirs fails."""
 
@@ -151,6 +152,7 @@ _NO_MEMORY = (
 _LOST = (
     "CUDA error",
     "CUDA driver error",
+    "Triton Error [CUDA]",
     "CUDNN_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",
     "CUBLAS_STATUS_EXECUTION_FAILED",

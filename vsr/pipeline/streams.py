@@ -7,6 +7,10 @@ Note [Why record_stream]: the caching allocator gives memory back to the stream 
 soon as Python drops the tensor. A tensor that another stream still reads must be recorded there, or it is
 overwritten.
 
+Note [The same streams each time]: the allocator keeps what was freed for the stream that it was taken on.
+With streams of its own, every run, and every call for a few pictures, would take its memory anew, beside that
+of those before.
+
 Note [No ring of our own]: pinned memory comes from torch's caching host allocator, which hands a block out
 again only when the copies recorded on it are done. The bounded queues make it a ring.
 """
@@ -14,6 +18,7 @@ again only when the copies recorded on it are done. The bounded queues make it a
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -33,9 +38,7 @@ class DeviceStreams:
         self.device = device
         self._cuda = device.type == "cuda"
         if self._cuda:
-            self._up = torch.cuda.Stream(device)
-            self._compute = torch.cuda.Stream(device)
-            self._down = torch.cuda.Stream(device)
+            self._up, self._compute, self._down = _streams_of(device)  # See [The same streams each time]
             # The generator was placed on this thread's own stream; nothing else orders the two.
             self._compute.wait_stream(torch.cuda.current_stream(device))
 
@@ -83,6 +86,11 @@ class DeviceStreams:
             event = torch.cuda.Event(blocking=True)  # the host sleeps: its cores are the encoder's
             event.record(self._down)
         return moved, _Copied(event)
+
+
+@cache
+def _streams_of(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream, torch.cuda.Stream]:
+    return torch.cuda.Stream(device), torch.cuda.Stream(device), torch.cuda.Stream(device)
 
 
 def _pinned_copy(tensor: Tensor) -> Tensor:

@@ -86,6 +86,23 @@ def test_a_lost_card_is_not_hidden() -> None:
         run(torch.rand(1, 3, 4, 4))
 
 
+def test_where_memory_is_short_graphs_are_given_back() -> None:
+    recorder = Recorder()
+
+    def work(batch: Tensor) -> Tensor:
+        if batch.shape[0] == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return doubled(batch)
+
+    run = replayed(work, recorder)
+    small = torch.rand(1, 3, 4, 4)
+    run(small), run(small)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(torch.rand(3, 3, 4, 4))
+    assert torch.equal(run(small), small * 2)
+    assert recorder.shapes == [(1, 3, 4, 4)] * 2
+
+
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("backend", ["torch", "triton"])
 def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
@@ -97,6 +114,13 @@ def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
         run = eager(network, device=device, dtype=torch.bfloat16)
     else:
         run = compiled(network, torch.bfloat16, device)
-    again = replayed(run, record)
+    made: list[Recorded] = []
+
+    def recorder(work: graphs.Run, example: Tensor) -> Recorded:
+        made.append(record(work, example))  # without it, `replayed` would go on as it is, to the same bits
+        return made[-1]
+
+    again = replayed(run, recorder)
     for batch in (torch.rand(2, 3, 90, 160, device=device) for _ in range(4)):
         assert torch.equal(again(batch), run(batch))
+    assert len(made) == 1

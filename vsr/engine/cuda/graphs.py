@@ -39,7 +39,8 @@ def record(run: Run, example: Tensor) -> Recorded:
     Only this thread may not wait for the card meanwhile; others copy pictures to and from it.
     """
     entry, graph = example.clone(), torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    stream = torch.cuda.Stream(example.device)  # torch's own is one of the card that it first recorded on
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = run(entry)
     return Recorded(entry, result, graph.replay)
 
@@ -67,8 +68,7 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
             logger.warning("no CUDA graph for batches of %s: %s", shape, str(error).splitlines()[0])
             return None
 
-    @torch.inference_mode()
-    def replay(batch: Tensor) -> Tensor:
+    def again(batch: Tensor) -> Tensor:
         shape = tuple(batch.shape)
         if shape not in seen:
             seen.add(shape)
@@ -81,5 +81,13 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
         graph.entry.copy_(batch)
         graph.replay()
         return graph.result.clone()  # the next batch is written where this one lies
+
+    @torch.inference_mode()
+    def replay(batch: Tensor) -> Tensor:
+        try:
+            return again(batch)
+        except (RuntimeError, MemoryError):
+            recorded.cache_clear()  # where memory is short, what the graphs hold may be what is missing
+            raise
 
     return replay
