@@ -59,10 +59,13 @@ static unsigned pair(float low, float high) {
     return bits;
 }
 
-// Number (row, k) of a matrix without swizzling: core matrices of 8 rows of 16 bytes.
+// Number (row, k) of a matrix: without swizzling, core matrices of 8 rows of 16 bytes; with that of 64 bytes, rows of
+// 64 bytes, in which bits 4 and 5 of an address are those that one reads, exclusive or bits 7 and 8.
 static float at(unsigned long long matrix, int row, int k) {
     size_t begin = matrix & 0x3fff, next_eight = matrix >> 16 & 0x3fff, next_rows = matrix >> 32 & 0x3fff;
-    size_t piece = begin + k / 8 * next_eight + row / 8 * next_rows + row % 8;
+    bool swizzled = matrix >> 62 == 2;
+    size_t piece = begin + row / 8 * next_rows + (swizzled ? row % 8 * 4 + k / 8 : row % 8 + k / 8 * next_eight);
+    if (swizzled) piece ^= piece >> 3 & 3;
     unsigned short bits;
     memcpy(&bits, memory + piece * 16 + k % 8 * 2, 2);
     return number(bits);

@@ -20,21 +20,36 @@ constexpr int UNITS = 4, ACROSS = STACKED ? 4 : 2;  // of 8 x 8 pixels, the 64 r
 constexpr int TILE_ROWS = UNITS / ACROSS * 8, TILE_COLUMNS = ACROSS * 8 - (STACKED ? TAP_COLUMNS - 1 : 0);
 constexpr int HALO_ROWS = TILE_ROWS + TAP_ROWS - 1, HALO_COLUMNS = TILE_COLUMNS + TAP_COLUMNS - 1;
 constexpr int HALO = HALO_ROWS * HALO_COLUMNS;
-// Sixteen-byte pieces between eights of channels: 2 more than a multiple of 8, so that the four eights of two
-// pixels, which a quarter of a warp writes at once, lie in different banks.
-constexpr int PLANE = (HALO + 5) / 8 * 8 + 2;
-constexpr int EIGHTS = 4;                       // of channels in a chunk
-constexpr int STAGE = EIGHTS * PLANE * 16;      // bytes
+constexpr int EIGHTS = 4;                        // of channels in a chunk, 16 bytes each: a piece
+constexpr int PITCH = HALO_COLUMNS + EXTRA;      // pixels from row to row
+constexpr int PIXELS = HALO_ROWS * PITCH;
+#if SWIZZLED
+// A pixel's four pieces lie together, in an order that changes from two pixels to the next two, as wgmma has it.
+constexpr int STAGE = (PIXELS * EIGHTS + 31) / 32 * 512;  // bytes; the order repeats after 512
+constexpr int NEXT_EIGHT = 1, NEXT_ROW = PITCH * EIGHTS, NEXT_OUTPUTS = 8 * EIGHTS;
+constexpr unsigned long long KIND = 2ull << 62;
+__device__ constexpr int piece(int pixel, int eight) { return pixel * EIGHTS + (eight ^ pixel / 2 % 4); }
+__device__ constexpr int seen(int pixel, int eight) { return pixel * EIGHTS + eight; }
+#else
+// Eight channels of all pixels, then the next eight; the distance sees to it that they lie in different banks.
+constexpr int PLANE = (PIXELS - REST + 7) / 8 * 8 + REST;
+constexpr int STAGE = EIGHTS * PLANE * 16;
+constexpr int NEXT_EIGHT = PLANE, NEXT_ROW = PITCH, NEXT_OUTPUTS = 8;
+constexpr unsigned long long KIND = 0;
+__device__ constexpr int piece(int pixel, int eight) { return eight * PLANE + pixel; }
+__device__ constexpr int seen(int pixel, int eight) { return eight * PLANE + pixel; }
+#endif
 constexpr int TAPS = TAP_ROWS * (STACKED ? 1 : TAP_COLUMNS);     // products, one after the other
 constexpr int COLUMNS = OUTPUTS * (STACKED ? TAP_COLUMNS : 1);  // of a product
-constexpr int WEIGHTS = TAPS * CHUNKS * EIGHTS * COLUMNS * 16;  // bytes, of a part
+constexpr int LINE = COLUMNS + PAD;                              // pieces of an eight of channels
+constexpr int WEIGHTS = TAPS * CHUNKS * EIGHTS * LINE * 16;     // bytes, of a part
 constexpr int COPIES = (HALO * EIGHTS + GROUP - 1) / GROUP;     // of 16 bytes, by a thread for a chunk
 constexpr int OWN = OUTPUTS / 4;                // results of a pixel that one thread has
 
 struct Residual { const unsigned short* features; long long image; int pixel; float gain; };
 struct Job {
     const unsigned short* src;
-    const unsigned short* weights;  // (parts, TAPS, channels / 8, COLUMNS, 8)
+    const unsigned short* weights;  // (parts, TAPS, CHUNKS, EIGHTS, LINE, 8), swizzled (..., COLUMNS, EIGHTS, 8)
     const float* bias;              // by output
     const float* slopes;
     void* dst;
@@ -48,7 +63,7 @@ struct Job {
 // What a product reads: where it begins, and how far apart core matrices lie, in 16 bytes.
 __device__ unsigned long long matrix(unsigned address, int next_eight, int next_rows) {
     return (unsigned long long)(address >> 4) | (unsigned long long)next_eight << 16 |
-           (unsigned long long)next_rows << 32;
+           (unsigned long long)next_rows << 32 | KIND;
 }
 
 // Where a tile lies.
@@ -64,7 +79,7 @@ struct Loader {
     int tile, stride, tiles, across, down, thread;
     int chunk = 0, stage = 0;
     const unsigned short* picture;
-    int offsets[COPIES];
+    int offsets[COPIES], places[COPIES];
 
     __device__ void aim() {
         Place at = place_of(tile, across, down);
@@ -72,7 +87,9 @@ struct Loader {
 #pragma unroll
         for (int n = 0; n < COPIES; ++n) {
             int pixel = thread / EIGHTS + n * (GROUP / EIGHTS);
-            int y = at.y + job.top + pixel / HALO_COLUMNS, x = at.x + job.left + pixel % HALO_COLUMNS;
+            int row = pixel / HALO_COLUMNS, column = pixel % HALO_COLUMNS;
+            int y = at.y + job.top + row, x = at.x + job.left + column;
+            places[n] = piece(row * PITCH + column, thread % EIGHTS) * 16;
             bool inside = y >= 0 && y < job.height && x >= 0 && x < job.width;
             offsets[n] = inside ? (y * job.width + x) * job.src_pixel + thread % EIGHTS * 8 : -1;
         }
@@ -81,12 +98,12 @@ struct Loader {
     // Starts a chunk. The group is committed even when there is none left: waits count groups.
     __device__ void start() {
         if (tile < tiles) {
-            unsigned to = stages + stage * STAGE + (thread % EIGHTS * PLANE + thread / EIGHTS) * 16;
+            const unsigned to = stages + stage * STAGE;
 #pragma unroll
             for (int n = 0; n < COPIES; ++n) {
                 bool real = offsets[n] >= 0;
                 if (thread / EIGHTS + n * (GROUP / EIGHTS) < HALO)
-                    copy16(to + n * (GROUP / EIGHTS) * 16, picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
+                    copy16(to + places[n], picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
             }
             if (++chunk == CHUNKS) {
                 chunk = 0;
@@ -165,7 +182,7 @@ __device__ void finish(const Job& job, float (&values)[OWN], long long image, in
 }
 
 extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const __grid_constant__ Job job) {
-    extern __shared__ __align__(128) unsigned char memory[];
+    extern __shared__ __align__(1024) unsigned char memory[];
     const unsigned shared = (unsigned)__cvta_generic_to_shared(memory);
     const int part = blockIdx.x % PARTS, group = threadIdx.x / GROUP, thread = threadIdx.x % GROUP;
     const int across = (job.width + TILE_COLUMNS - 1) / TILE_COLUMNS, down = (job.height + TILE_ROWS - 1) / TILE_ROWS;
@@ -192,8 +209,8 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
             wait_for_copies<STAGES - 2>();
             show_to_products();
             meet(group, GROUP);
-            const unsigned long long a = matrix(stages + stage * STAGE, PLANE, HALO_COLUMNS);
-            const unsigned long long b = matrix(shared + chunk * EIGHTS * COLUMNS * 16, COLUMNS, 8);
+            const unsigned long long a = matrix(stages + stage * STAGE, NEXT_EIGHT, NEXT_ROW);
+            const unsigned long long b = matrix(shared + chunk * EIGHTS * LINE * 16, SWIZZLED ? 1 : LINE, NEXT_OUTPUTS);
             begin_products();
 #pragma unroll
             for (int tap = 0; tap < TAPS; ++tap)
@@ -203,8 +220,9 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
                     for (int unit = 0; unit < UNITS; ++unit) {
                         int row = unit / ACROSS * 8 + (STACKED ? tap : tap / TAP_COLUMNS);
                         int column = unit % ACROSS * 8 + (STACKED ? 0 : tap % TAP_COLUMNS);
-                        product(sums[unit], a + k * PLANE + row * HALO_COLUMNS + column,
-                                b + (tap * CHUNKS * EIGHTS + k) * COLUMNS, chunk > 0 || tap > 0 || k > 0);
+                        product(sums[unit], a + seen(row * PITCH + column, k),
+                                b + tap * CHUNKS * EIGHTS * LINE + (SWIZZLED ? k : k * LINE),
+                                chunk > 0 || tap > 0 || k > 0);
                     }
             commit_products();
             loader.start();

@@ -23,6 +23,7 @@ _GROUPS = 2
 _TILES = {False: (16, 16), True: (8, 32)}
 """Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
 STACK = True
+LAYOUT = {}
 _STACKABLE = (32, 3)
 """Outputs of a block, and columns of taps: a product of 96 columns."""
 CHUNK = 32
@@ -56,6 +57,10 @@ class Shape:
     """Whether the taps of a row are one product."""
     shuffle: int = 1
     """Side of the square of fine pixels that a pixel's planes become, over the nearest neighbour."""
+    swizzled: bool = False
+    extra: int = 0
+    rest: int = 2
+    pad: int = 0
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -66,13 +71,16 @@ class Shape:
     @property
     def weights(self) -> int:
         """Bytes of a block's."""
-        return self.rows * self.columns * self.chunks * CHUNK * self.outputs * 2
+        width = self.outputs * (self.columns if self.stacked else 1)
+        turns = self.rows * (1 if self.stacked else self.columns)
+        return turns * self.chunks * CHUNK * (width + self.pad) * 2
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
-        halo = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1)
-        return self.weights + _GROUPS * self.stages * CHUNK * 2 * ((halo + 5) // 8 * 8 + 2)
+        pixels = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1 + self.extra)
+        plane = -(-pixels // 8) * 8 if self.swizzled else (pixels - self.rest + 7) // 8 * 8 + self.rest
+        return self.weights + _GROUPS * self.stages * CHUNK * 2 * plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ def shape_for(
                 half=half,
                 stacked=STACK and not planes and (width, columns) == _STACKABLE,
                 shuffle=shuffle,
+                **LAYOUT,
             )
             if shape.shared <= _MEMORY:
                 return shape
@@ -156,7 +165,17 @@ def pack(
     whole = weight.new_zeros(count, channels, rows, columns)
     whole[:outputs] = weight
     ordered = whole.view(shape.parts, shape.outputs, channels // 8, 8, rows, columns)[:, _order(shape)]
-    placed = ordered.permute(_STACKED if shape.stacked else _IN_TURN).to(device, dtype).contiguous()
+    placed = ordered.permute(_STACKED if shape.stacked else _IN_TURN)
+    eights = channels // 8
+    placed = placed.reshape(shape.parts, -1, eights, shape.outputs * (columns if shape.stacked else 1), 8)
+    if shape.swizzled:
+        n = torch.arange(placed.shape[3])
+        placed = placed.unflatten(2, (-1, 4)).transpose(3, 4)  # parts, turns, chunks, columns, eights, 8
+        place = torch.arange(4)[None] ^ (n[:, None] // 2 % 4)
+        placed = placed.gather(4, place[None, None, None, :, :, None].expand_as(placed))
+    else:
+        placed = F.pad(placed, (0, 0, 0, shape.pad))
+    placed = placed.to(device, dtype).contiguous()
     filled = [F.pad(values.float(), (0, count - outputs)).to(device) for values in (bias, slopes)]
     return Packed(shape, placed, bias=filled[0], slopes=filled[1], top=top, left=left)
 
@@ -280,6 +299,10 @@ def defined(shape: Shape) -> list[tuple[str, int]]:
         ("HALF", int(shape.half)),
         ("STACKED", int(shape.stacked)),
         ("SHUFFLE", shape.shuffle),
+        ("SWIZZLED", int(shape.swizzled)),
+        ("EXTRA", shape.extra),
+        ("REST", shape.rest),
+        ("PAD", shape.pad),
     ]
 
 
