@@ -89,6 +89,16 @@ def test_clips_are_replaced_as_often_as_the_recipe_says(known: Material) -> None
     assert set(held[1]).isdisjoint(held[3])
 
 
+def test_new_clips_are_ordered_evenly_and_a_whole_round_ahead(known: Material) -> None:
+    recipe = replace(tiny_recipe(), pool=PoolSettings(clips=4, kept=1, fresh=2, every=4, workers=1))
+    ahead = []
+    with closing(ClipPool(known, recipe)) as pool:
+        for step in range(9):
+            pool.batch(step)
+            ahead.append(len(pool._ordered))
+    assert ahead == [2, 2, 3, 3, 2, 2, 3, 3, 2]
+
+
 def test_lr_and_hr_of_a_batch_are_turned_alike(known: Material) -> None:
     recipe = replace(tiny_recipe(), batch=32, degrade=replace(tiny_recipe().degrade, clean=1.0))
     (batch,) = batches(known, recipe, range(1))

@@ -26,7 +26,7 @@ from vsr.train.shelf import Cut, Shelf, room
 logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
-"""A worker holds Python's lock an eighth of its time (compact-x4, measured): more of them would only wait."""
+"""A worker holds Python's lock an eighth of its time (`h264` at x4, measured): more would wait for it."""
 MOST_ROOM = 0.25
 """Share of a card's free memory that clips may take."""
 
@@ -53,13 +53,14 @@ class ClipPool:
         self._round = step // recipe.pool.every
         self._clips: deque[Clip] = deque(maxlen=recipe.pool.clips)
         self._shelf: Shelf | None = None
-        rounds = recipe.pool.clips // recipe.pool.fresh
-        ahead = -(-2 * count // recipe.pool.fresh)  # enough of them that no worker waits for another
-        first = range(self._round - rounds + 1, self._round + 1 + ahead)
-        self._ordered = deque(self._order(number) for number in first)
+        self._ahead = -(-2 * count // recipe.pool.fresh)  # rounds: enough that no worker waits for another
+        self._ordered: deque[Future[Clip]] = deque()
+        # Clips are counted over all rounds.
+        self._next = (self._round + 1) * recipe.pool.fresh - recipe.pool.clips
+        self._order_for(self._round * recipe.pool.every)
         try:
-            for _ in range(rounds):
-                self._clips.extend(clip.result() for clip in self._ordered.popleft())
+            for _ in range(recipe.pool.clips):
+                self._clips.append(self._ordered.popleft().result())
             if self._device.type == "cuda":
                 self._shelf = _filled_shelf(self._clips, recipe, self._device)
         except BaseException:
@@ -84,11 +85,11 @@ class ClipPool:
         return Cut(self._shelf, self._shelf.rows(draw(self._clips, self._recipe, chance)))
 
     def _go_to(self, step: int) -> None:
+        self._order_for(step)
         while self._round < step // self._recipe.pool.every:
-            for clip in self._ordered.popleft():
-                self._take(clip.result())  # waits: it may still be encoded
+            for _ in range(self._recipe.pool.fresh):
+                self._take(self._ordered.popleft().result())  # waits: it may still be encoded
             self._round += 1
-            self._ordered.append(self._order(self._round + len(self._ordered) + 1))
 
     def _take(self, clip: Clip) -> None:
         self._clips.append(clip)
@@ -100,12 +101,15 @@ class ClipPool:
             logger.debug("clips differ in size: crops are cut on the host")
             self._shelf = None
 
-    def _order(self, number: int) -> list[Future[Clip]]:
-        fresh = range(self._recipe.pool.fresh)
-        pinned = self._device.type == "cuda"
-        return [
-            self._workers.submit(_make, self._material, self._recipe, number, i, pinned=pinned) for i in fresh
-        ]
+    def _order_for(self, step: int) -> None:
+        """Order clips some rounds ahead of a step: evenly, as many at once would hold up who trains."""
+        settings, pinned = self._recipe.pool, self._device.type == "cuda"
+        end = (step + (1 + self._ahead) * settings.every) * settings.fresh // settings.every
+        for clip in range(self._next, end):
+            number, i = divmod(clip, settings.fresh)
+            order = self._workers.submit(_make, self._material, self._recipe, number, i, pinned=pinned)
+            self._ordered.append(order)
+        self._next = max(self._next, end)
 
 
 def workers_for(device: torch.device, cores: int) -> int:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 WARM_UP = 3
 """Steps before one is recorded: cuDNN chooses its kernels, optimisers make their moments."""
-LAG = 8
+LAG = 16
 """Steps that the card may be behind the host."""
 
 
@@ -101,6 +101,8 @@ class Replay:
         self._names: tuple[str, ...] = ()
         self._work: Work | None = None
         self._late: deque[_Late] = deque()
+        # One for all steps before a record: torch keeps the memory of each stream apart.
+        self._aside = torch.cuda.Stream(state.device) if state.device.type == "cuda" else None
 
     def step(self, feed: Feed, factor: float) -> list[Done]:
         """Start a step, and give what is known of earlier ones by now.
@@ -143,7 +145,7 @@ class Replay:
         if self._work is not None:
             return self._work()
         self._warm += 1
-        with _aside(self._state.device):
+        with _on(self._aside):
             return self._work_on(feed)()
 
     def _work_on(self, feed: Feed) -> Work:
@@ -223,13 +225,13 @@ def _pinned(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 @contextmanager
-def _aside(device: torch.device) -> Generator[None, None, None]:
+def _on(aside: torch.cuda.Stream | None) -> Generator[None, None, None]:
     """On a stream of its own, as what is to be recorded must be done before."""
-    if device.type != "cuda":
+    if aside is None:
         yield
         return
-    own = torch.cuda.Stream(device)
-    own.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(own):
+    before = torch.cuda.current_stream(aside.device)
+    aside.wait_stream(before)
+    with torch.cuda.stream(aside):
         yield
-    torch.cuda.current_stream(device).wait_stream(own)
+    before.wait_stream(aside)

@@ -147,7 +147,8 @@ def generator_terms(
         terms["tone"], weights["tone"] = tone(sr, batch.hr), losses.tone
     if losses.flat:
         with autocast(recipe, state.device):
-            drawn = torch.rand(COLOURS, 3, device=state.device) if colours is None else colours
+            # On the host: a card would draw others.
+            drawn = torch.rand(COLOURS, 3).to(state.device) if colours is None else colours
             terms["flat"] = flatness(state.network, drawn)
         weights["flat"] = losses.flat
     return terms, torch.stack([weights[name] * value for name, value in terms.items()]).sum()
