@@ -27,7 +27,9 @@ def material() -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test tries out is not to decide what a user's commands take."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    folder.mkdir(exist_ok=True)  # torch's kernels for cards warn where it is missing
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

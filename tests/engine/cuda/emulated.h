@@ -17,6 +17,13 @@
 
 struct Index { unsigned x; };
 struct uint4 { unsigned x, y, z, w; };
+struct float2 { float x, y; };
+template <typename T> static T __ldg(const T* at) { return *at; }
+static void delay(int) {}
+struct alignas(64) Map { char bytes[128]; };
+static void begin_barriers(unsigned, int) {}
+static void expect(unsigned, int) {}
+static void await(unsigned, int) {}
 static thread_local Index threadIdx, blockIdx;
 static Index gridDim;
 unsigned char memory[232448];
@@ -79,4 +86,18 @@ template <int COUNT> static void product(float (&sums)[COUNT], unsigned long lon
         sums[n] = sum;
     }
     group_of[threadIdx.x / 128]->arrive_and_wait();
+}
+
+// A box of 32 channels of the source, zero outside, in rows of 64 bytes with their swizzling.
+template <typename J> static void fetch(unsigned to, const J& job, int channel, int x, int y, int image, unsigned) {
+    extern const int halo_rows, halo_columns;
+    for (int n = 0; n < halo_rows * halo_columns; ++n) {
+        int row = y + n / halo_columns, column = x + n % halo_columns;
+        bool real = row >= 0 && row < job.height && column >= 0 && column < job.width;
+        long long pixel = image * job.src_image + ((long long)row * job.width + column) * job.src_pixel + channel;
+        for (int eight = 0; eight < 4; ++eight) {
+            size_t piece = to / 16 + n * 4 + eight;
+            copy16((piece ^ (piece >> 3 & 3)) * 16, job.src + (real ? pixel + eight * 8 : 0), real);
+        }
+    }
 }

@@ -21,20 +21,18 @@ constexpr int TILE_ROWS = UNITS / ACROSS * 8, TILE_COLUMNS = ACROSS * 8 - (STACK
 constexpr int HALO_ROWS = TILE_ROWS + TAP_ROWS - 1, HALO_COLUMNS = TILE_COLUMNS + TAP_COLUMNS - 1;
 constexpr int HALO = HALO_ROWS * HALO_COLUMNS;
 constexpr int EIGHTS = 4;                        // of channels in a chunk, 16 bytes each: a piece
-constexpr int PITCH = HALO_COLUMNS + EXTRA;      // pixels from row to row
-constexpr int PIXELS = HALO_ROWS * PITCH;
 #if SWIZZLED
 // A pixel's four pieces lie together, in an order that changes from two pixels to the next two, as wgmma has it.
-constexpr int STAGE = (PIXELS * EIGHTS + 31) / 32 * 512;  // bytes; the order repeats after 512
-constexpr int NEXT_EIGHT = 1, NEXT_ROW = PITCH * EIGHTS, NEXT_OUTPUTS = 8 * EIGHTS;
+constexpr int STAGE = (HALO * EIGHTS + 31) / 32 * 512;  // bytes; the order repeats after 512
+constexpr int NEXT_EIGHT = 1, NEXT_ROW = HALO_COLUMNS * EIGHTS, NEXT_OUTPUTS = 8 * EIGHTS;
 constexpr unsigned long long KIND = 2ull << 62;
 __device__ constexpr int piece(int pixel, int eight) { return pixel * EIGHTS + (eight ^ pixel / 2 % 4); }
 __device__ constexpr int seen(int pixel, int eight) { return pixel * EIGHTS + eight; }
 #else
 // Eight channels of all pixels, then the next eight; the distance sees to it that they lie in different banks.
-constexpr int PLANE = (PIXELS - REST + 7) / 8 * 8 + REST;
+constexpr int PLANE = (HALO - REST + 7) / 8 * 8 + REST;
 constexpr int STAGE = EIGHTS * PLANE * 16;
-constexpr int NEXT_EIGHT = PLANE, NEXT_ROW = PITCH, NEXT_OUTPUTS = 8;
+constexpr int NEXT_EIGHT = PLANE, NEXT_ROW = HALO_COLUMNS, NEXT_OUTPUTS = 8;
 constexpr unsigned long long KIND = 0;
 __device__ constexpr int piece(int pixel, int eight) { return eight * PLANE + pixel; }
 __device__ constexpr int seen(int pixel, int eight) { return eight * PLANE + pixel; }
@@ -48,6 +46,7 @@ constexpr int OWN = OUTPUTS / 4;                // results of a pixel that one t
 
 struct Residual { const unsigned short* features; long long image; int pixel; float gain; };
 struct Job {
+    Map map;                        // of src, for copies in bulk
     const unsigned short* src;
     const unsigned short* weights;  // (parts, TAPS, CHUNKS, EIGHTS, LINE, 8), swizzled (..., COLUMNS, EIGHTS, 8)
     const float* bias;              // by output
@@ -73,13 +72,36 @@ __device__ Place place_of(int tile, int across, int down) {
 }
 
 // The tiles of a group, chunk after chunk, on their way to shared memory.
+#if BULK
 struct Loader {
     const Job& job;
-    unsigned stages;
+    unsigned stages, barriers;
+    int tile, stride, tiles, across, down, thread;
+    int chunk = 0, stage = 0;
+
+    __device__ void aim() {}
+    template <int FROM, int TO> __device__ void copy() {
+        if (FROM || thread || tile >= tiles) return;
+        const Place at = place_of(tile, across, down);
+        expect(barriers + stage * 8, HALO * EIGHTS * 16);
+        fetch(stages + stage * STAGE, job, chunk * EIGHTS * 8, at.x + job.left, at.y + job.top, at.image,
+              barriers + stage * 8);
+    }
+    __device__ void end() {
+        stage = stage + 1 == STAGES ? 0 : stage + 1;
+        if (++chunk < CHUNKS) return;
+        chunk = 0;
+        tile += stride;
+    }
+};
+#else
+struct Loader {
+    const Job& job;
+    unsigned stages, barriers;
     int tile, stride, tiles, across, down, thread;
     int chunk = 0, stage = 0;
     const unsigned short* picture;
-    int offsets[COPIES], places[COPIES];
+    int offsets[COPIES];
 
     __device__ void aim() {
         Place at = place_of(tile, across, down);
@@ -87,34 +109,36 @@ struct Loader {
 #pragma unroll
         for (int n = 0; n < COPIES; ++n) {
             int pixel = thread / EIGHTS + n * (GROUP / EIGHTS);
-            int row = pixel / HALO_COLUMNS, column = pixel % HALO_COLUMNS;
-            int y = at.y + job.top + row, x = at.x + job.left + column;
-            places[n] = piece(row * PITCH + column, thread % EIGHTS) * 16;
+            int y = at.y + job.top + pixel / HALO_COLUMNS, x = at.x + job.left + pixel % HALO_COLUMNS;
             bool inside = y >= 0 && y < job.height && x >= 0 && x < job.width;
             offsets[n] = inside ? (y * job.width + x) * job.src_pixel + thread % EIGHTS * 8 : -1;
         }
     }
 
-    // Starts a chunk. The group is committed even when there is none left: waits count groups.
-    __device__ void start() {
-        if (tile < tiles) {
-            const unsigned to = stages + stage * STAGE;
+    // Starts the copies from number FROM on, up to TO, of a chunk. A step of GROUP / EIGHTS pixels changes no swizzling.
+    template <int FROM, int TO> __device__ void copy() {
+        if (tile >= tiles) return;
+        const unsigned to = stages + stage * STAGE + piece(thread / EIGHTS, thread % EIGHTS) * 16;
+        constexpr int STEP = piece(GROUP / EIGHTS, 0) * 16;
 #pragma unroll
-            for (int n = 0; n < COPIES; ++n) {
-                bool real = offsets[n] >= 0;
-                if (thread / EIGHTS + n * (GROUP / EIGHTS) < HALO)
-                    copy16(to + places[n], picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
-            }
-            if (++chunk == CHUNKS) {
-                chunk = 0;
-                tile += stride;
-                if (tile < tiles) aim();
-            }
+        for (int n = FROM; n < TO; ++n) {
+            bool real = offsets[n] >= 0;
+            if (thread / EIGHTS + n * (GROUP / EIGHTS) < HALO)
+                copy16(to + n * STEP, picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
         }
+    }
+
+    // Ends a chunk. It is committed even when there was none left: waits count groups.
+    __device__ void end() {
         commit_copies();
         stage = stage + 1 == STAGES ? 0 : stage + 1;
+        if (++chunk < CHUNKS) return;
+        chunk = 0;
+        tile += stride;
+        if (tile < tiles) aim();
     }
 };
+#endif
 
 __device__ void add(float (&values)[OWN], const Residual& residual, long long image, long long pixel, int first) {
     const uint4* from = (const uint4*)(residual.features + image * residual.image + pixel * residual.pixel + first);
@@ -148,15 +172,18 @@ __device__ void gather(float (&values)[OWN], const float (&sums)[UNITS][COLUMNS 
     }
 }
 
+__device__ float activated(float sum, float slope) { return sum < 0 ? sum * slope : sum; }
+
 // A thread's results of a pixel: bias, activation, residuals, and out.
 __device__ void finish(const Job& job, float (&values)[OWN], long long image, int y, int x, int first) {
     if (y >= job.height || x >= job.width) return;
 #pragma unroll
-    for (int n = 0; n < OWN; ++n) {
+    for (int n = 0; n < OWN; n += 2) {
         // Planes: outputs 8 j + 2 q and the next; else OWN in a row, which the weights' order sees to.
-        int output = PLANES ? n / 2 * 8 + first + n % 2 : first + n;
-        float sum = values[n] + job.bias[output];
-        values[n] = (sum < 0 ? sum * job.slopes[output] : sum) * job.gain;
+        const int output = PLANES ? n * 4 + first : first + n;
+        const float2 bias = __ldg((const float2*)(job.bias + output)), slopes = __ldg((const float2*)(job.slopes + output));
+        values[n] = activated(values[n] + bias.x, slopes.x) * job.gain;
+        values[n + 1] = activated(values[n + 1] + bias.y, slopes.y) * job.gain;
     }
     if (PLANES) {
         float* to = (float*)job.dst + image * job.dst_image + y * SHUFFLE * job.dst_row + x * SHUFFLE * job.dst_column;
@@ -181,6 +208,25 @@ __device__ void finish(const Job& job, float (&values)[OWN], long long image, in
     }
 }
 
+// The products of a chunk, from step STEP on, each step with its share of the copies of a later chunk: a thread that
+// waits for the tensor cores to take its products has time for them.
+template <int STEP> struct Products {
+    static constexpr int STEPS = TAPS * EIGHTS / 2;
+    static __device__ void start(
+        float (&sums)[UNITS][COLUMNS / 2], unsigned long long a, unsigned long long b, int chunk, Loader& loader) {
+        constexpr int tap = STEP / (EIGHTS / 2), k = STEP % (EIGHTS / 2) * 2;
+#pragma unroll
+        for (int unit = 0; unit < UNITS; ++unit) {
+            int row = unit / ACROSS * 8 + (STACKED ? tap : tap / TAP_COLUMNS);
+            int column = unit % ACROSS * 8 + (STACKED ? 0 : tap % TAP_COLUMNS);
+            product(sums[unit], a + seen(row * HALO_COLUMNS + column, k),
+                    b + tap * CHUNKS * EIGHTS * LINE + (SWIZZLED ? k : k * LINE), chunk > 0 || STEP > 0);
+        }
+        loader.copy<STEP * COPIES / STEPS, (STEP + 1) * COPIES / STEPS>();
+        if constexpr (STEP + 1 < STEPS) Products<STEP + 1>::start(sums, a, b, chunk, loader);
+    }
+};
+
 extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const __grid_constant__ Job job) {
     extern __shared__ __align__(1024) unsigned char memory[];
     const unsigned shared = (unsigned)__cvta_generic_to_shared(memory);
@@ -193,40 +239,39 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
     for (int i = threadIdx.x * 16; i < WEIGHTS; i += GROUPS * GROUP * 16) copy16(shared + i, weights + i, true);
     commit_copies();
     const unsigned stages = shared + WEIGHTS + group * STAGES * STAGE;
-    Loader loader{job, stages, begin, stride, tiles, across, down, thread};
+    const unsigned barriers = shared + WEIGHTS + GROUPS * STAGES * STAGE + group * STAGES * 8;
+    if (BULK && !thread) begin_barriers(barriers, STAGES);
+    Loader loader{job, stages, barriers, begin, stride, tiles, across, down, thread};
     if (begin < tiles) loader.aim();
     wait_for_copies<0>();
     show_to_products();
     __syncthreads();
-    for (int n = 0; n < STAGES - 1; ++n) loader.start();
+    for (int n = 0; n < STAGES - 1; ++n) {
+        loader.copy<0, COPIES>();
+        loader.end();
+    }
+    if (group) delay(STAGGER);
 
-    int stage = 0;
+    int stage = 0, phase = 0;
     float sums[UNITS][COLUMNS / 2];
     for (int tile = begin; tile < tiles; tile += stride) {
 #pragma unroll 1
         for (int chunk = 0; chunk < CHUNKS; ++chunk) {
             wait_for_products();            // of the chunk before, whose stage is filled anew below
-            wait_for_copies<STAGES - 2>();
-            show_to_products();
+            if (BULK) {
+                await(barriers + stage * 8, phase);
+            } else {
+                wait_for_copies<STAGES - 2>();
+                show_to_products();
+            }
             meet(group, GROUP);
             const unsigned long long a = matrix(stages + stage * STAGE, NEXT_EIGHT, NEXT_ROW);
             const unsigned long long b = matrix(shared + chunk * EIGHTS * LINE * 16, SWIZZLED ? 1 : LINE, NEXT_OUTPUTS);
             begin_products();
-#pragma unroll
-            for (int tap = 0; tap < TAPS; ++tap)
-#pragma unroll
-                for (int k = 0; k < EIGHTS; k += 2)
-#pragma unroll
-                    for (int unit = 0; unit < UNITS; ++unit) {
-                        int row = unit / ACROSS * 8 + (STACKED ? tap : tap / TAP_COLUMNS);
-                        int column = unit % ACROSS * 8 + (STACKED ? 0 : tap % TAP_COLUMNS);
-                        product(sums[unit], a + seen(row * PITCH + column, k),
-                                b + tap * CHUNKS * EIGHTS * LINE + (SWIZZLED ? k : k * LINE),
-                                chunk > 0 || tap > 0 || k > 0);
-                    }
+            Products<0>::start(sums, a, b, chunk, loader);
             commit_products();
-            loader.start();
-            stage = stage + 1 == STAGES ? 0 : stage + 1;
+            loader.end();
+            if (++stage == STAGES) stage = 0, phase ^= 1;
         }
         wait_for_products();
         // Row r of a unit's 64 is pixel (r / 8, r % 8); a thread has rows 16 w + l / 4 and 8 more.

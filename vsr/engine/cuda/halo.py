@@ -58,9 +58,10 @@ class Shape:
     shuffle: int = 1
     """Side of the square of fine pixels that a pixel's planes become, over the nearest neighbour."""
     swizzled: bool = False
-    extra: int = 0
+    bulk: bool = False
     rest: int = 2
     pad: int = 0
+    stagger: int = 4000
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -78,9 +79,9 @@ class Shape:
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
-        pixels = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1 + self.extra)
+        pixels = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1)
         plane = -(-pixels // 8) * 8 if self.swizzled else (pixels - self.rest + 7) // 8 * 8 + self.rest
-        return self.weights + _GROUPS * self.stages * CHUNK * 2 * plane
+        return self.weights + _GROUPS * self.stages * (CHUNK * 2 * plane + 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ class _Job(ctypes.Structure):
     """As in halo.cu."""
 
     _fields_ = (
+        ("map", ctypes.c_char * 128),
         *((name, ctypes.c_void_p) for name in ("src", "weights", "bias", "slopes", "dst")),
         *(
             (f"{name}", ctypes.c_longlong)
@@ -224,7 +226,11 @@ class _Job(ctypes.Structure):
             for name in ("src_pixel", "images", "height", "width", "top", "left", "outputs")
         ),
         ("gain", ctypes.c_float),
+        ("filled", ctypes.c_char * 24),
     )
+
+
+assert ctypes.sizeof(_Job) % 64 == 0
 
 
 def job_of(packed: Packed, work: Work) -> ctypes.Structure:
@@ -270,7 +276,27 @@ def launch(packed: Packed, work: Work) -> None:
     tiles = images * -(-height // rows) * -(-width // columns)
     parts, device = packed.shape.parts, work.src.device
     blocks = min(_multiprocessors(device) // parts, -(-tiles // _GROUPS)) * parts
-    _kernel(packed.shape, device).launch(blocks, job_of(packed, work))
+    job = job_of(packed, work)
+    if packed.shape.bulk:
+        job.map = _map(packed.shape, work.src)
+    _kernel(packed.shape, device).launch(blocks, job)
+
+
+def _map(shape: Shape, src: Tensor) -> bytes:
+    """How copies in bulk find a box of the source: CUtensorMap."""
+    images, height, width, channels = src.shape
+    rows, columns = shape.tile
+    found = ctypes.create_string_buffer(128 + 64)
+    at = -(-ctypes.addressof(found) // 64) * 64
+    sizes = (ctypes.c_uint64 * 4)(channels, width, height, images)
+    strides = (ctypes.c_uint64 * 3)(*(2 * src.stride(n) for n in (2, 1, 0)))
+    box = (ctypes.c_uint32 * 4)(CHUNK, columns + shape.columns - 1, rows + shape.rows - 1, 1)
+    steps = (ctypes.c_uint32 * 4)(1, 1, 1, 1)
+    pointer = ctypes.c_void_p
+    nvrtc.driven(
+        "cuTensorMapEncodeTiled", pointer(at), 1, 4, pointer(src.data_ptr()), sizes, strides, box, steps, 0, 2, 2, 0
+    )
+    return ctypes.string_at(at, 128)
 
 
 @cache
@@ -300,7 +326,8 @@ def defined(shape: Shape) -> list[tuple[str, int]]:
         ("STACKED", int(shape.stacked)),
         ("SHUFFLE", shape.shuffle),
         ("SWIZZLED", int(shape.swizzled)),
-        ("EXTRA", shape.extra),
+        ("STAGGER", shape.stagger),
+        ("BULK", int(shape.bulk)),
         ("REST", shape.rest),
         ("PAD", shape.pad),
     ]

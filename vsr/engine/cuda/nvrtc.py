@@ -35,7 +35,7 @@ class Kernel:
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         grid, block = (blocks, 1, 1), (self.threads, 1, 1)
         function = ctypes.c_void_p(self.handle)
-        _driven("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
+        driven("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
 
 
 @cache
@@ -63,9 +63,9 @@ def load(
     torch.cuda.current_stream()  # makes the device's context current on this thread
     code = compiled(source, defined, target)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
-    _driven("cuModuleLoadData", ctypes.byref(module), code)
-    _driven("cuModuleGetFunction", ctypes.byref(function), module, b"convolve")
-    _driven("cuFuncSetAttribute", function, _SHARED, shared)
+    driven("cuModuleLoadData", ctypes.byref(module), code)
+    driven("cuModuleGetFunction", ctypes.byref(function), module, b"convolve")
+    driven("cuFuncSetAttribute", function, _SHARED, shared)
     assert function.value is not None
     return Kernel(function.value, threads, shared)
 
@@ -102,7 +102,12 @@ def _text(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
     return text.raw
 
 
-def _driven(name: str, *arguments: object) -> None:
+def driven(name: str, *arguments: object) -> None:
+    """Call a function of the driver's.
+
+    Raises:
+        RuntimeError: it refuses; in its words.
+    """
     driver = _driver()
     code = getattr(driver, name)(*arguments)
     if code:
