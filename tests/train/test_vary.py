@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.train.photographs import photograph, tiny_recipe, write_photographs
-from vsr.train.data import Photographs
+from vsr.train.data import Photographs, read_image
 from vsr.train.degradation import Vary
 from vsr.train.loop import material_for
 from vsr.train.vary import varied
@@ -91,6 +91,7 @@ def test_the_same_chance_gives_the_same_square() -> None:
         ({"rotation": 46.0}, r"vary\.rotation = 46 must be"),
         ({"reduction": (0.5, 1.5)}, r"vary\.reduction"),
         ({"channels": 2.0}, r"vary\.channels"),
+        ({"probability": -0.1}, r"vary\.probability"),
     ],
 )
 def test_impossible_settings_are_named(wrong: dict[str, object], says: str) -> None:
@@ -117,3 +118,19 @@ def test_what_is_trained_on_is_changed_and_what_is_held_out_is_not(tmp_path: Pat
         moved = a[:, 4 + down : 60 + down, 4 + right : 60 + right]
         assert torch.equal(b[:, inner, inner], moved)
     assert isinstance(plain[0], Photographs)
+
+
+def test_only_the_share_that_is_asked_for_is_changed(tmp_path: Path) -> None:
+    write_photographs(tmp_path, 4, side=128)
+    recipe, vary = tiny_recipe(), replace(ALL, probability=0.4)
+    known, _ = material_for(replace(recipe, degrade=replace(recipe.degrade, vary=vary)), [tmp_path])
+    assert isinstance(known, Photographs)
+    originals = [read_image(picture.path) for picture in known.pictures]
+    windows = [
+        w for image in originals for w in image.unfold(1, 16, 1).unfold(2, 16, 1).flatten(1, 2).unbind(1)
+    ]
+    seen = {tuple(w.flatten().tolist()) for w in windows}
+    kept = sum(
+        tuple(known.draw(random.Random(i)).hr[0, :, :16, :16].flatten().tolist()) in seen for i in range(60)
+    )
+    assert 24 <= kept <= 47  # 36 expected; 3 deviations of a share of 0.6 either way

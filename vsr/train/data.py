@@ -98,7 +98,7 @@ class Photographs:
     def draw(self, rng: random.Random) -> Sample:
         shape = self.geometry
         image = self._read(rng)
-        if shape.vary is not None:
+        if shape.vary is not None and rng.random() < shape.vary.probability:
             side = shape.size + shape.speed * (shape.frames - 1)
             image = varied(image, shape.vary, side=min(side, *image.shape[1:]), rng=rng)
         room = [side - shape.size for side in image.shape[1:]]

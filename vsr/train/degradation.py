@@ -241,6 +241,8 @@ class Vary:
     takes 1.4 times its side, reduced to a half twice. So make `size` small. What is held out is not changed.
     """
 
+    probability: float = 1.0
+    """Share of the clips that are changed."""
     rotation: float = 0.0
     """Largest turn either way, in degrees; 45 is any, since crops are turned by right angles, too."""
     reduction: Range2 = (1.0, 1.0)
@@ -249,7 +251,7 @@ class Vary:
     """Share of clips whose R, G and B are exchanged, in any order."""
 
     def __post_init__(self) -> None:
-        _check_shares("vary", channels=self.channels)
+        _check_shares("vary", probability=self.probability, channels=self.channels)
         _check_range("vary", "reduction", self.reduction, 0.1, 1.0)
         if not 0 <= self.rotation <= 45:
             raise ValueError(f"vary.rotation = {self.rotation:g} must be in [0, 45] degrees")

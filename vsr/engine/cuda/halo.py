@@ -294,7 +294,19 @@ def _map(shape: Shape, src: Tensor) -> bytes:
     steps = (ctypes.c_uint32 * 4)(1, 1, 1, 1)
     pointer = ctypes.c_void_p
     nvrtc.driven(
-        "cuTensorMapEncodeTiled", pointer(at), 1, 4, pointer(src.data_ptr()), sizes, strides, box, steps, 0, 2, 2, 0
+        "cuTensorMapEncodeTiled",
+        pointer(at),
+        1,
+        4,
+        pointer(src.data_ptr()),
+        sizes,
+        strides,
+        box,
+        steps,
+        0,
+        2,
+        2,
+        0,
     )
     return ctypes.string_at(at, 128)
 
