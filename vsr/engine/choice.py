@@ -90,7 +90,8 @@ def choose(
 
     Args:
         wish: `auto` takes, on the processor, kernels of our own where they can run it; else OpenVINO where
-            it is installed, knows the network and wins a short trial; else torch. On CUDA it takes torch.
+            it is installed, knows the network and wins a short trial; else torch. On CUDA it takes kernels of
+            our own on Hopper, for which they were written and measured, and else torch.
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         dtype: Of the computation.
@@ -133,6 +134,8 @@ def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple
             return "amx", amx.compiled(network, dtype)
         if openvino.can_run(network, dtype) and openvino.available():
             return _faster(network, dtype)
+    if device.type == "cuda" and triton.is_fastest(network, dtype):
+        return "triton", _RUNTIMES["triton"].compiled(network, dtype, device)
     return "torch", backends.eager(network, device=device, dtype=dtype)
 
 

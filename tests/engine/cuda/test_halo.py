@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from vsr.engine.cuda import halo
+from vsr.engine import choice
+from vsr.engine.cuda import backend, halo
 from vsr.engine.cuda.work import Residual, Work
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.models.load import load_generator
 
 HERE = Path(__file__).parent
 HALF = torch.float16
@@ -148,3 +153,34 @@ def test_a_picture_of_many_tiles_for_each_block_is_torchs(convolve: Convolve) ->
 @pytest.mark.parametrize(("outputs", "channels"), [(64, 16), (48, 64), (24, 64), (64, 1024)])
 def test_layers_that_do_not_suit_are_left_to_others(outputs: int, channels: int) -> None:
     assert halo.shape_for(outputs, channels, rows=3, columns=3, planes=False, half=False) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "taken"),
+    [
+        (Compact(CompactConfig(nf=32, nc=1, scale=2)), True),
+        (Compact(CompactConfig(nf=24, nc=1, scale=2)), False),
+        (RRDB(RRDBConfig(nf=64, nb=1, gc=32)), True),
+        (RRDB(RRDBConfig(nf=64, nb=1, gc=16)), False),
+        (nn.Conv2d(3, 3, 3), False),
+    ],
+    ids=["Compact", "Compact of few channels", "RRDB", "RRDB of few channels", "another"],
+)
+def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, network: nn.Module, taken: bool
+) -> None:
+    monkeypatch.setattr(backend, "available", lambda: True)
+    assert not backend.is_fastest(network, torch.bfloat16)
+    monkeypatch.setattr(halo, "available", lambda: True)
+    assert backend.is_fastest(network, torch.bfloat16) is taken
+    assert not backend.is_fastest(network, torch.float32)
+
+
+@pytest.mark.needs_cuda
+def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
+    network = load_generator("fast-x2").network
+    name, run = choice.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
+    assert (name == "triton") is halo.available()
+    x = drawn(1, 3, 40, 60).cuda() + 0.5
+    exact = network(x.cpu())
+    assert psnr(run(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50  # bfloat16's 8 bits, in 10 layers

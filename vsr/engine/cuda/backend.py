@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vsr.engine import backends
 from vsr.engine.backends import Run
+from vsr.engine.cuda import halo
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.rrdb import RRDB
 
@@ -36,6 +37,16 @@ def can_run(network: nn.Module, dtype: torch.dtype) -> bool:
     if isinstance(network, RRDB):
         return network.config.nf % _UNIT == network.config.gc % _UNIT == 0
     return isinstance(network, Compact)
+
+
+def is_fastest(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether no other way was faster where it was measured (docs/benchmarks.md), and this is such a card:
+    Hopper, and layers that suit its own kernel."""
+    if not (can_run(network, dtype) and available() and halo.available()):
+        return False
+    if isinstance(network, RRDB):
+        return network.config.nf % halo.CHUNK == network.config.gc % halo.CHUNK == 0
+    return isinstance(network, Compact) and network.config.nf % halo.CHUNK == 0
 
 
 def compiled(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Run:

@@ -9,6 +9,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ _GROUPS = 2
 _TILES = {False: (16, 16), True: (8, 32)}
 """Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
 STACK = True
-LAYOUT = {}
+LAYOUT: dict[str, Any] = {}
 _STACKABLE = (32, 3)
 """Outputs of a block, and columns of taps: a product of 96 columns."""
 CHUNK = 32
