@@ -32,9 +32,10 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     threads than there are cores. A second Python thread that calls torch brings a second team of workers:
     from then on every parallel region begins and ends with a system call, and colour takes four times as
     long. So where torch runs the generator, the caller's thread alone runs torch's operators. Where another
-    runtime does, torch is left with one thread: it has no team then, and no barriers, at which it would wait
-    for milliseconds each time another program has the core. Colour needs hardly more time so, and runs beside
-    the generator, which has a thread to itself. (Measured, docs/benchmarks.md.)
+    runtime or a card does, torch is left with one thread: it has no team then, and no barriers, at which it
+    would wait for milliseconds each time another program, or an encoder, has the core. Colour needs hardly
+    more time so, and runs beside the generator, which has a thread to itself unless it is torch's.
+    (Measured, docs/benchmarks.md.)
     """
     streams = DeviceStreams(job.upscaler.device)
     color, layout = job.sink.color, job.sink.layout
@@ -43,7 +44,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter
     )
     with _named_errors(job), ExitStack() as stack:
-        stack.enter_context(one_thread(job.spread))
+        stack.enter_context(one_thread(not job.on_host))
         unique = repeats.unique(decoded) if job.settings.reuse else decoded
         sr = (_spread if job.spread else _together)(unique, job, streams, meter, stack)
         stack.enter_context(closing(job.source))  # closed first: it may be waiting for a pipe

@@ -51,6 +51,11 @@ class Job:
         return self.upscaler.backend != "torch"
 
     @property
+    def on_host(self) -> bool:
+        """Whether torch's operators on the host do the work, which all of its threads are for."""
+        return self.upscaler.backend == "torch" and self.upscaler.device.type == "cpu"
+
+    @property
     def threads(self) -> tuple[tuple[str, ...], ...]:
         """The stages of the meter, by the thread that they run on."""
         return SPREAD if self.spread else TOGETHER
