@@ -4,8 +4,6 @@
 
 #include "halo.cu"
 
-const int halo_rows = HALO_ROWS, halo_columns = HALO_COLUMNS;
-
 extern "C" void emulate(const Job* job, unsigned blocks) {
     gridDim.x = blocks;
     for (unsigned block = 0; block < blocks; ++block) {

@@ -20,10 +20,6 @@ struct uint4 { unsigned x, y, z, w; };
 struct float2 { float x, y; };
 template <typename T> static T __ldg(const T* at) { return *at; }
 static void delay(int) {}
-struct alignas(64) Map { char bytes[128]; };
-static void begin_barriers(unsigned, int) {}
-static void expect(unsigned, int) {}
-static void await(unsigned, int) {}
 static thread_local Index threadIdx, blockIdx;
 static Index gridDim;
 unsigned char memory[232448];
@@ -66,13 +62,11 @@ static unsigned pair(float low, float high) {
     return bits;
 }
 
-// Number (row, k) of a matrix: without swizzling, core matrices of 8 rows of 16 bytes; with that of 64 bytes, rows of
-// 64 bytes, in which bits 4 and 5 of an address are those that one reads, exclusive or bits 7 and 8.
+// Number (row, k) of a matrix in rows of 64 bytes: bits 4 and 5 of an address, exclusive or bits 7 and 8.
 static float at(unsigned long long matrix, int row, int k) {
-    size_t begin = matrix & 0x3fff, next_eight = matrix >> 16 & 0x3fff, next_rows = matrix >> 32 & 0x3fff;
-    bool swizzled = matrix >> 62 == 2;
-    size_t piece = begin + row / 8 * next_rows + (swizzled ? row % 8 * 4 + k / 8 : row % 8 + k / 8 * next_eight);
-    if (swizzled) piece ^= piece >> 3 & 3;
+    size_t begin = matrix & 0x3fff, next_eight_rows = matrix >> 32 & 0x3fff;
+    size_t piece = begin + row / 8 * next_eight_rows + row % 8 * 4 + k / 8;
+    piece ^= piece >> 3 & 3;
     unsigned short bits;
     memcpy(&bits, memory + piece * 16 + k % 8 * 2, 2);
     return number(bits);
@@ -86,18 +80,4 @@ template <int COUNT> static void product(float (&sums)[COUNT], unsigned long lon
         sums[n] = sum;
     }
     group_of[threadIdx.x / 128]->arrive_and_wait();
-}
-
-// A box of 32 channels of the source, zero outside, in rows of 64 bytes with their swizzling.
-template <typename J> static void fetch(unsigned to, const J& job, int channel, int x, int y, int image, unsigned) {
-    extern const int halo_rows, halo_columns;
-    for (int n = 0; n < halo_rows * halo_columns; ++n) {
-        int row = y + n / halo_columns, column = x + n % halo_columns;
-        bool real = row >= 0 && row < job.height && column >= 0 && column < job.width;
-        long long pixel = image * job.src_image + ((long long)row * job.width + column) * job.src_pixel + channel;
-        for (int eight = 0; eight < 4; ++eight) {
-            size_t piece = to / 16 + n * 4 + eight;
-            copy16((piece ^ (piece >> 3 & 3)) * 16, job.src + (real ? pixel + eight * 8 : 0), real);
-        }
-    }
 }

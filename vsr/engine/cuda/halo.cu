@@ -4,8 +4,9 @@
 // brought once: an implicit matrix product that fetches each tap anew asks more of L2 than it gives (N = 32
 // outputs: 128 bytes a cycle and multiprocessor of about 28).
 //
-// Shared memory holds eight channels (16 bytes) of all pixels, then the next eight: any 8 pixels in a row are a
-// "core matrix" of wgmma without swizzling, wherever they begin, so a tap is nothing but another address.
+// Shared memory holds a pixel's 32 channels in 64 bytes, in wgmma's order for rows of 64 bytes: bits 4 and 5 of an
+// address, exclusive or bits 7 and 8. That is a matter of addresses, not of where a matrix begins, so a tap is nothing
+// but another beginning. (Without swizzling the same products take up to 1.4 times as long: docs/benchmarks.md.)
 //
 // Of 64 outputs each tap is a product of its own. Of 32 it would read more than shared memory gives in its time (3 KB
 // in 16 cycles): STACKED, the three taps of a row are one product of 96 columns, and what a pixel gets of its
@@ -21,34 +22,17 @@ constexpr int TILE_ROWS = UNITS / ACROSS * 8, TILE_COLUMNS = ACROSS * 8 - (STACK
 constexpr int HALO_ROWS = TILE_ROWS + TAP_ROWS - 1, HALO_COLUMNS = TILE_COLUMNS + TAP_COLUMNS - 1;
 constexpr int HALO = HALO_ROWS * HALO_COLUMNS;
 constexpr int EIGHTS = 4;                        // of channels in a chunk, 16 bytes each: a piece
-#if SWIZZLED
-// A pixel's four pieces lie together, in an order that changes from two pixels to the next two, as wgmma has it.
-constexpr int STAGE = (HALO * EIGHTS + 31) / 32 * 512;  // bytes; the order repeats after 512
-constexpr int NEXT_EIGHT = 1, NEXT_ROW = HALO_COLUMNS * EIGHTS, NEXT_OUTPUTS = 8 * EIGHTS;
-constexpr unsigned long long KIND = 2ull << 62;
-__device__ constexpr int piece(int pixel, int eight) { return pixel * EIGHTS + (eight ^ pixel / 2 % 4); }
-__device__ constexpr int seen(int pixel, int eight) { return pixel * EIGHTS + eight; }
-#else
-// Eight channels of all pixels, then the next eight; the distance sees to it that they lie in different banks.
-constexpr int PLANE = (HALO - REST + 7) / 8 * 8 + REST;
-constexpr int STAGE = EIGHTS * PLANE * 16;
-constexpr int NEXT_EIGHT = PLANE, NEXT_ROW = HALO_COLUMNS, NEXT_OUTPUTS = 8;
-constexpr unsigned long long KIND = 0;
-__device__ constexpr int piece(int pixel, int eight) { return eight * PLANE + pixel; }
-__device__ constexpr int seen(int pixel, int eight) { return eight * PLANE + pixel; }
-#endif
+constexpr int STAGE = (HALO * EIGHTS + 31) / 32 * 512;  // bytes; the order of pieces repeats after 512
 constexpr int TAPS = TAP_ROWS * (STACKED ? 1 : TAP_COLUMNS);     // products, one after the other
 constexpr int COLUMNS = OUTPUTS * (STACKED ? TAP_COLUMNS : 1);  // of a product
-constexpr int LINE = COLUMNS + PAD;                              // pieces of an eight of channels
-constexpr int WEIGHTS = TAPS * CHUNKS * EIGHTS * LINE * 16;     // bytes, of a part
+constexpr int WEIGHTS = TAPS * CHUNKS * COLUMNS * EIGHTS * 16;  // bytes, of a part
 constexpr int COPIES = (HALO * EIGHTS + GROUP - 1) / GROUP;     // of 16 bytes, by a thread for a chunk
 constexpr int OWN = OUTPUTS / 4;                // results of a pixel that one thread has
 
 struct Residual { const unsigned short* features; long long image; int pixel; float gain; };
 struct Job {
-    Map map;                        // of src, for copies in bulk
     const unsigned short* src;
-    const unsigned short* weights;  // (parts, TAPS, CHUNKS, EIGHTS, LINE, 8), swizzled (..., COLUMNS, EIGHTS, 8)
+    const unsigned short* weights;  // (parts, TAPS, CHUNKS, COLUMNS, EIGHTS, 8), pieces in wgmma's order
     const float* bias;              // by output
     const float* slopes;
     void* dst;
@@ -59,10 +43,10 @@ struct Job {
     float gain;
 };
 
-// What a product reads: where it begins, and how far apart core matrices lie, in 16 bytes.
-__device__ unsigned long long matrix(unsigned address, int next_eight, int next_rows) {
-    return (unsigned long long)(address >> 4) | (unsigned long long)next_eight << 16 |
-           (unsigned long long)next_rows << 32 | KIND;
+// What a product reads, rows of 64 bytes with their swizzling: where it begins, and how far the next eight rows lie,
+// in pieces.
+__device__ unsigned long long matrix(unsigned address, int next_eight_rows) {
+    return (unsigned long long)(address >> 4) | 1ull << 16 | (unsigned long long)next_eight_rows << 32 | 2ull << 62;
 }
 
 // Where a tile lies.
@@ -72,32 +56,9 @@ __device__ Place place_of(int tile, int across, int down) {
 }
 
 // The tiles of a group, chunk after chunk, on their way to shared memory.
-#if BULK
 struct Loader {
     const Job& job;
-    unsigned stages, barriers;
-    int tile, stride, tiles, across, down, thread;
-    int chunk = 0, stage = 0;
-
-    __device__ void aim() {}
-    template <int FROM, int TO> __device__ void copy() {
-        if (FROM || thread || tile >= tiles) return;
-        const Place at = place_of(tile, across, down);
-        expect(barriers + stage * 8, HALO * EIGHTS * 16);
-        fetch(stages + stage * STAGE, job, chunk * EIGHTS * 8, at.x + job.left, at.y + job.top, at.image,
-              barriers + stage * 8);
-    }
-    __device__ void end() {
-        stage = stage + 1 == STAGES ? 0 : stage + 1;
-        if (++chunk < CHUNKS) return;
-        chunk = 0;
-        tile += stride;
-    }
-};
-#else
-struct Loader {
-    const Job& job;
-    unsigned stages, barriers;
+    unsigned stages;
     int tile, stride, tiles, across, down, thread;
     int chunk = 0, stage = 0;
     const unsigned short* picture;
@@ -115,16 +76,16 @@ struct Loader {
         }
     }
 
-    // Starts the copies from number FROM on, up to TO, of a chunk. A step of GROUP / EIGHTS pixels changes no swizzling.
+    // Starts the copies from number FROM on, up to TO, of a chunk.
     template <int FROM, int TO> __device__ void copy() {
         if (tile >= tiles) return;
-        const unsigned to = stages + stage * STAGE + piece(thread / EIGHTS, thread % EIGHTS) * 16;
-        constexpr int STEP = piece(GROUP / EIGHTS, 0) * 16;
+        const int pixel = thread / EIGHTS;
+        const unsigned to = stages + stage * STAGE + pixel * EIGHTS * 16 + (thread % EIGHTS ^ pixel / 2 % 4) * 16;
 #pragma unroll
         for (int n = FROM; n < TO; ++n) {
             bool real = offsets[n] >= 0;
-            if (thread / EIGHTS + n * (GROUP / EIGHTS) < HALO)
-                copy16(to + n * STEP, picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
+            if (pixel + n * (GROUP / EIGHTS) < HALO)
+                copy16(to + n * GROUP * 16, picture + (real ? offsets[n] + chunk * EIGHTS * 8 : 0), real);
         }
     }
 
@@ -138,7 +99,6 @@ struct Loader {
         if (tile < tiles) aim();
     }
 };
-#endif
 
 __device__ void add(float (&values)[OWN], const Residual& residual, long long image, long long pixel, int first) {
     const uint4* from = (const uint4*)(residual.features + image * residual.image + pixel * residual.pixel + first);
@@ -219,8 +179,8 @@ template <int STEP> struct Products {
         for (int unit = 0; unit < UNITS; ++unit) {
             int row = unit / ACROSS * 8 + (STACKED ? tap : tap / TAP_COLUMNS);
             int column = unit % ACROSS * 8 + (STACKED ? 0 : tap % TAP_COLUMNS);
-            product(sums[unit], a + seen(row * HALO_COLUMNS + column, k),
-                    b + tap * CHUNKS * EIGHTS * LINE + (SWIZZLED ? k : k * LINE), chunk > 0 || STEP > 0);
+            product(sums[unit], a + (row * HALO_COLUMNS + column) * EIGHTS + k,
+                    b + tap * CHUNKS * COLUMNS * EIGHTS + k, chunk > 0 || STEP > 0);
         }
         loader.copy<STEP * COPIES / STEPS, (STEP + 1) * COPIES / STEPS>();
         if constexpr (STEP + 1 < STEPS) Products<STEP + 1>::start(sums, a, b, chunk, loader);
@@ -239,9 +199,7 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
     for (int i = threadIdx.x * 16; i < WEIGHTS; i += GROUPS * GROUP * 16) copy16(shared + i, weights + i, true);
     commit_copies();
     const unsigned stages = shared + WEIGHTS + group * STAGES * STAGE;
-    const unsigned barriers = shared + WEIGHTS + GROUPS * STAGES * STAGE + group * STAGES * 8;
-    if (BULK && !thread) begin_barriers(barriers, STAGES);
-    Loader loader{job, stages, barriers, begin, stride, tiles, across, down, thread};
+    Loader loader{job, stages, begin, stride, tiles, across, down, thread};
     if (begin < tiles) loader.aim();
     wait_for_copies<0>();
     show_to_products();
@@ -250,28 +208,26 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
         loader.copy<0, COPIES>();
         loader.end();
     }
-    if (group) delay(STAGGER);
+    // Both groups in step would compute at the same time and write at the same time; the other way round the one
+    // computes while the other writes.
+    if (group) delay(4000);
 
-    int stage = 0, phase = 0;
+    int stage = 0;
     float sums[UNITS][COLUMNS / 2];
     for (int tile = begin; tile < tiles; tile += stride) {
 #pragma unroll 1
         for (int chunk = 0; chunk < CHUNKS; ++chunk) {
             wait_for_products();            // of the chunk before, whose stage is filled anew below
-            if (BULK) {
-                await(barriers + stage * 8, phase);
-            } else {
-                wait_for_copies<STAGES - 2>();
-                show_to_products();
-            }
+            wait_for_copies<STAGES - 2>();
+            show_to_products();
             meet(group, GROUP);
-            const unsigned long long a = matrix(stages + stage * STAGE, NEXT_EIGHT, NEXT_ROW);
-            const unsigned long long b = matrix(shared + chunk * EIGHTS * LINE * 16, SWIZZLED ? 1 : LINE, NEXT_OUTPUTS);
+            const unsigned long long a = matrix(stages + stage * STAGE, HALO_COLUMNS * EIGHTS);
+            const unsigned long long b = matrix(shared + chunk * COLUMNS * EIGHTS * 16, 8 * EIGHTS);
             begin_products();
             Products<0>::start(sums, a, b, chunk, loader);
             commit_products();
             loader.end();
-            if (++stage == STAGES) stage = 0, phase ^= 1;
+            stage = stage + 1 == STAGES ? 0 : stage + 1;
         }
         wait_for_products();
         // Row r of a unit's 64 is pixel (r / 8, r % 8); a thread has rows 16 w + l / 4 and 8 more.

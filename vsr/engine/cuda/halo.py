@@ -9,7 +9,6 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +22,10 @@ _THREADS = 256
 _GROUPS = 2
 _TILES = {False: (16, 16), True: (8, 32)}
 """Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
-STACK = True
-LAYOUT: dict[str, Any] = {}
 _STACKABLE = (32, 3)
 """Outputs of a block, and columns of taps: a product of 96 columns."""
+_STACKED_FROM = 192
+"""Channels. Stacked, a product reads less shared memory, and its end takes longer (docs/benchmarks.md)."""
 CHUNK = 32
 """Channels that are brought at once."""
 _MEMORY = 232_448
@@ -58,11 +57,6 @@ class Shape:
     """Whether the taps of a row are one product."""
     shuffle: int = 1
     """Side of the square of fine pixels that a pixel's planes become, over the nearest neighbour."""
-    swizzled: bool = False
-    bulk: bool = False
-    rest: int = 2
-    pad: int = 0
-    stagger: int = 4000
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -71,18 +65,21 @@ class Shape:
         return rows, columns - (self.columns - 1) * self.stacked
 
     @property
+    def width(self) -> int:
+        """Columns of a product."""
+        return self.outputs * (self.columns if self.stacked else 1)
+
+    @property
     def weights(self) -> int:
         """Bytes of a block's."""
-        width = self.outputs * (self.columns if self.stacked else 1)
         turns = self.rows * (1 if self.stacked else self.columns)
-        return turns * self.chunks * CHUNK * (width + self.pad) * 2
+        return turns * self.chunks * CHUNK * self.width * 2
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
         pixels = (self.tile[0] + self.rows - 1) * (self.tile[1] + self.columns - 1)
-        plane = -(-pixels // 8) * 8 if self.swizzled else (pixels - self.rest + 7) // 8 * 8 + self.rest
-        return self.weights + _GROUPS * self.stages * (CHUNK * 2 * plane + 8)
+        return self.weights + _GROUPS * self.stages * CHUNK * 2 * (-(-pixels // 8) * 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +122,8 @@ def shape_for(
                 stages=stages,
                 planes=planes,
                 half=half,
-                stacked=STACK and not planes and (width, columns) == _STACKABLE,
+                stacked=not planes and (width, columns) == _STACKABLE and channels >= _STACKED_FROM,
                 shuffle=shuffle,
-                **LAYOUT,
             )
             if shape.shared <= _MEMORY:
                 return shape
@@ -167,24 +163,25 @@ def pack(
     whole = weight.new_zeros(count, channels, rows, columns)
     whole[:outputs] = weight
     ordered = whole.view(shape.parts, shape.outputs, channels // 8, 8, rows, columns)[:, _order(shape)]
-    placed = ordered.permute(_STACKED if shape.stacked else _IN_TURN)
-    eights = channels // 8
-    placed = placed.reshape(shape.parts, -1, eights, shape.outputs * (columns if shape.stacked else 1), 8)
-    if shape.swizzled:
-        n = torch.arange(placed.shape[3])
-        placed = placed.unflatten(2, (-1, 4)).transpose(3, 4)  # parts, turns, chunks, columns, eights, 8
-        place = torch.arange(4)[None] ^ (n[:, None] // 2 % 4)
-        placed = placed.gather(4, place[None, None, None, :, :, None].expand_as(placed))
-    else:
-        placed = F.pad(placed, (0, 0, 0, shape.pad))
-    placed = placed.to(device, dtype).contiguous()
+    turns = ordered.permute(_STACKED if shape.stacked else _IN_TURN)
+    placed = _swizzled(turns.reshape(shape.parts, -1, shape.chunks, CHUNK // 8, shape.width, 8))
     filled = [F.pad(values.float(), (0, count - outputs)).to(device) for values in (bias, slopes)]
-    return Packed(shape, placed, bias=filled[0], slopes=filled[1], top=top, left=left)
+    return Packed(
+        shape, placed.to(device, dtype).contiguous(), bias=filled[0], slopes=filled[1], top=top, left=left
+    )
 
 
 _IN_TURN = (0, 4, 5, 2, 1, 3)
 """From parts, outputs, eights of channels, channels, rows, columns to what a block's shared memory holds."""
 _STACKED = (0, 4, 2, 5, 1, 3)
+
+
+def _swizzled(weights: Tensor) -> Tensor:
+    """From `(parts, turns, chunks, eights, columns, 8)` to rows of 64 bytes in wgmma's order."""
+    rows = weights.transpose(3, 4)
+    row, place = torch.arange(rows.shape[3])[:, None], torch.arange(rows.shape[4])[None]
+    order = (place ^ (row // 2 % 4))[..., None].expand_as(rows)
+    return rows.gather(4, order)
 
 
 def _order(shape: Shape) -> Tensor:
@@ -213,7 +210,6 @@ class _Job(ctypes.Structure):
     """As in halo.cu."""
 
     _fields_ = (
-        ("map", ctypes.c_char * 128),
         *((name, ctypes.c_void_p) for name in ("src", "weights", "bias", "slopes", "dst")),
         *(
             (f"{name}", ctypes.c_longlong)
@@ -227,11 +223,7 @@ class _Job(ctypes.Structure):
             for name in ("src_pixel", "images", "height", "width", "top", "left", "outputs")
         ),
         ("gain", ctypes.c_float),
-        ("filled", ctypes.c_char * 24),
     )
-
-
-assert ctypes.sizeof(_Job) % 64 == 0
 
 
 def job_of(packed: Packed, work: Work) -> ctypes.Structure:
@@ -277,39 +269,7 @@ def launch(packed: Packed, work: Work) -> None:
     tiles = images * -(-height // rows) * -(-width // columns)
     parts, device = packed.shape.parts, work.src.device
     blocks = min(_multiprocessors(device) // parts, -(-tiles // _GROUPS)) * parts
-    job = job_of(packed, work)
-    if packed.shape.bulk:
-        job.map = _map(packed.shape, work.src)
-    _kernel(packed.shape, device).launch(blocks, job)
-
-
-def _map(shape: Shape, src: Tensor) -> bytes:
-    """How copies in bulk find a box of the source: CUtensorMap."""
-    images, height, width, channels = src.shape
-    rows, columns = shape.tile
-    found = ctypes.create_string_buffer(128 + 64)
-    at = -(-ctypes.addressof(found) // 64) * 64
-    sizes = (ctypes.c_uint64 * 4)(channels, width, height, images)
-    strides = (ctypes.c_uint64 * 3)(*(2 * src.stride(n) for n in (2, 1, 0)))
-    box = (ctypes.c_uint32 * 4)(CHUNK, columns + shape.columns - 1, rows + shape.rows - 1, 1)
-    steps = (ctypes.c_uint32 * 4)(1, 1, 1, 1)
-    pointer = ctypes.c_void_p
-    nvrtc.driven(
-        "cuTensorMapEncodeTiled",
-        pointer(at),
-        1,
-        4,
-        pointer(src.data_ptr()),
-        sizes,
-        strides,
-        box,
-        steps,
-        0,
-        2,
-        2,
-        0,
-    )
-    return ctypes.string_at(at, 128)
+    _kernel(packed.shape, device).launch(blocks, job_of(packed, work))
 
 
 @cache
@@ -338,11 +298,6 @@ def defined(shape: Shape) -> list[tuple[str, int]]:
         ("HALF", int(shape.half)),
         ("STACKED", int(shape.stacked)),
         ("SHUFFLE", shape.shuffle),
-        ("SWIZZLED", int(shape.swizzled)),
-        ("STAGGER", shape.stagger),
-        ("BULK", int(shape.bulk)),
-        ("REST", shape.rest),
-        ("PAD", shape.pad),
     ]
 
 
@@ -357,14 +312,13 @@ _HERE = Path(__file__).parent
 
 def _product(shape: Shape) -> str:
     """The function `product`: 64 pixels of 16 channels, times those channels' weights."""
-    outputs = shape.outputs * (shape.columns if shape.stacked else 1)
-    count, kind = outputs // 2, "f16" if shape.half else "bf16"
+    count, kind = shape.width // 2, "f16" if shape.half else "bf16"
     sums = ", ".join(f"%{i}" for i in range(count))
     bound = ", ".join(f'"+f"(sums[{i}])' for i in range(count))
     return f"""
 __device__ void product(float (&sums)[{count}], unsigned long long a, unsigned long long b, bool more) {{
     asm volatile("{{ .reg .pred p; setp.ne.b32 p, %{count + 2}, 0;"
-        "wgmma.mma_async.sync.aligned.m64n{outputs}k16.f32.{kind}.{kind}"
+        "wgmma.mma_async.sync.aligned.m64n{shape.width}k16.f32.{kind}.{kind}"
         " {{{sums}}}, %{count}, %{count + 1}, p, 1, 1, 0, 0; }}" : {bound} : "l"(a), "l"(b), "r"((int)more));
 }}
 """

@@ -16,25 +16,6 @@ __device__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;\n" ::
 __device__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
 __device__ void wait_for_products() { asm volatile("wgmma.wait_group.sync.aligned 0;\n" ::: "memory"); }
 
-// Copies of boxes of a tensor, which a barrier in shared memory counts by bytes.
-struct alignas(64) Map { char bytes[128]; };
-__device__ void begin_barriers(unsigned first, int count) {
-    for (int n = 0; n < count; ++n) asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;\n" ::"r"(first + n * 8) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;\n" ::: "memory");
-}
-__device__ void expect(unsigned barrier, int bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(barrier), "r"(bytes) : "memory");
-}
-__device__ void await(unsigned barrier, int phase) {
-    asm volatile("{ .reg .pred done;\nagain: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@!done bra again; }\n"
-                 ::"r"(barrier), "r"(phase) : "memory");
-}
-template <typename J> __device__ void fetch(
-    unsigned to, const J& job, int channel, int x, int y, int image, unsigned barrier) {
-    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];\n"
-                 ::"r"(to), "l"(&job.map), "r"(barrier), "r"(channel), "r"(x), "r"(y), "r"(image) : "memory");
-}
-
 __device__ void delay(int cycles) {
     const long long begin = clock64();
     while (clock64() - begin < cycles) {}
