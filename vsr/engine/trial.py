@@ -6,9 +6,7 @@ bits each time. What was found is a word in a file of the user's cache; without 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from vsr.engine import cache
 from vsr.engine.backends import Run
 
 Name = TypeVar("Name", bound=str)
@@ -45,14 +44,14 @@ def quicker(
         dtype: That they compute in.
     """
     place = _place(ways, network, dtype)
-    word = _read(place)
+    word = (cache.read(place) or b"").decode(errors="replace")
     for name, make in ways.items():
         if name == word:
             return name, make()
     runs = {name: make() for name, make in ways.items()}
     (first, one), (second, other) = runs.items()
     found = first if _wins(one, other, picture(network)) else second
-    _write(place, found)
+    cache.write(place, found.encode())
     return found, runs[found]
 
 
@@ -81,11 +80,7 @@ def _place(ways: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path 
     """Of the word for these ways, this shape of network, these threads, this processor and these versions."""
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
     facts = (*ways, type(network).__name__, shapes, dtype, torch.get_num_threads(), _processor(), _versions())
-    try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # no home
-        return None
-    return root / "vsr" / "trials" / hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+    return cache.place_of("trials", facts)
 
 
 def _processor() -> str:
@@ -100,23 +95,3 @@ def _versions() -> list[str]:
     return [
         f"{d.name} {d.version}" for name in ("torch", "openvino") for d in metadata.distributions(name=name)
     ]
-
-
-def _read(place: Path | None) -> str | None:
-    try:
-        return place.read_text() if place else None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _write(place: Path | None, word: str) -> None:
-    """Whole or not at all; another run may be writing the same."""
-    if place is None:
-        return
-    fresh = place.with_name(f"{place.name}.{os.getpid()}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(word)
-        fresh.replace(place)
-    except OSError as error:
-        logger.debug("what was tried is not remembered: %s", error)

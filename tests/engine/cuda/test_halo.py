@@ -184,3 +184,24 @@ def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
     x = drawn(1, 3, 40, 60).cuda() + 0.5
     exact = network(x.cpu())
     assert psnr(run(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50  # bfloat16's 8 bits, in 10 layers
+
+
+def test_where_it_does_not_compile_others_are_taken_and_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("NVRTC: no such target\nsecond line")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(halo.nvrtc, "available", lambda: True)
+    monkeypatch.setattr(halo, "_kernel", refuse)
+    halo.available.cache_clear()
+    try:
+        assert not halo.available()
+    finally:
+        halo.available.cache_clear()
+    assert [record.message for record in caplog.records] == [
+        "the kernel for Hopper is left out: NVRTC: no such target"
+    ]

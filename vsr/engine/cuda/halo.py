@@ -6,6 +6,7 @@ Its tiles are brought to shared memory once, with their halo, where Triton's ker
 from __future__ import annotations
 
 import ctypes
+import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from vsr.engine.cuda import nvrtc
 from vsr.engine.cuda.work import Residual, Work
+
+logger = logging.getLogger(__name__)
 
 _TARGET = "sm_90a"
 _THREADS = 256
@@ -97,10 +100,19 @@ class Packed:
 
 @cache
 def available() -> bool:
-    """Whether the device has warp-group products, and there is a compiler for them."""
+    """Whether the current device has warp-group products, and a kernel for them compiles and loads."""
     if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
         return False
-    return nvrtc.available()
+    if not nvrtc.available():
+        return False
+    usual = shape_for(64, 64, rows=3, columns=3, planes=False, half=False)
+    assert usual is not None
+    try:
+        _kernel(usual, torch.device("cuda", torch.cuda.current_device()))
+    except RuntimeError as error:
+        logger.warning("the kernel for Hopper is left out: %s", str(error).splitlines()[0])
+        return False
+    return True
 
 
 def shape_for(

@@ -6,10 +6,12 @@ import ctypes
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+
+from vsr.engine import cache
 
 _SHARED = 8
 """CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES."""
@@ -38,7 +40,7 @@ class Kernel:
         driven("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
 
 
-@cache
+@lru_cache(maxsize=1)
 def available() -> bool:
     """Whether NVRTC and the driver's library are to be had."""
     try:
@@ -71,18 +73,24 @@ def load(
 
 
 def compiled(source: str, defined: Sequence[tuple[str, int]], target: str) -> bytes:
-    """Machine code for `target`; needs no device.
+    """Machine code for `target`, from the user's cache where it was compiled before; needs no device.
 
     Raises:
-        RuntimeError: it does not compile; the compiler's first line.
+        RuntimeError: it does not compile; the compiler's first lines.
     """
+    macros = [f"-D{name}={value}" for name, value in defined]
+    options = [f"--gpu-architecture={target}", "--std=c++17", *macros]
+    place = cache.place_of("kernels", (source, options, torch.version.cuda))
+    code = cache.read(place)
+    if code is None:
+        code = _compiled(source, options)
+        cache.write(place, code)
+    return code
+
+
+def _compiled(source: str, options: Sequence[str]) -> bytes:
     nvrtc = _compiler()
     assert nvrtc is not None
-    options = [
-        f"--gpu-architecture={target}",
-        "--std=c++17",
-        *(f"-D{name}={value}" for name, value in defined),
-    ]
     words = (ctypes.c_char_p * len(options))(*(word.encode() for word in options))
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"vsr.cu", 0, None, None)
@@ -116,12 +124,12 @@ def driven(name: str, *arguments: object) -> None:
         raise RuntimeError(f"CUDA driver error: {name}: {(words.value or b'unknown').decode()}")
 
 
-@cache
+@lru_cache(maxsize=1)
 def _driver() -> ctypes.CDLL:
     return ctypes.CDLL("libcuda.so.1")
 
 
-@cache
+@lru_cache(maxsize=1)
 def _compiler() -> ctypes.CDLL | None:
     """NVRTC of the CUDA version that torch was built for."""
     if torch.version.cuda is None:
