@@ -1,4 +1,4 @@
-"""Claims: kernels for a card convert to the same bits as torch on the processor, for all forms, sizes and memory.
+"""Claims: kernels for a card convert to the same bits as torch on the processor, for every form and size.
 Without a card, their text compiled for the host does."""
 
 from __future__ import annotations
