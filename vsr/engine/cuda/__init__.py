@@ -1,4 +1,4 @@
-"""Generators on CUDA: kernels of our own, and networks replayed as CUDA graphs; `nvrtc` under this name, too."""
+"""Generators on CUDA: kernels of our own, and networks replayed as graphs; `nvrtc` under this name, too."""
 
 from vsr import nvrtc
 
