@@ -50,6 +50,8 @@ SIZES = {"4k": (3840, 2160), "1080p": (1920, 1080)}
 CASES = ("compact-x4@4k", "compact-x4@1080p", "fast-x2@4k", "compact-x2@4k", "rrdb-lite-x4@4k")
 PARTS = ("model", "process", "whole", "loop", "encoder", "profile")
 KERNELS = 15
+KINDS = (("copies", ("Memcpy", "Memset")), ("colour", ("to_rgb", "to_planes")), ("check", ("reduce_kernel",)))
+"""Words in the names of kernels; all others are the generator's, and colour's where torch converts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,12 +227,23 @@ def profiled(case: Case, backend: Backend, frames: int) -> str:
         f"{case.model}, {backend}: {number / wall:.1f} fps under the profiler; kernels and copies"
         f" take {total / wall:.0%} of that time, {launches / max(1, number):.1f} launches a frame",
         "",
+        by_kind([(t / 1e3 / number, key) for t, _, key in timed]),
+        "",
         "| ms a frame | runs a frame | kernel |",
         "| --- | --- | --- |",
     ]
     for microseconds, count, key in timed[:KERNELS]:
         lines.append(f"| {microseconds / 1e3 / number:.4f} | {count / number:.1f} | `{key[:110]}` |")
     return "\n".join(lines)
+
+
+def by_kind(timed: list[tuple[float, str]]) -> str:
+    """The card's milliseconds a frame, summed by what they are for."""
+    sums = dict.fromkeys(("generator", *(kind for kind, _ in KINDS)), 0.0)
+    for milliseconds, key in timed:
+        words = (kind for kind, names in KINDS if any(name in key for name in names))
+        sums[next(words, "generator")] += milliseconds
+    return "ms of the card a frame: " + ", ".join(f"{kind} {total:.3f}" for kind, total in sums.items())
 
 
 # All of it

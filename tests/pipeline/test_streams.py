@@ -57,6 +57,26 @@ def test_another_card_has_streams_of_its_own(made: list[FakeStream]) -> None:
     assert [stream.device.index for stream in made] == [0, 0, 0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_planes_are_brought_to_pinned_memory_without_torchs_threads(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of torch's waits at barriers for cores that the encoder has, in a caller's process too."""
+    empty, used = torch.empty, list[bool]()
+
+    def pinned(*shape: object, pin_memory: bool, **others: object) -> torch.Tensor:
+        used.append(pin_memory)
+        return empty(*shape, **others)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    padded = torch.arange(600 * 800).reshape(600, 800).to(dtype)[:, :700]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        copied = streams._pinned_copy(padded)
+    assert used == [True]
+    assert torch.equal(copied, padded)
+    assert not [row.key for row in found.key_averages() if "copy" in row.key]
+
+
 @pytest.mark.needs_cuda
 def test_memory_of_one_run_serves_the_next() -> None:
     def run() -> None:

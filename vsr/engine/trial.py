@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from vsr.engine import cache
+from vsr import cache
 from vsr.engine.backends import Run
 
 Name = TypeVar("Name", bound=str)

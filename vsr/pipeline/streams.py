@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,13 @@ def _streams_of(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Str
 
 def _pinned_copy(tensor: Tensor) -> Tensor:
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return pinned.copy_(tensor)
+    if tensor.dtype not in _CODES:
+        return pinned.copy_(tensor)  # a caller's floats, of which numpy does not know all
+    np.copyto(pinned.numpy(), tensor.numpy())  # See [Who computes] in vsr.pipeline.flow
+    return pinned
+
+
+_CODES = (torch.uint8, torch.uint16)
 
 
 class _Done:

@@ -1,1 +1,5 @@
-"""Generators on CUDA: kernels of our own in Triton, and networks replayed as CUDA graphs."""
+"""Generators on CUDA: kernels of our own, and networks replayed as graphs; `nvrtc` under this name, too."""
+
+from vsr import nvrtc
+
+__all__ = ["nvrtc"]

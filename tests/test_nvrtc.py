@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vsr.engine.cuda import nvrtc
+from vsr import nvrtc
 
 
 def test_what_was_compiled_is_kept_by_source_macros_and_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +37,9 @@ def test_without_a_build_for_cuda_there_is_no_compiler(monkeypatch: pytest.Monke
     finally:
         nvrtc._compiler.cache_clear()
         nvrtc.available.cache_clear()
+
+
+def test_code_for_other_options_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvrtc, "_compiled", lambda source, options: f"{source} {options}".encode())
+    plain = nvrtc.compiled("text", [], "sm_90")
+    assert nvrtc.compiled("text", [], "sm_90", ["--fmad=false"]) != plain

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from vsr.engine import cache
+from vsr import cache
 
 _SHARED = 8
 """CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES."""
@@ -44,46 +44,67 @@ class Kernel:
 def available() -> bool:
     """Whether NVRTC and the driver's library are to be had."""
     try:
-        return _compiler() is not None and _driver() is not None
+        return has_compiler() and _driver() is not None
+    except OSError:
+        return False
+
+
+def has_compiler() -> bool:
+    """Whether NVRTC is to be had; `compiled` needs no more."""
+    try:
+        return _compiler() is not None
     except OSError:
         return False
 
 
 def load(
-    source: str, defined: Sequence[tuple[str, int]], *, target: str, threads: int, shared: int
+    source: str,
+    defined: Sequence[tuple[str, int]],
+    *,
+    target: str,
+    threads: int,
+    shared: int,
+    entry: str = "convolve",
+    options: Sequence[str] = (),
 ) -> Kernel:
-    """Compile a source with one `extern "C"` kernel `convolve`, and load it on torch's current device.
+    """Compile a source, and load one of its `extern "C"` kernels on torch's current device.
 
     Args:
         source: CUDA C++ without includes.
         defined: Macros.
         target: As `sm_90a`.
+        threads: Of a block.
+        shared: Bytes of shared memory of a block.
+        entry: The kernel's name.
+        options: More of the compiler's.
 
     Raises:
         RuntimeError: it does not compile, or the driver refuses it.
     """
     torch.cuda.current_stream()  # makes the device's context current on this thread
-    code = compiled(source, defined, target)
+    code = compiled(source, defined, target, options)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
     driven("cuModuleLoadData", ctypes.byref(module), code)
-    driven("cuModuleGetFunction", ctypes.byref(function), module, b"convolve")
+    driven("cuModuleGetFunction", ctypes.byref(function), module, entry.encode())
     driven("cuFuncSetAttribute", function, _SHARED, shared)
     assert function.value is not None
     return Kernel(function.value, threads, shared)
 
 
-def compiled(source: str, defined: Sequence[tuple[str, int]], target: str) -> bytes:
+def compiled(
+    source: str, defined: Sequence[tuple[str, int]], target: str, options: Sequence[str] = ()
+) -> bytes:
     """Machine code for `target`, from the user's cache where it was compiled before; needs no device.
 
     Raises:
         RuntimeError: it does not compile; the compiler's first lines.
     """
     macros = [f"-D{name}={value}" for name, value in defined]
-    options = [f"--gpu-architecture={target}", "--std=c++17", *macros]
-    place = cache.place_of("kernels", (source, options, torch.version.cuda))
+    given = [f"--gpu-architecture={target}", "--std=c++17", *macros, *options]
+    place = cache.place_of("kernels", (source, given, torch.version.cuda))
     code = cache.read(place)
     if code is None:
-        code = _compiled(source, options)
+        code = _compiled(source, given)
         cache.write(place, code)
     return code
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.engine import cache
+from vsr import cache
 
 
 def test_what_was_written_is_read_and_belongs_to_its_facts() -> None:
