@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -101,6 +102,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[backend.Form]
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """A card, or a host whose kernels are the card's."""
+    monkeypatch.setenv(backend.SWITCH, "1")
     if request.param == "cpu":
         built = request.getfixturevalue("library")
 
@@ -219,6 +221,7 @@ def test_nvrtc_compiles_it(form: str, target: str) -> None:
 @pytest.mark.needs_cuda
 def test_on_a_card_pictures_are_converted_by_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     started, real = [], backend.start
+    monkeypatch.setenv(backend.SWITCH, "1")
     monkeypatch.setattr(backend, "start", lambda *given: (started.append(given[0]), real(*given)))
     wish = wished()
     planes = tuple(plane.cuda() for plane in random_planes(36, 64, wish[1]))
@@ -229,3 +232,15 @@ def test_on_a_card_pictures_are_converted_by_the_kernels(monkeypatch: pytest.Mon
     torch.cuda.current_stream().wait_stream(stream)
     assert started == ["to_rgb", "to_planes"]
     assert all(map(torch.equal, planes, returned))
+
+
+@pytest.mark.parametrize("value", [None, "0", ""])
+def test_unless_they_are_asked_for_torch_converts(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    monkeypatch.delenv(backend.SWITCH, raising=False)
+    if value is not None:
+        monkeypatch.setenv(backend.SWITCH, value)
+    asked: list[object] = []
+    monkeypatch.setattr(backend, "_kernel", lambda *given: asked.append(given))
+    plane = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 0))
+    assert not backend.can_convert(plane, *wished())  # type: ignore[arg-type]
+    assert not asked

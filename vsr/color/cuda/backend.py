@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Entry = Literal["to_rgb", "to_planes"]
 
+SWITCH = "VSR_CARD_COLOR"
+"""Variable of the environment that must be 1: these kernels have not run on a card yet; torch has."""
 THREADS = 256
 _OPTIONS = ("--fmad=false",)
 _OLDEST = 7
@@ -43,12 +46,15 @@ class Form:
 
 
 def can_convert(plane: Tensor, color: ColorSpec, layout: PixelLayout) -> bool:
-    """Whether `to_rgb` or `to_planes` takes pictures like this: on a card, chroma of half the size at least.
+    """Whether `to_rgb` or `to_planes` takes pictures like this: on a card, chroma of half the size at least,
+    where the environment says so.
 
     Args:
         plane: `(H, W)`, luma or a channel.
     """
-    if not plane.is_cuda or max(layout.chroma_shift) > 1 or not nvrtc.available():
+    if not plane.is_cuda or os.environ.get(SWITCH) != "1":
+        return False
+    if max(layout.chroma_shift) > 1 or not nvrtc.available():
         return False
     form = form_of(color, layout)
     entries: tuple[Entry, ...] = ("to_rgb", "to_planes")
