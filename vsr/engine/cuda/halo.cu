@@ -1,12 +1,13 @@
 // A convolution on Hopper's warp-group products, for 16-bit features with all channels of a pixel together.
 //
-// Two warp groups a block, each with tiles of its own; the weights of all taps stay in shared memory, which both read. A tile comes with its halo in chunks of 32 channels, so that nine taps read what was
-// brought once: an implicit matrix product that fetches each tap anew asks more of L2 than it gives (N = 32
-// outputs: 128 bytes a cycle and multiprocessor of about 28).
+// Two warp groups a block, each with tiles of its own; the weights of all taps stay in shared memory, which both
+// read. A tile comes with its halo in chunks of 32 channels, so that nine taps read what was brought once: an
+// implicit matrix product that fetches each tap anew asks more of L2 than it gives (N = 32 outputs: 128 bytes a cycle
+// and multiprocessor of about 28).
 //
 // Shared memory holds a pixel's 32 channels in 64 bytes, in wgmma's order for rows of 64 bytes: bits 4 and 5 of an
 // address, exclusive or bits 7 and 8. That is a matter of addresses, not of where a matrix begins, so a tap is nothing
-// but another beginning. (Without swizzling the same products take up to 1.4 times as long: docs/benchmarks.md.)
+// but another beginning. (Without swizzling the same products take up to 1.3 times as long: docs/benchmarks.md.)
 //
 // Of 64 outputs each tap is a product of its own. Of 32 it would read more than shared memory gives in its time (3 KB
 // in 16 cycles): STACKED, the three taps of a row are one product of 96 columns, and what a pixel gets of its
