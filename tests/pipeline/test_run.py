@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -30,7 +29,7 @@ from vsr.media.sink import VideoSink
 from vsr.models.load import LoadedModel
 from vsr.pipeline import run as run_module
 from vsr.pipeline import stages
-from vsr.pipeline.job import TOGETHER, Job
+from vsr.pipeline.job import TOGETHER
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
@@ -487,30 +486,3 @@ def test_run_can_be_given_a_prepared_job(tmp_path: Path) -> None:
         run(job)
         assert job.report.frames_out == 3
     assert (tmp_path / "out.mkv").exists()
-
-
-@pytest.mark.parametrize(
-    ("backend", "device", "on_host"),
-    [("torch", "cpu", True), ("openvino", "cpu", False), ("torch", "cuda", False), ("triton", "cuda", False)],
-)
-def test_cores_are_torchs_only_where_its_operators_on_them_do_the_work(
-    backend: str, device: str, on_host: bool
-) -> None:
-    upscaler = SimpleNamespace(backend=backend, device=torch.device(device))
-    assert Job.on_host.fget(SimpleNamespace(upscaler=upscaler)) is on_host  # type: ignore[attr-defined]
-
-
-@pytest.mark.needs_cuda
-@pytest.mark.parametrize("backend", ["torch", "cudagraphs"])
-def test_beside_a_card_torch_leaves_the_cores_to_the_encoder(tmp_path: Path, backend: str) -> None:
-    """Copies of planes on sixteen threads waited 20 ms a frame for cores that x264 had."""
-    source, seen = make_clip(tmp_path / "in.mkv", frames=4), set[int]()
-    before = torch.get_num_threads()
-    upscale_video(
-        source,
-        tmp_path / "out.mkv",
-        settings(device="cuda", model="fast", backend=backend, encoder=LOSSLESS),
-        on_progress=lambda _: seen.add(torch.get_num_threads()),
-    )
-    assert seen == {1}
-    assert torch.get_num_threads() == before

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import triton
@@ -166,6 +167,7 @@ def layer(
     """
     weight = weight[:, :, slice(*rows), slice(*columns)]
     top, left = rows[0] - 1, columns[0] - 1
+    pack = partial(halo.pack, dtype=dtype, device=device, top=top, left=left, planes=planes, shuffle=shuffle)
     outputs, channels = _filled(len(weight), power=True), _filled(weight.shape[1])
     whole = weight.new_zeros(outputs, channels, *weight.shape[2:])
     whole[: len(weight), : weight.shape[1]] = weight
@@ -177,25 +179,7 @@ def layer(
         top=top,
         left=left,
         channels=channels,
-        packed=_packed(weight, bias, slopes, dtype, device, top, left, planes, shuffle),
-    )
-
-
-def _packed(
-    weight: Tensor,
-    bias: Tensor,
-    slopes: Tensor,
-    dtype: torch.dtype,
-    device: torch.device,
-    top: int,
-    left: int,
-    planes: bool,
-    shuffle: int,
-) -> halo.Packed | None:
-    if device.type != "cuda" or not halo.available():
-        return None
-    return halo.pack(
-        weight, bias, slopes, dtype=dtype, device=device, top=top, left=left, planes=planes, shuffle=shuffle
+        packed=pack(weight, bias, slopes) if device.type == "cuda" and halo.available() else None,
     )
 
 
