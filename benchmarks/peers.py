@@ -31,6 +31,7 @@ from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.amx import backend as amx
 from vsr.engine.calibration import pictures
 from vsr.engine.upscaler import Upscaler
+from vsr.engine.winograd import backend as winograd
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
@@ -47,8 +48,8 @@ def ours(network: nn.Module) -> dict[str, Run]:
     if openvino.available():
         kinds += [("fp32", "openvino"), ("auto", "openvino")]
         kinds += [("int8", "openvino")] if isinstance(network, Compact) else []
-    if amx.available():
-        kinds += [("auto", "amx")]
+    kinds += [("auto", "amx")] if amx.available() else []
+    kinds += [("auto", "winograd")] if winograd.available() else []
     rows: dict[str, Run] = {}
     for precision, backend in kinds:
         upscaler = Upscaler(network, device_name="cpu", precision=precision, backend=backend)

@@ -19,7 +19,7 @@ from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Backend = Literal["auto", "torch", "openvino", "amx", "triton", "cudagraphs"]
+Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "triton", "cudagraphs"]
 Deinterlace = Literal["auto", "off"]
 Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]

@@ -18,7 +18,8 @@ def test_it_measures_the_models_that_are_asked_for(capfd: Capture) -> None:
     done = run_cli(capfd, "bench", "-m", "fast-x2", "-m", "bicubic", "--size", "64x48", "--device", "cpu")
     assert done.code == 0, done.err
     head, titles, *rows, advice = done.out.splitlines()
-    assert "64x48 on cpu in" in head
+    assert "64x48 on cpu," in head
+    assert "in float32" in head
     assert titles.split()[:2] == ["model", "result"]
     assert [row.split()[:2] for row in rows] == [["fast-x2", "128x96"], ["bicubic", "128x96"]]
     assert all(float(row.split()[column]) > 0 for row in rows for column in (2, 3))
@@ -55,6 +56,7 @@ def test_the_advice_names_the_largest_network_that_is_quick_enough() -> None:
             model_fps=fps,
             whole_fps=fps,
             backend="torch",
+            precision="float32",
             bound="upscale",
             operations=operations * fps,
         )

@@ -10,6 +10,7 @@ from vsr.cli.doctor import doctor
 from vsr.config import Backend
 from vsr.engine import openvino
 from vsr.engine.amx import backend as amx
+from vsr.engine.winograd import backend as winograd
 from vsr.media import hwaccel
 from vsr.media.encoder_table import ENCODERS
 
@@ -36,7 +37,7 @@ def test_what_decodes_beside_software_is_named(
 def test_what_a_backend_lacks_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for runtime in (amx, openvino):
+    for runtime in (amx, openvino, winograd):
         monkeypatch.setattr(runtime, "available", lambda: False)
     doctor()
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backend")]

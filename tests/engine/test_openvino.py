@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vsr.engine import calibration, choice, device, openvino, trial
 from vsr.engine.upscaler import Upscaler
+from vsr.engine.winograd import backend as winograd
 from vsr.errors import ConfigError
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
@@ -172,6 +173,7 @@ def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openvino, "available", lambda: False)
+    monkeypatch.setattr(winograd, "available", lambda: False)
     assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] == "torch"
     with pytest.raises(ConfigError, match="pip install"):
         choice.choose("openvino", network(), device=CPU, dtype=torch.float32)
@@ -180,6 +182,7 @@ def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
 @installed
 def test_auto_is_it_or_torch_whichever_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     made = network()
+    monkeypatch.setattr(winograd, "available", lambda: False)
     for name in ("openvino", "torch"):
         monkeypatch.setattr(trial, "quicker", lambda ways, *_, name=name: (name, ways[name]()))
         backend, run = choice.choose("auto", made, device=CPU, dtype=torch.float32)

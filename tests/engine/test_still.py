@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vsr.engine import openvino
 from vsr.engine.still import StillParts
 from vsr.engine.upscaler import Upscaler
+from vsr.engine.winograd import backend as winograd
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.load import load_generator
 
@@ -60,10 +61,12 @@ def test_one_changed_pixel_anywhere_gives_the_same_bits_as_the_whole() -> None:
     assert parts.saved > len(pictures) / 2
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", "openvino", "winograd"])
 def test_a_shipped_network_gives_the_same_bits_too(backend: str) -> None:
     if backend == "openvino" and not openvino.available():
         pytest.skip("the extra `openvino` is absent")
+    if backend == "winograd" and not winograd.available():
+        pytest.skip("the extra `cpu` is absent")
     made = load_generator("fast-x2").network
     plain, lent = (
         Upscaler(made, device_name="cpu", precision="fp32", backend=backend)  # type: ignore[arg-type]

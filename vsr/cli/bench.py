@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _TITLES = (
     f"{'model':<14}{'result':>12}{'model fps':>11}{'whole fps':>11}  "
-    f"{'bound':<9}{'backend':<10}{'ceiling':>8}"
+    f"{'bound':<9}{'backend':<10}{'precision':<10}{'ceiling':>8}"
 )
 
 
@@ -28,7 +28,7 @@ def bench(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     backend: Annotated[
-        str, typer.Option("--backend", help="auto, torch, openvino, amx, triton, cudagraphs.")
+        str, typer.Option("--backend", help="auto, torch, winograd, openvino, amx, triton, cudagraphs.")
     ] = "auto",
 ) -> None:
     """Measure each model on a rendered clip: the generator alone, and file to file."""
@@ -61,18 +61,20 @@ def _with_model(common: UpscaleSettings, name: str) -> UpscaleSettings:
 
 
 def _machine_line(found: Machine, width: int, height: int) -> str:
+    ceilings = ", ".join(f"{rate / 1e9:,.0f} in {precision}" for precision, rate in found.ceilings.items())
     return (
-        f"{width}x{height} on {found.device} in {found.precision}, {found.threads} threads; "
-        f"ceiling (a large matrix product) {found.ceiling / 1e9:,.0f} GFLOP/s"
+        f"{width}x{height} on {found.device}, {found.threads} threads; "
+        f"ceiling (a large matrix product), GFLOP/s: {ceilings}"
     )
 
 
 def _row(made: Speed, found: Machine) -> str:
-    share = f"{made.operations / found.ceiling:.0%}" if made.operations else "-"
+    ceiling = found.ceilings.get(made.precision)
+    share = f"{made.operations / ceiling:.0%}" if made.operations and ceiling else "-"
     result = f"{made.width}x{made.height}"
     return (
         f"{made.model:<14}{result:>12}{made.model_fps:>11.2f}{made.whole_fps:>11.2f}  "
-        f"{made.bound:<9}{made.backend:<10}{share:>8}"
+        f"{made.bound:<9}{made.backend:<10}{made.precision:<10}{share:>8}"
     )
 
 

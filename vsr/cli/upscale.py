@@ -156,7 +156,7 @@ def upscale(
         str | None,
         typer.Option(
             "--backend",
-            help="auto, torch, openvino, amx, triton, cudagraphs.",
+            help="auto, torch, winograd, openvino, amx, triton, cudagraphs.",
             show_default="auto",
             rich_help_panel=_ENGINE,
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,21 @@ from torch import Tensor, nn
 
 Run = Callable[[Tensor], Tensor]
 """`(N, 3, H, W)` float32 on the device to `(N, 3, H * scale, W * scale)` float32, under inference_mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of a picture whose results, off its inner edges, are the whole's, bit for bit.
+
+    Kernels that compute some pixels together round each by all that any of them depends on.
+    """
+
+    grid: int = 1
+    """LR pixels, at multiples of which it begins."""
+    reach: int = 1
+    """By how many pixels a layer brings the influence of an edge nearer."""
+    more: int = 0
+    """Pixels beside those."""
 
 
 def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Run:

@@ -9,12 +9,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from vsr.config import Backend
+from vsr.config import Backend, Precision
 from vsr.engine import backends, openvino, trial
 from vsr.engine.amx import backend as amx
-from vsr.engine.backends import Run
+from vsr.engine.backends import Run, Window
 from vsr.engine.cuda import backend as triton
 from vsr.engine.cuda import graphs
+from vsr.engine.device import choose_dtype
+from vsr.engine.winograd import backend as winograd
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.msrresnet import MSRResNet
@@ -35,17 +37,28 @@ class _Runtime:
     runs: str
     needs: str
     device: Literal["cpu", "cuda"] = "cpu"
-    extra: bool = True
-    """Whether pip brings it under its name."""
+    extra: str = ""
+    """Of vsr, which brings it; none brings what comes with a driver."""
+    window: Window = Window()  # noqa: RUF009 - frozen
 
 
 _RUNTIMES = {
+    "winograd": _Runtime(
+        lambda network, dtype: winograd.can_run(network, dtype),
+        lambda: winograd.available(),
+        lambda network, dtype, device: winograd.compiled(network, dtype),
+        runs="Compact networks, and RRDB of multiples of 16 channels, in fp32",
+        needs="llvmlite and a processor with FMA",
+        extra="cpu",
+        window=winograd.WINDOW,
+    ),
     "openvino": _Runtime(
         lambda network, dtype: openvino.can_run(network, dtype),
         lambda: openvino.available(),
         lambda network, dtype, device: openvino.compiled(network, dtype=dtype),
         runs="Compact and RRDB networks in fp32 or bf16",
         needs="OpenVINO",
+        extra="openvino",
     ),
     "amx": _Runtime(
         lambda network, dtype: amx.can_run(network, dtype),
@@ -53,6 +66,7 @@ _RUNTIMES = {
         lambda network, dtype, device: amx.compiled(network, dtype),
         runs="Compact networks, and RRDB of 32 or 64 channels, in bf16",
         needs="a processor with AMX in bf16, Linux and llvmlite",
+        extra="amx",
     ),
     "triton": _Runtime(
         lambda network, dtype: triton.can_run(network, dtype),
@@ -61,7 +75,6 @@ _RUNTIMES = {
         runs="Compact networks, and RRDB whose channels are multiples of 16, in bf16 or fp16",
         needs="a CUDA device of compute capability 8.0 or later, and Triton",
         device="cuda",
-        extra=False,
     ),
     "cudagraphs": _Runtime(
         lambda network, dtype: isinstance(network, Compact | RRDB | SRResNet | MSRResNet),
@@ -70,7 +83,6 @@ _RUNTIMES = {
         runs="vsr's own families of networks, in torch",
         needs="a CUDA device",
         device="cuda",
-        extra=False,
     ),
 }
 
@@ -83,15 +95,21 @@ def to_be_had() -> dict[str, str]:
     }
 
 
+def window_of(backend: Backend) -> Window:
+    """Which windows of a picture give the bits that the whole gives, where its kernels can do that."""
+    return _RUNTIMES[backend].window if backend in _RUNTIMES else Window()
+
+
 def choose(
     wish: Backend, network: nn.Module, *, device: torch.device, dtype: torch.dtype, int8: bool = False
 ) -> tuple[Backend, Run]:
     """A backend's name, and the network in it.
 
     Args:
-        wish: `auto` takes, on the processor, kernels of our own where they can run it; else OpenVINO where
-            it is installed, knows the network and wins a short trial; else torch. On CUDA it takes kernels of
-            our own on Hopper, for which they were written and measured, and else torch.
+        wish: `auto` takes, on the processor, kernels of our own where they can run it (`amx` in bf16,
+            `winograd` in fp32); else OpenVINO where it is installed, knows the network and wins a short
+            trial; else torch. On CUDA it takes kernels of our own on Hopper, for which they were written and
+            measured, and else torch.
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         dtype: Of the computation.
@@ -111,6 +129,23 @@ def choose(
     return wish, _asked(wish, network, device, dtype)
 
 
+def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: torch.device) -> torch.dtype:
+    """The number format of a network's weights.
+
+    Args:
+        precision: `auto` takes 16 bits where the device is made for them, see `device.choose_dtype`; on a
+            processor without AMX fp32 all the same where `winograd` can run it, which is faster in it than
+            anything in bf16, and exact.
+        wish: The backend that was asked for.
+    """
+    usual = choose_dtype(precision, device)
+    if precision == "auto" and device.type == "cpu" and wish in ("auto", "winograd"):
+        in_amx = wish == "auto" and amx.can_run(network, usual) and amx.available()
+        if not in_amx and winograd.can_run(network, torch.float32) and winograd.available():
+            return torch.float32
+    return usual
+
+
 def _asked(wish: Backend, network: nn.Module, device: torch.device, dtype: torch.dtype) -> Run:
     runtime = _RUNTIMES[wish]
     if device.type != runtime.device or not runtime.can_run(network, dtype):
@@ -119,7 +154,7 @@ def _asked(wish: Backend, network: nn.Module, device: torch.device, dtype: torch
             f" {str(dtype).removeprefix('torch.')} on {device}; leave --backend out"
         )
     if not runtime.available():
-        how = f"pip install 'vsr-pipeline[{wish}]'" if runtime.extra else "leave --backend out"
+        how = f"pip install 'vsr-pipeline[{runtime.extra}]'" if runtime.extra else "leave --backend out"
         raise ConfigError(f"--backend {wish} needs {runtime.needs}; {how}")
     return runtime.compiled(network, dtype, device)
 
@@ -129,9 +164,11 @@ _NAMES = {"cpu": "the CPU", "cuda": "a CUDA device"}
 
 def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple[Backend, Run]:
     if device.type == "cpu" and _parameters(network) >= _WORTH:
-        # Not tried against the others: wherever it is to be had, it is twice as fast.
+        # Not tried against the others: wherever they are to be had, they are twice as fast.
         if amx.can_run(network, dtype) and amx.available():
             return "amx", amx.compiled(network, dtype)
+        if winograd.can_run(network, dtype) and winograd.available():
+            return "winograd", winograd.compiled(network, dtype)
         if openvino.can_run(network, dtype) and openvino.available():
             return _faster(network, dtype)
     if device.type == "cuda" and triton.is_fastest(network, dtype):

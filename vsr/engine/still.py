@@ -72,7 +72,7 @@ class StillParts:
         return (
             _is_one(images)
             and upscaler.scale.denominator == 1
-            and 0 < upscaler.radius <= tiles.MAX_HALO
+            and 0 < upscaler.bit_radius <= tiles.MAX_HALO
             and upscaler.plan(*images.shape[-2:]).tile == 0
             and upscaler.is_network
             and upscaler.precision == "float32"
@@ -82,7 +82,7 @@ class StillParts:
         upscaler = self._upscaler
         height, width = images.shape[-2:]
         tile = _TILE_OVER_RADIUS * upscaler.radius
-        return tiles.plan_tiles(height, width, tile=tile, radius=upscaler.radius, multiple=upscaler.multiple)
+        return tiles.plan_tiles(height, width, tile=tile, radius=upscaler.bit_radius, multiple=upscaler.grid)
 
     def _changed(self, images: Tensor, tiling: tiles.Tiling) -> list[int] | None:
         """Numbers of the windows that differ from the picture before; None where too many do."""

@@ -6,6 +6,7 @@ Here is no video: frames, files and streams of the device are the pipeline's.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -70,7 +71,9 @@ class Upscaler:
         self.network = network
         self.device = device.choose_device(device_name)
         resampler = next(network.parameters(), None) is None
-        self.dtype = torch.float32 if resampler else device.choose_dtype(precision, self.device)
+        self.dtype = (
+            torch.float32 if resampler else choice.dtype_for(precision, backend, network, self.device)
+        )
         # getattr: Module's stubs take every attribute for a Tensor or a Module.
         self.scale = Fraction(getattr(network, "scale"))  # noqa: B009
         self.radius = int(getattr(network, "receptive_radius"))  # noqa: B009
@@ -89,6 +92,18 @@ class Upscaler:
             backend, network, device=self.device, dtype=self.dtype, int8=self._int8
         )
         self._run_exact: backends.Run | None = None
+
+    @property
+    def grid(self) -> int:
+        """LR pixels, at multiples of which windows begin that may give the bits that the whole gives."""
+        return math.lcm(self.multiple, choice.window_of(self.backend).grid)
+
+    @property
+    def bit_radius(self) -> int:
+        """LR pixels on each side that the bits of an output pixel depend on: `radius`, or more where some are
+        computed together."""
+        window = choice.window_of(self.backend)
+        return self.radius * window.reach + window.more
 
     @property
     def precision(self) -> str:

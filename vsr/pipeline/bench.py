@@ -6,6 +6,7 @@ Two scopes that are never mixed: the generator alone, and file to file with deco
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,10 +35,9 @@ class Machine:
     """The device as it was found."""
 
     device: str
-    precision: str
     threads: int
-    ceiling: float
-    """Operations a second of a large matrix product, in the precision that is used."""
+    ceilings: Mapping[str, float]
+    """Operations a second of a large matrix product, by the precision that it is in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +53,11 @@ class Speed:
     whole_fps: float
     """Frames a second file to file."""
     backend: str
+    precision: str
     bound: str
     """The stage that limits it."""
     operations: float
-    """A second, of the generator alone; 0 for a filter."""
+    """A second, of the generator alone, where convolutions are direct; 0 for a filter."""
 
     @property
     def real_time(self) -> bool:
@@ -65,18 +66,17 @@ class Speed:
 
 
 def machine(settings: UpscaleSettings) -> Machine:
-    """What there is to work with: the device and precision that `settings` come to.
+    """What there is to work with, in fp32 and in the 16 bits that the device is made for, if it is.
 
     Raises:
         DeviceError: no such device.
     """
     device = choose_device(settings.device)
-    dtype = choose_dtype(settings.precision, device)
+    formats = dict.fromkeys((torch.float32, choose_dtype("auto", device)))
     return Machine(
         device=str(device),
-        precision=str(dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
-        ceiling=speed.ceiling(device, dtype),
+        ceilings={str(dtype).removeprefix("torch."): speed.ceiling(device, dtype) for dtype in formats},
     )
 
 
@@ -112,6 +112,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         model_fps=model_fps,
         whole_fps=forecast.fps,
         backend=upscaler.backend,
+        precision=upscaler.precision,
         bound=forecast.bottleneck,
         operations=speed.operations_per_pixel(model.network) * height * width * model_fps,
     )

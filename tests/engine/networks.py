@@ -1,0 +1,54 @@
+"""Networks whose every layer and number counts in the result, for tests of what runs them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
+
+
+def network(**changes: object) -> Compact:
+    torch.manual_seed(1)
+    made = Compact(CompactConfig(**({"nf": 32, "nc": 6, "scale": 2} | changes)))  # type: ignore[arg-type]
+    identity_init_(made)
+    for layer in made.body:  # slopes and biases that differ, so that an order mixed up is seen
+        for values in (
+            getattr(layer, "bias", None),
+            layer.weight if layer.__class__.__name__ == "PReLU" else None,
+        ):
+            if values is not None:
+                torch.nn.init.uniform_(values, -0.1, 0.3)
+    return made.eval()
+
+
+def pictures(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(2))
+
+
+def exact(made: Compact, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return made(x)
+
+
+RRDBS = {
+    "x4": {"nf": 64},
+    "x4 of few channels": {"nf": 32, "nb": 3},
+    "x2 of squares": {"scale": 2, "unshuffle": 2},
+    "x1 of squares": {"scale": 1, "unshuffle": 4},
+    "x3 by pixel shuffle": {"scale": 3, "upsampler": "pixelshuffle"},
+    "x4 by pixel shuffle": {"upsampler": "pixelshuffle", "nb": 2},
+    "x8": {"nf": 32, "scale": 8},
+}
+
+
+def rrdb(**changes: object) -> RRDB:
+    torch.manual_seed(3)
+    made = RRDB(RRDBConfig(**({"nb": 1} | changes))).eval()  # type: ignore[arg-type]
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.uniform_(layer.weight, -0.04, 0.05)  # so that each layer counts in the result
+            assert layer.bias is not None
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    return made

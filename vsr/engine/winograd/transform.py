@@ -1,0 +1,85 @@
+"""Winograd's F(4x4, 3x3): 16 results of a 3x3 convolution from 36 products instead of 144.
+
+A 6x6 square of the source and a 3x3 of weights are transformed along both axes, multiplied number by number
+(and summed over the channels), and what comes out is transformed back to 4x4: Lavin and Gray, "Fast
+Algorithms for Convolutional Neural Networks", 2015. The transforms interpolate polynomials at five points and
+infinity. They are 0, +-sqrt(1/2) and +-sqrt(2) here: their powers are of a size, so that float32 keeps a bit
+more than with the integers of that paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+OUT = 4
+"""Side of the square of results."""
+IN = 6
+"""Of the square of the source that it depends on."""
+_NEAR, _FAR = 0.5**0.5, 2.0**0.5
+"""Points, beside their negatives, 0 and infinity."""
+
+
+class Arithmetic(Protocol):
+    """What computes: a function under construction, or numbers."""
+
+    def add(self, one: Any, other: Any) -> Any:
+        """`one + other`."""
+
+    def sub(self, one: Any, other: Any) -> Any:
+        """`one - other`."""
+
+    def scaled(self, one: Any, factor: float) -> Any:
+        """`one * factor`."""
+
+    def plus_scaled(self, one: Any, factor: float, other: Any) -> Any:
+        """`one + factor * other`, rounded once."""
+
+
+def forward(on: Arithmetic, d: Sequence[Any]) -> list[Any]:
+    """Six numbers of the source along an axis, transformed: the product with B of the paper.
+
+    Note [Points]: with p and q the squares of the points, whose product is 1, the outer results are
+    `d0 - (p + q) d2 + d4`; those of a point x are `(d4 - r d2) + x (d3 - r d1)`, r the other square.
+    """
+    near, far = _NEAR**2, _FAR**2
+    results = [on.plus_scaled(on.add(d[0], d[4]), -(near + far), d[2])]
+    for point, other in ((_NEAR, far), (_FAR, near)):
+        even = on.plus_scaled(d[4], -other, d[2])
+        odd = on.plus_scaled(d[3], -other, d[1])
+        results += [on.plus_scaled(even, point, odd), on.plus_scaled(even, -point, odd)]
+    return [*results, on.plus_scaled(on.add(d[1], d[5]), -(near + far), d[3])]
+
+
+def back(on: Arithmetic, m: Sequence[Any]) -> list[Any]:
+    """Six products along an axis to four results: powers 0 to 3 of the points."""
+    near, far = on.add(m[1], m[2]), on.add(m[3], m[4])
+    near_odd, far_odd = on.sub(m[1], m[2]), on.sub(m[3], m[4])
+    return [
+        on.add(on.add(m[0], near), far),
+        on.plus_scaled(on.scaled(near_odd, _NEAR), _FAR, far_odd),
+        on.plus_scaled(on.scaled(near, _NEAR**2), _FAR**2, far),
+        on.plus_scaled(on.plus_scaled(m[5], _NEAR**3, near_odd), _FAR**3, far_odd),
+    ]
+
+
+def weights(kernel: Tensor) -> Tensor:
+    """Transform weights.
+
+    Args:
+        kernel: `(outputs, channels, 3, 3)`.
+
+    Returns:
+        `(36, channels, outputs)`, float32, computed in float64; rows of the 6x6 one after the other.
+    """
+    near, far = _NEAR**2, _FAR**2
+    rows = [(1.0, 0.0, 0.0)]
+    for point, square, other in ((_NEAR, near, far), (_FAR, far, near)):
+        share = 1 / (2 * square * (square - other))
+        rows += [(share, sign * point * share, square * share) for sign in (1, -1)]
+    matrix = torch.tensor([*rows, (0.0, 0.0, 1.0)], dtype=torch.float64)
+    both = torch.einsum("ra, oiab, sb -> rsio", matrix, kernel.double(), matrix)
+    return both.flatten(0, 1).float().contiguous()
