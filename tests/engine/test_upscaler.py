@@ -186,9 +186,26 @@ def test_devices_that_are_not_there_are_refused_in_one_line() -> None:
             device.choose_device("cuda")
 
 
-def test_auto_precision_is_16_bits_only_where_the_cpu_multiplies_them() -> None:
-    expected = torch.bfloat16 if device.cpu_has_bf16() else torch.float32
+@pytest.mark.parametrize(
+    ("has", "bf16_takes", "expected"),
+    [(False, 0.1, torch.float32), (True, 0.5, torch.bfloat16), (True, 1.0, torch.float32),
+     (True, 2.0, torch.float32)],
+)  # fmt: skip
+def test_auto_precision_is_16_bits_only_where_the_cpu_is_faster_in_them(
+    monkeypatch: pytest.MonkeyPatch, has: bool, bf16_takes: float, expected: torch.dtype
+) -> None:
+    """By a clock that a product moves on: in fp32 by a second."""
+    now = [0.0]
+
+    def product(one: torch.Tensor, other: torch.Tensor) -> None:
+        now[0] += bf16_takes if one.dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(torch, "mm", product)
+    monkeypatch.setattr(device.time, "perf_counter", lambda: now[0])
+    device.bf16_is_quicker.cache_clear()
     assert device.choose_dtype("auto", torch.device("cpu")) is expected
+    device.bf16_is_quicker.cache_clear()
 
 
 def test_resamplers_have_no_weights_and_run_in_fp32() -> None:

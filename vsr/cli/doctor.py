@@ -17,14 +17,15 @@ def doctor() -> None:
     import torch
 
     from vsr.engine.choice import to_be_had
-    from vsr.engine.device import cpu_has_bf16
+    from vsr.engine.device import bf16_is_quicker, cpu_has_bf16
     from vsr.media import hwaccel
     from vsr.media.encoder_table import ENCODERS
 
     print(f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}")
     print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
-    how = "bf16 in hardware" if cpu_has_bf16() else "no bf16 in hardware"
+    slower = "" if bf16_is_quicker() else ", not faster than fp32"
+    how = f"bf16 in hardware{slower}" if cpu_has_bf16() else "no bf16 in hardware"
     print(f"CPU        {how}, {_can(torch.device('cpu'))}")
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)

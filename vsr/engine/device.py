@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,13 @@ from vsr.config import Precision
 from vsr.errors import ConfigError, DeviceError
 
 T = TypeVar("T")
+
+_TRIED = 768
+"""Side of the matrices whose product is tried: some milliseconds."""
+_ROUNDS = 4
+"""The first of which loads what it needs."""
+_CLEARLY = 1.25
+"""How much faster bf16 has to be."""
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -52,8 +61,7 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The number format of the generator's weights; `auto` takes 16 bits where the device is made for them.
 
-    On CPUs, bf16 is taken only where the instruction set has bf16 products (AVX512-BF16 or AMX): elsewhere it
-    is emulated and slower than fp32. On CUDA, bf16 from compute capability 8.0 (Ampere) on, fp16 from 7.0.
+    On CPUs, bf16 is taken only where products in it are quicker, see `bf16_is_quicker`. On CUDA, bf16 from compute capability 8.0 (Ampere) on, fp16 from 7.0.
     With `int8` this is the format of the layers that stay as they are.
     """
     if precision not in ("auto", "int8"):
@@ -61,7 +69,27 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
-    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+    return torch.bfloat16 if bf16_is_quicker() else torch.float32
+
+
+@cache
+def bf16_is_quicker() -> bool:
+    """Whether the CPU has products of bf16 numbers, and is clearly faster with them: a trial of milliseconds.
+
+    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions without AMX (hidden by
+    many virtual machines) half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
+    decide, and the same machine always answers the same.
+    """
+    if not cpu_has_bf16():
+        return False
+    factors = {dtype: torch.rand(_TRIED, _TRIED).to(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    times: dict[torch.dtype, list[float]] = {dtype: [] for dtype in factors}
+    for _ in range(_ROUNDS):
+        for dtype, factor in factors.items():
+            begin = time.perf_counter()
+            torch.mm(factor, factor)
+            times[dtype].append(time.perf_counter() - begin)
+    return min(times[torch.float32]) > _CLEARLY * min(times[torch.bfloat16])
 
 
 def cpu_has_bf16() -> bool:

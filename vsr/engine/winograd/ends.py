@@ -24,7 +24,7 @@ from vsr.engine.winograd.convolution import (
 )
 from vsr.engine.winograd.emit import FLOAT, Code
 from vsr.engine.winograd.transform import IN, OUT
-from vsr.jit import F32, number
+from vsr.jit import F32, I64, number
 
 _CORNER = list(product(range(OUT), range(OUT)))
 """Rows and columns of a square."""
@@ -40,18 +40,11 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
     room = code.room(segments_room(shape))
     pixels = code.room(OUT * OUT * shape.outputs * FLOAT) if isinstance(shape.end, Picture) else None
     _, begin, end, _ = code.arguments
-    squares, size = field(code, "squares"), number(shape.chunk(lanes))
-    chunks = code.ir.udiv(code.ir.add(squares, code.ir.sub(size, number(1))), size)
+    size = shape.chunk(lanes)
+    chunks = code.ir.udiv(code.ir.add(field(code, "squares"), number(size - 1)), number(size))
     with code.loop(begin, end) as y:
         with code.loop(0, chunks) as each:
-            first = code.ir.mul(each.index, size)
-            count = code.least(code.ir.sub(squares, first), size)
-            is_last = code.ir.icmp_signed("==", count, code.ir.sub(squares, first))
-            following = (
-                code.ir.add(y.index, code.ir.zext(is_last, number(0).type)),
-                code.ir.select(is_last, number(0), code.ir.add(first, size)),
-            )
-            chunk = Chunk(code, shape, y.index, first, count, following)
+            chunk = _chunk(code, shape, y.index, code.ir.mul(each.index, number(size)))
             transformed(chunk)
             multiplied(chunk, room)
             if isinstance(shape.end, Picture):
@@ -61,6 +54,18 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
         if not isinstance(shape.end, Picture):
             clear_outside(code, y.index, shape.end)
     code.ir.ret_void()
+
+
+def _chunk(code: Code, shape: Convolution, y: Any, first: Any) -> Chunk:
+    """From a stripe's square on, as many as are left of it but no more than a chunk has."""
+    size = number(shape.chunk(code.lanes))
+    left = code.ir.sub(field(code, "squares"), first)
+    is_last = code.ir.icmp_signed("<=", left, size)
+    following = (
+        code.ir.add(y, code.ir.zext(is_last, I64)),
+        code.ir.select(is_last, number(0), code.ir.add(first, size)),
+    )
+    return Chunk(code, shape, y, first, code.least(left, size), following)
 
 
 def _results(chunk: Chunk, square: Any, k: Any) -> list[Any]:
