@@ -61,7 +61,8 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The number format of the generator's weights; `auto` takes 16 bits where the device is made for them.
 
-    On CPUs, bf16 is taken only where products in it are quicker, see `bf16_is_quicker`. On CUDA, bf16 from compute capability 8.0 (Ampere) on, fp16 from 7.0.
+    On CPUs, bf16 is taken only where products in it are quicker, see `bf16_is_quicker`. On CUDA, bf16 from
+    compute capability 8.0 (Ampere) on, fp16 from 7.0.
     With `int8` this is the format of the layers that stay as they are.
     """
     if precision not in ("auto", "int8"):
@@ -76,8 +77,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def bf16_is_quicker() -> bool:
     """Whether the CPU has products of bf16 numbers, and is clearly faster with them: a trial of milliseconds.
 
-    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions without AMX (hidden by
-    many virtual machines) half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
+    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions whose AMX is hidden, as
+    virtual machines do, half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
     decide, and the same machine always answers the same.
     """
     if not cpu_has_bf16():
