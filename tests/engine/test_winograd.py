@@ -206,6 +206,14 @@ def test_without_amx_auto_takes_it_and_fp32(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @there
+def test_on_other_kinds_of_processors_it_runs_only_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was never measured there."""
+    monkeypatch.setattr(winograd.platform, "machine", lambda: "aarch64")
+    assert Upscaler(network(), device_name="cpu").backend != "winograd"
+    assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
+
+
+@there
 def test_16_bits_that_are_asked_for_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
     taken = Upscaler(network(), device_name="cpu", precision="bf16")

@@ -141,7 +141,8 @@ def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: t
     usual = choose_dtype(precision, device)
     if precision == "auto" and device.type == "cpu" and wish in ("auto", "winograd"):
         in_amx = wish == "auto" and amx.can_run(network, usual) and amx.available()
-        if not in_amx and winograd.can_run(network, torch.float32) and winograd.available():
+        asked = winograd.available() if wish == "winograd" else winograd.is_fastest()
+        if not in_amx and winograd.can_run(network, torch.float32) and asked:
             return torch.float32
     return usual
 
@@ -167,7 +168,7 @@ def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple
         # Not tried against the others: wherever they are to be had, they are twice as fast.
         if amx.can_run(network, dtype) and amx.available():
             return "amx", amx.compiled(network, dtype)
-        if winograd.can_run(network, dtype) and winograd.available():
+        if winograd.can_run(network, dtype) and winograd.is_fastest():
             return "winograd", winograd.compiled(network, dtype)
         if openvino.can_run(network, dtype) and openvino.available():
             return _faster(network, dtype)

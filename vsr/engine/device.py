@@ -77,8 +77,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def bf16_is_quicker() -> bool:
     """Whether the CPU has products of bf16 numbers, and is clearly faster with them: a trial of milliseconds.
 
-    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions whose AMX is hidden, as
-    virtual machines do, half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
+    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions whose AMX is hidden,
+    as virtual machines do, half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
     decide, and the same machine always answers the same.
     """
     if not cpu_has_bf16():

@@ -29,6 +29,11 @@ _UNIT = 16
 """Channels of features come in so many."""
 
 
+def is_fastest() -> bool:
+    """Whether it is to be had on a kind of processor on which it was measured against others."""
+    return platform.machine() in ("x86_64", "AMD64") and available()
+
+
 @cache
 def available() -> bool:
     """Whether `llvmlite` is installed to write code, and the processor has what the code is to use."""

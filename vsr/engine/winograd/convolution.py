@@ -140,7 +140,8 @@ def matrix_bytes(channels: int, squares: int) -> int:
 def scratch_bytes(shape: Convolution, lanes: int) -> int:
     """Of memory that a function needs for itself."""
     squares = shape.chunk(lanes)
-    return POINTS * (matrix_bytes(shape.channels, squares) + matrix_bytes(shape.outputs, squares))
+    matrices = POINTS * (matrix_bytes(shape.channels, squares) + matrix_bytes(shape.outputs, squares))
+    return matrices + OUT * OUT * shape.outputs * FLOAT
 
 
 def field(code: Code, name: str) -> Any:
@@ -182,6 +183,11 @@ class Chunk:
     def products(self) -> Any:
         """Address of the first matrix of products."""
         return self.code.at(self.code.arguments[3], POINTS * self.source_bytes)
+
+    @property
+    def pixels(self) -> Any:
+        """Address of a square's results, behind them."""
+        return self.code.at(self.products, POINTS * self.product_bytes)
 
 
 def transformed(chunk: Chunk) -> None:

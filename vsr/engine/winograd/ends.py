@@ -38,7 +38,6 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
     """
     code = Code(module, name, ARGUMENTS, lanes)
     room = code.room(segments_room(shape))
-    pixels = code.room(OUT * OUT * shape.outputs * FLOAT) if isinstance(shape.end, Picture) else None
     _, begin, end, _ = code.arguments
     size = shape.chunk(lanes)
     chunks = code.ir.udiv(code.ir.add(field(code, "squares"), number(size - 1)), number(size))
@@ -48,7 +47,7 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
             transformed(chunk)
             multiplied(chunk, room)
             if isinstance(shape.end, Picture):
-                _to_picture(chunk, shape.end, pixels)
+                _to_picture(chunk, shape.end)
             else:
                 _to_features(chunk, shape.end)
         if not isinstance(shape.end, Picture):
@@ -138,9 +137,9 @@ def clear_outside(code: Code, y: Any, end: Features | Residual) -> None:
         )
 
 
-def _to_picture(chunk: Chunk, end: Picture, pixels: Any) -> None:
-    """Square by square through `pixels`, from which those are taken that are in the picture."""
-    code, pixel = chunk.code, chunk.shape.outputs * FLOAT
+def _to_picture(chunk: Chunk, end: Picture) -> None:
+    """Square by square through `Chunk.pixels`, from which those are taken that are in the picture."""
+    code, pixel, pixels = chunk.code, chunk.shape.outputs * FLOAT, chunk.pixels
     top = code.ir.mul(chunk.y, number(OUT))
     with code.loop(0, chunk.count) as square:
         with code.loop(0, chunk.shape.outputs, by=code.lanes) as k:
