@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -29,13 +29,10 @@ class Loop:
     """What the body of a loop knows."""
 
     index: Any
-    carried: Any
-    """A value that the time before gave to the next."""
-    following: Any = None
-
-    def carry(self, value: Any) -> None:
-        """Give a value to the next time."""
-        self.following = value
+    carried: list[Any]
+    """Values that the time before gave to the next; after the loop, those that the last time gave."""
+    following: list[Any] = field(default_factory=list)
+    """Those that the body gives to the next time, as many."""
 
 
 class Code:
@@ -53,27 +50,29 @@ class Code:
         return self.ir.gep(pointer, [number(distance)], source_etype=I8)
 
     @contextmanager
-    def repeat(self, first: Any, end: Any, carried: Any = None) -> Iterator[Loop]:
+    def repeat(self, first: Any, end: Any, carried: Sequence[Any] = (), by: int = 1) -> Iterator[Loop]:
         """A loop over `first <= index < end`, of which there must be one at least.
 
         Args:
             carried: What the first time finds in `Loop.carried`.
+            by: From one index to the next.
         """
         before, body = self.ir.block, self.function.append_basic_block()
         self.ir.branch(body)
         self.ir.position_at_end(body)
-        loop = Loop(self.ir.phi(I64), None if carried is None else self.ir.phi(carried.type))
+        loop = Loop(self.ir.phi(I64), [self.ir.phi(value.type) for value in carried])
         loop.index.add_incoming(number(first), before)
-        if carried is not None:
-            loop.carried.add_incoming(carried, before)
+        for phi, value in zip(loop.carried, carried, strict=True):
+            phi.add_incoming(value, before)
         yield loop
-        following = self.ir.add(loop.index, number(1))
+        following = self.ir.add(loop.index, number(by))
         loop.index.add_incoming(following, self.ir.block)
-        if carried is not None:
-            loop.carried.add_incoming(loop.following, self.ir.block)
+        for phi, value in zip(loop.carried, loop.following, strict=True):
+            phi.add_incoming(value, self.ir.block)
         after = self.function.append_basic_block()
         self.ir.cbranch(self.ir.icmp_signed("<", following, number(end)), body, after)
         self.ir.position_at_end(after)
+        loop.carried = loop.following
 
     @contextmanager
     def over_row(self, count: Any) -> Iterator[Any]:

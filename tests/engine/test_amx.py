@@ -215,7 +215,8 @@ def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs
 def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(device, "bf16_is_quicker", lambda: False)
+    for one in (device, choice):
+        monkeypatch.setattr(one, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(amx, "available", lambda: pytest.fail("asked"))
     assert Upscaler(network(), device_name="cpu").backend != "amx"
 

@@ -223,7 +223,7 @@ def test_16_bits_that_are_asked_for_are_given(monkeypatch: pytest.MonkeyPatch) -
 @there
 def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: True)
-    monkeypatch.setattr("vsr.engine.device.bf16_is_quicker", lambda: True)
+    monkeypatch.setattr(choice, "cpu_has_bf16", lambda: True)
     assert choice.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
     assert choice.dtype_for("auto", "winograd", network(), CPU) == FP32
 

@@ -15,7 +15,7 @@ from vsr.engine.amx import backend as amx
 from vsr.engine.backends import Run, Window
 from vsr.engine.cuda import backend as triton
 from vsr.engine.cuda import graphs
-from vsr.engine.device import choose_dtype
+from vsr.engine.device import choose_dtype, cpu_has_bf16
 from vsr.engine.winograd import backend as winograd
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
@@ -138,13 +138,13 @@ def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: t
             anything in bf16, and exact.
         wish: The backend that was asked for.
     """
-    usual = choose_dtype(precision, device)
     if precision == "auto" and device.type == "cpu" and wish in ("auto", "winograd"):
-        in_amx = wish == "auto" and amx.can_run(network, usual) and amx.available()
-        asked = winograd.available() if wish == "winograd" else winograd.is_fastest()
-        if not in_amx and winograd.can_run(network, torch.float32) and asked:
+        if wish == "auto" and cpu_has_bf16() and amx.can_run(network, torch.bfloat16) and amx.available():
+            return torch.bfloat16
+        there = winograd.available() if wish == "winograd" else winograd.is_fastest()
+        if winograd.can_run(network, torch.float32) and there:
             return torch.float32
-    return usual
+    return choose_dtype(precision, device)
 
 
 def _asked(wish: Backend, network: nn.Module, device: torch.device, dtype: torch.dtype) -> Run:

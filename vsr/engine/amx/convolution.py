@@ -177,14 +177,14 @@ def _pass(row: _Row, first: Any, blocks: int, finish: Callable[[Any, Any, int], 
     code, width = row.code, row.given["width"]
     last = code.ir.sub(width, number(PIXELS))
     count = code.ir.sdiv(code.ir.add(width, number(PIXELS - 1)), number(PIXELS))
-    with code.repeat(0, count, number(0)) as loop:
+    with code.repeat(0, count, [number(0)]) as loop:
         x = code.ir.mul(loop.index, number(PIXELS))
         x = code.ir.select(code.ir.icmp_signed("<", x, last), x, last)
         # The first time, what is finished is nothing, and written over soon.
-        _multiply(row, x, first, blocks, finish(loop.carried, row.half(loop.index, 1), blocks))
+        _multiply(row, x, first, blocks, finish(loop.carried[0], row.half(loop.index, 1), blocks))
         for tile in (2 * i + j for i in range(2) for j in range(blocks)):
             code.tile_store(tile, code.at(row.half(loop.index, 0), TILE * tile), ROW)
-        loop.carry(x)
+        loop.following = [x]
     for _ in finish(x, row.half(count, 1), blocks):
         pass
 

@@ -211,7 +211,7 @@ def _transform(chunk: Chunk, source: int, channels: int, before: int) -> None:
     code, shape = chunk.code, chunk.shape
     pixel = channels * FLOAT
     rows = rows_of(chunk, source, chunk.y, chunk.first)
-    with code.loop(0, channels, by=code.lanes) as c:
+    with code.repeat(0, channels, by=code.lanes) as c:
         tops = [code.ahead(row, (c.index, FLOAT)) for row in rows]
 
         def column(square: Any, n: int) -> list[Any]:
@@ -221,7 +221,7 @@ def _transform(chunk: Chunk, source: int, channels: int, before: int) -> None:
 
         begun = [value for n in range(IN - OUT) for value in column(number(0), n)]
         to = code.ahead(code.at(code.arguments[3], before * FLOAT), (c.index, FLOAT))
-        with code.loop(0, chunk.count, begun) as square:
+        with code.repeat(0, chunk.count, begun) as square:
             columns = [square.carried[:IN], square.carried[IN:]]
             columns += [column(square.index, n) for n in range(IN - OUT, IN)]
             square.following = [*columns[OUT], *columns[OUT + 1]]
@@ -245,11 +245,11 @@ def multiplied(chunk: Chunk, room: Any) -> None:
     groups, calls = shape.outputs // wide, shape.chunk(code.lanes) // together
     segments = _segments(chunk, room)
     lines = _lines_a_call(segments.lines, len(segments.places), groups * POINTS * calls)
-    with code.loop(0, groups) as group, code.loop(0, POINTS) as point:
+    with code.repeat(0, groups) as group, code.repeat(0, POINTS) as point:
         factors = code.ahead(address(code, "weights"), (group.index, POINTS * size), (point.index, size))
         sources = code.ahead(code.arguments[3], (point.index, chunk.source_bytes))
         results = code.ahead(chunk.products, (point.index, chunk.product_bytes), (group.index, wide * FLOAT))
-        with code.loop(0, chunk.count, by=together) as n:
+        with code.repeat(0, chunk.count, by=together) as n:
             call = code.ir.add(code.ir.mul(group.index, number(POINTS)), point.index)
             call = code.ir.add(code.ir.mul(call, number(calls)), code.ir.udiv(n.index, number(together)))
             product_of(
@@ -266,7 +266,7 @@ def product_of(chunk: Chunk, sources: Any, factors: Any, results: Any, fetched: 
     code, shape = chunk.code, chunk.shape
     squares, vectors = shape.together(code.lanes), shape.vectors(code.lanes)
     places, each = list(product(range(squares), range(vectors))), code.lanes * FLOAT
-    with code.loop(0, shape.channels, [code.constant(0.0)] * len(places)) as c:
+    with code.repeat(0, shape.channels, [code.constant(0.0)] * len(places)) as c:
         code.fetch(code.ahead(fetched, (c.index, LINE)))
         weights = code.ahead(factors, (c.index, vectors * each))
         loaded = [code.read(code.at(weights, v * each)) for v in range(vectors)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -16,16 +14,6 @@ FLOAT = 4
 """Bytes of a float32."""
 
 
-@dataclass
-class Loop:
-    """What the body of a loop knows."""
-
-    index: Any
-    carried: list[Any]
-    """Values that the time before gave to the next; after the loop, those that the last time gave."""
-    following: list[Any] = field(default_factory=list)
-
-
 class Code(jit.Code):
     """A function that computes with vectors of `lanes` float32."""
 
@@ -33,26 +21,6 @@ class Code(jit.Code):
         super().__init__(module, name, arguments)
         self.lanes = lanes
         self.vector = ir.VectorType(F32, lanes)
-
-    @contextmanager
-    def loop(self, first: Any, end: Any, carried: Sequence[Any] = (), by: int = 1) -> Iterator[Loop]:
-        """`first <= index < end`, at least once; the body sets `following`, as many as are carried."""
-        before, body = self.ir.block, self.function.append_basic_block()
-        self.ir.branch(body)
-        self.ir.position_at_end(body)
-        loop = Loop(self.ir.phi(I64), [self.ir.phi(value.type) for value in carried])
-        loop.index.add_incoming(number(first), before)
-        for phi, value in zip(loop.carried, carried, strict=True):
-            phi.add_incoming(value, before)
-        yield loop
-        following = self.ir.add(loop.index, number(by))
-        loop.index.add_incoming(following, self.ir.block)
-        for phi, value in zip(loop.carried, loop.following, strict=True):
-            phi.add_incoming(value, self.ir.block)
-        after = self.function.append_basic_block()
-        self.ir.cbranch(self.ir.icmp_signed("<", following, number(end)), body, after)
-        self.ir.position_at_end(after)
-        loop.carried = loop.following
 
     def ahead(self, pointer: Any, *distances: tuple[Any, Any]) -> Any:
         """The address `a * b + c * d ...` bytes behind another."""

@@ -41,8 +41,8 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
     _, begin, end, _ = code.arguments
     size = shape.chunk(lanes)
     chunks = code.ir.udiv(code.ir.add(field(code, "squares"), number(size - 1)), number(size))
-    with code.loop(begin, end) as y:
-        with code.loop(0, chunks) as each:
+    with code.repeat(begin, end) as y:
+        with code.repeat(0, chunks) as each:
             chunk = _chunk(code, shape, y.index, code.ir.mul(each.index, number(size)))
             transformed(chunk)
             multiplied(chunk, room)
@@ -85,7 +85,7 @@ def _to_features(chunk: Chunk, end: Features | Residual) -> None:
     factor = end.factor if isinstance(end, Features) else 1
     pixel = end.pixel * factor * FLOAT
     lines = {name: field(code, f"{name}_row") for name in ("dst", "base", "under")}
-    with code.loop(0, chunk.shape.outputs, by=code.lanes) as k:
+    with code.repeat(0, chunk.shape.outputs, by=code.lanes) as k:
         byte = code.ir.mul(k.index, number(FLOAT))
 
         def begin(name: str) -> Any:
@@ -95,7 +95,7 @@ def _to_features(chunk: Chunk, end: Features | Residual) -> None:
         finish = _rest(chunk, end, byte)
         names = ["dst"] if isinstance(end, Features) else ["dst", "base", "under"][: 2 + end.twice]
         begins = {name: begin(name) for name in names}
-        with code.loop(0, chunk.count) as square:
+        with code.repeat(0, chunk.count) as square:
             here = {name: code.ahead(at, (square.index, OUT * pixel)) for name, at in begins.items()}
             for (y, x), value in zip(_CORNER, _results(chunk, square.index, k.index), strict=True):
                 places = {n: code.at(code.ahead(at, (lines[n], y)), x * pixel) for n, at in here.items()}
@@ -141,8 +141,8 @@ def _to_picture(chunk: Chunk, end: Picture) -> None:
     """Square by square through `Chunk.pixels`, from which those are taken that are in the picture."""
     code, pixel, pixels = chunk.code, chunk.shape.outputs * FLOAT, chunk.pixels
     top = code.ir.mul(chunk.y, number(OUT))
-    with code.loop(0, chunk.count) as square:
-        with code.loop(0, chunk.shape.outputs, by=code.lanes) as k:
+    with code.repeat(0, chunk.count) as square:
+        with code.repeat(0, chunk.shape.outputs, by=code.lanes) as k:
             byte = code.ir.mul(k.index, number(FLOAT))
             bias = code.read(code.at(address(code, "bias"), byte))
             for n, value in enumerate(_results(chunk, square.index, k.index)):
@@ -150,7 +150,7 @@ def _to_picture(chunk: Chunk, end: Picture) -> None:
         left = code.ir.mul(code.ir.add(chunk.first, square.index), number(OUT))
         rows = code.least(code.ir.sub(field(code, "height"), top), number(OUT))
         columns = code.least(code.ir.sub(field(code, "width"), left), number(OUT))
-        with code.loop(0, rows) as y, code.loop(0, columns) as x:
+        with code.repeat(0, rows) as y, code.repeat(0, columns) as x:
             at = code.ahead(pixels, (y.index, OUT * pixel), (x.index, pixel))
             _put(code, end, at, code.ir.add(top, y.index), code.ir.add(left, x.index))
 

@@ -30,16 +30,16 @@ def emit(module: Any, name: str, shape: Entry, lanes: int) -> None:
     code = Code(module, name, ARGUMENTS, lanes)
     _, begin, end, _ = code.arguments
     pixel, line = shape.outputs * FLOAT, field(code, "src0_row")
-    with code.loop(begin, end) as stripe:
+    with code.repeat(begin, end) as stripe:
         top = code.ir.mul(stripe.index, number(OUT))
-        with code.loop(0, shape.outputs, by=lanes) as k, code.loop(0, OUT) as y:
+        with code.repeat(0, shape.outputs, by=lanes) as k, code.repeat(0, OUT) as y:
             byte = code.ir.mul(k.index, number(FLOAT))
             bias, slopes, weights = (code.at(address(code, n), byte) for n in ("bias", "slopes", "weights"))
             bias, slopes = code.read(bias), code.read(slopes)
             row = code.ir.add(top, y.index)
             source = code.ahead(address(code, "src0"), (row, line))
             target = code.at(code.ahead(address(code, "dst"), (field(code, "dst_row"), row)), byte)
-            with code.loop(0, field(code, "squares")) as square:
+            with code.repeat(0, field(code, "squares")) as square:
                 x = code.ir.mul(square.index, number(OUT))
                 sums = _four(code, shape, code.ahead(source, (x, FLOAT)), weights, bias)
                 for i, value in enumerate(sums):
@@ -51,7 +51,7 @@ def emit(module: Any, name: str, shape: Entry, lanes: int) -> None:
 def _four(code: Code, shape: Entry, source: Any, weights: Any, bias: Any) -> list[Any]:
     """A vector of outputs for four pixels."""
     pixel = shape.outputs * FLOAT
-    with code.loop(0, shape.channels, [bias] * OUT) as channel:
+    with code.repeat(0, shape.channels, [bias] * OUT) as channel:
         plane = code.ahead(source, (channel.index, field(code, "plane")))
         taps = code.ahead(weights, (channel.index, 9 * pixel))
         sums = channel.carried
