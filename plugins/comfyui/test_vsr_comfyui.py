@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +215,29 @@ def test_the_workflow_of_the_readme_names_nodes_and_inputs_that_exist(
         declared = nodes.NODE_CLASS_MAPPINGS[node["class_type"]].INPUT_TYPES()
         known = {*declared["required"], *declared.get("optional", {})}
         assert set(declared["required"]) <= set(node["inputs"]) <= known
+
+
+PEAK = """
+import resource, sys
+sys.path[:0] = [sys.argv[1]]
+import torch, vsr_comfyui
+count = int(sys.argv[2])
+images = torch.rand(count + 119, 160, 3).unfold(0, 120, 1).permute(0, 3, 1, 2)  # all differ, and share memory
+(upscaler,) = vsr_comfyui.LoadModel().load("bicubic", 2.0, device="cpu")
+(result,) = vsr_comfyui.UpscaleFrames().upscale(upscaler, images)
+assert len(result) == count
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - result.numel() * result.element_size())
+"""
+
+
+@pytest.mark.slow
+def test_memory_beside_the_result_does_not_grow_with_the_length() -> None:
+    """900 results more, kept a second time, would be 790 MiB."""
+    peaks = []
+    for count in (100, 1000):
+        words = [sys.executable, "-c", PEAK, str(FOLDER), str(count)]
+        peaks.append(int(subprocess.run(words, capture_output=True, check=True, timeout=400).stdout))
+    assert peaks[1] - peaks[0] < 100 * 2**20
 
 
 @pytest.mark.needs_cuda

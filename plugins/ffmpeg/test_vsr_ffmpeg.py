@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -184,3 +186,25 @@ def test_a_real_clip_with_a_real_network(tmp_path: Path, material: Path) -> None
     assert np.abs(made.astype(int) - told).max() <= 1
     times = zip(pts_of(out), pts_of(wanted), strict=True)
     assert max(abs(one - other) for one, other in times) <= Fraction(1, 1000)  # ffmpeg's ticks in Matroska
+
+
+PEAK = """
+import resource, sys
+sys.path[:0] = [sys.argv[1]]
+import ffmpeg, vsr_ffmpeg
+video = vsr_ffmpeg.upscale(ffmpeg.input(sys.argv[2]).video, model="bicubic", scale=2, device="cpu")
+vsr_ffmpeg.run(ffmpeg.output(video, sys.argv[3], vcodec="rawvideo", format="null"), quiet=True)
+print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+"""
+"""The largest of its processes, in KiB."""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    """900 pictures more, in and out, would be 490 MiB."""
+    peaks = []
+    for count in (100, 1000):
+        source = make_clip(tmp_path / f"{count}.mkv", width=320, height=240, frames=count)
+        words = [sys.executable, "-c", PEAK, str(Path(__file__).parent), str(source), str(tmp_path / "none")]
+        peaks.append(int(subprocess.run(words, capture_output=True, check=True, timeout=400).stdout))
+    assert peaks[1] - peaks[0] < 100 * 1024
