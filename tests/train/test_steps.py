@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.train.photographs import photograph, tiny_crisp, tiny_recipe, tiny_srgan, write_vgg
+from vsr.engine import device
 from vsr.train.crops import Batch
 from vsr.train.degrade import reduce
 from vsr.train.recipe import Recipe
 from vsr.train.state import State, new_state
-from vsr.train.steps import average_, ema_decay, train_step
+from vsr.train.steps import autocast, average_, computes_in, ema_decay, train_step
 
 
 def batch_of(number: int = 4, side: int = 32) -> Batch:
@@ -59,6 +60,31 @@ def test_a_fixed_pair_is_learnt(precision: str) -> None:
     assert losses[-1] < 0.8 * losses[0]
     assert state.step == 100
     assert all(parameter.dtype == torch.float32 for parameter in state.network.parameters())
+
+
+@pytest.mark.parametrize(("quicker", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_by_itself_a_processor_computes_in_bf16_only_where_that_is_quicker(
+    quicker: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "bf16_is_quicker", lambda: quicker)
+    recipe, cpu = replace(tiny_recipe(), precision="auto"), torch.device("cpu")
+    assert computes_in(recipe, cpu) == expected
+    with autocast(recipe, cpu):
+        made = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert made.dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[expected]
+    for fixed in ("bf16", "fp32"):
+        assert computes_in(replace(recipe, precision=fixed), cpu) == fixed
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp32"), ((6, 1), "fp32")],
+)
+def test_a_card_without_bf16_trains_in_fp32_since_fp16_needs_scaled_losses(
+    capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert computes_in(replace(tiny_recipe(), precision="auto"), torch.device("cuda", 0)) == expected
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(vgg: Path) -> None:

@@ -26,7 +26,7 @@ from vsr.train.replay import Done, Replay, can_replay, tuned
 from vsr.train.samples import save_pair, save_samples
 from vsr.train.schedule import factor_at
 from vsr.train.state import State, new_state
-from vsr.train.steps import Terms, train_step
+from vsr.train.steps import Terms, computes_in, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ def train_on(run: Run, state: State, known: Material, *, compiled: bool = False)
     """Take a run to its end from where its newest checkpoint is; see `train`."""
     if resume(run.output, state, run.recipe):
         logger.info("going on at step %d", state.step)
+    logger.info("computing in %s on %s", computes_in(run.recipe, state.device), state.device)
     if compiled:
         state.network.compile()
     with closing(Journal(run.output)) as journal, tuned(state.device):

@@ -131,8 +131,9 @@ class Recipe:
     """Largest norm of a gradient."""
     ema: float = 0.999
     """Decay of the averaged weights in a step; they warm up, see `steps.ema_decay`. 0 averages nothing."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Of the convolutions; weights and optimisers are fp32."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the convolutions; weights and optimisers are fp32. `auto` is bf16 where the device is quicker in it,
+    see `engine.device.choose_dtype`."""
     validate_every: int = 500
     """Steps between two measurements on the material held out; a checkpoint is written at each."""
     checkpoints: int = 2

@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from vsr.engine.device import choose_dtype
 from vsr.train.crops import Batch
 from vsr.train.flat import COLOURS, flatness
 from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real, tone
@@ -261,8 +263,16 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Non
     """Run convolutions in the recipe's precision."""
     # No weight is used twice under one of these, and a recorded step must not find one that was cast before.
     return torch.autocast(
-        device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
+        device.type, torch.bfloat16, enabled=computes_in(recipe, device) == "bf16", cache_enabled=False
     )
+
+
+def computes_in(recipe: Recipe, device: torch.device) -> Literal["bf16", "fp32"]:
+    """What `precision = "auto"` is on a device.
+
+    fp16, which the engine takes on some, would need losses that are scaled.
+    """
+    return "bf16" if choose_dtype(recipe.precision, device) == torch.bfloat16 else "fp32"
 
 
 def ema_decay(decay: float, step: int) -> float:
