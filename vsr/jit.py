@@ -75,6 +75,27 @@ class Code:
         loop.carried = loop.following
 
     @contextmanager
+    def parts(self, next_one: Any, count: Any) -> Iterator[Any]:
+        """A loop over the numbers below `count` that no other thread has taken.
+
+        Args:
+            next_one: Address of the next number to be taken, an `I64` that all threads share.
+        """
+        head, body, after = (self.function.append_basic_block() for _ in range(3))
+        self.ir.branch(head)
+        self.ir.position_at_end(head)
+        part = self.taken(next_one)
+        self.ir.cbranch(self.ir.icmp_signed("<", part, count), body, after)
+        self.ir.position_at_end(body)
+        yield part
+        self.ir.branch(head)
+        self.ir.position_at_end(after)
+
+    def taken(self, next_one: Any) -> Any:
+        """A number that no other thread gets; see `parts`."""
+        return self.ir.atomic_rmw("add", next_one, number(1), "monotonic")
+
+    @contextmanager
     def over_row(self, count: Any) -> Iterator[Any]:
         """A loop over the first samples of blocks of 16, none of which goes beyond `count`, 16 at least.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from vsr.engine.device import choose_dtype
+from vsr.train.convolutions import quick
 from vsr.train.crops import Batch
 from vsr.train.flat import COLOURS, flatness
 from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real, tone
@@ -259,12 +260,12 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
-    """Run convolutions in the recipe's precision."""
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
+    """Run convolutions in the recipe's precision, and in fp32 on a processor by the quicker way."""
+    if computes_in(recipe, device) == "fp32":
+        return quick(device)
     # No weight is used twice under one of these, and a recorded step must not find one that was cast before.
-    return torch.autocast(
-        device.type, torch.bfloat16, enabled=computes_in(recipe, device) == "bf16", cache_enabled=False
-    )
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def computes_in(recipe: Recipe, device: torch.device) -> Literal["bf16", "fp32"]:

@@ -168,6 +168,8 @@ class Chunk:
     """Of squares."""
     following: tuple[Any, Any]
     """Stripe and first square of the chunk after this one."""
+    place: Any = 0
+    """Of the first square in the matrices, where the chunk is one of several that share them."""
 
     @property
     def source_bytes(self) -> int:
@@ -221,6 +223,7 @@ def _transform(chunk: Chunk, source: int, channels: int, before: int) -> None:
 
         begun = [value for n in range(IN - OUT) for value in column(number(0), n)]
         to = code.ahead(code.at(code.arguments[3], before * FLOAT), (c.index, FLOAT))
+        to = code.ahead(to, (chunk.place, shape.channels * FLOAT))
         with code.repeat(0, chunk.count, begun) as square:
             columns = [square.carried[:IN], square.carried[IN:]]
             columns += [column(square.index, n) for n in range(IN - OUT, IN)]

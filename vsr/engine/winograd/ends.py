@@ -49,7 +49,7 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int) -> None:
             if isinstance(shape.end, Picture):
                 _to_picture(chunk, shape.end)
             else:
-                _to_features(chunk, shape.end)
+                to_features(chunk, shape.end)
         if not isinstance(shape.end, Picture):
             clear_outside(code, y.index, shape.end)
     code.ir.ret_void()
@@ -70,7 +70,8 @@ def _chunk(code: Code, shape: Convolution, y: Any, first: Any) -> Chunk:
 def _results(chunk: Chunk, square: Any, k: Any) -> list[Any]:
     """Of a square, for a vector of outputs, in the order of `_CORNER`."""
     code = chunk.code
-    begin = code.ahead(chunk.products, (square, chunk.shape.outputs * FLOAT), (k, FLOAT))
+    size = chunk.shape.outputs * FLOAT
+    begin = code.ahead(chunk.products, (chunk.place, size), (square, size), (k, FLOAT))
     columns = [
         transform.back(
             code, [code.read(code.at(begin, (r * IN + s) * chunk.product_bytes)) for r in range(IN)]
@@ -80,7 +81,8 @@ def _results(chunk: Chunk, square: Any, k: Any) -> list[Any]:
     return [value for y in range(OUT) for value in transform.back(code, [column[y] for column in columns])]
 
 
-def _to_features(chunk: Chunk, end: Features | Residual) -> None:
+def to_features(chunk: Chunk, end: Features | Residual) -> None:
+    """Append step three for a layer whose results are features."""
     code = chunk.code
     factor = end.factor if isinstance(end, Features) else 1
     pixel = end.pixel * factor * FLOAT

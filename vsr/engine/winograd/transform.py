@@ -66,6 +66,26 @@ def back(on: Arithmetic, m: Sequence[Any]) -> list[Any]:
     ]
 
 
+def outward(on: Arithmetic, y: Sequence[Any]) -> list[Any]:
+    """Four gradients of results along an axis to six of products: `back` the other way round."""
+    results = [y[0]]
+    for point in (_NEAR, _FAR):
+        even = on.plus_scaled(y[0], point**2, y[2])
+        odd = on.plus_scaled(y[1], point**2, y[3])
+        results += [on.plus_scaled(even, point, odd), on.plus_scaled(even, -point, odd)]
+    return [*results, y[3]]
+
+
+def matrix() -> Tensor:
+    """`(6, 3)` float64: what transforms three weights along an axis, G of the paper."""
+    near, far = _NEAR**2, _FAR**2
+    rows = [(1.0, 0.0, 0.0)]
+    for point, square, other in ((_NEAR, near, far), (_FAR, far, near)):
+        share = 1 / (2 * square * (square - other))
+        rows += [(share, sign * point * share, square * share) for sign in (1, -1)]
+    return torch.tensor([*rows, (0.0, 0.0, 1.0)], dtype=torch.float64)
+
+
 def weights(kernel: Tensor) -> Tensor:
     """Transform weights.
 
@@ -75,11 +95,5 @@ def weights(kernel: Tensor) -> Tensor:
     Returns:
         `(36, channels, outputs)`, float32, computed in float64; rows of the 6x6 one after the other.
     """
-    near, far = _NEAR**2, _FAR**2
-    rows = [(1.0, 0.0, 0.0)]
-    for point, square, other in ((_NEAR, near, far), (_FAR, far, near)):
-        share = 1 / (2 * square * (square - other))
-        rows += [(share, sign * point * share, square * share) for sign in (1, -1)]
-    matrix = torch.tensor([*rows, (0.0, 0.0, 1.0)], dtype=torch.float64)
-    both = torch.einsum("ra, oiab, sb -> rsio", matrix, kernel.double(), matrix)
+    both = torch.einsum("ra, oiab, sb -> rsio", matrix(), kernel.double(), matrix())
     return both.flatten(0, 1).float().contiguous()

@@ -1,0 +1,84 @@
+"""3x3 convolutions of features by Winograd's way where that is quicker: in fp32, on a processor.
+
+Networks stay as they are. Where `quick` is entered, it takes the place of `torch.nn.functional.conv2d` for
+those layers that the engine's code can do; results and gradients differ from torch's by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+from vsr.engine.winograd import backend
+from vsr.engine.winograd.transform import OUT
+
+_UNIT = 16
+"""Channels come in so many."""
+
+
+def quick(device: torch.device) -> AbstractContextManager[object]:
+    """Meanwhile, compute convolutions by Winograd's way where a device is quicker with it."""
+    return _Quick() if device.type == "cpu" and backend.is_fastest() else nullcontext()
+
+
+class _Quick(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        # A compiler has convolutions of its own, and cannot look into ours.
+        if func is torch.conv2d and not kwargs and not torch.compiler.is_compiling() and _fits(*args):
+            x, weight, bias, _, padding = args[:5]
+            return Convolution.apply(x, weight, bias, padding[0])
+        return func(*args, **(kwargs or {}))
+
+
+def _fits(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, *rest: Any
+) -> bool:
+    """Whether the engine's code does a convolution of these arguments of `conv2d`."""
+    outputs, channels, *kernel = weight.shape
+    return (
+        (kernel, stride) == ([3, 3], (1, 1))
+        and padding in ((0, 0), (1, 1))
+        and rest == ((1, 1), 1)  # neither dilated nor in groups
+        and outputs % _UNIT == channels % _UNIT == 0
+        and x.dim() == 4
+        and x.dtype == weight.dtype == torch.float32
+        and all(side + 2 * padding[0] > 2 and (side + 2 * padding[0] - 2) % OUT == 0 for side in x.shape[2:])
+    )
+
+
+class Convolution(torch.autograd.Function):
+    """`conv2d(x, weight, bias, padding=padding)`, and its gradients; see `engine.winograd.batches`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+        """Compute the results."""
+        from vsr.engine.winograd import batches  # llvmlite, 0.1 s
+
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return batches.convolve(x, weight, bias, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute those gradients that are wanted."""
+        from vsr.engine.winograd import batches
+
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias, _ = ctx.needs_input_grad
+        turned = weight.flip(2, 3).transpose(0, 1)
+        dx = batches.convolve(dy, turned, None, 2 - ctx.padding) if wants_x else None
+        dw = batches.weight_gradient(x, dy, ctx.padding) if wants_weight else None
+        return dx, dw, dy.sum((0, 2, 3)) if wants_bias else None, None
