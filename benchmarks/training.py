@@ -6,7 +6,8 @@ turn, so that a machine that slows down slows all of them; each cell is the medi
 takes `batch` crops and uses up `fresh / every` clips of its recipe's degradation set: "feeds" is how many
 steps the data could feed in the time of one.
 
-On a card a step is measured twice: as the host does it, and as a CUDA graph that cuts its own crops.
+On the CPU a step is measured as a run does it, and with torch's own convolutions in fp32 and in bf16.
+On a card it is measured twice: as the host does it, and as a CUDA graph that cuts its own crops.
 
     python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real pictures)
     python benchmarks/training.py --only cuda --seconds 0.7 --rounds 3
@@ -25,13 +26,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
+from unittest import mock
 
 import torch
 
+import vsr
 from vsr.config import from_table
 from vsr.media.still import save_png
+from vsr.train import steps as train_steps
 from vsr.train.crops import draw, draw_batch
 from vsr.train.degradation import Degradation
 from vsr.train.degrade import degrade_batch
@@ -102,7 +108,25 @@ def interleaved(works: Mapping[tuple[str, str], Work], rounds: int) -> list[Row]
     return [Row(*key, found) for key, found in rates.items()]
 
 
-def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int) -> Work:
+WAYS: Mapping[str, tuple[Literal["auto", "fp32", "bf16"], bool]] = {
+    "": ("auto", False),
+    ", torch in fp32": ("fp32", True),
+    ", torch in bf16": ("bf16", True),
+}
+"""Of a step on the CPU: precision, and whether convolutions are torch's in any case."""
+
+
+@contextmanager
+def torchs_convolutions(wanted: bool) -> Iterator[None]:
+    """Meanwhile none is computed by Winograd's way."""
+    if not wanted:
+        yield
+        return
+    with mock.patch.object(train_steps, "quick", return_value=nullcontext()):
+        yield
+
+
+def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int, torchs: bool = False) -> Work:
     """Steps of a recipe's run on the CPU, on crops of a few clips."""
     torch.set_num_threads(threads)
     state = new_state(recipe)
@@ -111,7 +135,8 @@ def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int) -
 
     def work() -> float:
         torch.set_num_threads(threads)
-        return rate(lambda: train_step(state, recipe, next(batches), factor=1e-3), steps)
+        with torchs_convolutions(torchs):
+            return rate(lambda: train_step(state, recipe, next(batches), factor=1e-3), steps)
 
     return work
 
@@ -215,9 +240,10 @@ def cpu_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str
     for name in CPU_RECIPES:
         recipe = read_recipe(name)
         material, _ = material_for(recipe, [data])
-        for threads in THREADS:
-            work = step_work(recipe, material, threads=threads, steps=steps)
-            yield (f"step {name}, CPU, threads {threads}", "it/s"), work
+        for threads, (way, (precision, torchs)) in itertools.product(THREADS, WAYS.items()):
+            own = replace(recipe, precision=precision)
+            work = step_work(own, material, threads=threads, steps=steps, torchs=torchs)
+            yield (f"step {name}, CPU, threads {threads}{way}", "it/s"), work
     for name in SETS:
         recipe = with_set(read_recipe(CPU_RECIPES[0]), name)
         material, _ = material_for(recipe, [data])
@@ -253,7 +279,7 @@ def feeds(rows: list[Row]) -> list[list[str]]:
     found = {row.what: row.middle for row in rows}
     table = []
     for what, speed in found.items():
-        if not what.startswith("step "):
+        if not what.startswith("step ") or "torch" in what:
             continue
         recipe = read_recipe(what.split()[1].rstrip(","))
         taken, count = speed * recipe.pool.fresh / recipe.pool.every, workers_of(recipe)
@@ -282,6 +308,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=CUDA_RECIPES, help="whose steps a card does")
     parser.add_argument("--only", choices=("cpu", "cuda"), help="leave the other out")
     wish = parser.parse_args()
+    vsr.keep_freed_memory()  # as the command does
     works: dict[tuple[str, str], Work] = {}
     on_card = wish.only != "cpu" and torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as folder, tuned(CARD if on_card else torch.device("cpu")):
