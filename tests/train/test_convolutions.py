@@ -101,6 +101,8 @@ def test_numbers_that_lie_anywhere_in_memory_are_taken() -> None:
     x = numbers[5:].view(2, 16, 8, 8)  # rows of a channel, from no cache line's edge on
     expected = F.conv2d(x, weight, padding=1)
     assert same(Convolution.apply(x, weight, None, 1), expected)
+    bias = torch.randn(21)[5:]
+    assert same(Convolution.apply(x, weight, bias, 1), F.conv2d(x, weight, bias, padding=1))
     crop = torch.randn(2, 16, 20, 20)[:, :, 3:15, 2:14]
     assert same(Convolution.apply(crop, weight, None, 1), F.conv2d(crop, weight, padding=1))
 

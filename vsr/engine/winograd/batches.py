@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ UNIT = 16
 _STRIP_BYTES = 320 * 1024
 """Of a strip at most, or it has one stripe: beside the matrices, it is to stay in the second cache."""
 _PARTS = 2
-"""A thread, so that one that is late is not waited for long."""
+"""A thread, so that one that is late is not waited for long. Sums have one a thread: each has memory."""
 _ALONE = Lock()
 """Held in a call: memory for the strips is there once."""
 
@@ -71,6 +71,11 @@ class _Sizes:
         return Convolution((self.channels,), self.outputs, Features(self.outputs))
 
 
+def _sizes(x: Tensor, outputs: int, padding: int) -> _Sizes:
+    n, channels, height, width = x.shape
+    return _Sizes(n, channels, height, width, outputs, padding)
+
+
 def _whole(side: int) -> int:
     return -(-side // OUT) * OUT
 
@@ -89,17 +94,17 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
         multiples of four.
     """
     x = _laid_out(x)
-    n, c, height, width = x.shape
-    sizes = _Sizes(n, c, height, width, len(weight), padding)
-    y = torch.empty(n, sizes.outputs, sizes.high, sizes.wide, memory_format=torch.channels_last)
-    factors = _transformed(weight.detach(), sizes.shape)
-    ends = torch.zeros(sizes.outputs) if bias is None else bias.detach()
-    told = {"dst": y, "weights": factors, "bias": ends, "slopes": torch.ones(sizes.outputs)}
-    a_row = sizes.wide * sizes.outputs
-    steps = {"dst_picture": sizes.high * a_row, "dst_stripe": OUT * a_row}
-    _run("convolved", sizes, x, told, {"dst_row": a_row}, steps, _PARTS * torch.get_num_threads())
-    wanted = height + 2 * padding - 2, width + 2 * padding - 2
-    return y if y.shape[2:] == wanted else y[:, :, : wanted[0], : wanted[1]]
+    sizes = _sizes(x, len(weight), padding)
+    y = torch.empty(len(x), sizes.outputs, sizes.high, sizes.wide, memory_format=torch.channels_last)
+    told = {
+        "dst": y,
+        "weights": _transformed(weight.detach(), sizes.shape),
+        "bias": torch.zeros(sizes.outputs) if bias is None else _aligned(bias.detach()),
+        "slopes": torch.ones(sizes.outputs),
+    }
+    _run("convolved", sizes, x, told)
+    height, width = (side + 2 * padding - 2 for side in x.shape[2:])
+    return y if y.shape[2:] == (height, width) else y[:, :, :height, :width]
 
 
 def weight_gradient(x: Tensor, dy: Tensor, padding: int) -> Tensor:
@@ -114,21 +119,20 @@ def weight_gradient(x: Tensor, dy: Tensor, padding: int) -> Tensor:
         `(K, C, 3, 3)`.
     """
     x, dy = _laid_out(x), _laid_out(dy)
-    n, c, height, width = x.shape
-    sizes = _Sizes(n, c, height, width, dy.shape[1], padding)
-    parts = torch.get_num_threads()
-    sums = torch.zeros(parts, POINTS, c, sizes.outputs)
-    a_row = sizes.wide * sizes.outputs
-    steps = {"dst_part": sums.stride(0), "base_picture": sizes.high * a_row, "base_stripe": OUT * a_row}
-    _run("summed", sizes, x, {"dst": sums, "base": dy}, {"base_row": a_row}, steps, parts)
-    total = sums.sum(0).flatten(1)
-    return (_both().T @ total).view(3, 3, c, sizes.outputs).permute(3, 2, 0, 1).contiguous()
+    sizes = _sizes(x, dy.shape[1], padding)
+    sums = torch.zeros(torch.get_num_threads(), POINTS, sizes.channels, sizes.outputs)
+    _run("summed", sizes, x, {"dst": sums, "base": dy})
+    nine = _both().T @ sums.sum(0).flatten(1)
+    return nine.view(3, 3, sizes.channels, sizes.outputs).permute(3, 2, 0, 1).contiguous()
 
 
 def _laid_out(x: Tensor) -> Tensor:
     """In memory as the code reads it: channels_last, from a cache line's edge on."""
-    x = x.detach().contiguous(memory_format=torch.channels_last)
-    return x if x.data_ptr() % LINE == 0 else x.clone(memory_format=torch.channels_last)
+    return _aligned(x.detach().contiguous(memory_format=torch.channels_last))
+
+
+def _aligned(x: Tensor) -> Tensor:
+    return x if x.data_ptr() % LINE == 0 else x.clone()
 
 
 @cache
@@ -146,49 +150,58 @@ def _transformed(weight: Tensor, shape: Convolution) -> Tensor:
     return groups.permute(1, 0, 3, 2).contiguous()
 
 
-def _run(
-    name: str,
-    sizes: _Sizes,
-    x: Tensor,
-    told: Mapping[str, Tensor],
-    rows: Mapping[str, int],
-    steps: Mapping[str, int],
-    parts: int,
-) -> None:
-    """Do a job.
+Name = Literal["convolved", "summed"]
+_APPENDED: Mapping[Name, strips.Whole] = {"convolved": strips.convolved, "summed": gradient.summed}
 
-    Args:
-        name: Of the function.
-        told: Tensors by their fields of `LAYER`.
-        rows: Further fields of it, numbers of float32.
-        steps: Fields of `JOB`, likewise.
-        parts: To be taken by the threads.
-    """
+
+def _run(name: Name, sizes: _Sizes, x: Tensor, told: Mapping[str, Tensor]) -> None:
+    """Call a function; `told` are tensors by their fields of `LAYER`."""
+    threads = torch.get_num_threads()
+    plan = _plan(name, sizes, threads)
+    layer, job = plan.layer.copy(), plan.job.copy()
+    for field, tensor in told.items():
+        layer[field] = tensor.data_ptr()
+    job["layer"], job["source"] = layer.ctypes.data, x.data_ptr()
+    with _ALONE:
+        job["room"] = _room(threads * int(job["room_thread"])).data_ptr()
+        openmp.call(plan.function, job.ctypes.data, threads)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A function, and what it is told of sizes."""
+
+    function: Any
+    layer: Any
+    job: Any
+
+
+@lru_cache(maxsize=1024)
+def _plan(name: Name, sizes: _Sizes, threads: int) -> _Plan:
     layer, job = np.zeros((), LAYER), np.zeros((), JOB)
     squares, pixel = sizes.wide // OUT, sizes.channels * FLOAT
     layer["squares"] = squares
     layer["src0_row"] = (sizes.wide + transform.IN - OUT) * pixel
-    for key, tensor in told.items():
-        layer[key] = tensor.data_ptr()
-    for key, number in rows.items():
-        layer[key] = number * FLOAT
-    for key, number in steps.items():
-        job[key] = number * FLOAT
-    job["parts"], job["pictures"], job["padding"] = parts, sizes.pictures, sizes.padding
+    job["parts"], job["pictures"], job["padding"] = threads, sizes.pictures, sizes.padding
     job["stripes"], job["all_stripes"] = sizes.stripes, sizes.high // OUT
     job["strips"] = -(-sizes.high // OUT // sizes.stripes)
-    job["source"], job["height"] = x.data_ptr(), sizes.height
-    job["source_row"], job["source_picture"] = sizes.width * pixel, sizes.height * sizes.width * pixel
-    job["layer"] = layer.ctypes.data
-    strip = strips.strip_bytes(sizes.channels, squares, sizes.stripes)
-    strip = -(-strip // LINE) * LINE
-    each = strip + -(-convolution.scratch_bytes(sizes.shape, lanes()) // LINE) * LINE
-    job["strip_bytes"], job["room_thread"] = strip, each
-    threads = torch.get_num_threads()
-    with _ALONE:
-        room = _room(threads * each)
-        job["room"] = room.data_ptr()
-        openmp.call(_function(sizes.shape, name), job.ctypes.data, threads)
+    job["height"], job["source_row"] = sizes.height, sizes.width * pixel
+    job["source_picture"] = sizes.height * sizes.width * pixel
+    job["strip_bytes"] = strip = _lines(strips.strip_bytes(sizes.channels, squares, sizes.stripes))
+    job["room_thread"] = strip + _lines(convolution.scratch_bytes(sizes.shape, lanes()))
+    results = "dst" if name == "convolved" else "base"
+    layer[f"{results}_row"] = a_row = sizes.wide * sizes.outputs * FLOAT
+    job[f"{results}_picture"], job[f"{results}_stripe"] = sizes.high * a_row, OUT * a_row
+    if name == "convolved":
+        job["parts"] *= _PARTS
+    else:
+        job["dst_part"] = POINTS * sizes.channels * sizes.outputs * FLOAT
+    return _Plan(_function(name, sizes.shape), layer, job)
+
+
+def _lines(size: int) -> int:
+    """Bytes of so many whole cache lines."""
+    return -(-size // LINE) * LINE
 
 
 _rooms: list[Tensor] = []
@@ -197,13 +210,12 @@ _rooms: list[Tensor] = []
 def _room(size: int) -> Tensor:
     """Memory for the threads, kept from call to call."""
     if not _rooms or _rooms[0].numel() < size:
-        _rooms[:] = [torch.empty(size, dtype=torch.uint8)]
+        _rooms[:] = [torch.zeros(size, dtype=torch.uint8)]  # rubbish may be denormal, which is slow
     return _rooms[0]
 
 
 @cache
-def _function(shape: Convolution, name: str) -> Any:
+def _function(name: Name, shape: Convolution) -> Any:
     module = ir.Module()
-    whole = {"convolved": strips.convolved, "summed": gradient.summed}[name]
-    strips.emit(module, name, shape, lanes(), whole)
+    strips.emit(module, name, shape, lanes(), _APPENDED[name])
     return Library(module).function(name, 1)
