@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tests.engine.networks import RRDBS, exact, network, pictures, rrdb
 from vsr.engine import choice
 from vsr.engine.amx import backend as amx
+from vsr.engine.backends import Run
 from vsr.engine.upscaler import Upscaler
 from vsr.engine.winograd import backend as winograd
 from vsr.engine.winograd import transform
@@ -206,10 +207,25 @@ def test_without_amx_auto_takes_it_and_fp32(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @there
-def test_on_other_kinds_of_processors_it_runs_only_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", ["openvino", "torch"])
+def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was never measured there."""
     monkeypatch.setattr(winograd.platform, "machine", lambda: "aarch64")
-    assert Upscaler(network(), device_name="cpu").backend != "winograd"
+    monkeypatch.setattr(choice.openvino, "available", lambda: other == "openvino")
+    monkeypatch.setattr(choice.openvino, "compiled", lambda network, dtype: network)
+    monkeypatch.setattr(choice.amx, "available", lambda: False)
+    for wins in (0, 1):
+        tried = []
+
+        def quicker(
+            ways: Mapping[str, Callable[[], Run]], *_: object, wins: int = wins, tried: list[str] = tried
+        ) -> tuple[str, Run]:
+            tried += ways
+            return tried[wins], ways[tried[wins]]()
+
+        monkeypatch.setattr(choice.trial, "quicker", quicker)
+        assert choice.choose("auto", network(), device=CPU, dtype=FP32)[0] == ["winograd", other][wins]
+        assert tried == ["winograd", other]
     assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
 
 

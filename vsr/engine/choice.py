@@ -107,9 +107,9 @@ def choose(
 
     Args:
         wish: `auto` takes, on the processor, kernels of our own where they can run it (`amx` in bf16,
-            `winograd` in fp32); else OpenVINO where it is installed, knows the network and wins a short
-            trial; else torch. On CUDA it takes kernels of our own on Hopper, for which they were written and
-            measured, and else torch.
+            `winograd` in fp32) and were measured; else what wins a short trial of the first two of
+            `winograd`, OpenVINO and torch that can run it here. On CUDA it takes kernels of our own on
+            Hopper, for which they were written and measured, and else torch.
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         dtype: Of the computation.
@@ -165,25 +165,28 @@ _NAMES = {"cpu": "the CPU", "cuda": "a CUDA device"}
 
 def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple[Backend, Run]:
     if device.type == "cpu" and _parameters(network) >= _WORTH:
-        # Not tried against the others: wherever they are to be had, they are twice as fast.
+        # Not tried against the others: wherever they were measured, they are twice as fast.
         if amx.can_run(network, dtype) and amx.available():
             return "amx", amx.compiled(network, dtype)
         if winograd.can_run(network, dtype) and winograd.is_fastest():
             return "winograd", winograd.compiled(network, dtype)
-        if openvino.can_run(network, dtype) and openvino.available():
-            return _faster(network, dtype)
+        return _quicker(network, dtype)
     if device.type == "cuda" and triton.is_fastest(network, dtype):
         return "triton", _RUNTIMES["triton"].compiled(network, dtype, device)
     return "torch", backends.eager(network, device=device, dtype=dtype)
 
 
-def _faster(network: nn.Module, dtype: torch.dtype) -> tuple[Backend, Run]:
-    """OpenVINO or torch, whichever is faster here."""
-    ways: dict[Backend, Callable[[], Run]] = {
-        "openvino": lambda: openvino.compiled(network, dtype=dtype),
-        "torch": lambda: backends.eager(network, device=torch.device("cpu"), dtype=dtype),
-    }
-    return trial.quicker(ways, network, dtype)
+def _quicker(network: nn.Module, dtype: torch.dtype) -> tuple[Backend, Run]:
+    """The quicker here of the two that are likely to be."""
+    ways: dict[Backend, Callable[[], Run]] = {}
+    if winograd.can_run(network, dtype) and winograd.available():
+        ways["winograd"] = lambda: winograd.compiled(network, dtype)
+    if openvino.can_run(network, dtype) and openvino.available():
+        ways["openvino"] = lambda: openvino.compiled(network, dtype=dtype)
+    ways["torch"] = lambda: backends.eager(network, device=torch.device("cpu"), dtype=dtype)
+    if len(ways) == 1:
+        return "torch", ways["torch"]()
+    return trial.quicker(dict(list(ways.items())[:2]), network, dtype)
 
 
 def _in_integers(wish: Backend, network: nn.Module, possible: bool, dtype: torch.dtype) -> Run:

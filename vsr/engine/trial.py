@@ -92,6 +92,5 @@ def _processor() -> str:
 
 
 def _versions() -> list[str]:
-    return [
-        f"{d.name} {d.version}" for name in ("torch", "openvino") for d in metadata.distributions(name=name)
-    ]
+    names = ("torch", "openvino", "llvmlite")
+    return [f"{d.name} {d.version}" for name in names for d in metadata.distributions(name=name)]

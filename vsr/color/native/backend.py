@@ -24,8 +24,10 @@ _KEPT = 16
 @cache
 def available() -> bool:
     """Whether `llvmlite` is installed, and this processor multiplies and adds in one step as torch does."""
-    if platform.machine() not in ("x86_64", "AMD64") or importlib.util.find_spec("llvmlite") is None:
+    if importlib.util.find_spec("llvmlite") is None:
         return False
+    if platform.machine() in ("aarch64", "arm64"):  # all of them do
+        return True
     from llvmlite import binding  # not before it is wanted: 0.1 s
 
     return bool(binding.get_host_cpu_features().get("fma"))

@@ -30,7 +30,10 @@ _UNIT = 16
 
 
 def is_fastest() -> bool:
-    """Whether it is to be had on a kind of processor on which it was measured against others."""
+    """Whether it is to be had on a kind of processor on which it was measured against others.
+
+    Elsewhere, on ARM's, a trial decides: the code was tested there in emulation, which says nothing of speed.
+    """
     return platform.machine() in ("x86_64", "AMD64") and available()
 
 
