@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from vsr import openmp  # noqa: E402
 from vsr.jit import POINTER, Code, Library, number  # noqa: E402
 
 PARTS = 97
+ON_GNU = (platform.system(), platform.machine()) == ("Linux", "x86_64")
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,10 @@ def test_each_part_is_done_once(
 ) -> None:
     if not found:
         monkeypatch.setattr(openmp, "_parallel", lambda: None)
-    elif openmp._parallel() is None:
-        pytest.skip("torch has no OpenMP of GNU's here")
+    elif ON_GNU:
+        assert openmp._parallel() is not None  # torch brings it along
     for _ in range(20):
         memory = np.zeros(2 + PARTS, np.int64)
         openmp.call(counting, memory.ctypes.data, threads)
         assert (memory[2:] == 1).all()
-        assert 1 <= memory[1] <= threads
+        assert memory[1] == threads

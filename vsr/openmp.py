@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
+import torch  # noqa: F401 - brings its OpenMP into the process
+
 
 def call(function: Any, argument: int, threads: int) -> None:
     """Call a compiled function with the same argument on each thread, and wait for all.

@@ -18,9 +18,6 @@ from torch.overrides import TorchFunctionMode
 from vsr.engine.winograd import backend
 from vsr.engine.winograd.transform import OUT
 
-_UNIT = 16
-"""Channels come in so many."""
-
 
 def quick(device: torch.device) -> AbstractContextManager[object]:
     """Meanwhile, compute convolutions by Winograd's way where a device is quicker with it."""
@@ -51,7 +48,7 @@ def _fits(
         (kernel, stride) == ([3, 3], (1, 1))
         and padding in ((0, 0), (1, 1))
         and rest == ((1, 1), 1)  # neither dilated nor in groups
-        and outputs % _UNIT == channels % _UNIT == 0
+        and outputs % backend.UNIT == channels % backend.UNIT == 0
         and x.dim() == 4
         and x.dtype == weight.dtype == torch.float32
         and all(side + 2 * padding[0] > 2 and (side + 2 * padding[0] - 2) % OUT == 0 for side in x.shape[2:])

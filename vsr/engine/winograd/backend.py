@@ -25,7 +25,7 @@ one in it all of it, if only by rounding: so influence gets four pixels further 
 the right and at the bottom a window may end within a square, up to three pixels of which begin that."""
 _KEPT = 4
 """Sizes of pictures whose buffers are kept: whole frames and tiles."""
-_UNIT = 16
+UNIT = 16
 """Channels of features come in so many."""
 
 
@@ -54,7 +54,7 @@ def can_run(network: nn.Module, dtype: torch.dtype) -> bool:
     if dtype != torch.float32:
         return False
     if isinstance(network, RRDB):
-        return network.config.nf % _UNIT == network.config.gc % _UNIT == 0
+        return network.config.nf % UNIT == network.config.gc % UNIT == 0
     return isinstance(network, Compact)
 
 

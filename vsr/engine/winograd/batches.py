@@ -25,8 +25,6 @@ from vsr.engine.winograd.strips import JOB
 from vsr.engine.winograd.transform import OUT
 from vsr.jit import LINE, Library
 
-UNIT = 16
-"""Channels are multiples of it."""
 _STRIP_BYTES = 320 * 1024
 """Of a strip at most, or it has one stripe: beside the matrices, it is to stay in the second cache."""
 _PARTS = 2
@@ -84,7 +82,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     """`torch.nn.functional.conv2d` with stride 1.
 
     Args:
-        x: `(N, C, H, W)`, C a multiple of `UNIT`.
+        x: `(N, C, H, W)`, C a multiple of `backend.UNIT`.
         weight: `(K, C, 3, 3)`, K likewise.
         bias: `(K,)`.
         padding: 0 to 2 pixels of zeros on each side.
