@@ -91,6 +91,19 @@ class Code:
         self.ir.branch(head)
         self.ir.position_at_end(after)
 
+    def share(self, part: Any, parts: Any, total: Any) -> tuple[Any, Any]:
+        """First of a part's things and the one behind its last, of `total` that parts share out evenly."""
+        begin, end = (self.ir.udiv(self.ir.mul(self.ir.add(part, number(n)), total), parts) for n in (0, 1))
+        return begin, end
+
+    def place(self, record: Any, kind: Any, name: str) -> Any:
+        """The address of a field of a record, whose NumPy `kind` has fields of 64-bit integers."""
+        return self.at(record, int(kind.fields[name][1]))
+
+    def field(self, record: Any, kind: Any, name: str) -> Any:
+        """What is in it."""
+        return self.ir.load(self.place(record, kind, name), typ=I64, align=8)
+
     def taken(self, next_one: Any) -> Any:
         """A number that no other thread gets; see `parts`."""
         return self.ir.atomic_rmw("add", next_one, number(1), "monotonic")

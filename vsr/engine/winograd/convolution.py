@@ -146,8 +146,7 @@ def scratch_bytes(shape: Convolution, lanes: int) -> int:
 
 def field(code: Code, name: str) -> Any:
     """What the layer of a function under construction has under a name."""
-    offset = int(LAYER.fields[name][1])  # type: ignore[index]
-    return code.ir.load(code.at(code.arguments[0], offset), typ=I64, align=8)
+    return code.field(code.arguments[0], LAYER, name)
 
 
 def address(code: Code, name: str) -> Any:

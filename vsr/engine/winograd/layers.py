@@ -11,12 +11,11 @@ from llvmlite import binding, ir
 from torch import Tensor
 
 from vsr.engine.winograd import ends, entry, transform
+from vsr.engine.winograd.backend import UNIT
 from vsr.engine.winograd.convolution import Convolution, Features, Picture, Residual
 from vsr.engine.winograd.entry import Entry
 from vsr.jit import Library
 
-_UNIT = 16
-"""Features have a multiple of so many channels."""
 _WIDEST = (("avx512f", 16), ("avx", 8))
 """Lanes of a vector register, by what a processor has; others have four."""
 
@@ -35,7 +34,7 @@ class Layer:
 
 def wide(channels: int) -> int:
     """Channels as they lie in memory."""
-    return -(-channels // _UNIT) * _UNIT
+    return -(-channels // UNIT) * UNIT
 
 
 def first(weight: Tensor, bias: Tensor, slopes: Tensor) -> Layer:

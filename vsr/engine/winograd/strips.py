@@ -82,10 +82,7 @@ def emit(module: Any, name: str, shape: Convolution, lanes: int, whole: Whole) -
     room = code.ahead(job.address("room"), (code.taken(job.at("thread")), job.field("room_thread")))
     with code.parts(job.at("part"), job.field("parts")) as part:
         strips = code.ir.mul(job.field("pictures"), job.field("strips"))
-        begin, end = (
-            code.ir.udiv(code.ir.mul(code.ir.add(part, number(n)), strips), job.field("parts"))
-            for n in (0, 1)
-        )
+        begin, end = code.share(part, job.field("parts"), strips)
         with (
             code.ir.if_then(code.ir.icmp_signed("<", begin, end)),
             code.repeat(begin, end) as each,
@@ -101,10 +98,10 @@ class _Job:
         self._code = code
 
     def at(self, name: str) -> Any:
-        return self._code.at(self._code.arguments[0], int(JOB.fields[name][1]))  # type: ignore[index]
+        return self._code.place(self._code.arguments[0], JOB, name)
 
     def field(self, name: str) -> Any:
-        return self._code.ir.load(self.at(name), typ=I64, align=8)
+        return self._code.field(self._code.arguments[0], JOB, name)
 
     def address(self, name: str) -> Any:
         return self._code.ir.inttoptr(self.field(name), POINTER)
@@ -118,11 +115,11 @@ def _one(
     picture = code.ir.udiv(strip, job.field("strips"))
     first = code.ir.mul(code.ir.urem(strip, job.field("strips")), job.field("stripes"))
     count = code.least(job.field("stripes"), code.ir.sub(job.field("all_stripes"), first))
-    squares = _of(code, layer, "squares")
+    squares = code.field(layer, LAYER, "squares")
     _copy(code, job, shape, room, (picture, first, count, squares))
     _tell(code, layer, "src0", code.ir.ptrtoint(room, I64))
     for name in ("dst", "base"):
-        begin = code.ir.inttoptr(_of(code, job.address("layer"), name), POINTER)
+        begin = code.ir.inttoptr(code.field(job.address("layer"), LAYER, name), POINTER)
         begin = code.ahead(
             begin, (picture, job.field(f"{name}_picture")), (first, job.field(f"{name}_stripe"))
         )
@@ -133,12 +130,8 @@ def _one(
     code.ir.call(inner, (layer, number(0), code.ir.mul(count, squares), behind))
 
 
-def _of(code: Code, layer: Any, name: str) -> Any:
-    return code.ir.load(code.at(layer, int(LAYER.fields[name][1])), typ=I64, align=8)  # type: ignore[index]
-
-
 def _tell(code: Code, layer: Any, name: str, value: Any) -> None:
-    code.ir.store(value, code.at(layer, int(LAYER.fields[name][1])), align=8)  # type: ignore[index]
+    code.ir.store(value, code.place(layer, LAYER, name), align=8)
 
 
 def _copy(code: Code, job: _Job, shape: Convolution, strip: Any, where: tuple[Any, Any, Any, Any]) -> None:

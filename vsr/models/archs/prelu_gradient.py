@@ -11,7 +11,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from vsr import openmp
-from vsr.jit import FLOATS, I64, LANES, LINE, POINTER, Code, Library, number
+from vsr.jit import FLOATS, LANES, LINE, POINTER, Code, Library, number
 
 _JOB = np.dtype(
     [
@@ -59,11 +59,9 @@ def can(*tensors: Tensor) -> bool:
 def _function() -> Any:
     module = ir.Module()
     code = Code(module, "gradients", (POINTER,))
-    of = {name: _field(code, name) for name in _JOB.names or () if name != "part"}
+    of = {name: code.field(code.arguments[0], _JOB, name) for name in _JOB.names or () if name != "part"}
     with code.parts(code.arguments[0], of["parts"]) as part:
-        begin, end = (
-            code.ir.udiv(code.ir.mul(code.ir.add(part, number(n)), of["pixels"]), of["parts"]) for n in (0, 1)
-        )
+        begin, end = code.share(part, of["parts"], of["pixels"])
         own = code.ir.mul(code.ir.mul(part, of["channels"]), number(4))
         with (
             code.ir.if_then(code.ir.icmp_signed("<", begin, end)),
@@ -72,11 +70,6 @@ def _function() -> Any:
             _some_channels(code, of, channel.index, (begin, end), own)
     code.ir.ret_void()
     return Library(module).function("gradients", 1)
-
-
-def _field(code: Code, name: str) -> Any:
-    place = code.at(code.arguments[0], int(_JOB.fields[name][1]))  # type: ignore[index]
-    return code.ir.load(place, typ=I64, align=8)
 
 
 def _some_channels(code: Code, of: dict[str, Any], channel: Any, pixels: tuple[Any, Any], own: Any) -> None:
