@@ -1,0 +1,44 @@
+"""Programs that others wrote, which say what a file holds: ffprobe, mkvmerge and mediainfo.
+
+`vsr verify` reads a result with the code that wrote it; these programs do not share its mistakes. Each
+function skips the test, with the reason, where its program is not installed. Debian's packages are ffmpeg,
+mkvtoolnix and mediainfo.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def ffprobe(path: Path, *arguments: str) -> dict[str, Any]:
+    """Return what ffprobe prints of streams, format and chapters; `arguments` may ask for more or for less.
+
+    `ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]` lists the frames of the video.
+    """
+    shown = arguments or ("-show_streams", "-show_format", "-show_chapters")
+    return json.loads(run("ffprobe", "-v", "error", "-of", "json", *shown, str(path)))
+
+
+def mkvmerge(path: Path) -> dict[str, Any]:
+    """Return what `mkvmerge -J` identifies: container, tracks, attachments, chapters and tags."""
+    return json.loads(run("mkvmerge", "-J", str(path)))
+
+
+def mediainfo(path: Path) -> list[dict[str, Any]]:
+    """Return mediainfo's tracks, the one of type General first."""
+    return json.loads(run("mediainfo", "--Output=JSON", str(path)))["media"]["track"]
+
+
+def run(program: str, *arguments: str) -> str:
+    """Return what a program prints; an exit status other than 0 fails the test with what it said."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    done = subprocess.run([program, *arguments], capture_output=True, encoding="utf-8", errors="replace")
+    assert done.returncode == 0, f"{program} exits with {done.returncode}: {done.stderr.strip()}"
+    return done.stdout
