@@ -11,14 +11,13 @@ import struct
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
 
 import av
 import av.filter
-from av.sidedata.sidedata import SideData, Type
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Range
 from vsr.frame import ContentLight, FieldOrder, MasteringDisplay
+from vsr.media.side_data import side_data
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
 _PLACES = {
@@ -84,13 +83,13 @@ def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec
 
 def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """How the picture is turned and mirrored for display; None where it is shown as it is stored."""
-    data = _side_data(frame, Type.DISPLAYMATRIX)
+    data = side_data(frame, "DISPLAYMATRIX")
     return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
     """SMPTE ST 2086 metadata, if the picture carries it whole."""
-    data = _side_data(frame, Type.MASTERING_DISPLAY_METADATA)
+    data = side_data(frame, "MASTERING_DISPLAY_METADATA")
     if data is None or len(data) < _MASTERING.size:
         return None
     *numbers, has_primaries, has_luminance = _MASTERING.unpack_from(data)
@@ -105,7 +104,7 @@ def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
 
 def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
     """CTA-861.3 metadata, if the picture carries it."""
-    data = _side_data(frame, Type.CONTENT_LIGHT_LEVEL)
+    data = side_data(frame, "CONTENT_LIGHT_LEVEL")
     if data is None or len(data) < _LIGHT.size:
         return None
     max_cll, max_fall = _LIGHT.unpack_from(data)
@@ -123,8 +122,3 @@ def _show(frame: av.VideoFrame) -> None:
     graph.link_nodes(source, graph.add("showinfo", "checksum=0"), sink).configure()
     source.push(frame)
     sink.pull()
-
-
-def _side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    data = frame.side_data.get(kind.name)
-    return None if data is None else bytes(cast(SideData, data))
