@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from benchmarks.peers import Run, rrdb_file
 from vsr.config import Backend
 from vsr.engine import backends, choice, device, speed
+from vsr.engine import cuda_graphs as graphs
 from vsr.engine.calibration import pictures
-from vsr.engine.cuda import graphs
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 

@@ -28,10 +28,10 @@ from torch import Tensor, nn
 
 from vsr.engine import openvino, openvino_graphs, speed
 from vsr.engine.allocator import keep_freed_memory
-from vsr.engine.amx import backend as amx
 from vsr.engine.calibration import pictures
 from vsr.engine.upscaler import Upscaler
-from vsr.engine.winograd import backend as winograd
+from vsr.kernels.amx import backend as amx
+from vsr.kernels.winograd import backend as winograd
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.rrdb import RRDB, RRDBConfig

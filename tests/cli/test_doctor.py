@@ -9,8 +9,8 @@ import pytest
 from vsr.cli.doctor import doctor
 from vsr.config import Backend
 from vsr.engine import openvino
-from vsr.engine.amx import backend as amx
-from vsr.engine.winograd import backend as winograd
+from vsr.kernels.amx import backend as amx
+from vsr.kernels.winograd import backend as winograd
 from vsr.media import hwaccel
 from vsr.media.encoder_table import ENCODERS
 

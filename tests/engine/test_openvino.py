@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vsr.engine import calibration, choice, device, openvino, trial
 from vsr.engine.upscaler import Upscaler
-from vsr.engine.winograd import backend as winograd
 from vsr.errors import ConfigError
+from vsr.kernels.winograd import backend as winograd
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vsr.engine import openvino
 from vsr.engine.still import StillParts
 from vsr.engine.upscaler import Upscaler
-from vsr.engine.winograd import backend as winograd
+from vsr.kernels.winograd import backend as winograd
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.load import load_generator
 

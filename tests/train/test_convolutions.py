@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.train.photographs import tiny_recipe
 from tests.train.test_steps import batch_of
 from vsr.engine import device as devices
-from vsr.engine.winograd import backend
+from vsr.kernels.winograd import backend
 from vsr.models.archs.compact import CompactConfig
 from vsr.train import steps
 from vsr.train.convolutions import Convolution, quick

@@ -11,13 +11,13 @@ from torch import nn
 
 from vsr.config import Backend, Precision
 from vsr.engine import backends, openvino, trial
-from vsr.engine.amx import backend as amx
+from vsr.engine import cuda_graphs as graphs
 from vsr.engine.backends import Run, Window
-from vsr.engine.cuda import backend as triton
-from vsr.engine.cuda import graphs
 from vsr.engine.device import choose_dtype, cpu_has_bf16
-from vsr.engine.winograd import backend as winograd
 from vsr.errors import ConfigError
+from vsr.kernels.amx import backend as amx
+from vsr.kernels.cuda import backend as triton
+from vsr.kernels.winograd import backend as winograd
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.msrresnet import MSRResNet
 from vsr.models.archs.rrdb import RRDB

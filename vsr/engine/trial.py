@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from vsr import cache
+from vsr import disk_cache
 from vsr.engine.backends import Run
 
 Name = TypeVar("Name", bound=str)
@@ -44,14 +44,14 @@ def quicker(
         dtype: That they compute in.
     """
     place = _place(ways, network, dtype)
-    word = (cache.read(place) or b"").decode(errors="replace")
+    word = (disk_cache.read(place) or b"").decode(errors="replace")
     for name, make in ways.items():
         if name == word:
             return name, make()
     runs = {name: make() for name, make in ways.items()}
     (first, one), (second, other) = runs.items()
     found = first if _wins(one, other, picture(network)) else second
-    cache.write(place, found.encode())
+    disk_cache.write(place, found.encode())
     return found, runs[found]
 
 
@@ -80,7 +80,7 @@ def _place(ways: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path 
     """Of the word for these ways, this shape of network, these threads, this processor and these versions."""
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
     facts = (*ways, type(network).__name__, shapes, dtype, torch.get_num_threads(), _processor(), _versions())
-    return cache.place_of("trials", facts)
+    return disk_cache.place_of("trials", facts)
 
 
 def _processor() -> str:

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from vsr.engine.winograd import backend
-from vsr.engine.winograd.transform import OUT
+from vsr.kernels.winograd import backend
+from vsr.kernels.winograd.transform import OUT
 
 
 def quick(device: torch.device) -> AbstractContextManager[object]:
@@ -61,7 +61,7 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         """Compute the results."""
-        from vsr.engine.winograd import batches  # llvmlite, 0.1 s
+        from vsr.kernels.winograd import batches  # llvmlite, 0.1 s
 
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
@@ -71,7 +71,7 @@ class Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Compute those gradients that are wanted."""
-        from vsr.engine.winograd import batches
+        from vsr.kernels.winograd import batches
 
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, _ = ctx.needs_input_grad

@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsr import nvrtc
 from vsr.color import convert
 from vsr.color.chroma import SITES, chroma_size
 from vsr.color.codes import LUMA_WEIGHTS
 from vsr.color.cuda import backend
 from vsr.color.native import backend as native
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Range
+from vsr.kernels import nvrtc
 
 HERE = Path(__file__).parent
 SIZES = [(1, 1), (1, 33), (2, 2), (3, 5), (4, 8), (5, 3), (7, 47), (18, 100), (13, 9)]

@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vsr import nvrtc
 from vsr.color.chroma import SITES, chroma_size
 from vsr.color.codes import LUMA_WEIGHTS, ROUND, codes_of
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout
+from vsr.kernels import nvrtc
 
 logger = logging.getLogger(__name__)
 

@@ -111,7 +111,7 @@ def _compiled(name: str, form: Any) -> tuple[Any, int]:
     from llvmlite import ir
 
     from vsr.color.native import planes, rgb
-    from vsr.jit import Library
+    from vsr.kernels.llvm import Library
 
     direction = {part.NAME: part for part in (planes, rgb)}[name]
     module = ir.Module(name)

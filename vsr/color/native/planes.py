@@ -6,7 +6,7 @@ from typing import Any
 
 from vsr.color.codes import ROUND
 from vsr.color.native.rows import Form, Rows, at_row, shuffled
-from vsr.jit import I64, LANES, POINTER, number
+from vsr.kernels.llvm import I64, LANES, POINTER, number
 
 NAME = "planes"
 ARGUMENTS = (POINTER, I64, I64, I64, I64, POINTER, POINTER, POINTER, POINTER, I64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vsr.color.native.rows import Form, Rows, at_row, shuffled
-from vsr.jit import I64, LANES, POINTER, number
+from vsr.kernels.llvm import I64, LANES, POINTER, number
 
 NAME = "rgb"
 ARGUMENTS = (POINTER, I64, POINTER, I64, POINTER, I64, I64, I64, POINTER, POINTER, I64)

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from vsr.color.chroma import Site
 from vsr.color.codes import Codes
-from vsr.jit import F32, FLOATS, LANES, Code, number
+from vsr.kernels.llvm import F32, FLOATS, LANES, Code, number
 
 _I32S = ir.VectorType(ir.IntType(32), LANES)
 _BEFORE, _BEHIND = LANES, 4 * LANES

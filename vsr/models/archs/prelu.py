@@ -49,6 +49,6 @@ def _emitted() -> Any:
     """The module with the gradients in one pass, where there is something to write code with."""
     if importlib.util.find_spec("llvmlite") is None:
         return None
-    from vsr.models.archs import prelu_gradient  # not before it is wanted: 0.1 s
+    from vsr.kernels import prelu_gradient  # not before it is wanted: 0.1 s
 
     return prelu_gradient

@@ -1,0 +1,207 @@
+"""The kernel for Hopper computes what torch does; without a card, its text compiled for the host."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr.engine import choice
+from vsr.kernels.cuda import backend, halo
+from vsr.kernels.cuda.work import Residual, Work
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.models.load import load_generator
+
+HERE = Path(__file__).parent
+HALF = torch.float16
+
+
+def on_the_host(shape: halo.Shape, folder: Path) -> ctypes.CDLL:
+    """The kernel's own text with a host's idea of a card, see `emulated.h`."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ here to compile the kernel's text for the host")
+    library = folder / "halo.so"
+    flags = [f"-D{name}={value}" for name, value in halo.defined(shape)]
+    options = ["-std=c++20", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-I", Path(halo.__file__).parent]
+    subprocess.run([compiler, *options, *flags, "-o", library, HERE / "emulate.cpp"], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def drawn(*shape: int, seed: int = 2) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+Convolve = Callable[..., None]
+"""`(packed, work)`."""
+WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
+
+
+@pytest.fixture
+def convolve(tmp_path: Path) -> Convolve:
+    """On a card, or its text on the host in a few blocks."""
+
+    def run(packed: halo.Packed, work: Work) -> None:
+        if work.src.is_cuda:
+            return halo.launch(packed, work)
+        job = halo.job_of(packed, work)
+        return on_the_host(packed.shape, tmp_path).emulate(ctypes.byref(job), 2 * packed.shape.parts)
+
+    return run
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize(
+    ("outputs", "channels"), [(64, 64), (32, 96), (64, 192)], ids=["in turn", "stacked", "two parts"]
+)
+def test_a_convolution_with_bias_activation_and_residuals_is_torchs(
+    convolve: Convolve, where: str, outputs: int, channels: int
+) -> None:
+    device, height, width = torch.device(where), 19, 37
+    weight, bias, slopes = drawn(outputs, channels, 3, 3) / 8, drawn(outputs, seed=3), drawn(outputs, seed=4)
+    packed = halo.pack(weight, bias, slopes, dtype=HALF, device=device, top=-1, left=-1, planes=False)
+    assert packed is not None
+    src = drawn(2, height, width, channels + 32).to(device, HALF)
+    dst = torch.full((2, height, width, outputs + 16), torch.nan, dtype=HALF, device=device)
+    base, under = (drawn(2, height, width, outputs + 8 * n, seed=5 + n).to(device, HALF) for n in (1, 0))
+    residuals = Residual(base, 0.7), Residual(under, 1.0)
+    convolve(packed, Work(src[..., :channels], dst[..., :outputs], 0.2, *residuals))
+    sums = F.conv2d(
+        src[..., :channels].float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), bias, padding=1
+    )
+    sums = torch.where(sums < 0, sums * slopes[:, None, None], sums).permute(0, 2, 3, 1)
+    expected = 0.2 * sums + 0.7 * base[..., :outputs].float().cpu() + under.float().cpu()
+    # float32 sums in another order, and one rounding to 11 bits of numbers below 2
+    torch.testing.assert_close(dst[..., :outputs].float().cpu(), expected, rtol=0, atol=2**-10)
+    assert dst[..., outputs:].isnan().all()
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("outputs", [3, 48])
+def test_planes_of_float32_are_written_in_any_strides(convolve: Convolve, where: str, outputs: int) -> None:
+    weight, plain = drawn(outputs, 64, 3, 3), torch.ones(outputs)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device(where), top=-1, left=-1, planes=True
+    )
+    assert packed is not None
+    src = drawn(1, 33, 16, 64).to(where, HALF)
+    dst = torch.full((1, outputs, 33, 16), torch.nan, device=where)
+    convolve(packed, Work(src, dst.permute(0, 2, 3, 1)))
+    expected = F.conv2d(src.float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), padding=1)
+    torch.testing.assert_close(dst.cpu(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_details_are_shuffled_on_top_of_the_nearest_neighbour(
+    convolve: Convolve, where: str, scale: int
+) -> None:
+    weight, plain = drawn(3 * scale**2, 32, 3, 3), torch.ones(3 * scale**2)
+    device = torch.device(where)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=device, top=-1, left=-1, planes=True, shuffle=scale
+    )
+    assert packed is not None
+    src, picture = drawn(2, 18, 20, 32).to(device, HALF), drawn(2, 3, 18, 20, seed=5).to(device)
+    dst = torch.full((2, 3, 18 * scale, 20 * scale), torch.nan, device=device)
+    convolve(packed, Work(src, dst.permute(0, 2, 3, 1), picture=picture))
+    details = F.conv2d(src.float().cpu().permute(0, 3, 1, 2), weight.to(HALF).float(), padding=1)
+    expected = F.pixel_shuffle(details, scale) + F.interpolate(picture.cpu(), scale_factor=scale)
+    torch.testing.assert_close(dst.cpu(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_four_taps_beside_the_pixel_write_every_other_pixel(convolve: Convolve, where: str) -> None:
+    weight, plain = drawn(32, 32, 2, 2), torch.ones(32)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device(where), top=0, left=-1, planes=False
+    )
+    assert packed is not None
+    src, dst = drawn(1, 17, 18, 32).to(where, HALF), torch.zeros(1, 34, 36, 32, dtype=HALF, device=where)
+    convolve(packed, Work(src, dst[:, 1::2, ::2]))
+    padded = F.pad(src.float().cpu().permute(0, 3, 1, 2), (1, 0, 0, 1))
+    expected = F.conv2d(padded, weight.to(HALF).float()).permute(0, 2, 3, 1)
+    torch.testing.assert_close(dst[:, 1::2, ::2].float().cpu(), expected, rtol=0, atol=2**-9)
+    assert not dst[:, ::2].any()
+    assert not dst[:, :, 1::2].any()
+
+
+@pytest.mark.needs_cuda
+def test_a_picture_of_many_tiles_for_each_block_is_torchs(convolve: Convolve) -> None:
+    """Rings of stages go round, and both groups of a block overtake each other."""
+    weight, plain = drawn(32, 160, 3, 3) / 8, torch.ones(32)
+    packed = halo.pack(
+        weight, 0 * plain, plain, dtype=HALF, device=torch.device("cuda"), top=-1, left=-1, planes=False
+    )
+    assert packed is not None
+    src = drawn(3, 270, 480, 160).to("cuda", HALF)
+    dst = torch.full((3, 270, 480, 32), torch.nan, dtype=HALF, device="cuda")
+    convolve(packed, Work(src, dst))
+    exact = F.conv2d(src.double().permute(0, 3, 1, 2), weight.to(HALF).double().cuda(), padding=1)
+    torch.testing.assert_close(dst.double(), exact.permute(0, 2, 3, 1), rtol=0, atol=2**-10)
+
+
+@pytest.mark.parametrize(("outputs", "channels"), [(64, 16), (48, 64), (24, 64), (64, 1024)])
+def test_layers_that_do_not_suit_are_left_to_others(outputs: int, channels: int) -> None:
+    assert halo.shape_for(outputs, channels, rows=3, columns=3, planes=False, half=False) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "taken"),
+    [
+        (Compact(CompactConfig(nf=32, nc=1, scale=2)), True),
+        (Compact(CompactConfig(nf=24, nc=1, scale=2)), False),
+        (RRDB(RRDBConfig(nf=64, nb=1, gc=32)), True),
+        (RRDB(RRDBConfig(nf=64, nb=1, gc=16)), False),
+        (nn.Conv2d(3, 3, 3), False),
+    ],
+    ids=["Compact", "Compact of few channels", "RRDB", "RRDB of few channels", "another"],
+)
+def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, network: nn.Module, taken: bool
+) -> None:
+    monkeypatch.setattr(backend, "available", lambda: True)
+    assert not backend.is_fastest(network, torch.bfloat16)
+    monkeypatch.setattr(halo, "available", lambda: True)
+    assert backend.is_fastest(network, torch.bfloat16) is taken
+    assert not backend.is_fastest(network, torch.float32)
+
+
+@pytest.mark.needs_cuda
+def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
+    network = load_generator("fast-x2").network
+    name, run = choice.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
+    assert (name == "triton") is halo.available()
+    x = drawn(1, 3, 40, 60).cuda() + 0.5
+    exact = network(x.cpu())
+    assert psnr(run(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50  # bfloat16's 8 bits, in 10 layers
+
+
+def test_where_it_does_not_compile_others_are_taken_and_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("NVRTC: no such target\nsecond line")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(halo.nvrtc, "available", lambda: True)
+    monkeypatch.setattr(halo, "_kernel", refuse)
+    halo.available.cache_clear()
+    try:
+        assert not halo.available()
+    finally:
+        halo.available.cache_clear()
+    assert [record.message for record in caplog.records] == [
+        "the kernel for Hopper is left out: NVRTC: no such target"
+    ]

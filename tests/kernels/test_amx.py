@@ -1,0 +1,237 @@
+"""Kernels of our own compute Compact and RRDB networks as torch does, whoever computes which part."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import pytest
+import torch
+
+from tests.engine.networks import RRDBS, exact, network, pictures, rrdb
+from vsr.engine import choice, device
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError
+from vsr.kernels.amx import backend as amx
+from vsr.metrics import psnr
+from vsr.models.archs.compact import Compact
+from vsr.models.archs.rrdb import RRDB
+from vsr.models.load import load_generator
+
+CPU, BF16 = torch.device("cpu"), torch.bfloat16
+there = pytest.mark.skipif(not amx.available(), reason="no AMX that this process may use, or no llvmlite")
+
+
+@there
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"nf": 64, "nc": 16, "scale": 4}, {"nf": 24}, {"nf": 80, "nc": 2}, {"nc": 0}, {"activation": "relu"},
+     {"activation": "leakyrelu"}, {"scale": 1}, {"scale": 3}, {"scale": 4}, {"scale": 8}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(40, 64), (1, 32), (17, 33), (9, 95), (50, 601)], ids=str)
+def test_it_is_as_close_to_fp32_as_torch_in_bf16(changes: dict[str, object], size: tuple[int, int]) -> None:
+    """Both round features to bf16 and sum in fp32; 1 dB is left for sums in another order."""
+    made, x = network(**changes), pictures(1, 3, *size)
+    expected = exact(made, x)
+    in_torch = exact(copy.deepcopy(made).to(BF16), x)
+    found = amx.compiled(made, BF16)(x)
+    assert found.shape == expected.shape
+    assert psnr(found, expected, border=0) > min(psnr(in_torch, expected, border=0) - 1, 80)
+
+
+@there
+@pytest.mark.parametrize("name", ["fast-x2", "compact-x4"])
+def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> None:
+    made, x = load_generator(name).network, pictures(1, 3, 45, 70)
+    assert isinstance(made, Compact)
+    expected = exact(made, x)
+    in_torch = exact(copy.deepcopy(made).to(BF16), x)
+    assert psnr(amx.compiled(made, BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
+
+
+@there
+def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
+    made = network()
+    run = amx.compiled(made, BF16)
+    for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
+        x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
+        first, second = run(x), run(y)
+        assert psnr(first, exact(made, x), border=0) > 45
+        assert psnr(second, exact(made, y), border=0) > 45
+        assert torch.equal(first, run(x))
+
+
+@there
+def test_tiles_and_batches_go_through_it() -> None:
+    made, x = network(), pictures(3, 3, 70, 90)
+    whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
+    tiled = Upscaler(made, device_name="cpu", precision="bf16", backend="amx", tile=40, batch=2)
+    assert whole.backend == tiled.backend == "amx"
+    assert torch.equal(whole(x), tiled(x))
+
+
+@there
+def test_steps_of_10_bits_are_seen_and_the_last_step_is_finer_than_bf16() -> None:
+    """0.7 and the next code of 10 bits are the same in bf16; and a smooth sky must not show its steps."""
+    run, low, high = amx.compiled(network(), BF16), 716 / 1023, 717 / 1023
+    dark, light = (run(torch.full((1, 3, 8, 40), value)) - value for value in (low, high))
+    assert torch.tensor(low).to(BF16) == torch.tensor(high).to(BF16)
+    assert not torch.equal(dark, light)
+    assert (dark == dark.to(BF16).float()).float().mean() < 0.1
+
+
+@there
+def test_what_is_no_number_comes_out_as_none() -> None:
+    """By that the engine finds what must be computed again in fp32."""
+    x = pictures(1, 3, 40, 40)
+    x[0, 1, 12, 12] = float("nan")
+    found = amx.compiled(network(), BF16)(x)
+    assert found[..., 24, 24].isnan().any()
+    assert found[..., :8, :8].isfinite().all()
+
+
+@there
+@pytest.mark.parametrize("changes", RRDBS.values(), ids=RRDBS.keys())
+@pytest.mark.parametrize("size", [(21, 131), (1, 128), (18, 530)], ids=str)
+def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
+    changes: dict[str, object], size: tuple[int, int]
+) -> None:
+    made, x = rrdb(**changes), pictures(1, 3, *size)
+    with torch.no_grad():
+        expected, in_torch = made(x), copy.deepcopy(made).to(BF16)(x)
+    found = amx.compiled(made, BF16)(x)
+    assert found.shape == expected.shape
+    error, others = (found - expected).square().mean(), (in_torch - expected).square().mean()
+    assert error < 1.25 * others  # 1 dB
+    assert error < 1e-3 * expected.var()  # and others' is that of rounding, not of a wrong result
+
+
+WAYS = [
+    (1, 512, 1 << 20),
+    (2, 512, 1 << 20),
+    (5, 64, 1 << 20),
+    (4, 40, 1 << 20),
+    (3, 333, 1),
+    (2, 2000, 1 << 30),
+]
+"""Threads, pixels of a strip, and bytes of a cache: of them come the bands, the strips of columns, and how
+many layers of a Compact network advance together."""
+
+
+@there
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (partial(network, nf=64), (3, 40)),
+        (partial(network, nf=64), (64, 96)),
+        (partial(network, nf=64), (70, 1100)),
+        (partial(rrdb, nb=2), (50, 100)),
+    ],
+    ids=["compact, low", "compact", "compact, wide", "rrdb"],
+)
+def test_who_computes_what_does_not_matter(
+    make: Callable[[], Compact | RRDB], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vsr.kernels.amx import program
+
+    made, x = make(), pictures(1, 3, *size)
+    results = []
+    for threads, strip, cache in WAYS:
+        monkeypatch.setattr(program, "_STRIP", strip)
+        monkeypatch.setattr(program, "CACHE", cache)
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(amx.compiled(made, BF16)(x))
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@there
+def test_code_that_is_not_wanted_any_more_is_freed() -> None:
+    """More kinds of networks than are kept, and each of them again."""
+    x = pictures(1, 3, 4, 40)
+    for _ in range(2):
+        for nf in range(32, 32 * 12, 32):
+            made = network(nf=nf, nc=1)
+            assert psnr(amx.compiled(made, BF16)(x), exact(made, x), border=0) > 40
+
+
+@there
+def test_it_may_begin_in_inference_mode_and_go_on_outside() -> None:
+    run, x = amx.compiled(network(), BF16), pictures(1, 3, 8, 40)
+    with torch.inference_mode():
+        first = run(x)
+    assert torch.equal(run(x), first)
+
+
+@there
+def test_threads_may_share_it() -> None:
+    run, xs = amx.compiled(network(), BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
+    expected = [run(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(map(torch.equal, pool.map(run, xs), expected))
+
+
+@there
+def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts that were under way end before he is told, so that the next picture is right."""
+    run, x = amx.compiled(network(nf=64), BF16), pictures(1, 3, 200, 200)
+    expected = run(x)
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Future, "result", interrupted)
+        for _ in range(5):
+            with pytest.raises(KeyboardInterrupt):
+                run(x)
+    assert torch.equal(run(x), expected)
+
+
+@there
+def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
+    other = rrdb(nf=16, gc=8)
+    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] == "amx"
+    assert choice.choose("auto", rrdb(), device=CPU, dtype=BF16)[0] == "amx"
+    assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] != "amx"
+    assert choice.choose("auto", other, device=CPU, dtype=BF16)[0] != "amx"
+    with pytest.raises(ConfigError, match="in bf16 on the CPU, not this one in float32"):
+        choice.choose("amx", network(), device=CPU, dtype=torch.float32)
+    with pytest.raises(ConfigError, match="RRDB of 32 or 64 channels"):
+        choice.choose("amx", other, device=CPU, dtype=BF16)
+
+
+def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(amx, "available", lambda: False)
+    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
+    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*pip install 'vsr-pipeline\[amx\]'"):
+        choice.choose("amx", network(), device=CPU, dtype=BF16)
+
+
+def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for one in (device, choice):
+        monkeypatch.setattr(one, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(amx, "available", lambda: pytest.fail("asked"))
+    assert Upscaler(network(), device_name="cpu").backend != "amx"
+
+
+@there
+@pytest.mark.parametrize("channels", [1, 3, 4, 12])
+@pytest.mark.parametrize("size", [(1, 32), (5, 33), (20, 64)], ids=str)
+def test_a_picture_goes_in_as_the_sum_of_two_bfloat16(channels: int, size: tuple[int, int]) -> None:
+    from vsr.kernels.amx import entry, layers
+
+    x = 2 * torch.randn(channels, *size, generator=torch.Generator().manual_seed(3))
+    into = torch.zeros(*size, layers.entry_channels(channels), dtype=BF16)
+    entry.split(x, into)
+    coarse, fine = into.permute(2, 0, 1).chunk(2)
+    assert torch.equal(coarse[:channels], x.to(BF16))
+    assert torch.equal(fine[:channels], (x - x.to(BF16)).to(BF16))
+    assert not coarse[channels:].any()
+    assert not fine[channels:].any()

@@ -1,0 +1,268 @@
+"""Winograd's way gives what torch gives in fp32, whoever computes which part, in registers of any width."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.engine.networks import RRDBS, exact, network, pictures, rrdb
+from vsr.engine import choice
+from vsr.engine.backends import Run
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError
+from vsr.kernels.amx import backend as amx
+from vsr.kernels.winograd import backend as winograd
+from vsr.kernels.winograd import transform
+from vsr.models.archs.compact import Compact
+from vsr.models.archs.rrdb import RRDB
+from vsr.models.load import load_generator
+
+CPU, FP32 = torch.device("cpu"), torch.float32
+there = pytest.mark.skipif(not winograd.available(), reason="no llvmlite, or no FMA")
+_WORSE = 100
+"""How much larger the mean square of the error may be than torch's: transforms add and take away numbers some
+times as large as the result, each of which costs a bit or two. 16 bits would be 10^8 times."""
+
+
+class Numbers:
+    """`transform.Arithmetic` on tensors."""
+
+    add, sub, scaled = staticmethod(torch.add), staticmethod(torch.sub), staticmethod(torch.mul)
+
+    @staticmethod
+    def plus_scaled(one: Tensor, factor: float, other: Tensor) -> Tensor:
+        return one + factor * other
+
+
+def test_the_transforms_are_a_convolution() -> None:
+    """In float64, where nothing is lost to rounding."""
+    x, kernel = torch.randn(2, 6, 6, dtype=torch.float64), torch.randn(3, 2, 3, 3)
+    source, on = x.permute(1, 2, 0), Numbers()
+    both = [transform.forward(on, column) for column in transform.forward(on, source)]
+    points = torch.stack([torch.stack(row) for row in both]).flatten(0, 1)
+    products = torch.einsum("pc, pco -> po", points, transform.weights(kernel).double()).unflatten(0, (6, 6))
+    found = torch.stack([torch.stack(transform.back(on, row)) for row in transform.back(on, products)])
+    expected = nn.functional.conv2d(x, kernel.double())
+    torch.testing.assert_close(found.permute(2, 0, 1), expected, rtol=0, atol=1e-5)  # weights are float32
+
+
+def worse_than_torch(made: nn.Module, x: Tensor) -> float:
+    """Mean square of the error, over that of torch in float32."""
+    found = winograd.compiled(made, FP32)(x)
+    expected = exact(copy.deepcopy(made).double(), x.double())  # type: ignore[arg-type]
+    in_torch = exact(made, x)  # type: ignore[arg-type]
+    assert found.shape == expected.shape
+    error, others = (found - expected).square().mean(), (in_torch - expected).square().mean()
+    return float(error / others.clamp(min=1e-16))
+
+
+@there
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"nf": 64, "nc": 16, "scale": 4}, {"nf": 24}, {"nf": 80, "nc": 2}, {"nf": 128, "nc": 1}, {"nc": 0},
+     {"activation": "relu"}, {"activation": "leakyrelu"}, {"scale": 1}, {"scale": 3}, {"scale": 8}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(40, 64), (1, 1), (17, 33), (9, 95), (50, 201)], ids=str)
+def test_it_is_fp32(changes: dict[str, object], size: tuple[int, int]) -> None:
+    assert worse_than_torch(network(**changes), pictures(1, 3, *size)) < _WORSE
+
+
+@there
+@pytest.mark.parametrize("name", ["fast-x2", "compact-x4", "rrdb-lite-x4"])
+def test_a_shipped_network_is_fp32(name: str) -> None:
+    assert worse_than_torch(load_generator(name).network, pictures(1, 3, 45, 70)) < _WORSE
+
+
+@there
+@pytest.mark.parametrize(
+    "changes", [*RRDBS.values(), {"nf": 48, "gc": 16}], ids=[*RRDBS.keys(), "x4 of odd channels"]
+)
+@pytest.mark.parametrize("size", [(21, 31), (1, 28), (18, 130)], ids=str)
+def test_an_rrdb_is_fp32(changes: dict[str, object], size: tuple[int, int]) -> None:
+    assert worse_than_torch(rrdb(**changes), pictures(1, 3, *size)) < _WORSE
+
+
+@there
+def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
+    made = network()
+    run = winograd.compiled(made, FP32)
+    for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
+        x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
+        first, second = run(x), run(y)
+        torch.testing.assert_close(first, exact(made, x))
+        torch.testing.assert_close(second, exact(made, y))
+        assert torch.equal(first, run(x))
+
+
+@there
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize(
+    "make", [partial(network, nf=64), partial(rrdb, nf=32, gc=16)], ids=["compact", "rrdb"]
+)
+def test_the_width_of_registers_changes_no_bit(
+    make: Callable[[], Compact | RRDB], lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the same command gives the same picture on all processors; LLVM splits what is too wide for one."""
+    from vsr.kernels.winograd import layers
+
+    made, x = make(), pictures(1, 3, 13, 50)
+    expected = winograd.compiled(made, FP32)(x)
+    monkeypatch.setattr(layers, "lanes", lambda: lanes)
+    assert torch.equal(winograd.compiled(made, FP32)(x), expected)
+
+
+@there
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("make", [partial(network, nf=64), rrdb], ids=["compact", "rrdb"])
+def test_who_computes_what_does_not_matter(
+    make: Callable[[], Compact | RRDB], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, x = make(), pictures(1, 3, 50, 130)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = winograd.compiled(made, FP32)(x)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(winograd.compiled(made, FP32)(x), alone)
+
+
+@there
+def test_a_window_that_begins_on_the_grid_has_the_bits_of_the_whole() -> None:
+    """On all four sides, and wherever it ends."""
+    taken = Upscaler(network(), device_name="cpu", backend="winograd")
+    x, halo, scale = pictures(1, 3, 90, 100), taken.bit_radius, int(taken.scale)
+    whole = taken(x)
+    for top, bottom, left, right in product((0, 3 * taken.grid), (69, 90), (5 * taken.grid, 8), (70, 71, 72)):
+        inner = [slice(scale * (a + halo), scale * (b - halo)) for a, b in ((top, bottom), (left, right))]
+        part = taken(x[..., top:bottom, left:right])
+        off = slice(scale * halo, -scale * halo)
+        assert torch.equal(part[..., off, off], whole[..., inner[0], inner[1]])
+
+
+@there
+def test_tiles_and_batches_go_through_it() -> None:
+    made, x = network(), pictures(3, 3, 70, 90)
+    whole = Upscaler(made, device_name="cpu", backend="winograd")
+    tiled = Upscaler(made, device_name="cpu", backend="winograd", tile=40, batch=2)
+    assert (whole.backend, whole.precision, tiled.backend) == ("winograd", "float32", "winograd")
+    torch.testing.assert_close(whole(x), tiled(x))
+
+
+@there
+def test_what_is_no_number_comes_out_as_none() -> None:
+    x = pictures(1, 3, 40, 40)
+    x[0, 1, 12, 12] = float("nan")
+    found = winograd.compiled(network(), FP32)(x)
+    assert found[..., 24, 24].isnan().any()
+    assert winograd.compiled(network(), FP32)(pictures(1, 3, 40, 40)).isfinite().all()
+
+
+@there
+def test_after_a_picture_with_what_is_no_number_the_next_is_whole() -> None:
+    """Nothing of it is left in the memory that both went through."""
+    run, x = winograd.compiled(network(), FP32), pictures(1, 3, 41, 43)
+    expected = run(x)
+    run(torch.full_like(x, float("nan")))
+    assert torch.equal(run(x), expected)
+
+
+@there
+def test_threads_may_share_it_in_inference_mode_and_outside() -> None:
+    run, xs = winograd.compiled(network(), FP32), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
+    with torch.inference_mode():
+        expected = [run(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(map(torch.equal, pool.map(run, xs), expected))
+
+
+@there
+def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts that were under way end before he is told, so that the next picture is right."""
+    run, x = winograd.compiled(network(nf=64), FP32), pictures(1, 3, 200, 200)
+    expected = run(x)
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Future, "result", interrupted)
+        for _ in range(5):
+            with pytest.raises(KeyboardInterrupt):
+                run(x)
+    assert torch.equal(run(x), expected)
+
+
+@there
+def test_without_amx_auto_takes_it_and_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amx, "available", lambda: False)
+    for made in (network(), rrdb()):
+        taken = Upscaler(made, device_name="cpu")
+        assert (taken.backend, taken.precision) == ("winograd", "float32")
+
+
+@there
+@pytest.mark.parametrize("other", ["openvino", "torch"])
+def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was never measured there."""
+    monkeypatch.setattr(winograd.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(choice.openvino, "available", lambda: other == "openvino")
+    monkeypatch.setattr(choice.openvino, "compiled", lambda network, dtype: network)
+    monkeypatch.setattr(choice.amx, "available", lambda: False)
+    for wins in (0, 1):
+        tried = []
+
+        def quicker(
+            ways: Mapping[str, Callable[[], Run]], *_: object, wins: int = wins, tried: list[str] = tried
+        ) -> tuple[str, Run]:
+            tried += ways
+            return tried[wins], ways[tried[wins]]()
+
+        monkeypatch.setattr(choice.trial, "quicker", quicker)
+        assert choice.choose("auto", network(), device=CPU, dtype=FP32)[0] == ["winograd", other][wins]
+        assert tried == ["winograd", other]
+    assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
+
+
+@there
+def test_16_bits_that_are_asked_for_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amx, "available", lambda: False)
+    taken = Upscaler(network(), device_name="cpu", precision="bf16")
+    assert (taken.backend != "winograd", taken.precision) == (True, "bfloat16")
+
+
+@there
+def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amx, "available", lambda: True)
+    monkeypatch.setattr(choice, "cpu_has_bf16", lambda: True)
+    assert choice.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
+    assert choice.dtype_for("auto", "winograd", network(), CPU) == FP32
+
+
+@there
+def test_what_it_does_not_run_is_told() -> None:
+    with pytest.raises(ConfigError, match="in fp32 on the CPU, not this one in bfloat16"):
+        choice.choose("winograd", network(), device=CPU, dtype=torch.bfloat16)
+    with pytest.raises(ConfigError, match="RRDB of multiples of 16 channels"):
+        choice.choose("winograd", rrdb(nf=24, gc=8), device=CPU, dtype=FP32)
+
+
+def test_where_it_is_absent_asking_for_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "available", lambda: False)
+    with pytest.raises(ConfigError, match=r"needs llvmlite and .*pip install 'vsr-pipeline\[cpu\]'"):
+        choice.choose("winograd", network(), device=CPU, dtype=FP32)
+
+
+@there
+def test_code_that_is_not_wanted_any_more_is_freed() -> None:
+    """More kinds of networks than are kept, and each of them again."""
+    x = pictures(1, 3, 4, 40)
+    for _ in range(2):
+        for nf in range(16, 16 * 12, 16):
+            made = network(nf=nf, nc=1)
+            torch.testing.assert_close(winograd.compiled(made, FP32)(x), exact(made, x))

@@ -1,0 +1,1 @@
+"""Networks computed by kernels of our own on CUDA devices."""
