@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-import av
-
+from tests.media.test_frame_times import frames
+from vsr.media.frame_times import FrameTimes
 from vsr.media.timeline import Timeline
 
 
@@ -15,13 +15,8 @@ def stamped(
 ) -> tuple[list[int], list[str]]:
     """The pts that a millisecond timeline of 25 pictures a second gives, and what it says."""
     timeline = Timeline(time_base=Fraction(1, 1000), step=40)
-    out = []
-    for index, value in enumerate(pts):
-        frame = av.VideoFrame(16, 16, "gray")
-        frame.pts = value
-        frame.dts = dts[index] if dts else None
-        out.append(timeline.stamp(frame).pts)
-    return out, timeline.notes
+    timed = FrameTimes().timed(frames(pts, dts or [None] * len(pts)), lambda: True)
+    return [timeline.stamp(frame, time).pts for frame, time in timed], timeline.notes
 
 
 def test_the_sources_times_stay_whatever_their_rhythm() -> None:

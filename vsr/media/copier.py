@@ -173,6 +173,8 @@ class StreamCopier:
         for packet in self._continued():
             if packet.stream_index not in self._targets:  # also streams that appear on the way
                 continue
+            if packet.pts is None:  # what is copied is never reordered
+                packet.pts = packet.dts
             if packet.stream.type == "audio":
                 self._sound.packet(packet)
             if self._end is not None and _due(packet) > self._end + _RUN_UP:

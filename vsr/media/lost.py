@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from av import VideoFrame
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import Matrix
 from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.frame_times import FrameTimes
 from vsr.media.opening import MAX_PIXELS, reopen_media
+from vsr.media.parts import nominal_step
 from vsr.media.probe import probe
+from vsr.media.timeline import Timeline
 
 _TAGS = ("title", "artist", "comment", "language")
 """Of a file or stream: those that every container has a place for."""
@@ -79,20 +84,33 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
 
 
 def _picture_times(path: Path, info: VideoInfo, max_pixels: int) -> tuple[tuple[Fraction, ...], int]:
-    times: list[Fraction] = []
+    """Times in display order, so that a frame that is shown at another's time is seen."""
     errors: list[Exception] = []
     with reopen_media(path) as media:
         stream = choose_stream(media, str(path), index=info.stream_index)
         leave_out_others(media, stream)
         decoder = decoder_of(stream, max_pixels=max_pixels)
-        packets = _of(read_packets(media, errors.append), stream.index)
-        for packet in chain(packets, [None]):
-            try:
-                times += [(frame.pts or 0) * info.time_base for frame in decoder.decode(packet)]
-            except READ_ERRORS as error:
-                errors.append(error)
-    first = min(times, default=Fraction(0))
-    return tuple(sorted(time - first for time in times)), len(errors)
+        chosen, timeline = FrameTimes(), Timeline(time_base=info.time_base, step=nominal_step(stream))
+        frames = _frames(media, stream.index, decoder, chosen, errors)
+        stamps = [timeline.stamp(*timed) for timed in chosen.timed(frames, lambda: decoder.has_b_frames)]
+    times = [stamp.seconds for stamp in stamps]
+    return tuple(time - times[0] for time in times), len(errors)
+
+
+def _frames(
+    media: InputContainer,
+    index: int,
+    decoder: VideoCodecContext,
+    chosen: FrameTimes,
+    errors: list[Exception],
+) -> Iterator[VideoFrame]:
+    for packet in chain(_of(read_packets(media, errors.append), index), [None]):
+        try:
+            if packet is not None:
+                chosen.packet(packet.pts)
+            yield from decoder.decode(packet)
+        except READ_ERRORS as error:
+            errors.append(error)
 
 
 def _of(packets: Iterable[Packet[Any]], index: int) -> Iterable[Packet[Any]]:

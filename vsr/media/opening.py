@@ -47,6 +47,10 @@ PROBE_BYTES = 1 << 26
 """Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
 FFmpeg's own limit of 5 MB is a second of Blu-ray."""
 
+GENERATED_TIMES = 1
+"""AVFMT_FLAG_GENPTS, which PyAV sets: FFmpeg then invents the presentation times that a container lacks from
+the decoding times of the next packets, in the wrong order where there are B-frames."""
+
 _BUFFER = 1 << 20
 """Bytes that FFmpeg asks of a pipe at once; of a file it asks itself."""
 
@@ -106,6 +110,7 @@ def open_media(
         )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error
+    container.flags &= ~GENERATED_TIMES
     try:
         _check_streams(container, where)
         _check_size(container, where, max_pixels)

@@ -25,6 +25,7 @@ from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_
 from vsr.media.deinterlace import Deinterlacer, Stamped
 from vsr.media.filters import FilterChain, filtered_info, parse
 from vsr.media.fragments import broken_fragment, skips_fragments
+from vsr.media.frame_times import FrameTimes
 from vsr.media.hwaccel import SOFTWARE, Decoding, accelerator, as_software, choose_decoding, is_on_card
 from vsr.media.layouts import layout_of, repacking_note
 from vsr.media.opening import MAX_PIXELS, open_media, shown
@@ -200,8 +201,8 @@ class VideoSource:
         self, container: InputContainer, stream: VideoStream, timeline: Timeline
     ) -> Iterator[Stamped]:
         """All pictures of one size and layout, with their stamps; judges the file after the last."""
-        for frame in self._decoded(container, stream):
-            stamp = timeline.stamp(frame)
+        for frame, time in self._decoded(container, stream):
+            stamp = timeline.stamp(frame, time)
             self._watch.picture(frame, stamp)
             for note in timeline.notes:
                 self._warn(note)
@@ -214,8 +215,22 @@ class VideoSource:
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
 
-    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    def _decoded(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[tuple[VideoFrame, int | None]]:
+        """Every frame of the stream in display order, with its time in ticks where it has one."""
         decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
+        times = FrameTimes()
+        frames = self._frames_of(container, stream, decoder, times)
+        return times.timed(frames, lambda: decoder.has_b_frames)
+
+    def _frames_of(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        decoder: VideoCodecContext,
+        times: FrameTimes,
+    ) -> Iterator[VideoFrame]:
         positioned = container.format.name.split(",")[0] in POSITIONED
         if not positioned:  # else the packets of all streams are needed to see holes between them
             leave_out_others(container, stream)
@@ -229,6 +244,7 @@ class VideoSource:
             if packet.stream_index != stream.index:
                 continue
             self._watch.packet(packet)
+            times.packet(packet.pts)
             try:
                 for frame in decoder.decode(packet):
                     yield self._from(decoder, frame)

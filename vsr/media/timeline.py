@@ -9,6 +9,7 @@ from av import VideoFrame
 
 from vsr.frame import Stamp
 
+DECODING_TIMES = "presentation times are missing or in the wrong order; frames get their decoding times"
 JUMP_SECONDS = Fraction(1)
 """A timestamp further back than this, or back at the stretch's beginning, starts a new stretch of film; a
 smaller step is stray, and kept. Files that are often joined have been put in order before (`parts`)."""
@@ -30,10 +31,13 @@ class Timeline:
     _offset: int = 0
     _begin: tuple[int, int] = (0, 0)
     """Index and pts of the first picture of this stretch."""
+    _shown: bool = False
+    _decoded: bool = False
+    """Whether any frame had a presentation time, or a decoding time."""
 
-    def stamp(self, frame: VideoFrame) -> Stamp:
-        """The stamp of the next picture."""
-        pts = self._continued(self._own_pts(frame) + self._offset)
+    def stamp(self, frame: VideoFrame, time: int | None) -> Stamp:
+        """Return the stamp of the next frame, whose time in ticks `FrameTimes` has chosen."""
+        pts = self._continued(self._own_pts(frame, time) + self._offset)
         stamp = Stamp(
             index=self._next_index, pts=pts, duration=max(0, frame.duration or 0), time_base=self.time_base
         )
@@ -48,17 +52,18 @@ class Timeline:
         """Pictures stamped so far."""
         return self._next_index
 
-    def _own_pts(self, frame: VideoFrame) -> int:
-        """What the source says, else the order of decoding (AVI), else the nominal rate (raw streams)."""
-        if frame.pts is not None:
-            return frame.pts
-        expected = 0 if self._last is None else self._last + self.step - self._offset
-        if frame.dts is not None and (self._last is None or frame.dts + self._offset > self._last):
-            self._note("pictures without a presentation time got their decoding time")
-            return frame.dts
-        rate = float(1 / (self.step * self.time_base))
-        self._note(f"pictures without a timestamp got one from the nominal rate of {rate:.6g} a second")
-        return expected
+    def _own_pts(self, frame: VideoFrame, time: int | None) -> int:
+        """Return the time that was chosen, else one at the nominal rate (raw streams, the end of an AVI)."""
+        self._shown |= frame.pts is not None
+        self._decoded |= frame.dts is not None
+        if time is not None:
+            if time != frame.pts and (frame.pts is not None or not self._shown):
+                self._note(DECODING_TIMES)  # not where single ones are missing, as is usual in MPEG-PS
+            return time
+        if not self._decoded:  # else these are only the last few frames, which the decoder held back
+            rate = float(1 / (self.step * self.time_base))
+            self._note(f"pictures without a timestamp got one from the nominal rate of {rate:.6g} a second")
+        return 0 if self._last is None else self._last + self.step - self._offset
 
     def _continued(self, pts: int) -> int:
         """The source's pts, unless it begins a new stretch of film that must follow the last picture."""

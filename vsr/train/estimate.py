@@ -188,13 +188,18 @@ def _key_stamps(info: VideoInfo) -> list[int | None]:
     found: list[int | None] = [None]
     begin = (info.start_seconds or Fraction(0)) / info.time_base
     length = (info.duration_seconds or Fraction(0)) / info.time_base
-    first = next((packet.pts for packet in _packets(info, None)), None)
+    first = next((_time_of(packet) for packet in _packets(info, None)), None)
     for place in range(1, PLACES if length and first is not None else 1):
         packets = _packets(info, round(begin + length * place / PLACES))
-        stamp = next((packet.pts for packet in packets if packet.is_keyframe), None)
+        stamp = next((_time_of(packet) for packet in packets if packet.is_keyframe), None)
         if stamp is not None and stamp != first and stamp not in found:
             found.append(stamp)
     return found
+
+
+def _time_of(packet: Packet[Any]) -> int | None:
+    """Return a packet's presentation time, or its decoding time where the container has no other (AVI)."""
+    return packet.dts if packet.pts is None else packet.pts
 
 
 def _packets(info: VideoInfo, start: int | None) -> Iterator[Packet[Any]]:
