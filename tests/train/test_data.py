@@ -63,6 +63,35 @@ def test_the_table_tells_which_photograph_a_tile_was_cut_from(tmp_path: Path) ->
     assert licences(tmp_path) == "CC-BY 4.0; CC0"
 
 
+def test_what_the_folder_names_is_held_out_with_all_tiles_of_its_photographs(tmp_path: Path) -> None:
+    write_photographs(tmp_path, 5)
+    rows = ["file\trepository\tpath", "photo0.png\ta/b\tx.jpg", "photo3.png\ta/b\tx.jpg"]
+    (tmp_path / "SOURCES.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "HOLDOUT.tsv").write_text("file\nphoto3.png\nphoto4.png\ngone.png\n", encoding="utf-8")
+    known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
+    assert [picture.path.name for picture in known.pictures] == ["photo1.png", "photo2.png"]
+    assert [picture.path.name for picture in held_out.pictures] == ["photo0.png", "photo3.png", "photo4.png"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("name\nphoto0.png\n", "column file"),
+        ("file\ngone.png\n", "no picture that is there"),
+        ("file\n", "no picture that is there"),
+        ("file\nphoto0.png\nphoto1.png\n", "all pictures"),
+        ("file\tkind\n\xff\n", "cannot be read"),
+    ],
+)
+def test_a_table_of_what_is_held_out_that_cannot_be_kept_to_is_refused(
+    tmp_path: Path, table: str, reason: str
+) -> None:
+    write_photographs(tmp_path, 2)
+    (tmp_path / "HOLDOUT.tsv").write_bytes(table.encode("latin-1"))
+    with pytest.raises(InputError, match=reason):
+        open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
+
+
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
     write_photographs(tmp_path, 1)
     (tmp_path / "SOURCES.tsv").write_text("name\tlicence\nphoto0.png\tCC0\n", encoding="utf-8")

@@ -96,6 +96,21 @@ def test_a_clean_clip_is_only_reduced() -> None:
     assert torch.equal(clip.lr, (reduce(clip.hr, 2) / 255).half())
 
 
+def test_clean_clips_of_ycbcr_have_its_rounding_and_full_chroma() -> None:
+    clip = made(Degradation(clean=1.0, clean_yuv=1.0))
+    reduced = reduce(clip.hr, 2) / 255
+    error = (clip.lr.float() - reduced).abs() * 255
+    # half a code of Y is 255 / 219 / 2 of one in blue, half a code of Cb 1.772 * 255 / 224 / 2
+    assert 0 < float(error.max()) < 2.5
+    assert float(error.mean()) < 1.0
+    degradation = Degradation(clean=0.5, clean_yuv=0.5, codecs=(X264,))
+    rng, hr = random.Random(0), clip_of()
+    plans = [degrade.draw_plan(hr, degradation, 2, 2, rng) for _ in range(2000)]
+    assert not any(plan.stored and plan.codings for plan in plans)
+    # 5 standard deviations of a share of 1/4
+    assert sum(plan.stored is not None for plan in plans) / 2000 == pytest.approx(0.25, abs=0.05)
+
+
 def test_clean_clips_come_as_often_as_asked() -> None:
     degradation = Degradation(clean=0.2, codecs=(X264,))
     rng, hr = random.Random(0), clip_of()

@@ -83,6 +83,35 @@ def test_the_first_layer_of_a_deep_compact_has_a_gradient_from_the_start() -> No
     assert first_over_last_gradient(Compact(config)) < 1e-5
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_all_places_of_a_compacts_pixel_shuffle_start_equal(scale: int) -> None:
+    config = CompactConfig(nf=16, nc=4, scale=scale)
+    network = make_generator(GeneratorSettings(compact=config), seed=0)
+    sr = network(torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)))
+    places = nn.functional.pixel_unshuffle(sr, scale).unflatten(1, (3, -1))
+    # one sum of 144 products each, in whatever order
+    torch.testing.assert_close(places, places[:, :, :1].expand_as(places), rtol=0, atol=1e-5)
+    assert float(places.detach().std()) > 0.1
+
+
+SHUFFLING = {
+    "srresnet": GeneratorSettings(srresnet=SRResNetConfig(nf=8, nb=1, scale=4)),
+    "msrresnet": GeneratorSettings(msrresnet=MSRResNetConfig(nf=8, nb=1, scale=4)),
+    "rrdb": GeneratorSettings(rrdb=RRDBConfig(nf=8, nb=1, gc=8, scale=4, upsampler="pixelshuffle")),
+}
+
+
+@pytest.mark.parametrize("family", SHUFFLING)
+def test_all_places_of_every_pixel_shuffle_start_equal(family: str) -> None:
+    network = make_generator(SHUFFLING[family], seed=0)
+    enlarging = network.enlargements()  # type: ignore[operator]
+    assert len(enlarging) == 2
+    for conv, factor in enlarging:
+        places = conv.weight.unflatten(0, (-1, factor**2))
+        assert torch.equal(places, places[:, :1].expand_as(places))
+        assert float(places[:, 0].detach().std()) > 0
+
+
 def test_weights_of_another_scale_fill_all_but_the_layer_that_enlarges() -> None:
     double, fourfold = (
         make_generator(GeneratorSettings(compact=CompactConfig(nf=16, nc=4, scale=scale)), seed=0)

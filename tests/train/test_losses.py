@@ -11,9 +11,11 @@ from vsr.train.losses import (
     ADVERSARIAL,
     PIXEL,
     SIGMOID_EPSILON,
+    chroma,
     discriminator_loss,
     discriminator_losses,
     generator_loss,
+    grid,
     needs_real,
     tone,
 )
@@ -216,3 +218,39 @@ def test_tone_is_blind_to_detail_and_sees_a_shift_of_colour() -> None:
     assert float(tone(hr + torch.tensor([0.01, 0.0, -0.02]).view(3, 1, 1), hr)) == pytest.approx(
         0.01, rel=1e-4
     )
+
+
+def test_the_chroma_loss_is_blind_to_luma_and_counts_what_cb_and_cr_differ_by() -> None:
+    hr = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert float(chroma(hr + 0.1, hr)) < 1e-6
+    # BT.601: blue 0.1 higher moves Cb by (1 - 0.114) / 1.772 of it, Cr by -0.114 / 1.402
+    blue = torch.tensor([0.0, 0.0, 0.1]).view(3, 1, 1)
+    assert float(chroma(hr + blue, hr)) == pytest.approx((0.05 + 0.1 * 0.114 / 1.402) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_grid_loss_sees_what_repeats_with_the_places_of_a_pixel_shuffle_alone(scale: int) -> None:
+    hr = torch.rand(2, 3, 16 * scale, 16 * scale, generator=torch.Generator().manual_seed(1))
+    place = torch.zeros(16 * scale, 16 * scale)
+    place[::scale, ::scale] = 0.1
+    share = 1 / scale**2  # one place stands out by 0.1 (1 - share), the others by 0.1 share
+    expected = 0.1 * 2 * share * (1 - share)
+    assert float(grid(hr + place, hr, scale)) == pytest.approx(expected, rel=1e-4)
+    assert float(grid(hr + 0.1, hr, scale)) < 1e-6
+    blocks = torch.rand(2, 3, 16, 16).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    assert float(grid(hr + blocks, hr, scale)) < 1e-6, "whole LR pixels differ from the original, not places"
+
+
+def test_a_grid_that_turns_into_its_opposite_across_the_picture_counts_fully() -> None:
+    hr = torch.zeros(1, 3, 32, 32)
+    board = torch.zeros(32, 32)
+    board[::2, ::2] = 0.1
+    board[:, 16:] *= -1
+    assert float(grid(hr + board, hr, 2)) == pytest.approx(0.1 * 2 / 4 * 3 / 4, rel=1e-4)
+
+
+def test_the_grid_loss_has_a_gradient_at_sizes_below_its_block() -> None:
+    sr = torch.rand(1, 3, 8, 8, requires_grad=True)
+    grid(sr, torch.zeros(1, 3, 8, 8), 4).backward()
+    assert sr.grad is not None
+    assert sr.grad.abs().sum() > 0

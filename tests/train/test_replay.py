@@ -64,7 +64,7 @@ def no_dropout() -> Recipe:
 
 def all_losses() -> Recipe:
     crisp = tiny_crisp(warmup=5)
-    return replace(crisp, losses=replace(crisp.losses, tone=0.2, flat=0.3))
+    return replace(crisp, losses=replace(crisp.losses, tone=0.2, flat=0.3, chroma=0.4, grid=0.5))
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from tests.train.photographs import photograph, tiny_crisp, tiny_recipe, tiny_sr
 from vsr.engine import device
 from vsr.train.crops import Batch
 from vsr.train.degrade import reduce
-from vsr.train.recipe import Recipe
+from vsr.train.recipe import Losses, Recipe
 from vsr.train.state import State, new_state
 from vsr.train.steps import autocast, average_, computes_in, ema_decay, train_step
 
@@ -94,6 +94,13 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(vgg: Path) -> None:
     assert terms["loss"] == pytest.approx(sum(weight * terms[name] for name, weight in weights.items()))
     assert all(terms[name] > 0 for name in weights)
     assert {"norm", "d_real", "d_fake", "d_norm"} <= terms.keys()
+
+
+def test_chroma_and_grid_count_by_their_weights() -> None:
+    recipe = replace(tiny_recipe(), losses=Losses(chroma=0.5, grid=2.0))
+    terms = train_step(new_state(recipe), recipe, batch_of(), factor=1.0)
+    assert terms["loss"] == pytest.approx(terms["pixel"] + 0.5 * terms["chroma"] + 2.0 * terms["grid"])
+    assert min(terms["chroma"], terms["grid"]) > 0
 
 
 def test_during_the_warmup_only_pixels_count(vgg: Path) -> None:

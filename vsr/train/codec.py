@@ -26,6 +26,7 @@ from vsr.media.planes import to_planes
 from vsr.train.degradation import SMALLEST_HEVC, CodecRange, Degradation
 
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
+FULL_CHROMA = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(0, 0))
 MATRICES = (Matrix.SMPTE170M, Matrix.BT709)
 RATE = 25
 """Pictures a second, to which bit rates refer."""
@@ -93,6 +94,21 @@ def transcode(lr: Tensor, *codings: Coding) -> Tensor:
     return torch.stack(images).to(lr.device)
 
 
+def stored(lr: Tensor, matrix: Matrix) -> Tensor:
+    """What 8-bit Y'CbCr 4:4:4 of limited range keeps of a clip, as lossless videos have it.
+
+    Args:
+        lr: `(T, 3, H, W)` uint8 R'G'B', on any device.
+        matrix: Of Y'CbCr.
+
+    Returns:
+        `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
+    """
+    frames = to_yuv(lr.cpu(), matrix, "yuv444p")
+    images = [to_rgb(to_planes(frame)[0], color_of(matrix), FULL_CHROMA) for frame in frames]
+    return torch.stack(images).to(lr.device)
+
+
 def _check_sides(lr: Tensor, codings: Sequence[Coding]) -> None:
     height, width = lr.shape[-2:]
     if height % 2 or width % 2:
@@ -113,15 +129,15 @@ def color_of(matrix: Matrix) -> ColorSpec:
     )
 
 
-def to_yuv(lr: Tensor, matrix: Matrix) -> list[VideoFrame]:
-    """`(T, 3, H, W)` uint8 as limited-range 4:2:0, by swscale: what most tools that made the world's videos
+def to_yuv(lr: Tensor, matrix: Matrix, format: str = "yuv420p") -> list[VideoFrame]:
+    """`(T, 3, H, W)` uint8 as limited-range Y'CbCr, by swscale: what most tools that made the world's videos
     used."""
     frames = []
     for array in np.ascontiguousarray(lr.permute(0, 2, 3, 1).numpy()):
         frame = VideoFrame.from_ndarray(array, format="rgb24")
         frames.append(
             frame.reformat(
-                format="yuv420p",
+                format=format,
                 dst_colorspace=int(matrix),
                 dst_color_range=int(Range.LIMITED),
                 threads=1,  # see `vsr.media.planes.repacked`

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SOURCES = "SOURCES.tsv"
 """Optional table in the folder; its columns `file`, `repository` and `path` tell what a tile was cut from."""
+HOLDOUT = "HOLDOUT.tsv"
+"""Optional table in the folder; its column `file` names what is held out, instead of one in so many."""
 MAX_UNREADABLE = 0.01
 """Share of the pictures that may be unreadable; a single one always may."""
 _STRICT = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
@@ -119,14 +121,17 @@ class Photographs:
 
 
 def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Photographs, Photographs]:
-    """The photographs of a folder to train on, and those held out: one photograph in `holdout`.
+    """The photographs of a folder to train on, and those held out: what its `HOLDOUT` names, else one
+    photograph in `holdout`.
 
     Raises:
-        InputError: no picture, too many unreadable ones, none large enough, or one photograph only.
+        InputError: no picture, too many unreadable ones, none large enough, or nothing on one of the sides.
     """
     found = find_pictures(folder)
     quarantine = Quarantine(len(found))
-    halves = split(large_enough(found, geometry.size, quarantine), holdout)
+    usable = large_enough(found, geometry.size, quarantine)
+    named = held_out_files(folder)
+    halves = split(usable, holdout) if named is None else split_by_name(usable, named, folder)
     known, held_out = (
         Photographs(
             name=f"{shown(folder.name)} ({len(half)} pictures)",
@@ -169,16 +174,21 @@ def _photograph(table: dict[str, dict[str, str]], path: Path) -> str:
 def _sources(folder: Path) -> dict[str, dict[str, str]]:
     """The folder's table by file name; empty where there is none."""
     path = folder / SOURCES
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    rows = _table(path) or []
     if rows and not {"file", "repository", "path"} <= rows[0].keys():
         raise InputError(f"{path}: needs the columns file, repository and path")
     return {row["file"]: row for row in rows}
+
+
+def _table(path: Path) -> list[dict[str, str]] | None:
+    """The rows of a table with tabs between its columns; None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def large_enough(
@@ -249,6 +259,39 @@ def split(pictures: Sequence[Picture], one_in: int) -> tuple[list[Picture], list
         [picture for picture in pictures if picture.photograph not in out],
         [picture for picture in pictures if picture.photograph in out],
     )
+
+
+def held_out_files(folder: Path) -> frozenset[str] | None:
+    """The names that a folder's `HOLDOUT` lists; None where it has none.
+
+    Raises:
+        InputError: it cannot be read, or has no column `file`.
+    """
+    rows = _table(folder / HOLDOUT)
+    if rows is None:
+        return None
+    if not all("file" in row for row in rows):
+        raise InputError(f"{shown(folder / HOLDOUT)}: needs the column file")
+    return frozenset(row["file"] for row in rows)
+
+
+def split_by_name(
+    pictures: Sequence[Picture], names: frozenset[str], folder: Path
+) -> tuple[list[Picture], list[Picture]]:
+    """Part the pictures to train on from those held out: the photographs of files named, with all tiles.
+
+    Raises:
+        InputError: nothing is left on one of the sides.
+    """
+    out = {picture.photograph for picture in pictures if picture.path.name in names}
+    halves = (
+        [picture for picture in pictures if picture.photograph not in out],
+        [picture for picture in pictures if picture.photograph in out],
+    )
+    if not all(halves):
+        what = "all pictures" if halves[1] else "no picture that is there"
+        raise InputError(f"{shown(folder / HOLDOUT)}: names {what}; name some, not all, or remove it")
+    return halves
 
 
 def read_image(path: Path) -> Tensor:

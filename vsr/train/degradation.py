@@ -301,6 +301,8 @@ class Degradation:
     """Largest pan along each axis, in whole HR pixels a picture."""
     clean: float = 0.2
     """Share of the clips that are only reduced, by antialiased bicubic."""
+    clean_yuv: float = 0.0
+    """Share of the clean clips that become 8-bit Y'CbCr 4:4:4 and R'G'B' again, as lossless videos are."""
     usm: Sharpen | None = None
     augment: Augment | None = None
     vary: Vary | None = None
@@ -316,7 +318,8 @@ class Degradation:
     0 keeps them."""
 
     def __post_init__(self) -> None:
-        _check_shares("degrade", clean=self.clean, second_generation=self.second_generation)
+        _check_shares("degrade", clean=self.clean, clean_yuv=self.clean_yuv)
+        _check_shares("degrade", second_generation=self.second_generation)
         if self.frames < 1 or self.size < 1 or self.speed < 0 or self.drift < 0:
             raise ValueError(
                 f"frames ({self.frames}) and size ({self.size}) must be at least 1, "

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr.color.spec import Matrix
 from vsr.train import operations as op
-from vsr.train.codec import Coding, draw_codings, transcode
+from vsr.train.codec import MATRICES, Coding, draw_codings, stored, transcode
 from vsr.train.degradation import Augment, Degradation, Final
 from vsr.train.kernels import Pace
 from vsr.train.orders import Chain, Sizes, carry_out, draw_chains
@@ -51,6 +52,8 @@ class Plan:
     """Seed of the noise."""
     codings: tuple[Coding, ...]
     chosen: tuple[int, ...]
+    stored: Matrix | None
+    """Of a clean clip that becomes Y'CbCr 4:4:4; None leaves it R'G'B'."""
 
 
 def degrade_clip(
@@ -81,7 +84,7 @@ def degrade_clip(
     plain = recoloured(hr, plan.colours)
     target = sharpened(plain, degradation)
     lr = _reduced(target, scale, plan)
-    seen = transcode(lr, *plan.codings) if plan.codings else lr / 255
+    seen = _seen(lr, plan)
     same = target is plain
     return Clip(
         hr=(first := target[index]),
@@ -90,6 +93,13 @@ def degrade_clip(
         chosen=plan.chosen,
         shift=shift,
     )
+
+
+def _seen(lr: Tensor, plan: Plan) -> Tensor:
+    """An LR clip after codecs: uint8 to float32, nominally [0, 1]."""
+    if plan.codings:
+        return transcode(lr, *plan.codings)
+    return stored(lr, plan.stored) if plan.stored is not None else lr / 255
 
 
 def draw_plan(hr: Tensor, degradation: Degradation, scale: int, kept: int, rng: random.Random) -> Plan:
@@ -105,6 +115,7 @@ def draw_plan(hr: Tensor, degradation: Degradation, scale: int, kept: int, rng: 
         noise=rng.getrandbits(63) if chains else 0,
         codings=() if clean else draw_codings(degradation, rng),
         chosen=_choose(len(hr), kept, rng),
+        stored=rng.choice(MATRICES) if clean and rng.random() < degradation.clean_yuv else None,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vsr.errors import ModelError
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.layers import equal_places_
 from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig, picture_init_
 from vsr.models.archs.srresnet import SRResNet, SRResNetConfig
@@ -74,7 +75,7 @@ _CLASSES: Mapping[type, Callable[..., nn.Module]] = {
 
 def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
     """Build a network, started as its authors do unless `settings` say otherwise; a Compact starts as the
-    identity.
+    identity, and all places of a pixel shuffle start equal, see `layers.equal_places_`.
 
     A deep Compact does not learn from torch's start: its first layer's gradient is 1e-8 of a usual one.
 
@@ -84,12 +85,21 @@ def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _CLASSES[type(settings.config)](settings.config)
+    for conv, factor in _before_shuffles(network):
+        equal_places_(conv, factor)
     own = torch.Generator().manual_seed(seed)
     if isinstance(network, Compact):
         identity_init_(network, generator=own)
     elif isinstance(network, RRDB) and settings.start == "picture":
         picture_init_(network, generator=own)
     return network.train()
+
+
+def _before_shuffles(network: nn.Module) -> list[tuple[nn.Module, int]]:
+    """The convolutions whose results a pixel shuffle spreads, with its factor; a Compact sees to its own."""
+    if isinstance(network, RRDB):
+        return network.enlargements() if network.config.upsampler == "pixelshuffle" else []
+    return network.enlargements() if isinstance(network, SRResNet | MSRResNet) else []
 
 
 def take_over(network: nn.Module, start: Mapping[str, Tensor]) -> None:

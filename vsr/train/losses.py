@@ -21,6 +21,8 @@ CHARBONNIER_EPSILON = 1e-3
 """In units of a picture in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
 TONE_SIDE = 16
 """HR pixels: more than any detail that a network at x4 may invent, less than half of a usual crop."""
+GRID_SIDE = 8
+"""LR pixels: a grid that comes and goes with what it lies on is seen, too, so not the whole crop."""
 SIGMOID_EPSILON = 1e-7
 """How near to 0 and 1 a probability may come: Keras' `backend.epsilon`, which its cross entropy clamps by."""
 
@@ -59,6 +61,38 @@ def tone(sr: Tensor, hr: Tensor) -> Tensor:
     at the right and at the bottom is not counted.
     """
     return l1(*(F.avg_pool2d(image.float(), TONE_SIDE) for image in (sr, hr)))
+
+
+def chroma(sr: Tensor, hr: Tensor) -> Tensor:
+    """L1 of Cb and Cr: what an error in all of R, G and B hides, since most of it is of luma.
+
+    The arguments have one shape `(N, 3, H, W)`, any range and device; fp32, no dimensions. BT.601, in
+    units of a picture in [0, 1].
+    """
+    red, green, blue = (sr.float() - hr.float()).unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return ((blue - luma) / 1.772).abs().mean() / 2 + ((red - luma) / 1.402).abs().mean() / 2
+
+
+def grid(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
+    """How far the error differs between the places of a pixel shuffle: what an eye sees as a grid.
+
+    The error's mean is taken in blocks of `GRID_SIDE` LR pixels, once for each of the `scale * scale` places
+    that an LR pixel becomes; all should be equal, and L1 of what they differ by is the figure.
+
+    Args:
+        sr: `(N, C, H * scale, W * scale)`, any range and device. Of H and W multiples of
+            `GRID_SIDE` are counted, or all of them below it.
+        hr: Of the same shape.
+        scale: HR side over LR side.
+
+    Returns:
+        fp32, no dimensions.
+    """
+    places = F.pixel_unshuffle(sr.float() - hr.float(), scale).unflatten(1, (-1, scale * scale))
+    means = F.avg_pool2d(places.flatten(1, 2), min(GRID_SIDE, *places.shape[-2:]))
+    means = means.unflatten(1, (-1, scale * scale))
+    return (means - means.mean(2, keepdim=True)).abs().mean()
 
 
 PIXEL: Mapping[PixelKind, Callable[[Tensor, Tensor], Tensor]] = {

@@ -85,11 +85,16 @@ class Losses:
     """Weight of the difference between means of blocks: features and discriminators let colours drift."""
     flat: float = 0.0
     """Weight of what flat pictures come out differently by: without it a GAN leaves a faint grid on skies."""
+    chroma: float = 0.0
+    """Weight of what Cb and Cr differ by: pixel losses of R, G and B are mostly of luma."""
+    grid: float = 0.0
+    """Weight of what the error differs by between the places of a pixel shuffle; costs next to nothing."""
     warmup: int = 0
     """Steps of pixel loss alone, with weight 1, before all others set in (ESRGAN's two stages in one run)."""
 
     def __post_init__(self) -> None:
-        if min(self.pixel_weight, self.temporal, self.tone, self.flat, self.warmup) < 0:
+        weights = (self.pixel_weight, self.temporal, self.tone, self.flat, self.chroma, self.grid)
+        if min(*weights, self.warmup) < 0:
             raise ValueError("losses: weights and warmup must not be negative")
         if not (self.pixel_weight or self.perceptual or self.adversarial):
             raise ValueError("losses: nothing to train on; give pixel_weight, perceptual or adversarial")

@@ -21,7 +21,15 @@ from vsr.engine.device import choose_dtype
 from vsr.train.convolutions import quick
 from vsr.train.crops import Batch
 from vsr.train.flat import COLOURS, flatness
-from vsr.train.losses import PIXEL, discriminator_losses, generator_loss, needs_real, tone
+from vsr.train.losses import (
+    PIXEL,
+    chroma,
+    discriminator_losses,
+    generator_loss,
+    grid,
+    needs_real,
+    tone,
+)
 from vsr.train.recipe import Recipe
 from vsr.train.state import Rivals, State
 from vsr.train.temporal import consistency, consistency_on_device
@@ -148,6 +156,10 @@ def generator_terms(
         weights["temporal"] = losses.temporal
     if losses.tone:
         terms["tone"], weights["tone"] = tone(sr, batch.hr), losses.tone
+    if losses.chroma:
+        terms["chroma"], weights["chroma"] = chroma(sr, batch.hr), losses.chroma
+    if losses.grid:
+        terms["grid"], weights["grid"] = grid(sr, batch.hr, recipe.scale), losses.grid
     if losses.flat:
         with autocast(recipe, state.device):
             # On the host: a card would draw others.

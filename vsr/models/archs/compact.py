@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vsr.models.archs.layers import equal_places_
 from vsr.models.archs.prelu import PReLU
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
@@ -118,7 +119,8 @@ def identity_init_(net: Compact, *, generator: torch.Generator | None = None) ->
 
     With torch's own start the first of 18 layers gets 1e-8 of a usual gradient, and the network stays the
     nearest neighbour for thousands of steps; from here it learns at once (measured, docs/training-log.md).
-    Kaiming's normal start (arXiv 1502.01852, eq. 15) for the first layer, a tenth of it for the last.
+    Kaiming's normal start (arXiv 1502.01852, eq. 15) for the first layer, a tenth of it for the last, where
+    all places of the pixel shuffle start equal.
     """
     convs = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
     with torch.no_grad():
@@ -126,6 +128,7 @@ def identity_init_(net: Compact, *, generator: torch.Generator | None = None) ->
             _zero_bias_(conv)
         _kaiming_(convs[0], 1.0, generator)
         _kaiming_(convs[-1], 0.1, generator)
+        equal_places_(convs[-1], net.scale)
         for conv in convs[1:-1]:
             nn.init.dirac_(conv.weight)
             conv.weight.add_(torch.empty_like(conv.weight).normal_(0, 0.01, generator=generator))

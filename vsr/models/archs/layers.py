@@ -58,3 +58,17 @@ def last_conv(conv: nn.Conv2d, h: Tensor, dtype: torch.dtype) -> Tensor:
     weight = torch.cat((conv.weight, minus), 1).contiguous(memory_format=torch.channels_last)
     lost = F.conv2d(torch.cat((h, rounded), 1), weight, conv.bias, padding=conv.padding)
     return rounded.to(dtype).add_(lost)
+
+
+def equal_places_(conv: nn.Module, scale: int) -> None:
+    """Give all places of the pixel shuffle that follows a convolution the weights of the first, in place.
+
+    Nothing then repeats with the places at the start, so no grid has to be unlearnt. Aitken et al.,
+    "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937, section 2.3.
+    """
+    assert isinstance(conv, nn.Conv2d)
+    with torch.no_grad():
+        for numbers in (conv.weight, conv.bias):
+            if numbers is not None:
+                places = numbers.unflatten(0, (-1, scale * scale))
+                places.copy_(places[:, :1].expand_as(places).clone())

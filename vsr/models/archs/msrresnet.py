@@ -73,10 +73,14 @@ class MSRResNet(nn.Module):
         """
         h = F.leaky_relu_(self.conv_first(x.to(self.conv_first.weight.dtype)), _SLOPE)
         h = self.body(h)
-        for number, factor in enumerate(self._stages, start=1):
-            h = F.leaky_relu_(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(h), factor), _SLOPE)
+        for conv, factor in self.enlargements():
+            h = F.leaky_relu_(F.pixel_shuffle(conv(h), factor), _SLOPE)
         details = self.conv_last(F.leaky_relu_(self.conv_hr(h), _SLOPE))
         return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False).add(details)
+
+    def enlargements(self) -> list[tuple[nn.Module, int]]:
+        """The convolutions before pixel shuffles, in turn, each with the shuffle's factor."""
+        return [(self.get_submodule(f"upconv{i}"), f) for i, f in enumerate(self._stages, start=1)]
 
 
 class _Block(nn.Module):
