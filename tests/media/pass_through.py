@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from vsr.color.spec import PixelLayout
 from vsr.config import EncoderSettings
 from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.pyav import TEXT
 from vsr.media.sink import SinkReport, VideoSink, open_sink
 from vsr.media.source import open_video
 
@@ -120,7 +121,7 @@ class Track:
 
 def tracks(path: Path, kind: str) -> list[Track]:
     """All streams of a kind, read packet by packet."""
-    with av.open(str(path), metadata_errors="replace") as box:
+    with av.open(str(path), **TEXT) as box:
         chosen = [stream for stream in box.streams if stream.type == kind]
         packets: dict[int, list[av.Packet]] = {stream.index: [] for stream in chosen}
         for packet in box.demux(chosen) if chosen else ():

@@ -15,6 +15,7 @@ from tests.media_maker import make_clip, number_in, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Range
 from vsr.frame import YuvFrame
 from vsr.media.opening import GENERATED_TIMES
+from vsr.media.pyav import TEXT
 from vsr.media.source import INTERLACED_OFF, INTERLACED_ON, UNCOUNTED, VideoSource, open_video
 
 VFR = [0, 40, 41, 200, 260, 600, 601, 640, 900, 1500, 1501, 4000]
@@ -289,7 +290,7 @@ def test_every_real_clip_equals_a_plain_decode_and_raises_no_alarm(material: Pat
     for path in sorted((material / "data" / "clips").iterdir()):
         source = open_video(path)
         got = [(frame.stamp.pts, frame.stamp.time_base) for frame in read(source)]
-        with av.open(str(path), metadata_errors="replace") as box:
+        with av.open(str(path), **TEXT) as box:
             stream = box.streams[source.info.stream_index]
             stream.thread_type = "NONE"
             box.flags &= ~GENERATED_TIMES

@@ -25,7 +25,7 @@ def info(
 ) -> None:
     """Show what a file holds: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
-    from vsr.media.opening import MAX_PIXELS, open_media
+    from vsr.media.opening import MAX_PIXELS, open_media, shown
     from vsr.media.probe import probe
 
     limit = max_pixels or MAX_PIXELS
@@ -35,4 +35,4 @@ def info(
     if as_json:
         print(json.dumps(contents, indent=2, default=str))
     else:
-        print("\n".join(lines_of(contents, video)))
+        print("\n".join(shown(line) for line in lines_of(contents, video)))

@@ -12,6 +12,7 @@ from av.packet import Packet
 
 from vsr.errors import InputError
 from vsr.media.matroska import MILLISECOND
+from vsr.media.pyav import time_base_of
 
 _NS = 10**9
 _MAX_TIMESCALE = 2**31 - 1
@@ -44,7 +45,7 @@ class Clock:
             ) from error
 
     def _stamp(self, packet: Packet[Any]) -> Packet[Any]:
-        base = packet.time_base
+        base = time_base_of(packet)
         if self.tick is None:
             offset = round(self.shift / base)
             packet.pts, packet.dts = _plus(packet.pts, offset), _plus(packet.dts, offset)

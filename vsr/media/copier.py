@@ -25,6 +25,7 @@ from vsr.media.containers import Container
 from vsr.media.decoder import read_packets
 from vsr.media.opening import reopen_media
 from vsr.media.parts import Parts, can_start_over
+from vsr.media.pyav import time_base_of
 from vsr.media.sound import SoundWatch
 from vsr.media.streams import (
     PlannedStream,
@@ -160,11 +161,11 @@ class StreamCopier:
         self.counts[self._targets[planned.index].index] = 0
 
     def _refine_texts(self, output: OutputContainer) -> None:
-        bases = [stream.time_base for stream in output.streams if stream.time_base]
+        bases = [time_base_of(stream) for stream in output.streams if stream.time_base]
         for stream in self._targets.values():
             context = getattr(stream, "codec_context", None)
             if context is not None and context.name == "mov_text" and stream.time_base:
-                stream.time_base = fine_base(stream.time_base, bases)
+                stream.time_base = fine_base(time_base_of(stream), bases)
 
     def _read(self) -> Iterator[Packet[Any]]:
         """Packets of the planned streams, inside the range, converted and pointed at the output."""

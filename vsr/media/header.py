@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 from av.container import OutputContainer
@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
 from vsr.media.opening import reopen_media
+from vsr.media.pyav import TEXT, fraction
 from vsr.media.streams import StreamPlan, name_track, stream_metadata
 
 if TYPE_CHECKING:  # PyAV has it in its stubs only
@@ -85,7 +86,7 @@ _NS = Fraction(1, 10**9)
 
 def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fraction | None) -> Chapter | None:
     """The chapter on the output's clock, cut to the range; None where it lies outside."""
-    base = chapter["time_base"]
+    base = fraction(chapter["time_base"])
     if base is None or (not shift and start is None and end is None):
         return chapter
     first, last = chapter["start"] * base, chapter["end"] * base
@@ -95,7 +96,7 @@ def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fract
         return None
     moved = chapter.copy()
     moved["start"], moved["end"] = round((first + shift) / _NS), round((last + shift) / _NS)
-    moved["time_base"] = _NS
+    moved["time_base"] = cast(Any, _NS)  # PyAV 19 takes fractions too, and its types know only AVRational
     return moved
 
 
@@ -112,7 +113,7 @@ def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
     if container.family == "matroska" or not tags:
         return set()
     buffer = io.BytesIO()
-    output = av.open(buffer, "w", format=container.muxer)
+    output = av.open(buffer, "w", format=container.muxer, **TEXT)
     try:
         stream = output.add_mux_stream("mjpeg", width=16, height=16, time_base=Fraction(1, 25))
         output.metadata.update(tags)
@@ -121,7 +122,7 @@ def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
         output.mux_one(packet)
         output.close()
         buffer.seek(0)
-        with av.open(buffer, "r", metadata_errors="replace") as back:
+        with av.open(buffer, "r", **TEXT) as back:
             # A creation time of zero is the format's word for "unknown".
             found = {key.lower() for key in back.metadata} | {"creation_time"}
             return {key for key in tags if key.lower() not in found}

@@ -18,6 +18,7 @@ from av.container import InputContainer
 
 from vsr.errors import InputError
 from vsr.media.pipes import MUXERS, PipeReader, is_pipe, standard_input
+from vsr.media.pyav import TEXT
 
 MAX_PIXELS = 8192 * 8192
 """Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
@@ -104,9 +105,9 @@ def open_media(
             "r",
             format=demuxer,
             options=options,
-            metadata_errors="replace",
             buffer_size=_BUFFER,
             hwaccel=hwaccel,
+            **TEXT,
         )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         raise InputError(_why_not(where, error)) from error

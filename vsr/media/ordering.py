@@ -15,6 +15,8 @@ from typing import Any
 
 from av.packet import Packet
 
+from vsr.media.pyav import time_base_of
+
 HELD = 8
 """Packets held back: how far behind its neighbours a stray picture may be and still keep its timestamp."""
 
@@ -88,9 +90,8 @@ class RisingTimes:
 
     def push(self, packet: Packet[Any]) -> Packet[Any]:
         """The packet in its output stream's ticks, in place, its time raised if need be."""
-        base = packet.stream.time_base
-        assert base is not None
-        ratio = packet.time_base / base
+        base = time_base_of(packet.stream)
+        ratio = time_base_of(packet) / base
         pts, dts = _scaled(packet.pts, ratio), _scaled(packet.dts, ratio)
         if ratio != 1:
             packet.pts, packet.dts = pts, dts

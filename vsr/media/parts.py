@@ -15,6 +15,8 @@ from typing import Any
 from av import Packet, VideoStream
 from av.container import InputContainer
 
+from vsr.media.pyav import fraction
+
 AHEAD = 3
 """Packets of the picture read ahead: the last of a part may come behind the first sound of the next."""
 MOST = 2000
@@ -28,8 +30,8 @@ def can_start_over(container: InputContainer) -> bool:
 
 def nominal_step(stream: VideoStream) -> int:
     """Ticks between pictures at the stream's nominal rate, at least 1."""
-    rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-    return max(1, round(1 / (rate * (stream.time_base or Fraction(1, 1000)))))
+    rate = fraction(stream.guessed_rate) or fraction(stream.average_rate) or Fraction(25)
+    return max(1, round(1 / (rate * (fraction(stream.time_base) or Fraction(1, 1000)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Parts:
         self.notes: list[str] = []
         """A sentence for the first join."""
         self._picture = picture.index
-        self._base = picture.time_base or Fraction(1, 1000)
+        self._base = fraction(picture.time_base) or Fraction(1, 1000)
         self._step = nominal_step(picture)
         self._parts = [_Part(-1, Fraction(0))]
         self._undecided: Packet[Any] | None = None

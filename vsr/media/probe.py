@@ -17,6 +17,7 @@ from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.layouts import layout_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
+from vsr.media.pyav import fraction, time_base_of
 from vsr.media.tags import (
     color_of,
     content_light_of,
@@ -82,8 +83,8 @@ def describe(
         tagged=tagged,
         color=complete,
         guesses=tuple(guesses),
-        time_base=stream.time_base or Fraction(1, 1000),
-        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        time_base=fraction(stream.time_base) or Fraction(1, 1000),
+        frame_rate=fraction(stream.average_rate) or fraction(stream.guessed_rate),
         sample_aspect_ratio=_sample_aspect_ratio(stream),
         rotation=round(frame.rotation / 90) * 90 % 360,
         display_matrix=display_matrix_of(frame),
@@ -99,7 +100,7 @@ def describe(
 def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Of the pictures where the container says so, else of the whole file; None where it says neither."""
     if stream.duration and stream.time_base:
-        return stream.duration * stream.time_base
+        return stream.duration * time_base_of(stream)
     end = _end_tag(stream)
     if end is not None:
         return end - (_start_seconds(stream) or 0)
@@ -116,8 +117,8 @@ def frames_promised(container: InputContainer, stream: VideoStream) -> int | Non
         return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
     if stream.frames:
         return stream.frames
-    end, rate = _end_tag(stream), stream.average_rate
-    if end is None or not rate or rate != stream.base_rate:
+    end, rate = _end_tag(stream), fraction(stream.average_rate)
+    if end is None or rate is None or rate != fraction(stream.base_rate):
         return None
     return round((end - (_start_seconds(stream) or 0)) * rate)
 
@@ -177,13 +178,13 @@ def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
 
 
 def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
-    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+    return fraction(stream.sample_aspect_ratio) or fraction(stream.codec_context.sample_aspect_ratio)
 
 
 def _start_seconds(stream: VideoStream) -> Fraction | None:
-    if stream.start_time is None or stream.time_base is None:
+    if stream.start_time is None or not stream.time_base:
         return None
-    return stream.start_time * stream.time_base
+    return stream.start_time * time_base_of(stream)
 
 
 def _end_tag(stream: VideoStream) -> Fraction | None:

@@ -42,6 +42,7 @@ from vsr.media.matroska import (
 from vsr.media.muxing import cannot_write, muxer_options
 from vsr.media.opening import shown
 from vsr.media.picture import PictureEncoder
+from vsr.media.pyav import TEXT
 from vsr.media.segments import Segment
 from vsr.media.streams import StreamPlan, left_empty, plan_streams
 from vsr.media.target import check_target, put_in_place, sync, temporary_beside
@@ -162,7 +163,7 @@ class VideoSink:
         tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
         options = muxer_options(container, tick, [info.time_base, *streams.sound_bases])
         self._output: OutputContainer | None = av.open(
-            f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options
+            f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options, **TEXT
         )
         self._copier: StreamCopier | None = None
         try:

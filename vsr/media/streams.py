@@ -28,6 +28,7 @@ from vsr.media.decoder import read_packets
 from vsr.media.muxing import REFUSED
 from vsr.media.opening import reopen_media, shown
 from vsr.media.pipes import is_pipe
+from vsr.media.pyav import TEXT, fraction
 from vsr.media.subtitles import is_text
 
 PICTURE_ONLY = "a pipe carries the picture only"
@@ -107,7 +108,7 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         first = _first_packets(media, [stream for stream in others if stream.type in ("audio", "data")])
         chosen = [_decide(media, film, stream, container, first.get(stream.index, [])) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
-        bases = [media.streams[plan.index].time_base for plan in kept if plan.kind == "audio"]
+        bases = [fraction(media.streams[plan.index].time_base) for plan in kept if plan.kind == "audio"]
     return StreamPlan(
         kept=kept,
         dropped=tuple(plan for plan in chosen if isinstance(plan, DroppedStream)),
@@ -186,7 +187,7 @@ def muxer_takes(stream: Stream, muxer: str, packets: list[Packet[Any]]) -> bool:
         packets: The first of the stream, used up; damaged ones do not count, unless all are. Without any
             (an empty stream), the header decides.
     """
-    output = av.open(io.BytesIO(), "w", format=muxer)
+    output = av.open(io.BytesIO(), "w", format=muxer, **TEXT)
     try:
         made = add_copy(output, stream)
         output.start_encoding()

@@ -18,6 +18,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
 from vsr.media.flatten import Flattener, Text
+from vsr.media.pyav import time_base_of
 
 BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" "}
 """A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
@@ -66,15 +67,14 @@ class TextConverter:
         self.stream = cast(SubtitleStream, output.add_stream(codec))
         self._encoder: SubtitleCodecContext = self.stream.codec_context
         self._encoder.subtitle_header = self._decoder.subtitle_header or _PLAIN
-        assert source.time_base is not None
-        self._base = source.time_base
-        self._encoder.time_base = self.stream.time_base = source.time_base
+        self._base = time_base_of(source)
+        self._encoder.time_base = self.stream.time_base = self._base
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The same text in the other codec, at the same time; for QuickTime the texts before it instead."""
         payload = self._payload(packet)
         if self._flat is None:
-            return [_packet(payload, packet.pts, packet.duration or 0, packet.time_base)]
+            return [_packet(payload, packet.pts, packet.duration or 0, time_base_of(packet))]
         start = packet.pts or 0
         end = start + packet.duration if packet.duration else None
         return [self._span(text) for text in self._flat.push(Text(start, end, payload))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -116,7 +117,7 @@ def _tone(index: int) -> av.AudioFrame:
     return frame
 
 
-def _chapters() -> list[av.container.core.Chapter]:
+def _chapters() -> list[Any]:
     half = FRAMES * 500 // RATE
     return [
         {"id": 1, "start": 0, "end": half, "time_base": Fraction(1, 1000), "metadata": {"title": "In"}},
