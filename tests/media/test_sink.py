@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.judges import ffprobe
 from tests.media.pass_through import FAST, Passed, open_for, pass_through, settings_for, tracks
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
@@ -63,6 +64,31 @@ def test_reordered_pictures_stay_in_their_places(
         packets = [p for p in box.demux(video=0) if p.pts is not None]
     assert [p.pts for p in packets] != sorted(p.pts for p in packets), "the encoder did reorder"
     assert abs(probe(passed.path).duration_seconds - probe(vfr).duration_seconds) <= TICK
+
+
+STILLS = [200 * n * (n + 1) // 2 for n in range(11)]
+"""Milliseconds: each frame is shown longer than the one before, as in a screencast."""
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("frames", range(2, 11))
+def test_a_film_of_variable_rate_lasts_as_long_as_its_source(
+    tmp_path: Path, frames: int, suffix: str
+) -> None:
+    """Whether the last frame in decoding order is a B-frame depends on their number."""
+    ms = Fraction(1, 1000)
+    gif = make_clip(tmp_path / "in.gif", codec="gif", pix_fmt="rgb8", pts=STILLS[:frames], time_base=ms)
+    length = probe(gif).duration_seconds
+    assert length is not None
+    assert length > STILLS[frames - 1] * ms
+    settings = settings_for(preset="medium", options=(("bf", "3"),))
+    first = pass_through(gif, tmp_path / f"first{suffix}", settings=settings).path
+    second = pass_through(first, tmp_path / f"second{suffix}", settings=settings).path
+    for made in (first, second):
+        told = ffprobe(made)
+        assert float(told["format"]["duration"]) == pytest.approx(float(length), abs=0.002)
+        if suffix != ".mkv":
+            assert float(told["streams"][0]["duration"]) == pytest.approx(float(length), abs=0.002)
 
 
 def test_x264_shares_out_pictures_not_slices(tmp_path: Path) -> None:

@@ -44,25 +44,45 @@ class DecodingOrder:
         self._first_shown = min(self._first_shown, packet.pts)
         if len(self._held) <= HELD:
             return []
-        ready = self._held.popleft()
-        self._last = ready.dts
-        return [ready]
+        return [self._released()]
 
     def flush(self) -> list[Packet[Any]]:
         """The packets that are still held."""
-        rest = list(self._held)
-        self._held.clear()
-        return rest
+        return [self._released() for _ in range(len(self._held))]
+
+    def _released(self) -> Packet[Any]:
+        """Return the oldest packet; its frame lasts no longer than until the next one is shown.
+
+        Muxers take the latest end of any frame for the film's, and the durations of some sources are steps
+        between decoding times (MP4), or those of a rate that does not hold everywhere.
+        """
+        ready = self._held.popleft()
+        self._last = ready.dts
+        assert ready.pts is not None
+        later = [packet.pts for packet in self._held if packet.pts is not None and packet.pts > ready.pts]
+        if later and ready.duration:
+            ready.duration = min(ready.duration, min(later) - ready.pts)
+        return ready
 
     def fill_up(self, end: int) -> None:
-        """Make the last packet's duration end the film at `end`, where its last picture ends; before `flush`.
+        """Make the film end at `end`, in ticks, where its last frame ends; before `flush`.
 
-        MP4 adds up the steps between decoding times, and only for the last packet asks for a duration.
+        MP4 has no durations of frames. FFmpeg's muxer takes the sum of the steps between decoding times and
+        the last packet's duration for the length of the track, and the latest sum of presentation time and
+        duration for the end of its edit, which players obey. So the last packet is decoded later where its
+        duration would have to reach beyond `end` for the track to be as long as its edit.
         """
-        if self._held:
-            last = self._held[-1]
-            assert last.dts is not None
-            last.duration = max(1, end - self._first_shown - (last.dts - self._first_decoded))
+        if not self._held:
+            return
+        shown, last = max(self._held, key=_presented), self._held[-1]
+        shown.duration = max(1, end - _presented(shown))
+        assert last.dts is not None
+        needed = end - self._first_shown - (last.dts - self._first_decoded)
+        beyond = needed - (end - _presented(last))
+        if beyond > 0:
+            last.dts += beyond  # its presentation time less the delay of the first packet
+        if last is not shown:
+            last.duration = max(1, min(needed, end - _presented(last)))
 
     def _settle(self) -> None:
         """Bring the held decoding times under the newest packet's, each before the next."""
@@ -107,6 +127,11 @@ class RisingTimes:
             self.moved += 1
         self._last[packet.stream_index] = decoded
         return packet
+
+
+def _presented(packet: Packet[Any]) -> int:
+    assert packet.pts is not None
+    return packet.pts
 
 
 def _scaled(time: int | None, ratio: Fraction) -> int | None:

@@ -34,7 +34,7 @@ from vsr.media.pipes import is_pipe, standard_input
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
 from vsr.media.tags import color_of
-from vsr.media.timeline import Timeline
+from vsr.media.timeline import Timeline, until_the_next
 from vsr.media.transport import has_breaks
 from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
 
@@ -171,7 +171,10 @@ class VideoSource:
             if container.format.name in RAW:
                 self._warn(UNCOUNTED)
             timeline = self._new_timeline(stream)
-            pictures = self._deinterlaced(self._stamped(container, stream, timeline))
+            stamped = self._stamped(container, stream, timeline)
+            if "mp4" in container.format.name:
+                stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
+            pictures = self._deinterlaced(stamped)
             for frame, stamp in self._filtered(pictures):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
@@ -347,6 +350,12 @@ def _confirmation(container: InputContainer, stream: VideoStream, path: str) -> 
 def _broken_fragment(path: str, kind: str) -> str | None:
     at = broken_fragment(path) if "mp4" in kind else None
     return None if at is None else f"the fragment at byte {at} is damaged and was skipped"
+
+
+def _end_of(stream: VideoStream) -> int | None:
+    """Return when the video ends, in ticks, as the container says."""
+    start, duration = stream.start_time, stream.duration
+    return None if start is None or duration is None else start + duration
 
 
 def _seconds(packet: Packet[Any]) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from av import VideoFrame
@@ -13,6 +14,33 @@ DECODING_TIMES = "presentation times are missing or in the wrong order; frames g
 JUMP_SECONDS = Fraction(1)
 """A timestamp further back than this, or back at the stretch's beginning, starts a new stretch of film; a
 smaller step is stray, and kept. Files that are often joined have been put in order before (`parts`)."""
+
+
+def until_the_next(
+    frames: Iterable[tuple[VideoFrame, Stamp]], end: Callable[[], int | None]
+) -> Iterator[tuple[VideoFrame, Stamp]]:
+    """Give each frame the duration until the next one, a frame late; for MP4 and QuickTime.
+
+    They store the steps between decoding times only, which are not how long a frame is shown where there are
+    B-frames and the rate varies.
+
+    Args:
+        frames: In display order.
+        end: Asked after the last frame when it ends, in ticks; where that is unknown or wrong, it keeps its
+            own duration.
+    """
+    held: tuple[VideoFrame, Stamp] | None = None
+    for frame, stamp in frames:
+        if held is not None:
+            yield _lasting_until(stamp.pts, *held)
+        held = frame, stamp
+    if held is not None:
+        known = end()
+        yield held if known is None else _lasting_until(known, *held)
+
+
+def _lasting_until(end: int, frame: VideoFrame, stamp: Stamp) -> tuple[VideoFrame, Stamp]:
+    return frame, stamp if end <= stamp.pts else replace(stamp, duration=end - stamp.pts)
 
 
 @dataclass(slots=True)
