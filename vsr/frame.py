@@ -104,6 +104,46 @@ class ContentLight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """What the container hides of the stored picture, in its pixels; MP4 allows for fractions of one."""
+
+    left: Fraction = Fraction(0)
+    top: Fraction = Fraction(0)
+    right: Fraction = Fraction(0)
+    bottom: Fraction = Fraction(0)
+
+    def scaled(self, x: Fraction, y: Fraction) -> Crop:
+        """The same of a picture that is `x` times as wide and `y` times as high."""
+        return Crop(left=self.left * x, right=self.right * x, top=self.top * y, bottom=self.bottom * y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stereo:
+    """How the views of both eyes lie in one picture."""
+
+    kind: int
+    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 4 checkerboard, 6 lines, 7 columns."""
+    inverted: bool = False
+    """Whether the right eye's view comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spherical:
+    """How the picture lies on a sphere (360 degree video)."""
+
+    projection: int
+    """FFmpeg's AVSphericalProjection: 0 equirectangular, 1 cube map, 2 a part of an equirectangular."""
+    yaw: Fraction = Fraction(0)
+    """Degrees, as are the next two."""
+    pitch: Fraction = Fraction(0)
+    roll: Fraction = Fraction(0)
+    bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Left, top, right and bottom margin of the part within the whole, in units of 2**-32 of it."""
+    padding: int = 0
+    """Pixels around each face of a cube map."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
     """What is known of a video stream before it is decoded."""
 
@@ -141,6 +181,10 @@ class VideoInfo:
     """Pictures that the container says it holds; None where it does not say."""
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    crop: Crop | None = None
+    """What the container hides of each picture; None where it shows all."""
+    stereo: Stereo | None = None
+    spherical: Spherical | None = None
 
 
 @dataclass(slots=True)

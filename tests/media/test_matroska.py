@@ -19,8 +19,9 @@ from vsr.media.matroska import (
     codec_delay,
     rescale_file,
     tick_for,
-    write_aspect,
 )
+from vsr.media.matroska_track import finish_track
+from vsr.media.probe import probe
 
 NS = 10**9
 
@@ -90,10 +91,10 @@ def test_the_walker_stops_at_a_torn_end() -> None:
     assert list(children(io.BytesIO(b"\x00\x00"), 0, 2)) == []
 
 
-def test_aspect_needs_its_placeholder(tmp_path: Path) -> None:
+def test_what_is_said_of_the_picture_needs_its_placeholder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=2)
     with pytest.raises(ValueError, match="placeholder"):
-        write_aspect(clip, Fraction(16, 9))
+        finish_track(clip, probe(clip), width=64, height=48, whole_pixels=False)
 
 
 def test_codec_delay_is_what_the_source_declares(tmp_path: Path) -> None:

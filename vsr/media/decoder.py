@@ -29,7 +29,7 @@ def choose_stream(container: InputContainer, path: str, *, index: int | None = N
         ConfigError: `index` is no video stream.
         InputError: no video stream, or there is no decoder for it.
     """
-    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    films = films_of(container)
     if index is not None:
         stream = next((s for s in container.streams.video if s.index == index), None)
         if stream is None:
@@ -46,6 +46,11 @@ def choose_stream(container: InputContainer, path: str, *, index: int | None = N
             f"{shown(path)}: FFmpeg here has no decoder for its video. Convert it to H.264 first"
         )
     return stream
+
+
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """The video streams that are no cover pictures."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_PIXELS) -> VideoCodecContext:

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
+from vsr.media.matroska_track import stereo_mode
 from vsr.media.opening import reopen_media
 from vsr.media.pyav import TEXT, fraction
 from vsr.media.streams import StreamPlan, name_track, stream_metadata
@@ -28,7 +29,7 @@ _MUXERS_OWN = frozenset({"major_brand", "minor_version", "compatible_brands", "e
 _MP4_TRACK_TAGS = frozenset(
     {"language", "title", "handler_name", "vendor_id", "creation_time", "timecode", "filename", "mimetype"}
     | {"rotate", "encoder", "bps", "number_of_frames", "number_of_bytes", "_statistics_writing_app"}
-    | {"_statistics_tags", "_statistics_writing_date_utc", "alpha_mode"}
+    | {"_statistics_tags", "_statistics_writing_date_utc", "alpha_mode", "stereo_mode"}
 )
 """Keys of a stream that MP4 keeps, or that say nothing of the film."""
 
@@ -68,6 +69,8 @@ def copy_header(
         picture.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
         if container.family == "mp4":
             name_track(picture)
+        elif (mode := stereo_mode(info.stereo)) is not None:
+            picture.metadata.setdefault("stereo_mode", mode)
         picture.disposition = stream.disposition & ~Disposition.attached_pic
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
         own = [stream, *(media.streams[kept.index] for kept in streams.kept)]

@@ -5,7 +5,7 @@ finer ticks in the belief that they are milliseconds, and afterwards the finishe
 TimestampScale is overwritten in place, and so are the DURATION tags, which the muxer spells out in seconds.
 Chapters, codec delays and default durations are in nanoseconds whatever the scale, and need no repair.
 
-The proportions of a pixel are written here too, because PyAV does not hand them to the muxer.
+What the muxer is not told of the picture is written by `matroska_track`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ MILLISECOND = 1_000_000
 CLUSTER_TICKS = 30_000
 """Longest cluster: block times are 16-bit signed, relative to their cluster (RFC 9559, 10.2)."""
 _NS = 10**9
-PLACEHOLDER = "-" * 64
-"""Appended to the picture's title while it is written: room for `write_aspect`."""
 
 EBML = 0x1A45DFA3
 SEGMENT = 0x18538067
@@ -36,14 +34,6 @@ TIMESTAMP_SCALE = 0x2AD7B1
 TRACKS = 0x1654AE6B
 TRACK_ENTRY = 0xAE
 CODEC_DELAY = 0x56AA
-NAME = 0x536E
-VIDEO = 0xE0
-DISPLAY_WIDTH = 0x54B0
-DISPLAY_HEIGHT = 0x54BA
-DISPLAY_UNIT = 0x54B2
-ASPECT_RATIO = 3
-"""Of DisplayUnit: the two others are a ratio (RFC 9559, 5.1.4.1.28.11)."""
-VOID = 0xEC
 TAGS = 0x1254C367
 TAG = 0x7373
 SIMPLE_TAG = 0x67C8
@@ -129,79 +119,14 @@ def rescale_file(path: Path, tick: int) -> None:
     if tick == MILLISECOND:
         return
     with path.open("r+b") as file:
-        segment = _segment(file)
-        found = {part.id: part for part in children(file, *_span(segment)) if part.id in (INFO, TAGS)}
+        segment = segment_of(file)
+        found = {part.id: part for part in children(file, *span(segment)) if part.id in (INFO, TAGS)}
         if INFO not in found:
             raise ValueError("no segment information")
         _write_scale(file, found[INFO], tick)
         if TAGS in found:
             for element in list(_duration_strings(file, found[TAGS])):
                 _write_duration(file, element, tick)
-
-
-def needs_aspect(pixel: Fraction | None) -> bool:
-    """Whether pixels have other proportions than a square's, so that the container must say so."""
-    return pixel is not None and pixel > 0 and pixel != 1
-
-
-def write_aspect(path: Path, aspect: Fraction) -> None:
-    """Write the proportions of the picture into a finished file, where `PLACEHOLDER` stands in its title.
-
-    Args:
-        path: Of a file whose picture has a title that ends in `PLACEHOLDER`.
-        aspect: Width of the picture over its height, as shown.
-
-    Raises:
-        ValueError: there is no such title.
-    """
-    with path.open("r+b") as file:
-        for part in children(file, *_span(_segment(file))):
-            for entry in _walk(file, part, TRACK_ENTRY) if part.id == TRACKS else ():
-                if any(_text(file, name).endswith(PLACEHOLDER) for name in _walk(file, entry, NAME)):
-                    file.seek(entry.start)
-                    content = _with_aspect(file.read(entry.size), aspect)
-                    file.seek(entry.start)
-                    file.write(content)
-                    return
-    raise ValueError("no title with a placeholder")
-
-
-def _with_aspect(entry: bytes, aspect: Fraction) -> bytes:
-    """The content of a track entry, of the same length: title cut, proportions added, the rest void."""
-    parts, begin = [], 0
-    for element in children(io.BytesIO(entry), 0, len(entry)):
-        end = element.start + element.size
-        content = entry[element.start : end]
-        if element.id == NAME:
-            title = content.rstrip(b"\0").removesuffix(PLACEHOLDER.encode())
-            parts.append(_element(NAME, title) if title else b"")
-        elif element.id == VIDEO:
-            sides = (DISPLAY_WIDTH, aspect.numerator), (DISPLAY_HEIGHT, aspect.denominator)
-            added = [_element(id_, _whole(value)) for id_, value in (*sides, (DISPLAY_UNIT, ASPECT_RATIO))]
-            parts.append(_element(VIDEO, content + b"".join(added)))
-        else:
-            parts.append(entry[begin:end])
-        begin = end
-    made = b"".join(parts)
-    return made + _void(len(entry) - len(made))
-
-
-def _element(id_: int, content: bytes) -> bytes:
-    """An element with its length in two bytes, or eight where two do not do."""
-    width = 2 if len(content) < (1 << 14) - 1 else 8
-    length = (len(content) | 1 << 7 * width).to_bytes(width, "big")
-    return _whole(id_) + length + content
-
-
-def _void(length: int) -> bytes:
-    """Nothing, in exactly `length` bytes, at least two."""
-    if length < 2:
-        raise ValueError("no room for the proportions")
-    return _whole(VOID) + bytes([0x80 | length - 2]) + bytes(length - 2)
-
-
-def _whole(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
 
 
 def codec_delay(stream: Stream, muxer: str = "matroska") -> int:
@@ -220,14 +145,19 @@ def codec_delay(stream: Stream, muxer: str = "matroska") -> int:
     finally:
         with suppress(av.FFmpegError):
             output.close()
-    segment = _segment(buffer)
-    for part in children(buffer, *_span(segment)):
+    segment = segment_of(buffer)
+    for part in children(buffer, *span(segment)):
         if part.id == TRACKS:
-            return sum(_uint(buffer, element) for element in _walk(buffer, part, TRACK_ENTRY, CODEC_DELAY))
+            return sum(uint_of(buffer, element) for element in walk(buffer, part, TRACK_ENTRY, CODEC_DELAY))
     return 0
 
 
-def _segment(file: BinaryIO) -> Element:
+def segment_of(file: BinaryIO) -> Element:
+    """The element that holds all others.
+
+    Raises:
+        ValueError: there is none.
+    """
     file.seek(0, io.SEEK_END)
     for element in children(file, 0, file.tell()):
         if element.id == SEGMENT:
@@ -235,28 +165,30 @@ def _segment(file: BinaryIO) -> Element:
     raise ValueError("no Matroska segment")
 
 
-def _span(element: Element) -> tuple[int, int]:
+def span(element: Element) -> tuple[int, int]:
+    """Offsets at which the content of an element begins and ends."""
     return element.start, element.start + element.size
 
 
-def _walk(file: BinaryIO, parent: Element, *path: int) -> Iterator[Element]:
+def walk(file: BinaryIO, parent: Element, *path: int) -> Iterator[Element]:
     """All descendants that lie along `path` of ids."""
-    for child in list(children(file, *_span(parent))):
+    for child in list(children(file, *span(parent))):
         if child.id == path[0]:
             if len(path) == 1:
                 yield child
             else:
-                yield from _walk(file, child, *path[1:])
+                yield from walk(file, child, *path[1:])
 
 
-def _uint(file: BinaryIO, element: Element) -> int:
+def uint_of(file: BinaryIO, element: Element) -> int:
+    """The content of an element as a whole number."""
     file.seek(element.start)
     return int.from_bytes(file.read(element.size), "big")
 
 
 def _write_scale(file: BinaryIO, info: Element, tick: int) -> None:
-    for element in _walk(file, info, TIMESTAMP_SCALE):
-        if _uint(file, element) != MILLISECOND:
+    for element in walk(file, info, TIMESTAMP_SCALE):
+        if uint_of(file, element) != MILLISECOND:
             raise ValueError("TimestampScale is not a millisecond")
         file.seek(element.start)
         file.write(tick.to_bytes(element.size, "big"))
@@ -265,19 +197,20 @@ def _write_scale(file: BinaryIO, info: Element, tick: int) -> None:
 
 
 def _duration_strings(file: BinaryIO, tags: Element) -> Iterator[Element]:
-    for simple in _walk(file, tags, TAG, SIMPLE_TAG):
-        names = [_text(file, name) for name in _walk(file, simple, TAG_NAME)]
+    for simple in walk(file, tags, TAG, SIMPLE_TAG):
+        names = [text_of(file, name) for name in walk(file, simple, TAG_NAME)]
         if names == ["DURATION"]:
-            yield from _walk(file, simple, TAG_STRING)
+            yield from walk(file, simple, TAG_STRING)
 
 
-def _text(file: BinaryIO, element: Element) -> str:
+def text_of(file: BinaryIO, element: Element) -> str:
+    """The content of an element as text."""
     file.seek(element.start)
     return file.read(element.size).rstrip(b"\0").decode(errors="replace")
 
 
 def _write_duration(file: BinaryIO, element: Element, tick: int) -> None:
-    hours, minutes, seconds = _text(file, element).split(":")
+    hours, minutes, seconds = text_of(file, element).split(":")
     ticks = (int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) * 1000
     text = _clock(round(ticks) * tick).encode()
     if len(text) <= element.size:

@@ -14,9 +14,11 @@ from av.video.codeccontext import VideoCodecContext
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
+from vsr.media.cropping import crop_of
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.layouts import layout_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
+from vsr.media.orientation import Matrix, ratio_of_ffmpeg, turned_only
 from vsr.media.pyav import fraction, time_base_of
 from vsr.media.tags import (
     color_of,
@@ -24,6 +26,8 @@ from vsr.media.tags import (
     details_of,
     display_matrix_of,
     mastering_display_of,
+    spherical_of,
+    stereo_of,
 )
 from vsr.media.truncation import has_avi_index
 
@@ -70,6 +74,7 @@ def describe(
     details = details_of(frame)
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
+    matrix = display_matrix_of(frame)
     tagged = color.over(color_of(frame, details.chroma_location))
     complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
     return VideoInfo(
@@ -85,15 +90,18 @@ def describe(
         guesses=tuple(guesses),
         time_base=fraction(stream.time_base) or Fraction(1, 1000),
         frame_rate=fraction(stream.average_rate) or fraction(stream.guessed_rate),
-        sample_aspect_ratio=_sample_aspect_ratio(stream),
+        sample_aspect_ratio=_sample_aspect_ratio(stream, matrix),
         rotation=round(frame.rotation / 90) * 90 % 360,
-        display_matrix=display_matrix_of(frame),
+        display_matrix=matrix and turned_only(matrix)[0],
         field_order=details.field_order,
         start_seconds=_start_seconds(stream),
         duration_seconds=duration_seconds(container, stream),
         frames_promised=frames_promised(container, stream),
         mastering_display=mastering_display_of(frame),
         content_light=content_light_of(frame),
+        crop=crop_of(container, stream, path),
+        stereo=stereo_of(frame),
+        spherical=spherical_of(frame),
     )
 
 
@@ -177,8 +185,16 @@ def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
     return str(getattr(errors[0], "strerror", None) or errors[0]) if errors else "the stream is empty"
 
 
-def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
-    return fraction(stream.sample_aspect_ratio) or fraction(stream.codec_context.sample_aspect_ratio)
+def _sample_aspect_ratio(stream: VideoStream, matrix: Matrix | None) -> Fraction | None:
+    """As the file states it, with what the display matrix stretches."""
+    stated = fraction(stream.sample_aspect_ratio) or fraction(stream.codec_context.sample_aspect_ratio)
+    stretch = turned_only(matrix)[1] if matrix else Fraction(1)
+    if matrix is None or stretch == 1:
+        return stated
+    guessed = ratio_of_ffmpeg(matrix)
+    if stated is not None and guessed is not None and abs(stated / guessed - 1) < Fraction(1, 500):
+        stated = None  # FFmpeg has it from the matrix
+    return (stated or 1) * stretch
 
 
 def _start_seconds(stream: VideoStream) -> Fraction | None:

@@ -25,20 +25,15 @@ from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import EncoderSettings
 from vsr.errors import DeviceError, InputError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
+from vsr.media import matroska_track, mp4_track
 from vsr.media.clock import Clock, half_up, shift_for
 from vsr.media.containers import Container, container_of
 from vsr.media.copier import StreamCopier, start_output
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
 from vsr.media.interleave import Interleaver
-from vsr.media.matroska import (
-    PLACEHOLDER,
-    codec_delay,
-    needs_aspect,
-    rescale_file,
-    tick_for,
-    write_aspect,
-)
+from vsr.media.matroska import codec_delay, rescale_file, tick_for
+from vsr.media.matroska_track import PLACEHOLDER, needs_finishing
 from vsr.media.muxing import cannot_write, muxer_options
 from vsr.media.opening import shown
 from vsr.media.picture import PictureEncoder
@@ -200,7 +195,7 @@ class VideoSink:
                 start=begin,
                 end=until,
             )
-            if container.family == "matroska" and needs_aspect(info.sample_aspect_ratio):
+            if needs_finishing(info):
                 tags = self._encoder.stream.metadata
                 tags["title"] = tags.get("title", "") + PLACEHOLDER
             start_output(self._output, shown(target))
@@ -384,14 +379,19 @@ class VideoSink:
         )
 
     def _repair(self) -> None:
-        """Write into a closed Matroska file what its muxer could not."""
-        tick = self._packets.clock.tick
+        """Write into a closed file what its muxer could not."""
+        tick, plan, info = self._packets.clock.tick, self._plan, self._info
         if tick is not None:
             rescale_file(self._temporary, tick)
-            aspect = self._info.sample_aspect_ratio
-            if needs_aspect(aspect):
-                assert aspect is not None
-                write_aspect(self._temporary, aspect * self._plan.width / self._plan.height)
+        if not needs_finishing(info):
+            return
+        if self._container.family == "matroska":
+            pixels = self._container.muxer == "webm"
+            matroska_track.finish_track(
+                self._temporary, info, width=plan.width, height=plan.height, whole_pixels=pixels
+            )
+        else:
+            mp4_track.finish_track(self._temporary, info, width=plan.width, height=plan.height)
 
     def _begin(self, first: Fraction) -> None:
         """Before the first packet: nothing may begin before zero."""

@@ -16,7 +16,7 @@ import av
 import av.filter
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Range
-from vsr.frame import ContentLight, FieldOrder, MasteringDisplay
+from vsr.frame import ContentLight, FieldOrder, MasteringDisplay, Spherical, Stereo
 from vsr.media.side_data import side_data
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
@@ -32,8 +32,15 @@ _FIELDS: dict[str, FieldOrder] = {"P": "progressive", "T": "top-first", "B": "bo
 _MASTERING = struct.Struct("=20i2i")
 """AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
 _LIGHT = struct.Struct("=2I")
-_MATRIX = struct.Struct("=9i")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
+_MATRIX = struct.Struct("=9i")
+_STEREO = struct.Struct("=2i")
+"""The beginning of AVStereo3D: type, flags."""
+_STEREO_INVERTED = 1
+_STEREO_KINDS = frozenset({1, 2, 4, 5, 6, 7})
+"""AVStereo3DType of two views in one picture."""
+_SPHERICAL = struct.Struct("=4i5I")
+"""AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
 _log_level = threading.Lock()
 """Held while FFmpeg's log level is raised."""
 
@@ -85,6 +92,26 @@ def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """How the picture is turned and mirrored for display; None where it is shown as it is stored."""
     data = side_data(frame, "DISPLAYMATRIX")
     return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
+
+
+def stereo_of(frame: av.VideoFrame) -> Stereo | None:
+    """How the views of both eyes lie in the picture, by the container or the stream; None for one view."""
+    data = side_data(frame, "STEREO3D")
+    if data is None or len(data) < _STEREO.size:
+        return None
+    kind, flags = _STEREO.unpack_from(data)
+    return Stereo(kind=kind, inverted=bool(flags & _STEREO_INVERTED)) if kind in _STEREO_KINDS else None
+
+
+def spherical_of(frame: av.VideoFrame) -> Spherical | None:
+    """How the picture lies on a sphere; None for a flat one."""
+    data = side_data(frame, "SPHERICAL")
+    if data is None or len(data) < _SPHERICAL.size:
+        return None
+    projection, *angles, left, top, right, bottom, padding = _SPHERICAL.unpack_from(data)
+    yaw, pitch, roll = (Fraction(angle, 65536) for angle in angles)
+    bounds = (left, top, right, bottom)
+    return Spherical(projection=projection, yaw=yaw, pitch=pitch, roll=roll, bounds=bounds, padding=padding)
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:

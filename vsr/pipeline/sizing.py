@@ -8,6 +8,7 @@ from fractions import Fraction
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
+from vsr.media.orientation import moved_with
 
 MAX_SCALE = 16
 """Larger results are a slip of the finger: 16 times SD is 11,520 pixels wide."""
@@ -68,8 +69,16 @@ def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fractio
 
 
 def like(info: VideoInfo, size: TargetSize) -> VideoInfo:
-    """The source's description with the result's pixel aspect: what the sink is opened with."""
-    return replace(info, sample_aspect_ratio=size.sample_aspect_ratio)
+    """The source's description with the result's pixel aspect and cropping: what the sink is opened with."""
+    x, y = Fraction(size.width, info.width), Fraction(size.height, info.height)
+    sphere = info.spherical
+    return replace(
+        info,
+        sample_aspect_ratio=size.sample_aspect_ratio,
+        display_matrix=info.display_matrix and moved_with(info.display_matrix, x, y),
+        crop=info.crop and info.crop.scaled(x, y),
+        spherical=sphere and replace(sphere, padding=round(sphere.padding * x)),
+    )
 
 
 def _checked(scale: Fraction) -> Fraction:

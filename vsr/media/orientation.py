@@ -1,0 +1,46 @@
+"""How a picture is turned, mirrored and stretched for display: the matrix of MP4, taken apart."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+Matrix = tuple[int, ...]
+"""Nine numbers as FFmpeg stores them: a b u c d v x y w; all but u, v and w in 16.16. A pixel at p, q is
+shown at a*p + c*q + x, b*p + d*q + y."""
+_ONE = 1 << 16
+_SHEARED = 0.01
+"""Cosine of the angle between the pixel's sides from which on the matrix does more than turn and stretch."""
+
+
+def turned_only(matrix: Matrix) -> tuple[Matrix, Fraction]:
+    """The matrix without its stretch, and by how much it widens a pixel of the stored picture.
+
+    Matroska has no stretch in its matrix, and most players leave it out everywhere: it belongs to the
+    proportions of a pixel. What does more than turn, mirror and stretch is left as it is.
+    """
+    a, b, u, c, d, v, x, y, w = matrix
+    across, down = math.hypot(a, b), math.hypot(c, d)
+    if not across or not down or abs(a * c + b * d) > _SHEARED * across * down:
+        return matrix, Fraction(1)
+    if across == down == _ONE:
+        return matrix, Fraction(1)
+    row = [round(n * _ONE / across) for n in (a, b)], [round(n * _ONE / down) for n in (c, d)]
+    stretch = Fraction(across / down).limit_denominator(1000)
+    return (*row[0], u, *row[1], v, x, y, w), stretch
+
+
+def moved_with(matrix: Matrix, x_scale: Fraction, y_scale: Fraction) -> Matrix:
+    """The matrix for a picture that is larger: where it lies grows with it."""
+    a, b, u, c, d, v, x, y, w = matrix
+    across = (x_scale, y_scale) if abs(a) >= abs(c) else (y_scale, x_scale)
+    return a, b, u, c, d, v, round(x * across[0]), round(y * across[1]), w
+
+
+def ratio_of_ffmpeg(matrix: Matrix) -> Fraction | None:
+    """The pixel aspect that FFmpeg takes from the matrix of a file that states none; None for no aspect."""
+    a, b, _, c, d, _, *_ = matrix
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    if min(across, down) <= 1 or abs(across / down - 1) <= 0.01:
+        return None
+    return Fraction(across / down).limit_denominator(1000)
