@@ -1,10 +1,12 @@
 """Parts of a picture that stand still are not computed again: screen recordings, slides, black bars.
 
 Exact, bit for bit: a tile is taken over only where every pixel that it depends on is the same as in the
-picture before. That needs a network whose receptive field is known and small (Compact), and kernels that give
-the same for each window as for the whole picture. Those for bfloat16 do not: where a row ends they add up in
-another order, and a few numbers in a million differ in the last bit (measured, torch and OpenVINO). Those for
-float32 do; all the same, all windows of a size are tried on noise before the first is taken over.
+picture before. That needs a network whose receptive field is known and small (Compact), and kernels that
+give the same bits for each window as for the whole picture. Whether they do depends on the backend and the
+machine, because a kernel may add up in another order where a row ends, and which kernel runs depends on the
+processor and the size of the picture. oneDNN's convolutions in float32 were exact on an Intel Xeon with AMX,
+and differ in the last bit on an AMD EPYC with AVX-512; those in bfloat16 differ on both. So float32 is tried
+on noise before the first tile is taken over, and bfloat16 is not used for it at all.
 """
 
 from __future__ import annotations
@@ -99,17 +101,28 @@ class StillParts:
         return changed
 
     def _is_exact(self, images: Tensor, tiling: tiles.Tiling) -> bool:
-        """Whether the kernels give the same for windows as for the whole; tried once for each size."""
+        """Whether all windows of a picture of this size give what the whole gives; tried once for each size.
+
+        A small picture comes first: most kernels that are not exact are found out by it in milliseconds.
+        """
         if images.shape not in self._exact:
-            noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
-            whole = self._upscaler.launch(noise).images
-            canvas = tiles.Canvas(noise, tiling, scale=int(self._upscaler.scale))
-            for index, part in enumerate(tiles.cut(noise, tiling)):
-                canvas.put(index, self._upscaler.launch(part).images)
-            self._exact[images.shape] = torch.equal(canvas.result(), whole)
+            height, width = _sides(tiling)
+            small = images[..., : 2 * height, : 2 * width]
+            self._exact[images.shape] = self._agree(small, self._tiling(small)) and (
+                small.shape == images.shape or self._agree(images, tiling)
+            )
             if not self._exact[images.shape]:
                 logger.debug("windows differ from the whole picture here: no part is taken over")
         return self._exact[images.shape]
+
+    def _agree(self, like: Tensor, tiling: tiles.Tiling) -> bool:
+        """Whether noise of this shape gives the same bits as a whole and in windows."""
+        noise = torch.rand(like.shape, generator=torch.Generator().manual_seed(0))
+        whole = self._upscaler.launch(noise).images
+        canvas = tiles.Canvas(noise, tiling, scale=int(self._upscaler.scale))
+        for index, part in enumerate(tiles.cut(noise, tiling)):
+            canvas.put(index, self._upscaler.launch(part).images)
+        return torch.equal(canvas.result(), whole)
 
     def _in_parts(self, images: Tensor, tiling: tiles.Tiling, changed: list[int]) -> Launched:
         assert self._before is not None
@@ -128,8 +141,13 @@ def _is_one(images: Tensor) -> bool:
     return len(images) == 1 and images.device.type == "cpu"
 
 
+def _sides(tiling: tiles.Tiling) -> tuple[int, int]:
+    """Height and width of each window, LR pixels."""
+    window = tiling.windows[0]
+    return window.bottom - window.top, window.right - window.left
+
+
 def _share(tiling: tiles.Tiling) -> float:
     """Of the whole picture's work that one window is."""
-    window = tiling.windows[0]
-    area = (window.bottom - window.top) * (window.right - window.left)
-    return area / (tiling.height * tiling.width)
+    height, width = _sides(tiling)
+    return height * width / (tiling.height * tiling.width)
