@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError
+from vsr.reading import read_file
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "triton", "cudagraphs"]
@@ -24,6 +25,9 @@ Deinterlace = Literal["auto", "off"]
 Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")
+
+MAX_TOML_BYTES = 2**20
+"""Of a pipeline or a recipe; the longest of ours has 4 kB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +121,23 @@ def read_toml(path: Path, kind: type[T]) -> T:
     Raises:
         ConfigError: the file cannot be read, or a key is unknown or of the wrong type.
     """
+    return from_table(read_table(path), kind, where=path.name)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read a TOML file as it is.
+
+    Raises:
+        ConfigError: it is no regular file, too large, or no TOML.
+    """
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except (OSError, ValueError) as error:  # tomllib's own error, or that the text is not UTF-8
+        return tomllib.loads(read_file(path, most_bytes=MAX_TOML_BYTES).decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); give a TOML file") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: cannot be read as TOML (nested too deeply)") from error
+    except ValueError as error:  # tomllib's own error, or that the text is not UTF-8
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    return from_table(table, kind, where=path.name)
 
 
 def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from tests.cli.run_cli import run_cli
-from tests.faults.weight_zoo import CANARY, KEY, STATE, ZOO, Evil, deflated, header, saved
+from tests.faults.weight_zoo import CANARY, KEY, STATE, ZOO, Evil, deflated, header, saved, two_directories
 from tests.media_maker import make_clip
 from vsr.errors import ModelError
 from vsr.models import files
@@ -104,17 +105,49 @@ def test_d8_a_pth_cut_anywhere_is_called_damaged(cut: float, legacy: bool, tmp_p
         load_generator(path)
 
 
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_d9_a_flipped_bit_shows_in_the_hash(suffix: str, tmp_path: Path) -> None:
-    """Neither format notices it; so the hash is printed, reported, and part of a job's key."""
-    data = bytearray(saved(STATE) if suffix == "pth" else save(STATE))
-    place = data.index(STATE[KEY].numpy().tobytes())  # its lowest bit: the number stays finite
-    paths = [tmp_path / f"{name}.{suffix}" for name in ("whole", "flipped")]
+def with_a_flipped_bit(data: bytes) -> bytes:
+    """The lowest bit of a weight: the number stays finite."""
+    flipped = bytearray(data)
+    flipped[data.index(STATE[KEY].numpy().tobytes())] ^= 1
+    return bytes(flipped)
+
+
+@pytest.mark.parametrize("way", ["legacy .pth", ".pth without checksums", "safetensors"])
+def test_d9_a_flipped_bit_shows_in_the_hash(way: str, tmp_path: Path) -> None:
+    """These have no checksums; so the hash is printed, reported, and part of a job's key."""
+    torch.serialization.set_crc32_options(way != ".pth without checksums")
+    try:
+        data = save(STATE) if way == "safetensors" else saved(STATE, legacy=way == "legacy .pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    paths = [tmp_path / name for name in ("whole", "flipped")]
     paths[0].write_bytes(data)
-    data[place] ^= 1
-    paths[1].write_bytes(data)
+    paths[1].write_bytes(with_a_flipped_bit(data))
     whole, flipped = (load_generator(path) for path in paths)
     assert whole.sha256 != flipped.sha256
+
+
+def test_d9_a_flipped_bit_in_a_pth_is_found_by_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "flipped.pth"
+    path.write_bytes(with_a_flipped_bit(saved(STATE)))
+    with pytest.raises(ModelError, match=r"damaged.*CRC"):
+        load_generator(path)
+
+
+def test_d16_of_an_archive_with_two_directories_the_one_that_was_judged_is_loaded(tmp_path: Path) -> None:
+    other = {key: value + 1 for key, value in STATE.items()}
+    path = tmp_path / "two.pth"
+    path.write_bytes(two_directories(saved(other), saved(STATE)))
+    by_torch = torch.load(path, weights_only=True)
+    assert torch.equal(by_torch[KEY], other[KEY]), "torch takes the same one: this test shows nothing"
+    assert torch.equal(files.read_weights(path).state[KEY], STATE[KEY])
+
+
+def test_bytes_that_a_trainer_wrote_are_no_harm(tmp_path: Path) -> None:
+    """Pickles of protocol 2 have no bytes of their own: `_codecs.encode` makes them of text."""
+    path = tmp_path / "bytes.pth"
+    path.write_bytes(saved({"params": STATE, "note": b"\x00\xff made on Friday", "counts": Counter("aab")}))
+    assert files.read_weights(path).state.keys() == STATE.keys()
 
 
 def test_a_header_as_long_as_is_allowed_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,69 @@ def deflated(data: bytes) -> bytes:
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     return file.getvalue()
+
+
+def with_entry(name: str, value: bytes, *, data: bytes = b"") -> bytes:
+    """A .pth file, with one more entry in its archive."""
+    file = io.BytesIO(data or saved(STATE))
+    with zipfile.ZipFile(file, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there already
+        archive.writestr(name, value)
+    return file.getvalue()
+
+
+def two_files(first: bytes, second: bytes) -> bytes:
+    """An archive with the entries of two files of torch.save."""
+    file = io.BytesIO(first)
+    with zipfile.ZipFile(file, "a") as both, zipfile.ZipFile(io.BytesIO(second)) as other:
+        for entry in other.infolist():
+            both.writestr("other/" + entry.filename.split("/", 1)[1], other.read(entry))
+    return file.getvalue()
+
+
+def two_directories(torchs: bytes, pythons: bytes) -> bytes:
+    """An archive in which torch finds one file and Python's zipfile another, both of the same layout.
+
+    An archive's end tells where its directory begins. torch goes there; zipfile takes what lies directly
+    before the end, for a program may have been put before an archive.
+    """
+    return torchs[: torchs.rindex(b"PK\x05\x06")] + pythons
+
+
+def in_an_archive(pickle_bytes: bytes) -> bytes:
+    """A .pth file with a pickle of one's own."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle_bytes)
+        archive.writestr("archive/version", "3")
+        archive.writestr("archive/data/0", bytes(16))
+    return file.getvalue()
+
+
+def encoded(times: int) -> bytes:
+    """1 KB that `_codecs.encode` doubles again and again: 30 times would be 1 TB."""
+    data = b"\x80\x02" + b"c_codecs\nencode\n" * times + b"X\x00\x04\x00\x00" + b"a" * 1024
+    return data + b"X\x03\x00\x00\x00hex\x86R" * times + b"."
+
+
+def copied(what: bytes) -> bytes:
+    """A list of 100,000 numbers, copied 100,000 times by a call: `what` is its name."""
+    items = b"]q\x00(" + b"K\x01" * 100_000 + b"e"
+    return b"\x80\x02](" + items + b"c" + what + b"\nq\x01" + b"h\x01h\x00\x85R" * 100_000 + b"e."
+
+
+def grown_later() -> bytes:
+    """The same, with a list that is still empty when the call's arguments are put together."""
+    start = b"\x80\x02](]q\x00ccollections\nCounter\nq\x01h\x00\x85q\x02h\x00("
+    return start + b"K\x01" * 100_000 + b"e" + b"h\x01h\x02R" * 100_000 + b"e."
+
+
+def storage_of(numbers: int, *, called: bool = False) -> bytes:
+    """A storage of a size that the pickle makes up."""
+    if called:
+        return b"\x80\x02ctorch.storage\nUntypedStorage\nJ" + struct.pack("<i", numbers) + b"\x85R."
+    words = b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    return b"\x80\x02(" + words + b"J" + struct.pack("<i", numbers) + b"tQ."
 
 
 def torchscript() -> bytes:
@@ -122,7 +186,54 @@ ZOO: dict[str, tuple[Make, str]] = {
     "D7 noise": (lambda _: bytes(range(1, 256)) * 9, "neither"),
     "D10 deflated": (lambda _: deflated(with_tensor(torch.zeros(2**20))), "unpacks to more"),
     "D10 bytearray": (lambda _: BYTEARRAY, "bytearray, a program's object"),
-    "D10 4 MB of pickle": (lambda _: b"\x80\x02" + b"(" * 5_000_000 + b".", "more than 4,194,304 bytes"),
+    "D10 encode": (lambda _: in_an_archive(encoded(30)), r"_codecs\.encode, a program's object"),
+    "D10 encode, before 1.6": (lambda _: encoded(30), r"_codecs\.encode, a program's object"),
+    "D10 copied by a call": (lambda _: in_an_archive(copied(b"torch\nSize")), "copies more than"),
+    "D10 copied into a dictionary": (
+        lambda _: in_an_archive(copied(b"collections\nOrderedDict")),
+        "copies more than",
+    ),
+    "D10 copied once it has grown": (
+        lambda _: in_an_archive(grown_later()),
+        "copies more than",
+    ),
+    "D10 a storage that is called": (
+        lambda _: in_an_archive(storage_of(2**31 - 1, called=True)),
+        r"UntypedStorage, a program's object",
+    ),
+    "D10 a storage of a size made up": (
+        lambda _: in_an_archive(storage_of(2**31 - 1)),
+        "claims more than the numbers",
+    ),
+    "D10 compressed, and no larger": (
+        lambda _: with_entry("archive/.data/x", b"", data=deflated(saved({"x": 1}))),
+        "unpacks to more|is compressed",
+    ),
+    "D10 entries": (
+        lambda _: b"PK\x03\x04" + b"PK\x01\x02".ljust(46, b"\0") * 50_001,
+        "more than 50,000 entries",
+    ),
+    "D16 a name in two cases": (
+        lambda f: with_entry("ARCHIVE/DATA.PKL", pickle.dumps(Evil(f), protocol=2)),
+        "two entries of one name",
+    ),
+    "D16 a name twice": (
+        lambda f: with_entry("archive/data.pkl", pickle.dumps(Evil(f), protocol=2)),
+        "two entries of one name",
+    ),
+    "D16 two files in one": (
+        lambda f: two_files(saved({"x": Evil(f)}), saved(STATE)),
+        "several files of torch.save in one|program's object",
+    ),
+    "D16 an archive of something else": (
+        lambda _: in_an_archive(b"").replace(b"data.pkl", b"data.txt"),
+        "unpack it",
+    ),
+    "D10 4 MB of pickle": (
+        lambda _: b"\x80\x02X\0\0\x60\0" + b"a" * 0x600000 + b"N.",
+        "more than 4,194,304 bytes",
+    ),
+    "D10 steps": (lambda _: b"\x80\x02" + b"(" * 5_000_000 + b".", "more than 1,048,576 steps"),
     "D11 stride 0": (lambda _: with_tensor(torch.zeros(1).expand(2**40)), "claims more than"),
     "D11 stride 0, small": (lambda _: with_tensor(torch.zeros(1).expand(2**27)), "claims more than"),
     "D11 no data": (lambda _: with_tensor(STATE[KEY].to("meta")), "program's object"),

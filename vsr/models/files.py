@@ -1,7 +1,8 @@
 """Weight files as bytes and tensors: what kind a file is, what is wrapped around the weights, whether they
 are numbers, and how a file is written. Which network they belong to is `load.py`'s.
 
-Nothing in a file is ever executed: .pth files go through torch's restricted unpickler.
+Nothing in a file is ever executed: `torch_file.py` judges .pth files, then torch's restricted unpickler reads
+them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ import hashlib
 import io
 import json
 import os
-import pickletools
 import re
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from vsr.errors import ModelError, OutputError
+from vsr.models import torch_file
+from vsr.reading import read_file
 
 MAX_FILE_BYTES = 2**30
 """The largest generators known have 67 MB, a training state with optimizer 0.5 GB."""
@@ -33,8 +34,6 @@ MAX_NUMBERS = 2**28
 """In all tensors of a file: 1 GiB in fp32. A few bytes of pickle can claim any shape."""
 MAX_HEADER_BYTES = 2**20
 """Of a .safetensors file: ten times that of the largest generator. Of 33 MB, one takes 14 s and 1 GB."""
-MAX_PICKLE_BYTES = 2**22
-"""Of a .pth file without its tensors: ten times a training state's."""
 MAX_DEPTH = 8
 """Wrappers around weights; a table can also hold itself."""
 MAX_NAME = 200
@@ -143,12 +142,11 @@ def _umask() -> int:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: has {size:,} bytes; weight files have at most {MAX_FILE_BYTES:,}")
-        return path.read_bytes()
+        return read_file(path, most_bytes=MAX_FILE_BYTES)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror or error}); give a generator's weight file"
+        ) from error
 
 
 def _parse(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
@@ -156,9 +154,7 @@ def _parse(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
     _refuse_other_kinds(data, path)
     if data[8:9] == b"{":
         return _parse_safetensors(data, path)
-    if data.startswith(b"PK"):
-        _check_zip(data, path)
-    elif not data.startswith(b"\x80"):
+    if not data.startswith((b"PK", b"\x80")):
         raise ModelError(f"{path}: neither .safetensors nor .pth; give a generator's weight file")
     return _parse_pickle(data, path), {}
 
@@ -191,47 +187,19 @@ def _parse_safetensors(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict
     try:
         table = load_safetensors(data)
         header = json.loads(data[8 : 8 + length])
-        return table, header.get("__metadata__", {})
+        return table, header.get("__metadata__") or {}
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise _damaged(path, error) from error
-
-
-def _check_zip(data: bytes, path: Path) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise _damaged(path, error) from error
-    if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
-        raise ModelError(f"{path}: a TorchScript program, which is never run; give the weights alone")
-    if sum(entry.file_size for entry in entries) > len(data):
-        raise ModelError(
-            f"{path}: unpacks to more than its own {len(data):,} bytes, as no file of torch.save does;"
-            " load and save it again where you trust it"
-        )
-
-
-_HARMLESS = re.compile(
-    r"collections\.(OrderedDict|Counter)|_codecs\.encode|torch\.(Size|device)|torch\.nn\.parameter\.Parameter"
-    r"|torch\.(\w+Storage|b?float\w+|u?int\w+|bool|complex\w+|half|double|long)|torch\.storage\.\w*Storage"
-    r"|torch\._utils\._rebuild_(tensor(_v[23])?|parameter(_with_state)?|sparse_tensor|qtensor)"
-    r"|torch\.per_\w+|torch\.serialization\._get_layout"
-)
-"""What a pickle may name. torch allows more: `bytearray` makes 2 GB of 20 bytes, and tensors without data."""
 
 
 def _parse_pickle(data: bytes, path: Path) -> Mapping[str, Any]:
     _refuse_old_torch(path)
     try:
-        stranger = next((name for name in _names_in(data) if not _HARMLESS.fullmatch(name)), None)
-        table = None if stranger else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        table = torch.load(io.BytesIO(torch_file.checked(data)), map_location="cpu", weights_only=True)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except Exception as error:  # torch raises a dozen kinds for damaged files
         raise _damaged(path, error) from error
-    if stranger:
-        what = f"holds {ascii(stranger[:60])[1:-1]}, a program's object"
-        raise ModelError(f"{path}: {what}; only tensors are read: give a saved state_dict()")
     if not isinstance(table, Mapping):
         raise ModelError(f"{path}: holds a {type(table).__name__}, not named weights; save a state_dict()")
     return table
@@ -244,30 +212,6 @@ def _refuse_old_torch(path: Path) -> None:
             f"{path}: a .pth file could run code in torch {torch.__version__};"
             f" upgrade torch to {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]}, or give a .safetensors file"
         )
-
-
-def _names_in(data: bytes) -> Iterator[str]:
-    """All that the pickles of a .pth file name for the unpickler to call, without unpickling."""
-    if not data.startswith(b"PK"):
-        file = io.BytesIO(data)  # the format before torch 1.6: five pickles, then the tensors
-        for _ in range(5):
-            yield from _names_of_one(file)
-        return
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for entry in archive.infolist():
-            if entry.filename.endswith(".pkl"):
-                yield from _names_of_one(io.BytesIO(archive.read(entry)))
-
-
-def _names_of_one(file: io.BytesIO) -> Iterator[str]:
-    begin = file.tell()
-    for opcode, argument, place in pickletools.genops(file):
-        if (place or 0) - begin > MAX_PICKLE_BYTES:
-            raise ModelError(f"describes its tensors in more than {MAX_PICKLE_BYTES:,} bytes; get another")
-        if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield "a name put together as it is read"
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

@@ -19,6 +19,7 @@ from vsr.errors import ModelError
 from vsr.models.files import MAX_FILE_BYTES, WeightFile
 from vsr.models.load import Recognised, recognise
 from vsr.models.ncnn_graph import MAGIC, Layer, evaluate, parse
+from vsr.reading import open_file, read_file
 
 _MAX_TEXT_BYTES = 2**22
 """The text of an RRDB of 23 blocks has 142 kB."""
@@ -36,7 +37,7 @@ residual factor shows as 1e-2 or more."""
 def is_ncnn(path: Path) -> bool:
     """Whether a file is the text of an ncnn net, by its first bytes; False where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(MAGIC)) == MAGIC.encode()
     except OSError:
         return False
@@ -72,12 +73,11 @@ def read_ncnn(param: Path, weights: Path) -> Recognised:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise ModelError(f"{path}: has {size:,} bytes; such files have at most {limit:,}")
-        return path.read_bytes()
+        return read_file(path, most_bytes=limit)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror or error}); give the .param and .bin of one network"
+        ) from error
 
 
 def _text(path: Path) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from vsr.config import from_table
+from vsr.config import from_table, read_table
 from vsr.errors import ConfigError
 from vsr.train.degradation import CodecRange, Degradation, check_lr_size
 from vsr.train.discriminators import DiscriminatorConfig
@@ -203,7 +202,7 @@ def read_recipe(name: str | Path) -> Recipe:
             raise ConfigError(
                 f"recipe {name!r} is unknown; known are {', '.join(recipe_names())}, or a .toml"
             )
-    table = _table(path)
+    table = read_table(path)
     degrade = table.get("degrade")
     if isinstance(degrade, str):
         table["degrade"] = read_degradation(degrade)
@@ -220,15 +219,7 @@ def read_degradation(name: str) -> Mapping[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in _folder("degrade").glob("*.toml")))
         raise ConfigError(f"degrade = {name!r} is unknown; known are {known}, or a table")
-    return _table(path)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, ValueError) as error:  # tomllib's own error, or that the text is not UTF-8
-        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+    return read_table(path)
 
 
 def _folder(name: str) -> Path:

@@ -1,0 +1,58 @@
+"""Files that a user names, read as far as they may reach: regular ones only, and not beyond a limit.
+
+A pipe that nobody writes to would hang for ever, a device such as /dev/zero never ends, and a file may grow
+while it is read. Media have their own opener (`vsr.media.opening`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_KINDS = (
+    (stat.S_ISDIR, errno.EISDIR, "is a folder"),
+    (stat.S_ISFIFO, errno.EINVAL, "is a pipe, not a file"),
+    (stat.S_ISCHR, errno.EINVAL, "is a device, not a file"),
+    (stat.S_ISBLK, errno.EINVAL, "is a device, not a file"),
+    (stat.S_ISSOCK, errno.EINVAL, "is a socket, not a file"),
+)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is something else; `strerror` says it in words.
+    """
+    _refuse_other_kinds(path, path.stat())  # before it is opened: that alone can move a tape
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _refuse_other_kinds(path, os.fstat(handle))  # it may have been replaced meanwhile
+    except OSError:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def read_file(path: Path, *, most_bytes: int) -> bytes:
+    """Read a regular file whole.
+
+    Raises:
+        OSError: it cannot be read, is something else, or is longer; `strerror` says it in words.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > most_bytes else file.read(most_bytes + 1)
+    size = max(size, len(data))
+    if size > most_bytes:
+        raise OSError(errno.EFBIG, f"has {size:,} bytes, and such files have at most {most_bytes:,}")
+    return data
+
+
+def _refuse_other_kinds(path: Path, facts: os.stat_result) -> None:
+    for is_kind, number, words in _KINDS:
+        if is_kind(facts.st_mode):
+            raise OSError(number, words, str(path))
