@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)  ## upscale a clip (IN=your.mp4, or one that is rendered) and draw a before/after picture
-	$(BIN)/vsr demo --folder demo $${IN:+--source "$$IN"} $${OUT:+--target "$$OUT"}
+	@test ! -e "$${OUT:-none}" || { echo "$$OUT exists already; remove it, or name another OUT" >&2; exit 2; }
+	$(BIN)/vsr demo -y --folder demo $${IN:+--source "$$IN"} $${OUT:+--target "$$OUT"}
 
 check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff format --check .

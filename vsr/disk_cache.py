@@ -7,6 +7,8 @@ import logging
 import os
 from pathlib import Path
 
+from vsr.writing import move_over, new_file
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +40,8 @@ def write(place: Path | None, content: bytes) -> None:
     fresh = place.with_name(f"{place.name}.{os.getpid()}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(content)
-        fresh.replace(place)
+        with new_file(fresh) as file:
+            file.write(content)
+        move_over(fresh, place)
     except OSError as error:
         logger.debug("not kept in the cache: %s", error)

@@ -82,7 +82,7 @@ def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
     ("output", "error", "said"),
     [
         ("out.pth", ConfigError, r"must end in \.safetensors"),
-        ("nowhere/out.safetensors", OutputError, "is no folder"),
+        ("nowhere/out.safetensors", OutputError, "does not exist"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(

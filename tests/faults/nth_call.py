@@ -55,6 +55,7 @@ def install(fail_at: int, calls: Path | None) -> None:
     io.open = builtins.open = opener  # type: ignore[assignment]
     av.open = _containers(av.open, count)  # type: ignore[assignment]
     _count_codecs(count)
+    _count_renames(count)
 
 
 def _named(what: object) -> object:
@@ -141,6 +142,14 @@ def _containers(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
         return _Output(container, count, file) if mode == "w" else container
 
     return call
+
+
+def _count_renames(count: Counter) -> None:
+    """A rename without replacing is a call of the C library's, which has no function in `os`."""
+    from vsr import writing
+
+    real = writing._rename_without_replacing
+    writing._rename_without_replacing = _counted("rename", real, count)  # type: ignore[assignment]
 
 
 def _count_codecs(count: Counter) -> None:

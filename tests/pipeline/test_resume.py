@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import pytest
@@ -25,9 +26,14 @@ from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceError, OutputError
-from vsr.media import hwaccel
+from vsr.frame import Damage
+from vsr.media import hwaccel, segments
+from vsr.media.journal import read_journal, write_journal
+from vsr.media.source import VideoSource
+from vsr.media.sourcehash import SourceHashes
 from vsr.media.workfolder import WorkFolder
 from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.pipeline import jobkey
 from vsr.pipeline.run import Progress, upscale_video
 
 FRAMES, LENGTH = 24, 5
@@ -233,6 +239,133 @@ def test_a_touched_input_and_another_folder_are_no_other_job(clip: Path, tmp_pat
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     os.utime(clip, (1, 1))
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+
+
+@pytest.mark.parametrize("whole_job", [False, True])
+def test_finished_parts_of_other_pictures_are_not_mixed_in(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_job: bool
+) -> None:
+    """What samples of the file do not show, its pictures do: a download that went on, an edit in place."""
+    monkeypatch.setattr(jobkey, "fingerprint", lambda path: "sampled, and alike")
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES if whole_job else 16)
+    kept = parts(tmp_path)
+    make_clip(clip, frames=FRAMES, first_number=1, audio=[Audio()])
+    with pytest.raises(ConfigError, match="no longer what its finished parts were made of, from frame 0 on"):
+        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    assert parts(tmp_path) == kept
+    assert not (tmp_path / "out.mkv").exists()
+    upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, restart=True))
+    assert numbers_of(tmp_path / "out.mkv") == list(range(1, FRAMES + 1))
+
+
+@pytest.mark.parametrize("change", ["fewer pictures", "other times"])
+def test_parts_are_of_as_many_pictures_and_of_their_times(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(jobkey, "fingerprint", lambda path: "sampled, and alike")
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES)
+    if change == "fewer pictures":
+        make_clip(clip, frames=LENGTH - 1, bframes=2)
+    else:
+        make_clip(clip, frames=FRAMES, bframes=2, pts=[40 * i + i % 2 for i in range(FRAMES)])
+    with pytest.raises(ConfigError, match="no longer what its finished parts were made of"):
+        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+
+
+def test_damage_that_decodes_another_way_is_no_other_input(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoders conceal with what their threads have at hand; where the file is untouched, that is all."""
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: len(whole) * 3 // 4])
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=12)
+    assert parts(tmp_path)
+    monkeypatch.setattr(SourceHashes, "of", lambda self, number: "another")
+    monkeypatch.setattr(VideoSource, "damage", Damage(broken_packets=1))
+    report = upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    assert report.frames_kept
+    cut_off(clip, tmp_path / "more.mkv", SETTINGS, after=12)
+    os.utime(clip, (1, 1))
+    monkeypatch.setattr(SourceHashes, "of", lambda self, number: "a third")
+    with pytest.raises(ConfigError, match="no longer what"):
+        upscale_video(clip, tmp_path / "more.mkv", SETTINGS)
+
+
+def test_a_copy_of_the_input_is_gone_on_with(clip: Path, tmp_path: Path) -> None:
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
+    copy = tmp_path / "copy.mkv"
+    copy.write_bytes(clip.read_bytes())
+    copy.replace(clip)
+    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+
+
+def test_a_kill_that_leaves_two_names_of_a_film_costs_no_film(clip: Path, tmp_path: Path) -> None:
+    """Where there are hard links only, a kill between two steps leaves the film under our name as well."""
+    film = tmp_path / "out.mkv"
+    upscale_video(clip, film, SETTINGS)
+    whole = film.read_bytes()
+    work = WorkFolder(film)
+    finish = work.path
+    os.close(os.open(finish / "00000000.segment", os.O_CREAT))  # so that the folder stays
+    work.leave(done=False)
+    os.link(film, finish / "result.tmp")
+    os.link(film, finish / "00000000.part")
+    with pytest.raises(ConfigError):  # it does no work, whatever it is
+        upscale_video(clip, film, SETTINGS, model="no such model")
+    with pytest.raises(CutOffError):
+        upscale_video(
+            clip, film, replace(SETTINGS, scale=Fraction(3)), overwrite=True, on_progress=stop_after(9)
+        )
+    assert film.read_bytes() == whole
+
+
+def failing_to_read(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk gives the part's head, and then an error."""
+    real = segments._packet
+
+    def broken(file: BinaryIO, end: int) -> object:
+        if file.tell():
+            raise OSError(5, "Input/output error")
+        return real(file, end)
+
+    monkeypatch.setattr(segments, "_packet", broken)
+
+
+def test_a_part_that_the_disk_does_not_give_is_an_error_of_the_disk(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
+    with monkeypatch.context() as patch:
+        failing_to_read(parts(tmp_path)[0], patch)
+        with pytest.raises(
+            OutputError, match=r"segment: a finished part cannot be read \(Input/output error"
+        ):
+            upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"engine": 5, "file": None},
+        {"engine": {"batch": "x", "tile": 0, "backend": "torch"}, "file": None},
+        {"engine": {"batch": 1, "tile": 0, "backend": "magic"}, "file": None},
+        {"engine": {"batch": 1}, "file": None},
+        {"engine": {"batch": 1, "tile": 0, "backend": "torch"}, "file": "x"},
+    ],
+)
+def test_a_journal_with_facts_of_wrong_types_is_no_riddle(
+    clip: Path, tmp_path: Path, facts: dict[str, object]
+) -> None:
+    cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
+    for path in tmp_path.glob(".*.vsr/journal-*.json"):
+        journal = read_journal(path)
+        assert journal is not None
+        journal.facts = facts
+        write_journal(path, journal)
+    with pytest.raises(ConfigError, match="--restart"):
+        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS, restart=True).frames_out == FRAMES
 
 
 def test_nothing_is_left_where_no_part_was_finished(clip: Path, tmp_path: Path) -> None:

@@ -63,6 +63,16 @@ def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         log.write(1, 0.0, {})
 
 
+@pytest.mark.usefixtures("without_tensorboard")
+def test_a_link_under_the_logs_name_is_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / "out.jsonl").symlink_to(mine)
+    with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written"):
+        Journal(tmp_path / "out.safetensors").write(1, 0.0, {})
+    assert mine.read_text() == "precious"
+
+
 class Board:
     """Stands in for TensorBoard's writer, which is no dependency."""
 

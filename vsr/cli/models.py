@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vsr.errors import ConfigError, ModelError, OutputError
+from vsr.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vsr.models.load import Recognised
@@ -118,7 +119,6 @@ def export(
     """Write a network as ONNX, for any batch and size, and compare it with ONNX Runtime."""
     _check_output(output, overwrite=overwrite, suffix=".onnx")
     from vsr.models.export import TOLERANCE, largest_difference, to_onnx
-    from vsr.models.files import write_whole
     from vsr.models.load import load_generator
 
     loaded = load_generator(model, strength=strength, partner=partner)
@@ -171,10 +171,7 @@ def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
 def _check_output(output: Path, *, overwrite: bool, suffix: str = ".safetensors") -> None:
     if output.suffix != suffix:
         raise ConfigError(f"{output}: must end in {suffix}")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output.parent}: is no folder; make it first")
-    if output.is_dir():
-        raise OutputError(f"{output}: is a folder; give a file's name")
+    check_writable(output, what="", overwrite=True)
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: exists; -y replaces it")
 

@@ -12,6 +12,7 @@ import typer
 
 from vsr.cli import console, signals
 from vsr.errors import ConfigError, OutputError
+from vsr.writing import check_writable
 
 if TYPE_CHECKING:
     from vsr.train.loop import Progress
@@ -105,8 +106,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output}: must end in .safetensors")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output.parent}: is no folder; make it first")
+    check_writable(output, what="", overwrite=True)
     if output.exists() and not checkpoints(output) and not overwrite:
         raise OutputError(f"{output}: exists; -y replaces it")
 

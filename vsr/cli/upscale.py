@@ -11,10 +11,11 @@ import typer
 
 from vsr.cli import console, parse, signals
 from vsr.config import Backend, Deinterlace, Hwaccel, PipeFormat, Precision, UpscaleSettings
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError
 from vsr.media.pipes import is_pipe, place_of
 from vsr.pipeline.ready import read_pipeline
 from vsr.pipeline.wishes import with_wishes
+from vsr.writing import check_writable, leads_to
 
 if TYPE_CHECKING:
     from vsr.pipeline.job import Job
@@ -220,7 +221,7 @@ def upscale(
         ),
     ] = 30.0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace an existing OUTPUT.", rich_help_panel=_RUN)
+        bool, typer.Option("--overwrite", "-y", help="Replace existing files.", rich_help_panel=_RUN)
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few frames and print the plan.", rich_help_panel=_RUN)
@@ -271,7 +272,7 @@ def upscale(
     base = UpscaleSettings() if pipeline is None else read_pipeline(pipeline)
     settings = with_wishes(base, wishes, where="vsr upscale")
     if report is not None:
-        _check_report(report, source, target, dry_run=dry_run)
+        _check_report(report, source, target, dry_run=dry_run, overwrite=overwrite)
     if dry_run:
         _plan(source, target, settings, overwrite=overwrite)
         return
@@ -292,19 +293,19 @@ def _one_of(word: str | None, kind: object, *, option: str) -> str | None:
     return None if word is None else parse.one_of(word, get_args(kind), option=option)
 
 
-def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool) -> None:
-    """Before any work: a report may neither destroy a video nor fail after a day."""
+def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, overwrite: bool) -> None:
+    """Before any work: a report may neither destroy a file nor fail after a day."""
     if dry_run:
         raise ConfigError("--dry-run writes no --report; leave one of them out")
+    if is_pipe(target) and leads_to(report, 1):
+        raise ConfigError(f"--report {report}: the video goes there; name a file")
     try:
-        taken = report.is_dir() or report.resolve() in (source.resolve(), target.resolve())
-        homeless = not report.parent.is_dir()
+        taken = report.resolve() in (source.resolve(), target.resolve())
     except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
         raise ConfigError(f"--report {report}: cannot be a file ({error}); name another file") from error
     if taken:
-        raise ConfigError(f"--report {report}: is a folder, the input or the output; name another file")
-    if homeless:
-        raise OutputError(f"--report {report}: its folder does not exist; make it first")
+        raise ConfigError(f"--report {report}: is the input or the output; name another file")
+    check_writable(report, what="--report", overwrite=overwrite)
 
 
 def run_shown(

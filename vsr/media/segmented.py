@@ -7,13 +7,12 @@ is copied when it is put together.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.errors import OutputError
+from vsr.errors import ConfigError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.containers import Container
 from vsr.media.encoders import EncoderPlan
@@ -21,6 +20,7 @@ from vsr.media.muxing import cannot_write
 from vsr.media.opening import shown
 from vsr.media.segments import Segment, SegmentWriter, read_packets, read_segment, sha256_of
 from vsr.media.sink import SinkReport, VideoSink
+from vsr.media.sourcehash import SourceHashes
 from vsr.media.streams import StreamPlan
 from vsr.media.workfolder import WorkFolder
 
@@ -37,6 +37,7 @@ class SegmentedSink:
         container: Container,
         *,
         length: int,
+        shaky: Callable[[], bool] = lambda: False,
     ) -> None:
         """Read what an earlier run has left.
 
@@ -47,6 +48,8 @@ class SegmentedSink:
             info: Of the picture that is written.
             container: Of the output.
             length: Pictures in a segment.
+            shaky: Asked where the source's pictures differ from those that a segment was made of: whether
+                decoding them twice need not give the same.
         """
         self._work, self._open_output, self._info, self._container = work, open_output, info, container
         self.length = length
@@ -59,11 +62,13 @@ class SegmentedSink:
         self._target = checked.target
         self.damage = Damage()
         """What was wrong with the source's other streams; complete once `finish` returns."""
-        self._segments = {n: read_segment(work.segment(n)) for n in work.journal.segments}
+        self._segments = _kept(work)
+        self._unseen = set(self._segments)
+        self._hashes, self._shaky = SourceHashes(length), shaky
         self.kept = sum(segment.frames for segment in self._segments.values())
         """Pictures that an earlier run has made."""
         self._writer: SegmentWriter | None = None
-        self._number = -1
+        self._number = self._seen = -1
         self._output: VideoSink | None = None
         self._report: SinkReport | None = None
 
@@ -82,9 +87,32 @@ class SegmentedSink:
         """Pictures in finished segments, those of earlier runs included."""
         return sum(segment.frames for segment in self._segments.values())
 
-    def wants(self, index: int) -> bool:
-        """Whether the picture of that number has still to be made."""
-        return index // self.length not in self._work.journal.segments
+    def wants(self, frame: YuvFrame) -> bool:
+        """Whether a picture of the source, in order, has still to be made; on the decoder's thread.
+
+        Raises:
+            ConfigError: finished segments were made of other pictures.
+        """
+        number = self._hashes.add(frame)
+        if number != self._seen:
+            self._compare(self._seen)
+            self._seen = number
+        return number not in self._work.journal.segments
+
+    def _compare(self, number: int) -> None:
+        """Whether a finished segment was made of the pictures that the source has now.
+
+        Raises:
+            ConfigError: it was not.
+        """
+        if number not in self._unseen:
+            return
+        self._unseen.remove(number)
+        if self._segments[number].source != self._hashes.of(number) and not self._shaky():
+            raise ConfigError(
+                f"{shown(self._target)}: the input is no longer what its finished parts were made of, from "
+                f"frame {number * self.length} on; bring it back as it was, or begin anew with --restart"
+            )
 
     def write(self, frame: YuvFrame) -> None:
         """Encode one picture that is wanted.
@@ -106,7 +134,14 @@ class SegmentedSink:
             raise cannot_write(self._target, error) from error
 
     def end_pictures(self) -> None:
-        """Finish the last segment; no picture comes after it."""
+        """Finish the last segment; no picture comes after it.
+
+        Raises:
+            ConfigError: finished segments were made of other pictures, or of more than there are.
+            OutputError: the disk is full; finished segments are kept.
+        """
+        for number in sorted(self._unseen):
+            self._compare(number)
         try:
             self._end_segment()
         except OSError as error:
@@ -117,7 +152,7 @@ class SegmentedSink:
         if writer is None:
             return
         try:
-            segment, digest = writer.finish()
+            segment, digest = writer.finish(self._hashes.of(self._number))
         except BaseException:
             writer.drop()
             raise
@@ -129,8 +164,7 @@ class SegmentedSink:
         sizes = [segment.bytes for segment in self._segments.values()]
         needed = sum(sizes) + 2 * max(sizes, default=0)
         with suppress(OSError):
-            left = os.statvfs(self._work.path)
-            free = left.f_bavail * left.f_frsize
+            free = self._work.free_bytes()
             if free < needed:
                 raise OutputError(
                     f"{shown(self._target)}: {free / 1e6:.0f} MB are free and {needed / 1e6:.0f} MB are "
@@ -181,9 +215,21 @@ class SegmentedSink:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.drop()
-        if self._output is not None:
-            self._output.abort()
+        output, self._output = self._output, None
+        if output is not None:
+            output.abort()
         self._work.leave(done=self._report is not None)
+
+
+def _kept(work: WorkFolder) -> dict[int, Segment]:
+    """What is known of the segments that an earlier run has made; what cannot be read is made again."""
+    found = {}
+    for number in list(work.journal.segments):
+        try:
+            found[number] = read_segment(work.segment(number))
+        except OutputError:
+            del work.journal.segments[number]
+    return found
 
 
 def segment_length(info: VideoInfo, seconds: Fraction) -> int:

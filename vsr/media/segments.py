@@ -12,8 +12,8 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,18 +22,19 @@ from typing import Any, BinaryIO
 import av
 from av.packet import Packet
 
-from vsr.errors import DeviceError, OutputError
+from vsr.config import from_table
+from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.containers import Container
 from vsr.media.encoders import EncoderPlan
-from vsr.media.opening import shown
 from vsr.media.picture import PictureEncoder
+from vsr.writing import move_over, new_file
 
 _PACKET = struct.Struct("<qqqBI")
 """Presentation time, decoding time, duration, flags, size."""
 _END = struct.Struct("<I8s")
 """Size of the JSON before it, and `_MAGIC`."""
-_MAGIC = b"vsr-seg1"
+_MAGIC = b"vsr-seg2"
 _NO_TIME = -(2**63)
 _KEY = 1
 _SPARE = frozenset({"quality_stats", "cpb_properties"})
@@ -53,6 +54,8 @@ class Segment:
     """The encoder's global header in hexadecimal, which all segments of a file must share."""
     bytes: int
     """Of all packets."""
+    source: str
+    """Hash of the source's pictures that it was made of; see `SourceHashes`."""
 
 
 def resumable(plan: EncoderPlan) -> bool:
@@ -75,7 +78,7 @@ class SegmentWriter:
         # Nothing is muxed: encoders only ask their container whether headers go into it.
         self._shell = av.open(io.BytesIO(), "w", format=container.muxer)
         self._encoder = PictureEncoder(self._shell, plan, info)
-        self._file: BinaryIO = path.with_suffix(".part").open("wb")
+        self._file = new_file(path.with_suffix(".part"))
 
     def write(self, frame: YuvFrame) -> None:
         """Encode one picture.
@@ -93,8 +96,11 @@ class SegmentWriter:
         self._frames += 1
         self._keep(packets)
 
-    def finish(self) -> tuple[Segment, str]:
+    def finish(self, source: str) -> tuple[Segment, str]:
         """Empty the encoder and give the file its name, safe on the disk.
+
+        Args:
+            source: Hash of the source's pictures that it was made of.
 
         Returns:
             The segment, and the file's sha256.
@@ -110,6 +116,7 @@ class SegmentWriter:
             end=self._encoder.end,
             extradata=(self._encoder.stream.codec_context.extradata or b"").hex(),
             bytes=self._encoder.bytes,
+            source=source,
         )
         text = json.dumps(asdict(segment)).encode()
         self._file.write(text + _END.pack(len(text), _MAGIC))
@@ -118,7 +125,7 @@ class SegmentWriter:
         self._file.close()
         part = self._path.with_suffix(".part")
         digest = sha256_of(part)
-        part.replace(self._path)
+        move_over(part, self._path)
         self._shell.close()
         return segment, digest
 
@@ -155,45 +162,72 @@ def read_segment(path: Path) -> Segment:
     """What is known of a finished segment.
 
     Raises:
-        OutputError: the file is not a whole segment.
+        OutputError: the file is not a whole segment, or cannot be read.
     """
-    with path.open("rb") as file:
-        return _trailer(file, path)[0]
+    with _reading(path), path.open("rb") as file:
+        return _trailer(file)[0]
 
 
 def read_packets(path: Path, time_base: Fraction) -> Iterator[Packet[Any]]:
     """The packets of a segment in the encoder's order, in ticks of `time_base`.
 
     Raises:
-        OutputError: the file is not a whole segment.
+        OutputError: the file is not a whole segment, or cannot be read.
     """
-    with path.open("rb") as file:
-        _, end = _trailer(file, path)
-        file.seek(0)
-        while file.tell() < end:
-            pts, dts, duration, flags, size = _PACKET.unpack(file.read(_PACKET.size))
-            packet: Packet[Any] = Packet(file.read(size))
-            packet.pts = None if pts == _NO_TIME else pts
-            packet.dts = None if dts == _NO_TIME else dts
-            packet.duration = None if duration == _NO_TIME else duration
+    with ExitStack() as stack:
+        with _reading(path):
+            file = stack.enter_context(path.open("rb"))
+            _, end = _trailer(file)
+            file.seek(0)
+        while True:
+            with _reading(path):
+                packet = _packet(file, end)
+            if packet is None:
+                return
             packet.time_base = time_base
-            packet.is_keyframe = bool(flags & _KEY)
             yield packet
 
 
-def _trailer(file: BinaryIO, path: Path) -> tuple[Segment, int]:
-    """What is known of the segment, and where its packets end."""
+def _packet(file: BinaryIO, end: int) -> Packet[Any] | None:
+    """The next packet before `end`."""
+    if file.tell() >= end:
+        return None
+    pts, dts, duration, flags, size = _PACKET.unpack(file.read(_PACKET.size))
+    data = file.read(min(size, end))
+    if len(data) != size:
+        raise ValueError("a packet is cut off")
+    packet: Packet[Any] = Packet(data)
+    packet.pts = None if pts == _NO_TIME else pts
+    packet.dts = None if dts == _NO_TIME else dts
+    packet.duration = None if duration == _NO_TIME else duration
+    packet.is_keyframe = bool(flags & _KEY)
+    return packet
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[None, None, None]:
+    """What may go wrong with a part on the disk, in one line."""
     try:
-        whole = file.seek(0, os.SEEK_END)
-        file.seek(whole - _END.size)
-        size, magic = _END.unpack(file.read(_END.size))
-        if magic != _MAGIC:
-            raise ValueError("no end mark")
-        end = whole - _END.size - size
-        file.seek(end)
-        return Segment(**json.loads(file.read(size))), end
-    except (OSError, ValueError, TypeError, struct.error) as error:
-        raise OutputError(f"{shown(path)}: is no whole segment ({error}); --restart begins anew") from error
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path.name}: a finished part cannot be read ({error.strerror}); see to the disk, then the same "
+            "command goes on, or --restart begins anew"
+        ) from error
+    except (ValueError, TypeError, RecursionError, ConfigError, struct.error) as error:
+        raise OutputError(f"{path.name}: is no whole part ({error}); --restart begins anew") from error
+
+
+def _trailer(file: BinaryIO) -> tuple[Segment, int]:
+    """What is known of the segment, and where its packets end."""
+    whole = file.seek(0, os.SEEK_END)
+    file.seek(max(0, whole - _END.size))
+    size, magic = _END.unpack(file.read(_END.size))
+    if magic != _MAGIC:
+        raise ValueError("no end mark")
+    end = whole - _END.size - size
+    file.seek(end)
+    return from_table(json.loads(file.read(size)), Segment, where="its end"), end
 
 
 def sha256_of(path: Path) -> str:

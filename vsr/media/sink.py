@@ -40,7 +40,7 @@ from vsr.media.picture import PictureEncoder
 from vsr.media.pyav import TEXT
 from vsr.media.segments import Segment
 from vsr.media.streams import StreamPlan, left_empty, plan_streams
-from vsr.media.target import check_target, put_in_place, sync, temporary_beside
+from vsr.media.target import check_target, make_anew, put_in_place, sync, temporary_beside
 from vsr.media.transparency import without_unused_alpha
 from vsr.media.verify import check_written
 
@@ -103,8 +103,10 @@ def open_sink(
     seen = without_unused_alpha(info)
     plan = choose(settings, seen, width=width, height=height, container=container)
     streams = plan_streams(source, video_index=info.stream_index, target=target)
-    temporary = temporary or temporary_beside(place)
+    if temporary is None:
+        temporary = temporary_beside(place)
     try:
+        make_anew(temporary, target)
         return VideoSink(
             target,
             temporary,

@@ -147,15 +147,15 @@ class VideoSource:
         return self.frames()
 
     def frames(
-        self, first: int = 0, stop: int | None = None, *, wanted: Callable[[int], bool] | None = None
+        self, first: int = 0, stop: int | None = None, *, wanted: Callable[[YuvFrame], bool] | None = None
     ) -> Iterator[YuvFrame]:
         """Pictures in presentation order, each once; every call starts anew and counts damage anew.
 
         Args:
             first: Number of the first picture wanted, counted from the start of the stream.
             stop: Number of the first picture no longer wanted; None goes to the end.
-            wanted: Asked with a picture's number whether to give it; others are decoded and counted in
-                `skipped`. None wants all.
+            wanted: Asked with each picture whether to give it; others are counted in `skipped`. None wants
+                all.
 
         Raises:
             InputError: with `strict`, at the first damage.
@@ -181,8 +181,9 @@ class VideoSource:
                     return
                 if not reached:
                     continue
-                if wanted is None or wanted(stamp.index):
-                    yield self._as_planes((frame, stamp))
+                picture = self._as_planes((frame, stamp))
+                if wanted is None or wanted(picture):
+                    yield picture
                 else:
                     self.skipped += 1
 

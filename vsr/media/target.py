@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.opening import shown
+from vsr.writing import move_new, move_over, new_file, temporary_name
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
@@ -66,15 +65,27 @@ def temporary_beside(target: Path) -> Path:
     Raises:
         OutputError: the folder cannot be written.
     """
-    path = target.parent / f".vsr-{secrets.token_hex(6)}.tmp"
+    path = temporary_name(target.parent)
     try:
-        path.touch(exist_ok=False)  # the mode follows the umask
+        new_file(path).close()
         if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
             path.unlink()
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except OSError as error:
         raise _unusable(target, error) from error
     return path
+
+
+def make_anew(temporary: Path, target: Path) -> None:
+    """Make an empty file under a name that is ours; FFmpeg, which writes it, would follow what stands there.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        new_file(temporary).close()
+    except OSError as error:
+        raise _unusable(target, error) from error
 
 
 def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
@@ -85,19 +96,12 @@ def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
         OSError: the disk refuses.
     """
     if overwrite:
-        os.replace(temporary, place)  # noqa: PTH105 (says that it overwrites)
+        move_over(temporary, place)
         return
     try:
-        os.link(temporary, place)  # unlike a rename, it fails where the name is taken
+        move_new(temporary, place)
     except FileExistsError as error:
         raise _taken(place) from error
-    except OSError:  # a file system without hard links
-        if os.path.lexists(place):
-            raise _taken(place) from None
-        os.replace(temporary, place)  # noqa: PTH105
-        return
-    with suppress(OSError):  # the file has its name and is whole; a second, hidden name harms nobody
-        temporary.unlink()
 
 
 def _taken(place: Path) -> OutputError:

@@ -2,47 +2,36 @@
 
 It holds a lock, the finished segments and the journal. The journal is written anew for each segment, in turn
 under two names, each time whole and by renaming: whatever is torn, the other one is at most a segment older.
+
+The folder may stand where others can write, in /tmp for example. So it must be ours and closed to others, and
+all files in it are reached through a descriptor of it: whatever is put under its name meanwhile is not used.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vsr.errors import ConfigError, OutputError
+from vsr.media.journal import Journal, read_journal, write_journal
 from vsr.media.opening import shown
 from vsr.media.segments import sha256_of
-from vsr.media.target import sync
+from vsr.writing import temporary_name
 
 _JOURNALS = ("journal-0.json", "journal-1.json")
 _LOCK = "lock"
-RESULT = "result.tmp"
-"""The file that is put together at the end, until it gets its name."""
+_RESULT = "result.tmp"
+_OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Key = Mapping[str, Any]
 """What decides the result of a job, by name; plain types only."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Journal:
-    """What is known of a job."""
-
-    key: dict[str, Any]
-    facts: dict[str, Any]
-    """What was decided at its start and has to stay so."""
-    segments: dict[int, str] = field(default_factory=dict)
-    """Number of each finished segment to the sha256 of its file."""
-    turn: int = 0
-    """Times that the journal was written."""
 
 
 class WorkFolder:
@@ -52,18 +41,16 @@ class WorkFolder:
         """Make the folder if need be, and lock it.
 
         Raises:
-            OutputError: another process works there, or the disk refuses.
+            OutputError: another process works there, it is somebody else's, or the disk refuses.
         """
-        name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[
-            :12
-        ]  # short: the target's may be the longest
+        # Short: the target's name may be the longest that there is.
+        name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
         self.path = place.parent / f".{name}.vsr"
         self._place = place
         self._lock: int | None = None
+        self._handle: int | None = None
         try:
-            self.path.mkdir(mode=0o700, exist_ok=True)
-            self._check_own()
-            self._lock = _locked(self.path / _LOCK)
+            self._handle, self._lock = _entered(self.path)
         except BlockingIOError as error:
             raise OutputError(
                 f"{shown(place)}: another vsr is making it; wait for it, or name another output"
@@ -73,13 +60,13 @@ class WorkFolder:
                 f"{shown(place)}: the folder {shown(self.path.name)} for its parts cannot be used "
                 f"({error.strerror}); make room, choose another folder, or use --no-resume"
             ) from error
+        self._inside = _through(self._handle, self.path)
         self.journal = Journal(key={}, facts={})
 
-    def _check_own(self) -> None:
-        """A link planted under the name would lead our files elsewhere."""
-        mode = self.path.lstat().st_mode
-        if not stat.S_ISDIR(mode):
-            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    @property
+    def result(self) -> Path:
+        """The file that is put together at the end, until it gets its name."""
+        return self._inside / _RESULT
 
     def begin(self, key: Key, facts: Mapping[str, Any], *, restart: bool) -> None:
         """Go on with the job that is here, if it is the same; else there must be none.
@@ -93,20 +80,25 @@ class WorkFolder:
 
         Raises:
             ConfigError: a job of another key is here.
+            OutputError: the folder cannot be read or cleared.
         """
         kept = None if restart else self._newest()
-        if kept is not None and kept.segments:
+        if kept is not None and kept.segments and kept.facts.keys() == facts.keys():
             self._check_same(kept.key, dict(key))
             self.journal = kept
-            good = {n: digest for n, digest in kept.segments.items() if self._verifies(n, digest)}
-            self.journal.segments = good
-            self._sweep(good)
-            return
-        self._sweep({})
-        self.journal = Journal(key=dict(key), facts=dict(facts))
+            kept.segments = {n: digest for n, digest in kept.segments.items() if self._verifies(n, digest)}
+        else:
+            self.journal = Journal(key=dict(key), facts=dict(facts))
+        try:
+            self._sweep(self.journal.segments)
+        except OSError as error:
+            raise OutputError(
+                f"{shown(self._place)}: the folder {shown(self.path.name)} for its parts cannot be cleared "
+                f"({error.strerror}); remove it, or use --no-resume"
+            ) from error
 
     def _newest(self) -> Journal | None:
-        found = [journal for name in _JOURNALS if (journal := _read(self.path / name)) is not None]
+        found = [j for name in _JOURNALS if (j := read_journal(self._inside / name)) is not None]
         return max(found, key=lambda journal: journal.turn, default=None)
 
     def _check_same(self, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -125,16 +117,29 @@ class WorkFolder:
             return False
 
     def _sweep(self, good: Mapping[int, str]) -> None:
-        """Remove what no journal names."""
-        keep = {self.segment(number) for number in good} | {self.path / _LOCK}
-        keep |= {self.path / name for name in _JOURNALS} if good else set()
-        for path in self.path.iterdir():
-            if path not in keep:
+        """Remove what no journal names; the lock stays."""
+        keep = {self.segment(number).name for number in good} | {_LOCK}
+        keep |= set(_JOURNALS) if good else set()
+        for path in self._inside.iterdir():
+            if path.name in keep:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
                 path.unlink()
 
     def segment(self, number: int) -> Path:
         """Where a segment is, or will be."""
-        return self.path / f"{number:08d}.segment"
+        return self._inside / f"{number:08d}.segment"
+
+    def free_bytes(self) -> int:
+        """Room on its disk.
+
+        Raises:
+            OSError: nobody knows.
+        """
+        left = os.statvfs(self._inside)
+        return left.f_bavail * left.f_frsize
 
     def add(self, number: int, digest: str) -> None:
         """Note a segment whose file is safe on the disk; afterwards it is never computed again.
@@ -144,62 +149,104 @@ class WorkFolder:
         """
         self.journal.segments[number] = digest
         self.journal.turn += 1
-        path = self.path / _JOURNALS[self.journal.turn % 2]
-        part = path.with_suffix(".part")
-        body = {
-            "key": self.journal.key,
-            "facts": self.journal.facts,
-            "segments": self.journal.segments,
-            "turn": self.journal.turn,
-        }
-        text = json.dumps(body, sort_keys=True)
         try:
-            part.write_text(json.dumps({"sha256": _digest(text), "journal": text}), encoding="utf-8")
-            sync(part)
-            part.replace(path)
-            sync(self.path)
+            write_journal(self._inside / _JOURNALS[self.journal.turn % 2], self.journal)
         except OSError:
             del self.journal.segments[number]
             raise
 
     def leave(self, *, done: bool) -> None:
-        """Let go; the folder stays only if it holds something that a later run can go on with."""
-        if self._lock is None:
+        """Let go; the folder stays only if it holds something that a later run can go on with.
+
+        The lock goes last: as long as anything is removed, nobody else may begin here.
+        """
+        if self._lock is None or self._handle is None:
             return
-        if done or not any(self.path.glob("*.segment")):
-            with suppress(OSError):
-                shutil.rmtree(self.path)
+        with suppress(OSError):
+            if done or not any(self._inside.glob("*.segment")):
+                self._sweep({})
+                (self._inside / _LOCK).unlink()
+                self.path.rmdir()
         os.close(self._lock)
-        self._lock = None
+        os.close(self._handle)
+        self._lock = self._handle = None
 
 
-def _read(path: Path) -> Journal | None:
-    """A journal, or None where there is none that is whole."""
+def _entered(path: Path) -> tuple[int, int]:
+    """A folder that is ours, made if need be, and its lock, which we hold: descriptors of both.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it is a link or somebody else's, or the disk refuses.
+    """
+    for _ in range(10):
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:  # whoever held it has just removed it
+            continue
+        try:
+            _check_own(path, os.fstat(handle))
+            lock = _locked(_through(handle, path) / _LOCK)
+        except BaseException:
+            os.close(handle)
+            raise
+        if lock is not None:
+            return handle, lock
+        os.close(handle)
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _check_own(path: Path, found: os.stat_result) -> None:
+    """A folder planted under the name would give others our files, or lead ours over other files of ours.
+
+    Raises:
+        OSError: the folder is somebody else's, or others may write there.
+    """
+    if found.st_uid == os.geteuid() and not found.st_mode & _OPEN_TO_OTHERS:
+        return
+    trial = temporary_name(path.parent)  # some disks know no owners and modes: all of them are alike there
+    trial.mkdir(mode=0o700)
+    usual = trial.stat()
+    trial.rmdir()
+    if found.st_uid != usual.st_uid:
+        raise PermissionError(errno.EACCES, "it is another user's")
+    if found.st_mode & _OPEN_TO_OTHERS & ~usual.st_mode:
+        raise PermissionError(errno.EACCES, "others may write there")
+
+
+def _through(handle: int, path: Path) -> Path:
+    """A folder by its descriptor, for another may be put under its name; by that where there is no /proc."""
+    inside = Path(f"/proc/self/fd/{handle}")
+    return inside if inside.is_dir() else path
+
+
+def _locked(path: Path) -> int | None:
+    """Open a file and hold it against other processes; the kernel lets go when this one ends, however.
+
+    Returns:
+        Its descriptor; None where it was removed by whom held it before, so that it locks nothing any more.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
     try:
-        outer = json.loads(path.read_text(encoding="utf-8"))
-        if outer["sha256"] != _digest(outer["journal"]):
-            return None
-        table = json.loads(outer["journal"])
-        segments = {int(number): str(digest) for number, digest in table["segments"].items()}
-        return Journal(key=table["key"], facts=table["facts"], segments=segments, turn=int(table["turn"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except FileNotFoundError:  # in a folder that was removed
         return None
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _locked(path: Path) -> int:
-    """Open a file and hold it against other processes; the kernel lets go when this one ends, however."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         import fcntl
     except ImportError:  # no such locks on this system
         return handle
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(path)):  # noqa: PTH116
+            return handle
+    except FileNotFoundError:
+        pass
     except OSError:
         os.close(handle)
         raise
-    return handle
+    os.close(handle)
+    return None

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,10 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from vsr.errors import ModelError, OutputError
+from vsr.errors import ModelError
 from vsr.models import torch_file
 from vsr.reading import read_file
+from vsr.writing import write_whole
 
 MAX_FILE_BYTES = 2**30
 """The largest generators known have 67 MB, a training state with optimizer 0.5 GB."""
@@ -109,35 +108,6 @@ def write_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     write_whole(path, save_safetensors(tensors, metadata=dict(metadata)))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        OutputError: the folder or the disk does not let us.
-    """
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # temporary files are private; results are not
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another path"
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -102,10 +102,10 @@ def _length(job: Job) -> int | None:
     return job.sink.length if isinstance(job.sink, SegmentedSink) else None
 
 
-def _wanted(job: Job, index: int) -> bool:
-    """Whether a picture has still to be computed."""
+def _wanted(job: Job, frame: YuvFrame) -> bool:
+    """Whether a decoded picture has still to be computed."""
     job.alive()
-    return not isinstance(job.sink, SegmentedSink) or job.sink.wants(index)
+    return not isinstance(job.sink, SegmentedSink) or job.sink.wants(frame)
 
 
 def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:

@@ -10,6 +10,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
 from vsr.media.segmented import SegmentedSink
 from vsr.media.source import VideoSource
+from vsr.pipeline.inputfile import FileState
 from vsr.pipeline.report import Report
 from vsr.pipeline.resume import Sink
 from vsr.pipeline.sizing import TargetSize
@@ -40,8 +41,8 @@ class Job:
     settings: UpscaleSettings
     after: Callable[[YuvFrame], YuvFrame]
     """The filters for results."""
-    state: tuple[int, ...] = ()
-    """Of the source's file when it was begun; see `_state_of`."""
+    state: FileState | None = None
+    """Of the source's file when it was begun; None for a pipe."""
     alive: Callable[[], None] = lambda: None
     """Called whenever a picture was computed, or decoded and skipped, on whatever thread."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +15,10 @@ from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.media.encoders import EncoderPlan
 from vsr.models.load import LoadedModel
+from vsr.pipeline.inputfile import fingerprint
 from vsr.pipeline.report import plain
 from vsr.pipeline.sizing import TargetSize
 
-_BLOCK = 1 << 20
-_BLOCKS = 16
-"""Pieces of an input that are read to know it again: all of a film would take minutes."""
 _IGNORED = frozenset(
     {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder", "max_pixels"}
     | {"hwaccel"}
@@ -64,22 +61,6 @@ def job_key(
         **key,
         **{f"version of {name}": version(name) for name in ("vsr-pipeline", "av", "torch")},
     }
-
-
-def fingerprint(path: Path) -> str:
-    """Size and sampled content of a file: changes with its bytes, not with its name or times.
-
-    Sixteen blocks of a MiB, evenly spread from the first byte to the last; a small file is read whole.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(str(size).encode())
-        last = max(0, size - _BLOCK)
-        for i in range(_BLOCKS):
-            file.seek(last * i // (_BLOCKS - 1))
-            digest.update(file.read(_BLOCK))
-    return digest.hexdigest()[:16]
 
 
 def weights_digest(network: nn.Module) -> str:

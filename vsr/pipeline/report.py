@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import secrets
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import DAMAGED_INPUT, OutputError
+from vsr.errors import DAMAGED_INPUT
 from vsr.frame import Damage, VideoInfo
+from vsr.writing import write_whole
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,15 +67,13 @@ class Report:
         return {**table, "fps": round(self.fps, 3), "exit_code": self.exit_code}
 
     def write(self, path: Path) -> None:
-        """Write as JSON, in one step: a reader never sees half a report."""
+        """Write as JSON, in one step: a reader never sees half a report.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        scratch = path.with_name(f".vsr-{secrets.token_hex(6)}.tmp")
-        try:
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(path)
-        except OSError as error:
-            scratch.unlink(missing_ok=True)
-            raise OutputError(f"{path}: the report cannot be written ({error.strerror})") from error
+        write_whole(path, text.encode())
 
 
 def plain(value: Any) -> Any:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from vsr.config import UpscaleSettings
+from vsr.config import Backend, UpscaleSettings, from_table
 from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
-from vsr.frame import VideoInfo
 from vsr.media.containers import container_of
 from vsr.media.pipe_sink import PipeSink
 from vsr.media.segmented import SegmentedSink, segment_length
 from vsr.media.segments import resumable
 from vsr.media.sink import VideoSink
-from vsr.media.workfolder import RESULT, WorkFolder
+from vsr.media.source import VideoSource
+from vsr.media.workfolder import WorkFolder
 from vsr.models.load import LoadedModel
 from vsr.pipeline import sizing
+from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.jobkey import job_key
 
 Sink = VideoSink | SegmentedSink | PipeSink
@@ -30,13 +31,11 @@ def open_output(
     opener: Callable[..., VideoSink],
     source: Path,
     target: Path,
-    info: VideoInfo,
+    video: VideoSource,
     model: LoadedModel,
     upscaler: Upscaler,
     size: sizing.TargetSize,
     settings: UpscaleSettings,
-    *,
-    decoder: str,
 ) -> VideoSink | SegmentedSink:
     """Open the sink of a run; a job that was cut off is gone on with, with the batch and tile it began with.
 
@@ -44,12 +43,11 @@ def open_output(
         opener: `open_sink`, but for its `temporary`.
         source: The input.
         target: The file to be.
-        info: Of the input's picture.
+        video: The input's pictures.
         model: The generator.
         upscaler: It, placed; takes over what the journal says.
         size: Of the result.
         settings: Of the run.
-        decoder: What decodes the input, `software` or `cuda`.
 
     Raises:
         ConfigError: a job of other settings is kept here.
@@ -57,20 +55,24 @@ def open_output(
     """
     if not settings.resume:
         return opener()
+    info = video.info
     work = WorkFolder(Path(os.path.realpath(target)))
-    opener_there = partial(opener, temporary=work.path / RESULT)
+    opener_there = partial(opener, temporary=work.result)
     try:
         checked = opener_there()  # checks all that can be refused, and leaves nothing
         checked.abort()
         if not resumable(checked.plan):
             work.leave(done=True)
             return opener()
-        key = job_key(source, settings, model, upscaler, checked.plan, size, decoder)
-        engine = upscaler.plan(info.height, info.width)
-        work.begin(key, asdict(engine) | {"backend": upscaler.backend}, restart=settings.restart)
-        begun = dict(work.journal.facts)
-        backend = begun.pop("backend")
-        upscaler.follow(Plan(**begun), info.height, info.width, backend=backend)
+        key = job_key(source, settings, model, upscaler, checked.plan, size, video.decoding.kind)
+        state = state_of(source)
+        engine = asdict(upscaler.plan(info.height, info.width)) | {"backend": upscaler.backend}
+        now = {"engine": engine, "file": None if state is None else state.plain()}
+        work.begin(key, now, restart=settings.restart)
+        begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see --restart)")
+        plan = Plan(batch=begun.engine.batch, tile=begun.engine.tile)
+        upscaler.follow(plan, info.height, info.width, backend=begun.engine.backend)
+        untouched = work.journal.facts["file"] == now["file"]
         return SegmentedSink(
             work,
             checked,
@@ -78,7 +80,27 @@ def open_output(
             sizing.like(info, size),
             container_of(target),
             length=segment_length(info, settings.segment_seconds),
+            # Decoders conceal damage with what their threads have at hand.
+            shaky=lambda: untouched and bool(video.damage),
         )
     except BaseException:
         work.leave(done=False)
         raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Engine:
+    """How a job began, and has to go on to make the same bits."""
+
+    batch: int
+    tile: int
+    backend: Backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """Facts of a job."""
+
+    engine: _Engine
+    file: tuple[int, ...] | None
+    """`FileState.plain` of the input."""

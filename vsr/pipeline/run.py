@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -29,6 +29,7 @@ from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline import sizing
 from vsr.pipeline.flow import DEPTH, open_frames
+from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job import Job
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Handover
@@ -216,9 +217,7 @@ def _open_sink(
         end=settings.end,
         strict=settings.strict,
     )
-    return open_output(
-        opener, source, target, video.info, model, upscaler, size, settings, decoder=video.decoding.kind
-    )
+    return open_output(opener, source, target, video, model, upscaler, size, settings)
 
 
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
@@ -237,7 +236,7 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
 def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
     """Compute and encode every frame; `finish` comes next."""
     meter = Meter()
-    job.state = _state_of(job.source.info.path)
+    job.state = state_of(job.source.info.path)
     with open_frames(job, meter) as frames:
         write_frames(job, _reported(job, frames, meter, on_progress), meter)
     if isinstance(job.sink, SegmentedSink):
@@ -250,20 +249,12 @@ def finish(job: Job, meter: Meter) -> None:
     """Put the file together, check it and give it its name, which may take minutes; fills in `job.report`."""
     with meter("encode"):
         job.report.bytes_out = job.sink.finish().bytes
-    if _state_of(job.source.info.path) != job.state:
+    if job.state is not None and not job.state.is_kept(state_of(job.source.info.path)):
         job.source.damage.notes.append(
             f"{job.report.source} was changed while it was read; what came of it may be a mixture"
         )
     last_report(job.report, job.source, job.sink, job.upscaler, meter)
     job.report.bottleneck = meter.bottleneck(job.threads)
-
-
-def _state_of(path: str) -> tuple[int, ...]:
-    """What changes with a file's content; nothing where the file is gone."""
-    with suppress(OSError):
-        found = Path(path).stat()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    return ()
 
 
 def _reported(

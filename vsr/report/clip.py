@@ -6,6 +6,7 @@ picture would be, so that the gain can be seen against what was there.
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Prima
 from vsr.frame import Stamp, YuvFrame
 from vsr.media.planes import to_av_frame
 from vsr.models.archs.resample import resize
+from vsr.writing import write_whole
 
 FRAMES = 48
 RATE = 24
@@ -80,7 +82,8 @@ def _shapes(x: Tensor, y: Tensor, seconds: float) -> list[tuple[Tensor, tuple[fl
 
 
 def _write(path: Path, pictures: list[Tensor], *, crf: int, extras: bool) -> None:
-    with av.open(f"file:{path}", "w", format="matroska") as box:
+    written = io.BytesIO()
+    with av.open(written, "w", format="matroska") as box:
         box.metadata["title"] = "A rendered clip"
         video = box.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"})
         video.height, video.width = pictures[0].shape[-2:]
@@ -99,6 +102,7 @@ def _write(path: Path, pictures: list[Tensor], *, crf: int, extras: bool) -> Non
         box.mux(video.encode())
         if sound is not None:
             box.mux(sound.encode())
+    write_whole(path, written.getvalue())
 
 
 def _frame(picture: Tensor, index: int) -> av.VideoFrame:

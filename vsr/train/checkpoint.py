@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.train.recipe import Recipe, facts
 from vsr.train.state import State
+from vsr.writing import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -191,33 +190,16 @@ def save_weights(path: Path, state: State, recipe: Recipe, head: Mapping[str, st
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> None:
-    """Write a safetensors file under another name and rename it, so that `path` is whole at any time.
+    """Write a safetensors file, so that `path` is whole at any time.
 
     Raises:
         OutputError: the folder or the disk does not take it.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        # save_file would write it for the user's own eyes only (mode 600)
-        with part.open("wb") as file:
-            file.write(save({name: value.contiguous() for name, value in tensors.items()}, dict(head)))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        data = save({name: value.contiguous() for name, value in tensors.items()}, dict(head))
+    except SafetensorError as error:
         raise OutputError(f"{path}: cannot be written ({error})") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a rename on the disk before what it replaces is removed; some file systems cannot."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(path, data)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import logging
 import math
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ class Journal:
         row = {"step": step, "seconds": round(seconds, 1), **{k: _short(v) for k, v in figures.items()}}
         logger.info(", ".join(f"{key} {value}" for key, value in row.items()))
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with os.fdopen(_opened(self.path), "w", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error})") from error
@@ -44,6 +47,20 @@ class Journal:
         """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
+
+
+def _opened(path: Path) -> int:
+    """A log to add to; a link planted under its name would add to another file.
+
+    Raises:
+        OSError: it is a link or no regular file, or the disk refuses.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EEXIST, "what stands there is no regular file")
+    return handle
 
 
 def _board(folder: Path) -> Any:

@@ -1,0 +1,119 @@
+"""What commands write beside the video: nothing is replaced unasked; what cannot be written is told first."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run_cli import run_cli
+from tests.media_maker import make_clip
+
+Capture = pytest.CaptureFixture[str]
+QUICK = ("-m", "bicubic", "--preset", "ultrafast", "-q")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "in.mkv", frames=4)
+
+
+def test_a_report_replaces_a_file_only_when_asked(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+    report = tmp_path / "notes.txt"
+    report.write_text("precious")
+    words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", report)
+    refused = run_cli(capfd, *words)
+    assert refused.code == 2
+    assert "-y replaces it" in refused.line
+    assert report.read_text() == "precious"
+    assert not (tmp_path / "out.mkv").exists()
+    assert run_cli(capfd, *words, "-y").code == 0
+    assert json.loads(report.read_text())["frames_out"] == 4
+
+
+@pytest.mark.parametrize("report", ["/proc/report.json", "/dev/full/report.json", "n" * 300])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    report: str, clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", report)
+    assert done.code in (2, 4)
+    assert "--report" in done.line
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_report_to_standard_output_leaves_the_device_alone(
+    link: bool, clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    """Renamed over it, as root could, a file would stand there for everybody."""
+    before = os.lstat("/dev/stdout")
+    name = Path("/dev/stdout")
+    if link:
+        name = tmp_path / "report.json"
+        name.symlink_to("/dev/stdout")
+    done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", name)
+    assert done.code == 0
+    assert json.loads(done.out)["frames_out"] == 4
+    assert os.path.samestat(before, os.lstat("/dev/stdout"))
+    assert not link or name.is_symlink()
+
+
+def test_a_report_to_the_null_device_leaves_it_a_device(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+    words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", "/dev/null")
+    assert run_cli(capfd, *words).code == 0
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_video_and_report_do_not_share_standard_output(clip: Path, capfd: Capture) -> None:
+    done = run_cli(capfd, "upscale", clip, "-", *QUICK, "--report", "/dev/stdout")
+    assert done.code == 2
+    assert "the video goes there" in done.line
+    assert not done.out
+
+
+@pytest.mark.parametrize("form", ["link", "hard link"])
+def test_a_comparison_replaces_neither_a_picture_unasked_nor_a_video_at_all(
+    form: str, clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    assert run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK).code == 0
+    picture, video = tmp_path / "photo.png", tmp_path / "video.png"
+    picture.write_bytes(b"precious")
+    words = ("compare", clip, tmp_path / "out.mkv", "-o")
+    assert "-y replaces it" in run_cli(capfd, *words, picture).line
+    assert picture.read_bytes() == b"precious"
+    assert run_cli(capfd, *words, picture, "-y").code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    whole = clip.read_bytes()
+    (video.symlink_to if form == "link" else video.hardlink_to)(clip)
+    assert "is one of the videos" in run_cli(capfd, *words, video, "-y").line
+    assert clip.read_bytes() == whole
+
+
+def test_a_demo_replaces_nothing_unasked(tmp_path: Path, capfd: Capture) -> None:
+    (tmp_path / "clip.mkv").write_bytes(b"precious")
+    refused = run_cli(capfd, "demo", "--folder", tmp_path)
+    assert refused.code == 2
+    assert "-y replaces it" in refused.line
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"precious"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "finetune", "--data", "."),
+        ("finetune", "in.mkv", "--from", "fast-x2"),
+        ("models", "export", "fast-x2"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_names_that_no_folder_holds_are_told_in_one_line(
+    words: tuple[str, ...], clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suffix = ".onnx" if "export" in words else ".safetensors"
+    done = run_cli(capfd, *words, "-o", "n" * 256 + suffix)
+    assert done.code == 2
+    assert "too long" in done.line
