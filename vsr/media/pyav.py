@@ -2,7 +2,7 @@
 
 PyAV 18 gives times as `Fraction`, and None where FFmpeg knows none. PyAV 19 gives `AVRational`, which holds
 32 bits a side, rounds the product of two, has no `%` and no `round`, and is zero where FFmpeg knows none. The
-functions here turn both into fractions where they enter.
+functions here turn both into fractions where they enter. Metadata and side data differ in small ways, too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 import av
+from av.sidedata.sidedata import SideData
 
 
 class Ratio(Protocol):
@@ -30,10 +31,10 @@ class _Timed(Protocol):
     def time_base(self) -> Any: ...
 
 
-TEXT: dict[str, Any] = (
-    {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
-"""Arguments of `av.open` with which metadata that is no UTF-8 keeps its bytes; PyAV 19 knows no other way."""
+_RELEASE = int(av.__version__.partition(".")[0])
+
+TEXT: dict[str, Any] = {"metadata_errors": "surrogateescape"} if _RELEASE < 19 else {}
+"""Arguments of `av.open` so that metadata that is not UTF-8 keeps its bytes, as it always does in PyAV 19."""
 
 
 def fraction(value: Ratio | None) -> Fraction | None:
@@ -46,3 +47,8 @@ def time_base_of(timed: _Timed) -> Fraction:
     base = fraction(timed.time_base)
     assert base is not None
     return base
+
+
+def all_of(side_data: Any) -> list[SideData]:
+    """All side data of a frame in the decoder's order; iterated, PyAV 19's gives kinds, each of them once."""
+    return list(side_data if _RELEASE < 19 else side_data[:])

@@ -6,12 +6,13 @@ PyAV lists fewer kinds than the FFmpeg that it brings along. Of a picture with a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
 
 import av
 from av.sidedata.sidedata import SideData, Type
+
+from vsr.media.pyav import all_of
 
 _LATER_KINDS = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
 """FFmpeg's numbers (libavutil/frame.h) that PyAV 18 does not know, and their names there."""
@@ -23,7 +24,7 @@ def side_data_of(frame: av.VideoFrame) -> list[tuple[str, SideData]]:
     A kind may occur several times. What is of a kind that nobody here knows is named by its number.
     """
     _accept_all_kinds()
-    return [(data.type.name, data) for data in cast(Iterable[SideData], frame.side_data)]
+    return [(_name(data), data) for data in all_of(frame.side_data)]
 
 
 def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
@@ -31,9 +32,15 @@ def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
     return next((bytes(data) for name, data in side_data_of(frame) if name == kind), None)
 
 
+def _name(data: SideData) -> str:
+    """FFmpeg's name; PyAV 19 has one that is spelt otherwise, as Python's names cannot begin with a digit."""
+    number: Any = data.type.value
+    return _LATER_KINDS.get(number, data.type.name)
+
+
 @cache
 def _accept_all_kinds() -> None:
-    """Let PyAV's enumeration of kinds take any number; those that it knows stay as they are."""
+    """Let PyAV 18's enumeration of kinds take any number, as PyAV 19's does; those that it knows stay."""
     Type._missing_ = classmethod(_new_kind)  # type: ignore[assignment]
 
 
