@@ -176,6 +176,10 @@ class VideoInfo:
     """The whole matrix behind `rotation`, mirroring included: nine numbers as FFmpeg stores them."""
     field_order: FieldOrder = "progressive"
     start_seconds: Fraction | None = None
+    """When the first picture that decodes is shown, on the container's clock."""
+    clock_start: Fraction = Fraction(0)
+    """Where the container's clock stands when the film begins: 0 but in broadcast formats, whose clocks run
+    on from one recording to the next."""
     duration_seconds: Fraction | None = None
     frames_promised: int | None = None
     """Pictures that the container says it holds; None where it does not say."""

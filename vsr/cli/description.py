@@ -75,8 +75,9 @@ def _time_line(video: VideoInfo) -> str:
         parts.append(f"{video.frames_promised} pictures")
     if video.frame_rate is not None:
         parts.append(f"{float(video.frame_rate):.6g} a second")
-    if video.start_seconds:
-        parts.append(f"starts at {float(video.start_seconds):.3f} s")
+    start = (video.start_seconds or 0) - video.clock_start
+    if start:
+        parts.append(f"starts at {float(start):.3f} s")
     return ", ".join([*parts, f"ticks of {video.time_base} s"])
 
 

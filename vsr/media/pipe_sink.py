@@ -122,10 +122,10 @@ class PipeSink:
         self.frames = 0
         """Pictures written."""
         self._out, self._info, self._chosen = out, info, chosen
+        zero = info.clock_start if begin is None else begin
+        shift = -(zero // info.time_base) * info.time_base
         first = (info.start_seconds or Fraction(0)) if begin is None else begin
-        self._shift = (
-            shift_for(first, info.time_base) if begin is None else -(begin // info.time_base) * info.time_base
-        )
+        self._shift = shift + shift_for(first + shift, info.time_base)
         self._irregular = self._raised = 0
         self._first_pts: int | None = None
         self._report: SinkReport | None = None

@@ -33,6 +33,11 @@ from vsr.media.truncation import has_avi_index
 
 FIRST_PICTURE_PACKETS = 2000
 """Packets without any picture after which a stream is given up: more than a minute of film."""
+RUNNING_CLOCKS = frozenset(
+    {"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "asf", "asf_o", "rm", "dhav"}
+)
+"""FFmpeg's demuxers of recorded broadcasts and streams: their times are those of a clock that ran before the
+film began, so the earliest one is the film's zero. Elsewhere (MP4, Matroska) an offset is meant."""
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -94,7 +99,8 @@ def describe(
         rotation=round(frame.rotation / 90) * 90 % 360,
         display_matrix=matrix and turned_only(matrix)[0],
         field_order=details.field_order,
-        start_seconds=_start_seconds(stream),
+        start_seconds=_first_shown(stream, frame),
+        clock_start=_clock_start(container),
         duration_seconds=duration_seconds(container, stream),
         frames_promised=frames_promised(container, stream),
         mastering_display=mastering_display_of(frame),
@@ -201,6 +207,24 @@ def _start_seconds(stream: VideoStream) -> Fraction | None:
     if stream.start_time is None or not stream.time_base:
         return None
     return stream.start_time * time_base_of(stream)
+
+
+def _first_shown(stream: VideoStream, frame: VideoFrame) -> Fraction | None:
+    """When the first picture is shown; the stream may begin with others that do not decode."""
+    ticks = frame.dts if frame.pts is None else frame.pts
+    if ticks is None or stream.time_base is None:
+        return _start_seconds(stream)
+    return ticks * stream.time_base
+
+
+def _clock_start(container: InputContainer) -> Fraction:
+    """The start of the stream that begins first: FFmpeg knows which, but rounds to microseconds."""
+    if container.format.name not in RUNNING_CLOCKS or container.start_time is None:
+        return Fraction(0)
+    told = Fraction(container.start_time, av.time_base)
+    known = [s for s in container.streams if s.start_time is not None and s.time_base is not None]
+    starts = [Fraction(s.start_time or 0) * (s.time_base or 1) for s in known]
+    return min(starts, key=lambda start: abs(start - told), default=told)
 
 
 def _end_tag(stream: VideoStream) -> Fraction | None:

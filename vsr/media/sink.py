@@ -60,7 +60,7 @@ class SinkReport:
     bytes: int
     """Size of the file."""
     shift: Fraction
-    """Seconds by which every time was moved, so that nothing begins before zero."""
+    """Seconds by which every time was moved, so that clips and recordings begin at zero."""
 
 
 def open_sink(
@@ -405,11 +405,11 @@ class VideoSink:
             raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")
 
     def _make_clock(self, container: Container, tick: int | None, begin: Fraction | None) -> Clock:
-        """The shift that starts a clip at zero, and keeps everything from beginning before zero."""
+        """The shift that starts a clip or a recording at zero, and lets nothing begin before zero."""
         assert self._copier is not None
         base = self._info.time_base
         delays = {index: codec_delay(stream) for index, stream in self._copier.sounds.items()}
-        clip = -(begin or Fraction(0))
+        clip = -_whole_ticks(self._info.clock_start, base) if begin is None else -begin
         picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
         unit = tick or 1
         hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
