@@ -19,15 +19,29 @@ def verify(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="What came of it, by whatever tool.", parser=place_of)
     ],
+    start: Annotated[
+        str | None, typer.Option("--start", help="Where the result was told to begin, as in `vsr upscale`.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", help="Where the result was told to end, as in `vsr upscale`.")
+    ] = None,
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
 ) -> None:
-    """Say what a result lost of its source: pictures, times, depth, colour, streams; exit 4 if anything."""
-    from vsr.media.lost import lost
+    """Say what a result lost of its source: frames, times, colour, audio, subtitles; exit 4 if anything."""
+    from vsr.media.audit import audit
     from vsr.media.opening import MAX_PIXELS
 
-    lines = lost(source, result, max_pixels=max_pixels or MAX_PIXELS)
-    for line in lines:
+    found = audit(
+        source,
+        result,
+        max_pixels=max_pixels or MAX_PIXELS,
+        start=None if start is None else parse.seconds(start, option="--start"),
+        end=None if end is None else parse.seconds(end, option="--end"),
+    )
+    for line in found.lost:
         print(f"lost  {line}")
-    if lines:
+    for line in found.not_compared:
+        print(f"not compared  {line}")
+    if found.lost:
         raise typer.Exit(OutputError.exit_code)
     print("nothing lost")

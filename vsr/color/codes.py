@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from vsr.color.spec import Matrix, Range
+
+if TYPE_CHECKING:
+    import torch
 
 LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
     Matrix.BT709: (0.2126, 0.0722),
@@ -38,6 +40,8 @@ class Codes:
 
     @property
     def dtype(self) -> torch.dtype:
+        import torch  # here: who only compares files needs no torch
+
         return torch.uint8 if self.peak < 256 else torch.uint16
 
 

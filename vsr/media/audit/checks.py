@@ -1,0 +1,165 @@
+"""What a result lacks of its source, from what both carry: the video stream, and the file as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from vsr.frame import Crop, VideoInfo
+from vsr.media.audit.contents import Contents
+from vsr.media.audit.images import as_codes, compare_images, contrast, untold_order
+from vsr.media.audit.reading import UNITS
+from vsr.media.audit.span import Span
+
+SHORT = Fraction(1, 1000)
+"""Seconds by which times of frames may differ: what Matroska can say, at its usual millisecond."""
+LONG = Fraction(1, 50)
+"""Seconds by which the length of a last frame and the ends of chapters may differ."""
+
+
+def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Number, times, order and duration of frames, and what they show."""
+    old, new = before.frames, after.frames
+    wanted = span.frames(old.times)
+    times = [old.times[i] - old.times[wanted[0]] for i in wanted]
+    if len(wanted) != len(new.times):
+        yield f"frames: {len(new.times)} of {len(wanted)}"
+    elif late := [i for i, (a, b) in enumerate(zip(times, new.times, strict=True)) if abs(a - b) > SHORT]:
+        yield f"timestamps: {len(late)} frames have another, from frame {late[0]} on"
+    backwards = _backwards(new.times)
+    if backwards > _backwards(times):
+        yield f"order: {backwards} frames of the result are not later than the one before"
+    if span.whole and old.last_duration and abs((new.last_duration or 0) - old.last_duration) > LONG:
+        now, was = float(new.last_duration or 0), float(old.last_duration)
+        yield f"duration: the last frame is shown for {now:.3f} s, not {was:.3f} s"
+    if new.broken > old.broken:
+        yield f"damage: {new.broken} packets or frames of the result are damaged"
+    pairs = _pairs(times, new.times)
+    chosen = [wanted[i] for i, _ in pairs]
+    shown = as_codes(old.thumbnails[chosen], UNITS), as_codes(new.thumbnails[[j for _, j in pairs]], UNITS)
+    yield from compare_images(*shown)
+
+
+def _backwards(times: Sequence[Fraction]) -> int:
+    """How many times are not later than the one before."""
+    return sum(b <= a for a, b in pairwise(times))
+
+
+def uncompared_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Frames whose order cannot be told, where they are most of the film."""
+    chosen = span.frames(before.frames.times)
+    still = untold_order(as_codes(before.frames.thumbnails[chosen], UNITS))
+    if 2 * still > len(chosen):
+        yield f"the order of {still} of {len(chosen)} frames: they hardly differ from the one before"
+    if not contrast(as_codes(before.frames.thumbnails[chosen], UNITS)):
+        yield "what frames show: all are of one colour, or nearly"
+
+
+def _pairs(before: list[Fraction], after: tuple[Fraction, ...]) -> list[tuple[int, int]]:
+    """Which frames belong together: by number, or where frames are missing, those of the same time."""
+    if len(before) == len(after):
+        return [(i, i) for i in range(len(before))]
+    old, new = np.array(before, float), np.array(after, float)
+    right = np.clip(np.searchsorted(old, new), 1, len(old) - 1) if len(old) > 1 else np.zeros(len(new), int)
+    nearest = np.where(np.abs(old[right - 1] - new) <= np.abs(old[right] - new), right - 1, right)
+    return [(int(i), j) for j, i in enumerate(nearest) if abs(old[i] - new[j]) <= 2 * float(SHORT)]
+
+
+def check_picture_tags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """Depth, chroma subsampling, transparency and colour tags."""
+    old, new = before.info, after.info
+    if old.layout.alpha and old.codec != "gif" and not new.layout.alpha:
+        yield f"transparency: {new.pixel_format} of {old.pixel_format}"
+    if new.layout.bit_depth < old.layout.bit_depth:
+        yield f"depth: {new.layout.bit_depth} bits of {old.layout.bit_depth}"
+    if old.layout.family == new.layout.family == "yuv" and new.layout.chroma_shift > old.layout.chroma_shift:
+        yield f"chroma: {new.pixel_format} of {old.pixel_format}"
+    if old.layout.family == "rgb" and new.layout.family != "rgb":
+        yield f"colour: {new.pixel_format} of {old.pixel_format}: Y'CbCr rounds R'G'B'"
+    names = ["primaries", "transfer"]  # the other two follow from the kind of samples
+    names += ["matrix", "range"] if old.layout.family == new.layout.family else []
+    for name in names:
+        was, now = getattr(old.tagged, name), getattr(new.tagged, name)
+        if was.name != "UNSPECIFIED" and now is not was:
+            yield f"colour: {name} {now.name.lower()}, not {was.name.lower()}"
+    for name in ("mastering_display", "content_light"):
+        if getattr(old, name) is not None and getattr(new, name) != getattr(old, name):
+            yield f"colour: {name.replace('_', ' ')} is missing or another"
+
+
+def check_shape(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """Size, width over height as a player shows it, and how a frame holds two views or a sphere."""
+    old, new = before.info, after.info
+    (width, height), (wide, high) = _visible(old), _visible(new)
+    pixels = [info.sample_aspect_ratio or Fraction(1) for info in (old, new)]
+    if new.rotation % 180 != old.rotation % 180:
+        wide, high, pixels[1] = high, wide, 1 / pixels[1]
+    if wide * high <= width * height:
+        sizes = [f"{float(across):g}x{float(down):g}" for across, down in ((wide, high), (width, height))]
+        yield f"size: {sizes[0]} is not larger than the source's {sizes[1]}"
+    was, now = width / height * pixels[0], wide / high * pixels[1]
+    grain = 1 / min(width, height)  # a size is rounded to whole, or even, pixels
+    if abs(now / was - 1) > 2 * grain:
+        yield f"shape: {float(now):.3f} wide for 1 high, not {float(was):.3f}"
+    for name in ("stereo", "spherical"):
+        if getattr(old, name) is not None and getattr(new, name) != getattr(old, name):
+            yield f"shape: the {name} arrangement is missing or another"
+
+
+def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
+    """Width and height of what the container shows."""
+    crop = info.crop or Crop()
+    return info.width - crop.left - crop.right, info.height - crop.top - crop.bottom
+
+
+def check_flags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """Dispositions of all streams."""
+    yield from _missing_flags("video", before.dispositions, after.dispositions)
+    for kind in ("audio", "subtitle"):
+        for number, (a, b) in enumerate(zip(before.of_kind(kind), after.of_kind(kind), strict=False)):
+            yield from _missing_flags(f"{kind} {number}", a.dispositions, b.dispositions)
+
+
+def _missing_flags(name: str, before: frozenset[str], after: frozenset[str]) -> Iterable[str]:
+    missing = before - after
+    if missing:
+        yield f"{name}: not marked as {', '.join(sorted(missing)).replace('_', ' ')}"
+
+
+def check_attachments(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """Attached files and covers, by name and content."""
+    there = {digest for _, digest in after.attachments}
+    missing = [name or "a cover" for name, digest in before.attachments if digest not in there]
+    if missing:
+        yield f"attached files: {', '.join(missing)} missing or of other content"
+    renamed = set(before.attachments) - set(after.attachments)
+    renamed = {(name, digest) for name, digest in renamed if name and digest in there}
+    if renamed:
+        yield f"attached files: {', '.join(sorted(name for name, _ in renamed))} under another name"
+
+
+def check_chapters(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Titles and times."""
+    old, new = span.chapters(before), after.chapters
+    if [chapter.title for chapter in old] != [chapter.title for chapter in new]:
+        names = [", ".join(chapter.title for chapter in chapters) or "none" for chapters in (new, old)]
+        yield f"chapters: {names[0]}, not {names[1]}"
+        return
+    for a, b in zip(old, new, strict=True):
+        if abs(a.begin - b.begin) > LONG or abs(a.end - b.end) > LONG:
+            yield (
+                f"chapters: {a.title or 'one'} lies at {float(b.begin):.3f} to {float(b.end):.3f} s, "
+                f"not {float(a.begin):.3f} to {float(a.end):.3f} s"
+            )
+
+
+def check_tags(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Metadata of the file, and the timecode."""
+    for key, value in before.tags.items():
+        if after.tags.get(key) != value:
+            yield f"metadata: {key} is {after.tags.get(key, 'missing')!r}, not {value!r}"
+    if before.timecode and span.from_start and after.timecode != before.timecode:
+        yield f"timecode: {after.timecode or 'missing'}, not {before.timecode}"

@@ -1,0 +1,204 @@
+"""A file read once, from its first packet to its last: all streams are decoded, nothing is kept of them but
+digests, times and thumbnails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av import AudioStream, VideoFrame, VideoStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
+
+from vsr.frame import VideoInfo
+from vsr.media.audit.contents import Chapter, Contents, Frames, Track
+from vsr.media.audit.listening import AudioReader
+from vsr.media.audit.texts import TextReader
+from vsr.media.audit.thumbnails import CELLS, thumbnail
+from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, read_packets
+from vsr.media.frame_times import FrameTimes
+from vsr.media.opening import MAX_PIXELS, open_media
+from vsr.media.parts import Parts, can_start_over, nominal_step
+from vsr.media.probe import probe
+from vsr.media.pyav import fraction, time_base_of
+from vsr.media.streams import attachment_data, is_cover
+from vsr.media.subtitles import is_text
+from vsr.media.timeline import Timeline
+
+UNITS = 128
+"""Steps of a thumbnail in an 8-bit code."""
+_TAGS = ("title", "artist", "comment", "language")
+"""Of a file: those that every container has a place for."""
+
+
+def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
+    """Decode every stream of a file, and read everything else.
+
+    Raises:
+        InputError: it cannot be opened, or holds no frame.
+    """
+    info = probe(path, max_pixels=max_pixels)
+    with open_media(path, max_pixels=max_pixels) as media:
+        video = choose_stream(media, str(path), index=info.stream_index)
+        others = {s.index: _TrackReader(s) for s in media.streams if _is_track(s, video)}
+        frames = _FrameReader(info, video)
+        decoder = decoder_of(video, max_pixels=max_pixels)
+        frames.read(_decoded(media, video, decoder, frames, others), lambda: decoder.has_b_frames)
+        return Contents(
+            info=info,
+            dispositions=flags_of(video),
+            frames=frames.result(),
+            tracks=tuple(other.result(frames.origin) for other in others.values()),
+            attachments=tuple(sorted(_attachments(path, media))),
+            chapters=_chapters(media, frames.origin),
+            tags={k.lower(): v for k, v in media.metadata.items() if k.lower() in _TAGS},
+            timecode=_timecode(media, video),
+        )
+
+
+def flags_of(stream: Stream) -> frozenset[str]:
+    """FFmpeg's names of a stream's dispositions."""
+    return frozenset(flag.name for flag in Disposition if flag.name and stream.disposition & flag)
+
+
+def _decoded(
+    media: InputContainer,
+    video: VideoStream,
+    decoder: VideoCodecContext,
+    frames: _FrameReader,
+    others: Mapping[int, _TrackReader],
+) -> Iterator[VideoFrame]:
+    """Frames of the video stream, while the packets of all others go to their readers."""
+    packets = read_packets(media, frames.failed)
+    parts = Parts(video)
+    for packet in chain(parts.joined(packets) if can_start_over(media) else packets, [None]):
+        if packet is not None and packet.stream_index != video.index:
+            if packet.stream_index in others:
+                others[packet.stream_index].push(packet)
+            continue
+        try:
+            if packet is not None:
+                frames.times.packet(packet.pts)
+            yield from decoder.decode(packet)
+        except READ_ERRORS as error:
+            frames.failed(error)
+
+
+class _FrameReader:
+    """Reduces the frames of the video stream."""
+
+    def __init__(self, info: VideoInfo, stream: VideoStream) -> None:
+        self.times = FrameTimes()
+        self._info = info
+        self._timeline = Timeline(time_base=info.time_base, step=nominal_step(stream))
+        self._seconds: list[Fraction] = []
+        self._thumbnails: list[NDArray[np.int16]] = []
+        self._duration = 0
+        self._broken = 0
+
+    @property
+    def origin(self) -> Fraction:
+        """Time of the first frame, in seconds on the file's clock."""
+        return self._seconds[0] if self._seconds else Fraction(0)
+
+    def failed(self, _: Exception) -> None:
+        """Count a fault."""
+        self._broken += 1
+
+    def read(self, frames: Iterable[VideoFrame], reorders: Callable[[], bool]) -> None:
+        """See all frames."""
+        for frame, time in self.times.timed(frames, reorders):
+            stamp = self._timeline.stamp(frame, time)
+            self._broken += frame.is_corrupt
+            self._seconds.append(stamp.seconds)
+            self._duration = stamp.duration
+            self._thumbnails.append(np.rint(thumbnail(frame, self._info) * UNITS).astype(np.int16))
+
+    def result(self) -> Frames:
+        last = self._duration * self._info.time_base
+        return Frames(
+            times=tuple(time - self.origin for time in self._seconds),
+            last_duration=last or None,
+            thumbnails=np.array(self._thumbnails, np.int16).reshape(-1, 3, CELLS, CELLS),
+            broken=self._broken,
+        )
+
+
+class _TrackReader:
+    """Reads a stream beside the video."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._packets: list[bytes] = []
+        self._times: list[Fraction] = []
+        self._audio = AudioReader(stream) if isinstance(stream, AudioStream) else None
+        self._text = TextReader(stream) if is_text(stream) else None
+
+    def push(self, packet: Packet[Any]) -> None:
+        """See a packet."""
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        self._packets.append(hashlib.blake2b(bytes(packet), digest_size=8).digest())
+        self._times.append((ticks or 0) * time_base_of(packet))
+        if self._audio is not None:
+            self._audio.push(packet)
+        if self._text is not None:
+            self._text.push(packet)
+
+    def result(self, origin: Fraction) -> Track:
+        if self._audio is not None:
+            self._audio.push(None)
+        codec = getattr(self._stream, "codec_context", None)
+        return Track(
+            kind=self._stream.type,
+            codec=codec.name if codec is not None else "",
+            language=self._stream.metadata.get("language", "und"),
+            dispositions=flags_of(self._stream),
+            packets=tuple(self._packets),
+            times=tuple(time - origin for time in self._times),
+            heard=None if self._audio is None else self._audio.result(origin),
+            lines=None if self._text is None else self._text.result(origin),
+        )
+
+
+def _is_track(stream: Stream, video: VideoStream) -> bool:
+    kind = stream.type in ("audio", "subtitle", "video")
+    return kind and stream.index != video.index and not is_cover(stream)
+
+
+def _attachments(path: Path, media: InputContainer) -> list[tuple[str, str]]:
+    """Attached files by their names, and covers, whose names a container may change."""
+    found = []
+    for stream in media.streams:
+        if stream.type == "attachment" or is_cover(stream):
+            name = stream.metadata.get("filename", "") if isinstance(stream, AttachmentStream) else ""
+            is_image = stream.metadata.get("mimetype", "").startswith("image/")
+            digest = hashlib.sha256(attachment_data(path, stream)).hexdigest()
+            found.append(("" if is_image else name, digest))
+    return found
+
+
+def _chapters(media: InputContainer, origin: Fraction) -> tuple[Chapter, ...]:
+    found = []
+    for chapter in media.chapters():
+        base = fraction(chapter["time_base"]) or Fraction(1)
+        begin, end = (chapter[name] * base - origin for name in ("start", "end"))
+        found.append(Chapter(begin, end, _title(chapter["metadata"])))
+    return tuple(found)
+
+
+def _title(metadata: Mapping[str, str]) -> str:
+    return metadata.get("title", "")
+
+
+def _timecode(media: InputContainer, video: VideoStream) -> str | None:
+    """Of the video stream or the file; Matroska writes the key in capitals."""
+    tags = {key.lower(): value for owner in (media, video) for key, value in owner.metadata.items()}
+    return tags.get("timecode")

@@ -1,0 +1,153 @@
+"""What streams beside the video lack: audio as it is heard, subtitles as they are read, packets of others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from statistics import median
+
+import numpy as np
+
+from vsr.media.audit.contents import FOREVER, Contents, Heard, Line, Track
+from vsr.media.audit.span import Span
+from vsr.media.audit.texts import missing_time
+
+KNOWN = 0.5
+"""Share of packets or of decoded blocks by which a cut is known to be the source's. Not all blocks come out
+alike: a decoder that begins in the middle fills in other noise (AAC's perceptual noise substitution)."""
+KINDS = ("audio", "subtitle", "video")
+LATE = 0.005
+"""Seconds by which audio may move against the video: Matroska rounds both to milliseconds."""
+READ = 0.05
+"""Seconds by which a subtitle may be shown earlier or later."""
+
+
+def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Number, languages and content of all streams beside the video."""
+    for kind in KINDS:
+        old, new = before.of_kind(kind), after.of_kind(kind)
+        further = "further " if kind == "video" else ""
+        if len(new) < len(old):
+            yield f"{kind}: {len(new)} {further}streams of {len(old)}"
+        for number, (a, b) in enumerate(zip(old, new, strict=False)):
+            name = f"{kind} {number}"
+            if a.language not in (b.language, "und"):
+                yield f"{name}: language {b.language}, not {a.language}"
+            for line in _content(a, b, span, span.origin(before.frames.times)):
+                yield f"{name}: {line}"
+
+
+def uncompared_streams(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """What cannot be compared of streams that both files have."""
+    for kind in KINDS:
+        for number, (a, b) in enumerate(zip(before.of_kind(kind), after.of_kind(kind), strict=False)):
+            if kind == "audio" and (a.heard is None or b.heard is None) and a.packets:
+                yield f"how audio {number} ({a.codec}) sounds: it cannot be decoded; packets were compared"
+            if kind == "subtitle" and a.codec != b.codec and (a.lines is None or b.lines is None):
+                yield f"what subtitle {number} ({a.codec}, now {b.codec}) shows: one of them is no text"
+
+
+def _content(a: Track, b: Track, span: Span, origin: Fraction) -> Iterable[str]:
+    if a.heard is not None and b.heard is not None:
+        return _audio(a, b, span, float(origin))
+    if a.lines is not None and b.lines is not None:
+        return _texts(a, b, span, float(origin))
+    return _packets(a, b, span, origin)
+
+
+def _audio(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
+    old, new = a.heard, b.heard
+    assert old is not None
+    assert new is not None
+    if (new.rate, new.channels) != (old.rate, old.channels):
+        yield f"{new.channels} channels at {new.rate} Hz, not {old.channels} at {old.rate} Hz"
+    elif not span.whole:
+        yield from _part_of_audio(a, b, old, new, origin)
+    elif new.samples != old.samples:
+        yield f"{_seconds(new)} of {_seconds(old)} are heard ({new.samples} samples, not {old.samples})"
+    elif new.digest != old.digest:
+        yield "other samples than the source's: it was encoded again, or is another one"
+    else:
+        yield from _lateness(old, new)
+
+
+def _seconds(heard: Heard) -> str:
+    return f"{heard.samples / heard.rate:.3f} s"
+
+
+def _lateness(old: Heard, new: Heard) -> Iterable[str]:
+    """Where the same samples are heard at other times."""
+    places = np.union1d(old.starts[:, 0], new.starts[:, 0])
+    late = _times_of(new, places) - _times_of(old, places)
+    worst = int(np.abs(late).argmax())
+    if abs(late[worst]) > LATE:
+        when = float(_times_of(old, places[worst : worst + 1])[0])
+        yield f"{abs(late[worst]):.3f} s {'late' if late[worst] > 0 else 'early'} at {when:.3f} s"
+
+
+def _times_of(
+    heard: Heard, places: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """When samples are heard, by the block that each lies in."""
+    block = np.searchsorted(heard.starts[:, 0], places, side="right") - 1
+    return heard.starts[block, 1] + (places - heard.starts[block, 0]) / heard.rate
+
+
+def _part_of_audio(a: Track, b: Track, old: Heard, new: Heard, origin: float) -> Iterable[str]:
+    """Of a cut, whether its packets, or what is decoded from them, are the source's, and at their times."""
+    often = Counter(old.blocks)  # silence stands in many places
+    places = {digest: number for number, digest in enumerate(old.blocks) if often[digest] == 1}
+    known = [(places[digest], j) for j, digest in enumerate(new.blocks) if digest in places]
+    same = sum(digest in often for digest in new.blocks) / len(new.blocks)
+    packets = set(a.packets)
+    copied = sum(digest in packets for digest in b.packets) / max(1, len(b.packets))
+    if max(same, copied) < KNOWN:
+        yield "other samples than the source's: it was encoded again, or is another one"
+        return
+    late = [float(new.starts[j, 1] - old.starts[i, 1]) + origin for i, j in known]
+    if late and abs(median(late)) > LATE:
+        yield f"{median(late):+.3f} s against the video"
+
+
+def _texts(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
+    old = _cut(a.lines or (), span, origin)
+    new = _cut(b.lines or (), Span(end=None if span.end is None else span.end - Fraction(origin)), 0.0)
+    for first, second, what in ((old, new, "is missing"), (new, old, "is not the source's")):
+        away = [line for line in map(_known, first) if missing_time(line, second) > _allowed(line)]
+        if away:
+            line = away[0]
+            yield f"{len(away)} lines differ: {line.text!r} of {line.begin:.3f} to {line.end:.3f} s {what}"
+            return
+
+
+def _known(line: Line) -> Line:
+    """The line as long as it is known to be shown."""
+    return line if line.end < FOREVER / 2 else Line(line.begin, line.begin + 2 * READ, line.text)
+
+
+def _allowed(line: Line) -> float:
+    """Short lines are missed whole before `READ` is over."""
+    return min(READ, (line.end - line.begin) / 2) if line.end > line.begin else READ
+
+
+def _cut(lines: Sequence[Line], span: Span, origin: float) -> list[Line]:
+    start = float("-inf") if span.start is None else float(span.start)
+    end = float("inf") if span.end is None else float(span.end)
+    cut = [Line(max(line.begin, start) - origin, min(line.end, end) - origin, line.text) for line in lines]
+    return cut if span.whole else [line for line in cut if line.begin < line.end]
+
+
+def _packets(a: Track, b: Track, span: Span, origin: Fraction) -> Iterable[str]:
+    """Of what nobody decodes."""
+    if not span.whole:
+        return
+    if len(b.packets) < len(a.packets):
+        yield f"{len(b.packets)} packets of {len(a.packets)}"
+    elif a.codec == b.codec and a.packets != b.packets:
+        yield "other packets than the source's"
+    elif a.codec == b.codec:
+        late = [float(y - x) for x, y in zip(a.times, b.times, strict=True)]
+        worst = max(late, key=abs, default=0.0)
+        if abs(worst) > READ:
+            yield f"{worst:+.3f} s against the video"

@@ -1,0 +1,83 @@
+"""Subtitles as they are read: lines of text without markup, and when each is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any, cast
+
+from av import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.subtitle import AssSubtitle
+
+from vsr.media.audit.contents import FOREVER, Line
+from vsr.media.pyav import time_base_of
+
+_MARKUP = re.compile(r"\{[^}]*\}|<[^>]*>")
+"""Override tags of ASS, and the HTML that SubRip and WebVTT allow."""
+_ASS_FIELDS = 8
+"""Commas before the text of an event as FFmpeg's decoders give it."""
+_UNTIL_NEXT = 2**32 - 1
+"""FFmpeg's word for "until the next one", in milliseconds."""
+
+
+class TextReader:
+    """Decodes a stream of text subtitles."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._decoder = cast(SubtitleCodecContext, stream.codec_context)
+        self._shown: list[tuple[Fraction, Fraction | None, list[str]]] = []
+
+    def push(self, packet: Packet[Any]) -> None:
+        """Decode a packet. What does not decode shows nothing."""
+        base = time_base_of(packet)
+        begin = (packet.pts or 0) * base
+        try:
+            text = self._decoder.decode2(packet)
+        except FFmpegError:
+            text = None
+        lines = [line for rect in (text.rects if text else ()) for line in _lines_of(rect)]
+        end = begin + packet.duration * base if packet.duration else None
+        if end is None and text is not None and 0 < text.end_display_time < _UNTIL_NEXT:
+            end = begin + Fraction(text.end_display_time, 1000)
+        self._shown.append((begin, end, lines))
+
+    def result(self, origin: Fraction) -> tuple[Line, ...]:
+        """All lines; one without an end is shown until the next text, or for ever."""
+        shown = sorted(self._shown, key=lambda row: row[0])
+        following = [row[0] for row in shown[1:]] + [None]
+        found = []
+        for (begin, end, lines), later in zip(shown, following, strict=True):
+            until = end if end is not None else later
+            last = FOREVER if until is None else float(until - origin)
+            found += [Line(float(begin - origin), last, line) for line in lines]
+        return tuple(found)
+
+
+def _lines_of(rect: object) -> list[str]:
+    """The lines of a text, without markup and the spaces around them."""
+    if not isinstance(rect, AssSubtitle):
+        return []
+    event = rect.ass.decode("utf-8", "replace").split(",", _ASS_FIELDS)
+    text = _MARKUP.sub("", event[-1]).replace("\\h", " ")
+    return [line.strip() for line in re.split(r"\\[Nn]|\n", text) if line.strip()]
+
+
+def missing_time(line: Line, others: Sequence[Line]) -> float:
+    """Seconds of `line` in which none of `others` shows its text."""
+    spans = [(other.begin, other.end) for other in others if other.text == line.text]
+    return line.end - line.begin - covered(line.begin, line.end, spans)
+
+
+def covered(begin: float, end: float, spans: Iterable[tuple[float, float]]) -> float:
+    """Seconds of a span that lie in at least one of `spans`."""
+    total, at = 0.0, begin
+    for first, last in sorted(spans):
+        first, last = max(first, at), min(last, end)
+        if last > first:
+            total += last - first
+            at = last
+    return total
