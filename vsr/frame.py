@@ -20,8 +20,20 @@ FieldOrder = Literal["progressive", "top-first", "bottom-first", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something that belongs to one frame and no encoder computes: captions, dynamic HDR metadata."""
+
+    kind: str
+    """FFmpeg's name of the side data it was: "A53_CC"."""
+    payload_type: int
+    """Of the SEI message that carries it (ITU-T H.274): 4 is user data registered by ITU-T T.35."""
+    payload: bytes
+    """Of that message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """When a picture is shown. Never computed from a frame rate."""
+    """When a picture is shown, and what belongs to it. Never computed from a frame rate."""
 
     index: int
     """Number of the picture in presentation order, from 0 at the start of the stream."""
@@ -32,6 +44,8 @@ class Stamp:
     """In ticks; 0 where the source does not say."""
     time_base: Fraction
     """Seconds in a tick."""
+    messages: tuple[Message, ...] = ()
+    """What goes into the result beside the picture, as far as its codec has a place for it."""
 
     @property
     def seconds(self) -> Fraction:
@@ -144,6 +158,15 @@ class Spherical:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DolbyVision:
+    """What Dolby Vision adds to a picture; a result has only the base layer."""
+
+    profile: int
+    viewable: bool
+    """Whether the base layer alone has true colours; profile 5 has a colour space of its own (IPT)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
     """What is known of a video stream before it is decoded."""
 
@@ -189,6 +212,9 @@ class VideoInfo:
     """What the container hides of each picture; None where it shows all."""
     stereo: Stereo | None = None
     spherical: Spherical | None = None
+    dolby_vision: DolbyVision | None = None
+    side_data: tuple[str, ...] = ()
+    """Kinds of what else the first frame carries beside its samples, as FFmpeg names them."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.frame import VideoInfo
+from vsr.frame import Stereo, VideoInfo
+from vsr.media.messages import labels_of
 from vsr.media.opening import shown
 from vsr.media.pixels import subsampling
 from vsr.pipeline.report import plain
@@ -47,6 +48,14 @@ def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
     rows.append(("time", _time_line(video)))
     if video.field_order not in ("progressive", "unknown"):
         rows.append(("fields", f"interlaced, {video.field_order}"))
+    if video.crop is not None:
+        sides = [f"{name} {float(getattr(video.crop, name)):g}" for name in _SIDES]
+        rows.append(("hidden", f"{', '.join(sides)} pixels at the borders"))
+    if video.stereo is not None:
+        rows.append(("3d", _stereo_line(video.stereo)))
+    if video.spherical is not None:
+        rows.append(("360", _SPHERES.get(video.spherical.projection, "on a sphere")))
+    rows += [("carries", label) for label in labels_of(video)]
     display = video.mastering_display
     if display is not None:
         low, high = float(display.min_luminance), float(display.max_luminance)
@@ -55,6 +64,16 @@ def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
     if light is not None:
         rows.append(("hdr", f"brightest pixel {light.max_cll}, brightest average {light.max_fall} cd/m2"))
     return rows
+
+
+_SIDES = ("left", "top", "right", "bottom")
+_VIEWS = {1: "side by side", 2: "top and bottom", 4: "as a checkerboard", 6: "by lines", 7: "by columns"}
+_SPHERES = {0: "equirectangular", 1: "cube map", 2: "part of an equirectangular picture"}
+
+
+def _stereo_line(stereo: Stereo) -> str:
+    first = "right" if stereo.inverted else "left"
+    return f"two views {_VIEWS.get(stereo.kind, 'in one picture')}, the {first} eye's first"
 
 
 def _samples(layout: PixelLayout) -> str:

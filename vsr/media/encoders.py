@@ -46,6 +46,11 @@ class EncoderPlan:
     """A sentence for each thing that cannot be kept."""
 
 
+def codec_of(encoder: str) -> str:
+    """FFmpeg's name of the codec that an encoder writes: "hevc" of "libx265"."""
+    return av.Codec(encoder, "w").canonical_name
+
+
 def available() -> list[str]:
     """Names of the table that this build of FFmpeg has; NVENC may still lack its driver."""
     return [name for name in ENCODERS if name in av.codecs_available]

@@ -12,8 +12,9 @@ from av.video.stream import VideoStream
 
 from vsr.color.spec import ChromaLocation
 from vsr.errors import ConfigError, DeviceError
-from vsr.frame import Stamp, VideoInfo, YuvFrame
-from vsr.media.encoders import EncoderPlan
+from vsr.frame import Message, Stamp, VideoInfo, YuvFrame
+from vsr.media.bitstream import ONCE, TAKES, with_messages
+from vsr.media.encoders import EncoderPlan, codec_of
 from vsr.media.planes import to_av_frame
 from vsr.media.priority import kept_priority
 
@@ -38,6 +39,8 @@ class PictureEncoder:
         """When the last picture ends, in ticks; one without a duration lasts as long as the one before it."""
         self._stamps: dict[int, Stamp] = {}
         self._last: int | None = None
+        self._codec = codec_of(plan.codec)
+        self._takes = TAKES.get(self._codec, frozenset())
         self.stream = _add_stream(output, plan, info)
         _open(self.stream, plan)
 
@@ -61,14 +64,29 @@ class PictureEncoder:
         return pts
 
     def _stamped(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """With each picture's own time and duration; encoders forget the duration."""
+        """With each picture's own time, duration and messages; encoders forget the last two."""
+        made = []
         for packet in packets:
             assert packet.pts is not None
-            self.bytes += packet.size
             stamp = self._stamps.pop(packet.pts, None)
             if stamp is not None:
                 packet.pts, packet.duration = stamp.pts, stamp.duration
-        return packets
+                packet = self._with_messages(packet, stamp.messages)
+            self.bytes += packet.size
+            made.append(packet)
+        return made
+
+    def _with_messages(self, packet: av.Packet[Any], messages: tuple[Message, ...]) -> av.Packet[Any]:
+        """The packet with those of the messages that the codec takes."""
+        wanted = [m for m in messages if m.kind in self._takes and (packet.is_keyframe or m.kind not in ONCE)]
+        data = with_messages(self._codec, bytes(packet), wanted) if wanted else None
+        if data is None:
+            return packet
+        made: av.Packet[Any] = av.Packet(data)
+        made.stream, made.is_keyframe = packet.stream, packet.is_keyframe
+        made.time_base, made.duration = packet.time_base, packet.duration
+        made.pts, made.dts = packet.pts, packet.dts
+        return made
 
 
 def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> VideoStream:

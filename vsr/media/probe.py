@@ -17,6 +17,7 @@ from vsr.frame import VideoInfo
 from vsr.media.cropping import crop_of
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.layouts import layout_of
+from vsr.media.messages import messages_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.orientation import Matrix, ratio_of_ffmpeg, turned_only
 from vsr.media.pyav import fraction, time_base_of
@@ -25,6 +26,7 @@ from vsr.media.tags import (
     content_light_of,
     details_of,
     display_matrix_of,
+    dolby_vision_of,
     mastering_display_of,
     spherical_of,
     stereo_of,
@@ -108,6 +110,8 @@ def describe(
         crop=crop_of(container, stream, path),
         stereo=stereo_of(frame),
         spherical=spherical_of(frame),
+        dolby_vision=dolby_vision_of(frame, codec),
+        side_data=messages_of(frame)[1],
     )
 
 

@@ -7,6 +7,7 @@ counted in `VideoSource.damage`, what was done about odd input is said in `Video
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,10 @@ from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 
-from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Range
+from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Matrix, Range
 from vsr.config import Deinterlace, Hwaccel
-from vsr.frame import Damage, VideoInfo, YuvFrame
+from vsr.errors import InputError
+from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
@@ -28,6 +30,7 @@ from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.frame_times import FrameTimes
 from vsr.media.hwaccel import SOFTWARE, Decoding, accelerator, as_software, choose_decoding, is_on_card
 from vsr.media.layouts import layout_of, repacking_note
+from vsr.media.messages import messages_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.pipes import is_pipe, standard_input
@@ -81,9 +84,11 @@ def open_video(
     Raises:
         ConfigError: `video_stream` is no video stream, or a filter is not possible.
         DeviceError: `hwaccel` insists on a card, and it cannot.
-        InputError: the file cannot be opened, holds no video, or no picture of it decodes.
+        InputError: the file cannot be opened, holds no video, no picture of it decodes, or its colours would
+            be wrong (Dolby Vision profile 5).
     """
     info = probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color)
+    _refuse_false_colors(info, color)
     return VideoSource(
         info,
         deinterlace=deinterlace,
@@ -119,6 +124,8 @@ class VideoSource:
         """What was done about odd input, a sentence each; grows while pictures are read."""
         self.decoding = decoding
         """What decodes: software or a card."""
+        self.side_data = dict.fromkeys(info.side_data)
+        """Kinds of what frames carried beside their samples so far, in the order in which they came."""
         self._raw = info
         self._filters = parse(filters, where="filters_before")
         self._info = filtered_info(info, self._filters, where="filters_before")
@@ -210,7 +217,7 @@ class VideoSource:
             self._watch.picture(frame, stamp)
             for note in timeline.notes:
                 self._warn(note)
-            yield self._uniform(frame), stamp
+            yield self._uniform(frame), self._with_messages(frame, stamp)
         path, kind = self._info.path, container.format.name
         self._watch.finish(
             promised=self._info.frames_promised,
@@ -218,6 +225,12 @@ class VideoSource:
             cut_off=cut_off(path, kind) or _broken_fragment(path, kind),
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
+
+    def _with_messages(self, frame: VideoFrame, stamp: Stamp) -> Stamp:
+        """The stamp with what belongs to the frame beside its samples."""
+        messages, kinds = messages_of(frame)
+        self.side_data |= dict.fromkeys(kinds)
+        return replace(stamp, messages=messages) if messages else stamp
 
     def _decoded(
         self, container: InputContainer, stream: VideoStream
@@ -331,12 +344,27 @@ class VideoSource:
         note = repacking_note(self._info.pixel_format)
         if note is not None:
             self._warn(note)
+        if self._info.dolby_vision is not None and not self._info.dolby_vision.viewable:
+            self._warn(
+                "the colours are wrong: Dolby Vision without a layer for other displays is taken as told"
+            )
         if self._info.field_order in ("top-first", "bottom-first"):
             self._warn(INTERLACED_ON if self._deinterlace == "auto" else INTERLACED_OFF)
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def _refuse_false_colors(info: VideoInfo, told: ColorSpec) -> None:
+    """Refuse pictures whose colours no matrix makes; whoever tells a matrix takes them as they are."""
+    if info.dolby_vision is None or info.dolby_vision.viewable or told.matrix is not Matrix.UNSPECIFIED:
+        return
+    raise InputError(
+        f"{shown(info.path)}: is Dolby Vision profile {info.dolby_vision.profile} without a layer for other "
+        "displays: its colours would be wrong. Convert it to HDR10 first (FFmpeg's filter libplacebo can), "
+        "or take the colours as they come with --color matrix=bt2020_ncl"
+    )
 
 
 def _confirmation(container: InputContainer, stream: VideoStream, path: str) -> Callable[[], bool] | None:

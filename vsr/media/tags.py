@@ -16,7 +16,7 @@ import av
 import av.filter
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Range
-from vsr.frame import ContentLight, FieldOrder, MasteringDisplay, Spherical, Stereo
+from vsr.frame import ContentLight, DolbyVision, FieldOrder, MasteringDisplay, Spherical, Stereo
 from vsr.media.side_data import side_data
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
@@ -41,6 +41,10 @@ _STEREO_KINDS = frozenset({1, 2, 4, 5, 6, 7})
 """AVStereo3DType of two views in one picture."""
 _SPHERICAL = struct.Struct("=4i5I")
 """AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
+_OFFSET = struct.Struct("=Q")
+_DOLBY_HEADER = 17
+"""Bytes of AVDOVIRpuDataHeader up to its last flag; AVDOVIMetadata begins with its offset."""
+_TWELVE_BITS = 12
 _log_level = threading.Lock()
 """Held while FFmpeg's log level is raised."""
 
@@ -112,6 +116,31 @@ def spherical_of(frame: av.VideoFrame) -> Spherical | None:
     yaw, pitch, roll = (Fraction(angle, 65536) for angle in angles)
     bounds = (left, top, right, bottom)
     return Spherical(projection=projection, yaw=yaw, pitch=pitch, roll=roll, bounds=bounds, padding=padding)
+
+
+def dolby_vision_of(frame: av.VideoFrame, codec: str) -> DolbyVision | None:
+    """The profile of Dolby Vision that the frame's metadata are of; None where it has none.
+
+    Metadata name no profile; it is told from their header, in which profiles differ (ETSI GS CCM 001, 5.3).
+    """
+    data = side_data(frame, "DOVI_METADATA")
+    if data is None or len(data) < _OFFSET.size:
+        return None
+    (start,) = _OFFSET.unpack_from(data)
+    header = data[start : start + _DOLBY_HEADER]
+    if len(header) < _DOLBY_HEADER:
+        return None
+    layout, full_range, signal_bits, el_half, no_residual = (header[n] for n in (4, 10, 13, 15, 16))
+    ipt = layout == 0 and bool(full_range)
+    if codec == "av1":
+        profile = 10
+    elif layout == 0:
+        profile = 5 if full_range else 0
+    elif el_half and not no_residual:
+        profile = 7 if signal_bits == _TWELVE_BITS else 4
+    else:
+        profile = 9 if codec == "h264" else 8
+    return DolbyVision(profile=profile, viewable=not ipt)
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:

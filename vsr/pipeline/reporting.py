@@ -9,6 +9,8 @@ from pathlib import Path
 from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
+from vsr.media.encoders import codec_of
+from vsr.media.messages import loss_note
 from vsr.media.opening import shown
 from vsr.media.source import VideoSource
 from vsr.media.streams import PlannedStream
@@ -65,6 +67,7 @@ def first_report(
             *_short_of(model, size, info),
             *tight(size, plan, batch=upscaler.batch),
             *video.warnings,
+            *loss_note(info.side_data, codec=codec_of(plan.codec), dolby_vision=info.dolby_vision),
             *sink.warnings,
         ],
     )
@@ -115,4 +118,6 @@ def last_report(
         "redone_smaller": upscaler.redone_smaller,
         "redone_in_fp32": meter.counts.get(stages.REDONE, 0),
     }
+    late = [kind for kind in source.side_data if kind not in source.info.side_data]
+    report.warnings += loss_note(late, codec=codec_of(sink.plan.codec))
     report.warnings += [w for w in (*source.warnings, *sink.warnings) if w not in report.warnings]

@@ -1,0 +1,287 @@
+"""Captions, active format, HDR10+ and the like arrive with their own frames; what cannot arrive is named.
+
+Sources are made by putting messages into encoded frames; ffprobe says what frames of a result carry.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.judges import ffprobe
+from tests.media_maker import make_clip, picture
+from vsr.color.spec import ColorSpec, Matrix
+from vsr.errors import InputError
+from vsr.frame import DolbyVision, Message
+from vsr.media.bits import BitWriter
+from vsr.media.bitstream import escaped, with_messages
+from vsr.media.hdr10plus import hdr10plus_message
+from vsr.media.messages import LABELS, caption_messages, loss_note, messages_of
+from vsr.media.probe import probe
+from vsr.media.side_data import side_data, side_data_of
+from vsr.media.source import open_video
+from vsr.pipeline.run import upscale_video
+
+_CAPTIONS, _AFD = "ATSC A53 Part 4 Closed Captions", "Active format description"
+_HDR10PLUS = "HDR Dynamic Metadata SMPTE2094-40 (HDR10+)"
+_AMBIENT, _USER = "Ambient viewing environment", "H.26[45] User Data Unregistered SEI message"
+_UUID = bytes(range(16))
+
+
+def _caption(number: int, triples: int = 2) -> Message:
+    """Two letters of CEA-608 that differ from frame to frame, and padding."""
+    words = bytes([0xFC, 0x80 | 0x41 + number % 26, 0x80 | 0x61]) + bytes([0xF8, 0x80, 0x80]) * (triples - 1)
+    payload = b"\xb5\0\x31GA94\x03" + bytes([0xC0 | triples, 0xFF]) + words + b"\xff"
+    return Message(kind="A53_CC", payload_type=4, payload=payload)
+
+
+def _format(number: int) -> Message:
+    payload = b"\xb5\0\x31DTG1\x41" + bytes([0xF0 | 8 + number % 4])
+    return Message(kind="AFD", payload_type=4, payload=payload)
+
+
+def _user(number: int) -> Message:
+    return Message(kind="SEI_UNREGISTERED", payload_type=5, payload=_UUID + bytes([0, 0, 0, number, 0, 0, 1]))
+
+
+def _ambient(number: int) -> Message:
+    payload = struct.pack(">IHH", 3_140_000, 15635, 16450)
+    return Message(kind="AMBIENT_VIEWING_ENVIRONMENT", payload_type=148, payload=payload)
+
+
+def _dynamic(number: int) -> Message:
+    """HDR10+ of one window, with a tone curve (CTA-861-H, annex S)."""
+    bits = BitWriter()
+    fields = [(1, 8), (1, 2), (400, 27), (0, 1), (100 + number, 17), (90, 17), (80, 17), (50, 17), (2, 4)]
+    fields += [(1, 7), (11, 17), (99, 7), (99_000, 17), (7, 10), (0, 1)]
+    fields += [(1, 1), (1000, 12), (2000, 12), (3, 4), (100, 10), (200, 10), (1023, 10), (1, 1), (9, 6)]
+    for value, width in fields:
+        bits.put(value, width)
+    return Message(kind="DYNAMIC_HDR_PLUS", payload_type=4, payload=b"\xb5\0\x3c\0\1\4" + bits.done())
+
+
+def _clip(
+    path: Path, codec: str, *makers: Callable[[int], Message], frames: int = 8, pix_fmt: str = ""
+) -> Path:
+    """A clip of `codec` (FFmpeg's name) whose every frame has a message of each maker, by its number."""
+    encoder = {"h264": "libx264", "hevc": "libx265"}[codec]
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream(
+            encoder, rate=25, options={"x265-params": "log-level=error"} if codec == "hevc" else {}
+        )
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt or "yuv420p"
+        packets = []
+        for number in range(frames):
+            frame = picture(number, pix_fmt=stream.pix_fmt)
+            frame.pts = number
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode(None)]:
+            number = round(packet.pts * packet.time_base * 25)
+            made = av.Packet(with_messages(codec, bytes(packet), [make(number) for make in makers]))
+            made.stream, made.pts, made.dts, made.duration = stream, packet.pts, packet.dts, packet.duration
+            made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+            box.mux(made)
+    return path
+
+
+def _beside(path: Path, *kinds: str) -> list[list[object]]:
+    """What ffprobe finds beside each frame, of some kinds."""
+    frames = ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]
+    return [[d for d in f.get("side_data_list", []) if d["side_data_type"] in kinds] for f in frames]
+
+
+def _bytes_beside(path: Path, kind: str) -> list[list[bytes]]:
+    with av.open(str(path)) as box:
+        return [[bytes(d) for k, d in side_data_of(frame) if k == kind] for frame in box.decode(video=0)]
+
+
+def _upscaled(source: Path, name: str, encoder: str, **settings: object) -> Path:
+    target = source.with_name(name)
+    preset = "12" if encoder == "libsvtav1" else "ultrafast"
+    upscale_video(source, target, model="bicubic", scale=2, encoder=encoder, preset=preset, **settings)
+    return target
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize(
+    ("encoder", "name"),
+    [("libx264", "b.mp4"), ("libx264", "b.mkv"), ("libx265", "b.mp4"), ("libx265", "b.mkv")],
+)
+def test_captions_and_active_format_stay_with_their_frames(
+    tmp_path: Path, encoder: str, name: str, pix_fmt: str
+) -> None:
+    source = _clip(tmp_path / "a.ts", "h264", _caption, _format, _user, frames=30)
+    result = _upscaled(source, name, encoder, pixel_format=pix_fmt, segment_seconds=0.5)
+    # ffprobe 5.1 reads the active format of H.264 only.
+    kinds = [_CAPTIONS, _AFD] if encoder == "libx264" else [_CAPTIONS]
+    was = _beside(source, *kinds)
+    assert all(len(frame) == len(kinds) for frame in was)
+    assert _beside(result, *kinds) == was
+    for kind in ("A53_CC", "AFD"):
+        assert _bytes_beside(result, kind) == _bytes_beside(source, kind)
+    kept = [
+        [data for data in frame if data.startswith(_UUID)]
+        for frame in _bytes_beside(result, "SEI_UNREGISTERED")
+    ]
+    assert kept == [[_user(number).payload] for number in range(30)]
+
+
+def test_captions_go_into_av1(tmp_path: Path) -> None:
+    source = _clip(tmp_path / "a.mkv", "h264", _caption, frames=20)
+    result = _upscaled(source, "b.mkv", "libsvtav1")
+    assert _bytes_beside(result, "A53_CC") == _bytes_beside(source, "A53_CC")
+
+
+def test_captions_stay_with_frames_that_are_deinterlaced_or_repeated(tmp_path: Path) -> None:
+    source = _clip(tmp_path / "a.mkv", "h264", _caption, frames=6)
+    result = _upscaled(source, "b.mkv", "libx264", deinterlace="auto", filters_before=("unsharp",))
+    assert _bytes_beside(result, "A53_CC") == _bytes_beside(source, "A53_CC")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name"), [("libx265", "b.mp4"), ("libx265", "b.mkv"), ("libsvtav1", "b.mkv")]
+)
+def test_dynamic_metadata_come_back_to_the_last_field(tmp_path: Path, encoder: str, name: str) -> None:
+    source = _clip(tmp_path / "a.mkv", "hevc", _dynamic, pix_fmt="yuv420p10le")
+    result = _upscaled(source, name, encoder)
+    assert len(_bytes_beside(source, "DYNAMIC_HDR_PLUS")) == 8
+    assert _bytes_beside(result, "DYNAMIC_HDR_PLUS") == _bytes_beside(source, "DYNAMIC_HDR_PLUS")
+    if encoder == "libx265":
+        assert _beside(result, _HDR10PLUS) == _beside(source, _HDR10PLUS)
+
+
+def test_ambient_light_is_told_again_at_key_frames(tmp_path: Path) -> None:
+    source = _clip(tmp_path / "a.mkv", "hevc", _ambient)
+    result = _upscaled(source, "b.mkv", "libx265")
+    was = _bytes_beside(source, "AMBIENT_VIEWING_ENVIRONMENT")
+    assert was[0]
+    assert _bytes_beside(result, "AMBIENT_VIEWING_ENVIRONMENT") == was
+
+
+def test_a_frame_with_more_captions_than_a_message_holds_has_several() -> None:
+    made = caption_messages(bytes(range(3)) * 40)
+    assert [len(m.payload) for m in made] == [11 + 3 * 31, 11 + 3 * 9]
+
+
+@pytest.mark.parametrize(("encoder", "name"), [("libvpx-vp9", "b.mkv"), ("ffv1", "b.mkv")])
+def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
+    tmp_path: Path, encoder: str, name: str
+) -> None:
+    source = _clip(tmp_path / "a.mkv", "h264", _caption, _format)
+    report = upscale_video(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
+    (note,) = [line for line in report.warnings if "beside its pictures" in line]
+    assert "closed captions" in note
+    assert "active format" in note
+    assert "libx264 or libx265" in note
+
+
+def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
+    plain, late = (
+        _clip(tmp_path / f"{n}.ts", "h264", *made) for n, made in enumerate(((_format,), (_caption,)))
+    )
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(plain.read_bytes() + late.read_bytes())
+    report = upscale_video(joined, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="ffv1")
+    notes = [line for line in report.warnings if "beside its pictures" in line]
+    assert ["closed captions" in note for note in notes] == [False, True]
+
+
+def test_the_words_say_what_an_encoder_would_keep_and_what_none_does() -> None:
+    assert loss_note(["A53_CC"], codec="h264") == []
+    (note,) = loss_note(["DOVI_METADATA"], codec="hevc", dolby_vision=DolbyVision(profile=8, viewable=True))
+    assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")
+    (note,) = loss_note(["DYNAMIC_HDR_PLUS", "ICC_PROFILE"], codec="h264")
+    assert note.endswith(
+        "HDR10+ metadata, an ICC profile; --encoder libx265 or libsvtav1 keeps HDR10+ metadata"
+    )
+    assert all(loss_note([kind], codec="rawvideo") for kind in LABELS)
+
+
+def test_the_encoders_name_is_no_user_data(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=2)
+    with av.open(str(clip)) as box:
+        frame = next(iter(box.decode(video=0)))
+    assert side_data(frame, "SEI_UNREGISTERED") is not None
+    assert messages_of(frame) == ((), ())
+
+
+def test_several_windows_of_hdr10plus_are_not_scaled_but_named() -> None:
+    data = bytearray(11304)
+    data[2] = 2
+    assert hdr10plus_message(bytes(data)) is None
+    data[2] = 1  # and every denominator is 0
+    assert hdr10plus_message(bytes(data)) is None
+
+
+def _dolby_vision(profile: int) -> bytes:
+    """A Dolby Vision RPU of identity curves (ETSI GS CCM 001, 5.3), of profile 5 or 8."""
+    bits = BitWriter()
+    for value, width in [
+        (25, 8),
+        (2, 6),
+        (18, 11),
+        (0 if profile == 5 else 1, 4),
+        (0, 4),
+        (1, 1),
+        (0, 1),
+        (0, 2),
+    ]:
+        bits.put(value, width)
+    bits.put_exp_golomb(23)  # coef_log2_denom
+    for value, width in [(1, 2), (profile == 5, 1)]:
+        bits.put(value, width)
+    for depth in (2, 2, 4):  # bits beyond 8 of base, enhancement, and signal
+        bits.put_exp_golomb(depth)
+    for value, width in [(0, 1), (0, 3), (0, 1), (1, 1), (0, 1), (0, 1)]:
+        bits.put(value, width)
+    for value in (0, 0, 0):  # vdr_rpu_id, colour space and format of the mapping
+        bits.put_exp_golomb(value)
+    for _ in range(3):
+        bits.put_exp_golomb(0)  # two pivots
+        bits.put(0, 10)
+        bits.put(1023, 10)
+    bits.put_exp_golomb(0)
+    bits.put_exp_golomb(0)
+    for _ in range(3):
+        bits.put_exp_golomb(0)  # polynomial
+        bits.put_exp_golomb(0)  # of order 1
+        bits.put(0, 1)
+        for whole in (0, 2):  # se(v): 0, and 1
+            bits.put_exp_golomb(whole if whole == 0 else 1)
+            bits.put(0, 23)
+    return bits.done() + bytes(4) + b"\x80"
+
+
+def _with_rpu(path: Path, profile: int) -> Path:
+    """A clip of H.265 with a Dolby Vision unit (type 62) behind each frame's slices."""
+    plain = _clip(path.with_name("plain.mkv"), "hevc", pix_fmt="yuv420p10le", frames=3)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as box:
+        stream = box.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.size:
+                unit = b"\x7c\x01" + escaped(_dolby_vision(profile))
+                made = av.Packet(bytes(packet) + len(unit).to_bytes(4, "big") + unit)
+                made.stream, made.pts, made.dts = stream, packet.pts, packet.dts
+                made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+                box.mux(made)
+    return path
+
+
+def test_dolby_vision_without_a_layer_for_others_is_refused_unless_told(tmp_path: Path) -> None:
+    clip = _with_rpu(tmp_path / "a.mkv", 5)
+    assert probe(clip).dolby_vision == DolbyVision(profile=5, viewable=False)
+    with pytest.raises(InputError, match=r"profile 5.*colours would be wrong"):
+        upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2)
+    with open_video(clip, color=ColorSpec(matrix=Matrix.BT2020_NCL)) as video:
+        assert any("colours are wrong" in line for line in video.warnings)
+
+
+def test_dolby_vision_with_a_base_layer_is_named(tmp_path: Path) -> None:
+    clip = _with_rpu(tmp_path / "a.mkv", 8)
+    report = upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="libx265")
+    (note,) = [line for line in report.warnings if "beside its pictures" in line]
+    assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")

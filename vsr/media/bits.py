@@ -1,0 +1,31 @@
+"""Bit fields written one after the other, as standards of video lay them out."""
+
+from __future__ import annotations
+
+
+class BitWriter:
+    """Whole numbers of any width, the highest bit first."""
+
+    def __init__(self) -> None:
+        self._value = 0
+        self._bits = 0
+
+    def put(self, value: int, bits: int) -> None:
+        """Append `value` in `bits` bits.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        if not 0 <= value < 1 << bits:
+            raise ValueError(f"{value} does not fit into {bits} bits")
+        self._value = self._value << bits | value
+        self._bits += bits
+
+    def put_exp_golomb(self, value: int) -> None:
+        """Append `value` as ue(v), an Exp-Golomb code (ITU-T H.264, 9.1)."""
+        self.put(value + 1, 2 * (value + 1).bit_length() - 1)
+
+    def done(self) -> bytes:
+        """All of it, filled up with zeros to whole bytes."""
+        spare = -self._bits % 8
+        return (self._value << spare).to_bytes((self._bits + spare) // 8, "big")
