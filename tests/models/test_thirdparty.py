@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.cli.run_cli import run_cli
+from tests.media_maker import make_clip
 from tests.models.small_nets import CONFIGS, make
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, ModelError, PluginError
@@ -201,6 +203,42 @@ def test_a_network_of_a_package_that_fails_on_a_picture_is_refused(package, weig
     monkeypatch.setattr(module.Tiny, "forward", lambda self, x: x)
     with pytest.raises(ModelError, match=r"tiny makes \(1, 3, 16, 16\) of 16x16"):
         load_generator(weights[0])
+
+
+@pytest.mark.parametrize("code", [0, 3, None])
+@pytest.mark.parametrize(("side", "error"), [(16, ModelError), (20, PluginError), (40, PluginError)])
+def test_a_network_that_ends_the_program_is_an_error_whatever_its_code(
+    side, error, code, package, weights, monkeypatch
+):
+    """At 16 when it is loaded, at 20 when its memory is measured, at 40 on the way."""
+    monkeypatch.syspath_prepend(package)
+    module = importlib.import_module("vsr_tiny")
+    forward = module.Tiny.forward
+
+    def leaves(self, x):
+        if x.shape[-1] >= side:
+            sys.exit(code)
+        return forward(self, x)
+
+    monkeypatch.setattr(module.Tiny, "forward", leaves)
+    with pytest.raises(error, match=r"SystemExit|ends the program"):
+        Upscaler(load_generator(weights[0]).network, device_name="cpu")(torch.rand(1, 3, 40, 40))
+
+
+def test_a_network_that_ends_the_program_is_exit_1_and_leaves_no_file(
+    package, weights, monkeypatch, tmp_path, capfd
+):
+    monkeypatch.syspath_prepend(package)
+    module = importlib.import_module("vsr_tiny")
+    forward = module.Tiny.forward
+    monkeypatch.setattr(
+        module.Tiny, "forward", lambda self, x: sys.exit(0) if x.shape[-1] > 20 else forward(self, x)
+    )
+    clip = make_clip(tmp_path / "in.mp4", frames=3)
+    outcome = run_cli(capfd, "upscale", clip, tmp_path / "out.mp4", "-m", weights[0], "--no-resume")
+    assert outcome.code == 1
+    assert "the network Tiny ends the program (exit code 0)" in outcome.line
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def _fake_spandrel(tmp_path, monkeypatch, code):

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vsr.models.thirdparty import no_exit
+
 Run = Callable[[Tensor], Tensor]
 """`(N, 3, H, W)` float32 on the device to `(N, 3, H * scale, W * scale)` float32, under inference_mode."""
 
@@ -41,11 +43,12 @@ def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Ru
         network: In eval mode, float32; not changed.
         dtype: Of the weights and of the activations between them.
     """
-    placed = copy.deepcopy(network).to(device=device, dtype=dtype)
-    placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with no_exit(network):
+        placed = copy.deepcopy(network).to(device=device, dtype=dtype)
+        placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(batch: Tensor) -> Tensor:
-        with torch.inference_mode(), _precise(device, dtype):
+        with torch.inference_mode(), _precise(device, dtype), no_exit(network):
             out: Tensor = placed(batch.contiguous(memory_format=torch.channels_last))
             return out.float()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import DeviceMemoryError
+from vsr.models.thirdparty import no_exit
 
 _SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
 _FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces
@@ -81,7 +82,7 @@ def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
     leaves = [m for m in network.modules() if not list(m.children())]
     hooks = [module.register_forward_hook(watch) for module in leaves]
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), no_exit(network):
             out = network(torch.zeros(1, 3, PROBE, PROBE))
     finally:
         for hook in hooks:

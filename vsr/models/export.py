@@ -60,7 +60,7 @@ def to_onnx(model: LoadedModel) -> bytes:
     with _quiet():
         try:
             program = _export(model)
-        except Exception as error:  # the exporter has dozens of kinds, of several lines each
+        except (Exception, SystemExit) as error:  # the exporter has dozens of kinds, of several lines each
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
                 f"{model.name}: torch cannot export a {model.family} network ({reason})"
@@ -135,7 +135,7 @@ def largest_difference(data: bytes, model: LoadedModel) -> float | None:
             largest = max(largest, float((result - expected).abs().max()))
     except ModelError:
         raise
-    except Exception as error:  # onnxruntime's own kinds have no root but this
+    except (Exception, SystemExit) as error:  # onnxruntime's own kinds have no root but this
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{model.name}: exported, it does not run ({reason})") from error
     return largest

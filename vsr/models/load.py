@@ -245,8 +245,8 @@ def _try_out(network: nn.Module, path: Path, family: str) -> None:
     try:
         with torch.inference_mode():
             sr = network(torch.full((1, 3, side, side), 0.5))
-    except Exception as error:  # networks of others raise what they like
-        reason = " ".join(str(error).split())[:100]
+    except (Exception, SystemExit) as error:  # networks of others raise what they like
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:100]
         raise ModelError(f"{path}: {family} fails on a picture of {side}x{side} ({reason})") from error
     scale = _geometry(network)["scale"]
     if sr.shape != (1, 3, side * scale, side * scale):

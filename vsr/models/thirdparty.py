@@ -104,6 +104,22 @@ def _blaming(owner: str) -> Iterator[None]:
         raise PluginError(f"{owner}: {_first_line(error)}; install another version, or remove it") from error
 
 
+@contextmanager
+def no_exit(network: nn.Module) -> Iterator[None]:
+    """While a network of others computes, take the end of the program that it asks for as an error.
+
+    Raises:
+        PluginError: it called `sys.exit`, with whatever code.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise PluginError(
+            f"the network {type(network).__name__} ends the program (exit code {error.code}) instead of "
+            "computing; install another version of its package, or use other weights"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpandrelConfig:
     """What spandrel found out about a file."""
@@ -210,7 +226,10 @@ def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
         return None
     try:
         spandrel = import_module("spandrel")
-    except Exception as error:  # torchvision's own, of many kinds, where it was built for another torch
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # torchvision's own, of many kinds, where it was built for another torch
         raise ModelError(
             f"{file.path}: spandrel might know it, but cannot be imported ({_first_line(error)}); install "
             f"the torchvision that belongs to torch {torch.__version__}"
@@ -219,7 +238,7 @@ def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
         descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.state))
     except spandrel.UnsupportedModelError:
         return None
-    except Exception as error:  # its detectors index shapes freely
+    except (Exception, SystemExit) as error:  # its detectors index shapes freely
         raise ModelError(f"{file.path}: spandrel cannot load it ({_first_line(error)})") from error
     _refuse_other_uses(file, descriptor, spandrel)
     network = SpandrelNetwork(descriptor).float().eval()
