@@ -158,6 +158,8 @@ def test_convert_refuses_what_it_cannot_do(pair, ncnn, tmp_path):
         _run("convert", *pair, "-o", output)
     with pytest.raises(ModelError, match="convert"):
         _run("convert", ncnn[1], "-o", output)
+    with pytest.raises(ModelError, match=r"missing\.param: cannot be read \(No such file"):
+        _run("convert", tmp_path / "missing.param", ncnn[1], "-o", output)
     with pytest.raises(OutputError, match="input"):
         _run("convert", pair[0], "-o", pair[0], "-y")
     with pytest.raises(ConfigError, match=r"\.safetensors"):

@@ -11,7 +11,7 @@ import torch
 from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
 from vsr.engine import device, memory
 from vsr.engine.upscaler import Upscaler
-from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, ModelError
+from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, ModelError
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.archs.resample import Resample, ResampleConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
@@ -112,6 +112,17 @@ def test_a_black_source_may_stay_black() -> None:
     images = torch.zeros(2, 3, 8, 8)
     launched = upscaler.launch(images)
     assert launched.healthy.all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_picture_that_cannot_be_computed_with_is_blamed_and_not_the_weights(
+    value: float, precision: str
+) -> None:
+    images = pictures()
+    images[-1, 1, 3, 4] = value
+    with pytest.raises(InputError, match="a picture holds values up to"):
+        Upscaler(Nearest(), device_name="cpu", precision=precision)(images)  # type: ignore[arg-type]
 
 
 def test_a_network_that_gives_nan_in_fp32_too_is_refused() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from vsr.errors import ModelError
 from vsr.models.archs.compact import Compact, CompactConfig, detect, identity_init_
 from vsr.models.archs.prelu import PReLU
+from vsr.models.load import load_generator
 
 CONFIGS = [
     CompactConfig(nf=64, nc=16, scale=4),
@@ -41,20 +47,52 @@ def test_names_are_those_of_basicsr() -> None:
     ]
 
 
-@pytest.mark.parametrize("spoil", ["extra", "missing", "wide", "five", "flat"])
-def test_what_is_not_quite_a_compact_is_refused(spoil: str) -> None:
+def _without(key: str) -> Spoil:
+    return lambda state: {name: value for name, value in state.items() if name != key}
+
+
+Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+SPOILT: dict[str, tuple[Spoil, str]] = {
+    "extra": (lambda s: s | {"tail.weight": torch.zeros(1)}, "no network that we know"),
+    "flat": (lambda s: s | {"body.0.weight": torch.zeros(4)}, "no network that we know"),
+    "a bias missing": (_without("body.2.bias"), r"Compact without body\.2\.bias; incomplete"),
+    "an inner layer missing": (_without("body.2.weight"), r"Compact without body\.2\.weight; incomplete"),
+    "an activation missing": (_without("body.1.weight"), r"Compact without body\.1\.weight; incomplete"),
+    "the first layer missing": (
+        _without("body.0.weight"),
+        r"Compact without body\.0\.weight, its first layer",
+    ),
+    "the last layer missing": (
+        lambda s: {k: v for k, v in s.items() if not k.startswith("body.6.")},
+        r"Compact ends in body\.5 of shape \(4,\), not in .* missing",
+    ),
+    "two layers missing": (
+        lambda s: {k: v for k, v in s.items() if not k.startswith(("body.5.", "body.6."))},
+        r"Compact ends in body\.4 of shape \(4, 4, 3, 3\), not in .* missing",
+    ),
+    "wide": (
+        lambda s: s | {"body.2.weight": torch.zeros(4, 4, 5, 5)},
+        r"Compact whose body\.2\.weight is \(4, 4, 5, 5\), not \(4, 4, 3, 3\)",
+    ),
+    "15 output channels are no square number of pixels": (
+        lambda s: s | {"body.6.weight": torch.zeros(15, 4, 3, 3), "body.6.bias": torch.zeros(15)},
+        r"Compact ends in body\.6 of shape \(15, 4, 3, 3\)",
+    ),
+    "one channel": (
+        lambda s: s | {"body.0.weight": torch.zeros(4, 1, 3, 3), "body.6.weight": torch.zeros(4, 4, 3, 3)},
+        "Compact takes pictures of 1 channels, not of 3",
+    ),
+}
+"""What is done to a Compact network's weights, and what is then said of them."""
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_what_is_not_quite_a_compact_is_refused_by_what_is_wrong(spoil: str, tmp_path: Path) -> None:
     state = dict(Compact(CompactConfig(nf=4, nc=2, scale=2)).state_dict())
-    if spoil == "extra":
-        state["tail.weight"] = torch.zeros(1)
-    elif spoil == "missing":
-        del state["body.2.bias"]
-    elif spoil == "wide":
-        state["body.2.weight"] = torch.zeros(4, 4, 5, 5)
-    elif spoil == "five":  # 15 output channels are no square number of pixels
-        state["body.6.weight"], state["body.6.bias"] = torch.zeros(15, 4, 3, 3), torch.zeros(15)
-    else:
-        state["body.0.weight"] = torch.zeros(4)
-    assert detect(state) is None
+    change, said = SPOILT[spoil]
+    save_file(change(state), tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match=said):
+        load_generator(tmp_path / "net.safetensors")
 
 
 def test_empty_weights_are_nobodys() -> None:

@@ -118,6 +118,74 @@ def test_other_networks_are_told_apart(keys, what, tmp_path):
         load_generator(tmp_path / "d.safetensors")
 
 
+def _prefixed(state, prefix):
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+TRAINERS = {
+    "Lightning": lambda g, other: {"state_dict": _prefixed(g, "model."), "epoch": 3},
+    "Lightning, with what it compares": lambda g, other: {
+        "state_dict": _prefixed(g, "net_g.module.")
+        | {"net_d.conv0.weight": torch.zeros(1), "vgg.mean": torch.zeros(3)}
+    },
+    "Lightning, with an average": lambda g, other: {
+        "state_dict": _prefixed(other, "net_g.")
+        | _prefixed(g, "net_g_ema.")
+        | {"net_d.x.weight": torch.zeros(1)}
+    },
+    "compiled, on several devices": lambda g, other: _prefixed(g, "module._orig_mod."),
+    "a name of one's own": lambda g, other: _prefixed(g, "my_upscaler."),
+    "torch's AveragedModel": lambda g, other: _prefixed(g, "module.") | {"n_averaged": torch.tensor(7)},
+    "AveragedModel in Lightning": lambda g, other: {
+        "state_dict": _prefixed(g, "average_model.module.")
+        | {"average_model.n_averaged": torch.tensor(7)}
+        | _prefixed(other, "model.")
+    },
+    "a counter beside": lambda g, other: dict(g) | {"n_averaged": torch.tensor(7)},
+    "ema_pytorch": lambda g, other: (
+        _prefixed(g, "ema_model.")
+        | _prefixed(other, "online_model.")
+        | {"initted": torch.tensor(True), "step": torch.tensor(9)}
+    ),
+    "{ema, model}": lambda g, other: {"model": other, "ema": g},
+    "{model, EMA}": lambda g, other: {"EMA": g, "model": other},
+    "{net, model-ema}": lambda g, other: {"net": other, "model-ema": g},
+    "an average in two steps": lambda g, other: {"ema": {"decay": 0.999, "shadow": g}, "state_dict": other},
+    "an average that is none": lambda g, other: {"ema": {"decay": 0.999}, "state_dict": g},
+    "an empty average": lambda g, other: {"params_ema": {}, "params": g},
+}
+"""How a trainer saves the generator `g`; `other` is another one, such as that which is not averaged."""
+
+
+@pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[-2]], ids=name_of)
+@pytest.mark.parametrize("way", TRAINERS)
+def test_the_generator_that_a_trainer_ships_is_found(way, config, tmp_path):
+    network, other = make(config, seed=1), make(config, seed=2)
+    torch.save(TRAINERS[way](network.state_dict(), other.state_dict()), tmp_path / "run.ckpt")
+    _same(load_generator(tmp_path / "run.ckpt"), network)
+
+
+def test_2018s_names_within_a_module_are_found(tmp_path):
+    config = RRDBS[0]
+    network = make(config)
+    torch.save(_prefixed(as_2018(network.state_dict(), "nearest"), "model."), tmp_path / "old.pth")
+    _same(load_generator(tmp_path / "old.pth"), network)
+
+
+def test_of_several_generators_none_is_guessed(tmp_path):
+    a, b = (make(CONFIGS[-2], seed=seed).state_dict() for seed in (1, 2))
+    save_file(_prefixed(a, "net_g.") | _prefixed(b, "netG."), tmp_path / "two.safetensors")
+    with pytest.raises(ModelError, match=r"holds the generators (net_g, netG|netG, net_g)"):
+        load_generator(tmp_path / "two.safetensors")
+
+
+def test_a_generator_within_another_network_is_not_taken_for_it(tmp_path):
+    state = _prefixed(make(CONFIGS[-2]).state_dict(), "background.") | {"face.weight": torch.zeros(3)}
+    save_file(state, tmp_path / "part.safetensors")
+    with pytest.raises(ModelError, match="no network that we know"):
+        load_generator(tmp_path / "part.safetensors")
+
+
 @pytest.mark.parametrize("key", ["body.999999.weight", "body.99999999999999.rdb1.conv1.weight"])
 def test_a_number_of_layers_that_would_take_for_ever_is_refused_at_once(key, tmp_path):
     state = {"body.0.weight": torch.rand(4, 3, 3, 3), key: torch.rand(12, 4, 3, 3)}

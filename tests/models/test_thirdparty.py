@@ -272,6 +272,39 @@ def test_without_spandrel_the_message_names_it(weights, monkeypatch):
         load_generator(weights[0])
 
 
+ASKED = """
+    asked = []
+
+    class UnsupportedModelError(Exception):
+        pass
+
+    class ModelLoader:
+        def __init__(self, device):
+            pass
+
+        def load_from_state_dict(self, state):
+            asked.append(sorted(state))
+            raise UnsupportedModelError
+"""
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """A spandrel that knows nothing, and remembers what it was asked about."""
+    yield from _fake_spandrel(tmp_path, monkeypatch, ASKED)
+
+
+@pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[-2]], ids=["RRDB", "Compact"])
+def test_spandrel_is_asked_about_a_variant_of_our_families_before_it_is_refused(config, asked, tmp_path):
+    """ESRGAN+ has one more convolution in each dense block."""
+    state = make(config).state_dict() | {"body.0.rdb1.conv1x1.weight": torch.zeros(3, 6, 1, 1)}
+    state = state if config is CONFIGS[0] else {k: v for k, v in state.items() if k != "body.2.weight"}
+    save_file(state, tmp_path / "net.safetensors")
+    with pytest.raises(ModelError, match=r"with body\.0\.rdb1\.conv1x1|no network that we know"):
+        load_generator(tmp_path / "net.safetensors")
+    assert sys.modules["spandrel"].asked == [sorted(state)]
+
+
 def test_files_that_we_know_never_reach_spandrel(unbuilt, tmp_path):
     save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
     assert load_generator(tmp_path / "net.safetensors").family == "Compact"

@@ -140,7 +140,7 @@ def _read(sources: Sequence[Path]) -> Recognised:
     from vsr.models.load import recognise
     from vsr.models.ncnn import is_ncnn, read_ncnn
 
-    nets = [path for path in sources if is_ncnn(path)]
+    nets = [path for path in sources if path.suffix == ".param" or is_ncnn(path)]
     others = [path for path in sources if path not in nets]
     if len(nets) == 1 and len(others) <= 1:
         return read_ncnn(nets[0], others[0] if others else nets[0].with_suffix(".bin"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vsr.config import Backend, Precision
 from vsr.engine import backends, choice, device, memory, tiles
-from vsr.errors import ModelError
+from vsr.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ _CUDA_BATCH = 4
 below the 2^31 elements at which cuDNN slows down."""
 _BLACK = 1e-3
 """Mean below which a picture counts as all black; 8-bit code 1 is 0.004."""
+_LARGEST = 1e5
+"""Of a picture's values; half-float pictures, the brightest that there are, end at 65,504."""
 
 
 @dataclass(slots=True)
@@ -153,6 +155,7 @@ class Upscaler:
 
         Raises:
             DeviceMemoryError: not even the smallest tile fits.
+            InputError: a picture holds NaN or infinity, or is as large as to overflow.
             ModelError: the result is not finite in float32 either.
         """
         launched = self.launch(images)
@@ -176,6 +179,8 @@ class Upscaler:
             How many were redone.
         """
         bad = [i for i, fine in enumerate(healthy.tolist()) if not fine]
+        for i in bad:
+            _refuse_broken(images[i])
         if bad and self.precision == "float32":
             raise ModelError("the generator gives values that are not finite, in fp32; use other weights")
         if bad and self._run_exact is None:
@@ -232,6 +237,16 @@ class Upscaler:
                 parts = [run(chunk) for chunk in window.split(plan.batch)]
                 canvas.put(index, parts[0] if len(parts) == 1 else torch.cat(parts))
         return canvas.result()
+
+
+def _refuse_broken(picture: Tensor) -> None:
+    """Blame the picture and not the weights where it holds what no network computes with."""
+    largest = float(picture.abs().max())
+    if not largest < _LARGEST:  # nor NaN
+        raise InputError(
+            f"a picture holds values up to {largest:g}, where white is 1 and {_LARGEST:g} the most that is"
+            " usable; replace NaN and infinity in the input"
+        )
 
 
 def _healthy(lr: Tensor, sr: Tensor, *, exact: bool) -> Tensor:

@@ -40,23 +40,48 @@ MAX_NAME = 200
 OLDEST_TORCH = (2, 10)
 """Before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)."""
 
-WRAPPERS = (
+AVERAGED = (
     "params_ema",
-    "params-ema",
+    "ema",
+    "model_ema",
+    "ema_model",
+    "generator_ema",
+    "net_g_ema",
+    "netg_ema",
+    "g_ema",
+    "ema_params",
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_state_dict_ema",
+    "averaged_model",
+    "average_model",
+    "swa_model",
+    "shadow",
+    "shadow_params",
+)
+"""Names that trainers give a generator's averaged weights, in lower case with `_` for `-`."""
+PLAIN = (
     "params",
     "model_state_dict",
     "state_dict",
-    "generator_ema",
     "generator",
     "model",
+    "online_model",
     "net",
-    "netG",
+    "netg",
+    "net_g",
+    "g",
+    "network",
+    "module",
+    "weights",
 )
-"""Keys under which trainers put a generator's weights; averaged ones first, as Real-ESRGAN prefers them."""
+"""Names that they give the others; averaged ones are better, so Real-ESRGAN takes those first, too."""
 PREFIXES = ("module.", "_orig_mod.", "netG.", "net_g.", "generator_ema.", "generator.")
 """Of all layer names, from data parallelism, compiling and trainers; stripped where every key has it."""
 _NETWORKS_OF_A_TRAINER = ("generator_ema.", "generator.")
 """mmediting keeps all networks in one table; the generator is what begins so."""
+COUNTERS = ("n_averaged", "step_counter", "step", "initted", "num_updates", "decay")
+"""Numbers that averaging keeps beside the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,18 +229,60 @@ def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
         if any(key.startswith(network) for key in state):
             state = {key: value for key, value in state.items() if key.startswith(network)}
             break
-    return _without_prefix(state), ".".join(wrappers) or None
+    return _without_prefix(_without_counters(state)), ".".join(wrappers) or None
 
 
 def _wrapper(table: Mapping[Any, Any]) -> Any | None:
     """The key of `table` to go down by; None where the weights lie here, or nowhere."""
-    for key in WRAPPERS:
-        if isinstance(table.get(key), Mapping) and table[key]:
-            return key
-    if len(table) == 1:
-        key = next(iter(table))
-        return key if isinstance(table[key], Mapping) else None
-    return None
+    below = [key for key, value in table.items() if isinstance(value, Mapping) and _has_tensors(value)]
+    by_name = {_lower(key): key for key in reversed(below)}
+    for name in (*AVERAGED, *PLAIN):
+        if name in by_name:
+            return by_name[name]
+    return below[0] if len(table) == 1 and below else None
+
+
+def _has_tensors(table: Mapping[Any, Any]) -> bool:
+    """Whether a table holds tensors, at some depth."""
+    level: list[Mapping[Any, Any]] = [table]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(value, Tensor) for table in level for value in table.values()):
+            return True
+        level = [value for table in level for value in table.values() if isinstance(value, Mapping)]
+        level = list({id(table): table for table in level}.values())
+    return False
+
+
+def networks_in(state: Mapping[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
+    """The tables of weights that lie side by side in one, as Lightning keeps a module's networks.
+
+    Returns:
+        Each with the first part of its layers' names, which is taken off. Of several, only those are given
+        that trainers call a generator: a network may be a part of another one.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        first, dot, rest = key.partition(".")
+        if dot and not rest[:1].isdecimal():  # `model.0.weight` is a layer of ESRGAN's of 2018
+            parts.setdefault(first, {})[rest] = value
+    return [
+        (first, _without_prefix(_without_counters(part)))
+        for first, part in parts.items()
+        if len(parts) == 1 or is_averaged(first) or _lower(first) in PLAIN
+    ]
+
+
+def _lower(name: Any) -> str:
+    return str(name).lower().replace("-", "_")
+
+
+def is_averaged(name: str) -> bool:
+    """Whether a name is one of those that trainers give averaged weights."""
+    return _lower(name) in AVERAGED
+
+
+def _without_counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if key not in COUNTERS or value.numel() != 1}
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ that uses every tensor, and whose every parameter comes from the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vsr.errors import ConfigError, ModelError, PluginError, VsrError
 from vsr.models import catalog, thirdparty
 from vsr.models.archs import compact, msrresnet, rrdb, srresnet
 from vsr.models.archs.resample import Kind, Resample, ResampleConfig
-from vsr.models.files import WeightFile, read_weights
+from vsr.models.files import WeightFile, is_averaged, networks_in, read_weights
 from vsr.models.interpolate import check_compatible, interpolate
 
 State = Mapping[str, Tensor]
@@ -122,9 +122,9 @@ def load_generator(
     if found.path is None:
         return _filter(found, strength)
     file = read_weights(found.path)
-    source = _recognised(file)
+    source, refused = _recognised(file)
     if source is None:
-        return _by_spandrel(found.name, file, strength)
+        return _by_spandrel(found.name, file, strength, refused)
     state = source.state
     if strength is not None and strength != _own_strength(found, partner):
         state = _mixed(source, found, partner, strength)
@@ -146,38 +146,72 @@ class Recognised:
 
 
 def recognise(file: WeightFile) -> Recognised:
-    """Find the network that a file's weights belong to.
+    """Find the network that a file's weights belong to: all of them, or one of several networks.
 
     Raises:
         ModelError: not a generator that we know, or one with weights missing, left over or of a wrong shape.
+        PluginError: a registered package fails.
     """
-    found = _recognised(file)
+    found, refused = _recognised(file)
     if found is None:
-        raise _unknown(file)
+        raise refused or _unknown(file)
     return found
 
 
-def _recognised(file: WeightFile) -> Recognised | None:
-    """As `recognise`; None where it is of no family that we or registered packages know."""
+def _recognised(file: WeightFile) -> tuple[Recognised | None, ModelError | None]:
+    """As `recognise`; where there is no such network, what a family says that knows its layers."""
     _refuse_gaps(file)
-    for family in _families(file):
+    errors: list[ModelError] = []
+    try:
+        found = _fitting(file, FAMILIES, errors) or _one_of_several(file)
+        found = found or _fitting(file, _others(file), errors)
+    except PluginError:
+        if not errors:
+            raise
+        found = None
+    return found, (errors[0] if errors else None)
+
+
+def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelError]) -> Recognised | None:
+    """The network of the first family that a file's weights belong to wholly; `errors` takes what those say
+    that know the layers, but not this network."""
+    for family in families:
         try:
             config = family.detect(file.state)
-            expected = None if config is None else _shapes_of(family, config)
+            if config is not None:
+                state = family.remap(file.state)
+                _check_shapes(file.path, family.name, state, _shapes_of(family, config))
+                return Recognised(file=file, family=family, config=config, state=state)
         except PluginError:
             raise
         except (VsrError, TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
-            raise ModelError(f"{file.path}: {_reason(error)}") from error
-        if expected is not None:
-            state = family.remap(file.state)
-            _check_shapes(file.path, family.name, state, expected)
-            return Recognised(file=file, family=family, config=config, state=state)
+            errors.append(_about(file.path, error))
     return None
 
 
-def _families(file: WeightFile) -> Iterator[Family]:
-    """Ours, then those of registered packages: these are imported only when none of ours fits."""
-    yield from FAMILIES
+def _one_of_several(file: WeightFile) -> Recognised | None:
+    """The generator among the networks of a trainer; None where none is one of ours.
+
+    Raises:
+        ModelError: there are several, and none of them is the average of another.
+    """
+    found: dict[str, Recognised] = {}
+    for name, state in networks_in(file.state):
+        wrapper = name if file.wrapper is None else f"{file.wrapper}.{name}"
+        part = _fitting(replace(file, state=state, wrapper=wrapper), FAMILIES, [])
+        if part is not None:
+            found[name] = part
+    averaged = [name for name in found if is_averaged(name)]
+    chosen = averaged or list(found)
+    if len(chosen) > 1:
+        raise ModelError(
+            f"{file.path}: holds the generators {', '.join(chosen)}; save one of them in a file of its own"
+        )
+    return found[chosen[0]] if chosen else None
+
+
+def _others(file: WeightFile) -> Iterator[Family]:
+    """Those of registered packages, which are imported only when none of ours fits."""
     for other in thirdparty.registered(file.metadata.get("family")):
         yield Family(other.name, other.detect, other.remap, other.build)
 
@@ -228,8 +262,10 @@ def _wrong(key: str, state: State, expected: Mapping[str, torch.Size]) -> str | 
     return None
 
 
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
+def _about(path: Path, error: Exception) -> ModelError:
+    """What a family says about a file, with the file's path."""
+    said = str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
+    return ModelError(said if said.startswith(str(path)) else f"{path}: {said}")
 
 
 def _build(family: Family, config: Any, state: State) -> nn.Module:
@@ -299,10 +335,16 @@ def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
     return interpolate(a.state, b.state, alpha)
 
 
-def _by_spandrel(name: str, file: WeightFile, strength: float | None) -> LoadedModel:
-    network = thirdparty.by_spandrel(file)
+def _by_spandrel(
+    name: str, file: WeightFile, strength: float | None, refused: ModelError | None
+) -> LoadedModel:
+    """What spandrel makes of a file that is not ours; it knows variants of our families, such as ESRGAN+."""
+    try:
+        network = thirdparty.by_spandrel(file)
+    except ModelError as error:
+        raise refused or error from error
     if network is None:
-        raise _unknown(file)
+        raise refused or _unknown(file)
     family = f"{network.config.architecture} (spandrel)"
     if strength not in (None, 1):
         raise ConfigError(f"{file.path}: {family} cannot be mixed; leave the strength out")

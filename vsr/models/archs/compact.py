@@ -7,6 +7,7 @@ Layer names are those of BasicSR and Real-ESRGAN, so files go back and forth.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vsr.errors import ModelError
 from vsr.models.archs.layers import equal_places_
 from vsr.models.archs.prelu import PReLU
 
@@ -101,17 +103,30 @@ def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
 
     Files of ReLU and leaky ReLU networks look the same (neither has weights of its own); they are taken for
     ReLU, of which there are published ones.
+
+    Raises:
+        ModelError: it is a Compact network, but not for three-channel pictures, or its end is missing.
     """
-    first, last = state.get("body.0.weight"), state.get(f"body.{_last_index(state)}.weight")
-    if first is None or last is None or first.dim() != 4 or last.dim() != 4 or len(last) % 3:
+    if len(state) < 3 or not all(re.fullmatch(r"body\.\d+\.(weight|bias)", key) for key in state):
         return None
-    config = CompactConfig(
-        nf=len(first),
-        nc=_last_index(state) // 2 - 1,
-        scale=math.isqrt(len(last) // 3),
-        activation="prelu" if "body.1.weight" in state else "relu",
+    first, end = state.get("body.0.weight"), _last_index(state)
+    if first is None:
+        raise ModelError("Compact without body.0.weight, its first layer; incomplete, get another file")
+    if first.dim() != 4 or first.shape[2:] != (3, 3) or end < 2:
+        return None
+    if first.shape[1] != 3:
+        raise ModelError(f"Compact takes pictures of {first.shape[1]} channels, not of 3; use other weights")
+    last = state[f"body.{end}.weight"]
+    scale = math.isqrt(len(last) // 3) if last.dim() == 4 else 0
+    if not scale or len(last) != 3 * scale**2 or end % 2:
+        raise ModelError(
+            f"Compact ends in body.{end} of shape {tuple(last.shape)}, not in a convolution to 3 x scale^2"
+            " channels; the layers after it are missing, or it is a variant that is unknown"
+        )
+    activations = any(int(key.split(".")[1]) % 2 for key in state)
+    return CompactConfig(
+        nf=len(first), nc=end // 2 - 1, scale=scale, activation="prelu" if activations else "relu"
     )
-    return config if _shapes(state) == _expected_shapes(config) else None
 
 
 def identity_init_(net: Compact, *, generator: torch.Generator | None = None) -> None:
@@ -148,14 +163,3 @@ def _last_index(state: Mapping[str, Tensor]) -> int:
     """The largest N of a key `body.N.weight`; -1 if there is none."""
     parts = [key.split(".") for key in state]
     return max((int(p[1]) for p in parts if len(p) == 3 and p[0] == "body" and p[1].isdecimal()), default=-1)
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in state.items()}
-
-
-def _expected_shapes(config: CompactConfig) -> dict[str, tuple[int, ...]]:
-    if config.nc < 0 or config.scale < 1:
-        return {}
-    with torch.device("meta"):
-        return _shapes(Compact(config).state_dict())
