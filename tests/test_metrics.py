@@ -7,7 +7,17 @@ import math
 import pytest
 import torch
 
-from vsr.metrics import flicker, luma_studio, overlap, psnr, psnr_y, ssim_y, temporal_difference
+from vsr.metrics import (
+    flicker,
+    grid,
+    luma_studio,
+    overlap,
+    psnr,
+    psnr_chroma,
+    psnr_y,
+    ssim_y,
+    temporal_difference,
+)
 
 
 def noise(seed, *size):
@@ -42,6 +52,35 @@ def test_psnr_of_a_known_error():
     a, b = flat(0.5, 0.5, 0.5), flat(0.5, 0.5, 0.5) + 1 / 255
     assert psnr(a, b, border=0) == pytest.approx(20 * math.log10(255), abs=1e-4)
     assert psnr_y(a, b, border=0) == pytest.approx(20 * math.log10(255 * 255 / 219), abs=1e-4)
+
+
+def test_psnr_of_colour_counts_cb_and_cr_by_bt601_and_no_luma():
+    a = noise(0, 3, 20, 20) * 0.5
+    assert (
+        psnr_chroma(a, a + 0.25, border=2) > 120
+    )  # the matrix's rows sum to nothing, printed to five digits
+    blue = torch.tensor([0, 0, 0.1]).view(3, 1, 1)
+    expected = 10 * math.log10(255**2 / ((11.2**2 + 1.8214**2) / 2))
+    assert psnr_chroma(a, a + blue, border=2) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2, 300), (4, 300), (4, 128)])
+def test_a_grid_is_seen_at_its_scale(scale, side):
+    hr = noise(0, 3, side, side)
+    board = torch.zeros(side, side)
+    board[::scale, ::scale] = 1
+    # the noise's power hides a faint one: a strong one stands out, and none is there without
+    assert grid([hr + 0.4 * board], [hr], scale=scale) > 4
+    assert abs(grid([hr + 0.01 * noise(1, 3, side, side)], [hr], scale=scale)) < 0.5
+    odd = torch.zeros(side, side)
+    odd[::5, ::5] = 1  # repeats every five pixels, which no shuffle of two or four does
+    assert grid([hr + 0.4 * odd], [hr], scale=scale) < 2
+
+
+def test_a_grid_needs_room_and_flat_pictures_have_none():
+    assert grid([noise(0, 3, 63, 80)], [noise(0, 3, 63, 80)], scale=2) is None
+    flat_one = torch.full((3, 64, 64), 0.5)
+    assert grid([flat_one], [flat_one], scale=2) == 0
 
 
 def test_equal_pictures_are_infinitely_close():

@@ -111,6 +111,21 @@ def test_clean_clips_of_ycbcr_have_its_rounding_and_full_chroma() -> None:
     assert sum(plan.stored is not None for plan in plans) / 2000 == pytest.approx(0.25, abs=0.05)
 
 
+def test_soft_colours_are_half_as_fine_in_lr_and_target_alike() -> None:
+    # halving takes a board of single pixels in blue away, and leaves luma where it was
+    hr = clip_of()
+    hr[:, 2, ::2, ::2] //= 2
+    clip = degrade_clip(hr, Degradation(clean=1.0, soft_chroma=1.0), scale=2, kept=2, rng=random.Random(1))
+    before = hr[list(clip.chosen)]
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    kept, there = ((x.float() * luma).sum(1) for x in (clip.hr, before))
+    inside = (clip.hr > 0).all(1) & (clip.hr < 255).all(1)  # what is cut off there cannot keep luma
+    assert (kept - there)[inside].abs().max() < 0.6, "each of R, G and B is rounded"
+    blue, was = ((x.float() - (x.float() * luma).sum(1, keepdim=True))[:, 2] for x in (clip.hr, before))
+    assert blue.diff(dim=-1).abs().mean() < 0.5 * was.diff(dim=-1).abs().mean()
+    assert torch.equal(clip.lr, (reduce(clip.hr, 2) / 255).half())
+
+
 def test_clean_clips_come_as_often_as_asked() -> None:
     degradation = Degradation(clean=0.2, codecs=(X264,))
     rng, hr = random.Random(0), clip_of()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.train.photographs import photograph, tiny_recipe
 from vsr.errors import OutputError
-from vsr.train.evaluate import Trial, enlarge
+from vsr.train.evaluate import Scores, Trial, enlarge
 from vsr.train.samples import ROWS, SIDE, save_columns, save_pair, save_samples
 from vsr.train.state import new_state
 
@@ -30,7 +30,7 @@ def trial(condition: str, seed: int, side: int = 64) -> Trial:
         condition=condition,
         lr=lr,
         hr=photograph(seed + 50, side) / 255,
-        bicubic=30.0,
+        bicubic=Scores(30.0, 30.0, 30.0),
         lanczos=30.0,
         before=None,
         shift=None,

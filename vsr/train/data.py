@@ -41,6 +41,8 @@ class Picture:
 
     path: Path
     photograph: str
+    kind: str = "photo"
+    """As the folder's table calls it."""
     size: tuple[int, int] = (0, 0)
     """Height and width in pixels; zeros where nobody has looked yet."""
 
@@ -97,27 +99,32 @@ class Photographs:
     def pixels(self) -> int:
         return sum(height * width for height, width in (picture.size for picture in self.pictures))
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(picture.kind for picture in self.pictures)
+
     def draw(self, rng: random.Random) -> Sample:
         shape = self.geometry
-        image = self._read(rng)
+        picture, image = self._read(rng)
         if shape.vary is not None and rng.random() < shape.vary.probability:
             side = shape.size + shape.speed * (shape.frames - 1)
             image = varied(image, shape.vary, side=min(side, *image.shape[1:]), rng=rng)
         room = [side - shape.size for side in image.shape[1:]]
         pan = draw_pan(room, shape.frames, shape.speed, rng)
-        return Sample(hr=cut_pan(image, pan, (shape.size, shape.size), shape.frames), shift=pan.step)
+        hr = cut_pan(image, pan, (shape.size, shape.size), shape.frames)
+        return Sample(hr=hr, shift=pan.step, kind=picture.kind)
 
-    def _read(self, rng: random.Random) -> Tensor:
+    def _read(self, rng: random.Random) -> tuple[Picture, Tensor]:
         """Draw until a picture can be read: an unreadable one costs the same draws in every run."""
         while True:
-            path = rng.choice(self.pictures).path
-            if path in self.quarantine:
+            picture = rng.choice(self.pictures)
+            if picture.path in self.quarantine:
                 self.quarantine.check(picture.path for picture in self.pictures)
                 continue
             try:
-                return read_image(path)
+                return picture, read_image(picture.path)
             except InputError as error:
-                self.quarantine.add(path, error)
+                self.quarantine.add(picture.path, error)
 
 
 def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Photographs, Photographs]:
@@ -157,7 +164,9 @@ def find_pictures(folder: Path) -> list[Picture]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise InputError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))})")
-    return [Picture(path=path, photograph=_photograph(table, path)) for path in paths]
+    return [
+        Picture(path=path, photograph=_photograph(table, path), kind=_kind(table, path)) for path in paths
+    ]
 
 
 def licences(folder: Path) -> str:
@@ -169,6 +178,10 @@ def _photograph(table: dict[str, dict[str, str]], path: Path) -> str:
     """Where the table says that a tile was cut from; a file that it does not name is its own photograph."""
     row = table.get(path.name)
     return f"{row['repository']}:{row['path']}" if row else path.stem
+
+
+def _kind(table: dict[str, dict[str, str]], path: Path) -> str:
+    return table.get(path.name, {}).get("kind") or "photo"
 
 
 def _sources(folder: Path) -> dict[str, dict[str, str]]:

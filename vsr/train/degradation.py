@@ -303,6 +303,9 @@ class Degradation:
     """Share of the clips that are only reduced, by antialiased bicubic."""
     clean_yuv: float = 0.0
     """Share of the clean clips that become 8-bit Y'CbCr 4:4:4 and R'G'B' again, as lossless videos are."""
+    soft_chroma: float = 0.0
+    """Share of the clips whose Cb and Cr, in LR and target alike, have half of the target's resolution, as
+    those of cameras and JPEGs have."""
     usm: Sharpen | None = None
     augment: Augment | None = None
     vary: Vary | None = None
@@ -319,6 +322,7 @@ class Degradation:
 
     def __post_init__(self) -> None:
         _check_shares("degrade", clean=self.clean, clean_yuv=self.clean_yuv)
+        _check_shares("degrade", soft_chroma=self.soft_chroma)
         _check_shares("degrade", second_generation=self.second_generation)
         if self.frames < 1 or self.size < 1 or self.speed < 0 or self.drift < 0:
             raise ValueError(

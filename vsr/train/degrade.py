@@ -54,6 +54,8 @@ class Plan:
     chosen: tuple[int, ...]
     stored: Matrix | None
     """Of a clean clip that becomes Y'CbCr 4:4:4; None leaves it R'G'B'."""
+    soft_chroma: bool
+    """Whether colours have half the resolution."""
 
 
 def degrade_clip(
@@ -82,6 +84,7 @@ def degrade_clip(
         hr, index = hr[index], list(range(len(index)))
         plan = replace(plan, chains=[plan.chains[i] for i in plan.chosen] if plan.chains else None)
     plain = recoloured(hr, plan.colours)
+    plain = softened(plain) if plan.soft_chroma else plain
     target = sharpened(plain, degradation)
     lr = _reduced(target, scale, plan)
     seen = _seen(lr, plan)
@@ -116,6 +119,7 @@ def draw_plan(hr: Tensor, degradation: Degradation, scale: int, kept: int, rng: 
         codings=() if clean else draw_codings(degradation, rng),
         chosen=_choose(len(hr), kept, rng),
         stored=rng.choice(MATRICES) if clean and rng.random() < degradation.clean_yuv else None,
+        soft_chroma=rng.random() < degradation.soft_chroma,
     )
 
 
@@ -174,6 +178,16 @@ def draw_colours(augment: Augment | None, rng: random.Random) -> dict[str, float
 def recoloured(hr: Tensor, colours: dict[str, float] | None) -> Tensor:
     """`(T, 3, H, W)` uint8 in other colours."""
     return hr if colours is None else eight_bit(op.recolour(hr / 255, **colours))
+
+
+def softened(hr: Tensor) -> Tensor:
+    """`(T, 3, H, W)` uint8 with even sides, its Cb and Cr halved and enlarged again: 4:2:0."""
+    rgb = hr.float()
+    luma = (rgb * rgb.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    # R, G and B less Y carry the same as Cb and Cr, linearly.
+    colour = F.avg_pool2d(rgb - luma, 2)
+    colour = F.interpolate(colour, scale_factor=2, mode="bilinear", align_corners=False)
+    return (luma + colour).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def sharpened(hr: Tensor, degradation: Degradation) -> Tensor:

@@ -31,6 +31,8 @@ class Sample:
     shift: tuple[int, int] | None = None
     """HR pixels (down, right) that the window moves over a still photograph from one picture to the next:
     content at `(y, x)` is at `(y - down, x - right)` in the next picture. None for real motion."""
+    kind: str = ""
+    """Of material, as its source calls it (`photo`, `drawing`, `video`), so that each is measured apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,11 @@ class Material(Protocol):
         counts all its pixels; of a video, pictures that are in one clip together count once."""
         ...
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its samples."""
+        ...
+
     def draw(self, rng: random.Random) -> Sample:
         """Draw a clip; all that is random is drawn from `rng`.
 
@@ -110,6 +117,10 @@ class Mixture:
     @property
     def pixels(self) -> int:
         return sum(part.pixels for part in self.parts)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(kind for part in self.parts for kind in part.kinds)
 
     def draw(self, rng: random.Random) -> Sample:
         return rng.choices(self.parts, [part.pixels for part in self.parts])[0].draw(rng)

@@ -98,11 +98,16 @@ class Footage:
         height, width = reduced_size(self.video.info, self.downscale)
         return max(1, len(self.runs.starts) // self.geometry.frames) * height * width
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset({"video"})
+
     def draw(self, rng: random.Random) -> Sample:
         frames = self.video.frames(self.runs.draw(rng), self.geometry.frames)
         corner = self._draw_corner(frames[len(frames) // 2], rng)
         info, size = self.video.info, self.window
-        return Sample(hr=torch.stack([cut(f, info, corner, size, self.downscale) for f in frames]))
+        hr = torch.stack([cut(f, info, corner, size, self.downscale) for f in frames])
+        return Sample(hr=hr, kind="video")
 
     def _draw_corner(self, frame: VideoFrame, rng: random.Random) -> tuple[int, int]:
         """Draw a few crops and choose one of them by its detail in `frame`."""

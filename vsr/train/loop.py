@@ -266,7 +266,7 @@ def _roll_back(run: Run, state: State, *, again: bool) -> None:
 
 def _measure(run: Run, state: State, rows: Sequence[Terms], journal: Journal) -> dict[str, float]:
     """Measure, write samples, weights and checkpoint, and log a line."""
-    figures = measure(state.average, run.trials, run.recipe, state.device)
+    figures = measure(state.average, run.trials, run.recipe, state.device, state.perceptual)
     gain = figures["gain"]
     better = state.best is None or gain > state.best
     state.best = gain if better else state.best

@@ -78,6 +78,10 @@ class PicturePairs:
     def pixels(self) -> int:
         return sum(height * width for height, width in (pair.hr.size for pair in self.pairs))
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset({""})
+
     def draw(self, rng: random.Random) -> Sample:
         while True:
             pair = rng.choice(self.pairs)
@@ -189,6 +193,10 @@ class VideoPairs:
     def pixels(self) -> int:
         clips = max(1, len(self.runs.starts) // self.geometry.frames)
         return clips * self.hr.info.height * self.hr.info.width
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset({""})
 
     def draw(self, rng: random.Random) -> Sample:
         first, scale = self.runs.draw(rng), self.geometry.scale

@@ -107,8 +107,13 @@ class Adam:
     """Highest learning rate of the generator."""
     betas: tuple[float, float] = (0.9, 0.99)  # of the field's recipes, BasicSR's options
     eps: float = 1e-8
+    muon: float = 0.0
+    """Of the generator's convolutions of features: learning rate of their orthogonal steps, as a multiple of
+    `lr`; see `muon`. 0 leaves all to Adam."""
 
     def __post_init__(self) -> None:
+        if self.muon < 0:
+            raise ValueError(f"adam.muon = {self.muon:g} must not be negative")
         if self.lr <= 0 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"adam needs lr > 0 and betas in [0, 1), not {self.lr:g} and {self.betas}")
 

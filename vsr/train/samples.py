@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vsr.errors import OutputError
 from vsr.media.still import save_png
-from vsr.train.evaluate import Trial, enlarge, upscaled
+from vsr.train.evaluate import Trial, enlarge, shown_condition, upscaled
 from vsr.train.recipe import Recipe
 from vsr.train.state import State
 
@@ -33,18 +33,12 @@ def save_samples(output: Path, state: State, trials: Sequence[Trial], recipe: Re
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     path = folder / f"step-{state.step:09d}.png"
-    chosen = [trial for trial in trials if trial.condition == _shown(trials)][:ROWS]
+    chosen = [trial for trial in trials if trial.condition == shown_condition(trials)][:ROWS]
     rows = [
         _row(trial, upscaled(state.average, trial, recipe, state.device), recipe.scale) for trial in chosen
     ]
     save_png(_stack(rows, 1), path)
     return path
-
-
-def _shown(trials: Sequence[Trial]) -> str:
-    """The condition that tells most: moderately coded, where it is measured."""
-    conditions = [trial.condition for trial in trials]
-    return "crf23" if "crf23" in conditions else conditions[-1]
 
 
 def _row(trial: Trial, sr: Tensor, scale: int) -> Tensor:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from vsr.train.discriminators import make_discriminator
 from vsr.train.features import PerceptualLoss, load_features
 from vsr.train.flat import check_flat
 from vsr.train.generators import make_generator, take_over
+from vsr.train.muon import Muon, hidden_convolutions
 from vsr.train.recipe import Adam, Recipe
 
 
@@ -75,7 +77,7 @@ def new_state(
     return State(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False).eval(),
-        optimizer=_adam(network, recipe.adam, recipe.adam.lr),
+        optimizer=_optimizer(network, recipe.adam),
         rivals=_rivals(recipe, device),
         perceptual=_perceptual(recipe, device, vgg),
         device=device,
@@ -114,8 +116,23 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
-    on_cuda = next(network.parameters()).is_cuda  # there a step may be recorded, see `replay`
-    return torch.optim.Adam(
-        network.parameters(), lr=lr, betas=settings.betas, eps=settings.eps, fused=True, capturable=on_cuda
+def _optimizer(network: nn.Module, settings: Adam) -> torch.optim.Adam:
+    """The generator's."""
+    if not settings.muon:
+        return _adam(network, settings, settings.lr)
+    return Muon(
+        network.parameters(),
+        matrices=hidden_convolutions(network),
+        ratio=settings.muon,
+        lr=settings.lr,
+        **_common(network, settings),
     )
+
+
+def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, **_common(network, settings))
+
+
+def _common(network: nn.Module, settings: Adam) -> dict[str, Any]:
+    on_cuda = next(network.parameters()).is_cuda  # there a step may be recorded, see `replay`
+    return {"betas": settings.betas, "eps": settings.eps, "fused": True, "capturable": on_cuda}
