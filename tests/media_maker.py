@@ -43,6 +43,10 @@ class Audio:
     seconds: float | None = None
     start: float = 0.0
     """Seconds at which the first sample plays."""
+    bit_rate: int = 0
+    """For encoders that need one."""
+    marks: Sequence[str] = ()
+    """Names of FFmpeg's dispositions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,10 +294,20 @@ def _add_audio(box: av.container.OutputContainer, track: Audio) -> av.AudioStrea
     stream = box.add_stream(track.codec, rate=track.rate)
     assert isinstance(stream, av.AudioStream)
     stream.layout = track.layout
+    if track.bit_rate:
+        stream.bit_rate = track.bit_rate
+    stream.disposition = _marks(track.marks)
     stream.metadata["language"] = track.language
     if track.title:
         stream.metadata["title"] = track.title
     return stream
+
+
+def _marks(names: Sequence[str]) -> av.stream.Disposition:
+    found = av.stream.Disposition(0)
+    for name in names:
+        found |= av.stream.Disposition[name]
+    return found
 
 
 def _audio_packets(stream: av.AudioStream, track: Audio, seconds: float) -> list[av.Packet]:

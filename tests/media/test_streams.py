@@ -11,7 +11,7 @@ import pytest
 from tests.media.pass_through import Track, pass_through, settings_for, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError
-from vsr.media.streams import plan_streams
+from vsr.media.stream_plan import plan_streams
 
 RICH = {
     "frames": 30,

@@ -21,7 +21,10 @@ from av.stream import Discard, Stream
 
 from vsr.errors import OutputError
 from vsr.frame import Damage
+from vsr.media.audio_facts import AudioFacts, audio_facts
 from vsr.media.containers import Container
+from vsr.media.conversion import Converter, converter_of
+from vsr.media.copies import add_copy
 from vsr.media.decoder import read_packets
 from vsr.media.opening import reopen_media
 from vsr.media.parts import Parts, can_start_over
@@ -31,12 +34,11 @@ from vsr.media.streams import (
     PlannedStream,
     StreamPlan,
     add_attachment,
-    add_copy,
     attachment_data,
     name_track,
     stream_metadata,
 )
-from vsr.media.subtitles import TextConverter, fine_base
+from vsr.media.subtitles import fine_base
 from vsr.media.transport import broken_pids
 
 _RUN_UP = 10
@@ -81,11 +83,12 @@ class StreamCopier:
         self._sound = SoundWatch()
         self._parts: Parts | None = None
         self._targets: dict[int, Stream] = {}
-        self._converters: dict[int, TextConverter] = {}
+        self._converters: dict[int, Converter] = {}
         self._before: dict[int, int] = {}
         try:
+            facts = audio_facts(self._media)
             for planned in plan.kept:
-                self._add(source, planned, output, container)
+                self._add(source, planned, output, container, facts.get(planned.index))
             self._refine_texts(output)
             self._packets = self._read()
             self._queue: deque[Packet[Any]] = deque()
@@ -142,20 +145,26 @@ class StreamCopier:
             yield self._taken(self._queue.popleft())
 
     def _add(
-        self, source: Path, planned: PlannedStream, output: OutputContainer, container: Container
+        self,
+        source: Path,
+        planned: PlannedStream,
+        output: OutputContainer,
+        container: Container,
+        facts: AudioFacts | None,
     ) -> None:
         stream = self._media.streams[planned.index]
         if planned.way == "attach":
             add_attachment(output, stream, attachment_data(source, stream))
             return
         if planned.way == "convert":
-            converter = TextConverter(stream, output, planned.to)
-            converter.stream.metadata.update(stream_metadata(stream, encoded=True))
-            converter.stream.disposition = stream.disposition
+            converter = converter_of(stream, output, container, planned, facts)
             self._converters[planned.index] = converter
-            self._targets[planned.index] = converter.stream
+            target = converter.stream
         else:
-            self._targets[planned.index] = add_copy(output, stream)
+            target = add_copy(output, stream, facts)
+        target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
+        target.disposition = stream.disposition
+        self._targets[planned.index] = target
         if container.family == "mp4":
             name_track(self._targets[planned.index])
         self.counts[self._targets[planned.index].index] = 0
@@ -186,10 +195,8 @@ class StreamCopier:
         self._damage.notes += self._sound.notes(broken=self._broken())
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
-            if converter.broken:
-                self.notes.append(
-                    f"{converter.broken} texts of stream {index} cannot be read and are left blank"
-                )
+            if complaint := converter.complaint(index):
+                self.notes.append(complaint)
 
     def _continued(self) -> Iterator[Packet[Any]]:
         """The packets from shortly before the range, their times moved on where those of the picture are."""

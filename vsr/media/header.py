@@ -24,7 +24,9 @@ from vsr.media.streams import StreamPlan, name_track, stream_metadata
 if TYPE_CHECKING:  # PyAV has it in its stubs only
     from av.container.core import Chapter
 
-_MUXERS_OWN = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+_MUXERS_OWN = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
+)
 """Keys that describe the old file, not the film; the muxer writes its own."""
 _MP4_TRACK_TAGS = frozenset(
     {"language", "title", "handler_name", "vendor_id", "creation_time", "timecode", "filename", "mimetype"}

@@ -7,6 +7,7 @@ demuxers of `CONTAINERS` are allowed, and the size of a picture has a limit.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -124,6 +125,16 @@ def open_media(
 def reopen_media(path: str | Path) -> InputContainer:
     """Open a file again whose pictures were judged before, or are our own: they may have any size."""
     return open_media(path, max_pixels=ANY_SIZE)
+
+
+def open_own(data: bytes, demuxer: str) -> InputContainer:
+    """Open a file in memory that vsr made itself, a description of a stream; the caller closes it.
+
+    Args:
+        data: The whole file.
+        demuxer: FFmpeg's name.
+    """
+    return av.open(io.BytesIO(data), "r", format=demuxer)
 
 
 def shown(path: str | Path) -> str:

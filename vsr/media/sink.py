@@ -39,7 +39,8 @@ from vsr.media.opening import shown
 from vsr.media.picture import PictureEncoder
 from vsr.media.pyav import TEXT
 from vsr.media.segments import Segment
-from vsr.media.streams import StreamPlan, left_empty, plan_streams
+from vsr.media.stream_plan import plan_streams
+from vsr.media.streams import StreamPlan, left_empty
 from vsr.media.target import check_target, make_anew, put_in_place, sync, temporary_beside
 from vsr.media.transparency import without_unused_alpha
 from vsr.media.verify import check_written

@@ -89,6 +89,11 @@ class TextConverter:
         spans = [] if self._flat is None else self._flat.flush(int(1 / self._base))
         return [self._span(text) for text in spans]
 
+    def complaint(self, index: int) -> str | None:
+        """A sentence where texts of the source's stream `index` could not be read."""
+        said = f"{self.broken} texts of stream {index} cannot be read and are left blank"
+        return said if self.broken else None
+
     def _span(self, text: Text) -> Packet[Any]:
         assert text.end is not None
         return _packet(text.payload, text.start, text.end - text.start, self._base)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import threading
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +16,7 @@ import av.filter
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Range
 from vsr.frame import ContentLight, DolbyVision, FieldOrder, MasteringDisplay, Spherical, Stereo
+from vsr.media.ffmpeg_log import talkative
 from vsr.media.side_data import side_data
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
@@ -45,8 +45,6 @@ _OFFSET = struct.Struct("=Q")
 _DOLBY_HEADER = 17
 """Bytes of AVDOVIRpuDataHeader up to its last flag; AVDOVIMetadata begins with its offset."""
 _TWELVE_BITS = 12
-_log_level = threading.Lock()
-"""Held while FFmpeg's log level is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,8 @@ def details_of(frame: av.VideoFrame) -> Details:
     FFmpeg's log is captured while one picture passes `showinfo`; the log level, which is the whole process's,
     is put back at once.
     """
-    with _log_level, av.logging.Capture() as lines:
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            _show(frame)
-        finally:
-            av.logging.set_level(level)
+    with talkative(), av.logging.Capture() as lines:
+        _show(frame)
     for _, _, message in lines:
         found = _SHOWN.search(message)
         if found:
