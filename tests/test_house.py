@@ -35,9 +35,22 @@ ONLY_IN = {
     "compile": set(),
     "__import__": set(),
     "runpy": set(),
+    "print": {"vsr/cli/console.py"},
+    "rich.print": set(),
+    "rich.console.Console": {"vsr/cli/console.py"},
+    "typer.echo": set(),
+    "typer.secho": set(),
+    "click.echo": set(),
+    "sys.stdout.write": set(),
+    "sys.stderr.write": set(),
+    "sys.stdout.buffer": set(),
+    "sys.stderr.buffer": set(),
+    "traceback.print_exc": set(),
+    "traceback.print_exception": set(),
 }
 """Names that run code or open files, to the files that may use them, under whatever name they were imported.
-Files are opened for reading in `opening.py` alone; `header.py` reads what it has just written into memory."""
+Files are opened for reading in `opening.py` alone; `header.py` reads what it has just written into memory.
+What is printed passes `console.py`, which escapes what would steer a terminal."""
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "runpy"}
 """What reads code as data. `pickletools` only lists what a pickle holds."""
 
@@ -127,6 +140,10 @@ def test_dangerous_calls_stand_in_their_place_only(path: Path) -> None:
         "av.open(path)",
         "av.open(path, 'r')",
         "from av import open as o; o(path)",
+        "print(path)",
+        "import sys; sys.stdout.write(path)",
+        "from typer import echo; echo(path)",
+        "from rich.console import Console; Console().print(path)",
     ],
 )
 def test_the_check_above_notices(text: str) -> None:

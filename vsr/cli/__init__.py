@@ -47,7 +47,7 @@ app.add_typer(models_app, name="models")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"vsr {vsr.__version__}")
+        console.out(f"vsr {vsr.__version__}")
         raise typer.Exit
 
 

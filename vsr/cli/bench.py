@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli import console, parse
 from vsr.config import UpscaleSettings
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def bench(
         backend=parse.one_of(backend, get_args(Backend), option="--backend"),
     )
     found = machine(common)
-    print(_machine_line(found, width, height))
-    print(_TITLES)
+    console.out(_machine_line(found, width, height))
+    console.out(_TITLES)
     made = []
     for name in model or list(MODELS):
         made.append(measure(_with_model(common, name), height=height, width=width))
-        print(_row(made[-1], found), flush=True)
-    print(_advice(made, width, height))
+        console.out(_row(made[-1], found), flush=True)
+    console.out(_advice(made, width, height))
 
 
 def _with_model(common: UpscaleSettings, name: str) -> UpscaleSettings:

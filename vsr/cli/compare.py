@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli import console, parse
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 from vsr.media.pipes import place_of
@@ -32,7 +32,7 @@ def compare(
     from vsr.report.compare import compare as draw
 
     panels = draw(source, result, picture, at=parse.seconds(at, option="--at"), truth=truth)
-    print(f"{picture}: {', '.join(panels)}, left to right")
+    console.out(f"{picture}: {', '.join(panels)}, left to right")
 
 
 def demo(
@@ -66,5 +66,5 @@ def demo(
     report = run_shown(clip, result, settings, overwrite=overwrite, quiet=False)
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)
-    print(f"result          {result}")
-    print(f"before, after   {picture} ({', '.join(panels)}, left to right)")
+    console.out(f"result          {result}")
+    console.out(f"before, after   {picture} ({', '.join(panels)}, left to right)")

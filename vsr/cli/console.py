@@ -1,9 +1,16 @@
-"""What a person reads, all of it on stderr: one line an error, one line a warning, and nothing when quiet."""
+"""All that the command prints: results on stdout, messages on stderr, one line an error, one line a warning.
+
+What is printed may hold names and metadata of strangers' files, so nothing is printed elsewhere in vsr
+(`tests/test_house.py`): here characters that would steer a terminal are escaped, C1 controls, directional
+overrides and line breaks among them.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 
 from rich.console import Console
@@ -45,23 +52,53 @@ def error(message: str) -> None:
     _print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
 
 
+def out(line: str, *, flush: bool = False) -> None:
+    """Print a line on stdout, as a result that other programs may read."""
+    print(_encodable(printable(line), sys.stdout.encoding), flush=flush)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout: aligned at a terminal, elsewhere lines with tabs, for other programs."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (heads, *rows):
+            print(_encodable("\t".join(printable(cell) for cell in row), sys.stdout.encoding))
+        return
+    from rich.table import Table
+
+    shown = Table(box=None, header_style="bold")
+    for head in heads:
+        shown.add_column(head, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(printable(cell)) for cell in row))
+    console.print(shown)
+
+
 def _print(text: Text) -> None:
     with suppress(OSError):  # a terminal that went away is no reason to stop a film
         _err.print(text)
 
 
 def _printable(message: str) -> str:
-    """Control characters of file names and metadata must not steer the terminal."""
-    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-    return clean.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(
-        sys.stderr.encoding or "utf-8"
-    )
+    return _encodable(printable(message), sys.stderr.encoding)
+
+
+def printable(text: str) -> str:
+    """Escape what is obeyed, not shown: control characters, C1 too, overrides, line breaks, stray bytes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """The text with what a terminal of this encoding cannot show escaped."""
+    name = encoding or "utf-8"
+    return text.encode(name, "backslashreplace").decode(name)
 
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
-            _err.print_exception()
+            for line in "".join(traceback.format_exception(record.exc_info[1])).splitlines():
+                _print(Text(_printable(line)))
         elif record.levelno >= logging.ERROR:
             error(record.getMessage())
         elif record.levelno >= logging.WARNING:

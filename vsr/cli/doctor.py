@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
+from vsr.cli import console
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,23 +23,25 @@ def doctor() -> None:
     from vsr.media import hwaccel
     from vsr.media.encoder_table import ENCODERS
 
-    print(f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
-    print(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
+    console.out(
+        f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    console.out(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
+    console.out(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
     slower = "" if bf16_is_quicker() else ", not faster than fp32"
     how = f"bf16 in hardware{slower}" if cpu_has_bf16() else "no bf16 in hardware"
-    print(f"CPU        {how}, {_can(torch.device('cpu'))}")
+    console.out(f"CPU        {how}, {_can(torch.device('cpu'))}")
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)
-        print(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
+        console.out(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
     if not torch.cuda.is_available():
-        print("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
+        console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
     for name, what in to_be_had().items():
-        print(f"backend    {name:<12} {what}")
+        console.out(f"backend    {name:<12} {what}")
     for name, what in hwaccel.to_be_had().items():
-        print(f"hwaccel    {name:<12} {what}")
+        console.out(f"hwaccel    {name:<12} {what}")
     for name, spec in ENCODERS.items():
-        print(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
+        console.out(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
 
 
 def _can(device: torch.device) -> str:

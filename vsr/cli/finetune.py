@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import signals
+from vsr.cli import console, signals
 from vsr.cli.train import SAVED, check_output, progress_lines
 
 
@@ -52,10 +52,10 @@ def finetune(
             on_step=progress_lines(),
             stop=stop,
         )
-    typer.echo(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")
+    console.out(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")
     for name in outcome.before:
-        typer.echo(f"{name:<14}{outcome.before[name]:+.3f} -> {outcome.after[name]:+.3f}")
+        console.out(f"{name:<14}{outcome.before[name]:+.3f} -> {outcome.after[name]:+.3f}")
     if outcome.share < 1:
-        typer.echo(f"{outcome.share:.0%} of what was learnt is best on footage held out, and is kept")
-    typer.echo(f"on footage held out {outcome.gain:+.2f} dB; before, after and truth: {outcome.picture}")
-    typer.echo(f"vsr upscale INPUT OUTPUT --model {output}")
+        console.out(f"{outcome.share:.0%} of what was learnt is best on footage held out, and is kept")
+    console.out(f"on footage held out {outcome.gain:+.2f} dB; before, after and truth: {outcome.picture}")
+    console.out(f"vsr upscale INPUT OUTPUT --model {output}")

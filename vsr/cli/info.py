@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli import console, parse
 from vsr.media.pipes import place_of
 
 
@@ -25,14 +24,14 @@ def info(
 ) -> None:
     """Show what a file holds: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
-    from vsr.media.opening import MAX_PIXELS, open_media, shown
+    from vsr.media.opening import MAX_PIXELS, open_media
     from vsr.media.probe import probe
+    from vsr.pipeline.report import as_json as written
 
     limit = max_pixels or MAX_PIXELS
     video = probe(file, video_stream=video_stream, max_pixels=limit)
     with open_media(file, max_pixels=limit) as container:
         contents = describe(container, video)
-    if as_json:
-        print(json.dumps(contents, indent=2, default=str))
-    else:
-        print("\n".join(shown(line) for line in lines_of(contents, video)))
+    lines = written(contents, ascii_only=True).splitlines() if as_json else lines_of(contents, video)
+    for line in lines:
+        console.out(line)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from vsr.cli import console
 from vsr.errors import ConfigError, ModelError, OutputError
 from vsr.writing import check_writable, write_whole
 
@@ -27,7 +26,7 @@ def list_models() -> None:
     from vsr.models.catalog import MODELS
 
     rows = [_row(entry) for entry in MODELS.values()]
-    _print_table(("name", "family", "scale", "parameters", "size", "licence", "what it is for"), rows)
+    console.table(("name", "family", "scale", "parameters", "size", "licence", "what it is for"), rows)
 
 
 @app.command()
@@ -46,9 +45,9 @@ def show(model: Annotated[str, typer.Argument(help="A name from the list, or a w
         ("file", str(found.path or "none: computed")),
         ("sha256", found.sha256 or "none"),
         ("weights under", found.wrapper or "no key: they lie open"),
-        *((_shown(f"metadata: {key}"), _shown(value)) for key, value in sorted(found.metadata.items())),
+        *((f"metadata: {key}", value) for key, value in sorted(found.metadata.items())),
     ]
-    _print_table(("what", "value"), facts)
+    console.table(("what", "value"), facts)
 
 
 @app.command()
@@ -76,7 +75,7 @@ def interpolate(
     a, b = (recognise(read_weights(path)) for path in paths if path is not None)
     state = mix(a, b, alpha)
     write_weights(output, state, _origin(a, b, alpha))
-    typer.echo(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
+    console.out(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
 
 
 @app.command()
@@ -101,7 +100,7 @@ def convert(
     }
     write_weights(output, found.state, {**found.file.metadata, **origin})
     count = sum(value.numel() for value in found.state.values() if value.is_floating_point())
-    typer.echo(f"{output}: {found.family.name}, {count:,} numbers, from {_shown(found.file.path.name)}")
+    console.out(f"{output}: {found.family.name}, {count:,} numbers, from {found.file.path.name}")
 
 
 @app.command()
@@ -131,7 +130,7 @@ def export(
     write_whole(output, data)
     checked = "not compared: no onnxruntime here" if difference is None else f"differs by {difference:.1g}"
     sides = f", sides in multiples of {loaded.multiple}" if loaded.multiple > 1 else ""
-    typer.echo(f"{output}: {loaded.family} x{loaded.scale}{sides}, {len(data) / 1e6:.2f} MB, {checked}")
+    console.out(f"{output}: {loaded.family} x{loaded.scale}{sides}, {len(data) / 1e6:.2f} MB, {checked}")
 
 
 def _read(sources: Sequence[Path]) -> Recognised:
@@ -149,11 +148,6 @@ def _read(sources: Sequence[Path]) -> Recognised:
             f"{len(sources)} files; give one weight file, or the .param and .bin of an ncnn net"
         )
     return recognise(read_weights(sources[0]))
-
-
-def _shown(text: str) -> str:
-    """A stranger's text without what a terminal would obey."""
-    return text if text.isprintable() else ascii(text)
 
 
 def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
@@ -186,18 +180,3 @@ def _row(entry: Any) -> tuple[str, ...]:
     size = f"{header.file_bytes / 1e6:.2f} MB"
     count = f"{header.parameters:,}"
     return entry.name, entry.family, f"x{entry.scale}", count, size, entry.licence, entry.description
-
-
-def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table at a terminal; elsewhere lines with tabs, for other programs."""
-    console = Console()
-    if not console.is_terminal:
-        for row in (heads, *rows):
-            typer.echo("\t".join(row))
-        return
-    table = Table(box=None, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    console.print(table)

@@ -93,7 +93,7 @@ def train(
             stop=stop,
         )
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name != "flicker")
-    typer.echo(f"{output}: over bicubic, on material held out: {gains}")
+    console.out(f"{output}: over bicubic, on material held out: {gains}")
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -148,4 +148,4 @@ def _dump(settings: object, data: list[Path], output: Path, number: int) -> None
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     for path in dump(settings, data=data, folder=folder, number=number):
-        typer.echo(str(path))
+        console.out(str(path))

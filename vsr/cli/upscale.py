@@ -403,4 +403,4 @@ def _plan(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: b
     from vsr.pipeline.dryrun import dry_run
 
     for line in dry_run(source, target, settings, overwrite=overwrite).lines():
-        print(line)
+        console.out(line)

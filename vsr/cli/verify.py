@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli import console, parse
 from vsr.errors import OutputError
 from vsr.media.pipes import place_of
 
@@ -39,9 +39,9 @@ def verify(
         end=None if end is None else parse.seconds(end, option="--end"),
     )
     for line in found.lost:
-        print(f"lost  {line}")
+        console.out(f"lost  {line}")
     for line in found.not_compared:
-        print(f"not compared  {line}")
+        console.out(f"not compared  {line}")
     if found.lost:
         raise typer.Exit(OutputError.exit_code)
-    print("nothing lost")
+    console.out("nothing lost")

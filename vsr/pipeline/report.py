@@ -72,8 +72,17 @@ class Report:
         Raises:
             OutputError: it cannot be written.
         """
-        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_whole(path, text.encode())
+        write_whole(path, (as_json(self.as_dict()) + "\n").encode())
+
+
+def as_json(value: Any, *, ascii_only: bool = False) -> str:
+    """Plain values as JSON that is safe at a terminal: what is not shown but obeyed (ESC, C1) is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=ascii_only, default=str)
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 1 << 16 else json.dumps(char)[1:-1]
 
 
 def plain(value: Any) -> Any:
