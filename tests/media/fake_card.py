@@ -78,6 +78,10 @@ class _FakeDecoder:
         self._count = 0
         self.pix_fmt: str | None = "cuda"
 
+    @property
+    def has_b_frames(self) -> bool:
+        return self._context.has_b_frames
+
     def decode(self, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
         frames = self._context.decode(packet)
         self._count += len(frames)
