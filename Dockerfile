@@ -19,7 +19,7 @@ COPY . /src
 RUN if python3 -m pip show --quiet torch; then sed -i '/^torch==/d' /src/constraints.txt; fi \
     && python3 -m venv --without-pip --system-site-packages /opt/vsr \
     && /opt/vsr/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        -c /src/constraints.txt "/src[cpu]" \
+        -c /src/constraints.txt "/src[openvino]" \
     && /opt/vsr/bin/python -m pip uninstall --yes openvino-telemetry \
     && rm -rf /src
 

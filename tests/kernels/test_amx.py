@@ -208,7 +208,7 @@ def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
     assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
-    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*pip install 'vsr-pipeline\[amx\]'"):
+    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave --backend out"):
         choice.choose("amx", network(), device=CPU, dtype=BF16)
 
 

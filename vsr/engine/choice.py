@@ -38,7 +38,7 @@ class _Runtime:
     needs: str
     device: Literal["cpu", "cuda"] = "cpu"
     extra: str = ""
-    """Of vsr, which brings it; none brings what comes with a driver."""
+    """Of vsr, which brings it; none where the machine has it, or vsr itself brings it."""
     window: Window = Window()  # noqa: RUF009 - frozen
 
 
@@ -49,7 +49,6 @@ _RUNTIMES = {
         lambda network, dtype, device: winograd.compiled(network, dtype),
         runs="Compact networks, and RRDB of multiples of 16 channels, in fp32",
         needs="llvmlite and a processor with FMA",
-        extra="cpu",
         window=winograd.WINDOW,
     ),
     "openvino": _Runtime(
@@ -66,7 +65,6 @@ _RUNTIMES = {
         lambda network, dtype, device: amx.compiled(network, dtype),
         runs="Compact networks, and RRDB of 32 or 64 channels, in bf16",
         needs="a processor with AMX in bf16, Linux and llvmlite",
-        extra="amx",
     ),
     "triton": _Runtime(
         lambda network, dtype: triton.can_run(network, dtype),

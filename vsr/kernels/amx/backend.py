@@ -1,7 +1,7 @@
 """Whether kernels of our own can run a network here, and the network in them.
 
-They want a processor with AMX in bfloat16 (Intel's Xeon since 2023) under Linux, and the package `llvmlite`,
-the extra `amx`. Nothing of it is imported before it is wanted.
+They want a processor with AMX in bfloat16 (Intel's Xeon since 2023) under Linux, and the package `llvmlite`.
+Nothing of it is imported before it is wanted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether Winograd's way can run a network here, and the network in it.
 
-It wants the package `llvmlite`, the extra `cpu`, and a processor that multiplies and adds in one instruction.
+It wants the package `llvmlite` and a processor that multiplies and adds in one instruction.
 Nothing of it is imported before it is wanted.
 """
 
