@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check test-slow test-cuda test-container test-vapoursynth vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,11 +38,18 @@ test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
 test-container: $(STAMP)  ## build the Dockerfile and upscale in it; no engine: in a Debian root, as root (CONTAINER=--help)
 	$(BIN)/python -m tests.container.steps $(CONTAINER)
 
+test-wheel: $(STAMP)  ## the wheel, without constraints, in an empty environment of each Python found (WHEEL=--help)
+	$(BIN)/python -m tests.wheel $(WHEEL)
+
 # VapourSynth's wheels need Python 3.12 or later: its tests have an environment of their own (5 GB with CUDA's torch).
 test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host, and spandrel; VAPOURSYNTH_PYTHON: interpreter
 	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
 	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth && \
 	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q tests/models/test_thirdparty.py -k spandrel; }
+
+test-pyav: vapoursynth-venv  ## the tests of media with the PyAV that Python 3.12 and later get, in the same environment
+	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
+	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q -m 'not slow and not needs_material' tests/media; }
 
 vapoursynth-venv:
 	@python=; for one in $(VAPOURSYNTH_PYTHON) python3.14 python3.13 python3.12; do \
@@ -52,7 +59,7 @@ vapoursynth-venv:
 	set -ex; \
 	[ -x $(VAPOURSYNTH_VENV)/bin/python ] || $$python -m venv $(VAPOURSYNTH_VENV); \
 	$(VAPOURSYNTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[amx,spandrel]' pytest 'vapoursynth>=81'
+	  -e '.[spandrel]' pytest 'vapoursynth>=81'
 
 bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
