@@ -21,7 +21,7 @@ from vsr.reading import read_file
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "triton", "cudagraphs"]
-Deinterlace = Literal["auto", "off"]
+Deinterlace = Literal["auto", "off", "top-first", "bottom-first"]
 Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]
 T = TypeVar("T")

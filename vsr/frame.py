@@ -16,7 +16,8 @@ from vsr.color.spec import ColorSpec, PixelLayout
 if TYPE_CHECKING:
     from torch import Tensor
 
-FieldOrder = Literal["progressive", "top-first", "bottom-first", "unknown"]
+FieldOrder = Literal["progressive", "top-first", "bottom-first", "single fields", "unknown"]
+"""Which field of a frame is shown first; "single fields": each frame is one field, as H.265 codes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +199,8 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None = None
     """The whole matrix behind `rotation`, mirroring included: nine numbers as FFmpeg stores them."""
     field_order: FieldOrder = "progressive"
+    fields_by_container: bool = False
+    """Whether `field_order` is said by the container alone, so that no frame is marked as interlaced."""
     start_seconds: Fraction | None = None
     """When the first picture that decodes is shown, on the container's clock."""
     clock_start: Fraction = Fraction(0)

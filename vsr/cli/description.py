@@ -47,7 +47,8 @@ def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
     rows.append(("color", _color_line(video.color)))
     rows.append(("time", _time_line(video)))
     if video.field_order not in ("progressive", "unknown"):
-        rows.append(("fields", f"interlaced, {video.field_order}"))
+        told = " by the container" if video.fields_by_container else ""
+        rows.append(("fields", f"interlaced, {video.field_order}{told}"))
     if video.crop is not None:
         sides = [f"{name} {float(getattr(video.crop, name)):g}" for name in _SIDES]
         rows.append(("hidden", f"{', '.join(sides)} pixels at the borders"))

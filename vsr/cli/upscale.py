@@ -132,7 +132,12 @@ def upscale(
     ] = None,
     deinterlace: Annotated[
         str | None,
-        typer.Option("--deinterlace", help="auto or off.", show_default="auto", rich_help_panel=_SOURCE),
+        typer.Option(
+            "--deinterlace",
+            help="auto, off, top-first or bottom-first.",
+            show_default="auto",
+            rich_help_panel=_SOURCE,
+        ),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="Seconds or h:mm:ss.", rich_help_panel=_SOURCE)

@@ -16,6 +16,7 @@ from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.cropping import crop_of
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.fields import field_order_of
 from vsr.media.layouts import layout_of
 from vsr.media.messages import messages_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
@@ -82,6 +83,7 @@ def describe(
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
     matrix = display_matrix_of(frame)
+    order, by_container = field_order_of(codec, details.field_order, stream.codec_context.field_order)
     tagged = color.over(color_of(frame, details.chroma_location))
     complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
     return VideoInfo(
@@ -100,7 +102,8 @@ def describe(
         sample_aspect_ratio=_sample_aspect_ratio(stream, matrix),
         rotation=round(frame.rotation / 90) * 90 % 360,
         display_matrix=matrix and turned_only(matrix)[0],
-        field_order=details.field_order,
+        field_order=order,
+        fields_by_container=by_container,
         start_seconds=_first_shown(stream, frame),
         clock_start=_clock_start(container),
         duration_seconds=duration_seconds(container, stream),

@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Matrix, Range
 from vsr.config import Deinterlace, Hwaccel
 from vsr.errors import InputError
-from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
+from vsr.frame import Damage, FieldOrder, Stamp, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.deinterlace import Deinterlacer, Stamped
@@ -43,6 +43,7 @@ from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
 
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
+SINGLE_FIELDS = "each picture is a single field of interlaced video; fields are upscaled one by one"
 
 _RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv"
 RAW = frozenset(_RAW.split())
@@ -70,7 +71,8 @@ def open_video(
     Args:
         path: Of a local file.
         video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
-        deinterlace: `auto` puts pictures flagged as interlaced through bwdif; `off` leaves them.
+        deinterlace: `auto` puts pictures that are said to be interlaced through bwdif; `off` leaves them;
+            `top-first` and `bottom-first` put all pictures through it, whatever is said of them.
         start: Seconds from the first picture; earlier pictures are left out.
         end: Seconds from the first picture; this and later pictures are left out.
         strict: Raise `InputError` at the first damage instead of counting it.
@@ -302,16 +304,30 @@ class VideoSource:
     def _deinterlaced(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
         if self._deinterlace == "off":
             for frame, stamp in pictures:
-                if frame.interlaced_frame:
+                if frame.interlaced_frame and not self._single_fields:
                     self._warn(INTERLACED_OFF)
                 yield frame, stamp
             return
-        filter_ = Deinterlacer()
+        if self._single_fields and self._forced_order is None:
+            yield from pictures
+            return
+        filter_ = Deinterlacer(self._forced_order)
         for frame, stamp in pictures:
             yield from filter_.push(frame, stamp)
             if filter_.running:
                 self._warn(INTERLACED_ON)
         yield from filter_.drain()
+
+    @property
+    def _single_fields(self) -> bool:
+        return self._raw.field_order == "single fields"
+
+    @property
+    def _forced_order(self) -> FieldOrder | None:
+        """The field order of all frames, where they are not to be asked themselves."""
+        if self._deinterlace in ("top-first", "bottom-first"):
+            return self._deinterlace
+        return self._raw.field_order if self._raw.fields_by_container else None
 
     def _filtered(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
         if not self._filters:
@@ -348,8 +364,11 @@ class VideoSource:
             self._warn(
                 "the colours are wrong: Dolby Vision without a layer for other displays is taken as told"
             )
-        if self._info.field_order in ("top-first", "bottom-first"):
-            self._warn(INTERLACED_ON if self._deinterlace == "auto" else INTERLACED_OFF)
+        forced = self._deinterlace in ("top-first", "bottom-first")
+        if forced or self._info.field_order in ("top-first", "bottom-first"):
+            self._warn(INTERLACED_OFF if self._deinterlace == "off" else INTERLACED_ON)
+        elif self._single_fields:
+            self._warn(SINGLE_FIELDS)
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -189,7 +189,7 @@ def _look(info: VideoInfo, frames: Iterator[VideoFrame]) -> Iterator[_Look]:
             usable=_is_usable(frame, info) and float(grey.std()) >= EMPTY,
             detail=gradient(grey),
             motion=0.0 if cut else change or 0.0,
-            interlaced=frame.interlaced_frame,
+            interlaced=_is_interlaced(frame, info),
             begins=cut,
         )
         before, change_before = grey, change or 0.0
@@ -218,7 +218,12 @@ def gradient(grey: NDArray[np.float32]) -> float:
 
 def _is_usable(frame: VideoFrame, info: VideoInfo) -> bool:
     same = (frame.width, frame.height, frame.format.name) == (info.width, info.height, info.pixel_format)
-    return same and not frame.is_corrupt and not frame.interlaced_frame
+    return same and not frame.is_corrupt and not _is_interlaced(frame, info)
+
+
+def _is_interlaced(frame: VideoFrame, info: VideoInfo) -> bool:
+    """By its own mark, or by what the container says of all frames."""
+    return frame.interlaced_frame or info.fields_by_container
 
 
 def _as_arrays(looks: list[_Look], refused: int) -> SceneIndex:

@@ -1,0 +1,35 @@
+"""Which field of interlaced video comes first, by what frames say, or by what only the container says."""
+
+from __future__ import annotations
+
+from vsr.frame import FieldOrder
+
+_MARKED = frozenset(
+    {"mpeg1video", "mpeg2video", "mpeg4", "h264", "vc1", "wmv3", "cavs", "avs2", "avs3", "dvvideo"}
+    | {"prores", "prores_raw", "dnxhd", "cfhd", "vvc", "av1", "vp8", "vp9", "theora", "h261", "h263", "flv1"}
+)
+"""FFmpeg's names of codecs whose frames say whether they are interlaced, or can only be progressive."""
+_ORDERS: dict[int, FieldOrder] = {
+    2: "top-first",
+    3: "bottom-first",
+    4: "bottom-first",  # stored from the top, shown from the bottom
+    5: "top-first",
+}
+"""FFmpeg's AVFieldOrder; 0 is unknown, 1 progressive."""
+
+
+def field_order_of(codec: str, frame: FieldOrder, container: int) -> tuple[FieldOrder, bool]:
+    """The field order of a stream, and whether the container alone says so.
+
+    Args:
+        codec: FFmpeg's name.
+        frame: What its first frame says.
+        container: FFmpeg's AVFieldOrder of the stream.
+    """
+    if frame in ("top-first", "bottom-first"):
+        # FFmpeg marks frames of H.265 only where each is a single field.
+        return ("single fields" if codec == "hevc" else frame), False
+    order = _ORDERS.get(container)
+    if order is None or codec in _MARKED:
+        return frame, False
+    return order, True
