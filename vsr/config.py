@@ -5,6 +5,8 @@ Nothing here knows how a setting is carried out; a field says what it means and 
 
 from __future__ import annotations
 
+import re
+import reprlib
 import tomllib
 import types
 import typing
@@ -30,6 +32,34 @@ MAX_TOML_BYTES = 2**20
 """Of a pipeline or a recipe; the longest of ours has 4 kB."""
 
 
+_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("width", 1, 2**20),
+    ("height", 1, 2**20),
+    ("tile", 0, 2**20),
+    ("batch", 1, 2**16),
+    ("max_pixels", 1, 2**31 - 1),  # FFmpeg's own limit
+    ("start", -(10**9), 10**9),
+    ("end", -(10**9), 10**9),
+    ("segment_seconds", 0, 10**9),
+)
+_ENCODER_BOUNDS = (("threads", 0, 1024),)
+
+
+def _check_bounds(settings: Any, bounds: tuple[tuple[str, int, int], ...]) -> None:
+    """Refuse numbers that are beyond all sense, and beyond what libraries can count.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for name, least, most in bounds:
+        value = getattr(settings, name)
+        if value is not None and not least <= value <= most:  # NaN is in no range
+            shown = f"{float(value):g}" if isinstance(value, Fraction) else reprlib.repr(value)
+            raise ConfigError(
+                f"{name} {shown} is impossible; use {least} or more, {most} at most, or leave it out"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSettings:
     """How the picture is written; None leaves a choice to the encoder's line in `media/encoder_table.py`."""
@@ -46,6 +76,11 @@ class EncoderSettings:
     """FFmpeg's name; None keeps the source's depth and subsampling."""
     threads: int = 0
     """Encoder threads; 0 leaves it to the encoder."""
+    allow_files: bool = False
+    """Whether options may name files for the encoder to write or read; no pipeline file can say so."""
+
+    def __post_init__(self) -> None:
+        _check_bounds(self, _ENCODER_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +141,7 @@ class UpscaleSettings:
     """Length of a part: what is computed again after a run was cut off, at most."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("tile", self.tile, 0),
-            ("batch", self.batch, 1),
-            ("max_pixels", self.max_pixels, 1),
-        ):
-            if value is not None and value < least:
-                raise ConfigError(f"{name} {value} is impossible; use {least} or more, or leave it out")
+        _check_bounds(self, _BOUNDS)
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
@@ -147,7 +176,9 @@ def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; known keys are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{where}: unknown key {reprlib.repr(key)}; known keys are {', '.join(sorted(known))}"
+            )
     values = {key: _value(value, hints[key], where=f"{where}.{key}") for key, value in table.items()}
     try:
         return kind(**values)
@@ -161,7 +192,7 @@ def _value(value: Any, hint: Any, *, where: str) -> Any:
         made = _as(value, option, where=where)
         if made is not _NO:
             return made
-    raise ConfigError(f"{where}: {value!r} is not {_words(hint)}")
+    raise ConfigError(f"{where}: {reprlib.repr(value)} is not {_words(hint)}")
 
 
 _NO: Any = object()
@@ -181,10 +212,19 @@ def _as(value: Any, hint: Any, *, where: str) -> Any:
     if hint is Fraction:
         return _as_fraction(value)
     if hint is float:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _NO
+        return _as_float(value)
     if hint is int:
         return value if isinstance(value, int) and not isinstance(value, bool) else _NO
     return value if isinstance(hint, type) and isinstance(value, hint) else _NO
+
+
+def _as_float(value: Any) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _NO
+    try:
+        return float(value)
+    except OverflowError:
+        return _NO
 
 
 def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
@@ -214,10 +254,22 @@ def _as_member(value: Any, kind: type[IntEnum]) -> Any:
 def _as_fraction(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return _NO
+    found = as_fraction(str(value))
+    return _NO if found is None else found
+
+
+_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,2})?|[+-]?\d{1,30}/\d{1,30}", re.I)
+
+
+def as_fraction(text: str) -> Fraction | None:
+    """`2`, `1.5`, `1e-3` or `3/2`, exactly; None for what is no number or too long to be meant."""
+    text = text.strip()
+    if _NUMBER.fullmatch(text) is None:
+        return None
     try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        return _NO
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):  # digits of other scripts; a half of nothing
+        return None
 
 
 def _is_union(hint: Any) -> bool:

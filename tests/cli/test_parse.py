@@ -18,7 +18,7 @@ def test_times_are_exact(text: str, value: Fraction) -> None:
     assert parse.seconds(text, option="--start") == value
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::", "1:99", "1:60:00"])
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::", "1:99", "1:60:00", "9" * 5000])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--start"):
         parse.seconds(text, option="--start")
@@ -27,6 +27,12 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "value"), [("2", 2), ("1.5", Fraction(3, 2)), ("3/2", Fraction(3, 2))])
 def test_scales_are_exact(text: str, value: Fraction) -> None:
     assert parse.scale(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "1/0", "nan", "inf", "1e999999999", "9" * 5000, "1e-999999999"])
+def test_what_is_no_scale_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ConfigError, match="--scale"):
+        parse.scale(text)
 
 
 def test_options_keep_further_equal_signs() -> None:

@@ -12,6 +12,7 @@ import vsr
 from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
 from vsr.config import UpscaleSettings
+from vsr.errors import ConfigError
 from vsr.pipeline.ready import folder, names, read_pipeline
 
 FILES = sorted(folder().glob("*.toml"))
@@ -93,6 +94,41 @@ def test_what_is_wrong_in_a_file_is_told_by_its_name(tmp_path: Path, text: str, 
     own.write_text(text)
     with pytest.raises(vsr.ConfigError, match=line):
         read_pipeline(own)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'scale = "1e999999999"',
+        "scale = 1e308",
+        'start = "1e-999999999"',
+        f"end = {10**30}",
+        "segment_seconds = inf",
+        "segment_seconds = nan",
+        f"tile = {10**40}",
+        f"batch = {10**40}",
+        f"width = {10**40}\nheight = 1",
+        f"max_pixels = {2**31}",
+        f"[encoder]\nthreads = {10**9}",
+        f"[encoder]\ncrf = {10**400}",
+        f"strength = {10**400}",
+        f"video_stream = {'[' * 3000}{']' * 3000}",
+        '[encoder]\noptions = {g = "while(1,1)"}',
+        'filters_before = ["crop=w=while(1\\\\,1)"]',
+        '[encoder]\noptions = {"x264-params" = "dump-yuv=theirs"}',
+    ],
+)
+def test_a_pipeline_from_elsewhere_neither_hangs_nor_writes(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers that take for ever to write out, loops, and files that an encoder would write."""
+    monkeypatch.chdir(tmp_path)
+    clip, theirs = make_clip(tmp_path / "in.mkv", frames=2), tmp_path / "theirs.toml"
+    theirs.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        vsr.upscale(clip, tmp_path / "out.mkv", pipeline=theirs, model="bicubic")
+    assert len(str(error.value)) < 400
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "theirs.toml"]
 
 
 def test_a_name_that_is_none_lists_those_that_are(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def test_real_esrgan_is_as_published() -> None:
         ("codecs = [{ encoder = 'mpeg4', bitrate = [0, 6] }]", "mpeg4.bitrate"),
         ("codecs = [{ encoder = 'mpeg4', quality = [2, 6], share = 0 }]", "share"),
         ("codecs = [{ encoder = 'mpeg4', quality = [2, 6], gop = [0, 6] }]", "mpeg4.gop"),
+        (
+            "codecs = [{ encoder = 'libvpx-vp9', quality = [2, 6], presets = ['while(1,1)'] }]",
+            "presets are words",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, table: str, said: str) -> None:

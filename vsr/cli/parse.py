@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from typing import TypeVar
 
+from vsr.config import as_fraction
 from vsr.errors import ConfigError
 
 MAX_PIXELS = "Larger pictures are refused; default 8192 x 8192."
@@ -16,10 +17,10 @@ Word = TypeVar("Word", bound=str)
 
 def scale(text: str) -> Fraction:
     """`2`, `1.5` or `3/2`."""
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ConfigError(f"--scale {text!r} is not a number; use for example 2, 1.5 or 3/2") from error
+    found = as_fraction(text)
+    if found is None:
+        raise ConfigError(f"--scale {text!r} is not a number; use for example 2, 1.5 or 3/2")
+    return found
 
 
 def size(text: str) -> tuple[int, int]:
@@ -33,7 +34,7 @@ def size(text: str) -> tuple[int, int]:
 def seconds(text: str, *, option: str) -> Fraction:
     """`90`, `90.5`, `1:30` or `0:01:30.5` to seconds, exactly."""
     parts = text.strip().split(":")
-    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\d+(\.\d+)?", p) for p in parts):
+    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?", p) for p in parts):
         raise ConfigError(f"{option} {text!r} is not a time; use seconds or [hours:]minutes:seconds")
     if any(Fraction(part) >= 60 for part in parts[1:]):
         raise ConfigError(f"{option} {text!r} is not a time; minutes and seconds end at 59")

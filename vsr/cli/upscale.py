@@ -105,6 +105,14 @@ def upscale(
             "--encoder-option", metavar="KEY=VALUE", help="May be repeated.", rich_help_panel=_ENCODER
         ),
     ] = None,
+    allow_files: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-files",
+            help="Let encoder options, a pipeline's too, name files.",
+            rich_help_panel=_ENCODER,
+        ),
+    ] = None,
     pixel_format: Annotated[
         str | None,
         typer.Option(
@@ -259,6 +267,7 @@ def upscale(
         "crf": crf,
         "preset": preset,
         "options": dict(parse.pairs(encoder_option or [])) or None,
+        "allow_files": allow_files,
         "pixel_format": pixel_format,
         "format": _one_of(pipe_format, PipeFormat, option="--format"),
         "filters_before": _filters(filter_before),

@@ -20,6 +20,7 @@ from vsr.media.containers import CONTAINERS, Container
 from vsr.media.encoder_table import ENCODERS, SMALL, EncoderSpec, Preset, Quality
 from vsr.media.hdr import hdr_options
 from vsr.media.layouts import layout_of
+from vsr.media.option_safety import check_option
 from vsr.media.pixels import divides, losses, nearest, subsampling
 
 
@@ -229,6 +230,8 @@ def _options(
         if key not in known:
             raise ConfigError(f"{name} has no option {key!r}{_near(key, known)}")
         options[key] = _join(options.get(key), value) if key.endswith("-params") else value
+    for key, _ in settings.options:  # as they are joined: a quote may begin in one value and end in the next
+        check_option(name, key, options[key], allow_files=settings.allow_files)
     return options
 
 

@@ -20,6 +20,7 @@ from vsr.color.spec import PixelLayout
 from vsr.errors import ConfigError
 from vsr.frame import Stamp, VideoInfo, YuvFrame
 from vsr.media.layouts import layout_of, planar_format
+from vsr.media.option_safety import check_expression
 from vsr.media.pixels import losses
 from vsr.media.planes import repacked, to_av_frame, to_planes
 
@@ -78,6 +79,7 @@ def parse(words: Sequence[str], *, where: str) -> list[Filter]:
             raise ConfigError(
                 f"{where}: this build of FFmpeg has no filter {one.name!r}; it has {', '.join(available())}"
             )
+        check_expression(one.arguments, where=f"{where}: {one.name}")
         if where == "filters_after" and one.name in _BEFORE_ONLY:
             raise ConfigError(f"{where}: {one.name!r} is possible in filters_before only; move it there")
     return found

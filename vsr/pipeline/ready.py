@@ -40,4 +40,7 @@ def read_pipeline(name: str | Path) -> UpscaleSettings:
         raise ConfigError(
             f"no pipeline is called {str(name)!r}; ready are {', '.join(names())}; a path must end in .toml"
         )
-    return read_toml(path, UpscaleSettings)
+    settings = read_toml(path, UpscaleSettings)
+    if settings.encoder.allow_files:  # who sends a pipeline is not who runs it
+        raise ConfigError(f"{path.name}: no pipeline can set encoder.allow_files; --allow-files does")
+    return settings

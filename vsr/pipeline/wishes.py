@@ -44,6 +44,8 @@ class Wishes(TypedDict, total=False):
     """The encoder's, as FFmpeg names them; added to those that are there."""
     pixel_format: str | None
     threads: int | None
+    allow_files: bool | None
+    """Whether the encoder's options may name files to write or read."""
     format: PipeFormat | None
     filters_before: Sequence[str] | None
     """Instead of those that are there; none with an empty list."""

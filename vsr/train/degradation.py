@@ -9,6 +9,7 @@ published options).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -278,6 +279,8 @@ class CodecRange:
     def __post_init__(self) -> None:
         if self.share <= 0 or not self.presets:
             raise ValueError(f"{self.encoder}: share ({self.share}) must be above 0, and presets not empty")
+        if not all(re.fullmatch(r"-?[a-z0-9]{0,12}", preset) for preset in self.presets):
+            raise ValueError(f"{self.encoder}: presets are words or numbers, not {self.presets}")
         if (self.quality is None) == (self.bitrate is None):
             raise ValueError(f"{self.encoder}: set quality or bitrate, one of the two")
         if self.quality:
