@@ -191,6 +191,10 @@ def test_a_gap_becomes_silence_where_pcm_has_no_times_of_its_own(tmp_path: Path)
     assert (np.delete(after, np.s_[4096:6496], axis=1) == before).all()
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "vsr", *arguments], capture_output=True, text=True)
+
+
 def with_custom_channels(path: Path, labels: list[int]) -> Path:
     """Write into a MOV that its channels are these, in this order (QuickTime's `chan`, by description)."""
     data = bytearray(path.read_bytes())
@@ -213,8 +217,9 @@ def test_channels_in_an_order_of_their_own_end_no_process(tmp_path: Path, target
     source = make_clip(tmp_path / "in.mov", frames=3, audio=[Audio(codec="pcm_s16le")])
     with_custom_channels(source, [2, 1])
     out = tmp_path / f"out{target}"
-    command = [sys.executable, "-m", "vsr", "upscale", str(source), str(out), "-m", "bicubic"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run("upscale", str(source), str(out), "-m", "bicubic")
     assert done.returncode == 0, done.stderr
+    for command in (["info", str(source)], ["verify", str(source), str(out)]):
+        assert run(*command).returncode == 0, command
     assert ("FR+FL" in done.stderr) == (target == ".mkv"), "only Matroska cannot say the order"
     assert tracks(out, "audio")[0].digest == tracks(source, "audio")[0].digest

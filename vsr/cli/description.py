@@ -9,6 +9,7 @@ from av.stream import Disposition
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.frame import Stereo, VideoInfo
+from vsr.media.audio_facts import AudioFacts, audio_facts
 from vsr.media.messages import labels_of
 from vsr.media.opening import shown
 from vsr.media.pixels import subsampling
@@ -17,10 +18,11 @@ from vsr.pipeline.report import plain
 
 def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
     """All of it as plain values: fractions as "30000/1001", tags by their names in lower case."""
+    audio = audio_facts(container)
     return {
         "format": container.format.name,
         "video": plain(video),
-        "streams": [_stream(stream) for stream in container.streams],
+        "streams": [_stream(stream, audio.get(stream.index)) for stream in container.streams],
         "chapters": [_chapter(chapter) for chapter in container.chapters()],
         "metadata": dict(container.metadata),
     }
@@ -101,18 +103,18 @@ def _time_line(video: VideoInfo) -> str:
     return ", ".join([*parts, f"ticks of {video.time_base} s"])
 
 
-def _stream(stream: Any) -> dict[str, Any]:
+def _stream(stream: Any, facts: AudioFacts | None) -> dict[str, Any]:
     context = getattr(stream, "codec_context", None)
     entry = {
         "index": stream.index,
         "type": stream.type,
-        "codec": context.name if context is not None else stream.name or "unknown",
+        "codec": context.name if context is not None else getattr(stream, "name", None) or "unknown",
         "language": stream.language,
         "disposition": [flag.name for flag in Disposition if flag in stream.disposition],
         "metadata": dict(stream.metadata),
     }
-    if stream.type == "audio" and context is not None:
-        entry |= {"rate": context.sample_rate, "channels": context.layout.name}
+    if facts is not None:
+        entry |= {"rate": facts.rate, "channels": facts.layout}
     if stream.type == "video" and context is not None:
         entry |= {"width": context.width, "height": context.height}
     return entry

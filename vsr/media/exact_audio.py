@@ -9,7 +9,7 @@ whole numbers holds it, and PCM of floats would be ten times its size.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
@@ -22,13 +22,11 @@ from av.stream import Stream
 
 from vsr.media.audio_facts import AudioFacts
 from vsr.media.copies import USUAL_SPEAKERS
-from vsr.media.pyav import TEXT, fraction, time_base_of
+from vsr.media.pyav import TEXT
+from vsr.media.samples import TYPES, SampleReader, is_readable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Samples = NDArray[Any]
-    """`(n * channels,)`, channels side by side, in the machine's byte order."""
+    from vsr.media.samples import Samples
 
 _PCM = {
     "u8": "pcm_u8",
@@ -45,13 +43,6 @@ _TARGETS = {"matroska": _PCM, "mov": _PCM, "mp4": _FLAC}
 _FLAC_CHANNELS = 8
 _FLAC_PCM = {"u8": "pcm_s16le", "s16": "pcm_s16le", "s24": "pcm_s24le"}
 """What takes the place of FLAC, whose loudspeakers are eight."""
-_PLAIN = {"pcm_s8": "i1", "pcm_s16be": ">i2", "pcm_s32be": ">i4", "pcm_f32be": ">f4", "pcm_f64be": ">f8"}
-_PLAIN |= {"pcm_s16le": "<i2", "pcm_s32le": "<i4", "pcm_f32le": "<f4", "pcm_f64le": "<f8", "pcm_u8": "u1"}
-"""PCM that is read without a decoder: its channels may be of a custom layout, which PyAV cannot decode."""
-_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
-"""FFmpeg's sample format to numpy's."""
-_MOST_PLANES = 8
-"""Channels that PyAV hands out of a decoded frame; of more it reads past the end of FFmpeg's table."""
 _GAP = Fraction(1, 50)
 """Seconds between packets from which on audio has a gap; less is rounding and jitter of timestamps."""
 _LONGEST_SILENCE = 60
@@ -70,7 +61,7 @@ def exact_target(stream: Stream, facts: AudioFacts | None, muxer: str) -> str | 
     context = stream.codec_context
     if facts is None or context is None:
         return None
-    if (facts.custom or facts.channels > _MOST_PLANES) and context.name not in _PLAIN:
+    if not is_readable(stream, facts):
         return None
     if facts.sample_format in ("flt", "dbl") and not context.codec.lossless:
         return None
@@ -131,13 +122,13 @@ class ExactConverter:
             facts: Of the stream.
             fill: Put silence into gaps: MP4 plays audio without pauses.
         """
-        self._source, self._facts, self._kind, self._fill = source, facts, _kind(facts), fill
+        self._reader, self._facts, self._fill = SampleReader(source, facts), facts, fill
         self.broken = 0
         """Packets that could not be decoded."""
         self.stream = _add_stream(output, to, facts)
         self._encoder = self.stream.codec_context
         self._tick = Fraction(1, facts.rate)
-        self._packed = _packing(to, self._kind)
+        self._packed = _packing(to, _kind(facts))
         self._encode = self._as_flac if to == "flac" else self._as_pcm
         self._next: int | None = None
         """Where the next sample belongs, in ticks."""
@@ -146,7 +137,7 @@ class ExactConverter:
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The packets that are ready once `packet` is in; its samples keep their times."""
-        return self._all(self._decoded(packet))
+        return self._all(packet)
 
     def until(self, seconds: Fraction) -> list[Packet[Any]]:
         """Nothing: audio does not wait for what overlaps it."""
@@ -154,38 +145,22 @@ class ExactConverter:
 
     def flush(self) -> list[Packet[Any]]:
         """What the decoder and the encoder still hold."""
-        made = self._all(self._frames(None)) if self._source.codec_context.is_open else []
-        return made + (self._flushed() if self._encode == self._as_flac else [])
+        if self._next is None:  # nothing came, and the decoder may not be open
+            return []
+        return self._all(None) + (self._flushed() if self._encode == self._as_flac else [])
 
     def complaint(self, index: int) -> str | None:
         """A sentence where packets of the source's stream `index` could not be decoded."""
         return f"{self.broken} packets of audio stream {index} cannot be decoded" if self.broken else None
 
-    def _all(self, pieces: Iterator[tuple[Fraction | None, Samples]]) -> list[Packet[Any]]:
-        return [packet for pts, samples in pieces for packet in self._placed(pts, samples)]
-
-    def _decoded(self, packet: Packet[Any]) -> Iterator[tuple[Fraction | None, Samples]]:
-        context = self._source.codec_context
-        plain = _PLAIN.get(context.name)
-        if plain is None:
-            yield from self._frames(packet)
-            return
-        import numpy as np
-
-        values = np.frombuffer(bytes(packet), plain)
-        whole = values[: len(values) // self._facts.channels * self._facts.channels]
-        if context.name == "pcm_s8":
-            whole = whole.view("u1") ^ 0x80
-        yield _seconds(packet), whole.astype(whole.dtype.newbyteorder("="), copy=False)
-
-    def _frames(self, packet: Packet[Any] | None) -> Iterator[tuple[Fraction | None, Samples]]:
+    def _all(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
+        made: list[Packet[Any]] = []
         try:
-            frames = cast(AudioStream, self._source).codec_context.decode(packet)
-        except av.FFmpegError:
+            for pts, samples in self._reader.read(packet):
+                made += self._placed(pts, samples)
+        except (av.FFmpegError, ValueError):
             self.broken += 1
-            return
-        for frame in frames:
-            yield _frame_seconds(frame), _interleaved(frame, self._facts)
+        return made
 
     def _placed(self, pts: Fraction | None, samples: Samples) -> list[Packet[Any]]:
         """Packets of some samples at their place: behind those before, but for gaps."""
@@ -213,7 +188,7 @@ class ExactConverter:
         if self._filled > max(self._heard, _LONGEST_SILENCE * self._facts.rate):
             return []
         size = ticks * self._facts.channels
-        kind = _TYPES[self._facts.sample_format]
+        kind = TYPES[self._facts.sample_format]
         return self._put(np.full(size, 128 if kind == "u1" else 0, kind))
 
     def _as_pcm(self, begins: int, count: int, samples: Samples) -> list[Packet[Any]]:
@@ -230,7 +205,7 @@ class ExactConverter:
         return _full(self._encoder.encode(frame), self._tick)
 
     def _flushed(self) -> list[Packet[Any]]:
-        return _full(self._encoder.encode(None), self._tick) if self._next is not None else []
+        return _full(self._encoder.encode(None), self._tick)
 
 
 def _safe_layout(facts: AudioFacts) -> str:
@@ -249,27 +224,8 @@ def _packing(to: str, kind: str) -> Callable[[Samples], Samples]:
     return lambda samples: samples
 
 
-def _interleaved(frame: AudioFrame, facts: AudioFacts) -> Samples:
-    import numpy as np
-
-    kind, packed = _TYPES[facts.sample_format], not frame.format.is_planar
-    count = frame.samples * (facts.channels if packed else 1)
-    planes = [np.frombuffer(memoryview(plane), kind)[:count] for plane in frame.planes[: facts.channels]]
-    return planes[0] if packed else np.stack(planes, axis=1).reshape(-1)
-
-
 def _full(packets: list[Packet[Any]], tick: Fraction) -> list[Packet[Any]]:
     """An encoder's packets with their time base, without the empty last one (FLAC's checksum of all)."""
     for packet in packets:
         packet.time_base = packet.time_base or tick
     return [packet for packet in packets if packet.size]
-
-
-def _seconds(packet: Packet[Any]) -> Fraction | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * time_base_of(packet)
-
-
-def _frame_seconds(frame: AudioFrame) -> Fraction | None:
-    base = fraction(frame.time_base)
-    return None if frame.pts is None or base is None else frame.pts * base

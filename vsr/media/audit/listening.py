@@ -3,52 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from av import AudioFrame, AudioStream
+from av import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
+from vsr.media.audio_facts import AudioFacts
 from vsr.media.audit.contents import Heard
 from vsr.media.decoder import READ_ERRORS
-from vsr.media.pyav import fraction
+from vsr.media.samples import SampleReader, is_readable
 
 
 class AudioReader:
     """Decodes an audio stream."""
 
-    def __init__(self, stream: AudioStream) -> None:
-        self._decoder = stream.codec_context
+    def __init__(self, stream: AudioStream, facts: AudioFacts | None) -> None:
+        """Args: the stream, of an open file, and what is known of it; without, nothing is decoded."""
+        self._reader = SampleReader(stream, facts) if facts and is_readable(stream, facts) else None
         self._digest = hashlib.sha256()
         self._blocks: list[bytes] = []
         self._starts: list[tuple[int, Fraction]] = []
-        self._samples = self._rate = self._channels = 0
-        self._fits = self._decoder is not None
+        self._samples = 0
+        self._rate, self._channels = (facts.rate, facts.channels) if facts else (0, 0)
 
     def push(self, packet: Packet[Any] | None) -> None:
         """Decode a packet; None is the end. What does not decode is left out."""
-        if not self._fits:
+        if self._reader is None or (packet is None and not self._starts):
             return
-        try:
-            for frame in self._decoder.decode(packet):
-                self._hear(frame)
-        except READ_ERRORS:
-            pass
+        with suppress(*READ_ERRORS):
+            for time, samples in self._reader.read(packet):
+                self._hear(time, samples)
 
-    def _hear(self, frame: AudioFrame) -> None:
-        self._rate, self._channels = frame.sample_rate, self._decoder.channels
-        base = fraction(frame.time_base) or Fraction(1, frame.sample_rate)
+    def _hear(self, time: Fraction | None, samples: NDArray[Any]) -> None:
         behind = self._starts[-1] if self._starts else (0, Fraction(0))
         expected = behind[1] + Fraction(self._samples - behind[0], self._rate)
-        time = expected if frame.pts is None else frame.pts * base
-        self._starts.append((self._samples, time))
-        samples = _as_numbers(frame, self._channels)
-        data = samples.tobytes()
+        self._starts.append((self._samples, expected if time is None else time))
+        data = _as_numbers(samples).tobytes()
         self._digest.update(data)
         self._blocks.append(hashlib.blake2b(data, digest_size=8).digest())
-        self._samples += len(samples)
+        self._samples += len(samples) // self._channels
 
     def result(self, origin: Fraction) -> Heard | None:
         """None where nothing could be decoded."""
@@ -64,28 +61,11 @@ class AudioReader:
         )
 
 
-def _as_numbers(frame: AudioFrame, channels: int) -> NDArray[np.float64]:
-    """`(samples, channels)` in [-1, 1); float64 holds every format's values exactly."""
-    name, count = frame.format.packed.name, frame.samples
-    planes = [np.frombuffer(memoryview(plane), _DTYPES[name]) for plane in frame.planes]
-    if frame.format.is_planar:
-        table = np.stack([plane[:count] for plane in planes], axis=1)
-    else:
-        table = planes[0][: count * channels].reshape(count, channels)
-    numbers = table.astype(np.float64)
-    if name == "u8":
-        return np.ascontiguousarray((numbers - 128) / 128)
-    if np.issubdtype(table.dtype, np.integer):
-        numbers /= 2.0 ** (8 * table.dtype.itemsize - 1)
-    return np.ascontiguousarray(numbers)
-
-
-_DTYPES: dict[str, type[np.generic]] = {
-    "u8": np.uint8,
-    "s16": np.int16,
-    "s32": np.int32,
-    "s64": np.int64,
-    "flt": np.float32,
-    "dbl": np.float64,
-}
-"""FFmpeg's sample formats, without the mark of those that are planar."""
+def _as_numbers(samples: NDArray[Any]) -> NDArray[np.float64]:
+    """In [-1, 1); float64 holds every format's values exactly."""
+    numbers = samples.astype(np.float64)
+    if samples.dtype == np.uint8:
+        return (numbers - 128) / 128
+    if np.issubdtype(samples.dtype, np.integer):
+        numbers /= 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return numbers

@@ -19,6 +19,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
+from vsr.media.audio_facts import AudioFacts, audio_facts
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.listening import AudioReader
 from vsr.media.audit.texts import TextReader
@@ -48,7 +49,8 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
     info = probe(path, max_pixels=max_pixels)
     with open_media(path, max_pixels=max_pixels) as media:
         video = choose_stream(media, str(path), index=info.stream_index)
-        others = {s.index: _TrackReader(s) for s in media.streams if _is_track(s, video)}
+        audio = audio_facts(media)
+        others = {s.index: _TrackReader(s, audio.get(s.index)) for s in media.streams if _is_track(s, video)}
         frames = _FrameReader(info, video)
         decoder = decoder_of(video, max_pixels=max_pixels)
         frames.read(_decoded(media, video, decoder, frames, others), lambda: decoder.has_b_frames)
@@ -135,11 +137,11 @@ class _FrameReader:
 class _TrackReader:
     """Reads a stream beside the video."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, facts: AudioFacts | None) -> None:
         self._stream = stream
         self._packets: list[bytes] = []
         self._times: list[Fraction] = []
-        self._audio = AudioReader(stream) if isinstance(stream, AudioStream) else None
+        self._audio = AudioReader(stream, facts) if isinstance(stream, AudioStream) else None
         self._text = TextReader(stream) if is_text(stream) else None
 
     def push(self, packet: Packet[Any]) -> None:
