@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vsr.engine.backends import Run, in_kernels
+from vsr.kernels import Target
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
 
@@ -52,3 +54,8 @@ def rrdb(**changes: object) -> RRDB:
             assert layer.bias is not None
             torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
     return made
+
+
+def on_cpu(made: nn.Module, target: Target, dtype: torch.dtype) -> Run:
+    """A network in our own kernels for the CPU."""
+    return in_kernels(made, target, dtype, torch.device("cpu"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from vsr.kernels.cuda_graphs import Recorded, record, replayed
 
 from vsr.engine import cuda_graphs as graphs
-from vsr.engine.backends import eager
+from vsr.engine.backends import eager, in_kernels
+from vsr.engine.cuda_graphs import Recorded, record, replayed
 from vsr.models.load import load_generator
 
 
@@ -106,14 +106,12 @@ def test_where_memory_is_short_graphs_are_given_back() -> None:
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("backend", ["torch", "triton"])
 def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
-    from vsr.kernels.cuda.backend import compiled
-
     network: nn.Module = load_generator("fast-x2").network
     device = torch.device("cuda", 0)
     if backend == "torch":
         run = eager(network, device=device, dtype=torch.bfloat16)
     else:
-        run = compiled(network, torch.bfloat16, device)
+        run = in_kernels(network, "cuda", torch.bfloat16, device)
     made: list[Recorded] = []
 
     def recorder(work: graphs.Run, example: Tensor) -> Recorded:

@@ -18,8 +18,8 @@ from vsr.errors import ConfigError
 from vsr.kernels.winograd import backend as winograd
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
-from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.models.archs.srresnet import SRResNet, SRResNetConfig
 from vsr.models.load import load_generator
 
 CPU = torch.device("cpu")
@@ -159,8 +159,8 @@ def test_a_filter_has_nothing_to_compute_with_integers() -> None:
 
 @installed
 def test_what_it_does_not_run_is_told() -> None:
-    other = MSRResNet(MSRResNetConfig(nf=16, nb=1, scale=2)).eval()
-    with pytest.raises(ConfigError, match="Compact and RRDB networks"):
+    other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()
+    with pytest.raises(ConfigError, match="networks of 3x3 convolutions"):
         choice.choose("openvino", other, device=CPU, dtype=torch.float32)
     with pytest.raises(ConfigError, match="float16"):
         choice.choose("openvino", network(), device=CPU, dtype=torch.float16)

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.engine.networks import RRDBS, exact, network, pictures, rrdb
+from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
 from vsr.engine import choice, device
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
@@ -37,7 +37,7 @@ def test_it_is_as_close_to_fp32_as_torch_in_bf16(changes: dict[str, object], siz
     made, x = network(**changes), pictures(1, 3, *size)
     expected = exact(made, x)
     in_torch = exact(copy.deepcopy(made).to(BF16), x)
-    found = amx.compiled(made, BF16)(x)
+    found = on_cpu(made, "amx", BF16)(x)
     assert found.shape == expected.shape
     assert psnr(found, expected, border=0) > min(psnr(in_torch, expected, border=0) - 1, 80)
 
@@ -49,13 +49,13 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
     assert isinstance(made, Compact)
     expected = exact(made, x)
     in_torch = exact(copy.deepcopy(made).to(BF16), x)
-    assert psnr(amx.compiled(made, BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
+    assert psnr(on_cpu(made, "amx", BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
 
 
 @there
 def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
     made = network()
-    run = amx.compiled(made, BF16)
+    run = on_cpu(made, "amx", BF16)
     for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
         x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
         first, second = run(x), run(y)
@@ -76,7 +76,7 @@ def test_tiles_and_batches_go_through_it() -> None:
 @there
 def test_steps_of_10_bits_are_seen_and_the_last_step_is_finer_than_bf16() -> None:
     """0.7 and the next code of 10 bits are the same in bf16; and a smooth sky must not show its steps."""
-    run, low, high = amx.compiled(network(), BF16), 716 / 1023, 717 / 1023
+    run, low, high = on_cpu(network(), "amx", BF16), 716 / 1023, 717 / 1023
     dark, light = (run(torch.full((1, 3, 8, 40), value)) - value for value in (low, high))
     assert torch.tensor(low).to(BF16) == torch.tensor(high).to(BF16)
     assert not torch.equal(dark, light)
@@ -88,7 +88,7 @@ def test_what_is_no_number_comes_out_as_none() -> None:
     """By that the engine finds what must be computed again in fp32."""
     x = pictures(1, 3, 40, 40)
     x[0, 1, 12, 12] = float("nan")
-    found = amx.compiled(network(), BF16)(x)
+    found = on_cpu(network(), "amx", BF16)(x)
     assert found[..., 24, 24].isnan().any()
     assert found[..., :8, :8].isfinite().all()
 
@@ -102,7 +102,7 @@ def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
     made, x = rrdb(**changes), pictures(1, 3, *size)
     with torch.no_grad():
         expected, in_torch = made(x), copy.deepcopy(made).to(BF16)(x)
-    found = amx.compiled(made, BF16)(x)
+    found = on_cpu(made, "amx", BF16)(x)
     assert found.shape == expected.shape
     error, others = (found - expected).square().mean(), (in_torch - expected).square().mean()
     assert error < 1.25 * others  # 1 dB
@@ -143,7 +143,7 @@ def test_who_computes_what_does_not_matter(
         monkeypatch.setattr(program, "_STRIP", strip)
         monkeypatch.setattr(program, "CACHE", cache)
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(amx.compiled(made, BF16)(x))
+        results.append(on_cpu(made, "amx", BF16)(x))
     assert all(torch.equal(result, results[0]) for result in results)
 
 
@@ -154,12 +154,12 @@ def test_code_that_is_not_wanted_any_more_is_freed() -> None:
     for _ in range(2):
         for nf in range(32, 32 * 12, 32):
             made = network(nf=nf, nc=1)
-            assert psnr(amx.compiled(made, BF16)(x), exact(made, x), border=0) > 40
+            assert psnr(on_cpu(made, "amx", BF16)(x), exact(made, x), border=0) > 40
 
 
 @there
 def test_it_may_begin_in_inference_mode_and_go_on_outside() -> None:
-    run, x = amx.compiled(network(), BF16), pictures(1, 3, 8, 40)
+    run, x = on_cpu(network(), "amx", BF16), pictures(1, 3, 8, 40)
     with torch.inference_mode():
         first = run(x)
     assert torch.equal(run(x), first)
@@ -167,7 +167,7 @@ def test_it_may_begin_in_inference_mode_and_go_on_outside() -> None:
 
 @there
 def test_threads_may_share_it() -> None:
-    run, xs = amx.compiled(network(), BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
+    run, xs = on_cpu(network(), "amx", BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
     expected = [run(x) for x in xs]
     with ThreadPoolExecutor(4) as pool:
         assert all(map(torch.equal, pool.map(run, xs), expected))
@@ -176,7 +176,7 @@ def test_threads_may_share_it() -> None:
 @there
 def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parts that were under way end before he is told, so that the next picture is right."""
-    run, x = amx.compiled(network(nf=64), BF16), pictures(1, 3, 200, 200)
+    run, x = on_cpu(network(nf=64), "amx", BF16), pictures(1, 3, 200, 200)
     expected = run(x)
 
     def interrupted(_: object) -> None:

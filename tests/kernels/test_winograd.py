@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.engine.networks import RRDBS, exact, network, pictures, rrdb
+from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
 from vsr.engine import choice
 from vsr.engine.backends import Run
 from vsr.engine.upscaler import Upscaler
@@ -55,7 +55,7 @@ def test_the_transforms_are_a_convolution() -> None:
 
 def worse_than_torch(made: nn.Module, x: Tensor) -> float:
     """Mean square of the error, over that of torch in float32."""
-    found = winograd.compiled(made, FP32)(x)
+    found = on_cpu(made, "winograd", FP32)(x)
     expected = exact(copy.deepcopy(made).double(), x.double())  # type: ignore[arg-type]
     in_torch = exact(made, x)  # type: ignore[arg-type]
     assert found.shape == expected.shape
@@ -93,7 +93,7 @@ def test_an_rrdb_is_fp32(changes: dict[str, object], size: tuple[int, int]) -> N
 @there
 def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
     made = network()
-    run = winograd.compiled(made, FP32)
+    run = on_cpu(made, "winograd", FP32)
     for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
         x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
         first, second = run(x), run(y)
@@ -114,9 +114,9 @@ def test_the_width_of_registers_changes_no_bit(
     from vsr.kernels.winograd import layers
 
     made, x = make(), pictures(1, 3, 13, 50)
-    expected = winograd.compiled(made, FP32)(x)
+    expected = on_cpu(made, "winograd", FP32)(x)
     monkeypatch.setattr(layers, "lanes", lambda: lanes)
-    assert torch.equal(winograd.compiled(made, FP32)(x), expected)
+    assert torch.equal(on_cpu(made, "winograd", FP32)(x), expected)
 
 
 @there
@@ -127,9 +127,9 @@ def test_who_computes_what_does_not_matter(
 ) -> None:
     made, x = make(), pictures(1, 3, 50, 130)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    alone = winograd.compiled(made, FP32)(x)
+    alone = on_cpu(made, "winograd", FP32)(x)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert torch.equal(winograd.compiled(made, FP32)(x), alone)
+    assert torch.equal(on_cpu(made, "winograd", FP32)(x), alone)
 
 
 @there
@@ -158,15 +158,15 @@ def test_tiles_and_batches_go_through_it() -> None:
 def test_what_is_no_number_comes_out_as_none() -> None:
     x = pictures(1, 3, 40, 40)
     x[0, 1, 12, 12] = float("nan")
-    found = winograd.compiled(network(), FP32)(x)
+    found = on_cpu(network(), "winograd", FP32)(x)
     assert found[..., 24, 24].isnan().any()
-    assert winograd.compiled(network(), FP32)(pictures(1, 3, 40, 40)).isfinite().all()
+    assert on_cpu(network(), "winograd", FP32)(pictures(1, 3, 40, 40)).isfinite().all()
 
 
 @there
 def test_after_a_picture_with_what_is_no_number_the_next_is_whole() -> None:
     """Nothing of it is left in the memory that both went through."""
-    run, x = winograd.compiled(network(), FP32), pictures(1, 3, 41, 43)
+    run, x = on_cpu(network(), "winograd", FP32), pictures(1, 3, 41, 43)
     expected = run(x)
     run(torch.full_like(x, float("nan")))
     assert torch.equal(run(x), expected)
@@ -174,7 +174,7 @@ def test_after_a_picture_with_what_is_no_number_the_next_is_whole() -> None:
 
 @there
 def test_threads_may_share_it_in_inference_mode_and_outside() -> None:
-    run, xs = winograd.compiled(network(), FP32), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
+    run, xs = on_cpu(network(), "winograd", FP32), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
     with torch.inference_mode():
         expected = [run(x) for x in xs]
     with ThreadPoolExecutor(4) as pool:
@@ -184,7 +184,7 @@ def test_threads_may_share_it_in_inference_mode_and_outside() -> None:
 @there
 def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parts that were under way end before he is told, so that the next picture is right."""
-    run, x = winograd.compiled(network(nf=64), FP32), pictures(1, 3, 200, 200)
+    run, x = on_cpu(network(nf=64), "winograd", FP32), pictures(1, 3, 200, 200)
     expected = run(x)
 
     def interrupted(_: object) -> None:
@@ -213,7 +213,7 @@ def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: p
     monkeypatch.setattr(winograd.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(choice.openvino, "available", lambda: other == "openvino")
     monkeypatch.setattr(choice.openvino, "compiled", lambda network, dtype: network)
-    monkeypatch.setattr(choice.amx, "available", lambda: False)
+    monkeypatch.setattr(amx, "available", lambda: False)
     for wins in (0, 1):
         tried = []
 
@@ -265,4 +265,4 @@ def test_code_that_is_not_wanted_any_more_is_freed() -> None:
     for _ in range(2):
         for nf in range(16, 16 * 12, 16):
             made = network(nf=nf, nc=1)
-            torch.testing.assert_close(winograd.compiled(made, FP32)(x), exact(made, x))
+            torch.testing.assert_close(on_cpu(made, "winograd", FP32)(x), exact(made, x))

@@ -42,7 +42,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "is_fastest", lambda: True)
+    monkeypatch.setattr(backend, "is_measured", lambda: True)
 
 
 def same(made: Tensor, exact: Tensor) -> bool:
@@ -181,7 +181,7 @@ def test_it_is_used_in_fp32_on_a_processor_and_nowhere_else(monkeypatch: pytest.
     assert not isinstance(steps.autocast(fp32, CPU), contextlib.nullcontext)
     assert isinstance(steps.autocast(replace(fp32, precision="bf16"), CPU), torch.autocast)
     assert isinstance(quick(torch.device("cuda", 0)), contextlib.nullcontext)
-    monkeypatch.setattr(backend, "is_fastest", lambda: False)
+    monkeypatch.setattr(backend, "is_measured", lambda: False)
     assert isinstance(steps.autocast(fp32, CPU), contextlib.nullcontext)
 
 

@@ -10,12 +10,22 @@ import copy
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from vsr.models.thirdparty import no_exit
+
+try:
+    from vsr import kernels
+except ImportError:  # the folder may be missing: torch takes over
+    kernels = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from vsr.kernels import Target
+    from vsr.kernels.conv_graph import ConvGraph
 
 Run = Callable[[Tensor], Tensor]
 """`(N, 3, H, W)` float32 on the device to `(N, 3, H * scale, W * scale)` float32, under inference_mode."""
@@ -75,3 +85,62 @@ def without_tf32() -> Generator[None, None, None]:
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
+
+
+class Graphed(Protocol):
+    """A network that can say what it computes as a `ConvGraph`; those of `vsr.models.archs` of 3x3
+    convolutions."""
+
+    def as_graph(self) -> ConvGraph:
+        """What it computes between `prepare` and `finish`."""
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the graph takes of a batch `(N, 3, H, W)`."""
+
+    def finish(self, sr: Tensor, x: Tensor) -> Tensor:
+        """The network's result from the graph's, and from the batch."""
+
+
+def graph_of(network: nn.Module) -> ConvGraph | None:
+    """The network as a graph; None for one of another kind."""
+    as_graph = getattr(network, "as_graph", None)
+    return as_graph() if as_graph is not None else None
+
+
+def kernels_available(target: Target) -> bool:
+    """Whether our own kernels of a target are here, with all that they need."""
+    return kernels is not None and kernels.available(target)
+
+
+def kernels_support(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
+    """Whether our own kernels of a target compute such a network with features of a dtype."""
+    graph = graph_of(network) if kernels is not None else None
+    return graph is not None and kernels.supports(graph, target, dtype)
+
+
+def kernels_are_fastest(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
+    """Whether our own kernels of a target are available, and were measured to be the fastest for such a
+    network."""
+    graph = graph_of(network) if kernels is not None else None
+    return graph is not None and kernels.is_measured_fastest(graph, target, dtype)
+
+
+def kernel_window(target: Target) -> Window:
+    """Which windows of an image give the bits that the whole gives."""
+    return Window(*kernels.window(target)) if kernels is not None else Window()
+
+
+def in_kernels(network: nn.Module, target: Target, dtype: torch.dtype, device: torch.device) -> Run:
+    """The network in kernels of our own, on as many threads as torch has now; torch runs what they do not
+    take."""
+    graphed = cast(Graphed, network)
+    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
+    run_graph = kernels.compile(graphed.as_graph(), target, dtype, device, threads)
+    in_torch = cache(lambda: eager(network, device=device, dtype=dtype))
+
+    @torch.inference_mode()
+    def run(batch: Tensor) -> Tensor:
+        found = run_graph(graphed.prepare(batch))
+        return in_torch()(batch) if found is None else graphed.finish(found, batch)
+
+    return run

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from vsr.kernels.conv_graph import ConvGraph, evaluate
 
 _PICTURES, _SIDE = 8, 160
 _CONTRAST, _CHROMA, _EDGES = 0.22, 0.12, 0.3
@@ -19,24 +21,18 @@ _OUTLIERS = 1e-4
 better than none, and than ten times as many."""
 
 
-def ranges(body: nn.Sequential) -> list[float]:
+def ranges(graph: ConvGraph) -> list[float]:
     """The largest magnitude that reaches each convolution.
 
     Args:
-        body: Convolutions and activations in a row, float32, on the host; maps `(N, 3, H, W)`.
+        graph: Whose convolutions each read the value before.
 
     Returns:
         One for each convolution, rounded to what half precision has: the last bits depend on the number of
-        threads, and a run that is gone on with must find the same.
+        threads, and a run that is resumed must find the same.
     """
-    found = []
-    h = pictures()
     with torch.inference_mode():
-        for layer in body:
-            if isinstance(layer, nn.Conv2d):
-                found.append(_span(h))
-            h = layer(h)
-    return found
+        return [_span(value) for value in evaluate(graph, pictures())[:-1]]
 
 
 def pictures() -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -15,13 +15,13 @@ from vsr.engine import cuda_graphs as graphs
 from vsr.engine.backends import Run, Window
 from vsr.engine.device import choose_dtype, cpu_has_bf16
 from vsr.errors import ConfigError
-from vsr.kernels.amx import backend as amx
-from vsr.kernels.cuda import backend as triton
-from vsr.kernels.winograd import backend as winograd
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.msrresnet import MSRResNet
 from vsr.models.archs.rrdb import RRDB
 from vsr.models.archs.srresnet import SRResNet
+
+if TYPE_CHECKING:
+    from vsr.kernels import Target
 
 _WORTH = 10_000
 """Parameters; a smaller network is quick anyway, and compiling it is not."""
@@ -39,38 +39,52 @@ class _Runtime:
     device: Literal["cpu", "cuda"] = "cpu"
     extra: str = ""
     """Of vsr, which brings it; none where the machine has it, or vsr itself brings it."""
-    window: Window = Window()  # noqa: RUF009 - frozen
+    window: Callable[[], Window] = Window
+
+
+def _own(
+    target: Target, *, runs: str, needs: str, device: Literal["cpu", "cuda"] = "cpu", extra: str = ""
+) -> _Runtime:
+    """Kernels that this package writes itself."""
+
+    def compiled(network: nn.Module, dtype: torch.dtype, place: torch.device) -> Run:
+        run = backends.in_kernels(network, target, dtype, place)
+        return graphs.replayed(run) if device == "cuda" else run
+
+    return _Runtime(
+        lambda network, dtype: backends.kernels_support(network, target, dtype),
+        lambda: backends.kernels_available(target),
+        compiled,
+        runs=runs,
+        needs=needs,
+        device=device,
+        extra=extra,
+        window=lambda: backends.kernel_window(target),
+    )
 
 
 _RUNTIMES = {
-    "winograd": _Runtime(
-        lambda network, dtype: winograd.can_run(network, dtype),
-        lambda: winograd.available(),
-        lambda network, dtype, device: winograd.compiled(network, dtype),
-        runs="Compact networks, and RRDB of multiples of 16 channels, in fp32",
+    "winograd": _own(
+        "winograd",
+        runs="networks of 3x3 convolutions, and RRDB of multiples of 16 channels, in fp32",
         needs="llvmlite and a processor with FMA",
-        window=winograd.WINDOW,
     ),
     "openvino": _Runtime(
         lambda network, dtype: openvino.can_run(network, dtype),
         lambda: openvino.available(),
         lambda network, dtype, device: openvino.compiled(network, dtype=dtype),
-        runs="Compact and RRDB networks in fp32 or bf16",
+        runs="networks of 3x3 convolutions in fp32 or bf16",
         needs="OpenVINO",
         extra="openvino",
     ),
-    "amx": _Runtime(
-        lambda network, dtype: amx.can_run(network, dtype),
-        lambda: amx.available(),
-        lambda network, dtype, device: amx.compiled(network, dtype),
-        runs="Compact networks, and RRDB of 32 or 64 channels, in bf16",
+    "amx": _own(
+        "amx",
+        runs="networks of 3x3 convolutions, and RRDB of 32 or 64 channels, in bf16",
         needs="a processor with AMX in bf16, Linux and llvmlite",
     ),
-    "triton": _Runtime(
-        lambda network, dtype: triton.can_run(network, dtype),
-        lambda: triton.available(),
-        lambda network, dtype, device: graphs.replayed(triton.compiled(network, dtype, device)),
-        runs="Compact networks, and RRDB whose channels are multiples of 16, in bf16 or fp16",
+    "triton": _own(
+        "cuda",
+        runs="networks of 3x3 convolutions, and RRDB whose channels are multiples of 16, in bf16 or fp16",
         needs="a CUDA device of compute capability 8.0 or later, and Triton",
         device="cuda",
     ),
@@ -95,7 +109,7 @@ def to_be_had() -> dict[str, str]:
 
 def window_of(backend: Backend) -> Window:
     """Which windows of a picture give the bits that the whole gives, where its kernels can do that."""
-    return _RUNTIMES[backend].window if backend in _RUNTIMES else Window()
+    return _RUNTIMES[backend].window() if backend in _RUNTIMES else Window()
 
 
 def choose(
@@ -137,10 +151,12 @@ def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: t
         wish: The backend that was asked for.
     """
     if precision == "auto" and device.type == "cpu" and wish in ("auto", "winograd"):
-        if wish == "auto" and cpu_has_bf16() and amx.can_run(network, torch.bfloat16) and amx.available():
+        if wish == "auto" and cpu_has_bf16() and backends.kernels_are_fastest(network, "amx", torch.bfloat16):
             return torch.bfloat16
-        there = winograd.available() if wish == "winograd" else winograd.is_fastest()
-        if winograd.can_run(network, torch.float32) and there:
+        if backends.kernels_are_fastest(network, "winograd", torch.float32):
+            return torch.float32
+        winograd = _RUNTIMES["winograd"]
+        if wish == "winograd" and winograd.available() and winograd.can_run(network, torch.float32):
             return torch.float32
     return choose_dtype(precision, device)
 
@@ -164,12 +180,12 @@ _NAMES = {"cpu": "the CPU", "cuda": "a CUDA device"}
 def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple[Backend, Run]:
     if device.type == "cpu" and _parameters(network) >= _WORTH:
         # Not tried against the others: wherever they were measured, they are twice as fast.
-        if amx.can_run(network, dtype) and amx.available():
-            return "amx", amx.compiled(network, dtype)
-        if winograd.can_run(network, dtype) and winograd.is_fastest():
-            return "winograd", winograd.compiled(network, dtype)
+        if backends.kernels_are_fastest(network, "amx", dtype):
+            return "amx", _RUNTIMES["amx"].compiled(network, dtype, device)
+        if backends.kernels_are_fastest(network, "winograd", dtype):
+            return "winograd", _RUNTIMES["winograd"].compiled(network, dtype, device)
         return _quicker(network, dtype)
-    if device.type == "cuda" and triton.is_fastest(network, dtype):
+    if device.type == "cuda" and backends.kernels_are_fastest(network, "cuda", dtype):
         return "triton", _RUNTIMES["triton"].compiled(network, dtype, device)
     return "torch", backends.eager(network, device=device, dtype=dtype)
 
@@ -177,8 +193,9 @@ def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple
 def _quicker(network: nn.Module, dtype: torch.dtype) -> tuple[Backend, Run]:
     """The quicker here of the two that are likely to be."""
     ways: dict[Backend, Callable[[], Run]] = {}
+    winograd = _RUNTIMES["winograd"]
     if winograd.can_run(network, dtype) and winograd.available():
-        ways["winograd"] = lambda: winograd.compiled(network, dtype)
+        ways["winograd"] = lambda: winograd.compiled(network, dtype, torch.device("cpu"))
     if openvino.can_run(network, dtype) and openvino.available():
         ways["openvino"] = lambda: openvino.compiled(network, dtype=dtype)
     ways["torch"] = lambda: backends.eager(network, device=torch.device("cpu"), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Compact and RRDB networks run by OpenVINO on the processor: what follows a convolution is fused into it.
+"""Networks of 3x3 convolutions run by OpenVINO on the processor: what follows a convolution is fused into it.
 
 That is a third to a half less time than torch takes, which writes every result to memory and reads it again
 (docs/benchmarks.md). OpenVINO is the extra `openvino`; nothing of it is imported before it is wanted. A
@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from vsr.engine import calibration, openvino_graphs
+from vsr.engine import backends, calibration, openvino_graphs
 from vsr.engine.backends import Run
-from vsr.models.archs.compact import Compact
-from vsr.models.archs.rrdb import RRDB
+from vsr.kernels.conv_graph import shuffled_on
+
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import ConvGraph
 
 _KEPT = 4
 """Compiled shapes: whole frames, the last batch of a film, tiles."""
@@ -33,17 +35,25 @@ def available() -> bool:
 
 
 def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bool:
-    """Whether `compiled` takes a network: Compact ones with PReLU or ReLU, and RRDB, in float32 or bfloat16;
-    with 8-bit integers only Compact ones."""
-    if isinstance(network, RRDB):
-        return not int8 and dtype in _HINTS
-    return isinstance(network, Compact) and network.config.activation != "leakyrelu" and dtype in _HINTS
+    """Whether `compiled` takes a network: one of 3x3 convolutions, in float32 or bfloat16; with 8-bit
+    integers only one whose convolutions each read the one before, on top of the image (Compact)."""
+    graph = backends.graph_of(network)
+    if graph is None or dtype not in _HINTS or not _splits(graph):
+        return False
+    return not int8 or (graph.adds_image and all(conv.inputs == (n,) for n, conv in enumerate(graph.convs)))
+
+
+def _splits(graph: ConvGraph) -> bool:
+    """Whether what is left to torch, the image under a shuffled result, is all that the last step does
+    besides."""
+    last = graph.convs[-1]
+    return graph.scale == last.shuffle if graph.adds_image else last.shuffle == 1
 
 
 def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> Run:
     """The network as OpenVINO computes it, on as many threads as torch has now; OpenVINO must be installed.
 
-    What is done to a picture before its first and after its last convolution is torch's, in float32.
+    What happens to a batch before its first and after its last convolution is torch's, in float32.
 
     Args:
         network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
@@ -51,23 +61,19 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
         int8: All but the first and the last compute with 8-bit integers: weights by channel, activations by
             layer, both symmetric, spans from `calibration`.
     """
-    if isinstance(network, RRDB):
-        between = _compiled_on_demand(partial(openvino_graphs.rrdb, network), dtype)
+    graphed = cast(backends.Graphed, network)
+    graph = graphed.as_graph()
+    spans = calibration.ranges(graph) if int8 else []
+    infer = _compiled_on_demand(partial(openvino_graphs.model, graph, spans=spans), dtype)
 
-        def run(batch: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return network.assemble(between(network.squares(batch).contiguous()).clone(), batch)
-
-        return run
-    assert isinstance(network, Compact)
-    spans = calibration.ranges(network.body) if int8 else []
-    body = _compiled_on_demand(partial(openvino_graphs.compact, network, spans=spans), dtype)
-
-    def run_compact(batch: Tensor) -> Tensor:
+    def run(batch: Tensor) -> Tensor:
         with torch.inference_mode():
-            return network.assemble(body(batch.contiguous()), batch)
+            image = graphed.prepare(batch).contiguous()
+            result = infer(image)
+            sr = shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
+            return graphed.finish(sr, batch)
 
-    return run_compact
+    return run
 
 
 def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dtype) -> Infer:

@@ -1,4 +1,4 @@
-"""Compact and RRDB networks as graphs of OpenVINO, built layer by layer.
+"""Networks as models of OpenVINO, built layer by layer from their `ConvGraph`.
 
 That is a hundred times as quick as letting it trace them, and needs nothing of its converter, whose package
 can send statistics to the maker.
@@ -15,13 +15,13 @@ import importlib
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
-from vsr.models.archs.compact import Compact
-from vsr.models.archs.rrdb import RESIDUAL, RRDB, SLOPE
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import Conv, ConvGraph
 
 
 @cache
@@ -44,104 +44,76 @@ def operations() -> Any:
     return runtime().opset13
 
 
-def compact(network: Compact, shape: Sequence[int], spans: Sequence[float] = ()) -> Any:
-    """`network.body`, convolutions with the PReLU or ReLU after each.
+def model(graph: ConvGraph, shape: Sequence[int], spans: Sequence[float] = ()) -> Any:
+    """A graph as a model of OpenVINO, without the image that may be added to its result.
 
     Args:
-        network: In eval mode, float32, on the host.
-        shape: Of the input.
-        spans: Largest magnitude that reaches each convolution, for 8-bit integers; empty for none.
+        graph: Of any convolutions.
+        shape: `(N, C, H, W)` of the input.
+        spans: Largest magnitude that reaches each convolution, for 8-bit integers; empty for none. The first
+            and
+            the last convolution never compute with integers.
     """
     ops = operations()
-
-    entry = ops.parameter(list(shape), np.float32)
-    node, inner, ends = entry, iter(spans[1:-1]), (network.body[0], network.body[-1])
-    for layer in network.body:
-        if isinstance(layer, nn.Conv2d):
-            node = _conv(node, layer, None if not spans or layer in ends else next(inner))
-        elif isinstance(layer, nn.PReLU):
-            node = ops.prelu(node, ops.constant(_values(layer.weight)))
-        else:
-            assert isinstance(layer, nn.ReLU)
-            node = ops.relu(node)
-    return runtime().Model([_fine(node)], [entry])
+    nodes = [ops.parameter(list(shape), np.float32)]
+    for n, conv in enumerate(graph.convs):
+        inner = 0 < n < len(graph.convs) - 1
+        nodes.append(
+            _computed(conv, nodes, spans[n] if spans and inner else None, fine=n == len(graph.convs) - 1)
+        )
+    return runtime().Model([nodes[-1]], [nodes[0]])
 
 
-def rrdb(network: RRDB, shape: Sequence[int]) -> Any:
-    """All of an RRDB behind the squares that become channels; arguments as of `compact`."""
+def _computed(conv: Conv, nodes: Sequence[Any], span: float | None, *, fine: bool) -> Any:
+    """All that a convolution does, with the last one's result as float32; see Note [Last step]."""
     ops = operations()
+    inputs = [nodes[value] for value in conv.inputs]
+    node = ops.concat(inputs, 1) if len(inputs) > 1 else inputs[0]
+    if conv.upsample > 1:
+        node = _enlarged(node, conv.upsample)
+    node = _conv(node, conv, span)
+    if conv.slopes is not None:
+        node = _activated(node, conv.slopes)
+    for residual in conv.residuals:
+        if residual.gain != 1:
+            node = ops.multiply(node, ops.constant(np.float32(residual.gain)))
+        node = ops.add(nodes[residual.value], node)
+    if fine:
+        return ops.prelu(node, _slope(1.0))
+    return ops.depth_to_space(node, "depth_first", conv.shuffle) if conv.shuffle > 1 else node
 
-    entry = ops.parameter(list(shape), np.float32)
-    first = node = _conv(entry, network.conv_first)
-    for block in network.body:
-        inside = node
-        for dense in block.children():
-            inside = _dense(inside, dense)
-        node = _plus(node, inside)
-    node = ops.add(first, _conv(node, network.conv_body))
-    for conv, factor in network.enlargements():
-        node = _leaky(_enlarged(node, conv, factor, shuffled=network.config.upsampler == "pixelshuffle"))
-    return runtime().Model([_fine(_conv(_leaky(_conv(node, network.conv_hr)), network.conv_last))], [entry])
 
-
-def _dense(entry: Any, dense: nn.Module) -> Any:
+def _activated(node: Any, slopes: Tensor) -> Any:
+    """PReLU; one of equal slopes is written as one number, which OpenVINO fuses more often."""
     ops = operations()
-
-    *inner, last = dense.children()
-    seen = [entry]
-    for conv in inner:
-        seen.append(_leaky(_conv(ops.concat(seen, 1) if len(seen) > 1 else entry, conv)))
-    return _plus(entry, _conv(ops.concat(seen, 1), last))
+    values = _values(slopes)
+    if (values == 0).all():
+        return ops.relu(node)
+    return ops.prelu(node, _slope(values[0]) if (values == values[0]).all() else ops.constant(values))
 
 
-def _plus(node: Any, residual: Any) -> Any:
+def _enlarged(node: Any, factor: int) -> Any:
+    """The nearest neighbour."""
     ops = operations()
-
-    return ops.add(node, ops.multiply(residual, ops.constant(np.float32(RESIDUAL))))
-
-
-def _leaky(node: Any) -> Any:
-    ops = operations()
-
-    return ops.prelu(node, _slope(SLOPE))
-
-
-def _enlarged(node: Any, conv: nn.Module, factor: int, *, shuffled: bool) -> Any:
-    ops = operations()
-
-    if shuffled:
-        return ops.depth_to_space(_conv(node, conv), "depth_first", factor)
-    axes = ops.constant(np.array([2, 3], np.int64))
-    larger = ops.interpolate(
+    return ops.interpolate(
         node,
         ops.constant(np.array([side * factor for side in node.shape[2:]], np.int64)),
         "nearest",
         "sizes",
-        axes=axes,
+        axes=ops.constant(np.array([2, 3], np.int64)),
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
-    return _conv(larger, conv)
 
 
-def _conv(node: Any, conv: nn.Module, span: float | None = None) -> Any:
+def _conv(node: Any, conv: Conv, span: float | None) -> Any:
     """A 3x3 convolution with its bias; with a span, of 8-bit integers."""
     ops = operations()
-
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
     weight = ops.constant(_values(conv.weight))
     if span is not None:
         node, weight = _in_steps(node, span), _weight_in_steps(weight, conv.weight)
     node = ops.convolution(node, weight, [1, 1], [1, 1], [1, 1], [1, 1])
     return ops.add(node, ops.constant(_values(conv.bias).reshape(1, -1, 1, 1)))
-
-
-def _fine(node: Any) -> Any:
-    """The result as float32, see Note [Last step]."""
-    ops = operations()
-
-    return ops.prelu(node, _slope(1.0))
 
 
 def _slope(value: float) -> Any:

@@ -1,27 +1,13 @@
-"""What kernels of our own need to know of a network's convolutions, as float32 tensors on the host."""
+"""Weights of convolutions, rearranged for kernels: float32 tensors on the host."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _FALLEN = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
 """For the first and the second pixel of two: which taps of a convolution fall on the source pixel before, at
 and behind the one that both are copies of."""
-
-
-def parameters(conv: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight, `(outputs, channels, rows, columns)`, and bias."""
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
-    return conv.weight.detach().float(), conv.bias.detach().float()
-
-
-def slopes_of(activation: nn.Module, outputs: int) -> Tensor:
-    """`(outputs,)`: what a PReLU, a ReLU or a leaky one multiplies negative numbers by."""
-    if isinstance(activation, nn.PReLU):
-        return activation.weight.detach().float().expand(outputs)
-    return torch.full((outputs,), float(getattr(activation, "negative_slope", 0.0)))
 
 
 def behind_doubling(weight: Tensor, row: int, column: int) -> Tensor:

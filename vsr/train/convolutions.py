@@ -16,12 +16,13 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from vsr.kernels.winograd import backend
+from vsr.kernels.winograd.limits import UNIT
 from vsr.kernels.winograd.transform import OUT
 
 
 def quick(device: torch.device) -> AbstractContextManager[object]:
     """Meanwhile, compute convolutions by Winograd's way where a device is quicker with it."""
-    return _Quick() if device.type == "cpu" and backend.is_fastest() else nullcontext()
+    return _Quick() if device.type == "cpu" and backend.is_measured() else nullcontext()
 
 
 class _Quick(TorchFunctionMode):
@@ -48,7 +49,7 @@ def _fits(
         (kernel, stride) == ([3, 3], (1, 1))
         and padding in ((0, 0), (1, 1))
         and rest == ((1, 1), 1)  # neither dilated nor in groups
-        and outputs % backend.UNIT == channels % backend.UNIT == 0
+        and outputs % UNIT == channels % UNIT == 0
         and x.dim() == 4
         and x.dtype == weight.dtype == torch.float32
         and all(side + 2 * padding[0] > 2 and (side + 2 * padding[0] - 2) % OUT == 0 for side in x.shape[2:])

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.engine import choice
+from vsr.engine.backends import kernels_are_fastest
 from vsr.kernels.cuda import backend, halo
 from vsr.kernels.cuda.work import Residual, Work
 from vsr.metrics import psnr
@@ -170,10 +171,10 @@ def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
     monkeypatch: pytest.MonkeyPatch, network: nn.Module, taken: bool
 ) -> None:
     monkeypatch.setattr(backend, "available", lambda: True)
-    assert not backend.is_fastest(network, torch.bfloat16)
+    assert not kernels_are_fastest(network, "cuda", torch.bfloat16)
     monkeypatch.setattr(halo, "available", lambda: True)
-    assert backend.is_fastest(network, torch.bfloat16) is taken
-    assert not backend.is_fastest(network, torch.float32)
+    assert kernels_are_fastest(network, "cuda", torch.bfloat16) is taken
+    assert not kernels_are_fastest(network, "cuda", torch.float32)
 
 
 @pytest.mark.needs_cuda

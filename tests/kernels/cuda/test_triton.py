@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.engine import choice
-from vsr.engine.backends import eager
+from vsr.engine.backends import eager, in_kernels, kernels_support
 from vsr.errors import ConfigError
 from vsr.kernels.cuda import backend
 from vsr.metrics import psnr
@@ -22,7 +22,7 @@ from vsr.models.load import load_generator
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from vsr.kernels.cuda import compact, convolution, program, rrdb
+from vsr.kernels.cuda import convolution, lowering, program
 from vsr.kernels.cuda.work import Work
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -103,7 +103,7 @@ def test_a_network_is_as_close_to_fp32_as_torch_in_16_bits(name: str) -> None:
     network, x = mixed(NETWORKS[name]()), pictures(1, 3, 5, 9)
     expected = exact(network, x)
     in_torch = eager(network, device=DEVICE, dtype=HALF)(x)
-    found = backend.compiled(network, HALF, DEVICE)(x)
+    found = in_kernels(network, "cuda", HALF, DEVICE)(x)
     assert found.shape == expected.shape
     span = expected.max() - expected.min()
     ours, theirs = (psnr(one / span, expected / span, border=0) for one in (found, in_torch))
@@ -114,13 +114,13 @@ def test_the_shipped_network_is_as_close_to_fp32_as_torch_in_16_bits() -> None:
     network, x = load_generator("fast-x2").network, pictures(1, 3, 20, 37)
     expected = exact(network, x)
     in_torch = eager(network, device=DEVICE, dtype=HALF)(x)
-    found = backend.compiled(network, HALF, DEVICE)(x)
+    found = in_kernels(network, "cuda", HALF, DEVICE)(x)
     assert psnr(found, expected, border=0) > psnr(in_torch, expected, border=0) - 1
 
 
 def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
     network = mixed(Compact(CompactConfig(nf=16, nc=1, scale=2)))
-    run = backend.compiled(network, HALF, DEVICE)
+    run = in_kernels(network, "cuda", HALF, DEVICE)
     for size in [(5, 7), (8, 6), (3, 20), (5, 7)]:
         x = pictures(1, 3, *size)
         first, second = run(x), run(x / 2)
@@ -143,19 +143,19 @@ def test_a_buffer_of_more_elements_than_a_kernel_counts_is_left_to_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, x = mixed(Compact(CompactConfig(nf=16, nc=1, scale=2))), pictures(1, 3, 8, 9)
-    build = compact.build(network, device=DEVICE, dtype=HALF)  # type: ignore[arg-type]
+    build = lowering.build(network.as_graph(), device=DEVICE, dtype=HALF)  # type: ignore[arg-type]
     assert program.elements(build, program.Shape(1, 8, 9, DEVICE, HALF)) == 8 * 9 * 32
     monkeypatch.setattr(backend, "_MOST", 8 * 9 * 32)
     assert torch.equal(
-        backend.compiled(network, HALF, DEVICE)(x), eager(network, device=DEVICE, dtype=HALF)(x)
+        in_kernels(network, "cuda", HALF, DEVICE)(x), eager(network, device=DEVICE, dtype=HALF)(x)
     )
 
 
 def test_the_features_of_a_dense_block_are_never_copied() -> None:
     """Each of its convolutions reads one buffer from the input on, and writes behind what it read."""
     network = RRDB(RRDBConfig(nf=32, nb=1, gc=16)).eval()
-    made = rrdb.build(network, device=DEVICE, dtype=HALF)(program.Shape(1, 8, 8, DEVICE, HALF))
-    first, second = made.steps[2:4]
+    made = lowering.build(network.as_graph(), device=DEVICE, dtype=HALF)(program.Shape(1, 8, 8, DEVICE, HALF))
+    first, second = made.steps[1:3]
     assert first.work.src.data_ptr() == second.work.src.data_ptr()
     assert second.work.src.shape[3] == first.work.src.shape[3] + first.work.dst.shape[3]
     assert first.work.dst.data_ptr() == first.work.src.data_ptr() + 2 * 32
@@ -165,10 +165,10 @@ def test_the_features_of_a_dense_block_are_never_copied() -> None:
 
 def test_networks_and_formats_that_it_does_not_take_are_known() -> None:
     compact_net = Compact(CompactConfig(nf=24, nc=1))
-    assert backend.can_run(compact_net, torch.bfloat16)
-    assert not backend.can_run(compact_net, torch.float32)
-    assert not backend.can_run(RRDB(RRDBConfig(nf=24, nb=1, gc=16)), HALF)
-    assert not backend.can_run(nn.Identity(), HALF)
+    assert kernels_support(compact_net, "cuda", torch.bfloat16)
+    assert not kernels_support(compact_net, "cuda", torch.float32)
+    assert not kernels_support(RRDB(RRDBConfig(nf=24, nb=1, gc=16)), "cuda", HALF)
+    assert not kernels_support(nn.Identity(), "cuda", HALF)
 
 
 @pytest.mark.parametrize("wish", ["triton", "cudagraphs"])

@@ -1,7 +1,7 @@
-"""Whether kernels of our own can run a network here, and the network in them.
+"""Whether the AMX kernels can compute a graph here, and the graph in them.
 
-They want a processor with AMX in bfloat16 (Intel's Xeon since 2023) under Linux, and the package `llvmlite`.
-Nothing of it is imported before it is wanted.
+They need a CPU with AMX in bfloat16 (Intel's Xeon since 2023) under Linux, and the package `llvmlite`, which
+is imported when a graph is compiled, not before.
 """
 
 from __future__ import annotations
@@ -9,27 +9,23 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from threading import Lock
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vsr.engine import backends
-from vsr.engine.backends import Run
-from vsr.models.archs.compact import Compact
-from vsr.models.archs.rrdb import RRDB
+from vsr.kernels.amx import limits
+from vsr.kernels.conv_graph import ConvGraph
 
 _KEPT = 4
-"""Sizes of pictures whose buffers are kept: whole frames and tiles."""
+"""Image sizes whose buffers are kept: whole frames and tiles."""
 _FEATURES = {"amx-tile", "amx-bf16", "avx512bf16", "avx512f"}
 _ARCH_PRCTL = 158  # number of the call on x86-64
 _ASK_FOR_FEATURE = 0x1023  # ARCH_REQ_XCOMP_PERM
 _TILE_DATA = 18  # XFEATURE_XTILEDATA; Linux, Documentation/arch/x86/xstate.rst
-_LARGEST_SCALE = 8
-_TILE = 32
-"""Channels of features in a tile."""
 
 
 @cache
@@ -50,47 +46,46 @@ def _is_permitted() -> bool:
     return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR_FEATURE, _TILE_DATA) == 0
 
 
-def can_run(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether `compiled` takes a network: in bfloat16, Compact ones, and RRDB whose channels fill tiles."""
-    if isinstance(network, RRDB):
-        fits = network.config.nf % _TILE == network.config.gc % _TILE == 0
-        return fits and dtype == torch.bfloat16
-    return isinstance(network, Compact) and dtype == torch.bfloat16 and network.scale <= _LARGEST_SCALE
+def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether `compile` takes a graph: bfloat16, and what `limits.fits` says of its convolutions."""
+    return dtype == torch.bfloat16 and limits.fits(graph)
 
 
-def compiled(network: nn.Module, dtype: torch.dtype) -> Run:
-    """The network in kernels of our own, on as many threads as torch has now.
+def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether they were measured to be the fastest: wherever they are available (docs/benchmarks.md)."""
+    return supports(graph, dtype) and available()
 
-    Features are bfloat16, sums float32; the input goes in with 16 bits of mantissa, and what is added in the
-    last step is float32.
 
-    Args:
-        network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
-        dtype: Of the features.
+def compile(
+    graph: ConvGraph, dtype: torch.dtype, device: torch.device, threads: int
+) -> Callable[[Tensor], Tensor | None]:
+    """Compile a graph that is supported; arguments as of `vsr.kernels.compile`.
+
+    Features are bfloat16 and sums float32. The image goes in with 16 bits of mantissa, and what is added in
+    the last step is float32.
+
+    Returns:
+        A function from `(N, C, H, W)` float32 on the host to `(N, 3, H * scale, W * scale)`, or to None for
+        images that are narrower than 32 pixels; one call at a time computes.
     """
-    assert isinstance(network, Compact | RRDB)
-    assert dtype == torch.bfloat16
-    from vsr.kernels.amx import compact, convolution, program, rrdb
+    from vsr.kernels.amx import convolution, lowering, program
 
-    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
     pool, alone = ThreadPoolExecutor(threads, "vsr-amx"), Lock()
-    own = rrdb.network(network) if isinstance(network, RRDB) else compact.network(network)
-    narrow = cache(lambda: backends.eager(network, device=torch.device("cpu"), dtype=torch.bfloat16))
+    network = lowering.network(graph)
 
     @lru_cache(maxsize=_KEPT)
     def sized(height: int, width: int) -> program.Program:
-        return program.Program(own, height, width, threads)
+        return program.Program(network, height, width, threads)
 
     @torch.inference_mode()
-    def run(batch: Tensor) -> Tensor:
-        squares = network.squares(batch) if isinstance(network, RRDB) else batch
-        height, width = squares.shape[-2:]
+    def run(batch: Tensor) -> Tensor | None:
+        height, width = batch.shape[-2:]
         if width < convolution.PIXELS:
-            return narrow()(batch)
-        sr = batch.new_empty(len(batch), 3, height * own.scale, width * own.scale)
-        with alone:  # the buffers of a size are one program's
-            for picture, result in zip(squares.contiguous(), sr, strict=True):
-                sized(height, width)(picture, result, pool)
-        return network.assemble(sr, batch) if isinstance(network, RRDB) else sr
+            return None
+        sr = batch.new_empty(len(batch), 3, height * network.scale, width * network.scale)
+        with alone:  # the buffers of a size belong to one program
+            for image, result in zip(batch.contiguous(), sr, strict=True):
+                sized(height, width)(image, result, pool)
+        return sr
 
     return run

@@ -1,23 +1,19 @@
-"""Whether kernels of our own in Triton can run a network here, and the network in them."""
+"""Whether the CUDA kernels can compute a graph here, and the graph in them."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from functools import cache, lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vsr.engine import backends
-from vsr.engine.backends import Run
-from vsr.kernels.cuda import halo
-from vsr.models.archs.compact import Compact
-from vsr.models.archs.rrdb import RRDB
+from vsr.kernels.conv_graph import ConvGraph, shuffled_on
+from vsr.kernels.cuda import halo, limits
 
 _KEPT = 2
-"""Shapes of batches whose buffers are kept: whole ones, and a clip's last."""
-_UNIT = 16
-"""Channels must be a multiple of it where several layers share a buffer."""
+"""Batch shapes whose buffers are kept: whole batches, and the last one of a clip."""
 _MOST = 2**31
 """Elements that a kernel can count in a buffer."""
 
@@ -30,64 +26,52 @@ def available() -> bool:
     return torch.cuda.get_device_capability()[0] >= 8
 
 
-def can_run(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether `compiled` takes a network: in 16 bits, Compact ones, and RRDB whose channels fill blocks."""
-    if dtype not in (torch.bfloat16, torch.float16):
+def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether `compile` takes a graph: in 16 bits, and what `limits.fits` says of its convolutions."""
+    return dtype in (torch.bfloat16, torch.float16) and limits.fits(graph)
+
+
+def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether the device and the graph are of a kind for which these kernels were measured to be the fastest:
+    Hopper, and features whose channels suit its own kernel (docs/benchmarks.md)."""
+    if not (supports(graph, dtype) and available() and halo.available()):
         return False
-    if isinstance(network, RRDB):
-        return network.config.nf % _UNIT == network.config.gc % _UNIT == 0
-    return isinstance(network, Compact)
+    return all(conv.channels % halo.CHUNK == 0 for conv in graph.convs[:-1])
 
 
-def is_fastest(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether no other way was faster where it was measured (docs/benchmarks.md), and this is such a card:
-    Hopper, and layers that suit its own kernel."""
-    if not (can_run(network, dtype) and available() and halo.available()):
-        return False
-    if isinstance(network, RRDB):
-        return network.config.nf % halo.CHUNK == network.config.gc % halo.CHUNK == 0
-    return isinstance(network, Compact) and network.config.nf % halo.CHUNK == 0
+def compile(
+    graph: ConvGraph, dtype: torch.dtype, device: torch.device, threads: int
+) -> Callable[[Tensor], Tensor | None]:
+    """Compile a graph that is supported; arguments as of `vsr.kernels.compile`.
 
+    Features are 16 bits and sums float32. The image goes in as two numbers of 16 bits a sample, and the last
+    convolution gives float32.
 
-def compiled(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Run:
-    """The network in kernels of our own; a result may be written over by the next batch.
-
-    Features are 16 bits, sums float32; the input goes in as two numbers of 16 bits a sample, and the last
-    convolution gives float32. How the work is cut is tried out where a kind of layer is first met.
-
-    Args:
-        network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
-        dtype: Of the features.
-        device: Of the batches that the result is called with.
+    Returns:
+        A function from `(N, C, H, W)` float32 to `(N, 3, H * scale, W * scale)` float32, which the next call
+        may overwrite, or to None for batches whose buffers have too many elements.
     """
-    assert isinstance(network, Compact | RRDB)
-    from vsr.kernels.cuda import compact, program, rrdb
+    from vsr.kernels.cuda import lowering, program
 
-    if isinstance(network, RRDB):
-        build = rrdb.build(network, device=device, dtype=dtype)
-    else:
-        build = compact.build(network, device=device, dtype=dtype)
-    large = cache(lambda: backends.eager(network, device=device, dtype=dtype))
+    build = lowering.build(graph, device=device, dtype=dtype)
 
     @lru_cache(maxsize=_KEPT)
     def sized(shape: program.Shape) -> program.Program | None:
         return build(shape) if program.elements(build, shape) < _MOST else None
 
     @torch.inference_mode()
-    def run(batch: Tensor) -> Tensor:
-        squares = network.squares(batch) if isinstance(network, RRDB) else batch
-        images, _, height, width = squares.shape
+    def run(batch: Tensor) -> Tensor | None:
+        images, _, height, width = batch.shape
         try:
             own = sized(program.Shape(images, height, width, device, dtype))
-        except (
-            RuntimeError,
-            MemoryError,
-        ):  # too little memory: what other shapes hold may be what is missing
+        except (RuntimeError, MemoryError):  # where memory is short, other shapes may hold what is missing
             sized.cache_clear()
             raise
         if own is None:
-            return large()(batch)
-        found = own(squares)
-        return network.assemble(found, batch) if own.picture is None else found
+            return None
+        found = own(batch)
+        if graph.adds_image and own.picture is None:
+            return shuffled_on(batch, found, graph.scale)
+        return found
 
     return run

@@ -1,90 +1,88 @@
-"""Whether Winograd's way can run a network here, and the network in it.
+"""Whether the Winograd F(4x4, 3x3) kernels can compute a graph here, and the graph in them.
 
-It wants the package `llvmlite` and a processor that multiplies and adds in one instruction.
-Nothing of it is imported before it is wanted.
+They need the package `llvmlite`, and a CPU that multiplies and adds in one instruction. `llvmlite` is
+imported when a graph is compiled, not before.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import platform
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from threading import Lock
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vsr.engine.backends import Run, Window
-from vsr.models.archs.compact import Compact
-from vsr.models.archs.rrdb import RRDB
+from vsr.kernels.conv_graph import ConvGraph
+from vsr.kernels.winograd import limits
 
-WINDOW = Window(grid=4, reach=2, more=4)
-"""Squares of 4x4 are computed at once. On a pixel beside a square its nearest row or column depends, and on
-one in it all of it, if only by rounding: so influence gets four pixels further with every second layer. At
-the right and at the bottom a window may end within a square, up to three pixels of which begin that."""
+WINDOW = (4, 2, 4)
+"""Output tiles of 4x4 pixels are computed at once. A pixel beside a tile depends on the tile's nearest row or
+column, and a pixel inside it on all of it, if only by rounding: so influence spreads by four more pixels with
+every second layer. At the right and at the bottom a window may end within a tile, up to three pixels of which
+begin it."""
 _KEPT = 4
-"""Sizes of pictures whose buffers are kept: whole frames and tiles."""
-UNIT = 16
-"""Channels of features come in so many."""
+"""Image sizes whose buffers are kept: whole frames and tiles."""
 
 
-def is_fastest() -> bool:
-    """Whether it is to be had on a kind of processor on which it was measured against others.
+def is_measured() -> bool:
+    """Whether the CPU is of a kind on which these kernels were measured to be faster than all others.
 
-    Elsewhere, on ARM's, a trial decides: the code was tested there in emulation, which says nothing of speed.
+    On ARM they were tested in emulation only, which says nothing about speed.
     """
     return platform.machine() in ("x86_64", "AMD64") and available()
 
 
+def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether they were measured to be the fastest for such graphs on such CPUs."""
+    return supports(graph, dtype) and is_measured()
+
+
 @cache
 def available() -> bool:
-    """Whether `llvmlite` is installed to write code, and the processor has what the code is to use."""
+    """Whether `llvmlite` is installed, and the CPU has the instructions that the code uses."""
     if importlib.util.find_spec("llvmlite") is None:
         return False
     if platform.machine() in ("aarch64", "arm64"):
         return True
-    from llvmlite import binding  # not before it is wanted: 0.1 s
+    from llvmlite import binding  # imported late: it takes 0.1 s
 
     return bool(binding.get_host_cpu_features().get("fma"))
 
 
-def can_run(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether `compiled` takes a network: in float32, Compact ones, and RRDB of multiples of 16 channels."""
-    if dtype != torch.float32:
-        return False
-    if isinstance(network, RRDB):
-        return network.config.nf % UNIT == network.config.gc % UNIT == 0
-    return isinstance(network, Compact)
+def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
+    """Whether `compile` takes a graph: float32, and what `limits.fits` says of its convolutions."""
+    return dtype == torch.float32 and limits.fits(graph)
 
 
-def compiled(network: nn.Module, dtype: torch.dtype) -> Run:
-    """The network by Winograd's way, on as many threads as torch has now.
+def compile(
+    graph: ConvGraph, dtype: torch.dtype, device: torch.device, threads: int
+) -> Callable[[Tensor], Tensor]:
+    """Compile a graph that is supported; arguments as of `vsr.kernels.compile`.
 
-    Args:
-        network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
-        dtype: float32.
+    Returns:
+        A function from `(N, C, H, W)` float32 on the host to `(N, 3, H * scale, W * scale)`; one call at a
+        time computes.
     """
-    assert isinstance(network, Compact | RRDB)
-    assert dtype == torch.float32
-    from vsr.kernels.winograd import compact, program, rrdb
+    from vsr.kernels.winograd import lowering, program
 
-    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
     pool, alone = ThreadPoolExecutor(threads, "vsr-winograd"), Lock()
-    own = rrdb.network(network) if isinstance(network, RRDB) else compact.network(network)
+    network = lowering.network(graph)
 
     @lru_cache(maxsize=_KEPT)
     def sized(height: int, width: int) -> program.Program:
-        return program.Program(own, height, width, threads)
+        return program.Program(network, height, width, threads)
 
     @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:
-        squares = network.squares(batch) if isinstance(network, RRDB) else batch
-        height, width = squares.shape[-2:]
-        sr = batch.new_empty(len(batch), 3, height * own.scale, width * own.scale)
-        with alone:  # the buffers of a size are one program's
-            for picture, result in zip(squares.contiguous(), sr, strict=True):
-                sized(height, width)(picture, result, pool)
-        return network.assemble(sr, batch) if isinstance(network, RRDB) else sr
+        height, width = batch.shape[-2:]
+        sr = batch.new_empty(len(batch), 3, height * network.scale, width * network.scale)
+        with alone:  # the buffers of a size belong to one program
+            for image, result in zip(batch.contiguous(), sr, strict=True):
+                sized(height, width)(image, result, pool)
+        return sr
 
     return run

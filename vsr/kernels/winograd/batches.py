@@ -82,7 +82,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     """`torch.nn.functional.conv2d` with stride 1.
 
     Args:
-        x: `(N, C, H, W)`, C a multiple of `backend.UNIT`.
+        x: `(N, C, H, W)`, C a multiple of `limits.UNIT`.
         weight: `(K, C, 3, 3)`, K likewise.
         bias: `(K,)`.
         padding: 0 to 2 pixels of zeros on each side.

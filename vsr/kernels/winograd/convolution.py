@@ -26,11 +26,10 @@ import numpy as np
 from vsr.kernels.llvm import I64, LINE, POINTER, number
 from vsr.kernels.winograd import transform
 from vsr.kernels.winograd.emit import FLOAT, Code
+from vsr.kernels.winograd.limits import SOURCES
 from vsr.kernels.winograd.transform import IN, OUT
 
 POINTS = IN * IN
-SOURCES = 5
-"""That a layer may have."""
 _SUMS = {16: 24, 8: 12, 4: 24}
 """Sums of products in registers, by the lanes of one: so many that there are some for the factors too."""
 _VECTORS = {16: 4, 8: 2, 4: 4}

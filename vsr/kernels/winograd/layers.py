@@ -12,9 +12,9 @@ from torch import Tensor
 
 from vsr.kernels.llvm import Library
 from vsr.kernels.winograd import ends, entry, transform
-from vsr.kernels.winograd.backend import UNIT
 from vsr.kernels.winograd.convolution import Convolution, Features, Picture, Residual
 from vsr.kernels.winograd.entry import Entry
+from vsr.kernels.winograd.limits import UNIT
 
 _WIDEST = (("avx512f", 16), ("avx", 8))
 """Lanes of a vector register, by what a processor has; others have four."""

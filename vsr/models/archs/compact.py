@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from vsr.errors import ModelError
 from vsr.models.archs.layers import equal_places_
 from vsr.models.archs.prelu import PReLU
+
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import ConvGraph
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
@@ -85,6 +88,25 @@ class Compact(nn.Module):
         sr = details + x[:, :, None, None]
         sr = sr.permute(0, 1, 4, 2, 5, 3).reshape(n, 3, height * self.scale, width * self.scale)
         return sr.to(x.dtype)
+
+    def as_graph(self) -> ConvGraph:
+        """The whole network as convolutions, for kernels."""
+        from vsr.kernels.conv_graph import IMAGE, GraphBuilder, slopes_of
+
+        graph, value = GraphBuilder(), IMAGE
+        *inner, last = [index for index, layer in enumerate(self.body) if isinstance(layer, nn.Conv2d)]
+        for index in inner:
+            value = graph.add(self.body[index], value, slopes=slopes_of(self.body[index + 1], self.config.nf))
+        graph.add(self.body[last], value, shuffle=self.scale)
+        return graph.build(adds_image=True)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the graph takes of a batch: the batch."""
+        return x
+
+    def finish(self, sr: Tensor, x: Tensor) -> Tensor:
+        """The network's result from the graph's: the same."""
+        return sr
 
     def _dtype(self) -> torch.dtype:
         return next(self.body.parameters()).dtype

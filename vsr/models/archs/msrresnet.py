@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 
 from vsr.errors import ModelError
 from vsr.models.archs.layers import ENLARGEMENTS, upsampling_stages
+
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import ConvGraph
 
 _SLOPE = 0.1  # of the leaky ReLUs outside the blocks: BasicSR's srresnet_arch
 _INIT_GAIN = 0.1  # of Kaiming's start, as there
@@ -75,7 +79,33 @@ class MSRResNet(nn.Module):
         h = self.body(h)
         for conv, factor in self.enlargements():
             h = F.leaky_relu_(F.pixel_shuffle(conv(h), factor), _SLOPE)
-        details = self.conv_last(F.leaky_relu_(self.conv_hr(h), _SLOPE))
+        return self.finish(self.conv_last(F.leaky_relu_(self.conv_hr(h), _SLOPE)), x)
+
+    def as_graph(self) -> ConvGraph:
+        """The network before `finish` as convolutions, for kernels."""
+        from vsr.kernels.conv_graph import IMAGE, GraphBuilder, Residual
+
+        graph = GraphBuilder()
+        value = graph.add(self.conv_first, IMAGE, slopes=_SLOPE)
+        for block in self.body:
+            inner = graph.add(block.get_submodule("conv1"), value, slopes=0.0)
+            value = graph.add(block.get_submodule("conv2"), inner, residuals=[Residual(value)])
+        for conv, factor in self.enlargements():
+            value = graph.add(conv, value, slopes=_SLOPE, shuffle=factor)
+        graph.add(self.conv_last, graph.add(self.conv_hr, value, slopes=_SLOPE))
+        return graph.build()
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the graph takes of a batch: the batch."""
+        return x
+
+    def finish(self, details: Tensor, x: Tensor) -> Tensor:
+        """The network's result: details on top of the enlarged batch.
+
+        Args:
+            details: `(N, 3, H * scale, W * scale)`, what the last convolution makes.
+            x: `(N, 3, H, W)`.
+        """
         return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False).add(details)
 
     def enlargements(self) -> list[tuple[nn.Module, int]]:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from vsr.errors import ModelError
 from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, upsampling_stages
+
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import ConvGraph, GraphBuilder
 
 Upsampler = Literal["nearest", "pixelshuffle"]
 
@@ -82,22 +85,38 @@ class RRDB(nn.Module):
             `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. Computed in the weights' dtype; see
             Note [Two roundings] for the last step.
         """
-        h = self.conv_first(self.squares(x.to(self.conv_first.weight.dtype)))
+        h = self.conv_first(self.prepare(x.to(self.conv_first.weight.dtype)))
         h = self.conv_body(self.body(h)).add_(h)
         for conv, factor in self.enlargements():
             h = self._enlarge(h, conv, factor)
         h = F.leaky_relu_(self.conv_hr(h), SLOPE)
-        return self.assemble(last_conv(self.conv_last, h, x.dtype), x)
+        return self.finish(last_conv(self.conv_last, h, x.dtype), x)
 
-    def squares(self, x: Tensor) -> Tensor:
-        """What the first convolution takes: a batch whose squares of `multiple` pixels became channels, the
-        right and lower edge repeated where they are not whole."""
+    def as_graph(self) -> ConvGraph:
+        """The network between `prepare` and `finish` as convolutions, for kernels."""
+        from vsr.kernels.conv_graph import IMAGE, GraphBuilder, Residual
+
+        graph = GraphBuilder()
+        first = value = graph.add(self.conv_first, IMAGE)
+        for block in self.body:
+            value = _add_block(graph, block, value)
+        value = graph.add(self.conv_body, value, residuals=[Residual(first)])
+        shuffled = self.config.upsampler == "pixelshuffle"
+        for conv, factor in self.enlargements():
+            upsample, shuffle = (1, factor) if shuffled else (factor, 1)
+            value = graph.add(conv, value, slopes=SLOPE, upsample=upsample, shuffle=shuffle)
+        graph.add(self.conv_last, graph.add(self.conv_hr, value, slopes=SLOPE))
+        return graph.build()
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the first convolution takes: each square of `multiple` pixels as the channels of one; the
+        right and lower edges are repeated where the squares are not whole."""
         if self.multiple == 1:
             return x
         return F.pixel_unshuffle(pad_to_multiple(x, self.multiple), self.multiple)
 
-    def assemble(self, sr: Tensor, x: Tensor) -> Tensor:
-        """What became of a batch without what came of edges that `squares` repeated."""
+    def finish(self, sr: Tensor, x: Tensor) -> Tensor:
+        """The result without what came of the edges that `prepare` repeated."""
         return sr[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
 
     def enlargements(self) -> list[tuple[nn.Module, int]]:
@@ -146,6 +165,22 @@ class _DenseBlock(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             h = torch.cat((h, F.leaky_relu_(conv(h), SLOPE)), 1)
         return torch.add(x, self.conv5(h), alpha=RESIDUAL)
+
+
+def _add_block(graph: GraphBuilder, block: nn.Module, entry: int) -> int:
+    """Append three dense blocks and the skip around them; return the number of their result."""
+    from vsr.kernels.conv_graph import Residual
+
+    value = entry
+    blocks = list(block.children())
+    for dense in blocks:
+        *grow, last = dense.children()
+        inputs = [value]
+        for conv in grow:
+            inputs.append(graph.add(conv, *inputs, slopes=SLOPE))
+        skip = [Residual(entry, RESIDUAL)] if dense is blocks[-1] else []
+        value = graph.add(last, *inputs, residuals=[Residual(value, RESIDUAL), *skip])
+    return value
 
 
 @torch.no_grad()
