@@ -36,7 +36,7 @@ from vsr.engine.calibration import pictures
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 
-BACKENDS: tuple[Backend, ...] = ("torch", "cudagraphs", "triton")
+BACKENDS: tuple[Backend, ...] = ("torch", "cuda")
 SAMPLE = 0.1
 """Seconds that the runs of a sample take together."""
 LEAST = 2
@@ -76,7 +76,7 @@ def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
             f"torch.compile, {kind}, channels_last": partial(compiled, network, where, half),
         }
     rows |= {f"vsr, {name}, {kind}": partial(ours, name, network, where, half) for name in BACKENDS}
-    return rows | {"vsr, triton, float16": lambda: ours("triton", network, where, torch.float16)}
+    return rows | {"vsr, cuda, float16": lambda: ours("cuda", network, where, torch.float16)}
 
 
 def ours(backend: Backend, network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:

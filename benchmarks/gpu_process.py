@@ -8,7 +8,7 @@ encoder alone does with the same pictures and, from torch's profiler, how much o
 and in which kernels.
 
     python -m benchmarks.gpu_process --out bench
-    python -m benchmarks.gpu_process --cases compact-x4@4k --backends torch triton --parts process profile
+    python -m benchmarks.gpu_process --cases compact-x4@4k --backends torch cuda --parts process profile
     python -m benchmarks.gpu_process --device cpu --quick           shows that the script works
 """
 

@@ -22,7 +22,7 @@ from vsr.errors import ConfigError
 from vsr.reading import read_file
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "triton", "cudagraphs"]
+Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "cuda"]
 Deinterlace = Literal["auto", "off", "top-first", "bottom-first"]
 Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]

@@ -75,7 +75,7 @@ class LoadModel:
                 ),
                 "device": ("STRING", {"default": "auto", "tooltip": "auto, cpu, cuda, cuda:N"}),
                 "precision": (["auto", "fp32", "bf16", "fp16", "int8"],),
-                "backend": (["auto", "torch", "winograd", "openvino", "amx", "triton", "cudagraphs"],),
+                "backend": (["auto", "torch", "winograd", "openvino", "amx", "cuda"],),
                 "tile": (
                     "INT",
                     {
@@ -116,7 +116,7 @@ class LoadModel:
             strength: From 0, faithful, to 1, crisp; -1 leaves the model as it is.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
             precision: `auto`, `fp32`, `bf16`, `fp16`, `int8`.
-            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `triton`, `cudagraphs`: what runs it.
+            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
             tile: Side of a tile in LR pixels; 0 is the whole picture, -1 decides by memory.
             batch: Pictures at once; 0 decides by device and memory.
 

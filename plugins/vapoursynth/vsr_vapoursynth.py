@@ -60,7 +60,7 @@ def upscale(
         partner: The faithful end for a model of one's own.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         precision: `auto`, `fp32`, `bf16`, `fp16`, `int8`.
-        backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `triton`, `cudagraphs`.
+        backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`.
         tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
         batch: Pictures at once; None decides by device and memory.
         num_streams: Frames that may be under way at once; None decides by device.

@@ -104,7 +104,7 @@ def test_where_memory_is_short_graphs_are_given_back() -> None:
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("backend", ["torch", "cuda"])
 def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
     network: nn.Module = load_generator("fast-x2").network
     device = torch.device("cuda", 0)

@@ -18,7 +18,7 @@ LOSSLESS = EncoderSettings(encoder="ffv1")
 
 @pytest.mark.parametrize(
     ("backend", "device", "on_host"),
-    [("torch", "cpu", True), ("openvino", "cpu", False), ("torch", "cuda", False), ("triton", "cuda", False)],
+    [("torch", "cpu", True), ("openvino", "cpu", False), ("torch", "cuda", False), ("cuda", "cuda", False)],
 )
 def test_cores_are_torchs_only_where_its_operators_on_them_do_the_work(
     backend: str, device: str, on_host: bool
@@ -28,7 +28,7 @@ def test_cores_are_torchs_only_where_its_operators_on_them_do_the_work(
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.parametrize("backend", ["torch", "cudagraphs"])
+@pytest.mark.parametrize("backend", ["torch", "cuda"])
 def test_beside_a_card_torch_leaves_the_cores_to_the_encoder(tmp_path: Path, backend: str) -> None:
     """Copies of planes on sixteen threads waited 20 ms a frame for cores that x264 had."""
     source, seen = make_clip(tmp_path / "in.mkv", frames=4), set[int]()

@@ -28,7 +28,7 @@ def bench(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     backend: Annotated[
-        str, typer.Option("--backend", help="auto, torch, winograd, openvino, amx, triton, cudagraphs.")
+        str, typer.Option("--backend", help="auto, torch, winograd, openvino, amx, cuda.")
     ] = "auto",
 ) -> None:
     """Measure each model on a rendered clip: the generator alone, and file to file."""

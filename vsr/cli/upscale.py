@@ -170,7 +170,7 @@ def upscale(
         str | None,
         typer.Option(
             "--backend",
-            help="auto, torch, winograd, openvino, amx, triton, cudagraphs.",
+            help="auto, torch, winograd, openvino, amx, cuda.",
             show_default="auto",
             rich_help_panel=_ENGINE,
         ),

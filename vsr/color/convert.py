@@ -3,8 +3,8 @@
 Formulas and constants are those of ITU-T H.273 (07/2021), section 8.3. The transfer curve is left alone,
 nothing is clipped on the way to R'G'B', and codes are clipped only to what their bits can hold, so that head-
 and footroom survive. All arithmetic is in float32: a round trip returns the codes it started from, at 16 bits
-too. No host synchronisation anywhere. `vsr.color.native` on the host and `vsr.color.cuda` on a card do most
-pictures in one pass, to the same bits.
+too. No host synchronisation anywhere. `fast_cpu` converts most frames on the host in one pass, to the same
+bits.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vsr.color import fast_cpu
 from vsr.color.bands import band_rows, bands_of
 from vsr.color.chroma import SITES, chroma_size, downsample, rows_reached, upsample
 from vsr.color.codes import LUMA_WEIGHTS, ROUND, Codes, codes_of
-from vsr.color.cuda import backend as card
-from vsr.color.native import backend as host
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
 from vsr.errors import InputError
 
@@ -76,11 +75,9 @@ def to_rgb(
     _check_planes(planes, layout)
     codes = codes_of(color.range, layout.bit_depth)
     image = torch.empty((3, *planes[0].shape), dtype=dtype, device=planes[0].device)
-    if dtype == torch.float32:
-        for backend in (host, card):
-            if backend.can_convert(planes[0], color, layout):
-                backend.to_rgb(planes, image, color, layout)
-                return image
+    if dtype == torch.float32 and fast_cpu.can_convert(planes[0], color, layout):
+        fast_cpu.to_rgb(planes, image, color, layout)
+        return image
     if layout.family == "yuv":
         _fill_from_yuv(image, planes, color, layout, codes)
         return image
@@ -114,11 +111,9 @@ def to_planes(image: Tensor, color: ColorSpec, layout: PixelLayout) -> tuple[Ten
     small = chroma_size(height, width, layout.chroma_shift)
     sizes = [(height, width)] if layout.family == "gray" else [(height, width), small, small]
     planes = tuple(torch.empty(size, dtype=codes.dtype, device=image.device) for size in sizes)
-    if image.dtype == torch.float32:
-        for backend in (host, card):
-            if backend.can_convert(image[0], color, layout):
-                backend.to_planes(image, planes, color, layout)
-                return planes
+    if image.dtype == torch.float32 and fast_cpu.can_convert(image[0], color, layout):
+        fast_cpu.to_planes(image, planes, color, layout)
+        return planes
     if layout.family == "rgb":
         for plane, channel in zip(planes, image, strict=True):
             _quantise(

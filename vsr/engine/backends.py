@@ -102,9 +102,14 @@ class Graphed(Protocol):
 
 
 def graph_of(network: nn.Module) -> ConvGraph | None:
-    """The network as a graph; None for one of another kind."""
+    """The network as a graph; None for one of another kind, or where there are no kernels to take a graph."""
     as_graph = getattr(network, "as_graph", None)
-    return as_graph() if as_graph is not None else None
+    return as_graph() if as_graph is not None and has_kernels() else None
+
+
+def has_kernels() -> bool:
+    """Whether the folder of kernels is here, and with it the graphs that describe networks."""
+    return kernels is not None
 
 
 def kernels_available(target: Target) -> bool:
@@ -114,14 +119,14 @@ def kernels_available(target: Target) -> bool:
 
 def kernels_support(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
     """Whether our own kernels of a target compute such a network with features of a dtype."""
-    graph = graph_of(network) if kernels is not None else None
+    graph = graph_of(network)
     return graph is not None and kernels.supports(graph, target, dtype)
 
 
 def kernels_are_fastest(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
     """Whether our own kernels of a target are available, and were measured to be the fastest for such a
     network."""
-    graph = graph_of(network) if kernels is not None else None
+    graph = graph_of(network)
     return graph is not None and kernels.is_measured_fastest(graph, target, dtype)
 
 

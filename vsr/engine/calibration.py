@@ -8,11 +8,14 @@ were found on a photograph (docs/benchmarks.md).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.kernels.conv_graph import ConvGraph, evaluate
+if TYPE_CHECKING:
+    from vsr.kernels.conv_graph import ConvGraph
 
 _PICTURES, _SIDE = 8, 160
 _CONTRAST, _CHROMA, _EDGES = 0.22, 0.12, 0.3
@@ -31,6 +34,8 @@ def ranges(graph: ConvGraph) -> list[float]:
         One for each convolution, rounded to what half precision has: the last bits depend on the number of
         threads, and a run that is resumed must find the same.
     """
+    from vsr.kernels.conv_graph import evaluate
+
     with torch.inference_mode():
         return [_span(value) for value in evaluate(graph, pictures())[:-1]]
 

@@ -16,9 +16,6 @@ from vsr.engine.backends import Run, Window
 from vsr.engine.device import choose_dtype, cpu_has_bf16
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
-from vsr.models.archs.msrresnet import MSRResNet
-from vsr.models.archs.rrdb import RRDB
-from vsr.models.archs.srresnet import SRResNet
 
 if TYPE_CHECKING:
     from vsr.kernels import Target
@@ -82,18 +79,10 @@ _RUNTIMES = {
         runs="networks of 3x3 convolutions, and RRDB of 32 or 64 channels, in bf16",
         needs="a processor with AMX in bf16, Linux and llvmlite",
     ),
-    "triton": _own(
+    "cuda": _own(
         "cuda",
-        runs="networks of 3x3 convolutions, and RRDB whose channels are multiples of 16, in bf16 or fp16",
-        needs="a CUDA device of compute capability 8.0 or later, and Triton",
-        device="cuda",
-    ),
-    "cudagraphs": _Runtime(
-        lambda network, dtype: isinstance(network, Compact | RRDB | SRResNet | MSRResNet),
-        lambda: torch.cuda.is_available(),
-        lambda network, dtype, device: graphs.replayed(backends.eager(network, device=device, dtype=dtype)),
-        runs="vsr's own families of networks, in torch",
-        needs="a CUDA device",
+        runs="networks of 3x3 convolutions whose channels are multiples of 32, in bf16 or fp16",
+        needs="a GPU of compute capability 9.0 (Hopper) and NVRTC",
         device="cuda",
     ),
 }
@@ -186,7 +175,7 @@ def _best(network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple
             return "winograd", _RUNTIMES["winograd"].compiled(network, dtype, device)
         return _quicker(network, dtype)
     if device.type == "cuda" and backends.kernels_are_fastest(network, "cuda", dtype):
-        return "triton", _RUNTIMES["triton"].compiled(network, dtype, device)
+        return "cuda", _RUNTIMES["cuda"].compiled(network, dtype, device)
     return "torch", backends.eager(network, device=device, dtype=dtype)
 
 

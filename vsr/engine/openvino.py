@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from vsr.engine import backends, calibration, openvino_graphs
 from vsr.engine.backends import Run
-from vsr.kernels.conv_graph import shuffled_on
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
@@ -30,8 +29,8 @@ Infer = Callable[[Tensor], Tensor]
 
 
 def available() -> bool:
-    """Whether OpenVINO is installed."""
-    return importlib.util.find_spec("openvino") is not None
+    """Whether OpenVINO is installed, and there are graphs to give to it."""
+    return importlib.util.find_spec("openvino") is not None and backends.has_kernels()
 
 
 def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bool:
@@ -70,7 +69,7 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
         with torch.inference_mode():
             image = graphed.prepare(batch).contiguous()
             result = infer(image)
-            sr = shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
+            sr = _shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
             return graphed.finish(sr, batch)
 
     return run
@@ -108,3 +107,19 @@ def _compile(graph: Any, dtype: torch.dtype, threads: int) -> Infer:
         return torch.from_numpy(result)  # the request's own memory: read before the next call writes it again
 
     return infer
+
+
+def _shuffled_on(image: Tensor, details: Tensor, scale: int) -> Tensor:
+    """Return details, shuffled to fine pixels, on top of the image enlarged by the nearest neighbour.
+
+    Args:
+        image: `(N, 3, H, W)`.
+        details: `(N, 3 * scale^2, H, W)`.
+
+    Returns:
+        `(N, 3, H * scale, W * scale)`. Both steps in one take half the time of each at the fine size, on a
+        CPU.
+    """
+    n, channels, height, width = image.shape
+    fine = details.unflatten(1, (channels, scale, scale)) + image[:, :, None, None]
+    return fine.permute(0, 1, 4, 2, 5, 3).reshape(n, channels, height * scale, width * scale)

@@ -172,19 +172,3 @@ def _evaluated(conv: Conv, values: Sequence[Tensor]) -> Tensor:
     for residual in conv.residuals:
         h = torch.add(values[residual.value], h, alpha=residual.gain)
     return F.pixel_shuffle(h, conv.shuffle)
-
-
-def shuffled_on(image: Tensor, details: Tensor, scale: int) -> Tensor:
-    """Return details, shuffled to fine pixels, on top of the image enlarged by the nearest neighbour.
-
-    Args:
-        image: `(N, 3, H, W)`.
-        details: `(N, 3 * scale^2, H, W)`.
-
-    Returns:
-        `(N, 3, H * scale, W * scale)`. Both steps in one take half the time of each at the fine size, on a
-        CPU.
-    """
-    n, channels, height, width = image.shape
-    fine = details.unflatten(1, (channels, scale, scale)) + image[:, :, None, None]
-    return fine.permute(0, 1, 4, 2, 5, 3).reshape(n, channels, height * scale, width * scale)

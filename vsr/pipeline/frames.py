@@ -60,7 +60,7 @@ class Upscaler:
             strength: From 0, faithful, to 1, crisp, for models that come as a pair.
             partner: The faithful end for a model of one's own.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
-            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `triton`, `cudagraphs`: what runs it.
+            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
             precision: Of weights and activations; pictures stay float32 around them.
             tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
             batch: Pictures at once; None decides by device and memory, and is 1 on the CPU.

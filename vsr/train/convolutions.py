@@ -15,14 +15,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from vsr.kernels.winograd import backend
-from vsr.kernels.winograd.limits import UNIT
-from vsr.kernels.winograd.transform import OUT
-
 
 def quick(device: torch.device) -> AbstractContextManager[object]:
-    """Meanwhile, compute convolutions by Winograd's way where a device is quicker with it."""
-    return _Quick() if device.type == "cpu" and backend.is_measured() else nullcontext()
+    """Compute convolutions in the context with the Winograd kernels, where they are faster on the device."""
+    return _Quick() if device.type == "cpu" and _are_faster() else nullcontext()
+
+
+def _are_faster() -> bool:
+    try:
+        from vsr.kernels.winograd import backend
+    except ImportError:  # the folder of kernels may be missing
+        return False
+    return backend.is_measured()
 
 
 class _Quick(TorchFunctionMode):
@@ -44,6 +48,9 @@ def _fits(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, *rest: Any
 ) -> bool:
     """Whether the engine's code does a convolution of these arguments of `conv2d`."""
+    from vsr.kernels.winograd.limits import UNIT
+    from vsr.kernels.winograd.transform import OUT
+
     outputs, channels, *kernel = weight.shape
     return (
         (kernel, stride) == ([3, 3], (1, 1))
@@ -57,7 +64,7 @@ def _fits(
 
 
 class Convolution(torch.autograd.Function):
-    """`conv2d(x, weight, bias, padding=padding)`, and its gradients; see `engine.winograd.batches`."""
+    """`conv2d(x, weight, bias, padding=padding)`, and its gradients; see `vsr.kernels.winograd.batches`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.kernels.cuda import emulation
 from vsr.engine import choice
 from vsr.engine.backends import kernels_are_fastest
-from vsr.kernels.cuda import backend, halo
+from vsr.kernels.cuda import halo
 from vsr.kernels.cuda.work import Residual, Work
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
 from vsr.models.load import load_generator
 
-HERE = Path(__file__).parent
 HALF = torch.float16
-
-
-def on_the_host(shape: halo.Shape, folder: Path) -> ctypes.CDLL:
-    """The kernel's own text with a host's idea of a card, see `emulated.h`."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++ here to compile the kernel's text for the host")
-    library = folder / "halo.so"
-    flags = [f"-D{name}={value}" for name, value in halo.defined(shape)]
-    options = ["-std=c++20", "-O2", "-w", "-shared", "-fPIC", "-pthread", "-I", Path(halo.__file__).parent]
-    subprocess.run([compiler, *options, *flags, "-o", library, HERE / "emulate.cpp"], check=True)
-    return ctypes.CDLL(str(library))
 
 
 def drawn(*shape: int, seed: int = 2) -> Tensor:
@@ -48,16 +32,9 @@ WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
 
 
 @pytest.fixture
-def convolve(tmp_path: Path) -> Convolve:
-    """On a card, or its text on the host in a few blocks."""
-
-    def run(packed: halo.Packed, work: Work) -> None:
-        if work.src.is_cuda:
-            return halo.launch(packed, work)
-        job = halo.job_of(packed, work)
-        return on_the_host(packed.shape, tmp_path).emulate(ctypes.byref(job), 2 * packed.shape.parts)
-
-    return run
+def convolve() -> Convolve:
+    """On a GPU, or its text on the host in a few blocks."""
+    return emulation.launch
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -170,7 +147,6 @@ def test_layers_that_do_not_suit_are_left_to_others(outputs: int, channels: int)
 def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
     monkeypatch: pytest.MonkeyPatch, network: nn.Module, taken: bool
 ) -> None:
-    monkeypatch.setattr(backend, "available", lambda: True)
     assert not kernels_are_fastest(network, "cuda", torch.bfloat16)
     monkeypatch.setattr(halo, "available", lambda: True)
     assert kernels_are_fastest(network, "cuda", torch.bfloat16) is taken
@@ -181,7 +157,7 @@ def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
 def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
     network = load_generator("fast-x2").network
     name, run = choice.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
-    assert (name == "triton") is halo.available()
+    assert (name == "cuda") is halo.available()
     x = drawn(1, 3, 40, 60).cuda() + 0.5
     exact = network(x.cpu())
     assert psnr(run(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50  # bfloat16's 8 bits, in 10 layers

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from vsr.kernels.conv_graph import ConvGraph, shuffled_on
+from vsr.kernels.conv_graph import ConvGraph
 from vsr.kernels.cuda import halo, limits
 
 _KEPT = 2
@@ -18,12 +17,9 @@ _MOST = 2**31
 """Elements that a kernel can count in a buffer."""
 
 
-@cache
 def available() -> bool:
-    """Whether there is a CUDA device of compute capability 8.0 or later, and Triton to write code for it."""
-    if importlib.util.find_spec("triton") is None or not torch.cuda.is_available():
-        return False
-    return torch.cuda.get_device_capability()[0] >= 8
+    """Whether the current device is a Hopper GPU, and a kernel for it compiles and loads."""
+    return halo.available()
 
 
 def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
@@ -32,11 +28,9 @@ def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
 
 
 def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether the device and the graph are of a kind for which these kernels were measured to be the fastest:
-    Hopper, and features whose channels suit its own kernel (docs/benchmarks.md)."""
-    if not (supports(graph, dtype) and available() and halo.available()):
-        return False
-    return all(conv.channels % halo.CHUNK == 0 for conv in graph.convs[:-1])
+    """Whether the kernels were measured to be the fastest: wherever they are available
+    (docs/benchmarks.md)."""
+    return supports(graph, dtype) and available()
 
 
 def compile(
@@ -69,9 +63,6 @@ def compile(
             raise
         if own is None:
             return None
-        found = own(batch)
-        if graph.adds_image and own.picture is None:
-            return shuffled_on(batch, found, graph.scale)
-        return found
+        return own(batch)
 
     return run

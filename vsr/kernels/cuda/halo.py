@@ -1,6 +1,6 @@
 """Convolutions for Hopper (compute capability 9.0), which multiplies in groups of four warps: halo.cu's host.
 
-Its tiles are brought to shared memory once, with their halo, where Triton's kernel fetches each of nine taps.
+Each tile is brought to shared memory once, with its halo, and read there for all nine taps.
 """
 
 from __future__ import annotations

@@ -1,45 +1,67 @@
-"""Which graphs the CUDA kernels take; nothing here needs a compiler."""
+"""Which graphs the CUDA kernel takes; nothing here needs a compiler or a device."""
 
 from __future__ import annotations
 
 from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph, read_by
-
-UNIT = 16
-"""Channels of values that share a buffer are a multiple of it."""
+from vsr.kernels.cuda import halo
 
 
 def fits(graph: ConvGraph) -> bool:
-    """Whether the kernels take a graph: only the first convolution reads the image, and the last one makes
-    it."""
+    """Whether the kernel takes a graph: channels in multiples of 32 (`halo.CHUNK`), few enough for shared
+    memory.
+
+    Only the first convolution reads the image, and the last one makes it.
+    """
     first, *inner, last = graph.convs
     return (
         first is not last
-        and first.inputs == (IMAGE,)
-        and first.upsample == first.shuffle == 1
-        and not first.residuals
-        and all(IMAGE not in read_by(conv) for conv in (*inner, last))
-        and all(_fits_inputs(graph, conv) for conv in (*inner, last))
+        and _fits_first(first)
         and all(map(_fits_inner, inner))
-        and last.channels == 3
-        and last.upsample == 1
-        and last.slopes is None
-        and not last.residuals
+        and _fits_last(last)
         and (graph.scale == last.shuffle if graph.adds_image else last.shuffle == 1)
         and _places_agree(graph)
     )
 
 
+def _fits_first(conv: Conv) -> bool:
+    plain = conv.inputs == (IMAGE,) and conv.upsample == conv.shuffle == 1 and not conv.residuals
+    return plain and _has_shape(len(conv.weight), halo.CHUNK)
+
+
 def _fits_inner(conv: Conv) -> bool:
+    """At most one of three: residuals, enlargement by 2, pixel shuffle."""
     extras = bool(conv.residuals), conv.upsample > 1, conv.shuffle > 1
-    return sum(extras) <= 1 and conv.upsample <= 2 and len(conv.residuals) <= 2
+    return (
+        IMAGE not in read_by(conv)
+        and sum(extras) <= 1
+        and conv.upsample <= 2
+        and len(conv.residuals) <= 2
+        and conv.channels % halo.CHUNK == 0
+        and _has_shape(conv.channels, conv.weight.shape[1], taps=3 if conv.upsample == 1 else 2)
+    )
 
 
-def _fits_inputs(graph: ConvGraph, conv: Conv) -> bool:
-    return len(conv.inputs) == 1 or all(graph.channels(value) % UNIT == 0 for value in conv.inputs)
+def _fits_last(conv: Conv) -> bool:
+    plain = IMAGE not in read_by(conv) and conv.upsample == 1 and conv.slopes is None and not conv.residuals
+    channels = conv.weight.shape[1]
+    return plain and conv.channels == 3 and _has_shape(len(conv.weight), channels, shuffle=conv.shuffle)
+
+
+def _has_shape(outputs: int, channels: int, *, taps: int = 3, shuffle: int | None = None) -> bool:
+    shape = halo.shape_for(
+        outputs,
+        channels,
+        rows=taps,
+        columns=taps,
+        planes=shuffle is not None,
+        half=False,
+        shuffle=shuffle or 1,
+    )
+    return shape is not None
 
 
 def _places_agree(graph: ConvGraph) -> bool:
-    """Whether one layout of buffers serves all convolutions: a value lies behind the same ones in all of
+    """Whether one layout of buffers serves all convolutions: each value lies behind the same ones in all of
     them."""
     before: dict[int, tuple[int, ...]] = {}
     for conv in graph.convs:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vsr.kernels.cuda.convolution import Layer, launch
-from vsr.kernels.cuda.halo import CHUNK
+from vsr.kernels.cuda import halo
+from vsr.kernels.cuda.halo import CHUNK, Packed
 from vsr.kernels.cuda.work import Work
 
 
@@ -17,11 +17,11 @@ from vsr.kernels.cuda.work import Work
 class Step:
     """A convolution from buffer to buffer."""
 
-    layer: Layer
+    layer: Packed
     work: Work
 
     def run(self) -> None:
-        launch(self.layer, self.work)
+        halo.launch(self.layer, self.work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from typing import Any
 
@@ -47,8 +46,8 @@ class _PReLU(torch.autograd.Function):
 @cache
 def _emitted() -> Any:
     """The module with the gradients in one pass, where there is something to write code with."""
-    if importlib.util.find_spec("llvmlite") is None:
+    try:
+        from vsr.kernels import prelu_gradient  # not before it is wanted: 0.1 s
+    except ImportError:  # llvmlite or the folder of kernels is missing
         return None
-    from vsr.kernels import prelu_gradient  # not before it is wanted: 0.1 s
-
     return prelu_gradient

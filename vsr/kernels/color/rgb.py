@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vsr.color.native.rows import Form, Rows, at_row, shuffled
+from vsr.kernels.color.rows import Form, Rows, at_row, shuffled
 from vsr.kernels.llvm import I64, LANES, POINTER, number
 
 NAME = "rgb"

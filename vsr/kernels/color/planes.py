@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vsr.color.codes import ROUND
-from vsr.color.native.rows import Form, Rows, at_row, shuffled
+from vsr.kernels.color.rows import Form, Rows, at_row, code_bytes, shuffled
 from vsr.kernels.llvm import I64, LANES, POINTER, number
 
 NAME = "planes"
@@ -21,7 +20,7 @@ def emit(module: Any, form: Form) -> None:
     code = Rows(module, NAME, ARGUMENTS)
     image, channel, line, width, height, luma, cb, cr, scratch, pitch = code.arguments
     across, down = form.shift
-    size = form.codes.dtype.itemsize
+    size = code_bytes(form.codes)
     rows = [code.scratch_row(scratch, pitch, n) for n in range(SCRATCH_ROWS)]
     small = code.half(width, up=True, shift=across)
     with code.repeat(0, code.half(height, up=True, shift=down)) as each:
@@ -50,7 +49,7 @@ def _luma(
                 code.load(code.at(source, code.ir.mul(channel, number(n))), x) for n in range(3)
             )
             y = _luma_codes(code, form, red, green, blue)
-            code.store_codes(y, target, x, form.codes, form.codes.peak + ROUND)
+            code.store_codes(y, target, x, form.codes, form.codes.peak + form.rounding)
             found.append([code.fma(y, -1 / form.codes.luma_step, colour) for colour in (red, blue)])
         for row, parts in zip(_DIFFERENCES, zip(*found, strict=True), strict=True):
             code.store(_mean(code, *parts) if len(parts) == 2 else parts[0], rows[row], x)
@@ -59,7 +58,7 @@ def _luma(
 def _luma_codes(code: Rows, form: Form, red: Any, green: Any, blue: Any) -> Any:
     kr, kb = form.weights
     step = form.codes.luma_step
-    y = code.fma(red, kr * step, code.every(form.codes.luma_offset + ROUND))
+    y = code.fma(red, kr * step, code.every(form.codes.luma_offset + form.rounding))
     return code.fma(blue, kb * step, code.fma(green, (1 - kr - kb) * step, y))
 
 
@@ -82,7 +81,9 @@ def _chroma(
             _details(code, even, odd, detail, pairs)
     codes = form.codes
     gain = codes.chroma_step / (2 * (1 - weight))
-    offset = codes.chroma_offset + gain * ((codes.luma_offset + ROUND) / codes.luma_step) + ROUND
+    offset = (
+        codes.chroma_offset + gain * ((codes.luma_offset + form.rounding) / codes.luma_step) + form.rounding
+    )
     with code.over_row(small) as x:
         if not form.shift[0]:
             value = code.load(source, x)
@@ -91,7 +92,9 @@ def _chroma(
         else:
             value = code.fma(code.load(detail, x), 0.25, code.load(even, x))
             value = code.fma(code.load(detail, x, -1), 0.25, value)
-        code.store_codes(code.fma(value, gain, code.every(offset)), target, x, codes, codes.peak + ROUND)
+        code.store_codes(
+            code.fma(value, gain, code.every(offset)), target, x, codes, codes.peak + form.rounding
+        )
 
 
 def _split(code: Rows, source: Any, even: Any, odd: Any, count: Any) -> None:

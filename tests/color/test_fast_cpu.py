@@ -7,13 +7,12 @@ from itertools import product
 import pytest
 import torch
 
-from vsr.color import convert
+from vsr.color import convert, fast_cpu
 from vsr.color.chroma import chroma_size
 from vsr.color.codes import LUMA_WEIGHTS
-from vsr.color.native import backend
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Range
 
-pytestmark = pytest.mark.skipif(not backend.available(), reason="needs llvmlite and a processor with FMA")
+pytestmark = pytest.mark.skipif(not fast_cpu.available(), reason="needs llvmlite and a processor with FMA")
 
 SHIFTS = [(0, 0), (1, 0), (1, 1), (0, 1)]
 SIZES = [(1, 33), (2, 64), (3, 31), (7, 47), (18, 100)]
@@ -43,7 +42,7 @@ def random_planes(height, width, layout):
 
 
 def by_torch(monkeypatch):
-    monkeypatch.setattr(backend, "can_convert", lambda *_: False)
+    monkeypatch.setattr(fast_cpu, "can_convert", lambda *_: False)
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -54,7 +53,7 @@ def test_both_directions_are_torchs_bit_for_bit(depth, shift, monkeypatch):
         torch.rand(3, *size, generator=torch.Generator().manual_seed(1)) * 1.2 - 0.1 for _, size in cases
     ]
     planes = [random_planes(*size, layout) for (_, layout), size in cases]
-    assert all(backend.can_convert(p[0], *wish) for p, (wish, _) in zip(planes, cases, strict=True))
+    assert all(fast_cpu.can_convert(p[0], *wish) for p, (wish, _) in zip(planes, cases, strict=True))
     ours = [convert.to_rgb(p, *wish) for p, (wish, _) in zip(planes, cases, strict=True)]
     codes = [convert.to_planes(image, *wish) for image, (wish, _) in zip(pictures, cases, strict=True)]
     by_torch(monkeypatch)
@@ -102,7 +101,7 @@ def test_nothing_is_written_beside_the_planes():
     memory = [
         torch.full((side + 2, width), 99, dtype=torch.uint8) for side, width in ((21, 67), (11, 34), (11, 34))
     ]
-    backend.to_planes(image, tuple(m[1:-1] for m in memory), *wish)
+    fast_cpu.to_planes(image, tuple(m[1:-1] for m in memory), *wish)
     for kept, plane in zip(memory, convert.to_planes(image, *wish), strict=True):
         assert (kept[0] == 99).all()
         assert (kept[-1] == 99).all()
@@ -120,7 +119,7 @@ def test_nothing_is_written_beside_the_planes():
 def test_other_pictures_are_left_to_torch(shift, location, width):
     wish = wished(location=location, shift=shift)
     planes = random_planes(8, width, wish[1])
-    assert not backend.can_convert(planes[0], *wish)
+    assert not fast_cpu.can_convert(planes[0], *wish)
     returned = convert.to_planes(convert.to_rgb(planes, *wish), *wish)
     assert all(map(torch.equal, planes, returned))
 
@@ -136,7 +135,7 @@ def test_what_is_not_a_number_becomes_a_code_and_nothing_else_changes():
 def test_code_is_emitted_once_for_a_form():
     wish = wished(Matrix.FCC)
     planes = random_planes(20, 64, wish[1])
-    backend._compiled.cache_clear()
+    fast_cpu._compiled.cache_clear()
     for _ in range(3):
         convert.to_planes(convert.to_rgb(planes, *wish), *wish)
-    assert backend._compiled.cache_info().misses == 2
+    assert fast_cpu._compiled.cache_info().misses == 2

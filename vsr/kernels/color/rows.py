@@ -9,17 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from llvmlite import ir
 
-from vsr.color.chroma import Site
-from vsr.color.codes import Codes
 from vsr.kernels.llvm import F32, FLOATS, LANES, Code, number
 
 _I32S = ir.VectorType(ir.IntType(32), LANES)
 _BEFORE, _BEHIND = LANES, 4 * LANES
 """Samples of room around a row of the scratch memory."""
+
+
+class Codes(Protocol):
+    """What integer codes mean: `code = offset + step * value`; `vsr.color.codes.Codes` is one."""
+
+    @property
+    def luma_offset(self) -> float: ...
+    @property
+    def luma_step(self) -> float: ...
+    @property
+    def chroma_offset(self) -> float: ...
+    @property
+    def chroma_step(self) -> float: ...
+    @property
+    def peak(self) -> int: ...
+
+
+def code_bytes(codes: Codes) -> int:
+    """Bytes of a code in a plane."""
+    return 1 if codes.peak < 256 else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +49,10 @@ class Form:
     codes: Codes
     shift: tuple[int, int]
     """log2 of the subsampling, horizontal and vertical; 0 or 1. Vertically samples sit between two rows."""
-    site: Site
-    """Where a sample sits horizontally: first or middle."""
+    site: Literal["first", "middle", "last"]
+    """Where a sample of chroma sits horizontally; never last."""
+    rounding: float
+    """What is added before a code is stored, whose fraction is then cut off."""
 
 
 def pitch(width: int) -> int:
@@ -79,7 +99,7 @@ class Rows(Code):
 
     def load_codes(self, row: Any, index: Any, codes: Codes) -> Any:
         """16 codes as float32."""
-        size = codes.dtype.itemsize
+        size = code_bytes(codes)
         kind = ir.VectorType(ir.IntType(8 * size), LANES)
         found = self.ir.load(self.sample(row, index, size), typ=kind, align=size)
         return self.ir.sitofp(self.ir.zext(found, _I32S), FLOATS)
@@ -89,7 +109,7 @@ class Rows(Code):
         for limit, way in ((0.0, ">"), (largest, "<")):
             bound = self.every(limit)
             value = self.ir.select(self.ir.fcmp_ordered(way, value, bound), value, bound)
-        size = codes.dtype.itemsize
+        size = code_bytes(codes)
         kind = ir.VectorType(ir.IntType(8 * size), LANES)
         self.ir.store(
             self.ir.trunc(self.ir.fptosi(value, _I32S), kind), self.sample(row, index, size), align=size

@@ -1,7 +1,9 @@
-"""Which pictures emitted code converts, and the call."""
+"""Conversion of frames on the host in one pass, by the code of `vsr.kernels.color`: for which frames, and the
+call."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import platform
 from functools import cache, lru_cache
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vsr.color.chroma import SITES, Site
-from vsr.color.codes import LUMA_WEIGHTS, codes_of
+from vsr.color.codes import LUMA_WEIGHTS, ROUND, codes_of
 from vsr.color.spec import ColorSpec, PixelLayout
 
 _NARROWEST = 16
@@ -23,7 +25,12 @@ _KEPT = 16
 
 @cache
 def available() -> bool:
-    """Whether `llvmlite` is installed, and this processor multiplies and adds in one step as torch does."""
+    """Whether `vsr.kernels` and `llvmlite` are here, and the CPU multiplies and adds in one step as torch
+    does."""
+    try:
+        importlib.import_module("vsr.kernels.color")
+    except ImportError:  # the folder may be missing
+        return False
     if importlib.util.find_spec("llvmlite") is None:
         return False
     if platform.machine() in ("aarch64", "arm64"):  # all of them do
@@ -49,7 +56,7 @@ def can_convert(luma: Tensor, color: ColorSpec, layout: PixelLayout) -> bool:
 
 def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: PixelLayout) -> None:
     """Fill `image`, `(3, H, W)`, float32, contiguous, from planes that `can_convert` takes."""
-    from vsr.color.native import rgb
+    from vsr.kernels.color import rgb
 
     close = [_close(plane) for plane in planes]  # kept here: what is copied must outlive the call
     lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in close]
@@ -67,7 +74,7 @@ def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: 
 
 def to_planes(image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layout: PixelLayout) -> None:
     """Fill contiguous planes from `image`, `(3, H, W)`, float32, which `can_convert` takes."""
-    from vsr.color.native import planes as code
+    from vsr.kernels.color import planes as code
 
     _, height, width = image.shape
     scratch, pitch = _scratch(code.SCRATCH_ROWS, width)
@@ -88,19 +95,20 @@ def _sites(color: ColorSpec, layout: PixelLayout) -> tuple[Site, Site]:
 
 
 def _scratch(rows: int, width: int) -> tuple[Tensor, int]:
-    from vsr.color.native.rows import pitch
+    from vsr.kernels.color.rows import pitch
 
     return torch.empty(rows * pitch(width), dtype=torch.float32), pitch(width)
 
 
 def _function(name: str, color: ColorSpec, layout: PixelLayout) -> Any:
-    from vsr.color.native.rows import Form
+    from vsr.kernels.color.rows import Form
 
     form = Form(
         LUMA_WEIGHTS[color.matrix],
         codes_of(color.range, layout.bit_depth),
         layout.chroma_shift,
         _sites(color, layout)[0],
+        ROUND,
     )
     library, arguments = _compiled(name, form)
     return library.function(name, arguments)
@@ -110,7 +118,7 @@ def _function(name: str, color: ColorSpec, layout: PixelLayout) -> Any:
 def _compiled(name: str, form: Any) -> tuple[Any, int]:
     from llvmlite import ir
 
-    from vsr.color.native import planes, rgb
+    from vsr.kernels.color import planes, rgb
     from vsr.kernels.llvm import Library
 
     direction = {part.NAME: part for part in (planes, rgb)}[name]

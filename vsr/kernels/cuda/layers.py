@@ -1,0 +1,61 @@
+"""Layers of the kernel from convolutions: which taps are read, and which outputs a layer makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph
+from vsr.kernels.cuda import halo
+from vsr.kernels.cuda.halo import Packed
+from vsr.kernels.cuda.program import twice
+from vsr.kernels.weights import behind_doubling
+
+
+def packed(graph: ConvGraph, n: int, *, dtype: torch.dtype, device: torch.device) -> list[Packed]:
+    """Place the weights of convolution n of a graph that `limits.fits` on a device.
+
+    Returns:
+        One layer; where the convolution enlarges, one for each pixel of the square that a pixel becomes.
+    """
+    conv, is_last = graph.convs[n - 1], n == len(graph.convs)
+    made = []
+    for weight, bias, slopes, phase in _parts(conv, is_last):
+        rows, columns = taps(conv, phase)
+        layer = halo.pack(
+            weight[:, :, slice(*rows), slice(*columns)],
+            bias,
+            slopes,
+            dtype=dtype,
+            device=device,
+            top=rows[0] - 1,
+            left=columns[0] - 1,
+            planes=is_last,
+            shuffle=conv.shuffle if is_last else 1,
+        )
+        assert layer is not None
+        made.append(layer)
+    return made
+
+
+def taps(conv: Conv, phase: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last but one of the rows, and of the columns, of the weights that are not all zero."""
+    if conv.upsample == 1:
+        return (0, 3), (0, 3)
+    return (phase[0], phase[0] + 2), (phase[1], phase[1] + 2)
+
+
+def _parts(conv: Conv, is_last: bool) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[int, int]]]:
+    """Weight, bias and slopes of each layer, and the row and column of the pixels that it makes."""
+    slopes = conv.slopes_or_ones
+    by = conv.upsample * (1 if is_last else conv.shuffle)
+    for row, column in product(range(by), range(by)):
+        if conv.upsample > 1:
+            yield behind_doubling(conv.weight, row, column), conv.bias, slopes, (row, column)
+        else:  # of the channels before a pixel shuffle, those that become this pixel
+            each = slice(row * by + column, None, by**2)
+            weight = twice(conv.weight) if conv.inputs == (IMAGE,) else conv.weight
+            yield weight[each], conv.bias[each], slopes[each], (row, column)
