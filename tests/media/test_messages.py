@@ -5,20 +5,27 @@ Sources are made by putting messages into encoded frames; ffprobe says what fram
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
 
 from tests.judges import ffprobe
-from tests.media_maker import make_clip, picture
+from tests.media.message_maker import (
+    UUID,
+    active_format,
+    ambient,
+    caption,
+    carrying_clip,
+    dynamic,
+    user_data,
+)
+from tests.media_maker import make_clip
 from vsr.color.spec import ColorSpec, Matrix
 from vsr.errors import InputError
-from vsr.frame import DolbyVision, Message
+from vsr.frame import DolbyVision
 from vsr.media.bits import BitWriter
-from vsr.media.bitstream import escaped, with_messages
+from vsr.media.bitstream import escaped
 from vsr.media.hdr10plus import hdr10plus_message
 from vsr.media.messages import LABELS, caption_messages, loss_note, messages_of
 from vsr.media.probe import probe
@@ -29,63 +36,6 @@ from vsr.pipeline.run import upscale_video
 _CAPTIONS, _AFD = "ATSC A53 Part 4 Closed Captions", "Active format description"
 _HDR10PLUS = "HDR Dynamic Metadata SMPTE2094-40 (HDR10+)"
 _AMBIENT, _USER = "Ambient viewing environment", "H.26[45] User Data Unregistered SEI message"
-_UUID = bytes(range(16))
-
-
-def _caption(number: int, triples: int = 2) -> Message:
-    """Two letters of CEA-608 that differ from frame to frame, and padding."""
-    words = bytes([0xFC, 0x80 | 0x41 + number % 26, 0x80 | 0x61]) + bytes([0xF8, 0x80, 0x80]) * (triples - 1)
-    payload = b"\xb5\0\x31GA94\x03" + bytes([0xC0 | triples, 0xFF]) + words + b"\xff"
-    return Message(kind="A53_CC", payload_type=4, payload=payload)
-
-
-def _format(number: int) -> Message:
-    payload = b"\xb5\0\x31DTG1\x41" + bytes([0xF0 | 8 + number % 4])
-    return Message(kind="AFD", payload_type=4, payload=payload)
-
-
-def _user(number: int) -> Message:
-    return Message(kind="SEI_UNREGISTERED", payload_type=5, payload=_UUID + bytes([0, 0, 0, number, 0, 0, 1]))
-
-
-def _ambient(number: int) -> Message:
-    payload = struct.pack(">IHH", 3_140_000, 15635, 16450)
-    return Message(kind="AMBIENT_VIEWING_ENVIRONMENT", payload_type=148, payload=payload)
-
-
-def _dynamic(number: int) -> Message:
-    """HDR10+ of one window, with a tone curve (CTA-861-H, annex S)."""
-    bits = BitWriter()
-    fields = [(1, 8), (1, 2), (400, 27), (0, 1), (100 + number, 17), (90, 17), (80, 17), (50, 17), (2, 4)]
-    fields += [(1, 7), (11, 17), (99, 7), (99_000, 17), (7, 10), (0, 1)]
-    fields += [(1, 1), (1000, 12), (2000, 12), (3, 4), (100, 10), (200, 10), (1023, 10), (1, 1), (9, 6)]
-    for value, width in fields:
-        bits.put(value, width)
-    return Message(kind="DYNAMIC_HDR_PLUS", payload_type=4, payload=b"\xb5\0\x3c\0\1\4" + bits.done())
-
-
-def _clip(
-    path: Path, codec: str, *makers: Callable[[int], Message], frames: int = 8, pix_fmt: str = ""
-) -> Path:
-    """A clip of `codec` (FFmpeg's name) whose every frame has a message of each maker, by its number."""
-    encoder = {"h264": "libx264", "hevc": "libx265"}[codec]
-    with av.open(str(path), "w") as box:
-        stream = box.add_stream(
-            encoder, rate=25, options={"x265-params": "log-level=error"} if codec == "hevc" else {}
-        )
-        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt or "yuv420p"
-        packets = []
-        for number in range(frames):
-            frame = picture(number, pix_fmt=stream.pix_fmt)
-            frame.pts = number
-            packets += stream.encode(frame)
-        for packet in [*packets, *stream.encode(None)]:
-            number = round(packet.pts * packet.time_base * 25)
-            made = av.Packet(with_messages(codec, bytes(packet), [make(number) for make in makers]))
-            made.stream, made.pts, made.dts, made.duration = stream, packet.pts, packet.dts, packet.duration
-            made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
-            box.mux(made)
-    return path
 
 
 def _beside(path: Path, *kinds: str) -> list[list[object]]:
@@ -114,7 +64,7 @@ def _upscaled(source: Path, name: str, encoder: str, **settings: object) -> Path
 def test_captions_and_active_format_stay_with_their_frames(
     tmp_path: Path, encoder: str, name: str, pix_fmt: str
 ) -> None:
-    source = _clip(tmp_path / "a.ts", "h264", _caption, _format, _user, frames=30)
+    source = carrying_clip(tmp_path / "a.ts", "h264", caption, active_format, user_data, frames=30)
     result = _upscaled(source, name, encoder, pixel_format=pix_fmt, segment_seconds=0.5)
     # ffprobe 5.1 reads the active format of H.264 only.
     kinds = [_CAPTIONS, _AFD] if encoder == "libx264" else [_CAPTIONS]
@@ -124,20 +74,20 @@ def test_captions_and_active_format_stay_with_their_frames(
     for kind in ("A53_CC", "AFD"):
         assert _bytes_beside(result, kind) == _bytes_beside(source, kind)
     kept = [
-        [data for data in frame if data.startswith(_UUID)]
+        [data for data in frame if data.startswith(UUID)]
         for frame in _bytes_beside(result, "SEI_UNREGISTERED")
     ]
-    assert kept == [[_user(number).payload] for number in range(30)]
+    assert kept == [[user_data(number).payload] for number in range(30)]
 
 
 def test_captions_go_into_av1(tmp_path: Path) -> None:
-    source = _clip(tmp_path / "a.mkv", "h264", _caption, frames=20)
+    source = carrying_clip(tmp_path / "a.mkv", "h264", caption, frames=20)
     result = _upscaled(source, "b.mkv", "libsvtav1")
     assert _bytes_beside(result, "A53_CC") == _bytes_beside(source, "A53_CC")
 
 
 def test_captions_stay_with_frames_that_are_deinterlaced_or_repeated(tmp_path: Path) -> None:
-    source = _clip(tmp_path / "a.mkv", "h264", _caption, frames=6)
+    source = carrying_clip(tmp_path / "a.mkv", "h264", caption, frames=6)
     result = _upscaled(source, "b.mkv", "libx264", deinterlace="auto", filters_before=("unsharp",))
     assert _bytes_beside(result, "A53_CC") == _bytes_beside(source, "A53_CC")
 
@@ -146,7 +96,7 @@ def test_captions_stay_with_frames_that_are_deinterlaced_or_repeated(tmp_path: P
     ("encoder", "name"), [("libx265", "b.mp4"), ("libx265", "b.mkv"), ("libsvtav1", "b.mkv")]
 )
 def test_dynamic_metadata_come_back_to_the_last_field(tmp_path: Path, encoder: str, name: str) -> None:
-    source = _clip(tmp_path / "a.mkv", "hevc", _dynamic, pix_fmt="yuv420p10le")
+    source = carrying_clip(tmp_path / "a.mkv", "hevc", dynamic, pix_fmt="yuv420p10le")
     result = _upscaled(source, name, encoder)
     assert len(_bytes_beside(source, "DYNAMIC_HDR_PLUS")) == 8
     assert _bytes_beside(result, "DYNAMIC_HDR_PLUS") == _bytes_beside(source, "DYNAMIC_HDR_PLUS")
@@ -155,7 +105,7 @@ def test_dynamic_metadata_come_back_to_the_last_field(tmp_path: Path, encoder: s
 
 
 def test_ambient_light_is_told_again_at_key_frames(tmp_path: Path) -> None:
-    source = _clip(tmp_path / "a.mkv", "hevc", _ambient)
+    source = carrying_clip(tmp_path / "a.mkv", "hevc", ambient)
     result = _upscaled(source, "b.mkv", "libx265")
     was = _bytes_beside(source, "AMBIENT_VIEWING_ENVIRONMENT")
     assert was[0]
@@ -171,7 +121,7 @@ def test_a_frame_with_more_captions_than_a_message_holds_has_several() -> None:
 def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
     tmp_path: Path, encoder: str, name: str
 ) -> None:
-    source = _clip(tmp_path / "a.mkv", "h264", _caption, _format)
+    source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
     report = upscale_video(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
     (note,) = [line for line in report.warnings if "beside its pictures" in line]
     assert "closed captions" in note
@@ -181,7 +131,8 @@ def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
 
 def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
     plain, late = (
-        _clip(tmp_path / f"{n}.ts", "h264", *made) for n, made in enumerate(((_format,), (_caption,)))
+        carrying_clip(tmp_path / f"{n}.ts", "h264", *made)
+        for n, made in enumerate(((active_format,), (caption,)))
     )
     joined = tmp_path / "joined.ts"
     joined.write_bytes(plain.read_bytes() + late.read_bytes())
@@ -258,7 +209,7 @@ def _dolby_vision(profile: int) -> bytes:
 
 def _with_rpu(path: Path, profile: int) -> Path:
     """A clip of H.265 with a Dolby Vision unit (type 62) behind each frame's slices."""
-    plain = _clip(path.with_name("plain.mkv"), "hevc", pix_fmt="yuv420p10le", frames=3)
+    plain = carrying_clip(path.with_name("plain.mkv"), "hevc", pix_fmt="yuv420p10le", frames=3)
     with av.open(str(plain)) as source, av.open(str(path), "w") as box:
         stream = box.add_stream_from_template(source.streams.video[0], opaque=True)
         for packet in source.demux(video=0):

@@ -38,6 +38,7 @@ CHECKS: tuple[Check, ...] = (
     checks.check_frames,
     checks.check_picture_tags,
     checks.check_shape,
+    checks.check_beside,
     stream_checks.check_streams,
     checks.check_flags,
     checks.check_attachments,

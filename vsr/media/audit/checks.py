@@ -9,10 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from vsr.frame import Crop, VideoInfo
+from vsr.media.audit.beside import Beside
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.images import as_codes, compare_images, contrast, untold_order
 from vsr.media.audit.reading import UNITS
 from vsr.media.audit.span import Span
+from vsr.media.messages import LABELS
 
 SHORT = Fraction(1, 1000)
 """Seconds by which times of frames may differ: what Matroska can say, at its usual millisecond."""
@@ -37,9 +39,9 @@ def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]
         yield f"duration: the last frame is shown for {now:.3f} s, not {was:.3f} s"
     if new.broken > old.broken:
         yield f"damage: {new.broken} packets or frames of the result are damaged"
-    pairs = _pairs(times, new.times)
-    chosen = [wanted[i] for i, _ in pairs]
-    shown = as_codes(old.thumbnails[chosen], UNITS), as_codes(new.thumbnails[[j for _, j in pairs]], UNITS)
+    together = pairs(times, new.times)
+    chosen = [wanted[i] for i, _ in together]
+    shown = as_codes(old.thumbnails[chosen], UNITS), as_codes(new.thumbnails[[j for _, j in together]], UNITS)
     yield from compare_images(*shown)
 
 
@@ -58,7 +60,7 @@ def uncompared_frames(before: Contents, after: Contents, span: Span) -> Iterable
         yield "what frames show: all are of one colour, or nearly"
 
 
-def _pairs(before: list[Fraction], after: tuple[Fraction, ...]) -> list[tuple[int, int]]:
+def pairs(before: list[Fraction], after: tuple[Fraction, ...]) -> list[tuple[int, int]]:
     """Which frames belong together: by number, or where frames are missing, those of the same time."""
     if len(before) == len(after):
         return [(i, i) for i in range(len(before))]
@@ -113,6 +115,27 @@ def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
     """Width and height of what the container shows."""
     crop = info.crop or Crop()
     return info.width - crop.left - crop.right, info.height - crop.top - crop.bottom
+
+
+def check_beside(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Whether each frame of the result carries what its source carries."""
+    old, new = before.frames, after.frames
+    wanted = span.frames(old.times)
+    times = [old.times[i] - old.times[wanted[0]] for i in wanted]
+    met: dict[str, int] = {}
+    lost: dict[str, int] = {}
+    for i, j in pairs(times, new.times):
+        for kind in dict.fromkeys(kind for kind, _ in old.beside[wanted[i]]):
+            met[kind] = met.get(kind, 0) + 1
+            differs = _of(kind, old.beside[wanted[i]]) != _of(kind, new.beside[j])
+            lost[kind] = lost.get(kind, 0) + differs
+    for kind, count in lost.items():
+        if count:
+            yield f"{LABELS[kind]}: missing or another beside {count} of {met[kind]} frames"
+
+
+def _of(kind: str, carried: Beside) -> list[bytes]:
+    return [digest for name, digest in carried if name == kind]
 
 
 def check_flags(before: Contents, after: Contents, _: Span) -> Iterable[str]:

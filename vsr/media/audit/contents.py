@@ -22,6 +22,9 @@ class Frames:
     """Seconds for which the last frame is shown; None where the file does not say."""
     thumbnails: NDArray[np.int16]
     """`(N, 3, 8, 8)`, 1/128 of an 8-bit code; see `thumbnails`."""
+    beside: tuple[tuple[tuple[str, bytes], ...], ...]
+    """What each frame carries beside its samples: kinds, as FFmpeg names them, and digests; these are
+    empty where no result can carry it."""
     broken: int
     """Packets that do not decode, and frames in which errors were concealed."""
 

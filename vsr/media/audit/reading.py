@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
 from vsr.media.audio_facts import AudioFacts, audio_facts
+from vsr.media.audit.beside import beside
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.listening import AudioReader
 from vsr.media.audit.texts import TextReader
@@ -103,6 +104,7 @@ class _FrameReader:
         self._timeline = Timeline(time_base=info.time_base, step=nominal_step(stream))
         self._seconds: list[Fraction] = []
         self._thumbnails: list[NDArray[np.int16]] = []
+        self._beside: list[tuple[tuple[str, bytes], ...]] = []
         self._duration = 0
         self._broken = 0
 
@@ -122,6 +124,7 @@ class _FrameReader:
             self._broken += frame.is_corrupt
             self._seconds.append(stamp.seconds)
             self._duration = stamp.duration
+            self._beside.append(beside(frame))
             self._thumbnails.append(np.rint(thumbnail(frame, self._info) * UNITS).astype(np.int16))
 
     def result(self) -> Frames:
@@ -130,6 +133,7 @@ class _FrameReader:
             times=tuple(time - self.origin for time in self._seconds),
             last_duration=last or None,
             thumbnails=np.array(self._thumbnails, np.int16).reshape(-1, 3, CELLS, CELLS),
+            beside=tuple(self._beside),
             broken=self._broken,
         )
 
