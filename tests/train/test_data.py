@@ -8,23 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from tests.train.photographs import photograph, write_photographs
 from vsr.errors import InputError
 from vsr.train.data import (
-    SUFFIXES,
     Picture,
     Quarantine,
     find_pictures,
     large_enough,
     licences,
     open_photographs,
-    read_image,
     split,
 )
 from vsr.train.drawing import Geometry
+from vsr.train.images import read_image
 
 
 def tiles(photographs: int, each: int) -> list[Picture]:
@@ -104,16 +102,36 @@ def test_a_png_is_decoded_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(read_image(tmp_path / "photo0.png"), photograph(0))
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".webp", ".bmp", ".tif", ".tiff"])
-def test_every_suffix_that_is_looked_for_can_be_opened_and_decoded(tmp_path: Path, suffix: str) -> None:
-    assert suffix.lower() in SUFFIXES
-    image = F.interpolate(photograph(0)[None, :, ::8, ::8].float(), size=(96, 80), mode="bicubic")
-    array = image[0].clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-    options = {"quality": 95, "subsampling": 0, "lossless": True}  # each format takes what it knows
-    Image.fromarray(array.numpy()).save(tmp_path / f"soft{suffix}", **options)
-    (found,) = large_enough(find_pictures(tmp_path), 80)
-    error = (read_image(found.path).permute(1, 2, 0).float() - array).abs().mean()
-    assert error < 2  # JPEG loses a little, the others nothing
+def test_files_that_systems_put_beside_pictures_and_kinds_that_are_not_read_are_named_and_end_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_photographs(tmp_path, 4)
+    for number in range(4):
+        (tmp_path / f"._photo{number}.png").write_bytes(b"\0\5\x16\7" + bytes(60))
+        (tmp_path / f"phone{number}.heic").write_bytes(b"heic")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture's name")
+    known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
+    assert len(known.pictures) + len(held_out.pictures) == 4
+    assert caplog.text.count("left out") == 1
+    assert "._photo0.png, ._photo1.png, ._photo2.png and 6 more" in caplog.text
+
+
+def test_pictures_of_kinds_that_are_not_read_are_left_out_by_name_however_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_photographs(tmp_path, 4)
+    image = Image.fromarray(photograph(9).permute(1, 2, 0).numpy())
+    for name in ("a.tif", "b.tif"):
+        image.save(tmp_path / name, compression="jpeg")
+    for name in ("c.jpg", "d.png"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(60))
+    known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
+    for seed in range(30):
+        known.draw(random.Random(seed))
+        held_out.draw(random.Random(seed))
+    for name in ("a.tif", "b.tif", "c.jpg", "d.png"):
+        assert caplog.text.count(f"{name}: ") == 1
 
 
 def test_small_pictures_are_left_out_and_said_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.train.films import pan, write_film
 from tests.train.photographs import write_photographs
@@ -112,9 +113,11 @@ def test_the_same_random_numbers_give_the_same_clips_from_a_mixture(tmp_path: Pa
 
 
 def test_a_folder_of_pairs_is_recognised(tmp_path: Path) -> None:
-    for name, side in (("HR", 128), ("LR", 64)):
+    for name in ("HR", "LR"):
         (tmp_path / name).mkdir()
-        write_photographs(tmp_path / name, 3, side=side)
+    write_photographs(tmp_path / "HR", 3, side=128)
+    for path in (tmp_path / "HR").iterdir():
+        Image.open(path).resize((64, 64), Image.Resampling.BOX).save(tmp_path / "LR" / path.name)
     known, _ = opened(tmp_path)
     assert all(sample.lr is not None for sample in draws(known, 3))
 
@@ -130,6 +133,28 @@ def test_videos_of_a_folder_without_a_usable_clip_are_left_out(
     known, held_out = opened(tmp_path, holdout=2)
     assert (known.name[:5], held_out.name[:5]) == ("b.mp4", "c.mp4")
     assert "left out" in caplog.text
+
+
+def test_what_a_system_puts_beside_files_and_what_is_damaged_ends_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        write_film(tmp_path / name, pan(1, 8))
+        (tmp_path / f"._{name}").write_bytes(b"\0\5\x16\7" + bytes(60))
+    for name in ("c.mp4", "d.mp4"):
+        (tmp_path / name).write_bytes(b"\0" * 3000)
+    known, held_out = opened(tmp_path, holdout=2)
+    assert (known.name[:5], held_out.name[:5]) == ("a.mp4", "b.mp4")
+    assert caplog.text.count("left out") == 2
+    assert "c.mp4" in caplog.text
+    assert "d.mp4" in caplog.text
+
+
+def test_a_video_with_transparency_is_trained_on_without_it(tmp_path: Path) -> None:
+    """WebM's alpha is decoded by libvpx, which marks no key frames."""
+    write_film(tmp_path / "a.webm", pan(1, 24), codec="libvpx-vp9", pix_fmt="yuva420p")
+    known, held_out = opened(tmp_path / "a.webm")
+    assert len(draws(known, 3)) == len(draws(held_out, 3)) == 3
 
 
 def test_what_cannot_be_trained_on_is_refused_in_one_line(tmp_path: Path) -> None:

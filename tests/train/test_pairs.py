@@ -162,3 +162,74 @@ def test_pairs_are_found_by_the_names_hr_and_lr(tmp_path: Path) -> None:
     (tmp_path / "LR").mkdir()
     write_photographs(tmp_path / "hr", 1)
     assert find_pair(tmp_path) == (tmp_path / "hr", tmp_path / "LR")
+
+
+def write_turned(path: Path, picture: Picture, orientation: int) -> None:
+    """A JPEG that is stored turned, and says so."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    turns = {3: 2, 6: 1, 8: 3}
+    Image.fromarray(np.rot90(picture, turns[orientation]).copy()).save(
+        path, exif=exif, quality=97, subsampling=0
+    )
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_photographs_that_are_stored_turned_are_pairs_of_upright_ones(
+    tmp_path: Path, orientation: int
+) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    for path in list(hr.iterdir()):
+        write_turned(path.with_suffix(".jpg"), np.asarray(Image.open(path)), orientation)
+        path.unlink()
+    known, _ = open_pairs(hr, lr, SHAPE, 3)
+    sample = known.draw(random.Random(0))
+    assert sample.lr is not None
+    enlarged_lr = sample.lr.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert (sample.hr.float() - enlarged_lr.float()).abs().mean() < 3  # JPEG
+
+
+def test_a_pair_of_different_pictures_is_left_out_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hr, lr = write_pairs(tmp_path, 4)
+    Image.fromarray(photograph(99).permute(1, 2, 0).numpy()).save(lr / "2.png")
+    known, held_out = open_pairs(hr, lr, SHAPE, 3)
+    assert isinstance(known, PicturePairs)
+    assert isinstance(held_out, PicturePairs)
+    assert {pair.hr.path.name for pair in (*known.pairs, *held_out.pairs)} == {"0.png", "1.png", "3.png"}
+    assert "LR/2.png: does not show what" in caplog.text
+
+
+def test_a_folder_whose_names_are_one_late_is_refused(tmp_path: Path) -> None:
+    hr, lr = write_pairs(tmp_path, 5)
+    for number in range(4, 0, -1):
+        (lr / f"{number - 1}.png").replace(lr / f"{number}.png")
+    Image.fromarray(photograph(0).permute(1, 2, 0).numpy()).save(lr / "0.png")
+    with pytest.raises(InputError, match=r"LR/2\.png: does not show what .*HR/2\.png shows, but 1\.png"):
+        open_pairs(hr, lr, SHAPE, 3)
+
+
+def test_pictures_that_are_turned_without_a_word_are_refused(tmp_path: Path) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    for path in lr.iterdir():
+        Image.fromarray(np.rot90(np.asarray(Image.open(path)), 2).copy()).save(path)
+    with pytest.raises(InputError, match="unless it is turned or mirrored"):
+        open_pairs(hr, lr, SHAPE, 3)
+
+
+@pytest.mark.parametrize("late", [-2, -1, 1, 2])
+def test_a_video_that_is_late_is_refused_with_the_pictures_that_fit(tmp_path: Path, late: int) -> None:
+    film = pan(1, 40)
+    small = film[late:] + film[-late:] if late > 0 else [film[0]] * -late + film[:late]
+    small = (small + [film[-1]] * 40)[:40]
+    paths = write_videos(tmp_path, [enlarged(p) for p in film], small)
+    with pytest.raises(InputError, match=r"picture (\d+) of the second shows picture (\d+)") as caught:
+        open_pairs(*paths, SHAPE, 4)
+    words = str(caught.value).split("picture ")[1:3]
+    assert int(words[1].split()[0]) - int(words[0].split()[0]) == late
+
+
+def test_a_video_that_stands_still_may_be_anything_late(tmp_path: Path) -> None:
+    film = [pan(1, 1)[0]] * 20
+    open_pairs(*write_videos(tmp_path, [enlarged(p) for p in film], film), SHAPE, 4)

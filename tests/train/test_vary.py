@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from tests.train.photographs import photograph, tiny_recipe, write_photographs
-from vsr.train.data import Photographs, read_image
+from vsr.train.data import Photographs
 from vsr.train.degradation import Vary
+from vsr.train.images import read_image
 from vsr.train.loop import material_for
 from vsr.train.vary import varied
 

@@ -72,6 +72,8 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document, not a video"),
     (b"PK\x03\x04", "a ZIP archive. Unpack it first"),
 )
+_PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
+_PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
 _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """As it is left of `https://...` by a path, which knows no double slash."""
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -144,11 +146,12 @@ def shown(path: str | Path) -> str:
 
 
 def _demuxer(path: Path) -> str | None:
-    """The demuxer of a JPEG picture; None for all else, which FFmpeg recognises by content.
+    """The demuxer of a JPEG under a picture's name; None for all else, which FFmpeg recognises by content.
 
-    By itself it goes by a JPEG's name, and takes image2, which would expand patterns in it.
+    By itself it goes by a picture's name, and takes image2 for a JPEG, which would expand patterns in it.
+    What begins as JPEG under another name may be a video of many (MJPEG).
     """
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
+    if path.suffix.lower() not in _PICTURE_SUFFIXES:
         return None
     with path.open("rb") as file:
         return "jpeg_pipe" if file.read(3) == b"\xff\xd8\xff" else None

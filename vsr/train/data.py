@@ -12,27 +12,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import av
-import torch
 from torch import Tensor
 
 from vsr.errors import InputError
-from vsr.media.opening import MAX_PIXELS, open_media, shown
+from vsr.media.opening import shown
 from vsr.train.drawing import Geometry, Sample, cut_pan, draw_pan
+from vsr.train.images import SUFFIXES, UnsupportedPictureError, header_size, read_image
 from vsr.train.vary import varied
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SOURCES = "SOURCES.tsv"
 """Optional table in the folder; its columns `file`, `repository` and `path` tell what a tile was cut from."""
 HOLDOUT = "HOLDOUT.tsv"
 """Optional table in the folder; its column `file` names what is held out, instead of one in so many."""
+_UNREAD = """
+heic heif avif jxl jp2 j2k tga exr hdr psd dng cr2 cr3 nef arw orf raf rw2 svg ico pbm pgm ppm pnm pam qoi
+"""
+_UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD.split())
+"""Of pictures that are not read."""
 MAX_UNREADABLE = 0.01
 """Share of the pictures that may be unreadable; a single one always may."""
-_STRICT = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-"""Options of the decoder. Without the first, FFmpeg fills what is missing of a cut JPEG with grey and says
-nothing; without the second, it decodes what the demuxer's limit only hid the size of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Quarantine:
             raise InputError(f"no picture is left to draw from. {first}") from first
 
     def add(self, path: Path, error: InputError) -> None:
-        """Leave a picture out.
+        """Leave a picture out; one of a kind that is not read is no sign of damage, and does not count.
 
         Raises:
             InputError: that makes more than one, and more than `MAX_UNREADABLE` of the folder; or all of it.
@@ -76,13 +76,15 @@ class Quarantine:
         if path in self._errors:
             return
         self._errors[path] = error
-        bad = len(self._errors)
-        if bad >= self._total:
+        if len(self._errors) >= self._total:
             raise error
+        bad = sum(not isinstance(error, UnsupportedPictureError) for error in self._errors.values())
         if bad > 1 and bad > MAX_UNREADABLE * self._total:
             limit = f"more than one and over {MAX_UNREADABLE:.0%}"
-            raise InputError(f"{bad} of {self._total} pictures are unreadable ({limit}). {error}") from error
-        logger.warning("left out (%d of %d so far): %s", bad, self._total, error)
+            raise InputError(
+                f"{bad} of {self._total} pictures are unreadable or do not fit ({limit}). {error}"
+            ) from error
+        logger.warning("left out (%d of %d so far): %s", len(self._errors), self._total, error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +163,32 @@ def find_pictures(folder: Path) -> list[Picture]:
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; --data takes a folder of pictures")
     table = _sources(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(folder.iterdir())
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES and is_material(path)]
+    _name_left_out(folder, [path for path in files if path not in set(paths)])
     if not paths:
         raise InputError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))})")
     return [
         Picture(path=path, photograph=_photograph(table, path), kind=_kind(table, path)) for path in paths
     ]
+
+
+def is_material(path: Path) -> bool:
+    """Whether a path is a file that a user put there: systems keep hidden ones beside them (`._a.jpg`)."""
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _name_left_out(folder: Path, files: Sequence[Path]) -> None:
+    """Say in one warning which files have a picture's name and are not read."""
+    names = [shown(path.name) for path in files if path.suffix.lower() in SUFFIXES | _UNREAD_SUFFIXES]
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        logger.warning(
+            "%s: left out: %s%s (hidden, no files, or of a kind that is not read; save pictures as PNG)",
+            shown(folder),
+            ", ".join(names[:3]),
+            more,
+        )
 
 
 def licences(folder: Path) -> str:
@@ -243,19 +265,7 @@ def sized(picture: Picture) -> Picture:
     Raises:
         InputError: it cannot be opened, or is larger than `vsr.media.opening.MAX_PIXELS`.
     """
-    return replace(picture, size=_size(picture.path))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with open_media(path) as container:
-            stream = container.streams.video[0]
-            size = stream.height, stream.width
-    except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{shown(path)}: cannot be opened as a picture ({error}); remove it") from error
-    if 0 in size:
-        raise InputError(f"{shown(path)}: holds no picture, or one over {MAX_PIXELS} pixels; remove it")
-    return size
+    return replace(picture, size=header_size(picture.path))
 
 
 def split(pictures: Sequence[Picture], one_in: int) -> tuple[list[Picture], list[Picture]]:
@@ -305,21 +315,3 @@ def split_by_name(
         what = "all pictures" if halves[1] else "no picture that is there"
         raise InputError(f"{shown(folder / HOLDOUT)}: names {what}; name some, not all, or remove it")
     return halves
-
-
-def read_image(path: Path) -> Tensor:
-    """Decode the first picture of a file.
-
-    Returns:
-        `(3, H, W)` uint8, R'G'B', full range.
-
-    Raises:
-        InputError: it cannot be decoded.
-    """
-    try:
-        with open_media(path) as container:
-            container.streams.video[0].codec_context.options = _STRICT
-            frame = next(container.decode(video=0))
-            return torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray()).permute(2, 0, 1)
-    except (av.FFmpegError, StopIteration, IndexError) as error:
-        raise InputError(f"{shown(path)}: cannot be decoded as a picture ({error}); remove it") from error

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from vsr.errors import InputError
 from vsr.media.opening import shown
-from vsr.train.data import SUFFIXES, open_photographs
+from vsr.train.data import is_material, open_photographs
 from vsr.train.degradation import Vary
 from vsr.train.drawing import Geometry, Material, Mixture, Sample
 from vsr.train.footage import UnusableError, footage_of, split_by_time
+from vsr.train.images import SUFFIXES
 from vsr.train.pairs import find_pair, open_pairs
 from vsr.train.scenes import MOST, WINDOW
 from vsr.train.video import FrameCache, Video, open_video
@@ -100,7 +101,7 @@ def _open_one(
 def _open_folder(
     folder: Path, geometry: Geometry, holdout: int, downscale: float | None, cache: FrameCache
 ) -> Halves:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.iterdir() if is_material(path))
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     known, held_out = list[Material](), list[Material]()
     if any(path.suffix.lower() in SUFFIXES for path in files):
@@ -120,7 +121,17 @@ def _open_folder(
 def _open_videos(paths: Sequence[Path], cache: FrameCache) -> list[Video]:
     """Look at each; of many videos not so much of each that a folder takes longer than one long video."""
     most = max(10 * WINDOW, MOST // len(paths))
-    return [open_video(path, cache, most=most) for path in paths]
+    videos: list[Video] = []
+    errors: list[InputError] = []
+    for path in paths:
+        try:
+            videos.append(open_video(path, cache, most=most))
+        except InputError as error:
+            errors.append(error)
+            logger.warning("left out: %s", error)
+    if errors and len(videos) < 2:  # too few to hold one out
+        raise errors[0]
+    return videos
 
 
 def _split_by_file(

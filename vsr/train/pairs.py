@@ -6,24 +6,34 @@ The crops of both are aligned: an HR crop begins at `scale` times the place wher
 from __future__ import annotations
 
 import logging
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from av import VideoFrame
 
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.opening import shown
-from vsr.train.data import Picture, Quarantine, find_pictures, licences, read_image, sized, split
+from vsr.train.data import Picture, Quarantine, find_pictures, licences, split
 from vsr.train.drawing import Geometry, Material, Sample, cut_pan, draw_pan
 from vsr.train.footage import GRID, Runs, cut, find_runs, window_of
+from vsr.train.images import read_image
+from vsr.train.match import Misfit, misfits, reduced
 from vsr.train.scenes import SceneIndex
 from vsr.train.video import FrameCache, Video, open_video
 
 logger = logging.getLogger(__name__)
 
+_THREADS = 4
+"""That decode pairs at once, before the first step."""
+_PLACES, _REACH = 48, 3
+"""Places of two videos that are compared, and how many pictures on each side of them."""
 WHOLE = 1 << 62
 """Pictures looked at of paired videos: all, for their numbers must mean the same in both."""
 
@@ -117,12 +127,10 @@ def _open_folders(hr: Path, lr: Path, geometry: Geometry, holdout: int) -> tuple
     large, small = find_pictures(hr), {picture.path.stem: picture for picture in find_pictures(lr)}
     _check_names(hr, lr, [picture.path.stem for picture in large], list(small))
     quarantine = Quarantine(len(large))
-    pairs = {}
-    for picture in large:
-        pair = _sized_pair(Pair(picture, small[picture.path.stem]), quarantine)
-        if pair is not None:
-            _check_sizes(pair, geometry.scale)
-            pairs[pair.hr.path] = pair
+    looked_at = _look_at([Pair(picture, small[picture.path.stem]) for picture in large], quarantine)
+    for pair, _ in looked_at:
+        _check_sizes(pair, geometry.scale)
+    pairs = {pair.hr.path: pair for pair in _fitting(looked_at, quarantine)}
     kept = [pair.hr for pair in pairs.values() if min(_window(pair.hr.size, geometry)) >= geometry.least]
     if not kept:
         raise InputError(
@@ -144,12 +152,54 @@ def _open_folders(hr: Path, lr: Path, geometry: Geometry, holdout: int) -> tuple
     return known, held_out
 
 
-def _sized_pair(pair: Pair, quarantine: Quarantine) -> Pair | None:
-    try:
-        return Pair(sized(pair.hr), sized(pair.lr))
-    except InputError as error:
-        quarantine.add(pair.hr.path, error)
-        return None
+Reduced = tuple[torch.Tensor, torch.Tensor]
+"""HR and LR, see `match.reduced`."""
+
+
+def _look_at(pairs: Sequence[Pair], quarantine: Quarantine) -> list[tuple[Pair, Reduced]]:
+    """Decode all pairs once: their sizes as they are shown, and both pictures reduced."""
+
+    def look(pair: Pair) -> tuple[Pair, Reduced] | InputError:
+        try:
+            hr, lr = read_image(pair.hr.path), read_image(pair.lr.path)
+        except InputError as error:
+            return error
+        return Pair(_shown_as(pair.hr, hr), _shown_as(pair.lr, lr)), (reduced(hr), reduced(lr))
+
+    found = []
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
+        for pair, one in zip(pairs, threads.map(look, pairs), strict=True):
+            if isinstance(one, InputError):
+                quarantine.add(pair.hr.path, one)
+            else:
+                found.append(one)
+    return found
+
+
+def _shown_as(picture: Picture, image: torch.Tensor) -> Picture:
+    return replace(picture, size=(image.shape[1], image.shape[2]))
+
+
+def _fitting(looked_at: Sequence[tuple[Pair, Reduced]], quarantine: Quarantine) -> list[Pair]:
+    """The pairs but for those that show different pictures.
+
+    Raises:
+        InputError: these are more than one, and more than `data.MAX_UNREADABLE` of all.
+    """
+    unfit = {misfit.position: misfit for misfit in misfits(both for _, both in looked_at)}
+    for position, misfit in unfit.items():
+        pair = looked_at[position][0]
+        other = None if misfit.of is None else looked_at[misfit.of][0].hr.path.name
+        quarantine.add(pair.hr.path, _unlike(pair, other, turned=misfit.turned))
+    return [pair for position, (pair, _) in enumerate(looked_at) if position not in unfit]
+
+
+def _unlike(pair: Pair, other: str | None, *, turned: bool) -> InputError:
+    what = f", but {shown(other)}" if other else ", unless it is turned or mirrored" if turned else ""
+    return InputError(
+        f"{shown(pair.lr.path)}: does not show what {shown(pair.hr.path)} shows{what}; "
+        "give pictures that fit, or remove both"
+    )
 
 
 def _check_names(hr: Path, lr: Path, large: Sequence[str], small: Sequence[str]) -> None:
@@ -221,6 +271,7 @@ def _open_videos(
 ) -> tuple[Material, Material]:
     large, small = (open_video(path, cache, most=WHOLE) for path in (hr, lr))
     _check_videos(large, small, geometry.scale)
+    _check_same_pictures(large, small)
     total = len(large.index)
     begin = total - max(geometry.frames, total // holdout)
     parts = [(0, max(0, begin - geometry.frames)), (begin, total)]
@@ -238,6 +289,50 @@ def _check_videos(hr: Video, lr: Video, scale: int) -> None:
         raise InputError(f"{both}: have {counts}; pairs need the same number. Make one from the other")
     if hr.index.refused or lr.index.refused:
         raise InputError(f"{both}: are damaged, so pictures are missing; pairs need every picture")
+
+
+def _check_same_pictures(hr: Video, lr: Video) -> None:
+    """Compare both videos at places that move, each LR picture with HR pictures around it.
+
+    Raises:
+        InputError: at more than one place, LR shows another picture than HR.
+    """
+    found = [misfit for first in _places(hr.index) for misfit in _misfit_at(hr, lr, first)]
+    if len(found) < 2:
+        return
+    both, first = f"{shown(hr.info.path)} and {shown(lr.info.path)}", found[0]
+    if first.of is None:
+        what = "turned or mirrored" if first.turned else "another picture"
+        told = f"at picture {first.position} the second shows {what}"
+    else:
+        told = f"picture {first.position} of the second shows picture {first.of} of the first"
+    raise InputError(
+        f"{both}: {told}, and so at {len(found)} of {_PLACES} places at most; give videos that show the same"
+    )
+
+
+def _places(index: SceneIndex) -> list[int]:
+    """Where runs of pictures begin that are compared: all over the video, each where most moves nearby."""
+    length = 2 * _REACH + 1
+    runs = find_runs(index, 0, len(index), length).starts
+    parts = np.array_split(runs, min(_PLACES, len(runs))) if len(runs) else []
+    return [int(part[np.argmax(index.motion[part + _REACH])]) for part in parts]
+
+
+def _misfit_at(hr: Video, lr: Video, first: int) -> Iterator[Misfit]:
+    """Of the picture in the middle of a run, with its position in the videos."""
+    large, small = (
+        [reduced(_whole(frame, video.info)) for frame in video.frames(first, 2 * _REACH + 1)]
+        for video in (hr, lr)
+    )
+    for misfit in misfits(zip(large, small, strict=True), reach=_REACH):
+        if misfit.position == _REACH:
+            of = None if misfit.of is None else first + misfit.of
+            yield Misfit(first + _REACH, of, misfit.turned)
+
+
+def _whole(frame: VideoFrame, info: VideoInfo) -> torch.Tensor:
+    return cut(frame, info, (0, 0), (info.height, info.width), 1)
 
 
 def _size(info: VideoInfo) -> tuple[int, int]:

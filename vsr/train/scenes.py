@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.decoder import (
+    ALPHA_DECODERS,
+    READ_ERRORS,
+    choose_stream,
+    decoder_of,
+    leave_out_others,
+    read_packets,
+)
 from vsr.media.opening import open_media, shown
 
 MOST = 20_000
@@ -130,9 +137,14 @@ def pictures_from(
             if packet.stream_index != stream.index:
                 continue
             try:
-                yield from decoder.decode(packet)
+                frames = decoder.decode(packet)
             except READ_ERRORS as error:
                 errors.append(error)
+                continue
+            if frames and packet.is_keyframe and decoder.name in ALPHA_DECODERS.values():
+                # libvpx gives a frame a packet, and marks none.
+                frames[0].key_frame = True  # type: ignore[misc]
+            yield from frames
         try:
             yield from decoder.decode(None)
         except READ_ERRORS as error:
