@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol
 
 from av.container import OutputContainer
@@ -10,6 +11,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.media.audio_facts import AudioFacts
+from vsr.media.captions import CAPTION_DECODERS, CaptionConverter
 from vsr.media.containers import Container
 from vsr.media.exact_audio import ExactConverter
 from vsr.media.latm import LatmConverter
@@ -38,6 +40,7 @@ class Converter(Protocol):
 
 
 def converter_of(
+    source: Path,
     stream: Stream,
     output: OutputContainer,
     container: Container,
@@ -47,6 +50,7 @@ def converter_of(
     """Add a stream as `planned` to `output`, and return what fills it with packets of `stream`.
 
     Args:
+        source: The file of which `stream` is.
         stream: Of an open source; its decoder is used up.
         output: Not yet started.
         container: What `output` is.
@@ -54,6 +58,8 @@ def converter_of(
         facts: Of an audio stream.
     """
     if stream.type != "audio":
+        if planned.codec in CAPTION_DECODERS:
+            return CaptionConverter(source, stream, output, planned.to)
         return TextConverter(stream, output, planned.to)
     assert facts is not None
     if planned.latm is not None:

@@ -157,7 +157,7 @@ class StreamCopier:
             add_attachment(output, stream, attachment_data(source, stream))
             return
         if planned.way == "convert":
-            converter = converter_of(stream, output, container, planned, facts)
+            converter = converter_of(source, stream, output, container, planned, facts)
             self._converters[planned.index] = converter
             target = converter.stream
         else:

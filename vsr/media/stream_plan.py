@@ -22,6 +22,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.media.audio_facts import AudioFacts, audio_facts
+from vsr.media.captions import CAPTION_DECODERS
 from vsr.media.containers import CONTAINERS, Container, container_of
 from vsr.media.copies import muxer_takes
 from vsr.media.decoder import read_packets
@@ -115,6 +116,8 @@ def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream 
     if way is not None:
         return plan(way=way)
     to: str | None = container.text_subtitles if is_text(stream) else None
+    if codec_name(stream) in CAPTION_DECODERS and container.muxer == "matroska":
+        to = "ass"  # which keeps where on the screen a caption stands
     if stream.type == "audio":
         to = exact_target(stream, facts, container.muxer)
     return None if to is None else plan(way="convert", to=to)
@@ -188,6 +191,7 @@ def _name(stream: Stream) -> str:
 _LOSSY_WAYS = {
     "ass": "the text stays, positions and fonts do not",
     "ssa": "the text stays, positions and fonts do not",
+    "cc_dec": "the text stays, its place on the screen does not",
     "truehd": "its samples stay, Atmos objects, where there are any, do not",
 }
 """Codec of which a conversion keeps less than all, and what."""
@@ -197,8 +201,8 @@ def _notes(known: _Known, plan: PlannedStream, container: Container) -> list[str
     """A sentence for each thing of a kept stream that does not come along."""
     said = []
     label = f"stream {plan.index} ({plan.kind} {plan.codec})"
-    if plan.way == "convert" and plan.codec in _LOSSY_WAYS:
-        said.append(f"{label} becomes {plan.to}: {_LOSSY_WAYS[plan.codec]}; write to .mkv to keep them")
+    if plan.way == "convert" and plan.codec in _LOSSY_WAYS and plan.to != "ass":
+        said.append(f"{label} becomes {plan.to}: {_LOSSY_WAYS[plan.codec]}; write to .mkv to keep all of it")
     facts = known.audio.get(plan.index)
     if facts is not None and facts.custom and container.family == "matroska":
         said.append(

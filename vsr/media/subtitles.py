@@ -16,11 +16,12 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import SubtitleSet
 
 from vsr.media.flatten import Flattener, Text
 from vsr.media.pyav import time_base_of
 
-BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" "}
+BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" ", "ass": b"0,0,Default,,0,0,0,,"}
 """A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
 as blank lines, so that packets in are packets out. Empty ones would be dropped by Matroska's demuxers."""
 
@@ -98,10 +99,13 @@ class TextConverter:
         assert text.end is not None
         return _packet(text.payload, text.start, text.end - text.start, self._base)
 
+    def _encoded(self, text: SubtitleSet) -> bytes:
+        return bytes(self._encoder.encode_subtitle(text)) or self._blank
+
     def _payload(self, packet: Packet[Any]) -> bytes:
         try:
             text = self._decoder.decode2(packet)
-            return bytes(self._encoder.encode_subtitle(text)) or self._blank if text else self._blank
+            return self._encoded(text) if text else self._blank
         except av.FFmpegError:
             self.broken += 1
             return self._blank

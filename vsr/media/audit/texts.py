@@ -11,9 +11,10 @@ from av import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
-from av.subtitles.subtitle import AssSubtitle
+from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vsr.media.audit.contents import FOREVER, Line
+from vsr.media.captions import CAPTION_DECODERS, CaptionReader
 from vsr.media.pyav import time_base_of
 
 _MARKUP = re.compile(r"\{[^}]*\}|<[^>]*>")
@@ -30,16 +31,20 @@ class TextReader:
     def __init__(self, stream: Stream) -> None:
         self._decoder = cast(SubtitleCodecContext, stream.codec_context)
         self._shown: list[tuple[Fraction, Fraction | None, list[str]]] = []
+        self._captions = CaptionReader(stream) if self._decoder.name in CAPTION_DECODERS else None
 
     def push(self, packet: Packet[Any]) -> None:
         """Decode a packet. What does not decode shows nothing."""
+        if self._captions is not None:
+            self._captions.push(packet)
+            return
         base = time_base_of(packet)
         begin = (packet.pts or 0) * base
         try:
             text = self._decoder.decode2(packet)
         except FFmpegError:
             text = None
-        lines = [line for rect in (text.rects if text else ()) for line in _lines_of(rect)]
+        lines = _all_lines(text)
         end = begin + packet.duration * base if packet.duration else None
         if end is None and text is not None and 0 < text.end_display_time < _UNTIL_NEXT:
             end = begin + Fraction(text.end_display_time, 1000)
@@ -47,6 +52,8 @@ class TextReader:
 
     def result(self, origin: Fraction) -> tuple[Line, ...]:
         """All lines; one without an end is shown until the next text, or for ever."""
+        captions = self._captions.captions() if self._captions is not None else []
+        self._shown += [(caption.begin, caption.end, _all_lines(caption.text)) for caption in captions]
         shown = sorted(self._shown, key=lambda row: row[0])
         following = [row[0] for row in shown[1:]] + [None]
         found = []
@@ -55,6 +62,10 @@ class TextReader:
             last = FOREVER if until is None else float(until - origin)
             found += [Line(float(begin - origin), last, line) for line in lines]
         return tuple(found)
+
+
+def _all_lines(text: SubtitleSet | None) -> list[str]:
+    return [line for rect in (text.rects if text else ()) for line in _lines_of(rect)]
 
 
 def _lines_of(rect: object) -> list[str]:
