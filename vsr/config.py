@@ -64,8 +64,8 @@ def _check_bounds(settings: Any, bounds: tuple[tuple[str, int, int], ...]) -> No
 class EncoderSettings:
     """How the picture is written; None leaves a choice to the encoder's line in `media/encoder_table.py`."""
 
-    encoder: str = "libx264"
-    """A key of `media.encoder_table.ENCODERS`."""
+    encoder: str | None = None
+    """A key of `media.encoder_table.ENCODERS`; None is libx264, or in WebM what that holds."""
     crf: float | None = None
     """Constant quality in the encoder's own units; lower is better and larger."""
     preset: str | None = None

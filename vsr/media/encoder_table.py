@@ -55,12 +55,16 @@ class EncoderSpec:
     """Containers in which its transparency survives; None where all of `muxers` keep it."""
     wide: Mapping[str, str] = field(default_factory=dict)
     """Sub-options on a processor with AVX-512; see Note [Why x264 leaves AVX-512 alone]."""
+    fast: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options for more than `FAST` frames a second."""
     small: Mapping[str, str] = field(default_factory=dict)
     """Sub-options for pictures with a side below `SMALL`."""
 
 
 SMALL = 64
 """Pixels: below one coding block of H.265 a side, libx265 with cutree writes beyond its memory; measured."""
+FAST = 240
+"""Frames a second: what SVT-AV1 refuses to be told more of, though it is a label and changes nothing else."""
 _X264_REPEATS = {"x264-params": "asm=AVX2"}
 """Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same pictures differently from
 run to run: three of four runs on one clip; without, all are equal, at the same speed. A run that was cut off
@@ -145,6 +149,7 @@ _TABLE = (
         quality=Quality(option="crf", default=24, best=1, worst=63),
         preset=Preset(default="7", choices=tuple(str(n) for n in range(14))),
         min_side=4,
+        fast={"svtav1-params": f"fps-num={FAST}:fps-denom=1"},
     ),
     EncoderSpec(
         codec="libvpx-vp9",
@@ -194,3 +199,5 @@ _TABLE = (
 )
 ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}
 """FFmpeg's name of an encoder to what it takes. A new encoder is a new line."""
+USUAL = ("libx264", "libsvtav1", "libvpx-vp9")
+"""Encoders for those who ask for none: the first that the container holds."""

@@ -17,7 +17,7 @@ from vsr.config import EncoderSettings
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
 from vsr.media.containers import CONTAINERS, Container
-from vsr.media.encoder_table import ENCODERS, SMALL, EncoderSpec, Preset, Quality
+from vsr.media.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
 from vsr.media.hdr import hdr_options
 from vsr.media.layouts import layout_of
 from vsr.media.option_safety import check_option
@@ -72,8 +72,8 @@ def choose(
     Raises:
         ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
     """
-    spec = _spec(settings.encoder)
-    _check_container(settings.encoder, spec, container)
+    spec = _spec(settings.encoder or _usual(container, info))
+    _check_container(spec.codec, spec, container)
     spec = _without_lost_alpha(spec, container)
     return plan_with(spec, settings, info, width=width, height=height, container=container)
 
@@ -94,7 +94,8 @@ def plan_with(
     color, color_notes = _color_for(name, spec, layout, info, height)
     hdr, hdr_notes = hdr_options(name, info)
     small = spec.small if min(width, height) < SMALL else {}
-    options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, hdr])
+    fast = spec.fast if (info.frame_rate or 0) > FAST else {}
+    options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, fast, hdr])
     return EncoderPlan(
         codec=name,
         pixel_format=spec.stored_as.get(pixel_format, pixel_format),
@@ -107,6 +108,14 @@ def plan_with(
         tag=spec.mp4_tag if container.family == "mp4" else None,
         notes=(*notes, *color_notes, *hdr_notes),
     )
+
+
+def _usual(container: Container, info: VideoInfo) -> str:
+    """The encoder where none is asked for: the first that fits, in WebM one that keeps transparency."""
+    usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and name in available()]
+    if container.muxer == "webm" and info.layout.alpha:
+        usual.sort(key=lambda name: not any(layout_of(f).alpha for f in ENCODERS[name].pixel_formats))
+    return next(iter(usual), USUAL[0])
 
 
 def _spec(name: str) -> EncoderSpec:

@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
+from vsr.media.asf import is_protected
 from vsr.media.cropping import crop_of
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.fields import field_order_of
@@ -41,6 +42,7 @@ RUNNING_CLOCKS = frozenset(
 )
 """FFmpeg's demuxers of recorded broadcasts and streams: their times are those of a clock that ran before the
 film began, so the earliest one is the film's zero. Elsewhere (MP4, Matroska) an offset is meant."""
+_ENCRYPTED = "{}: its pictures are encrypted. Remove the copy protection first"
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -169,13 +171,15 @@ def first_picture(
     Raises:
         InputError: the pictures are encrypted, or none decodes.
     """
+    if container.format.name.startswith("asf") and is_protected(path):
+        raise InputError(_ENCRYPTED.format(shown(path)))
     leave_out_others(container, stream)
     errors: list[Exception] = []
     for number, packet in enumerate(read_packets(container, errors.append)):
         if packet.stream_index != stream.index:
             continue
         if packet.has_sidedata("encryption_info"):
-            raise InputError(f"{shown(path)}: its pictures are encrypted. Remove the copy protection first")
+            raise InputError(_ENCRYPTED.format(shown(path)))
         try:
             for frame in decoder.decode(packet):
                 return frame
@@ -188,8 +192,20 @@ def first_picture(
             return frame
     except READ_ERRORS as error:
         errors.append(error)
+    if stream.codec_context.codec.canonical_name == "webp" and _is_animated_webp(path):
+        raise InputError(
+            f"{shown(path)}: is an animated WebP, of which FFmpeg here decodes nothing. "
+            "Convert it to GIF, APNG or a video first"
+        )
     what = f"{shown(path)}: no picture of video stream {stream.index} can be decoded"
     raise InputError(f"{what} ({_why(stream, errors, max_pixels)}). Try to play it")
+
+
+def _is_animated_webp(path: str) -> bool:
+    """By the flag of its extended header (WebP Container Specification)."""
+    with Path(path).open("rb") as file:
+        head = file.read(21)
+    return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 
 
 def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:

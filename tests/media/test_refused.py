@@ -1,0 +1,90 @@
+"""What is refused for a reason of its own, and what was refused without one."""
+
+from __future__ import annotations
+
+import uuid
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.judges import ffprobe
+from tests.media_maker import make_clip, picture
+from vsr.errors import ConfigError, InputError
+from vsr.media.asf import is_protected
+from vsr.media.probe import probe
+from vsr.pipeline.run import upscale_video
+
+_CONTENT, _EXTENDED = "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e", "298ae614-2622-4c17-b935-dae07ee9289c"
+
+
+def _wmv(path: Path) -> Path:
+    with av.open(str(path), "w", format="asf") as box:
+        stream = box.add_stream("wmv2", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            frame = picture(number)
+            frame.pts = number
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("kind", [_CONTENT, _EXTENDED])
+def test_a_wmv_with_copy_protection_is_refused(tmp_path: Path, kind: str) -> None:
+    path = _wmv(tmp_path / "a.wmv")
+    assert not is_protected(str(path))
+    assert probe(path).width == 64
+    data = path.read_bytes()
+    added = uuid.UUID(kind).bytes_le + (24 + 16).to_bytes(8, "little") + bytes(16)
+    size = int.from_bytes(data[16:24], "little") + len(added)
+    count = int.from_bytes(data[24:28], "little") + 1
+    head = data[:16] + size.to_bytes(8, "little") + count.to_bytes(4, "little") + data[28:30]
+    path.write_bytes(head + added + data[30:])
+    with pytest.raises(InputError, match="are encrypted"):
+        probe(path)
+
+
+def test_what_is_no_asf_is_not_protected(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0&" + bytes(3))
+    assert not is_protected(str(path))
+
+
+def test_an_animated_webp_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    with av.open(str(path), "w", format="webp") as box:
+        stream = box.add_stream("libwebp_anim", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            frame = picture(40 * number)
+            frame.pts = number
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    with pytest.raises(InputError, match=r"animated WebP.*GIF"):
+        probe(path)
+
+
+@pytest.mark.parametrize("rate", [Fraction(300), Fraction(1000), Fraction(30)])
+def test_svt_av1_takes_any_rate_and_the_container_says_the_true_one(tmp_path: Path, rate: Fraction) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=6, rate=rate, time_base=Fraction(1, 90000))
+    result = tmp_path / "b.mkv"
+    upscale_video(clip, result, model="bicubic", scale=2, encoder="libsvtav1", preset="12")
+    stream = ffprobe(result)["streams"][0]
+    assert Fraction(stream["avg_frame_rate"]) == pytest.approx(rate, rel=1e-2)
+    assert probe(result).frame_rate == pytest.approx(rate, rel=1e-2)
+
+
+def test_webm_has_an_encoder_of_its_own_where_none_is_asked_for(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=3)
+    report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
+    assert report.encoder["codec"] == "libsvtav1"
+    with pytest.raises(ConfigError, match="WebM cannot hold what libx264"):
+        upscale_video(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
+
+
+def test_webm_keeps_transparency_where_no_encoder_is_asked_for(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuva420p", frames=3)
+    report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
+    assert (report.encoder["codec"], report.encoder["pixel_format"]) == ("libvpx-vp9", "yuva420p")
