@@ -145,9 +145,45 @@ def test_graphs_that_are_not_for_us_are_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(vsr.PluginError, match="nothing-here cannot be run"):
         vsr_ffmpeg.run(ffmpeg.output(vsr_ffmpeg.upscale(video), "out.mp4"), cmd="nothing-here")
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
-    monkeypatch.setattr(vsr_ffmpeg.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(vsr_ffmpeg.binary.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(vsr.PluginError, match="no ffmpeg on the PATH"):
         run(ffmpeg.output(vsr_ffmpeg.upscale(video), "out.mp4"))
+
+
+def old_ffmpeg(folder: Path) -> Path:
+    """A program that answers as Debian 12's ffmpeg does."""
+    folder.mkdir()
+    path = folder / "ffmpeg"
+    path.write_text(
+        "#!/bin/sh\n[ \"$1\" = -version ] && echo 'ffmpeg version 5.1.9-0+deb12u1 Copyright (c)' && exit 0\n"
+        "echo 'Invalid time base: filter' >&2\nexit 1\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_an_old_ffmpeg_on_the_path_is_passed_over_for_the_packaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
+    graph = ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input("in.mp4").video), "out.mp4")
+    monkeypatch.setenv("PATH", str(old_ffmpeg(tmp_path / "old").parent), prepend=os.pathsep)
+    assert vsr_ffmpeg.compile(graph).behind[0] == package.get_ffmpeg_exe()
+
+
+def test_an_ffmpeg_that_is_too_old_is_named_with_its_version_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, old = make_clip(tmp_path / "in.mp4", frames=2), old_ffmpeg(tmp_path / "old")
+    graph = ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input(str(source)).video), str(tmp_path / "out.mp4"))
+    words = rf"{old} is ffmpeg version 5\.1\.9\S*, and ffmpeg 6\.1 or later is needed; pip install imageio"
+    with pytest.raises(vsr.PluginError, match=words):
+        vsr_ffmpeg.run(graph, cmd=str(old))
+    monkeypatch.setenv("PATH", str(old.parent))
+    monkeypatch.setattr(vsr_ffmpeg.binary.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(vsr.PluginError, match=words):
+        run(graph)
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_ffmpeg_itself_says_how_such_a_graph_is_run(tmp_path: Path, binary: str) -> None:
