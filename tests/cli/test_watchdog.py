@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_no_patience_means_no_watchdog() -> None:
 def test_a_process_that_was_suspended_is_not_taken_for_one_that_hangs() -> None:
     program = """
 import time
+from pathlib import Path
 from vsr.cli.watchdog import watchdog
 with watchdog(1.0 / 60, tick=0.1) as alive:
     print("ready", flush=True)
@@ -59,3 +61,23 @@ with watchdog(1.0 / 60, tick=0.1) as alive:
     process.send_signal(signal.SIGCONT)
     assert process.wait(30) == 0
     process.stdout.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count a process's bytes")
+def test_while_files_are_put_together_bytes_are_a_sign_of_life_and_nothing_else_is(tmp_path: Path) -> None:
+    ended = threading.Event()
+    with watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set()) as dog, dog.files_only():
+        with (tmp_path / "film").open("wb", buffering=0) as film:
+            for _ in range(30):
+                film.write(b"x")
+                time.sleep(TICK)
+        assert not ended.is_set()
+        assert ended.wait(20)
+
+
+def test_while_pictures_are_computed_bytes_are_none(tmp_path: Path) -> None:
+    ended = threading.Event()
+    dog = watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set())
+    with dog, (tmp_path / "film").open("wb", buffering=0) as film:
+        while not ended.wait(TICK):
+            film.write(b"x")

@@ -63,9 +63,10 @@ def _root(
 
 def main() -> None:
     """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
-    signals.install()
     keep_freed_memory()
-    sys.exit(_exit_code())
+    with signals.installed():
+        code = _exit_code()
+    sys.exit(code)
 
 
 def _exit_code() -> int:

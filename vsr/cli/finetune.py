@@ -40,6 +40,7 @@ def finetune(
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    signals.whatever_runs()
     with signals.deferred(SAVED) as stop:
         outcome = run(
             footage,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+from vsr.cli.guard import NUMBERS, Guard, leave
 
 GRACE_SECONDS = 8.0
 """After the first signal, the process ends at the latest after this: the main thread gives the output up at
@@ -25,26 +26,50 @@ class Stopped(BaseException):
         self.exit_code = 128 + number
 
 
-def install() -> None:
-    """SIGINT, SIGTERM and SIGHUP raise `Stopped`; a second one ends the process at once."""
-    for number in _NUMBERS:
+_guard: Guard | None = None
+
+
+@contextmanager
+def installed() -> Generator[None, None, None]:
+    """SIGINT, SIGTERM and SIGHUP raise `Stopped`; after a second one, or 8 s, the process ends at once."""
+    global _guard
+    _asked.clear()
+    _guard = guard = Guard(GRACE_SECONDS)
+    for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in NUMBERS:
+            if signal.getsignal(number) is _stop:  # while Python takes itself down, nobody catches
+                signal.signal(number, signal.SIG_DFL)
+        _guard = None
+        guard.call_off()
 
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_asked = threading.Event()
+def whatever_runs() -> None:
+    """From here on the process ends in time even if a library lets no other thread run; takes a compiler."""
+    if _guard is not None:
+        _guard.strengthen()
+
+
+_asked: list[int] = []
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    if _asked.is_set():
-        _leave(number)
-    _asked.set()
-    timer = threading.Timer(GRACE_SECONDS, _leave, (number,))
-    timer.daemon = True
-    timer.start()
-    os.write(2, b"\nvsr: stopping; once more ends it at once\n" if os.isatty(2) else b"")
+    if _asked:
+        leave(number)
+    _asked.append(number)
+    _tell(b"\nvsr: stopping; once more ends it at once\n")
     raise Stopped(number)
+
+
+def _tell(line: bytes) -> None:
+    """To people at a terminal, if it is still there."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, line)
 
 
 @contextmanager
@@ -58,11 +83,13 @@ def deferred(left: str) -> Generator[Callable[[], bool], None, None]:
 
     def note(number: int, _: FrameType | None) -> None:
         if asked:
-            _leave(number)
+            leave(number)
         asked.append(number)
-        os.write(2, b"\nvsr: saving and stopping; once more ends it at once\n" if os.isatty(2) else b"")
+        _tell(b"\nvsr: saving and stopping; once more ends it at once\n")
 
-    numbers = [n for n in _NUMBERS if signal.getsignal(n) is _stop]
+    numbers = [n for n in NUMBERS if signal.getsignal(n) is _stop]
+    if _guard is not None:
+        _guard.patient(True)
     for number in numbers:
         signal.signal(number, note)
     try:
@@ -70,12 +97,7 @@ def deferred(left: str) -> Generator[Callable[[], bool], None, None]:
     finally:
         for number in numbers:
             signal.signal(number, _stop)
+        if _guard is not None:
+            _guard.patient(False)
         if asked:
             raise Stopped(asked[0], left)
-
-
-def _leave(number: int) -> None:
-    """End now, with the terminal's cursor where the progress line had hidden it."""
-    if os.isatty(2):
-        os.write(2, b"\x1b[?25h\n")
-    os._exit(128 + number)

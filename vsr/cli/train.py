@@ -79,6 +79,7 @@ def train(
     check_output(output, overwrite=overwrite)
     weights = None if start is None else load_generator(start, fold=False).network.state_dict()
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    signals.whatever_runs()
     with signals.deferred(SAVED) as stop:
         figures = run(
             settings,

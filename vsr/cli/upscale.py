@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -337,20 +337,24 @@ def run_shown(
     from vsr.media.probe import probe
     from vsr.media.target import check_target
 
-    # Before torch is imported, which takes seconds: most mistakes are in these two words.
-    probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
-    if not is_pipe(target):
-        check_target(target, source, overwrite=overwrite)
+    with ExitStack() as stack:
+        dog = stack.enter_context(watchdog(patience))
+        with dog.files_only():
+            # Before torch is imported, which takes seconds: most mistakes are in these two words.
+            probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
+            if not is_pipe(target):
+                check_target(target, source, overwrite=overwrite)
+            signals.whatever_runs()
+            from vsr.pipeline.run import compute, finish, prepare
 
-    from vsr.pipeline.run import compute, finish, prepare
-
-    with prepare(source, target, settings, overwrite=overwrite) as job:
+            job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite))
         told = [] if quiet else _before(job.report)
         with _kept_parts(job):
-            with progress_line(quiet=quiet) as show, watchdog(patience) as alive:
-                job.alive = alive
+            job.alive = dog.alive
+            with progress_line(quiet=quiet) as show:
                 meter = compute(job, show)
-            finish(job, meter)  # copies and reads the whole file: long, and no frame comes
+            with dog.files_only():
+                finish(job, meter)
         _after(job.report, told, quiet=quiet)
         return job.report
 

@@ -160,8 +160,9 @@ class Library:
     """Compiled functions; they live as long as this, or as one that was handed out."""
 
     def __init__(self, module: Any) -> None:
-        module.triple = binding.get_default_triple()
+        """Compile a module of llvmlite's, or text in LLVM's language."""
         parsed = binding.parse_assembly(str(module))
+        parsed.triple = binding.get_default_triple()
         parsed.verify()
         # One for each: the engine keeps it, and frees it with itself.
         machine = _target().create_target_machine(

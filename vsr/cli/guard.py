@@ -1,0 +1,198 @@
+"""Ends the process some time after it was asked to stop, whatever the main thread is doing.
+
+Python runs its handlers of signals on the main thread, between two steps of the program: not while a library
+computes or writes there. But at once, from inside the operating system, it writes the signal's number into a
+pipe. A thread waits at the other end. At first it is Python's own, which is enough while libraries let other
+threads run. Some of FFmpeg's calls do not: moving a film's index to its beginning, for one. For commands that
+come to such calls, `strengthen` puts a thread in its place that runs no Python at all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vsr.kernels.llvm import Library
+
+logger = logging.getLogger(__name__)
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NEVER = -1
+_CALLED_OFF = 0
+"""In the pipe, where signals have their numbers: the command has ended by itself."""
+_LAST_WORDS = b"vsr: ended at once; what was finished before is kept\n"
+
+
+class Guard:
+    """The pipe, and the thread that waits at its end."""
+
+    def __init__(self, grace_seconds: float) -> None:
+        """Begin to wait; on the main thread.
+
+        Args:
+            grace_seconds: From the first signal to the end; a second one ends the process at once.
+        """
+        self._usual = round(grace_seconds * 1000)
+        self._grace, self._there = ctypes.c_int64(self._usual), ctypes.c_int64(0)
+        self._text = ctypes.create_string_buffer(last_words())
+        self._library: Library | None = None
+        self._writer = self._start(self._wait)
+        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def strengthen(self) -> None:
+        """Wait without Python from here on, if there is a compiler; once, on the main thread."""
+        if self._library is not None:
+            return
+        try:
+            from vsr.kernels.llvm import Library
+
+            self._library = Library(_PROGRAM)
+        except Exception as error:  # whatever a compiler that is missing or broken says: it is a backstop
+            logger.debug("signals are waited for in Python: %s", error)
+            return
+        old, self._writer = self._writer, self._start(self._wait_without_python)
+        while not self._there.value:  # until then it needs Python
+            time.sleep(0.001)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        os.close(old)  # the thread before reads its end
+
+    def patient(self, wanted: bool) -> None:
+        """Whether the first signal only asks, and the work ends itself when it is ready."""
+        self._grace.value = NEVER if wanted else self._usual
+
+    def call_off(self) -> None:
+        """The command has ended: nothing is to come of what was asked."""
+        signal.set_wakeup_fd(self._before)
+        os.write(self._writer, bytes([_CALLED_OFF]))
+        os.close(self._writer)
+
+    def _start(self, wait: Any) -> int:
+        """Start a thread that reads a new pipe; the end to write into."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        threading.Thread(target=wait, args=(reader,), name="vsr-signals", daemon=True).start()
+        return writer
+
+    def _wait(self, reader: int) -> None:
+        asked = _CALLED_OFF  # else the number of the first signal
+        while True:
+            forever = not asked or self._grace.value == NEVER
+            if not select.select([reader], [], [], None if forever else self._grace.value / 1000)[0]:
+                leave(asked)
+            byte = os.read(reader, 1)
+            if not byte:  # nobody writes any more
+                os.close(reader)
+                return
+            if byte[0] == _CALLED_OFF:
+                asked = _CALLED_OFF
+            elif byte[0] in NUMBERS and asked:
+                leave(byte[0])
+            elif byte[0] in NUMBERS:
+                asked = byte[0]
+
+    def _wait_without_python(self, reader: int) -> None:
+        assert self._library is not None
+        text, length = ctypes.addressof(self._text), len(self._text) - 1
+        grace, there = ctypes.addressof(self._grace), ctypes.addressof(self._there)
+        self._library.function("wait", 5)(reader, grace, there, text, length)
+        os.close(reader)
+
+
+def last_words() -> bytes:
+    """What is printed at the end, with the terminal's cursor back where a line of progress had hidden it."""
+    return b"\x1b[?25h\n" + _LAST_WORDS if os.isatty(2) else _LAST_WORDS
+
+
+def leave(number: int) -> None:
+    """End now."""
+    try:
+        os.write(2, last_words())
+    finally:
+        os._exit(128 + number)
+
+
+_PROGRAM = f"""
+; {{descriptor, events, returned events}}: struct pollfd of poll.h, in which POLLIN is 1.
+%pollfd = type {{ i32, i16, i16 }}
+declare i64 @read(i32, ptr, i64)
+declare i64 @write(i32, ptr, i64)
+declare i32 @poll(ptr, i64, i32)
+declare void @_exit(i32)
+
+; Whether a byte is the number of a signal that asks for the end.
+define i1 @asks(i8 %byte) {{
+  %int = icmp eq i8 %byte, {int(signal.SIGINT)}
+  %term = icmp eq i8 %byte, {int(signal.SIGTERM)}
+  %hup = icmp eq i8 %byte, {int(signal.SIGHUP)}
+  %either = or i1 %int, %term
+  %any = or i1 %either, %hup
+  ret i1 %any
+}}
+
+define void @wait(i64 %pipe, i64 %grace_at, i64 %there_at, i64 %text_at, i64 %length) {{
+  %fd = trunc i64 %pipe to i32
+  %grace_cell = inttoptr i64 %grace_at to ptr
+  %there = inttoptr i64 %there_at to ptr
+  store volatile i64 1, ptr %there
+  %text = inttoptr i64 %text_at to ptr
+  %place = alloca i8
+  %poll = alloca %pollfd
+  br label %idle
+
+idle:
+  %got = call i64 @read(i32 %fd, ptr %place, i64 1)
+  %closed = icmp eq i64 %got, 0
+  br i1 %closed, label %done, label %heard
+heard:
+  %whole = icmp eq i64 %got, 1
+  br i1 %whole, label %first, label %later
+later:                         ; interrupted by a signal that this thread got: look again, without haste
+  %slept = call i32 @poll(ptr null, i64 0, i32 10)
+  br label %idle
+first:
+  %number = load i8, ptr %place
+  %meant = call i1 @asks(i8 %number)
+  br i1 %meant, label %asked, label %idle
+
+asked:
+  %grace_long = load volatile i64, ptr %grace_cell
+  %grace = trunc i64 %grace_long to i32
+  %fd_at = getelementptr %pollfd, ptr %poll, i32 0, i32 0
+  %events_at = getelementptr %pollfd, ptr %poll, i32 0, i32 1
+  store i32 %fd, ptr %fd_at
+  store i16 1, ptr %events_at
+  %ready = call i32 @poll(ptr %poll, i64 1, i32 %grace)
+  %late = icmp eq i32 %ready, 0
+  br i1 %late, label %leave, label %more
+more:
+  %interrupted = icmp slt i32 %ready, 0
+  br i1 %interrupted, label %asked, label %second
+second:
+  %got_again = call i64 @read(i32 %fd, ptr %place, i64 1)
+  %ended = icmp eq i64 %got_again, 0
+  br i1 %ended, label %done, label %judge
+judge:
+  %byte = load i8, ptr %place
+  %off = icmp eq i8 %byte, {_CALLED_OFF}
+  br i1 %off, label %idle, label %again
+again:
+  %meant_again = call i1 @asks(i8 %byte)
+  br i1 %meant_again, label %leave, label %asked
+
+leave:
+  %written = call i64 @write(i32 2, ptr %text, i64 %length)
+  %wide = zext i8 %number to i32
+  %code = add i32 %wide, 128
+  call void @_exit(i32 %code)
+  br label %done
+done:
+  ret void
+}}
+"""
