@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vsr.engine.backends import Run, in_kernels
 from vsr.kernels import Target
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
 
 
@@ -48,12 +49,24 @@ RRDBS = {
 def rrdb(**changes: object) -> RRDB:
     torch.manual_seed(3)
     made = RRDB(RRDBConfig(**({"nb": 1} | changes))).eval()  # type: ignore[arg-type]
-    for layer in made.modules():
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.uniform_(layer.weight, -0.04, 0.05)  # so that each layer counts in the result
-            assert layer.bias is not None
-            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    _fill(made)
     return made
+
+
+def msrresnet(**changes: object) -> MSRResNet:
+    torch.manual_seed(4)
+    made = MSRResNet(MSRResNetConfig(**changes)).eval()  # type: ignore[arg-type]
+    _fill(made)
+    return made
+
+
+def _fill(made: nn.Module) -> None:
+    """With numbers by which each layer counts in the result."""
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.uniform_(layer.weight, -0.04, 0.05)
+            assert layer.bias is not None
+            nn.init.uniform_(layer.bias, -0.1, 0.1)
 
 
 def on_cpu(made: nn.Module, target: Target, dtype: torch.dtype) -> Run:

@@ -38,17 +38,6 @@ def pictures(*shape: int) -> Tensor:
 
 
 @installed
-@pytest.mark.parametrize("activation", ["prelu", "relu"])
-@pytest.mark.parametrize("scale", [2, 4])
-def test_in_fp32_it_computes_the_same(activation: str, scale: int) -> None:
-    made, x = network(activation=activation, scale=scale), pictures(1, 3, 37, 53)
-    with torch.no_grad():
-        expected = made(x)
-    # Sums of 216 products in another order: some units in the last place of values near 1.
-    torch.testing.assert_close(openvino.compiled(made, dtype=torch.float32)(x), expected, rtol=0, atol=2e-5)
-
-
-@installed
 def test_in_bf16_it_is_as_close_as_torch_and_the_same_each_time() -> None:
     made, x = network(), pictures(1, 3, 40, 64)
     with torch.no_grad():
@@ -73,17 +62,6 @@ def rrdb(config: RRDBConfig) -> RRDB:
 
 
 @installed
-@pytest.mark.parametrize("config", RRDBS.values(), ids=RRDBS.keys())
-def test_an_rrdb_in_fp32_is_the_same(config: RRDBConfig) -> None:
-    made, x = rrdb(config), pictures(2, 3, 21, 34)
-    with torch.no_grad():
-        expected = made(x)
-    found = openvino.compiled(made, dtype=torch.float32)(x)
-    assert found.shape == expected.shape
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
-
-
-@installed
 @pytest.mark.skipif(not device.cpu_has_bf16(), reason="no bf16 products on this processor")
 @pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
 def test_in_bf16_the_last_step_is_finer_than_bf16(made: Compact | RRDB) -> None:
@@ -91,36 +69,6 @@ def test_in_bf16_the_last_step_is_finer_than_bf16(made: Compact | RRDB) -> None:
     found = openvino.compiled(made, dtype=torch.bfloat16)(torch.full((1, 3, 32, 32), 0.7))
     found = found - torch.full_like(found, 0.7) if isinstance(made, Compact) else found
     assert (found == found.bfloat16().float()).float().mean() < 0.1
-
-
-@installed
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
-def test_what_is_no_number_comes_out_as_none(made: Compact | RRDB, dtype: torch.dtype) -> None:
-    """By that the engine finds what must be computed again in fp32."""
-    x = pictures(1, 3, 24, 24)
-    x[0, 1, 12, 12] = float("nan")
-    assert openvino.compiled(made, dtype=dtype)(x).isnan().any()
-
-
-@installed
-@pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
-def test_shapes_may_change_and_a_result_is_not_written_over_by_the_next(made: Compact | RRDB) -> None:
-    run = openvino.compiled(made, dtype=torch.float32)
-    with torch.no_grad():
-        for size in [(16, 20), (20, 16), (8, 8), (9, 8), (10, 8), (16, 20)]:
-            x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
-            first, second = run(x), run(y)
-            torch.testing.assert_close(first, made(x), rtol=0, atol=2e-5)
-            torch.testing.assert_close(second, made(y), rtol=0, atol=2e-5)
-
-
-@installed
-def test_tiles_and_batches_go_through_it() -> None:
-    made, x = network(), pictures(3, 3, 70, 90)
-    whole = Upscaler(made, device_name="cpu", precision="fp32", backend="torch")(x)
-    tiled = Upscaler(made, device_name="cpu", precision="fp32", backend="openvino", tile=32, batch=2)(x)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-5)
 
 
 @installed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 import pytest
@@ -53,18 +53,6 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
 
 
 @there
-def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
-    made = network()
-    run = on_cpu(made, "amx", BF16)
-    for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
-        x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
-        first, second = run(x), run(y)
-        assert psnr(first, exact(made, x), border=0) > 45
-        assert psnr(second, exact(made, y), border=0) > 45
-        assert torch.equal(first, run(x))
-
-
-@there
 def test_tiles_and_batches_go_through_it() -> None:
     made, x = network(), pictures(3, 3, 70, 90)
     whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
@@ -81,16 +69,6 @@ def test_steps_of_10_bits_are_seen_and_the_last_step_is_finer_than_bf16() -> Non
     assert torch.tensor(low).to(BF16) == torch.tensor(high).to(BF16)
     assert not torch.equal(dark, light)
     assert (dark == dark.to(BF16).float()).float().mean() < 0.1
-
-
-@there
-def test_what_is_no_number_comes_out_as_none() -> None:
-    """By that the engine finds what must be computed again in fp32."""
-    x = pictures(1, 3, 40, 40)
-    x[0, 1, 12, 12] = float("nan")
-    found = on_cpu(network(), "amx", BF16)(x)
-    assert found[..., 24, 24].isnan().any()
-    assert found[..., :8, :8].isfinite().all()
 
 
 @there
@@ -155,22 +133,6 @@ def test_code_that_is_not_wanted_any_more_is_freed() -> None:
         for nf in range(32, 32 * 12, 32):
             made = network(nf=nf, nc=1)
             assert psnr(on_cpu(made, "amx", BF16)(x), exact(made, x), border=0) > 40
-
-
-@there
-def test_it_may_begin_in_inference_mode_and_go_on_outside() -> None:
-    run, x = on_cpu(network(), "amx", BF16), pictures(1, 3, 8, 40)
-    with torch.inference_mode():
-        first = run(x)
-    assert torch.equal(run(x), first)
-
-
-@there
-def test_threads_may_share_it() -> None:
-    run, xs = on_cpu(network(), "amx", BF16), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
-    expected = [run(x) for x in xs]
-    with ThreadPoolExecutor(4) as pool:
-        assert all(map(torch.equal, pool.map(run, xs), expected))
 
 
 @there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from itertools import product
 
@@ -91,18 +91,6 @@ def test_an_rrdb_is_fp32(changes: dict[str, object], size: tuple[int, int]) -> N
 
 
 @there
-def test_sizes_may_change_and_a_result_is_not_written_over_by_the_next() -> None:
-    made = network()
-    run = on_cpu(made, "winograd", FP32)
-    for size in [(16, 40), (40, 36), (8, 8), (9, 32), (10, 33), (11, 34), (16, 40)]:
-        x, y = pictures(2, 3, *size), pictures(2, 3, *size) / 2
-        first, second = run(x), run(y)
-        torch.testing.assert_close(first, exact(made, x))
-        torch.testing.assert_close(second, exact(made, y))
-        assert torch.equal(first, run(x))
-
-
-@there
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize(
     "make", [partial(network, nf=64), partial(rrdb, nf=32, gc=16)], ids=["compact", "rrdb"]
@@ -143,42 +131,6 @@ def test_a_window_that_begins_on_the_grid_has_the_bits_of_the_whole() -> None:
         part = taken(x[..., top:bottom, left:right])
         off = slice(scale * halo, -scale * halo)
         assert torch.equal(part[..., off, off], whole[..., inner[0], inner[1]])
-
-
-@there
-def test_tiles_and_batches_go_through_it() -> None:
-    made, x = network(), pictures(3, 3, 70, 90)
-    whole = Upscaler(made, device_name="cpu", backend="winograd")
-    tiled = Upscaler(made, device_name="cpu", backend="winograd", tile=40, batch=2)
-    assert (whole.backend, whole.precision, tiled.backend) == ("winograd", "float32", "winograd")
-    torch.testing.assert_close(whole(x), tiled(x))
-
-
-@there
-def test_what_is_no_number_comes_out_as_none() -> None:
-    x = pictures(1, 3, 40, 40)
-    x[0, 1, 12, 12] = float("nan")
-    found = on_cpu(network(), "winograd", FP32)(x)
-    assert found[..., 24, 24].isnan().any()
-    assert on_cpu(network(), "winograd", FP32)(pictures(1, 3, 40, 40)).isfinite().all()
-
-
-@there
-def test_after_a_picture_with_what_is_no_number_the_next_is_whole() -> None:
-    """Nothing of it is left in the memory that both went through."""
-    run, x = on_cpu(network(), "winograd", FP32), pictures(1, 3, 41, 43)
-    expected = run(x)
-    run(torch.full_like(x, float("nan")))
-    assert torch.equal(run(x), expected)
-
-
-@there
-def test_threads_may_share_it_in_inference_mode_and_outside() -> None:
-    run, xs = on_cpu(network(), "winograd", FP32), [pictures(1, 3, 60, 80) / n for n in range(1, 9)]
-    with torch.inference_mode():
-        expected = [run(x) for x in xs]
-    with ThreadPoolExecutor(4) as pool:
-        assert all(map(torch.equal, pool.map(run, xs), expected))
 
 
 @there
@@ -242,14 +194,6 @@ def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "cpu_has_bf16", lambda: True)
     assert choice.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
     assert choice.dtype_for("auto", "winograd", network(), CPU) == FP32
-
-
-@there
-def test_what_it_does_not_run_is_told() -> None:
-    with pytest.raises(ConfigError, match="in fp32 on the CPU, not this one in bfloat16"):
-        choice.choose("winograd", network(), device=CPU, dtype=torch.bfloat16)
-    with pytest.raises(ConfigError, match="RRDB of multiples of 16 channels"):
-        choice.choose("winograd", rrdb(nf=24, gc=8), device=CPU, dtype=FP32)
 
 
 def test_where_it_is_absent_asking_for_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

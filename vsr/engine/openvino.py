@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -63,13 +64,14 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
     graphed = cast(backends.Graphed, network)
     graph = graphed.as_graph()
     spans = calibration.ranges(graph) if int8 else []
-    infer = _compiled_on_demand(partial(openvino_graphs.model, graph, spans=spans), dtype)
+    infer, alone = _compiled_on_demand(partial(openvino_graphs.model, graph, spans=spans), dtype), Lock()
 
     def run(batch: Tensor) -> Tensor:
         with torch.inference_mode():
             image = graphed.prepare(batch).contiguous()
-            result = infer(image)
-            sr = _shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
+            with alone:  # a result lies in memory that the next call overwrites
+                result = infer(image)
+                sr = _shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
             return graphed.finish(sr, batch)
 
     return run
