@@ -108,9 +108,14 @@ def test_pictures_that_an_edit_list_hides_are_not_missed(tmp_path: Path) -> None
     assert source.info.frames_promised == len(frames)
 
 
-def test_alpha_comes_with_the_picture(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "a.webm", codec="libvpx-vp9", pix_fmt="yuva420p", frames=3)
-    for frame in read(open_video(path)):
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_alpha_comes_with_the_picture(tmp_path: Path, codec: str) -> None:
+    options = {"auto-alt-ref": "0"}
+    path = make_clip(tmp_path / "a.webm", codec=codec, pix_fmt="yuva420p", frames=3, options=options)
+    frames = read(open_video(path))
+    assert [number_in(frame.planes[0]) for frame in frames] == [0, 1, 2]
+    assert times(frames) == pts_of(path)
+    for frame in frames:
         assert frame.alpha is not None
         assert frame.alpha.shape == frame.planes[0].shape
         assert frame.alpha[-1].float().mean() > frame.alpha[0].float().mean() + 50  # the maker's slope

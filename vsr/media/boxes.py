@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from vsr.media.atoms import MOST_EMPTY
+
 MAX_BOX = 1 << 20
 """Bytes: boxes that describe a track are smaller; a larger one is damaged, or not read."""
 Edit = Callable[[bytes], bytes | None]
@@ -13,7 +15,8 @@ Edit = Callable[[bytes], bytes | None]
 
 def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[tuple[int, int]]:
     """Where the contents of all boxes along `path` begin and end, in a file."""
-    while start + 8 <= end:
+    empty = 0
+    while start + 8 <= end and empty < MOST_EMPTY:
         file.seek(start)
         head = file.read(16)
         size, content = int.from_bytes(head[:4], "big"), start + 8
@@ -22,6 +25,7 @@ def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[t
         stop = end if size == 0 else start + size
         if stop < content or stop > end:
             return
+        empty += stop == content
         if head[4:8] == path[0]:
             if len(path) == 1:
                 yield content, stop

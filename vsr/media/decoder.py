@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import av
-from av import Packet, VideoStream
+from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
-from av.video.codeccontext import VideoCodecContext
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.opening import MAX_PIXELS, shown
 
-ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""FFmpeg's own VP8 and VP9 decoders leave out the alpha of WebM; libvpx's keep it."""
+ALPHA_CODECS = frozenset({"vp8", "vp9"})
+"""Codecs whose frames carry alpha beside them in WebM."""
 READ_ERRORS = (av.FFmpegError, LookupError, MemoryError, ValueError)
 """What PyAV raises while it reads or decodes a damaged file."""
 MAX_ERRORS_IN_A_ROW = 100
 """Failed reads, with no packet between them, after which the rest of the file is given up."""
+
+
+class FrameDecoder(Protocol):
+    """What a video decoder is used for."""
+
+    @property
+    def has_b_frames(self) -> bool: ...
+
+    @property
+    def pix_fmt(self) -> str | None: ...
+
+    def decode(self, packet: Packet[Any] | None = None) -> list[VideoFrame]: ...
 
 
 def choose_stream(container: InputContainer, path: str, *, index: int | None = None) -> VideoStream:
@@ -53,7 +64,7 @@ def films_of(container: InputContainer) -> list[VideoStream]:
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
-def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_PIXELS) -> VideoCodecContext:
+def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_PIXELS) -> FrameDecoder:
     """A decoder for the stream's packets, not yet opened.
 
     Args:
@@ -62,11 +73,10 @@ def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_P
         max_pixels: Larger pictures are refused, also when the size changes on the way.
     """
     context = stream.codec_context
-    name = ALPHA_DECODERS.get(context.codec.canonical_name)
-    if name is not None and _has_alpha(stream) and name in av.codecs_available:
-        extradata = context.extradata
-        context = av.CodecContext.create(name, "r")  # type: ignore[assignment]
-        context.extradata = extradata
+    if context.codec.canonical_name in ALPHA_CODECS and _has_alpha(stream):
+        from vsr.media.alpha_decoder import AlphaDecoder  # here: numpy is a fifth of the start of `vsr info`
+
+        return AlphaDecoder(stream, threads=threads, max_pixels=max_pixels)
     # Slices, never frames: with frame threads a damaged stream decodes differently from run to run, and an
     # error loses the pictures that are in flight.
     context.thread_type = "SLICE"

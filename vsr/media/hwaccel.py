@@ -13,13 +13,12 @@ import av
 import torch
 from av import VideoFrame
 from av.codec.hwaccel import HWAccel
-from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import Range
 from vsr.config import Hwaccel
 from vsr.errors import DeviceError, InputError
 from vsr.frame import VideoInfo
-from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of
+from vsr.media.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of
 from vsr.media.layouts import layout_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.planes import repacked, to_planes
@@ -92,7 +91,7 @@ def accelerator(card: int | None) -> HWAccel | None:
     return HWAccel("cuda", device=card, allow_software_fallback=True)
 
 
-def is_on_card(decoder: VideoCodecContext) -> bool:
+def is_on_card(decoder: FrameDecoder) -> bool:
     """Whether a card decoded what came last; known from the first picture on."""
     return decoder.pix_fmt == _ON_CARD
 

@@ -23,8 +23,6 @@ from vsr.media.pyav import TEXT
 
 MAX_PIXELS = 8192 * 8192
 """Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
-ANY_SIZE = 2**31 - 1
-"""FFmpeg's own limit of pixels."""
 
 _CONTAINERS = """
 mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
@@ -44,6 +42,9 @@ and image2, which expands patterns in names. The last five hold sound only: they
 
 MAX_STREAMS = 500
 """Streams of a file, attached fonts among them; real ones have at most some two hundred."""
+
+MAX_TAGS = 5000
+"""Metadata tags of a file and its streams; real ones have at most some hundreds."""
 
 PROBE_BYTES = 1 << 26
 """Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
@@ -94,6 +95,18 @@ def open_media(
         InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
             more than `MAX_STREAMS` streams or with larger pictures; one line that says which.
     """
+    container = _opened(path, max_pixels=max_pixels, last=last, hwaccel=hwaccel)
+    try:
+        _check_size(container, Path(path), max_pixels)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _opened(
+    path: str | Path, *, max_pixels: int, last: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:
     where = Path(path) if is_pipe(path) else Path(path).absolute()
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
     if is_pipe(path):
@@ -117,7 +130,7 @@ def open_media(
     container.flags &= ~GENERATED_TIMES
     try:
         _check_streams(container, where)
-        _check_size(container, where, max_pixels)
+        _check_tags(container, where)
     except BaseException:
         container.close()
         raise
@@ -125,8 +138,12 @@ def open_media(
 
 
 def reopen_media(path: str | Path) -> InputContainer:
-    """Open a file again whose pictures were judged before, or are our own: they may have any size."""
-    return open_media(path, max_pixels=ANY_SIZE)
+    """Open a file again whose pictures were judged before, or are our own, without judging their size.
+
+    Its streams are copied, not decoded. FFmpeg itself decodes some to describe them, covers above all; there
+    the limit holds.
+    """
+    return _opened(path, max_pixels=MAX_PIXELS)
 
 
 def open_own(data: bytes, demuxer: str) -> InputContainer:
@@ -182,6 +199,16 @@ def _check_streams(container: InputContainer, path: Path) -> None:
     if len(container.streams) > MAX_STREAMS:
         raise InputError(
             f"{shown(path)}: has more than {MAX_STREAMS} streams. Copy the ones that are wanted to a new file"
+        )
+
+
+def _check_tags(container: InputContainer, path: Path) -> None:
+    """FFmpeg looks for each tag among all others, so that 20,000 of them take it seconds each time."""
+    count = sum(len(owner.metadata) for owner in (container, *container.streams))
+    if count > MAX_TAGS:
+        raise InputError(
+            f"{shown(path)}: has {count} metadata tags, more than the limit of {MAX_TAGS}. "
+            "Remux it without metadata (ffmpeg -map_metadata -1)"
         )
 
 

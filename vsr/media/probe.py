@@ -9,14 +9,20 @@ from pathlib import Path
 import av
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
-from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.asf import is_protected
 from vsr.media.cropping import crop_of
-from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.decoder import (
+    READ_ERRORS,
+    FrameDecoder,
+    choose_stream,
+    decoder_of,
+    leave_out_others,
+    read_packets,
+)
 from vsr.media.fields import field_order_of
 from vsr.media.layouts import layout_of
 from vsr.media.messages import messages_of
@@ -161,7 +167,7 @@ def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
 def first_picture(
     container: InputContainer,
     stream: VideoStream,
-    decoder: VideoCodecContext,
+    decoder: FrameDecoder,
     path: str,
     *,
     max_pixels: int = MAX_PIXELS,

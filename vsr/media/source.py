@@ -16,14 +16,20 @@ from typing import Any
 
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
-from av.video.codeccontext import VideoCodecContext
 
 from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Matrix, Range
 from vsr.config import Deinterlace, Hwaccel
 from vsr.errors import InputError
 from vsr.frame import Damage, FieldOrder, Stamp, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
-from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.decoder import (
+    READ_ERRORS,
+    FrameDecoder,
+    choose_stream,
+    decoder_of,
+    leave_out_others,
+    read_packets,
+)
 from vsr.media.deinterlace import Deinterlacer, Stamped
 from vsr.media.filters import FilterChain, filtered_info, parse
 from vsr.media.fragments import broken_fragment, skips_fragments
@@ -247,7 +253,7 @@ class VideoSource:
         self,
         container: InputContainer,
         stream: VideoStream,
-        decoder: VideoCodecContext,
+        decoder: FrameDecoder,
         times: FrameTimes,
     ) -> Iterator[VideoFrame]:
         positioned = container.format.name.split(",")[0] in POSITIONED
@@ -275,7 +281,7 @@ class VideoSource:
         except READ_ERRORS as error:
             self._watch.refused(error, None)
 
-    def _from(self, decoder: VideoCodecContext, frame: VideoFrame) -> VideoFrame:
+    def _from(self, decoder: FrameDecoder, frame: VideoFrame) -> VideoFrame:
         """A picture as software gives it, whoever decoded it."""
         if self.decoding.card is None:
             return frame

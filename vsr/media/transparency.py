@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from av import VideoFrame
+
 from vsr.frame import VideoInfo
 from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, read_packets
-from vsr.media.opening import ANY_SIZE, reopen_media
+from vsr.media.opening import MAX_PIXELS, reopen_media
 
 _OPAQUE = 255
 
@@ -28,12 +31,19 @@ def without_unused_alpha(info: VideoInfo) -> VideoInfo:
 def _is_opaque(info: VideoInfo) -> bool:
     with reopen_media(info.path) as media:
         stream = choose_stream(media, info.path, index=info.stream_index)
-        decoder = decoder_of(stream, max_pixels=ANY_SIZE)
+        decoder = decoder_of(stream, max_pixels=max(MAX_PIXELS, info.width * info.height))
         for packet in read_packets(media, lambda _: None):
             try:
                 frames = decoder.decode(packet)
             except READ_ERRORS:  # counted when it is decoded for good
                 continue
-            if any(frame.to_ndarray(format="bgra")[..., 3].min() < _OPAQUE for frame in frames):
+            if not all(_has_opaque_samples(frame) for frame in frames):
                 return False
     return True
+
+
+def _has_opaque_samples(frame: VideoFrame) -> bool:
+    """Whether all alpha samples of a picture are 255; read where FFmpeg put them, as there may be many."""
+    frame = frame if frame.format.name == "bgra" else frame.reformat(format="bgra", threads=1)
+    rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(frame.height, -1)
+    return bool((rows[:, 3 : 4 * frame.width : 4] == _OPAQUE).all())

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decoder import (
-    ALPHA_DECODERS,
     READ_ERRORS,
     choose_stream,
     decoder_of,
@@ -141,9 +140,6 @@ def pictures_from(
             except READ_ERRORS as error:
                 errors.append(error)
                 continue
-            if frames and packet.is_keyframe and decoder.name in ALPHA_DECODERS.values():
-                # libvpx gives a frame a packet, and marks none.
-                frames[0].key_frame = True  # type: ignore[misc]
             yield from frames
         try:
             yield from decoder.decode(None)

@@ -15,7 +15,6 @@ from av import AudioStream, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
-from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
@@ -25,7 +24,7 @@ from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.listening import AudioReader
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
-from vsr.media.decoder import READ_ERRORS, choose_stream, decoder_of, read_packets
+from vsr.media.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
 from vsr.media.frame_times import FrameTimes
 from vsr.media.opening import MAX_PIXELS, open_media
 from vsr.media.parts import Parts, can_start_over, nominal_step
@@ -75,7 +74,7 @@ def flags_of(stream: Stream) -> frozenset[str]:
 def _decoded(
     media: InputContainer,
     video: VideoStream,
-    decoder: VideoCodecContext,
+    decoder: FrameDecoder,
     frames: _FrameReader,
     others: Mapping[int, _TrackReader],
 ) -> Iterator[VideoFrame]:

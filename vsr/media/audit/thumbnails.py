@@ -23,6 +23,9 @@ Grid = NDArray[np.float32]
 
 CELLS = 8
 """Cells on each side of the grid."""
+_AT_ONCE = 1 << 22
+"""Samples that are brought to float at once: frames may have 67 million."""
+_ZERO = np.zeros((CELLS, CELLS), np.float32)
 _UNSPECIFIED_MATRIX = 2
 _GBR_TO_RGB = (2, 0, 1)
 """Where R, G and B are among FFmpeg's planes G, B, R."""
@@ -94,7 +97,10 @@ def _view(plane: object, layout: PixelLayout, channels: int) -> NDArray[np.gener
 
 def _cell_means(plane: NDArray[np.generic]) -> Grid:
     height, width = plane.shape
-    return _weights(height) @ (plane.astype(np.float32) @ _weights(width).T)
+    rows, columns = _weights(height), _weights(width).T
+    step = max(1, _AT_ONCE // width)
+    bands = [slice(start, start + step) for start in range(0, height, step)]
+    return sum((rows[:, band] @ (plane[band].astype(np.float32) @ columns) for band in bands), _ZERO)
 
 
 @cache
