@@ -137,7 +137,8 @@ class Stereo:
     """How the views of both eyes lie in one picture."""
 
     kind: int
-    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 4 checkerboard, 6 lines, 7 columns."""
+    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 3 one picture each, in turn,
+    4 checkerboard, 6 lines, 7 columns."""
     inverted: bool = False
     """Whether the right eye's view comes first."""
 

@@ -20,7 +20,7 @@ from tests.media.message_maker import (
     dynamic,
     user_data,
 )
-from tests.media_maker import make_clip
+from tests.media_maker import make_clip, picture
 from vsr.color.spec import ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import DolbyVision
@@ -39,9 +39,10 @@ _AMBIENT, _USER = "Ambient viewing environment", "H.26[45] User Data Unregistere
 
 
 def _beside(path: Path, *kinds: str) -> list[list[object]]:
-    """What ffprobe finds beside each frame, of some kinds."""
+    """What ffprobe finds beside each frame, in the order of `kinds`."""
     frames = ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]
-    return [[d for d in f.get("side_data_list", []) if d["side_data_type"] in kinds] for f in frames]
+    found = [frame.get("side_data_list", []) for frame in frames]
+    return [[data for kind in kinds for data in frame if data["side_data_type"] == kind] for frame in found]
 
 
 def _bytes_beside(path: Path, kind: str) -> list[list[bytes]]:
@@ -78,6 +79,39 @@ def test_captions_and_active_format_stay_with_their_frames(
         for frame in _bytes_beside(result, "SEI_UNREGISTERED")
     ]
     assert kept == [[user_data(number).payload] for number in range(30)]
+
+
+def _mpeg2(path: Path) -> Path:
+    """MPEG-2 with B-frames, captions and active format in the user data of frames (ATSC A/53 part 4)."""
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("mpeg2video", rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = []
+        for number in range(12):
+            frame = picture(number)
+            frame.pts = number
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode(None)]:
+            data, number = bytes(packet), round(packet.pts * packet.time_base * 25)
+            slices = (data.find(b"\0\0\1" + bytes([row])) for row in range(1, 0xB0))
+            at = min(place for place in slices if place >= 0)
+            user = b"".join(b"\0\0\1\xb2" + make(number).payload[3:] for make in (caption, active_format))
+            made = av.Packet(data[:at] + user + data[at:])
+            made.stream, made.pts, made.dts, made.duration = stream, packet.pts, packet.dts, packet.duration
+            made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+            box.mux(made)
+    return path
+
+
+def test_captions_of_mpeg2_become_those_of_h264_and_nothing_is_missed(tmp_path: Path) -> None:
+    source = _mpeg2(tmp_path / "a.ts")
+    assert probe(source).side_data == ("A53_CC", "AFD")  # not the window that MPEG-2 always has
+    result = _upscaled(source, "b.mkv", "libx264")
+    was = _beside(source, _CAPTIONS, _AFD)
+    assert all(len(frame) == 2 for frame in was)
+    assert _beside(result, _CAPTIONS, _AFD) == was
+    for kind in ("A53_CC", "AFD"):
+        assert _bytes_beside(result, kind) == _bytes_beside(source, kind)
 
 
 def test_captions_go_into_av1(tmp_path: Path) -> None:

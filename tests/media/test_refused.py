@@ -12,8 +12,8 @@ import pytest
 from tests.judges import ffprobe
 from tests.media_maker import make_clip, picture
 from vsr.errors import ConfigError, InputError
-from vsr.media.asf import is_protected
 from vsr.media.probe import probe
+from vsr.media.protection import is_protected
 from vsr.pipeline.run import upscale_video
 
 _CONTENT, _EXTENDED = "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e", "298ae614-2622-4c17-b935-dae07ee9289c"
@@ -34,7 +34,7 @@ def _wmv(path: Path) -> Path:
 @pytest.mark.parametrize("kind", [_CONTENT, _EXTENDED])
 def test_a_wmv_with_copy_protection_is_refused(tmp_path: Path, kind: str) -> None:
     path = _wmv(tmp_path / "a.wmv")
-    assert not is_protected(str(path))
+    assert not is_protected(str(path), "asf", 1)
     assert probe(path).width == 64
     data = path.read_bytes()
     added = uuid.UUID(kind).bytes_le + (24 + 16).to_bytes(8, "little") + bytes(16)
@@ -49,7 +49,41 @@ def test_a_wmv_with_copy_protection_is_refused(tmp_path: Path, kind: str) -> Non
 def test_what_is_no_asf_is_not_protected(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"0&" + bytes(3))
-    assert not is_protected(str(path))
+    assert not is_protected(str(path), "asf", 1)
+
+
+def _mpeg(path: Path) -> Path:
+    with av.open(str(path), "w", format="vob" if path.suffix == ".vob" else None) as box:
+        stream = box.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = picture(number)
+            frame.pts = number
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    return path
+
+
+def test_a_dvd_and_a_broadcast_that_are_scrambled_are_refused(tmp_path: Path) -> None:
+    dvd, broadcast = _mpeg(tmp_path / "a.vob"), _mpeg(tmp_path / "a.ts")
+    assert probe(dvd).width == probe(broadcast).width == 64
+    data = bytearray(dvd.read_bytes())
+    at = data.find(b"\0\0\1\xe0")
+    while at >= 0:
+        data[at + 6] |= 0x10
+        at = data.find(b"\0\0\1\xe0", at + 4)
+    dvd.write_bytes(data)
+    data = bytearray(broadcast.read_bytes())
+    with av.open(str(broadcast)) as box:
+        pid = box.streams.video[0].id
+    for at in range(0, len(data), 188):
+        if (data[at + 1] & 0x1F) << 8 | data[at + 2] == pid:
+            data[at + 3] |= 0x80
+    assert not is_protected(str(broadcast), "mpegts", pid)
+    broadcast.write_bytes(data)
+    assert is_protected(str(broadcast), "mpegts", pid)
+    with pytest.raises(InputError, match="are encrypted"):
+        probe(dvd)
 
 
 def test_an_animated_webp_is_called_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.judges import ffprobe, mediainfo, run
+from tests.judges import ffprobe, mediainfo, mkvmerge, run
 from tests.media_maker import Audio, make_clip
 from vsr.frame import Crop
 from vsr.media.boxes import box, edited, find_boxes, full_box
@@ -185,3 +185,50 @@ def test_the_walker_through_boxes_ends_at_nonsense(tmp_path: Path) -> None:
     with path.open("rb") as file:
         assert list(find_boxes(file, 0, 100, b"moov", b"trak")) == []
         assert list(find_boxes(file, 0, 50, b"trak")) == [(46, 50)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "told"),
+    [(5, "mp4", True), (5, "mkv", False), (11, "mov", True), (12, "webm", True), (13, "mkv", False)],
+)
+def test_an_arrangement_that_a_container_cannot_say_is_told(
+    tmp_path: Path, mode: int, suffix: str, told: bool
+) -> None:
+    source = _with_matroska(tmp_path, "--stereo-mode", f"0:{mode}")
+    report = upscale_video(source, tmp_path / f"b.{suffix}", model="bicubic", scale=2)
+    assert any("arrangement of two views" in line for line in report.warnings) is told
+    if not told:
+        stereo = [
+            mkvmerge(path)["tracks"][0]["properties"]["stereo_mode"] for path in (source, tmp_path / "b.mkv")
+        ]
+        assert stereo == [mode, mode]
+
+
+def test_frame_packing_in_the_stream_becomes_the_containers_mark(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.ts", frames=30, options={"x264-params": "frame-packing=3"})
+    for suffix in ("mkv", "mp4"):
+        (data,) = _video(_upscaled(clip, suffix))["side_data_list"]
+        assert data["type"] == "side by side"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix"), [("ffv1", "mkv"), ("libvpx-vp9", "webm"), ("libsvtav1", "mp4")]
+)
+def test_mastering_display_and_light_level_stand_in_every_container(
+    tmp_path: Path, encoder: str, suffix: str
+) -> None:
+    clip = make_clip(tmp_path / "a.mkv", codec="libx265", pix_fmt="yuv420p10le", hdr10=True, frames=3)
+    target = tmp_path / f"b.{suffix}"
+    fields: dict[str, object] = {"pixel_format": "yuv420p"} if encoder == "libvpx-vp9" else {}
+    report = upscale_video(clip, target, model="bicubic", scale=2, encoder=encoder, **fields)
+    assert not any("mastering" in line for line in report.warnings)
+    track = mediainfo(target)[1]
+    assert track["MasteringDisplay_Luminance"].startswith("min: 0.0050 cd/m2, max: 1000")
+    assert [track[key].split()[0] for key in ("MaxCLL", "MaxFALL")] == ["1000", "400"]
+
+
+def test_marks_of_places_go_where_a_filter_cuts(tmp_path: Path) -> None:
+    source = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6")
+    target = tmp_path / "b.mkv"
+    upscale_video(source, target, model="bicubic", scale=2, filters_before=("crop=48:32:8:4",))
+    assert probe(target).crop is None

@@ -70,7 +70,14 @@ def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
 
 
 _SIDES = ("left", "top", "right", "bottom")
-_VIEWS = {1: "side by side", 2: "top and bottom", 4: "as a checkerboard", 6: "by lines", 7: "by columns"}
+_VIEWS = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "in turn",
+    4: "as a checkerboard",
+    6: "by lines",
+    7: "by columns",
+}
 _SPHERES = {0: "equirectangular", 1: "cube map", 2: "part of an equirectangular picture"}
 
 

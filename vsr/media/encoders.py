@@ -92,7 +92,7 @@ def plan_with(
     pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
     layout = layout_of(pixel_format)
     color, color_notes = _color_for(name, spec, layout, info, height)
-    hdr, hdr_notes = hdr_options(name, info)
+    hdr, hdr_notes = hdr_options(name, info, in_file=container.family != "pipe")
     small = spec.small if min(width, height) < SMALL else {}
     fast = spec.fast if (info.frame_rate or 0) > FAST else {}
     options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, fast, hdr])

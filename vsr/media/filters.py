@@ -148,7 +148,8 @@ def filtered_info(info: VideoInfo, filters: Sequence[Filter], *, where: str) -> 
     """
     for one in filters:
         made = _tried(one, info.layout, info.width, info.height, where=where)
-        info = replace(info, width=made.width, height=made.height)
+        if (made.width, made.height) != (info.width, info.height):  # what was said of places no longer holds
+            info = replace(info, width=made.width, height=made.height, crop=None, spherical=None)
     return info
 
 

@@ -62,8 +62,13 @@ WRITERS: dict[str, tuple[str, Writer]] = {
 """Encoder to the option that takes its sub-options, and who makes them."""
 
 
-def hdr_options(codec: str, info: VideoInfo) -> tuple[dict[str, str], list[str]]:
-    """Options that keep `info`'s mastering metadata, and a note where `codec` cannot.
+def hdr_options(codec: str, info: VideoInfo, *, in_file: bool) -> tuple[dict[str, str], list[str]]:
+    """Options that write `info`'s mastering metadata into the stream, and a note where they are lost.
+
+    Args:
+        codec: FFmpeg's name of the encoder.
+        info: Of the source.
+        in_file: Whether a file's container holds them, too (`matroska_track`, `mp4_track`).
 
     Returns:
         At most one option of sub-options, `key=value` joined by colons; at most one sentence.
@@ -71,9 +76,7 @@ def hdr_options(codec: str, info: VideoInfo) -> tuple[dict[str, str], list[str]]
     if info.mastering_display is None and info.content_light is None:
         return {}, []
     if codec not in WRITERS:
-        return {}, [
-            f"{codec} cannot store the HDR mastering metadata of the source; {' and '.join(WRITERS)} can"
-        ]
+        return {}, [] if in_file else ["a pipe cannot carry the HDR mastering metadata of the source"]
     option, write = WRITERS[codec]
     words = write(info.mastering_display, info.content_light)
     return {option: ":".join(f"{key}={value}" for key, value in words.items())}, []

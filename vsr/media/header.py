@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
-from vsr.media.matroska_track import stereo_mode
+from vsr.media.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
+from vsr.media.mp4_track import can_mark
 from vsr.media.opening import reopen_media
 from vsr.media.pyav import TEXT, fraction
 from vsr.media.streams import StreamPlan, name_track, stream_metadata
@@ -71,8 +72,7 @@ def copy_header(
         picture.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
         if container.family == "mp4":
             name_track(picture)
-        elif (mode := stereo_mode(info.stereo)) is not None:
-            picture.metadata.setdefault("stereo_mode", mode)
+        notes = _mark_views(picture, info, container)
         picture.disposition = stream.disposition & ~Disposition.attached_pic
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
         own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
@@ -80,10 +80,27 @@ def copy_header(
         chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
     output.metadata.update(tags)
     output.set_chapters([chapter for chapter in chapters if chapter is not None])
-    if not lost:
-        return []
-    keys = ", ".join(sorted(lost))
-    return [f"{container.name} has no place for the metadata {keys}; write to .mkv to keep them"]
+    if lost:
+        keys = ", ".join(sorted(lost))
+        notes.append(f"{container.name} has no place for the metadata {keys}; write to .mkv to keep them")
+    return notes
+
+
+def _mark_views(picture: VideoStream, info: VideoInfo, container: Container) -> list[str]:
+    """Tell Matroska's muxer how two views lie in a picture; a sentence for what the container cannot say."""
+    notes = []
+    tagged = picture.metadata.pop("stereo_mode", None) or stereo_mode(info.stereo)
+    if container.family == "mp4":
+        taken = tagged is None or (info.stereo is not None and can_mark(info.stereo))
+    else:
+        taken = tagged is None or container.muxer != "webm" or tagged not in NOT_IN_WEBM
+        picture.metadata.update({"stereo_mode": tagged} if tagged and taken else {})
+    if not taken:
+        words = f"the arrangement of two views ({str(tagged).replace('_', ' ')})"
+        notes.append(f"{container.name} has no place for {words}; write to .mkv to keep it")
+    if info.spherical is not None and not can_project(info.spherical):
+        notes.append("the result lacks the mark of 360 degree video: no container has its projection")
+    return notes
 
 
 _NS = Fraction(1, 10**9)

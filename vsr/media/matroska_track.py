@@ -65,6 +65,8 @@ _STEREO_MODES = {
     (1, True): "right_left",
     (2, False): "top_bottom",
     (2, True): "bottom_top",
+    (3, False): "block_lr",
+    (3, True): "block_rl",
     (4, False): "checkerboard_lr",
     (4, True): "checkerboard_rl",
     (6, False): "row_interleaved_lr",
@@ -103,6 +105,15 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int, whole_
 def stereo_mode(stereo: Stereo | None) -> str | None:
     """What FFmpeg's muxer takes as the tag "stereo_mode"; None where Matroska has no value for it."""
     return None if stereo is None else _STEREO_MODES.get((stereo.kind, stereo.inverted))
+
+
+NOT_IN_WEBM = frozenset({"block_lr", "block_rl", "anaglyph_green_magenta"})
+"""Values of that tag that WebM's muxer refuses."""
+
+
+def can_project(sphere: Spherical) -> bool:
+    """Whether containers have a value for the projection."""
+    return sphere.projection in _PROJECTION_TYPES
 
 
 def crop_of(path: str, number: int) -> Crop | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterable
 
 import av
@@ -20,6 +21,11 @@ _AMBIENT = struct.Struct("=6i")
 """AVAmbientViewingEnvironment: illuminance, x and y of the light, as rationals."""
 _AMBIENT_TYPE = 148
 _UNREGISTERED_TYPE = 5
+_PANSCAN = struct.Struct("=3i6h")
+"""AVPanScan: number, width and height, and three positions."""
+_MASTERING_FLAGS = struct.Struct("=80x2i")
+"""The end of AVMasteringDisplayMetadata: whether it has primaries, and luminances."""
+_UNSPECIFIED_STEREO = 8
 _ENCODERS_OWN = (
     bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
@@ -43,7 +49,8 @@ LABELS: dict[str, str] = {
     "FILM_GRAIN_PARAMS": "film grain parameters",
     "DETECTION_BBOXES": "detected objects",
     "LCEVC": "an LCEVC enhancement layer",
-    "VIEW_ID": "further views",
+    "VIEW_ID": "a further view",
+    "PARTIAL_MASTERING": "mastering display metadata that lack a part",
     "3D_REFERENCE_DISPLAYS": "3D reference displays",
 }
 """Kinds of side data that belong to the picture, in words. What is not here is a field of `VideoInfo`, or
@@ -60,7 +67,10 @@ def messages_of(frame: av.VideoFrame) -> tuple[tuple[Message, ...], tuple[str, .
     if not found:
         return (), ()
     made = [m for kind, data in found if kind in _MAKERS for m in _MAKERS[kind](bytes(data))]
-    kinds = [kind for kind in dict.fromkeys(kind for kind, _ in found) if kind in LABELS]
+    kinds = [
+        kind for kind, data in found if kind not in _SAYS_SOMETHING or _SAYS_SOMETHING[kind](bytes(data))
+    ]
+    kinds = [kind for kind in dict.fromkeys(_ALIASES.get(kind, kind) for kind in kinds) if kind in LABELS]
     empty = set(kinds) & set(_MAKERS) - {message.kind for message in made}
     if "DYNAMIC_HDR_PLUS" in empty:
         kinds.append("HDR_PLUS_WINDOWS")
@@ -87,11 +97,13 @@ def loss_note(kinds: Iterable[str], *, codec: str, dolby_vision: DolbyVision | N
         return []
     words = [_label(kind, dolby_vision) for kind in lost]
     note = f"the result lacks what the source carries beside its pictures: {', '.join(words)}"
-    return [f"{note}{_remedy(lost)}"]
+    return [f"{note}{_remedy(lost, codec)}"]
 
 
-def _remedy(lost: list[str]) -> str:
+def _remedy(lost: list[str], codec: str) -> str:
     """Which encoders would keep what some encoder can keep."""
+    if codec == "rawvideo":
+        return ""
     possible = {kind for kind in lost if any(kind in kinds for kinds in TAKES.values())}
     fitting = [_ENCODERS[codec] for codec, kinds in TAKES.items() if possible <= kinds]
     if not possible or not fitting:
@@ -152,6 +164,29 @@ def _unregistered(data: bytes) -> list[Message]:
     if len(data) < 16 or data.startswith(_ENCODERS_OWN):
         return []
     return [Message(kind="SEI_UNREGISTERED", payload_type=_UNREGISTERED_TYPE, payload=data)]
+
+
+def _pans(data: bytes) -> bool:
+    """Whether the window of an AVPanScan is anywhere but in the middle; MPEG-2 has one in every frame."""
+    return len(data) >= _PANSCAN.size and any(_PANSCAN.unpack_from(data)[3:])
+
+
+def _is_partial(data: bytes) -> bool:
+    """Whether an AVMasteringDisplayMetadata has only primaries, or only luminances."""
+    return len(data) >= _MASTERING_FLAGS.size and _MASTERING_FLAGS.unpack_from(data) in ((0, 1), (1, 0))
+
+
+def _is_another_view(data: bytes) -> bool:
+    """Whether an AVStereo3D says that the second eye's view is not within the frames (MV-HEVC)."""
+    return len(data) >= 4 and int.from_bytes(data[:4], sys.byteorder) == _UNSPECIFIED_STEREO
+
+
+_SAYS_SOMETHING: dict[str, Callable[[bytes], bool]] = {
+    "PANSCAN": _pans,
+    "MASTERING_DISPLAY_METADATA": _is_partial,
+    "STEREO3D": _is_another_view,
+}
+_ALIASES = {"MASTERING_DISPLAY_METADATA": "PARTIAL_MASTERING", "STEREO3D": "VIEW_ID"}
 
 
 def _t35(kind: str, payload: bytes) -> Message:

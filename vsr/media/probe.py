@@ -13,7 +13,6 @@ from av.container import InputContainer
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.asf import is_protected
 from vsr.media.cropping import crop_of
 from vsr.media.decoder import (
     READ_ERRORS,
@@ -28,6 +27,8 @@ from vsr.media.layouts import layout_of
 from vsr.media.messages import messages_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.orientation import Matrix, ratio_of_ffmpeg, turned_only
+from vsr.media.pipes import is_pipe
+from vsr.media.protection import is_protected
 from vsr.media.pyav import fraction, time_base_of
 from vsr.media.tags import (
     color_of,
@@ -177,7 +178,7 @@ def first_picture(
     Raises:
         InputError: the pictures are encrypted, or none decodes.
     """
-    if container.format.name.startswith("asf") and is_protected(path):
+    if not is_pipe(path) and is_protected(path, container.format.name, stream.id):
         raise InputError(_ENCRYPTED.format(shown(path)))
     leave_out_others(container, stream)
     errors: list[Exception] = []

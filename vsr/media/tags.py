@@ -37,8 +37,8 @@ _MATRIX = struct.Struct("=9i")
 _STEREO = struct.Struct("=2i")
 """The beginning of AVStereo3D: type, flags."""
 _STEREO_INVERTED = 1
-_STEREO_KINDS = frozenset({1, 2, 4, 5, 6, 7})
-"""AVStereo3DType of two views in one picture."""
+_STEREO_KINDS = frozenset({1, 2, 3, 4, 5, 6, 7})
+"""AVStereo3DType of two views in one picture, or in turn."""
 _SPHERICAL = struct.Struct("=4i5I")
 """AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
 _OFFSET = struct.Struct("=Q")
