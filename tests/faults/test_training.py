@@ -54,4 +54,5 @@ def test_f1_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(
             for name in real:
                 monkeypatch.setattr(os, name, noted(name))
         save_checkpoint(tmp_path / "out.safetensors", state, settings)
-    assert calls == ["fsync .part", "replace .part", "fsync .checkpoints", "unlink .safetensors"]
+    assert calls[0] == "unlink .tmp"  # whatever stands under the temporary name, before it is made anew
+    assert calls[1:] == ["fsync .tmp", "replace .tmp", "fsync .checkpoints", "unlink .safetensors"]

@@ -227,3 +227,11 @@ def test_a_weight_file_has_the_rights_of_any_other_file(tmp_path: Path) -> None:
     save_weights(path, new_state(tiny_recipe()), tiny_recipe(), {})
     other.touch()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_gone_on_with_and_told(
+    output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = {"data": [{"name": "a", "files": 1, "sha256": "0"}], "start": None, "vgg": None}
+    assert resume(output, new_state(tiny_recipe()), tiny_recipe(), origin)
+    assert "does not say what it was trained on" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from vsr.errors import InputError, ModelError
 from vsr.models.archs.compact import CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
+from vsr.train.checkpoint import checkpoints
 from vsr.train.estimate import Compression
 from vsr.train.evaluate import make_trials, measure
 from vsr.train.finetune import coded_like, finetune, finish, recipe_for, typical_crf, videos_in
 from vsr.train.generators import GeneratorSettings, make_generator
-from vsr.train.loop import Run, material_for
+from vsr.train.loop import Run, StoppedEarlyError, material_for
 from vsr.train.recipe import Recipe, read_recipe
 from vsr.train.schedule import Schedule
 from vsr.train.state import new_state
@@ -71,6 +73,37 @@ def test_a_model_that_became_worse_is_not_written(film: Path, beginner: Path, tm
         finetune([film], model=beginner, output=output, recipe=tuning(4, lr=0.5))
     assert not output.exists()
     assert not output.with_suffix(".checkpoints").exists()
+
+
+def test_one_that_is_stopped_after_its_last_step_has_a_checkpoint_and_goes_on_to_the_same_file(
+    film: Path, beginner: Path, tmp_path: Path
+) -> None:
+    whole, output = tmp_path / "whole.safetensors", tmp_path / "mine.safetensors"
+    expected = finetune([film], model=beginner, output=whole, recipe=tuning(60))
+    log = output.with_suffix(".jsonl")
+    ended = lambda: log.exists() and '"step": 60,' in log.read_text()  # noqa: E731
+    with pytest.raises(StoppedEarlyError, match="stopped at step 60; the same command goes on"):
+        finetune([film], model=beginner, output=output, recipe=tuning(60), stop=ended)
+    assert checkpoints(output)[0].stem == "step-000000060"
+    found = finetune([film], model=beginner, output=output, recipe=tuning(60))
+    assert (found.share, found.after) == (expected.share, expected.after)
+    assert not output.with_suffix(".checkpoints").exists()
+    weights = [load_generator(path).network.state_dict() for path in (whole, output)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_damaged_video_of_a_folder_and_what_systems_put_there_end_no_run(
+    film: Path, beginner: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(film, folder / name)
+        (folder / f"._{name}").write_bytes(b"\0\5\x16\7" + bytes(60))
+    for name in ("c.mp4", "d.mp4"):
+        (folder / name).write_bytes(b"\0" * 3000)
+    outcome = finetune([folder], model=beginner, output=tmp_path / "mine.safetensors", recipe=tuning(60))
+    assert outcome.gain > 0
 
 
 def test_what_was_learnt_too_eagerly_is_kept_in_part(film: Path, beginner: Path, tmp_path: Path) -> None:

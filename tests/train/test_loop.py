@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,19 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.train.photographs import tiny_crisp, tiny_recipe, tiny_srgan, write_photographs, write_vgg
+from tests.train.photographs import (
+    photograph,
+    tiny_crisp,
+    tiny_recipe,
+    tiny_srgan,
+    write_photographs,
+    write_vgg,
+)
 from tests.train.test_steps import everything
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.models.archs.compact import detect
@@ -276,7 +285,7 @@ def test_what_was_best_is_remembered_over_a_break(
 
 
 def test_weights_to_start_from_are_not_used_where_a_run_goes_on(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=4), validate_every=2)
     states = keep_last_state(monkeypatch)
@@ -288,6 +297,54 @@ def test_weights_to_start_from_are_not_used_where_a_run_goes_on(
     other = {name: value + 1 for name, value in states[0].network.state_dict().items()}
     train(recipe, data=[photographs], output=output, start=other)
     assert not differing(everything(states[0]), everything(states[-1]))
+    assert "begun from other weights; those given to start from are not used" in caplog.text
+
+
+def changed(folder: Path, how: str) -> list[Path]:
+    """A copy of a folder that is not quite the same; the data of a run that goes on."""
+    if how == "another source":
+        return [folder, folder]
+    if how == "a picture more":
+        write_photographs(folder, 7)
+    elif how == "another picture":
+        Image.fromarray(photograph(50).permute(1, 2, 0).numpy()).save(folder / "photo2.png")
+    else:
+        (folder / "SOURCES.tsv").write_text("file\trepository\tpath\tlicence\nphoto1.png\ta/b\tx\tCC0\n")
+    return [folder]
+
+
+@pytest.mark.parametrize("how", ["another source", "a picture more", "another picture", "another licence"])
+def test_a_run_goes_on_with_its_own_data_only_wherever_they_lie(
+    how: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=4), validate_every=2)
+    with monkeypatch.context() as patch:
+        instead_of_steps(patch, dying_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, data=[photographs], output=output)
+    before = output.read_bytes()
+    moved = Path(shutil.copytree(photographs, tmp_path / "moved"))
+    (moved / "notes.txt").write_text("not read")
+    with pytest.raises(
+        ConfigError, match=r"begun with other material: (the data are 2|\w+ holds (other|7) files)"
+    ):
+        train(recipe, data=changed(Path(shutil.copytree(moved, tmp_path / "other")), how), output=output)
+    assert output.read_bytes() == before
+    train(recipe, data=[moved], output=output)
+
+
+def test_a_run_goes_on_with_its_own_weights_of_vgg_only(
+    photographs: Path, tmp_path: Path, vgg: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out.safetensors", replace(tiny_crisp(steps=4), validate_every=2)
+    with monkeypatch.context() as patch:
+        instead_of_steps(patch, dying_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, data=[photographs], output=output, vgg=vgg)
+    other = tmp_path / vgg.name
+    save_file({name: value + 1e-3 for name, value in load_file(vgg).items()}, other)
+    with pytest.raises(ConfigError, match="VGG19's weights are others"):
+        train(recipe, data=[photographs], output=output, vgg=other)
 
 
 def test_an_unwritable_output_is_one_line(photographs: Path, tmp_path: Path) -> None:

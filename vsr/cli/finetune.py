@@ -33,6 +33,7 @@ def finetune(
 
     from vsr.engine.device import choose_device
     from vsr.train.finetune import finetune as run
+    from vsr.train.loop import StoppedEarlyError
     from vsr.train.recipe import read_recipe
 
     check_output(output, overwrite=overwrite)
@@ -41,7 +42,7 @@ def finetune(
         torch.set_num_threads(threads)
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
-    with signals.deferred(SAVED) as stop:
+    with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         outcome = run(
             footage,
             model=model,

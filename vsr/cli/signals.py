@@ -73,11 +73,12 @@ def _tell(line: bytes) -> None:
 
 
 @contextmanager
-def deferred(left: str) -> Generator[Callable[[], bool], None, None]:
+def deferred(left: str, *, early: type[Exception]) -> Generator[Callable[[], bool], None, None]:
     """For work that must end between two steps: the first signal is only noted; a second one ends at once.
 
-    Yields a function that says whether somebody asked. When the context ends after that, `Stopped` is raised,
-    which tells people what is `left`.
+    Yields a function that says whether somebody asked. Where the work then ends with the error `early`,
+    `Stopped` is raised, which tells people what is `left`. Work that came to its own end, or to another
+    error, is told as ever: nothing was cut off, or nothing may be left.
     """
     asked: list[int] = []
 
@@ -94,10 +95,12 @@ def deferred(left: str) -> Generator[Callable[[], bool], None, None]:
         signal.signal(number, note)
     try:
         yield lambda: bool(asked)
+    except early as error:
+        if asked:
+            raise Stopped(asked[0], left) from error
+        raise
     finally:
         for number in numbers:
             signal.signal(number, _stop)
         if _guard is not None:
             _guard.patient(False)
-        if asked:
-            raise Stopped(asked[0], left)

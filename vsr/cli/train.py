@@ -64,6 +64,7 @@ def train(
 
     from vsr.engine.device import choose_device
     from vsr.models.load import load_generator
+    from vsr.train.loop import StoppedEarlyError
     from vsr.train.loop import train as run
     from vsr.train.recipe import read_recipe
 
@@ -80,7 +81,7 @@ def train(
     weights = None if start is None else load_generator(start, fold=False).network.state_dict()
     logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
-    with signals.deferred(SAVED) as stop:
+    with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         figures = run(
             settings,
             data=data,

@@ -6,7 +6,6 @@ renamed; the last few are kept, and a run goes on from the newest that is whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -20,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError, InputError, OutputError
+from vsr.train.origin import Origin, differences, digest
 from vsr.train.recipe import Recipe, facts
 from vsr.train.state import State
 from vsr.writing import write_whole
@@ -37,7 +37,7 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted(checkpoint_folder(output).glob("step-*.safetensors"), reverse=True)
 
 
-def save_checkpoint(output: Path, state: State, recipe: Recipe) -> Path:
+def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> Path:
     """Write all that a run needs to go on, and remove what is older than the recipe keeps.
 
     Random numbers need no place in it: they are drawn from the recipe's seed and the step.
@@ -52,6 +52,8 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe) -> Path:
         "seconds": repr(state.seconds),
         "best": json.dumps(state.best),
     }
+    if origin is not None:
+        head["origin"] = json.dumps(origin, sort_keys=True)
     head["sha256"] = _digest(tensors, head)
     folder = checkpoint_folder(output)
     try:
@@ -65,11 +67,11 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe) -> Path:
     return path
 
 
-def resume(output: Path, state: State, recipe: Recipe) -> bool:
+def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> bool:
     """Bring `state` to the newest checkpoint that is whole; False where there is none to go on from.
 
     Raises:
-        ConfigError: it is of another recipe; the message says what differs.
+        ConfigError: it is of another recipe, or of other data or weights; the message says what differs.
         InputError: there are checkpoints, and none can be read.
     """
     found = checkpoints(output)
@@ -80,6 +82,7 @@ def resume(output: Path, state: State, recipe: Recipe) -> bool:
             logger.warning("%s; the one before it is taken", error)
             continue
         _check_recipe(path, head, recipe)
+        _check_origin(path, head, origin)
         _restore(state, head, tensors)
         return True
     if found:
@@ -113,6 +116,25 @@ def _check_recipe(path: Path, head: Mapping[str, str], recipe: Recipe) -> None:
         raise ConfigError(
             f"{path}: is of another recipe, which differs in {', '.join(differing)};"
             " give that recipe, or delete the folder to start anew"
+        )
+
+
+def _check_origin(path: Path, head: Mapping[str, str], origin: Origin | None) -> None:
+    """Whether a run goes on with what it was begun with: else its licences and its best figure would be of
+    neither."""
+    if origin is None:
+        return
+    if "origin" not in head:
+        logger.warning("%s: does not say what it was trained on; be sure that it was the same", path)
+        return
+    then = json.loads(head["origin"])
+    if origin["start"] not in (None, then.get("start")):
+        logger.warning("%s: was begun from other weights; those given to start from are not used", path)
+    words = differences(then, origin)
+    if words:
+        raise ConfigError(
+            f"{path}: was begun with other material: {'; '.join(words)}. Give what it was begun with, or"
+            " start a new run from its weights: --from them, with another --output"
         )
 
 
@@ -150,11 +172,7 @@ def _tensors(state: State) -> dict[str, Tensor]:
 
 
 def _digest(tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest(tensors, json.dumps(head, sort_keys=True).encode())
 
 
 def _restore(state: State, head: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:

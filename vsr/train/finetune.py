@@ -11,16 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsr.errors import ModelError
+from vsr.errors import InputError, ModelError
 from vsr.models.interpolate import interpolate
 from vsr.models.load import LoadedModel, load_generator
 from vsr.train.checkpoint import forget, save_weights
+from vsr.train.data import is_material
 from vsr.train.degradation import CodecRange, Degradation
 from vsr.train.estimate import Compression, estimate_compression
 from vsr.train.evaluate import make_trials, measure, upscaled
 from vsr.train.generators import GeneratorSettings
-from vsr.train.loop import Progress, Run, material_for, train_on
+from vsr.train.loop import Progress, Run, material_for, stopped_early, train_on
 from vsr.train.material import VIDEO_SUFFIXES
+from vsr.train.origin import origin_of
 from vsr.train.recipe import Recipe, read_recipe
 from vsr.train.samples import save_columns
 from vsr.train.state import State, new_state
@@ -87,11 +89,11 @@ def finetune(
 
     Raises:
         ModelError: the result is not better on what was held out; `output` is not written.
+        StoppedEarlyError: `stop` said so; there is a checkpoint.
         VsrError: see `vsr.errors`.
     """
     loaded = load_generator(model, scale=scale, fold=False)
-    found = [estimate_compression(path) for path in videos_in(footage)]
-    crf = typical_crf(found)
+    crf = typical_crf(_compressions(footage))
     settings = recipe_for(recipe or read_recipe("finetune"), loaded, crf)
     known, held_out = material_for(settings, footage)
     trials = make_trials(held_out, settings)
@@ -108,9 +110,12 @@ def finetune(
         minutes=minutes,
         on_step=on_step,
         stop=stop,
+        origin=origin_of(footage, start, None),
     )
     train_on(run, state, known)
-    return finish(run, state, start, before, crf)
+    outcome = finish(run, state, start, before, crf)
+    forget(output)
+    return outcome
 
 
 def finish(
@@ -120,6 +125,7 @@ def finish(
 
     Raises:
         ModelError: none of them is better than what was there.
+        StoppedEarlyError: the run was asked to stop; its last checkpoint is still there.
     """
     tuned = dict(state.average.state_dict())
     if state.best is not None and state.best > before["gain"]:  # else training wrote nothing
@@ -147,6 +153,8 @@ def _best_share(
     """The share of what was learnt that is best on the footage held out, and its figures."""
     found = {}
     for share in SHARES:
+        if run.stop is not None and run.stop():
+            raise stopped_early(run, state)
         state.average.load_state_dict(interpolate(start, tuned, share))
         found[share] = measure(state.average, run.trials, run.recipe, state.device)
         logger.info("with %g of what was learnt: gain %+.3f", share, found[share]["gain"])
@@ -167,10 +175,22 @@ def _picture(run: Run, state: State, start: Mapping[str, Tensor]) -> Path:
     return path
 
 
+def _compressions(footage: Sequence[Path]) -> list[Compression]:
+    """Of each video; one of a folder that cannot be opened is left out and named by `open_material`."""
+    found = []
+    for path in videos_in(footage):
+        try:
+            found.append(estimate_compression(path))
+        except InputError:
+            if path in footage:
+                raise
+    return found
+
+
 def videos_in(paths: Sequence[Path]) -> list[Path]:
     """The videos among the paths and in the folders among them, by name."""
     inside = [[path] if path.is_file() else sorted(path.iterdir()) for path in paths if path.exists()]
-    files = [path for some in inside for path in some if path.is_file()]
+    files = [path for some in inside for path in some if path in paths or is_material(path)]
     return [path for path in files if path in paths or path.suffix.lower() in VIDEO_SUFFIXES]
 
 

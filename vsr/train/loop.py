@@ -20,6 +20,7 @@ from vsr.train.checkpoint import checkpoints, forget, resume, save_checkpoint, s
 from vsr.train.evaluate import Trial, make_trials, measure
 from vsr.train.journal import Journal, means
 from vsr.train.material import Material, open_material
+from vsr.train.origin import Origin, origin_of
 from vsr.train.pool import ClipPool, make_clip
 from vsr.train.recipe import Recipe, facts
 from vsr.train.replay import Done, Replay, can_replay, tuned
@@ -63,6 +64,8 @@ class Run:
     """The schedule is squeezed so that the run ends after so long, if its steps take longer."""
     on_step: Callable[[Progress], None] | None
     stop: Callable[[], bool] | None
+    origin: Origin | None = None
+    """What the run is made of; it goes on with nothing else."""
 
 
 def train(
@@ -115,8 +118,11 @@ def train(
         minutes=minutes,
         on_step=on_step,
         stop=stop,
+        origin=origin_of(data, start, vgg),
     )
-    return train_on(run, state, known, compiled=compiled)
+    figures = train_on(run, state, known, compiled=compiled)
+    forget(output)
+    return figures
 
 
 def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Material]:
@@ -133,16 +139,14 @@ def material_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Material, Materi
 
 
 def train_on(run: Run, state: State, known: Material, *, compiled: bool = False) -> dict[str, float]:
-    """Take a run to its end from where its newest checkpoint is; see `train`."""
-    if resume(run.output, state, run.recipe):
+    """Take a run to its end from where its newest checkpoint is, and leave that there; see `train`."""
+    if resume(run.output, state, run.recipe, run.origin):
         logger.info("going on at step %d", state.step)
     logger.info("computing in %s on %s", computes_in(run.recipe, state.device), state.device)
     if compiled:
         state.network.compile()
     with closing(Journal(run.output)) as journal, tuned(state.device):
-        figures = _steps(run, state, known, journal)
-    forget(run.output)
-    return figures
+        return _steps(run, state, known, journal)
 
 
 def _head(recipe: Recipe, known: Material) -> dict[str, str]:
@@ -244,10 +248,15 @@ def run_position(run: Run, state: State) -> float:
 
 def _stop_if_asked(run: Run, state: State) -> None:
     if run.stop is not None and run.stop():
-        save_checkpoint(run.output, state, run.recipe)
-        raise StoppedEarlyError(
-            f"{run.output}: stopped at step {state.step}; the same command goes on from there"
-        )
+        save_checkpoint(run.output, state, run.recipe, run.origin)
+        raise stopped_early(run, state)
+
+
+def stopped_early(run: Run, state: State) -> StoppedEarlyError:
+    """What is raised when a run ends because it was asked to, with a checkpoint to go on from."""
+    return StoppedEarlyError(
+        f"{run.output}: stopped at step {state.step}; the same command goes on from there"
+    )
 
 
 def _roll_back(run: Run, state: State, *, again: bool) -> None:
@@ -260,7 +269,7 @@ def _roll_back(run: Run, state: State, *, again: bool) -> None:
     if again or not checkpoints(run.output):
         raise VsrError(f"{MAX_SKIPPED + 1} steps in a row gave no finite loss; {advice}")
     wrong = state.step
-    resume(run.output, state, run.recipe)
+    resume(run.output, state, run.recipe, run.origin)
     logger.warning("no finite loss at step %d; once more from step %d", wrong, state.step)
 
 
@@ -274,7 +283,7 @@ def _measure(run: Run, state: State, rows: Sequence[Terms], journal: Journal) ->
     if better or run.recipe.losses.adversarial is not None:
         words = {name: f"{value:+.3f}" for name, value in figures.items()}
         save_weights(run.output, state, run.recipe, {**run.head, "measured": json.dumps(words)})
-    save_checkpoint(run.output, state, run.recipe)
+    save_checkpoint(run.output, state, run.recipe, run.origin)
     journal.write(state.step, state.seconds, {**means(rows), **figures})
     return figures
 
