@@ -97,7 +97,7 @@ def test_a_command_that_ends_by_itself_is_left_to_its_end(native: bool) -> None:
 
 
 DEFERRED = """
-        with signals.deferred("all is saved") as asked:
+        with signals.deferred("all is saved", early=KeyError) as asked:
             print("ready", flush=True)
             while not asked():
                 time.sleep(0.01)
@@ -107,7 +107,7 @@ DEFERRED = """
 
 @pytest.mark.parametrize("native", [False, True])
 def test_work_that_ends_between_two_steps_has_all_the_time_it_needs(native: bool) -> None:
-    how = DEFERRED.format(then="time.sleep(1)").lstrip()
+    how = DEFERRED.format(then="time.sleep(1); raise KeyError").lstrip()
     code, out, _ = run(signal.SIGTERM, work="pass", native=native, grace=0.2, how=how)
     assert out == "SIGTERM all is saved\n"
     assert code == 7
