@@ -152,30 +152,6 @@ def test_stray_and_repeated_timestamps_are_kept(tmp_path: Path, suffix: str, pre
     assert sink.warnings == []
 
 
-def codec_delay(path: Path) -> Fraction:
-    """Seconds of priming of the first audio stream, where this FFmpeg tells them; PyAV 18's does not."""
-    with av.open(str(path)) as box:
-        context = box.streams.audio[0].codec_context
-        return Fraction(getattr(context, "initial_padding", 0), context.sample_rate)
-
-
-def test_priming_before_zero_moves_everything_alike_in_matroska(tmp_path: Path) -> None:
-    """Audio from MP4 begins before zero (an edit list hides it); no block of Matroska can.
-
-    FFmpeg 9, in PyAV 19, says how long the priming is, and Matroska takes that as the track's codec delay,
-    which its reader subtracts from the blocks' times.
-    """
-    clip = make_clip(tmp_path / "in.mp4", frames=25, audio=[Audio()])
-    passed = pass_through(clip, tmp_path / "out.mkv")
-    first = tracks(clip, "audio")[0].times[0]
-    delay = codec_delay(passed.path)
-    assert first < 0 <= tracks(passed.path, "audio")[0].times[0] + delay
-    assert passed.report.shift >= -first - delay
-    assert abs(pts_of(passed.path)[0] - passed.report.shift) <= probe(clip).time_base / 4
-    moved = tracks(passed.path, "audio")[0].times[0] - passed.report.shift
-    assert abs(moved - first) < Fraction(1, 2 * 48000)
-
-
 def test_priming_stays_hidden_in_mp4(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=25, audio=[Audio()])
     passed = pass_through(clip, tmp_path / "out.mp4")

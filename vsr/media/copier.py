@@ -13,19 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
 from av import VideoStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from vsr.errors import OutputError
 from vsr.frame import Damage
 from vsr.media.audio_facts import AudioFacts, audio_facts
 from vsr.media.containers import Container
 from vsr.media.conversion import Converter, converter_of
 from vsr.media.copies import add_copy
 from vsr.media.decoder import read_packets
+from vsr.media.edits import Edits, priming_of
+from vsr.media.matroska import codec_delay
+from vsr.media.matroska_delay import add_hidden
 from vsr.media.opening import reopen_media
 from vsr.media.parts import Parts, can_start_over
 from vsr.media.pyav import time_base_of
@@ -77,6 +78,8 @@ class StreamCopier:
         self.notes: list[str] = []
         self.counts: dict[int, int] = {}
         """Index in the output to packets handed out."""
+        self.sizes: dict[int, int] = {}
+        """Index in the output to bytes handed out."""
         self._picture, self._damage = picture, damage
         self._start, self._end = start, end
         self._media = reopen_media(source)
@@ -85,8 +88,12 @@ class StreamCopier:
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
         self._before: dict[int, int] = {}
+        self._edits: dict[int, Edits] = {}
+        self._priming: dict[int, Fraction] = {}
         try:
             facts = audio_facts(self._media)
+            if container.family == "matroska" and start is None:
+                self._priming = priming_of(source, [planned.index for planned in plan.copied])
             for planned in plan.kept:
                 self._add(source, planned, output, container, facts.get(planned.index))
             self._refine_texts(output)
@@ -114,6 +121,13 @@ class StreamCopier:
         """Sound tracks: index in the output to the stream in the source."""
         pairs = ((self._targets[index].index, self._media.streams[index]) for index in self._targets)
         return {target: stream for target, stream in pairs if stream.type == "audio"}
+
+    @property
+    def delays(self) -> dict[int, int]:
+        """Index in the output of each audio track to nanoseconds that a Matroska muxer hides at its start."""
+        found = {index: codec_delay(stream) for index, stream in self.sounds.items()}
+        primed = {self._targets[index].index: seconds for index, seconds in self._priming.items()}
+        return found | {index: round(seconds * 10**9) for index, seconds in primed.items()}
 
     def earliest(self, delays: dict[int, Fraction], *, cuts: bool) -> Fraction:
         """Seconds on the source's clock at which the first of the first packets plays.
@@ -161,13 +175,16 @@ class StreamCopier:
             self._converters[planned.index] = converter
             target = converter.stream
         else:
-            target = add_copy(output, stream, facts)
+            delay = self._priming.get(planned.index)
+            target = add_copy(output, stream, facts) if delay is None else add_hidden(output, stream, delay)
+        if "mp4" in self._media.format.name and planned.kind != "video":
+            self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
         target.disposition = stream.disposition
         self._targets[planned.index] = target
         if container.family == "mp4":
             name_track(self._targets[planned.index])
-        self.counts[self._targets[planned.index].index] = 0
+        self.counts[target.index] = self.sizes[target.index] = 0
 
     def _refine_texts(self, output: OutputContainer) -> None:
         bases = [time_base_of(stream) for stream in output.streams if stream.time_base]
@@ -180,11 +197,7 @@ class StreamCopier:
         """Packets of the planned streams, inside the range, converted and pointed at the output."""
         if not self._targets:
             return
-        for packet in self._continued():
-            if packet.stream_index not in self._targets:  # also streams that appear on the way
-                continue
-            if packet.pts is None:  # what is copied is never reordered
-                packet.pts = packet.dts
+        for packet in self._unedited():
             if packet.stream.type == "audio":
                 self._sound.packet(packet)
             if self._end is not None and _due(packet) > self._end + _RUN_UP:
@@ -197,6 +210,18 @@ class StreamCopier:
             yield from self._at(index, converter.flush())
             if complaint := converter.complaint(index):
                 self.notes.append(complaint)
+
+    def _unedited(self) -> Iterator[Packet[Any]]:
+        """The packets of the planned streams that no edit list hides."""
+        for packet in self._continued():
+            if packet.stream_index not in self._targets:  # also streams that appear on the way
+                continue
+            if packet.pts is None:  # what is copied is never reordered
+                packet.pts = packet.dts
+            edits = self._edits.get(packet.stream_index)
+            yield from [packet] if edits is None else edits.push(packet)
+        for edits in self._edits.values():
+            yield from edits.flush()
 
     def _continued(self) -> Iterator[Packet[Any]]:
         """The packets from shortly before the range, their times moved on where those of the picture are."""
@@ -282,6 +307,7 @@ class StreamCopier:
 
     def _taken(self, packet: Packet[Any]) -> Packet[Any]:
         self.counts[packet.stream_index] += 1
+        self.sizes[packet.stream_index] += packet.size
         return packet
 
     def _peek(self) -> None:
@@ -305,18 +331,3 @@ def _due(packet: Packet[Any]) -> Fraction:
     """When a packet belongs into the file, in seconds; at once where it has no time."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base
-
-
-def start_output(output: OutputContainer, name: str) -> None:
-    """Write the header: the proof that the container takes all streams together.
-
-    Raises:
-        OutputError: it does not, or the file cannot be written.
-    """
-    try:
-        output.start_encoding()
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{name}: its header cannot be written ({reason}); write to .mkv, which holds most streams"
-        ) from error

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 
 from vsr.errors import OutputError
 from vsr.media.clock import timescale_for
@@ -56,3 +57,18 @@ def cannot_write(target: Path, error: Exception) -> OutputError:
         f"{shown(target)}: cannot be made, for the muxer refuses what it is given ({reason}); write to .mkv, "
         "which takes most streams"
     )
+
+
+def start_output(output: OutputContainer, name: str) -> None:
+    """Write the header: the proof that the container takes all streams together.
+
+    Raises:
+        OutputError: it does not, or the file cannot be written.
+    """
+    try:
+        output.start_encoding()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{name}: its header cannot be written ({reason}); write to .mkv, which holds most streams"
+        ) from error

@@ -28,13 +28,13 @@ from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media import matroska_track, mp4_track
 from vsr.media.clock import Clock, half_up, shift_for
 from vsr.media.containers import Container, container_of
-from vsr.media.copier import StreamCopier, start_output
+from vsr.media.copier import StreamCopier
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
 from vsr.media.interleave import Interleaver
-from vsr.media.matroska import codec_delay, rescale_file, tick_for
+from vsr.media.matroska import rescale_file, tick_for
 from vsr.media.matroska_track import PLACEHOLDER, needs_finishing
-from vsr.media.muxing import cannot_write, muxer_options
+from vsr.media.muxing import cannot_write, muxer_options, start_output
 from vsr.media.opening import shown
 from vsr.media.picture import PictureEncoder
 from vsr.media.pyav import TEXT
@@ -43,7 +43,7 @@ from vsr.media.stream_plan import plan_streams
 from vsr.media.streams import StreamPlan, left_empty
 from vsr.media.target import check_target, make_anew, put_in_place, sync, temporary_beside
 from vsr.media.transparency import without_unused_alpha
-from vsr.media.verify import check_written
+from vsr.media.verify import Written, check_written
 
 __all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
 
@@ -357,8 +357,10 @@ class VideoSink:
         return self._put_in_place(self._output, self._copier.counts)
 
     def _put_in_place(self, output: OutputContainer, counts: dict[int, int]) -> SinkReport:
-        wanted = [("video", self.frames)]
-        wanted += [(output.streams[index].type, number) for index, number in sorted(counts.items())]
+        assert self._copier is not None
+        sizes = self._copier.sizes
+        wanted = [Written("video", self.frames)]
+        wanted += [Written(output.streams[i].type, n, sizes[i]) for i, n in sorted(counts.items())]
         try:
             output.close()
             self._output = None
@@ -409,12 +411,12 @@ class VideoSink:
         """The shift that starts a clip or a recording at zero, and lets nothing begin before zero."""
         assert self._copier is not None
         base = self._info.time_base
-        delays = {index: codec_delay(stream) for index, stream in self._copier.sounds.items()}
+        delays = self._copier.delays
         clip = -_whole_ticks(self._info.clock_start, base) if begin is None else -begin
         picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
         unit = tick or 1
         hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
-        early = self._copier.earliest(hidden, cuts=container.family == "mp4")
+        early = self._copier.earliest(hidden, cuts=container.family == "mp4") + Fraction(unit, 2 * 10**9)
         return Clock(shift=clip + shift_for(min(picture, early) + clip, base), tick=tick, delays=delays)
 
 

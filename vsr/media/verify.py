@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,19 @@ class StreamCount:
     """FFmpeg's name; empty where there is none."""
     packets: int
     """With content."""
+    bytes: int
+    """Of all packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What went into a stream."""
+
+    kind: str
+    """FFmpeg's media type."""
+    packets: int
+    bytes: int | None = None
+    """Of all packets, where a container may cut them anew: PCM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +56,23 @@ def recount(path: Path) -> Recount:
         InputError: it cannot be opened.
         OutputError: it cannot be read to its end.
     """
-    packets: dict[int, int] = {}
+    packets: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
     with reopen_media(path) as media:
         try:
             for packet in media.demux():
                 if packet.size:
-                    packets[packet.stream_index] = packets.get(packet.stream_index, 0) + 1
+                    packets[packet.stream_index] += 1
+                    sizes[packet.stream_index] += packet.size
         except av.FFmpegError as error:
             raise OutputError(f"{path}: cannot be read back ({error.strerror})") from error
         streams = tuple(
-            StreamCount(kind=stream.type, codec=_codec(stream), packets=packets.get(stream.index, 0))
+            StreamCount(
+                kind=stream.type,
+                codec=_codec(stream),
+                packets=packets[stream.index],
+                bytes=sizes[stream.index],
+            )
             for stream in media.streams
         )
     return Recount(streams=streams, bytes=path.stat().st_size)
@@ -62,13 +83,13 @@ def _codec(stream: av.stream.Stream) -> str:
     return context.name if context is not None else ""
 
 
-def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str, refused: int = 0) -> Recount:
+def check_written(path: Path, wanted: list[Written], *, name: str, refused: int = 0) -> Recount:
     """Compare a finished file with what was put into it.
 
     Args:
         path: Of the file, still under its temporary name.
-        wanted: Kind and number of packets of each stream, in the order in which they were added; an attached
-            file has none. MP4 leaves out streams without packets, and adds a text track for chapters.
+        wanted: Of each stream, in the order in which they were added; an attached file has no packets. MP4
+            leaves out streams without packets, and adds a text track for chapters.
         name: Of the file for messages.
         refused: Packets, of any stream but the picture's, that the muxer would not take.
 
@@ -83,31 +104,39 @@ def check_written(path: Path, wanted: list[tuple[str, int]], *, name: str, refus
         ) from error
     if refused:
         _check_sum(found, wanted, refused, name)
-        wanted = [(kind, number) for kind, number in wanted if kind == "video"]
-    for kind in dict.fromkeys(kind for kind, _ in wanted):
-        numbers = [number for other, number in wanted if other == kind and number]
+        wanted = [written for written in wanted if written.kind == "video"]
+    for kind in dict.fromkeys(written.kind for written in wanted):
         streams = [stream for stream in found.streams if stream.kind == kind and stream.packets]
-        for place, number in enumerate(numbers):
-            if place >= len(streams) or not _complete(streams[place], number):
-                there = streams[place].packets if place < len(streams) else 0
-                raise OutputError(
-                    f"{name}: {kind} stream {place} holds {there} packets where {number} were written; "
-                    "check the disk"
-                )
+        put = [written for written in wanted if written.kind == kind and written.packets]
+        for place, written in enumerate(put):
+            lack = _lack(streams[place] if place < len(streams) else None, written)
+            if lack is not None:
+                raise OutputError(f"{name}: {kind} stream {place} holds {lack} were written; check the disk")
     return found
 
 
-def _check_sum(found: Recount, wanted: list[tuple[str, int]], refused: int, name: str) -> None:
+def _lack(stream: StreamCount | None, written: Written) -> str | None:
+    """How much a stream holds, where that is not what was written.
+
+    PCM counts by bytes, as MP4 cuts it into packets of its own. QuickTime text may hold more packets: the
+    muxer fills the gaps between lines with empty ones.
+    """
+    if stream is None:
+        return f"0 packets where {written.packets}"
+    if stream.codec.startswith("pcm_") and written.bytes is not None:
+        same = stream.bytes == written.bytes
+        return None if same else f"{stream.bytes} bytes where {written.bytes}"
+    more = stream.codec == "mov_text" and stream.packets > written.packets
+    same = stream.packets == written.packets or more
+    return None if same else f"{stream.packets} packets where {written.packets}"
+
+
+def _check_sum(found: Recount, wanted: list[Written], refused: int, name: str) -> None:
     """Which streams the refused packets are of is not known: all others together lack those and no more."""
-    kinds = {kind for kind, _ in wanted} - {"video"}
+    kinds = {written.kind for written in wanted} - {"video"}
     there = sum(stream.packets for stream in found.streams if stream.kind in kinds)
-    number = sum(number for kind, number in wanted if kind in kinds) - refused
+    number = sum(written.packets for written in wanted if written.kind in kinds) - refused
     if there < number:
         raise OutputError(
             f"{name}: sound and subtitles hold {there} packets where {number} were written; check the disk"
         )
-
-
-def _complete(stream: StreamCount, number: int) -> bool:
-    """QuickTime text may hold more: the muxer fills the gaps between lines with empty packets."""
-    return stream.packets == number or (stream.codec == "mov_text" and stream.packets > number)

@@ -25,6 +25,7 @@ from vsr.media.audit.listening import AudioReader
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
 from vsr.media.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
+from vsr.media.edits import Edits
 from vsr.media.frame_times import FrameTimes
 from vsr.media.opening import MAX_PIXELS, open_media
 from vsr.media.parts import Parts, can_start_over, nominal_step
@@ -146,9 +147,15 @@ class _TrackReader:
         self._times: list[Fraction] = []
         self._audio = AudioReader(stream, facts) if isinstance(stream, AudioStream) else None
         self._text = TextReader(stream) if is_text(stream) else None
+        edited = "mp4" in stream.container.format.name
+        self._edits = Edits(stream, hides=True) if edited else None
 
     def push(self, packet: Packet[Any]) -> None:
-        """See a packet."""
+        """See a packet; what edit lists hide is neither heard nor read."""
+        for shown in [packet] if self._edits is None else self._edits.push(packet):
+            self._read(shown)
+
+    def _read(self, packet: Packet[Any]) -> None:
         ticks = packet.pts if packet.pts is not None else packet.dts
         self._packets.append(hashlib.blake2b(bytes(packet), digest_size=8).digest())
         self._times.append((ticks or 0) * time_base_of(packet))
@@ -158,6 +165,8 @@ class _TrackReader:
             self._text.push(packet)
 
     def result(self, origin: Fraction) -> Track:
+        for packet in [] if self._edits is None else self._edits.flush():
+            self._read(packet)
         if self._audio is not None:
             self._audio.push(None)
         codec = getattr(self._stream, "codec_context", None)
