@@ -18,6 +18,7 @@ from vsr.frame import ContentLight, MasteringDisplay, VideoInfo
 from vsr.media.containers import CONTAINERS
 from vsr.media.encoder_table import ENCODERS
 from vsr.media.encoders import EncoderPlan, available, choose
+from vsr.media.hdr import hdr_options
 from vsr.media.layouts import layout_of
 from vsr.media.picture import PictureEncoder
 
@@ -200,10 +201,11 @@ def test_hdr_metadata_is_handed_to_the_encoders_that_can_store_it(encoder: str) 
     opened(plan, info)
 
 
-def test_encoders_that_cannot_store_hdr_metadata_say_which_can() -> None:
+def test_hdr_metadata_that_an_encoder_cannot_store_stand_in_a_files_container_but_in_no_pipe() -> None:
     info = info_of("yuv420p10le", PQ, mastering_display=DISPLAY)
-    plan = plan_for(info, "ffv1")
-    assert "libx265" in plan.notes[0]
+    assert plan_for(info, "ffv1").notes == ()
+    assert hdr_options("rawvideo", info, in_file=True) == ({}, [])
+    assert "mastering metadata" in hdr_options("rawvideo", info, in_file=False)[1][0]
 
 
 def test_hdr_into_eight_bits_is_refused_unless_asked_for() -> None:
