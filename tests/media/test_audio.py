@@ -102,7 +102,7 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize("target", [".mkv", ".mp4"])
+@pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])
 @pytest.mark.parametrize(("codec", "suffix", "knobs"), EXACT)
 def test_audio_that_does_not_fit_keeps_every_bit_of_its_samples(
     tmp_path: Path, codec: str, suffix: str, knobs: dict[str, object], target: str

@@ -25,6 +25,7 @@ from vsr.media.conversion import Converter, converter_of
 from vsr.media.copies import add_copy
 from vsr.media.decoder import read_packets
 from vsr.media.edits import Edits, priming_of
+from vsr.media.marks import Pending, apply_marks, read_marks
 from vsr.media.matroska import codec_delay
 from vsr.media.matroska_delay import add_hidden
 from vsr.media.opening import reopen_media
@@ -80,6 +81,8 @@ class StreamCopier:
         """Index in the output to packets handed out."""
         self.sizes: dict[int, int] = {}
         """Index in the output to bytes handed out."""
+        self.pending: list[Pending] = []
+        """What is to be written into the finished file."""
         self._picture, self._damage = picture, damage
         self._start, self._end = start, end
         self._media = reopen_media(source)
@@ -94,6 +97,7 @@ class StreamCopier:
             facts = audio_facts(self._media)
             if container.family == "matroska" and start is None:
                 self._priming = priming_of(source, [planned.index for planned in plan.copied])
+            self._marks = read_marks(source, self._media)
             for planned in plan.kept:
                 self._add(source, planned, output, container, facts.get(planned.index))
             self._refine_texts(output)
@@ -180,10 +184,11 @@ class StreamCopier:
         if "mp4" in self._media.format.name and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
-        target.disposition = stream.disposition
         self._targets[planned.index] = target
         if container.family == "mp4":
-            name_track(self._targets[planned.index])
+            name_track(target)
+        pending = apply_marks(target, self._marks[planned.index], container)
+        self.pending += [] if pending is None else [pending]
         self.counts[target.index] = self.sizes[target.index] = 0
 
     def _refine_texts(self, output: OutputContainer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from av.video.stream import VideoStream
 
 from vsr.frame import VideoInfo
 from vsr.media.containers import Container
+from vsr.media.marks import Pending, apply_marks, lost_marks, read_marks
 from vsr.media.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
 from vsr.media.mp4_track import can_mark
 from vsr.media.opening import reopen_media
@@ -48,6 +50,7 @@ def copy_header(
     shift: Fraction,
     start: Fraction | None,
     end: Fraction | None,
+    pending: list[Pending],
 ) -> list[str]:
     """Give `output` the metadata and chapters of `source`, and `picture` those of its picture.
 
@@ -61,6 +64,7 @@ def copy_header(
         shift: Seconds added to every time.
         start: Seconds on the source's clock; chapters that ended before are left out.
         end: Seconds on the source's clock; chapters that begin later are left out.
+        pending: Gets what is to be written of the picture into the finished file.
 
     Returns:
         A sentence for metadata that the container has no place for.
@@ -73,7 +77,12 @@ def copy_header(
         if container.family == "mp4":
             name_track(picture)
         notes = _mark_views(picture, info, container)
-        picture.disposition = stream.disposition & ~Disposition.attached_pic
+        marks = read_marks(source, media)[stream.index]
+        own_marks = replace(marks, flags=marks.flags & ~Disposition.attached_pic)
+        mark = apply_marks(picture, own_marks, container)
+        pending += [] if mark is None else [mark]
+        told = lost_marks(own_marks, "the video", container)
+        notes += [] if told is None else [told]
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
         own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
         lost = _lost(container, tags) | _lost_of_streams(container, own)

@@ -144,19 +144,19 @@ def _content(file: BinaryIO, element: Element) -> bytes:
 def _finished(entry: bytes, info: VideoInfo, width: int, height: int, whole_pixels: bool) -> bytes:
     """The content of a track entry, of the same length: title cut, the picture described, the rest void."""
     parts = []
-    for id_, content, raw in _elements(entry):
+    for id_, content, raw in elements_of(entry):
         if id_ == NAME:
             title = content.rstrip(b"\0").removesuffix(PLACEHOLDER.encode())
-            parts.append(_element(NAME, title) if title else b"")
+            parts.append(element_of(NAME, title) if title else b"")
         elif id_ == VIDEO:
-            parts.append(_element(VIDEO, _video(content, info, width, height, whole_pixels)))
+            parts.append(element_of(VIDEO, _video(content, info, width, height, whole_pixels)))
         else:
             parts.append(raw)
     made = b"".join(parts)
-    return made + _void(len(entry) - len(made))
+    return made + void_of(len(entry) - len(made))
 
 
-def _elements(content: bytes) -> list[tuple[int, bytes, bytes]]:
+def elements_of(content: bytes) -> list[tuple[int, bytes, bytes]]:
     """Number, content and all bytes of each element."""
     found, begin = [], 0
     for element in children(io.BytesIO(content), 0, len(content)):
@@ -168,7 +168,7 @@ def _elements(content: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def _video(content: bytes, info: VideoInfo, width: int, height: int, whole_pixels: bool) -> bytes:
     """The content of Video with what it lacks, and nothing twice."""
-    old = _elements(content)
+    old = elements_of(content)
     added = _crop(info.crop) | _hdr(old, info.mastering_display, info.content_light)
     added |= _projection(info.spherical)
     mode = next((int.from_bytes(inside, "big") for id_, inside, _ in old if id_ == STEREO_MODE), 0)
@@ -176,7 +176,7 @@ def _video(content: bytes, info: VideoInfo, width: int, height: int, whole_pixel
         added |= _display(info, width, height, _EYES.get(mode, (1, 1)), whole_pixels)
     gone = set(added) | (_DISPLAY if _DISPLAY & set(added) else set())
     kept = [raw for id_, _, raw in old if id_ not in gone]
-    return b"".join(kept) + b"".join(_element(id_, inside) for id_, inside in added.items())
+    return b"".join(kept) + b"".join(element_of(id_, inside) for id_, inside in added.items())
 
 
 def _display(
@@ -212,23 +212,23 @@ def _hdr(
         points = [*display.red, *display.green, *display.blue, *display.white]
         values = [*points, display.max_luminance, display.min_luminance]
         pairs = zip(MASTERING_VALUES, values, strict=True)
-        added[MASTERING] = b"".join(_element(id_, struct.pack(">d", value)) for id_, value in pairs)
+        added[MASTERING] = b"".join(element_of(id_, struct.pack(">d", value)) for id_, value in pairs)
     if not added:
         return {}
     before = next((inside for id_, inside, _ in old if id_ == COLOUR), b"")
-    kept = [raw for id_, _, raw in _elements(before) if id_ not in added]
-    return {COLOUR: b"".join([*kept, *(_element(id_, inside) for id_, inside in added.items())])}
+    kept = [raw for id_, _, raw in elements_of(before) if id_ not in added]
+    return {COLOUR: b"".join([*kept, *(element_of(id_, inside) for id_, inside in added.items())])}
 
 
 def _projection(sphere: Spherical | None) -> dict[int, bytes]:
     if sphere is None or sphere.projection not in _PROJECTION_TYPES:
         return {}
-    parts = [_element(PROJECTION_TYPE, _whole(_PROJECTION_TYPES[sphere.projection]))]
+    parts = [element_of(PROJECTION_TYPE, _whole(_PROJECTION_TYPES[sphere.projection]))]
     private = projection_bounds(sphere)
     if private is not None:
-        parts.append(_element(PROJECTION_PRIVATE, bytes(4) + private))
+        parts.append(element_of(PROJECTION_PRIVATE, bytes(4) + private))
     angles = zip(POSE, (sphere.yaw, sphere.pitch, sphere.roll), strict=True)
-    parts += [_element(id_, struct.pack(">d", angle)) for id_, angle in angles if angle]
+    parts += [element_of(id_, struct.pack(">d", angle)) for id_, angle in angles if angle]
     return {PROJECTION: b"".join(parts)}
 
 
@@ -252,14 +252,14 @@ def needs_finishing(info: VideoInfo) -> bool:
     return any(marks) or info.sample_aspect_ratio not in (None, 0, 1)
 
 
-def _element(id_: int, content: bytes) -> bytes:
+def element_of(id_: int, content: bytes) -> bytes:
     """An element with its length in two bytes, or eight where two do not do."""
     width = 2 if len(content) < (1 << 14) - 1 else 8
     length = (len(content) | 1 << 7 * width).to_bytes(width, "big")
     return _whole(id_) + length + content
 
 
-def _void(length: int) -> bytes:
+def void_of(length: int) -> bytes:
     """Nothing, in exactly `length` bytes, at least two."""
     if length < 2:
         raise ValueError("no room for what is to be said of the picture")

@@ -46,7 +46,7 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> Non
             if atom.kind == b"moov":
                 file.seek(atom.start + 8)
                 old = file.read(atom.length - 8)
-                new = _with_room_kept(_finished(old, info, width, height), len(old))
+                new = with_room_kept(_finished(old, info, width, height), len(old))
                 file.seek(atom.start + 8)
                 file.write(new)
                 return
@@ -109,7 +109,12 @@ def _finished(moov: bytes, info: VideoInfo, width: int, height: int) -> bytes:
     return b"".join(parts) + rest
 
 
-def _with_room_kept(content: bytes, length: int) -> bytes:
+def with_room_kept(content: bytes, length: int) -> bytes:
+    """`content` made as long as `length` by a box `free`.
+
+    Raises:
+        ValueError: it is longer, or the rest is too short for a box.
+    """
     left = length - len(content)
     if left and left < 8:
         raise ValueError("no room for what is to be said of the picture")

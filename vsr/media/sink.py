@@ -32,6 +32,7 @@ from vsr.media.copier import StreamCopier
 from vsr.media.encoders import EncoderPlan, choose
 from vsr.media.header import copy_header
 from vsr.media.interleave import Interleaver
+from vsr.media.mark_writing import write_marks
 from vsr.media.matroska import rescale_file, tick_for
 from vsr.media.matroska_track import PLACEHOLDER, needs_finishing
 from vsr.media.muxing import cannot_write, muxer_options, start_output
@@ -187,6 +188,7 @@ class VideoSink:
                 alone=not streams.kept,
                 mp4=container.family == "mp4",
             )
+            self._pending = self._copier.pending
             self.warnings += copy_header(
                 source,
                 self._output,
@@ -197,6 +199,7 @@ class VideoSink:
                 shift=self._packets.clock.shift,
                 start=begin,
                 end=until,
+                pending=self._pending,
             )
             if needs_finishing(info):
                 tags = self._encoder.stream.metadata
@@ -388,15 +391,15 @@ class VideoSink:
         tick, plan, info = self._packets.clock.tick, self._plan, self._info
         if tick is not None:
             rescale_file(self._temporary, tick)
-        if not needs_finishing(info):
-            return
-        if self._container.family == "matroska":
+        matroska = self._container.family == "matroska"
+        if needs_finishing(info) and matroska:
             pixels = self._container.muxer == "webm"
             matroska_track.finish_track(
                 self._temporary, info, width=plan.width, height=plan.height, whole_pixels=pixels
             )
-        else:
+        elif needs_finishing(info):
             mp4_track.finish_track(self._temporary, info, width=plan.width, height=plan.height)
+        write_marks(self._temporary, self._pending, matroska=matroska)
 
     def _begin(self, first: Fraction) -> None:
         """Before the first packet: nothing may begin before zero."""

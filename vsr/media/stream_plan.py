@@ -8,7 +8,7 @@ converted where the user loses nothing by it (text subtitles, audio whose sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -28,8 +28,10 @@ from vsr.media.copies import muxer_takes
 from vsr.media.decoder import read_packets
 from vsr.media.exact_audio import exact_target
 from vsr.media.latm import latm_config
+from vsr.media.marks import TrackMarks, lost_marks, read_marks
 from vsr.media.opening import reopen_media, shown
 from vsr.media.pipes import is_pipe
+from vsr.media.programmes import programmes
 from vsr.media.pyav import fraction
 from vsr.media.streams import DroppedStream, PlannedStream, StreamPlan, Way, codec_name, is_cover
 from vsr.media.subtitles import is_text
@@ -62,7 +64,9 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         if is_pipe(source):
             return StreamPlan(dropped=tuple(_dropped(stream, PICTURE_ONLY) for stream in others))
         heard = [stream for stream in others if stream.type in ("audio", "data")]
-        known = _Known(media, film, _first_packets(media, heard), audio_facts(media))
+        first = _first_packets(media, heard)
+        parts = programmes(source) if media.format.name == "mpegts" else []
+        known = _Known(media, film, first, audio_facts(media), read_marks(source, media), parts)
         chosen = [_decide(known, stream, container) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
         notes = tuple(note for plan in kept for note in _notes(known, plan, container))
@@ -85,6 +89,14 @@ class _Known:
     first: Mapping[int, list[Packet[Any]]]
     """Index of a stream to its first packets."""
     audio: Mapping[int, AudioFacts]
+    marks: Mapping[int, TrackMarks]
+    programmes: Sequence[frozenset[int]]
+    """Numbers (PID) of the streams of each programme of a transport stream."""
+
+    def elsewhere(self, stream: Stream) -> bool:
+        """Whether a stream belongs to other programmes only than the picture's."""
+        own = [programme for programme in self.programmes if stream.id in programme]
+        return bool(own) and not any(self.film.id in programme for programme in own)
 
 
 def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStream | DroppedStream | None:
@@ -92,6 +104,10 @@ def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStrea
     kind, media = stream.type, known.media
     if container.family == "mp4" and _is_timecode_of(known.film, stream):
         return None
+    if known.elsewhere(stream):
+        return _dropped(
+            stream, f"it belongs to another programme of the broadcast; {_way_there(known, stream)}"
+        )
     if kind == "video" and not is_cover(stream):
         return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
     if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
@@ -102,6 +118,15 @@ def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStrea
     if kind == "data" and media.chapters() and "mov" in media.format.name:
         return None
     return _dropped(stream, f"{container.name} cannot hold it; {_remedy(known, stream, container)}")
+
+
+def _way_there(known: _Known, stream: Stream) -> str:
+    """How the programme of a stream is upscaled."""
+    pids = {pid for programme in known.programmes if stream.id in programme for pid in programme}
+    video = next((other.index for other in known.media.streams.video if other.id in pids), None)
+    if video is None:
+        return "it has no picture"
+    return f"upscale that one with --video-stream {video}"
 
 
 def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream | None:
@@ -209,4 +234,5 @@ def _notes(known: _Known, plan: PlannedStream, container: Container) -> list[str
             f"{label} has channels of its own order, {facts.layout}, which {container.name} cannot say; "
             "write to .mov to keep it"
         )
-    return said
+    mark = lost_marks(known.marks[plan.index], label, container)
+    return said if mark is None else [*said, mark]

@@ -14,7 +14,7 @@ import numpy as np
 from av import AudioStream, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import AttachmentStream, Disposition, Stream
+from av.stream import AttachmentStream, Stream
 from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
@@ -27,6 +27,7 @@ from vsr.media.audit.thumbnails import CELLS, thumbnail
 from vsr.media.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
 from vsr.media.edits import Edits
 from vsr.media.frame_times import FrameTimes
+from vsr.media.marks import TrackMarks, read_marks
 from vsr.media.opening import MAX_PIXELS, open_media
 from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.probe import probe
@@ -50,14 +51,15 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
     info = probe(path, max_pixels=max_pixels)
     with open_media(path, max_pixels=max_pixels) as media:
         video = choose_stream(media, str(path), index=info.stream_index)
-        audio = audio_facts(media)
-        others = {s.index: _TrackReader(s, audio.get(s.index)) for s in media.streams if _is_track(s, video)}
+        audio, marks = audio_facts(media), read_marks(path, media)
+        tracks = [stream for stream in media.streams if _is_track(stream, video)]
+        others = {s.index: _TrackReader(s, audio.get(s.index), marks[s.index]) for s in tracks}
         frames = _FrameReader(info, video)
         decoder = decoder_of(video, max_pixels=max_pixels)
         frames.read(_decoded(media, video, decoder, frames, others), lambda: decoder.has_b_frames)
         return Contents(
             info=info,
-            dispositions=flags_of(video),
+            dispositions=marks[video.index].names,
             frames=frames.result(),
             tracks=tuple(other.result(frames.origin) for other in others.values()),
             attachments=tuple(sorted(_attachments(path, media))),
@@ -65,11 +67,6 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
             tags={k.lower(): v for k, v in media.metadata.items() if k.lower() in _TAGS},
             timecode=_timecode(media, video),
         )
-
-
-def flags_of(stream: Stream) -> frozenset[str]:
-    """FFmpeg's names of a stream's dispositions."""
-    return frozenset(flag.name for flag in Disposition if flag.name and stream.disposition & flag)
 
 
 def _decoded(
@@ -141,8 +138,8 @@ class _FrameReader:
 class _TrackReader:
     """Reads a stream beside the video."""
 
-    def __init__(self, stream: Stream, facts: AudioFacts | None) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, facts: AudioFacts | None, marks: TrackMarks) -> None:
+        self._stream, self._marks = stream, marks
         self._packets: list[bytes] = []
         self._times: list[Fraction] = []
         self._audio = AudioReader(stream, facts) if isinstance(stream, AudioStream) else None
@@ -173,8 +170,8 @@ class _TrackReader:
         return Track(
             kind=self._stream.type,
             codec=codec.name if codec is not None else "",
-            language=self._stream.metadata.get("language", "und"),
-            dispositions=flags_of(self._stream),
+            language=self._marks.language or "und",
+            dispositions=self._marks.names,
             packets=tuple(self._packets),
             times=tuple(time - origin for time in self._times),
             heard=None if self._audio is None else self._audio.result(origin),

@@ -12,6 +12,7 @@ import numpy as np
 from vsr.media.audit.contents import FOREVER, Contents, Heard, Line, Track
 from vsr.media.audit.span import Span
 from vsr.media.audit.texts import missing_time
+from vsr.media.languages import same_language
 
 KNOWN = 0.5
 """Share of packets or of decoded blocks by which a cut is known to be the source's. Not all blocks come out
@@ -32,7 +33,7 @@ def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str
             yield f"{kind}: {len(new)} {further}streams of {len(old)}"
         for number, (a, b) in enumerate(zip(old, new, strict=False)):
             name = f"{kind} {number}"
-            if a.language not in (b.language, "und"):
+            if a.language != "und" and not same_language(a.language, b.language):
                 yield f"{name}: language {b.language}, not {a.language}"
             for line in _content(a, b, span, span.origin(before.frames.times)):
                 yield f"{name}: {line}"
