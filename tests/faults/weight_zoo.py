@@ -119,6 +119,11 @@ def grown_later() -> bytes:
     return start + b"K\x01" * 100_000 + b"e" + b"h\x01h\x02R" * 100_000 + b"e."
 
 
+def key_of(tuples: int, step: bytes) -> bytes:
+    """A table whose key is a tuple in a tuple, and so on; or of two in each, which is hashed 2^N times."""
+    return b"\x80\x02}N" + step * tuples + b"Ns."
+
+
 def storage_of(numbers: int, *, called: bool = False) -> bytes:
     """A storage of a size that the pickle makes up."""
     if called:
@@ -196,6 +201,18 @@ ZOO: dict[str, tuple[Make, str]] = {
     "D10 copied once it has grown": (
         lambda _: in_an_archive(grown_later()),
         "copies more than",
+    ),
+    "D10 a key that is hashed for ever": (
+        lambda _: in_an_archive(key_of(40, b"q\x00h\x00\x86")),
+        "a key of more than",
+    ),
+    "D10 a key that overflows the stack": (
+        lambda _: in_an_archive(key_of(300_000, b"\x85")),
+        "nests more than",
+    ),
+    "D10 a tuple that overflows the stack": (
+        lambda _: in_an_archive(b"\x80\x02ccollections\nCounter\n](N" + b"\x85" * 300_000 + b"e\x85R."),
+        "nests more than",
     ),
     "D10 a storage that is called": (
         lambda _: in_an_archive(storage_of(2**31 - 1, called=True)),
