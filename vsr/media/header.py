@@ -23,6 +23,7 @@ from vsr.media.mp4_track import can_mark
 from vsr.media.opening import reopen_media
 from vsr.media.pyav import TEXT, fraction
 from vsr.media.streams import StreamPlan, name_track, stream_metadata
+from vsr.media.timecode import move_codes
 
 if TYPE_CHECKING:  # PyAV has it in its stubs only
     from av.container.core import Chapter
@@ -89,6 +90,9 @@ def copy_header(
         chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
     output.metadata.update(tags)
     output.set_chapters([chapter for chapter in chapters if chapter is not None])
+    if start is not None:
+        holders = [output.metadata, *(made.metadata for made in output.streams)]
+        move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)
     if lost:
         keys = ", ".join(sorted(lost))
         notes.append(f"{container.name} has no place for the metadata {keys}; write to .mkv to keep them")
@@ -154,8 +158,8 @@ def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
         output.close()
         buffer.seek(0)
         with av.open(buffer, "r", **TEXT) as back:
-            # A creation time of zero is the format's word for "unknown".
-            found = {key.lower() for key in back.metadata} | {"creation_time"}
+            # A creation time of zero is the format's word for "unknown"; a timecode becomes a track.
+            found = {key.lower() for key in back.metadata} | {"creation_time", "timecode"}
             return {key for key in tags if key.lower() not in found}
     except av.FFmpegError:
         return set()

@@ -50,6 +50,8 @@ RUNNING_CLOCKS = frozenset(
 """FFmpeg's demuxers of recorded broadcasts and streams: their times are those of a clock that ran before the
 film began, so the earliest one is the film's zero. Elsewhere (MP4, Matroska) an offset is meant."""
 _ENCRYPTED = "{}: its pictures are encrypted. Remove the copy protection first"
+FASTEST = 1000
+"""Frames a second; a rate beyond that which is also the clock's is no frame rate."""
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -107,7 +109,7 @@ def describe(
         color=complete,
         guesses=tuple(guesses),
         time_base=fraction(stream.time_base) or Fraction(1, 1000),
-        frame_rate=fraction(stream.average_rate) or fraction(stream.guessed_rate),
+        frame_rate=_frame_rate(stream),
         sample_aspect_ratio=_sample_aspect_ratio(stream, matrix),
         rotation=round(frame.rotation / 90) * 90 % 360,
         display_matrix=matrix and turned_only(matrix)[0],
@@ -237,6 +239,13 @@ def _start_seconds(stream: VideoStream) -> Fraction | None:
     if stream.start_time is None or not stream.time_base:
         return None
     return stream.start_time * time_base_of(stream)
+
+
+def _frame_rate(stream: VideoStream) -> Fraction | None:
+    """FFmpeg's average, but for raw DV, where that is the clock's rate."""
+    average, guessed = fraction(stream.average_rate), fraction(stream.guessed_rate)
+    ticks = average is not None and average > FASTEST and average * time_base_of(stream) == 1
+    return guessed or average if average is None or ticks else average
 
 
 def _first_shown(stream: VideoStream, frame: VideoFrame) -> Fraction | None:
