@@ -19,6 +19,7 @@ from vsr.frame import VideoInfo
 from vsr.media.containers import Container
 from vsr.media.marks import Pending, apply_marks, lost_marks, read_marks
 from vsr.media.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
+from vsr.media.metadata_keys import keys_box, keys_for, spelt, usual_places
 from vsr.media.mp4_track import can_mark
 from vsr.media.opening import reopen_media
 from vsr.media.pyav import TEXT, fraction
@@ -78,24 +79,27 @@ def copy_header(
         if container.family == "mp4":
             name_track(picture)
         notes = _mark_views(picture, info, container)
+        tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
+        own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
+        lost = _lost(container, tags)
+        keys = keys_for(container, tags, lost)
+        lost = {key for key in lost if spelt(key) not in keys} | _lost_of_streams(container, own)
         marks = read_marks(source, media)[stream.index]
         own_marks = replace(marks, flags=marks.flags & ~Disposition.attached_pic)
-        mark = apply_marks(picture, own_marks, container)
+        box = keys_box(keys, quicktime=container.muxer == "mov")
+        mark = apply_marks(picture, own_marks, container, box=box)
         pending += [] if mark is None else [mark]
         told = lost_marks(own_marks, "the video", container)
         notes += [] if told is None else [told]
-        tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
-        own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
-        lost = _lost(container, tags) | _lost_of_streams(container, own)
         chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
-    output.metadata.update(tags)
+    output.metadata.update(tags | usual_places(container, tags))
     output.set_chapters([chapter for chapter in chapters if chapter is not None])
     if start is not None:
         holders = [output.metadata, *(made.metadata for made in output.streams)]
         move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)
     if lost:
-        keys = ", ".join(sorted(lost))
-        notes.append(f"{container.name} has no place for the metadata {keys}; write to .mkv to keep them")
+        names = ", ".join(sorted(lost))
+        notes.append(f"{container.name} has no place for the metadata {names}; write to .mkv to keep them")
     return notes
 
 

@@ -82,7 +82,7 @@ def _into_mp4(path: Path, pending: Sequence[Pending]) -> None:
         tracks = (_track(inside, pending) if kind == b"trak" else inside for kind, inside in boxes)
         made = b"".join(box(kind, new) for (kind, _), new in zip(boxes, tracks, strict=True))
         file.seek(moov.start + 8)
-        file.write(with_room_kept(made + rest, len(old)))
+        file.write(with_room_kept(made + b"".join(mark.box for mark in pending) + rest, len(old)))
 
 
 def _track(trak: bytes, pending: Sequence[Pending]) -> bytes:

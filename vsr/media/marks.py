@@ -110,6 +110,8 @@ class Pending:
     language: str = ""
     """BCP 47 tag."""
     flags: Disposition = NONE
+    box: bytes = b""
+    """For the end of an MP4 or MOV file's index."""
 
 
 def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
@@ -174,13 +176,14 @@ def _contents(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[by
         yield file.read(min(stop - begin, MAX_BOX))
 
 
-def apply_marks(made: Stream, marks: TrackMarks, container: Container) -> Pending | None:
+def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: bytes = b"") -> Pending | None:
     """Tell FFmpeg of a track what it can write; return what must be written into the finished file.
 
     Args:
         made: A stream of the output, its header not yet written; its title may get a placeholder.
         marks: Of the source's stream.
         container: Of the output.
+        box: For the end of the index, written along with what is written of the track.
     """
     name = made.metadata.get("language", "")
     if marks.language and len(name) != 3:
@@ -193,11 +196,11 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container) -> Pendin
     unwritten = flags & ~(Disposition.default | _OF_PICTURES) if container.family == "mp4" else NONE
     letters = made.metadata.get("language", "") if container.muxer == "mov" else ""
     letters = letters if len(letters) == 3 and letters != "und" else ""
-    if not (letters or language or unwritten):
+    if not (letters or language or unwritten or box):
         return None
-    place = f"~{made.index:04d}{'~' * _ROOM}"
+    place = f"~{made.index:04d}{'~' * (_ROOM + len(box))}"
     made.metadata["title"] = made.metadata.get("title", "") + place
-    return Pending(place=place, letters=letters, language=language, flags=unwritten)
+    return Pending(place=place, letters=letters, language=language, flags=unwritten, box=box)
 
 
 def lost_marks(marks: TrackMarks, label: str, container: Container) -> str | None:
