@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run_cli import run_cli
+from tests.judges import run
+from tests.media.message_maker import active_format, caption, carrying_clip
 from tests.media_maker import Audio, Subtitle, make_clip
 from vsr.cli.info import info
 from vsr.errors import InputError
@@ -78,3 +80,26 @@ def test_a_file_called_dash_is_no_pipe(
     monkeypatch.chdir(tmp_path)
     for words in (["info", "./-"], ["verify", "./-", "./-"], ["compare", "./-", "./-"]):
         assert run_cli(capfd, *words).code in (0, 4), words
+
+
+def test_what_frames_carry_and_how_they_are_shown_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info(carrying_clip(tmp_path / "a.ts", "h264", caption, active_format))
+    shown = capsys.readouterr().out
+    assert "closed captions" in shown
+    assert "the active format (AFD)" in shown
+    clip = make_clip(tmp_path / "b.mkv", frames=2)
+    run("mkvpropedit", "-q", str(clip), *_PROPERTIES)
+    info(clip)
+    shown = capsys.readouterr().out
+    assert "two views top and bottom, the left eye's first" in shown
+    assert "left 8, top 0, right 2, bottom 0 pixels at the borders" in shown
+    info(clip, as_json=True)
+    video = json.loads(capsys.readouterr().out)["video"]
+    assert video["stereo"] == {"kind": 2, "inverted": False}
+    assert video["crop"]["left"] == "8"
+
+
+_VIEWS, _SIDES = ["-s", "stereo-mode=3"], ["-s", "pixel-crop-left=8", "-s", "pixel-crop-right=2"]
+_PROPERTIES = ["-e", "track:v1", *_VIEWS, *_SIDES]

@@ -24,7 +24,7 @@ _EXTENSION_HEAD = 22
 """Bytes of the two objects that hold others before the first of these."""
 
 
-_SEARCHED = 1 << 23
+_SEARCHED = 1 << 22
 """Bytes at the beginning of a file in which scrambled packets are looked for."""
 _TS_PACKET, _TS_SYNC = 188, 0x47
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 
-from vsr.frame import Crop, VideoInfo
+from vsr.frame import Crop, Spherical, VideoInfo
 from vsr.media.audit.beside import Beside
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.images import as_codes, compare_images, contrast, untold_order
@@ -106,9 +107,15 @@ def check_shape(before: Contents, after: Contents, _: Span) -> Iterable[str]:
     grain = 1 / min(width, height)  # a size is rounded to whole, or even, pixels
     if abs(now / was - 1) > 2 * grain:
         yield f"shape: {float(now):.3f} wide for 1 high, not {float(was):.3f}"
-    for name in ("stereo", "spherical"):
-        if getattr(old, name) is not None and getattr(new, name) != getattr(old, name):
-            yield f"shape: the {name} arrangement is missing or another"
+    if old.stereo is not None and new.stereo != old.stereo:
+        yield "shape: the stereo arrangement is missing or another"
+    if old.spherical is not None and _without_padding(new) != _without_padding(old):
+        yield "shape: the spherical arrangement is missing or another"
+
+
+def _without_padding(info: VideoInfo) -> Spherical | None:
+    """The sphere without what is in pixels, which grow with the frame."""
+    return info.spherical and replace(info.spherical, padding=0)
 
 
 def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
