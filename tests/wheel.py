@@ -43,7 +43,7 @@ class Interpreter:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, default=25, help="no environment is begun after this time")
+    parser.add_argument("--minutes", type=int, default=20, help="no environment is begun after this time")
     logging.basicConfig(level=logging.INFO, format="test-wheel: %(message)s", stream=sys.stdout)
     deadline = time.monotonic() + parser.parse_args().minutes * 60
     with tempfile.TemporaryDirectory(prefix="vsr-wheel-") as folder:

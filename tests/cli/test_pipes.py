@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -77,6 +80,70 @@ def pictures(path: Path) -> list[np.ndarray]:
             np.concatenate([np.frombuffer(bytes(plane), np.uint8) for plane in frame.planes])
             for frame in frames
         ]
+
+
+class Written:
+    """What PyAV writes to; `taken` gives what came since it was last called."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._data += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+
+def live_frames(muxer: str, numbers: Sequence[int]) -> Iterator[bytes]:
+    """The bytes of each frame in turn; those of the header are with the first."""
+    out = Written()
+    box = av.open(out, "w", format=muxer, options={"flush_packets": "1"})
+    video = box.add_stream("rawvideo", rate=25)
+    video.width, video.height, video.pix_fmt, video.codec_context.thread_count = 64, 48, "yuv420p", 1
+    for time, number in enumerate(numbers):
+        frame = picture(number)
+        frame.pts, frame.time_base = time, Fraction(1, 25)
+        box.mux(video.encode(frame))
+        yield out.taken()
+    box.close()
+    yield out.taken()
+
+
+def read_within(stream: IO[bytes], count: int, *, seconds: float) -> int:
+    """Read until `count` bytes have come; fewer where none came for so long, or at the end."""
+    came = 0
+    while came < count and select.select([stream], [], [], seconds)[0]:
+        data = os.read(stream.fileno(), 1 << 16)
+        if not data:
+            break
+        came += len(data)
+    return came
+
+
+@pytest.mark.parametrize("muxer", ["yuv4mpegpipe", "nut"])
+def test_a_frame_comes_out_of_the_pipe_before_the_next_is_given(muxer: str) -> None:
+    """Of a source that is live: moving frames, and one that stands still for longer than a batch."""
+    numbers = [1, 2, 3, *[4] * 70, 5, 6]
+    words = [sys.executable, "-m", "vsr", "upscale", "-", "-", *QUICK, "--quiet"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            chunks = live_frames(muxer, numbers)
+            for at, chunk in enumerate(islice(chunks, len(numbers))):
+                process.stdin.write(chunk)
+                process.stdin.flush()
+                # The limit is for a run that fails: the first frame waits for torch to be imported.
+                assert read_within(process.stdout, 128 * 96 * 3 // 2, seconds=120) >= 128 * 96 * 3 // 2, at
+            process.stdin.write(next(chunks))
+            process.stdin.close()
+            assert process.wait(timeout=120) == 0
+        finally:
+            process.kill()
 
 
 def first_line(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from vsr.pipeline.marks import Idle
 from vsr.pipeline.prefetch import Handover, Prefetch
 
 
@@ -36,6 +37,24 @@ def test_an_error_upstream_is_raised_in_its_place_and_the_thread_ends() -> None:
     items.close()
     assert seen == [1, 2]
     assert not running()
+
+
+def test_that_nothing_is_ready_is_said_once_before_each_wait() -> None:
+    gate = threading.Semaphore(0)
+
+    def live() -> Iterator[int]:
+        for number in range(3):
+            gate.acquire()
+            yield number
+
+    with closing(Prefetch(live(), depth=8, name="test-idle")) as items:
+        seen: list[object] = []
+        for item in items.or_idle():
+            seen.append(item)
+            if isinstance(item, Idle):
+                gate.release()
+    assert [type(item) for item in seen[:6]] == [Idle, int] * 3
+    assert [item for item in seen if not isinstance(item, Idle)] == [0, 1, 2]
 
 
 def test_at_most_depth_items_are_made_ahead() -> None:

@@ -15,8 +15,9 @@ from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.frame import Stamp, YuvFrame
 from vsr.media.source import open_video
+from vsr.pipeline.marks import Idle, Mark
 from vsr.pipeline.meter import Meter
-from vsr.pipeline.repeats import LONGEST, REPEATED, Repeats, same
+from vsr.pipeline.repeats import REPEATED, Repeats, same
 from vsr.pipeline.run import upscale_video
 
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
@@ -42,18 +43,15 @@ def passed(values: list[int], length: int | None = None) -> tuple[list[YuvFrame]
     repeats = Repeats(meter, length=length)
     computed: list[YuvFrame] = []
 
-    def compute(frames: Iterator[YuvFrame]) -> Iterator[YuvFrame]:
-        batch: list[YuvFrame] = []
-        for one in frames:  # two at a time, as a batch is late
-            computed.append(one)
-            batch.append(one)
-            if len(batch) == 2:
-                yield from batch
-                batch.clear()
-        yield from batch
+    def compute(frames: Iterator[YuvFrame | Mark]) -> Iterator[YuvFrame | Mark]:
+        for one in frames:
+            if isinstance(one, YuvFrame):
+                computed.append(one)
+            yield one
+            yield Idle()
 
     frames = (frame(i, value) for i, value in enumerate(values))
-    return list(repeats.restored(compute(repeats.unique(frames)))), computed, meter
+    return list(repeats.restored(compute(repeats.marked(frames)))), computed, meter
 
 
 @pytest.mark.parametrize(
@@ -74,9 +72,18 @@ def test_a_part_that_a_later_run_may_begin_with_begins_with_a_computed_picture()
     assert [f.stamp.index for f in computed] == [0, 4, 8]
 
 
-def test_a_film_that_stands_still_goes_on_being_written() -> None:
-    _, computed, _ = passed([1] * (2 * LONGEST + 3))
-    assert [f.stamp.index for f in computed] == [0, LONGEST + 1, 2 * LONGEST + 2]
+def test_each_picture_comes_out_before_the_next_is_asked_for_though_the_film_stands_still() -> None:
+    asked: list[int] = []
+
+    def live() -> Iterator[YuvFrame]:
+        for index in range(200):
+            asked.append(index)
+            yield frame(index, 1)
+
+    repeats = Repeats(Meter())
+    for number, made in enumerate(repeats.restored(repeats.marked(live()))):
+        assert made.stamp.index == number
+        assert asked[-1] == number
 
 
 def test_one_sample_anywhere_is_a_difference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +16,7 @@ from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Prima
 from vsr.engine.upscaler import Launched
 from vsr.frame import Stamp, YuvFrame
 from vsr.pipeline import stages
+from vsr.pipeline.marks import Idle, Mark, Repeat
 from vsr.pipeline.meter import Meter
 
 COLOR = ColorSpec(
@@ -70,12 +72,18 @@ def frames(number: int) -> list[YuvFrame]:
 
 
 def run(recorder: Recorder, number: int, *, depth: int) -> list[YuvFrame]:
+    return [frame for frame in staged(recorder, frames(number), depth=depth) if isinstance(frame, YuvFrame)]
+
+
+def staged(
+    recorder: Recorder, items: Iterable[YuvFrame | Mark], *, depth: int, length: int | None = None
+) -> Iterator[YuvFrame | Mark]:
     streams, meter = recorder, Meter()
-    uploaded = stages.upload(frames(number), streams, meter)  # type: ignore[arg-type]
+    uploaded = stages.upload(items, streams, meter)  # type: ignore[arg-type]
     lr = stages.rgb(uploaded, streams, meter)  # type: ignore[arg-type]
-    sr = stages.upscale(lr, recorder, streams, meter, height=8, width=8)  # type: ignore[arg-type]
+    sr = stages.upscale(lr, recorder, streams, meter, height=8, width=8, length=length)  # type: ignore[arg-type]
     planes = stages.yuv(sr, streams, meter, color=COLOR, layout=LAYOUT)  # type: ignore[arg-type]
-    return list(stages.download(planes, streams, meter, depth=depth))  # type: ignore[arg-type]
+    return stages.download(planes, streams, meter, depth=depth)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8])
@@ -102,3 +110,56 @@ def test_every_frame_comes_out_once_and_in_order(number: int) -> None:
     out = run(Recorder(batch=4), number, depth=4)
     assert [f.stamp.index for f in out] == list(range(number))
     assert all(int(f.planes[0].float().mean()) == 100 for f in out)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_live_picture_comes_out_before_the_next_is_asked_for_on_a_device_that_works_ahead(
+    batch: int,
+) -> None:
+    """No frame and no repeat is ready when asked for: nothing waits for a batch, a check or a copy."""
+    given: list[int] = []
+
+    def live() -> Iterator[YuvFrame | Mark]:
+        for number, frame in enumerate(frames(40)):
+            given.append(number)
+            yield frame if number % 3 == 0 else Repeat(frame.stamp)
+            yield Idle()
+
+    came = 0
+    for item in staged(Recorder(batch), live(), depth=max(2, batch)):
+        if isinstance(item, YuvFrame | Repeat):
+            assert item.stamp.index == came == given[-1]
+            came += 1
+    assert came == 40
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_repeats_keep_their_places_and_fill_no_batch(batch: int) -> None:
+    recorder, still = Recorder(batch), {1, 2, 5, 6, 7, 8, 19}
+    items = [Repeat(one.stamp) if n in still else one for n, one in enumerate(frames(20))]
+    out = list(staged(recorder, items, depth=4))
+    assert [one.stamp.index for one in out if isinstance(one, YuvFrame | Repeat)] == list(range(20))
+    assert [type(one) for one in out] == [type(one) for one in items]
+    assert recorder.launched == -(-13 // batch)
+
+
+def test_a_film_that_stands_still_goes_on_being_written_though_its_batch_is_not_full() -> None:
+    first, *rest = frames(1000)
+    asked = 0
+
+    def still() -> Iterator[YuvFrame | Mark]:
+        nonlocal asked
+        yield first
+        for frame in rest:
+            asked += 1
+            yield Repeat(frame.stamp)
+
+    next(staged(Recorder(batch=4), still(), depth=4))
+    assert asked <= 3 * stages.MOST_REPEATS
+
+
+def test_batches_do_not_reach_over_parts_where_repeats_lie_between() -> None:
+    recorder = Recorder(batch=4)
+    items = [Repeat(one.stamp) if n % 5 in (3, 4) else one for n, one in enumerate(frames(10))]
+    list(staged(recorder, items, depth=4, length=5))
+    assert recorder.launched == 2

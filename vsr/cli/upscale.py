@@ -334,12 +334,14 @@ def run_shown(
     from vsr.cli.progress import progress_line
     from vsr.cli.watchdog import watchdog
     from vsr.media.opening import MAX_PIXELS
+    from vsr.media.pipes import settle_delay
     from vsr.media.probe import probe
     from vsr.media.target import check_target
 
     with ExitStack() as stack:
         dog = stack.enter_context(watchdog(patience))
         with dog.files_only():
+            settle_delay(source, target, settings.format)
             # Before torch is imported, which takes seconds: most mistakes are in these two words.
             probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
             if not is_pipe(target):

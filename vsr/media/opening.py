@@ -63,6 +63,8 @@ _OPTIONS = {
     "probesize": str(PROBE_BYTES),
     "max_streams": str(MAX_STREAMS + 1),
 }
+_LIVE = {"fpsprobesize": "0"}
+"""With this FFmpeg does not read twenty frames of NUT, which has no frame rate, to find one."""
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
     (b"#EXTM3U", "a playlist. Give the video file itself"),
@@ -112,6 +114,7 @@ def _opened(
     if is_pipe(path):
         demuxer: str | None = MUXERS[standard_input().format()]
         place: str | PipeReader = standard_input().open(last=last)
+        options |= _LIVE if standard_input().live else {}
     else:
         _check_regular(where)
         demuxer, place = _demuxer(where), f"file:{where}"

@@ -75,6 +75,7 @@ def open_pipe_sink(
         codec="rawvideo", muxers=(container.muxer,), pixel_formats=RAW_FORMATS[container.muxer]
     )
     plan = plan_with(spec, settings, info, width=width, height=height, container=container)
+    plan = replace(plan, threads=1)  # FFmpeg's rawvideo encoder holds back a frame for each further thread
     begin = None if start is None else (info.start_seconds or Fraction(0)) + start
     return PipeSink(PipeOutput(fd), plan, info, chosen, begin=begin, notes=_left_behind(source, info, chosen))
 

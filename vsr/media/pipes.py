@@ -91,6 +91,8 @@ class PipeInput:
         """The first bytes, for what stands in a header."""
         self.ended = False
         """Whether the writer has closed it."""
+        self.live = False
+        """Whether each frame is wanted as soon as it comes, so that none is read ahead to learn the rate."""
         _enlarge(fd)
 
     def open(self, *, last: bool = False) -> PipeReader:
@@ -245,6 +247,15 @@ def standard_input() -> PipeInput:
     if not _standard:
         _standard.append(PipeInput(0))
     return _standard[0]
+
+
+def settle_delay(source: Path, target: Path, format: PipeFormat | None) -> None:
+    """Say before the input is opened whether its frames are wanted as they come: from pipe to pipe.
+
+    Not for YUV4MPEG2, whose header says a frame rate: where NUT comes in, twenty frames are read to learn it.
+    """
+    if is_pipe(source):
+        standard_input().live = is_pipe(target) and format != "y4m"
 
 
 def missing_end(of: Callable[[], PipeInput] = standard_input) -> str | None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from typing import TypeVar
 
 from vsr.engine.device import is_lost, is_out_of_memory, one_thread
 from vsr.engine.still import StillParts
 from vsr.errors import DeviceError, DeviceMemoryError
 from vsr.frame import RgbFrame, YuvFrame
+from vsr.media.pipes import is_pipe
 from vsr.media.segmented import SegmentedSink
 from vsr.pipeline import stages
 from vsr.pipeline.job import Job
+from vsr.pipeline.marks import Idle, Mark
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import Prefetch, close_items
 from vsr.pipeline.repeats import Repeats
 from vsr.pipeline.streams import DeviceStreams
 
+T = TypeVar("T")
 DEPTH = 4
 """Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
 _LARGE = 1
@@ -45,38 +49,49 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     )
     with _named_errors(job), ExitStack() as stack:
         stack.enter_context(one_thread(not job.on_host))
-        unique = repeats.unique(decoded) if job.settings.reuse else decoded
-        sr = (_spread if job.spread else _together)(unique, job, streams, meter, stack)
+        marked = repeats.marked(decoded) if job.settings.reuse else decoded
+        sr = (_spread if job.spread else _together)(marked, job, streams, meter, stack)
         stack.enter_context(closing(job.source))  # closed first: it may be waiting for a pipe
         planes = stages.yuv(sr, streams, meter, color=color, layout=layout)
         ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
-        yield repeats.restored(ready) if job.settings.reuse else ready
+        yield repeats.restored(ready)
 
 
 def _together(
-    decoded: Iterable[YuvFrame], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
-) -> Iterable[RgbFrame]:
+    decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
+) -> Iterable[RgbFrame | Mark]:
     """Decoder | everything that computes."""
     waiting = stack.enter_context(closing(Prefetch(decoded, depth=DEPTH, name="vsr-decode")))
-    return _upscaled(_lr(waiting, streams, meter), job, streams, meter)
+    return _upscaled(_lr(_as_they_come(waiting, job), streams, meter), job, streams, meter)
+
+
+def _as_they_come(waiting: Prefetch[T], job: Job) -> Iterable[T | Idle]:
+    """What the decoder gives; of a pipe, which may be live, also when it gives nothing.
+
+    Not of a file: there, batches are full, so that a resumed run computes the same ones.
+    """
+    return waiting.or_idle() if is_pipe(job.source.info.path) else waiting
 
 
 def _spread(
-    decoded: Iterable[YuvFrame], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
-) -> Iterable[RgbFrame]:
+    decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
+) -> Iterable[RgbFrame | Mark]:
     """Decoder and its colour | generator | what follows."""
     lr = Prefetch(_lr_of_decoder(decoded, streams, meter), depth=DEPTH, name="vsr-decode")
-    sr = Prefetch(_upscaled(lr, job, streams, meter), depth=_LARGE, name="vsr-upscale")
+    waiting = _as_they_come(lr, job)
+    sr = Prefetch(_upscaled(waiting, job, streams, meter), depth=_LARGE, name="vsr-upscale")
     stack.enter_context(closing(sr))
     stack.enter_context(closing(lr))  # before the generator's thread, which waits for it
     return sr
 
 
-def _lr(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+def _lr(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame | Mark]:
     return stages.rgb(stages.upload(frames, streams, meter), streams, meter)
 
 
-def _lr_of_decoder(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+def _lr_of_decoder(
+    frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter
+) -> Iterator[RgbFrame | Mark]:
     """`_lr` on the decoder's own thread, which also closes the decoder."""
     try:
         yield from _lr(frames, streams, meter)
@@ -84,7 +99,9 @@ def _lr_of_decoder(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Me
         close_items(frames)
 
 
-def _upscaled(lr: Iterable[RgbFrame], job: Job, streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+def _upscaled(
+    lr: Iterable[RgbFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter
+) -> Iterator[RgbFrame | Mark]:
     return stages.upscale(
         lr,
         job.upscaler,

@@ -133,7 +133,7 @@ class Upscaler:
     def _by_size(self, lr: Iterator[RgbFrame], streams: DeviceStreams) -> Iterator[RgbFrame]:
         meter = Meter()
         for (height, width), group in groupby(lr, key=_size):
-            yield from stages.upscale(
+            made = stages.upscale(
                 group,
                 self._engine,
                 streams,
@@ -142,6 +142,7 @@ class Upscaler:
                 width=max(1, int(width * self.scale)),
                 still=self._still,
             )
+            yield from (frame for frame in made if isinstance(frame, RgbFrame))
 
 
 def _images(frames: Iterable[object], forms: deque[Form], streams: DeviceStreams) -> Iterator[RgbFrame]:

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from vsr.pipeline.marks import Idle
+
 T = TypeVar("T")
 
 
@@ -32,6 +34,17 @@ class Prefetch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return self
+
+    def or_idle(self) -> Iterator[T | Idle]:
+        """The items, and a mark each time that none is ready, before the wait for it."""
+        while True:
+            if self._channel.is_empty():
+                yield Idle()
+            try:
+                item = next(self)
+            except StopIteration:
+                return
+            yield item
 
     def __next__(self) -> T:
         # An exception that lands here (Ctrl-C) passes at once: only `close` waits for the thread.
@@ -130,6 +143,11 @@ class _Channel(Generic[T]):
             if self._error is not None:
                 raise self._error
             return _END
+
+    def is_empty(self) -> bool:
+        """Whether `get` would wait."""
+        with self._changed:
+            return not self._items and not self._ended
 
     def end(self, error: BaseException | None) -> None:
         with self._changed:

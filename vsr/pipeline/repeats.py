@@ -1,76 +1,65 @@
-"""Pictures that repeat the one before, sample for sample, are computed once: holds, duplicates, telecine.
+"""Frames that repeat the one before, sample for sample, are computed once: holds, duplicates, telecine.
 
-`unique` takes repeats out of the stream before the generator and `restored` puts them back behind it, each
-with its own stamp; the result is the same, bit for bit, as if all had been computed.
+`Repeats.marked` puts a mark in the place of each repeat before the generator, and `Repeats.restored` puts the
+frame back after it, with its own stamp; the result is the same, bit for bit, as if all had been computed. A
+mark travels in the stream like a frame, so a video that stands still goes on being written.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
-from vsr.frame import Stamp, YuvFrame
+from vsr.frame import YuvFrame
+from vsr.pipeline.marks import Mark, Repeat
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.prefetch import close_items
 
 REPEATED = "pictures repeated"
 """Name of the counter in the meter."""
-LONGEST = 64
-"""Repeats of one picture in a row; then it is computed again. A film that stands still for hours must go on
-being written, and its progress shown."""
 
 
 class Repeats:
-    """What connects both ends; `unique` may run on another thread than `restored`."""
+    """Both ends of it; `marked` may run on another thread than `restored`."""
 
     def __init__(self, meter: Meter, *, length: int | None = None) -> None:
         """Nothing is kept yet.
 
         Args:
             meter: Counts the repeats.
-            length: Pictures in a part of the result that a later run may begin with: each part is computed
-                by itself. None for one whole.
+            length: Frames in a part of the result that a later run may begin with: each part is computed by
+                itself. None for one whole.
         """
         self._meter = meter
         self._length = length
-        self._order: deque[Stamp | None] = deque()
-        """What comes out next: a picture computed (None), or a repeat of the one before with this stamp."""
 
-    def unique(self, frames: Iterable[YuvFrame]) -> Iterator[YuvFrame]:
-        """The frames that are no repeats, on the host."""
+    def marked(self, frames: Iterable[YuvFrame]) -> Iterator[YuvFrame | Mark]:
+        """The frames, which are on the host, with a mark for each that repeats the one before."""
         kept: YuvFrame | None = None
-        repeats = 0
         try:
             for frame in frames:
-                if kept is not None and repeats < LONGEST and self._repeats(kept, frame):
-                    repeats += 1
-                    self._order.append(frame.stamp)
-                    continue
-                kept, repeats = frame, 0
-                self._order.append(None)
-                yield frame
+                if kept is not None and self._repeats(kept, frame):
+                    yield Repeat(frame.stamp)
+                else:
+                    kept = frame
+                    yield frame
         finally:
             close_items(frames)
 
-    def restored(self, frames: Iterable[YuvFrame]) -> Iterator[YuvFrame]:
-        """As many frames as went into `unique`, in the same order."""
+    def restored(self, frames: Iterable[YuvFrame | Mark]) -> Iterator[YuvFrame]:
+        """As many frames as went into `marked`, in the same order; other marks end here."""
         last: YuvFrame | None = None
         for frame in frames:
-            yield from self._pending(last)
-            self._order.popleft()
-            last = frame
-            yield frame
-        yield from self._pending(last)
-
-    def _pending(self, last: YuvFrame | None) -> Iterator[YuvFrame]:
-        while last is not None and self._order and (stamp := self._order[0]) is not None:
-            self._order.popleft()
-            self._meter.count(REPEATED, 1)
-            yield replace(last, stamp=stamp)
+            if isinstance(frame, YuvFrame):
+                last = frame
+                yield frame
+            elif isinstance(frame, Repeat):
+                assert last is not None
+                self._meter.count(REPEATED, 1)
+                yield replace(last, stamp=frame.stamp)
 
     def _repeats(self, kept: YuvFrame, frame: YuvFrame) -> bool:
         if self._length and kept.stamp.index // self._length != frame.stamp.index // self._length:

@@ -21,7 +21,7 @@ from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.filters import Behind, parse
 from vsr.media.opening import MAX_PIXELS
 from vsr.media.pipe_sink import open_pipe_sink
-from vsr.media.pipes import is_pipe, place_of
+from vsr.media.pipes import is_pipe, place_of, settle_delay
 from vsr.media.segmented import SegmentedSink
 from vsr.media.sink import check_target, open_sink
 from vsr.media.source import VideoSource, open_video
@@ -128,6 +128,7 @@ def prepare(
     """Open and check everything that can be checked before the first frame; release it at the end."""
     if is_pipe(source) or is_pipe(target):
         settings = replace(settings, resume=False)  # what went through a pipe cannot be read again
+    settle_delay(source, target, settings.format)
     with open_video(
         source,
         video_stream=settings.video_stream,

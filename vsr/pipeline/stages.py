@@ -1,13 +1,14 @@
 """What happens to a frame between decoder and encoder, one generator a stage.
 
 A stage replaces the picture and leaves its stamp alone. One picture comes out for each that goes in, always.
+Marks between pictures (`vsr.pipeline.marks`) come out in the place where they went in.
 No `yield` stands inside a context of torch (inference_mode, a stream): it would leak into the consumer.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,6 +22,7 @@ from vsr.engine.still import StillParts
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.models.archs.resample import resize
+from vsr.pipeline.marks import Idle, Mark, Repeat
 from vsr.pipeline.meter import Meter
 from vsr.pipeline.streams import DeviceStreams, Ready
 
@@ -28,11 +30,18 @@ REDONE = "pictures redone in fp32"
 """Name of the counter in the meter."""
 STILL = "pictures' worth that stood still"
 """Name of another."""
+MOST_REPEATS = 64
+"""Repeats that a batch waits for at most, so that a film that stands still goes on being written."""
 
 
-def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[YuvFrame]:
+def upload(
+    frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter
+) -> Iterator[YuvFrame | Mark]:
     """Planes to the device as they are: 1.5 bytes a pixel for 8-bit 4:2:0."""
     for frame in frames:
+        if isinstance(frame, Mark):
+            yield frame
+            continue
         with meter("upload"):
             tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
             moved = streams.upload(tensors)
@@ -40,9 +49,12 @@ def upload(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> 
         yield replace(frame, planes=moved[:n], alpha=moved[n] if frame.alpha is not None else None)
 
 
-def rgb(frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame]:
+def rgb(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame | Mark]:
     """R'G'B' by the frame's own colour tags, on the device."""
     for frame in frames:
+        if isinstance(frame, Mark):
+            yield frame
+            continue
         with meter("color"):
             picture = as_rgb(frame, streams)
         yield picture
@@ -58,7 +70,8 @@ def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    frames: list[RgbFrame]
+    items: list[RgbFrame | Repeat]
+    """Pictures, and repeats of them in their places."""
     lr: Tensor
     sr: Tensor
     healthy: Tensor
@@ -66,7 +79,7 @@ class _Batch:
 
 
 def upscale(
-    frames: Iterable[RgbFrame],
+    frames: Iterable[RgbFrame | Mark],
     upscaler: Upscaler,
     streams: DeviceStreams,
     meter: Meter,
@@ -75,7 +88,7 @@ def upscale(
     width: int,
     length: int | None = None,
     still: StillParts | None = None,
-) -> Iterator[RgbFrame]:
+) -> Iterator[RgbFrame | Mark]:
     """Generator, check, resize to `height` x `width`.
 
     No batch reaches over pictures whose numbers are multiples of `length`: a run that goes on there computes
@@ -84,16 +97,26 @@ def upscale(
     With `still`, what stands still is not computed again (`engine.still`), to the same bits.
 
     On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
+    When the source is idle, nothing is held back: neither a batch that is not full, nor a check.
     """
-    waiting: deque[_Batch] = deque()
+    waiting: deque[_Batch | list[Repeat]] = deque()
     launch = upscaler.launch if still is None else still.launch
     lag = 1 if streams.device.type == "cuda" else 0
     for group in _groups(frames, upscaler, length):
-        with meter("upscale"), streams.computing(), torch.inference_mode():
-            images = torch.stack([f.image for f in group]) if len(group) > 1 else group[0].image[None]
-            launched = launch(images)
-            (healthy,), ready = streams.download((launched.healthy,))
-            waiting.append(_Batch(group, images, launched.images, healthy, ready))
+        if isinstance(group, Idle):
+            while waiting:
+                yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
+            yield group
+            continue
+        pictures = [item.image for item in group if isinstance(item, RgbFrame)]
+        if not pictures:
+            waiting.append([item for item in group if isinstance(item, Repeat)])
+        else:
+            with meter("upscale"), streams.computing(), torch.inference_mode():
+                images = torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+                launched = launch(images)
+                (healthy,), ready = streams.download((launched.healthy,))
+                waiting.append(_Batch(group, images, launched.images, healthy, ready))
         while len(waiting) > lag:
             yield from _finish(waiting.popleft(), upscaler, streams, meter, height, width)
     while waiting:
@@ -101,35 +124,63 @@ def upscale(
     meter.count(STILL, 0 if still is None else round(still.saved))
 
 
-def _groups(frames: Iterable[RgbFrame], upscaler: Upscaler, length: int | None) -> Iterator[list[RgbFrame]]:
-    """Batches; how large they may be is asked anew for each, for it shrinks when memory is short."""
-    group: list[RgbFrame] = []
+def _groups(
+    frames: Iterable[RgbFrame | Mark], upscaler: Upscaler, length: int | None
+) -> Iterator[list[RgbFrame | Repeat] | Idle]:
+    """Batches, with repeats in their places, and the marks of an idle source.
+
+    How large a batch may be is asked anew for each, for it shrinks when memory is short.
+    """
+    group: list[RgbFrame | Repeat] = []
+    pictures = 0
     for frame in frames:
-        if group and length and frame.stamp.index // length != group[0].stamp.index // length:
+        part_ends = length and group and _part(frame, length) != _part(group[0], length)
+        if group and (part_ends or isinstance(frame, Idle)):
             yield group
-            group = []
+            group, pictures = [], 0
+        if isinstance(frame, Idle):
+            yield frame
+            continue
+        assert isinstance(frame, RgbFrame | Repeat)
         group.append(frame)
-        if len(group) >= upscaler.batch:
+        pictures += isinstance(frame, RgbFrame)
+        if not pictures or pictures >= upscaler.batch or len(group) >= pictures + MOST_REPEATS:
             yield group
-            group = []
+            group, pictures = [], 0
     if group:
         yield group
 
 
+def _part(frame: RgbFrame | Mark, length: int) -> int | None:
+    """Number of the part of the result that a picture belongs to; None for what belongs to none."""
+    return frame.stamp.index // length if isinstance(frame, RgbFrame | Repeat) else None
+
+
 def _finish(
-    batch: _Batch, upscaler: Upscaler, streams: DeviceStreams, meter: Meter, height: int, width: int
-) -> list[RgbFrame]:
+    batch: _Batch | list[Repeat],
+    upscaler: Upscaler,
+    streams: DeviceStreams,
+    meter: Meter,
+    height: int,
+    width: int,
+) -> Sequence[RgbFrame | Mark]:
+    if not isinstance(batch, _Batch):
+        return batch
     with meter("upscale"), streams.computing(), torch.inference_mode():
         batch.ready.wait()  # waits: the check of this batch; the next one is already queued on CUDA
         meter.count(REDONE, upscaler.repair(batch.lr, batch.sr, batch.healthy))
         images = batch.sr
         if images.shape[-2:] != (height, width):
             images = twice(partial(resize, images, height=height, width=width), streams.device)
-        alphas = [_resized(f.alpha, height, width) for f in batch.frames]
-    return [
-        RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
-        for frame, image, alpha in zip(batch.frames, images, alphas, strict=True)
-    ]
+        made = iter(images)
+        return [_made(item, made, height, width) for item in batch.items]
+
+
+def _made(item: RgbFrame | Repeat, images: Iterator[Tensor], height: int, width: int) -> RgbFrame | Repeat:
+    """The next image in the place of a picture."""
+    if isinstance(item, Repeat):
+        return item
+    return RgbFrame(image=next(images), alpha=_resized(item.alpha, height, width), stamp=item.stamp)
 
 
 def _resized(alpha: Tensor | None, height: int, width: int) -> Tensor | None:
@@ -140,15 +191,18 @@ def _resized(alpha: Tensor | None, height: int, width: int) -> Tensor | None:
 
 
 def yuv(
-    frames: Iterable[RgbFrame],
+    frames: Iterable[RgbFrame | Mark],
     streams: DeviceStreams,
     meter: Meter,
     *,
     color: ColorSpec,
     layout: PixelLayout,
-) -> Iterator[YuvFrame]:
+) -> Iterator[YuvFrame | Mark]:
     """Planes as the sink wants them, rounded on the device: 8 or 16 bits come down, not floats."""
     for frame in frames:
+        if isinstance(frame, Mark):
+            yield frame
+            continue
         with meter("color"):
             picture = as_yuv(frame, streams, color=color, layout=layout)
         yield picture
@@ -169,30 +223,36 @@ def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
 
 
 def download(
-    frames: Iterable[YuvFrame], streams: DeviceStreams, meter: Meter, *, depth: int
-) -> Iterator[YuvFrame]:
+    frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter, *, depth: int
+) -> Iterator[YuvFrame | Mark]:
     """Planes to the host; each picture waits for its own copy only, while later ones are computed.
 
     `depth` pictures may be on their way: at least a batch, or the host would wait for the newest batch before
-    it has queued the next one.
+    it has queued the next one. None is when the source is idle.
     """
     if streams.device.type != "cuda":
         depth = 0
-    flying: deque[tuple[YuvFrame, Ready]] = deque()
+    flying: deque[tuple[YuvFrame, Ready] | Mark] = deque()
     for frame in frames:
-        with meter("download"):
-            tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
-            moved, ready = streams.download(tensors)
-            n = len(frame.planes)
-            alpha = moved[n] if frame.alpha is not None else None
-            flying.append((replace(frame, planes=moved[:n], alpha=alpha), ready))
-        while len(flying) > depth:
+        flying.append(frame if isinstance(frame, Mark) else _started(frame, streams, meter))
+        while len(flying) > (0 if isinstance(frame, Idle) else depth):
             yield _landed(flying.popleft(), meter)
     while flying:
         yield _landed(flying.popleft(), meter)
 
 
-def _landed(flight: tuple[YuvFrame, Ready], meter: Meter) -> YuvFrame:
+def _started(frame: YuvFrame, streams: DeviceStreams, meter: Meter) -> tuple[YuvFrame, Ready]:
+    with meter("download"):
+        tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
+        moved, ready = streams.download(tensors)
+        n = len(frame.planes)
+        alpha = moved[n] if frame.alpha is not None else None
+        return replace(frame, planes=moved[:n], alpha=alpha), ready
+
+
+def _landed(flight: tuple[YuvFrame, Ready] | Mark, meter: Meter) -> YuvFrame | Mark:
+    if isinstance(flight, Mark):
+        return flight
     frame, ready = flight
     with meter("download"):
         ready.wait()
