@@ -230,6 +230,42 @@ def test_a_video_that_is_late_is_refused_with_the_pictures_that_fit(tmp_path: Pa
     assert int(words[1].split()[0]) - int(words[0].split()[0]) == late
 
 
+def test_a_video_that_lost_a_picture_on_the_way_is_refused_from_there_on(tmp_path: Path) -> None:
+    film = pan(1, 60)
+    lost = [*film[:30], *film[31:], film[-1]]
+    paths = write_videos(tmp_path, [enlarged(p) for p in film], lost)
+    with pytest.raises(
+        InputError, match=r"picture 30 of the second shows picture 31 of the first, and 2\d more"
+    ):
+        open_pairs(*paths, SHAPE, 4)
+
+
+def test_a_single_picture_of_a_video_that_does_not_fit_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = pan(1, 60)
+    spoilt = [*film[:10], pan(7, 1)[0], *film[11:]]
+    known, _ = open_pairs(*write_videos(tmp_path, [enlarged(p) for p in film], spoilt), SHAPE, 4)
+    assert "1 pictures left out: they show others than HR" in caplog.text
+    for seed in range(40):
+        check(known.draw(random.Random(seed)), 64, 64)
+
+
+def test_a_video_that_is_mirrored_is_refused(tmp_path: Path) -> None:
+    film = pan(1, 12)
+    paths = write_videos(tmp_path, [enlarged(p) for p in film], [p[:, ::-1].copy() for p in film])
+    with pytest.raises(InputError, match="shows its own turned or mirrored"):
+        open_pairs(*paths, SHAPE, 4)
+
+
+@pytest.mark.parametrize("options", [{"crf": "38"}, {"crf": "51"}])
+def test_compression_is_not_taken_for_another_picture(tmp_path: Path, options: dict[str, str]) -> None:
+    film = pan(1, 40, step=1)
+    hr = write_film(tmp_path / "hr.mkv", [enlarged(p) for p in film], codec="ffv1", pix_fmt="bgr0")
+    lr = write_film(tmp_path / "lr.mkv", film, options=options)
+    open_pairs(hr, lr, SHAPE, 4)
+
+
 def test_a_video_that_stands_still_may_be_anything_late(tmp_path: Path) -> None:
     film = [pan(1, 1)[0]] * 20
     open_pairs(*write_videos(tmp_path, [enlarged(p) for p in film], film), SHAPE, 4)

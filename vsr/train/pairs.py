@@ -8,34 +8,26 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from av import VideoFrame
 
 from vsr.errors import InputError
-from vsr.frame import VideoInfo
 from vsr.media.opening import shown
 from vsr.train.data import Picture, Quarantine, find_pictures, licences, split
 from vsr.train.drawing import Geometry, Material, Sample, cut_pan, draw_pan
-from vsr.train.footage import GRID, Runs, cut, find_runs, window_of
 from vsr.train.images import read_image
-from vsr.train.match import Misfit, misfits, reduced
-from vsr.train.scenes import SceneIndex
-from vsr.train.video import FrameCache, Video, open_video
+from vsr.train.match import misfits, reduced
+from vsr.train.video import FrameCache
+from vsr.train.video_pairs import mismatch, open_video_pairs
 
 logger = logging.getLogger(__name__)
 
 _THREADS = 4
 """That decode pairs at once, before the first step."""
-_PLACES, _REACH = 48, 3
-"""Places of two videos that are compared, and how many pictures on each side of them."""
-WHOLE = 1 << 62
-"""Pictures looked at of paired videos: all, for their numbers must mean the same in both."""
 
 
 def find_pair(folder: Path) -> tuple[Path, Path] | None:
@@ -63,7 +55,7 @@ def open_pairs(
         raise InputError(f"{shown(hr)} and {shown(lr)}: one is a folder, the other is not")
     if hr.is_dir():
         return _open_folders(hr, lr, geometry, holdout)
-    return _open_videos(hr, lr, geometry, holdout, cache or FrameCache())
+    return open_video_pairs(hr, lr, geometry, holdout, cache or FrameCache())
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,142 +207,4 @@ def _check_names(hr: Path, lr: Path, large: Sequence[str], small: Sequence[str])
 def _check_sizes(pair: Pair, scale: int) -> None:
     (height, width), (lr_height, lr_width) = pair.hr.size, pair.lr.size
     if (height, width) != (lr_height * scale, lr_width * scale):
-        raise _mismatch(pair.hr.path, pair.lr.path, (width, height), (lr_width, lr_height), scale)
-
-
-def _mismatch(
-    hr: str | Path, lr: str | Path, large: tuple[int, int], small: tuple[int, int], scale: int
-) -> InputError:
-    return InputError(
-        f"{shown(hr)} has {large[0]}x{large[1]} and {shown(lr)} {small[0]}x{small[1]} pixels; "
-        f"scale {scale} needs {small[0] * scale}x{small[1] * scale}. Cut or scale one of them"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VideoPairs:
-    """Clips of two videos that show the same pictures; a `Material`."""
-
-    name: str
-    hr: Video
-    lr: Video
-    runs: Runs
-    geometry: Geometry
-    window: tuple[int, int]
-    licences: str = ""
-
-    @property
-    def pixels(self) -> int:
-        clips = max(1, len(self.runs.starts) // self.geometry.frames)
-        return clips * self.hr.info.height * self.hr.info.width
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        return frozenset({""})
-
-    def draw(self, rng: random.Random) -> Sample:
-        first, scale = self.runs.draw(rng), self.geometry.scale
-        height, width = (side // scale for side in self.window)
-        info = self.lr.info
-        corner = (
-            GRID * rng.randint(0, (info.height - height) // GRID),
-            GRID * rng.randint(0, (info.width - width) // GRID),
-        )
-        return Sample(
-            hr=self._clip(self.hr, first, (corner[0] * scale, corner[1] * scale), self.window),
-            lr=self._clip(self.lr, first, corner, (height, width)),
-        )
-
-    def _clip(self, video: Video, first: int, corner: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-        frames = video.frames(first, self.geometry.frames)
-        return torch.stack([cut(frame, video.info, corner, size, 1) for frame in frames])
-
-
-def _open_videos(
-    hr: Path, lr: Path, geometry: Geometry, holdout: int, cache: FrameCache
-) -> tuple[Material, Material]:
-    large, small = (open_video(path, cache, most=WHOLE) for path in (hr, lr))
-    _check_videos(large, small, geometry.scale)
-    _check_same_pictures(large, small)
-    total = len(large.index)
-    begin = total - max(geometry.frames, total // holdout)
-    parts = [(0, max(0, begin - geometry.frames)), (begin, total)]
-    known, held_out = (_pairs_of(large, small, geometry, *part) for part in parts)
-    return known, held_out
-
-
-def _check_videos(hr: Video, lr: Video, scale: int) -> None:
-    large, small = hr.info, lr.info
-    if (large.height, large.width) != (small.height * scale, small.width * scale):
-        raise _mismatch(large.path, small.path, _size(large), _size(small), scale)
-    both = f"{shown(large.path)} and {shown(small.path)}"
-    if len(hr.index) != len(lr.index):
-        counts = f"{len(hr.index)} and {len(lr.index)} pictures"
-        raise InputError(f"{both}: have {counts}; pairs need the same number. Make one from the other")
-    if hr.index.refused or lr.index.refused:
-        raise InputError(f"{both}: are damaged, so pictures are missing; pairs need every picture")
-
-
-def _check_same_pictures(hr: Video, lr: Video) -> None:
-    """Compare both videos at places that move, each LR picture with HR pictures around it.
-
-    Raises:
-        InputError: at more than one place, LR shows another picture than HR.
-    """
-    found = [misfit for first in _places(hr.index) for misfit in _misfit_at(hr, lr, first)]
-    if len(found) < 2:
-        return
-    both, first = f"{shown(hr.info.path)} and {shown(lr.info.path)}", found[0]
-    if first.of is None:
-        what = "turned or mirrored" if first.turned else "another picture"
-        told = f"at picture {first.position} the second shows {what}"
-    else:
-        told = f"picture {first.position} of the second shows picture {first.of} of the first"
-    raise InputError(
-        f"{both}: {told}, and so at {len(found)} of {_PLACES} places at most; give videos that show the same"
-    )
-
-
-def _places(index: SceneIndex) -> list[int]:
-    """Where runs of pictures begin that are compared: all over the video, each where most moves nearby."""
-    length = 2 * _REACH + 1
-    runs = find_runs(index, 0, len(index), length).starts
-    parts = np.array_split(runs, min(_PLACES, len(runs))) if len(runs) else []
-    return [int(part[np.argmax(index.motion[part + _REACH])]) for part in parts]
-
-
-def _misfit_at(hr: Video, lr: Video, first: int) -> Iterator[Misfit]:
-    """Of the picture in the middle of a run, with its position in the videos."""
-    large, small = (
-        [reduced(_whole(frame, video.info)) for frame in video.frames(first, 2 * _REACH + 1)]
-        for video in (hr, lr)
-    )
-    for misfit in misfits(zip(large, small, strict=True), reach=_REACH):
-        if misfit.position == _REACH:
-            of = None if misfit.of is None else first + misfit.of
-            yield Misfit(first + _REACH, of, misfit.turned)
-
-
-def _whole(frame: VideoFrame, info: VideoInfo) -> torch.Tensor:
-    return cut(frame, info, (0, 0), (info.height, info.width), 1)
-
-
-def _size(info: VideoInfo) -> tuple[int, int]:
-    return info.width, info.height
-
-
-def _pairs_of(hr: Video, lr: Video, geometry: Geometry, first: int, last: int) -> VideoPairs:
-    window = window_of(hr.info, geometry, 1)
-    runs = find_runs(_usable_in_both(hr.index, lr.index), first, last, geometry.frames)
-    if not len(runs.starts):
-        raise InputError(
-            f"{shown(hr.info.path)}: pictures {first} to {last - 1} hold no {geometry.frames} in a row in "
-            "one scene, intact in both videos. Give longer videos, or lower degrade.frames"
-        )
-    name = f"{shown(Path(hr.info.path).name)} with {shown(Path(lr.info.path).name)} ({first} to {last - 1})"
-    return VideoPairs(name=name, hr=hr, lr=lr, runs=runs, geometry=geometry, window=window)
-
-
-def _usable_in_both(hr: SceneIndex, lr: SceneIndex) -> SceneIndex:
-    """HR's index, with what is not usable in LR left out."""
-    return replace(hr, usable=hr.usable & lr.usable)
+        raise mismatch(pair.hr.path, pair.lr.path, (width, height), (lr_width, lr_height), scale)
