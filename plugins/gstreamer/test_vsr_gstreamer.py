@@ -87,6 +87,16 @@ def play(pipeline: str, env: dict[str, str], data: Path, *more: str) -> dict[str
     return told
 
 
+@pytest.mark.parametrize(("kind", "count"), [("live", 65), ("segment", 10)])
+def test_a_live_picture_comes_out_before_the_next_goes_in_and_a_segment_is_done_after_its_last(
+    host: dict[str, str], kind: str, count: int
+) -> None:
+    command = [SYSTEM_PYTHON, str(FOLDER / "live_host_for_tests.py"), kind, str(count), QUICK]
+    done = subprocess.run(command, env=host, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"came": count}
+
+
 def pictures(path: Path) -> list[np.ndarray]:
     """Every sample of a file; (pictures, samples) for each plane."""
     planes: list[list[np.ndarray]] = []
