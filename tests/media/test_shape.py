@@ -147,11 +147,13 @@ def test_a_clean_aperture_that_makes_no_sense_is_left_out(tmp_path: Path, number
     assert probe(_with_clean_aperture(make_clip(tmp_path / "a.mp4", frames=3), *numbers)).crop is None
 
 
-def _with_matrix(path: Path, matrix: tuple[int, ...]) -> Path:
+def _with_matrix(path: Path, matrix: tuple[int, ...], *, stated: bool) -> Path:
+    """A clip with a display matrix; `stated` writes that pixels are square, else FFmpeg asks the matrix."""
     with av.open(str(path), "w") as box_:
         stream = box_.add_stream("libx264", rate=25)
         stream.width, stream.height = 64, 48
-        stream.sample_aspect_ratio = Fraction(1)
+        if stated:
+            stream.sample_aspect_ratio = Fraction(1)
         stream.set_display_matrix(matrix)
         for _ in range(3):
             box_.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
@@ -160,11 +162,12 @@ def _with_matrix(path: Path, matrix: tuple[int, ...]) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("stated", [True, False])
 @pytest.mark.parametrize(("matrix", "rotation"), [(_WIDE, 0), (_TURNED_AND_WIDE, -90)])
 def test_a_stretch_in_the_matrix_becomes_the_pixels_own(
-    tmp_path: Path, suffix: str, matrix: tuple[int, ...], rotation: int
+    tmp_path: Path, suffix: str, matrix: tuple[int, ...], rotation: int, stated: bool
 ) -> None:
-    video = _video(_upscaled(_with_matrix(tmp_path / "a.mp4", matrix), suffix))
+    video = _video(_upscaled(_with_matrix(tmp_path / "a.mp4", matrix, stated=stated), suffix))
     assert video["sample_aspect_ratio"] == "2:1"
     found = [data["rotation"] for data in video.get("side_data_list", []) if "rotation" in data]
     assert found == ([rotation] if rotation else found)
@@ -172,7 +175,10 @@ def test_a_stretch_in_the_matrix_becomes_the_pixels_own(
 
 def test_a_matrix_is_taken_apart_and_grows_with_the_picture() -> None:
     pure, stretch = turned_only(_TURNED_AND_WIDE)
+    assert pure is not None
     assert (pure[:6], stretch) == ((0, _ONE, 0, -_ONE, 0, 0), 2)
+    assert turned_only(_WIDE) == (None, 2)
+    assert turned_only((2 * _ONE, 0, 0, 0, 2 * _ONE, 0, 0, 0, 1 << 30)) == (None, 1)
     assert moved_with(pure, Fraction(2), Fraction(3))[6] == 3 * 48 * _ONE
     sheared = (_ONE, _ONE, 0, 0, _ONE, 0, 0, 0, 1 << 30)
     assert turned_only(sheared) == (sheared, 1)

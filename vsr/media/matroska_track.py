@@ -55,6 +55,8 @@ PROJECTION_PRIVATE = 0x7672
 POSE = (0x7673, 0x7674, 0x7675)
 """Yaw, pitch, roll in degrees."""
 VOID = 0xEC
+_SEARCHED = 10_000
+"""Elements of a file among which its tracks are looked for; they stand among the first."""
 
 _PROJECTION_TYPES = {0: 1, 1: 2, 2: 1}
 """FFmpeg's AVSphericalProjection to ProjectionType: part of an equirectangular picture is one with bounds."""
@@ -119,7 +121,8 @@ def can_project(sphere: Spherical) -> bool:
 def crop_of(path: str, number: int) -> Crop | None:
     """What a Matroska file hides of the pictures of its video track `number`, counted from 0."""
     with Path(path).open("rb") as file:
-        tracks = next((p for p in children(file, *span(segment_of(file))) if p.id == TRACKS), None)
+        parts = islice(children(file, *span(segment_of(file))), _SEARCHED)
+        tracks = next((part for part in parts if part.id == TRACKS), None)
         entries = [] if tracks is None else list(walk(file, tracks, TRACK_ENTRY))
         videos = (
             e for e in entries if [uint_of(file, t) for t in walk(file, e, TRACK_TYPE)] == [VIDEO_TRACK]

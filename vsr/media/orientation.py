@@ -9,12 +9,13 @@ Matrix = tuple[int, ...]
 """Nine numbers as FFmpeg stores them: a b u c d v x y w; all but u, v and w in 16.16. A pixel at p, q is
 shown at a*p + c*q + x, b*p + d*q + y."""
 _ONE = 1 << 16
+_UPRIGHT = (_ONE, 0, 0, _ONE)
 _SHEARED = 0.01
 """Cosine of the angle between the pixel's sides from which on the matrix does more than turn and stretch."""
 
 
-def turned_only(matrix: Matrix) -> tuple[Matrix, Fraction]:
-    """The matrix without its stretch, and by how much it widens a pixel of the stored picture.
+def turned_only(matrix: Matrix) -> tuple[Matrix | None, Fraction]:
+    """The matrix without its stretch, None where nothing is left, and by how much it widens a stored pixel.
 
     Matroska has no stretch in its matrix, and most players leave it out everywhere: it belongs to the
     proportions of a pixel. What does more than turn, mirror and stretch is left as it is.
@@ -27,7 +28,8 @@ def turned_only(matrix: Matrix) -> tuple[Matrix, Fraction]:
         return matrix, Fraction(1)
     row = [round(n * _ONE / across) for n in (a, b)], [round(n * _ONE / down) for n in (c, d)]
     stretch = Fraction(across / down).limit_denominator(1000)
-    return (*row[0], u, *row[1], v, x, y, w), stretch
+    pure = (*row[0], u, *row[1], v, x, y, w)
+    return None if (*row[0], *row[1]) == _UPRIGHT else pure, stretch
 
 
 def moved_with(matrix: Matrix, x_scale: Fraction, y_scale: Fraction) -> Matrix:

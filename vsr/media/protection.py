@@ -24,6 +24,8 @@ _EXTENSION_HEAD = 22
 """Bytes of the two objects that hold others before the first of these."""
 
 
+_MOST_OBJECTS = 1000
+"""In a header, after which a search is given up."""
 _SEARCHED = 1 << 22
 """Bytes at the beginning of a file in which scrambled packets are looked for."""
 _TS_PACKET, _TS_SYNC = 188, 0x47
@@ -89,7 +91,9 @@ def _is_protected_asf(file: BinaryIO) -> bool:
 
 def _objects(file: BinaryIO, start: int, end: int) -> Iterator[tuple[uuid.UUID, int, int]]:
     """Number of each object, and where its content begins and ends."""
-    while start + _HEAD <= end:
+    for _ in range(_MOST_OBJECTS):
+        if start + _HEAD > end:
+            return
         file.seek(start)
         head = file.read(_HEAD)
         size = int.from_bytes(head[16:], "little")
