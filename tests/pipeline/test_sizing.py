@@ -10,8 +10,8 @@ import pytest
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
-from vsr.frame import VideoInfo
-from vsr.pipeline.sizing import target_size, wanted_scale
+from vsr.frame import Crop, VideoInfo
+from vsr.pipeline.sizing import like, target_size, wanted_scale
 
 DVD = VideoInfo(
     path="dvd.mpg",
@@ -88,3 +88,23 @@ def test_impossible_wishes_are_refused_before_any_work(wishes: dict[str, object]
 def test_a_result_larger_than_any_encoder_takes_is_refused() -> None:
     with pytest.raises(ConfigError, match="16384"):
         target_size(replace(DVD, width=8192), UpscaleSettings(scale=Fraction(4)), Fraction(4))
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_size_is_that_of_what_is_shown_without_hidden_borders(rotation: int) -> None:
+    coded = replace(
+        DVD,
+        width=1920,
+        height=1088,
+        sample_aspect_ratio=None,
+        rotation=rotation,
+        crop=Crop(bottom=Fraction(8)),
+    )
+    tall = {"width": 2160, "height": 3840} if rotation else {"width": 3840, "height": 2160}
+    for wishes in (tall, {"height": tall["height"]}):
+        made = target_size(coded, UpscaleSettings(**wishes), Fraction(2))
+        assert (made.width, made.height) == (3840, 2176)
+        crop = like(coded, made).crop
+        assert crop is not None
+        assert made.height - crop.bottom == 2160
+    assert wanted_scale(coded, UpscaleSettings(height=tall["height"])) == 2

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
-from vsr.frame import VideoInfo
+from vsr.frame import Crop, VideoInfo
 from vsr.media.orientation import moved_with
 
 MAX_SCALE = 16
@@ -40,16 +40,16 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
     shown_height, shown_width = _shown(info)
     if settings.height < 1 or (settings.width is not None and settings.width < 1):
         raise ConfigError(f"{settings.width or ''}x{settings.height} is no size; use at least 1x1")
-    scale = Fraction(settings.height, shown_height)
+    scale = settings.height / shown_height
     if settings.width is not None:
-        scale = max(scale, Fraction(settings.width, shown_width))
+        scale = max(scale, settings.width / shown_width)
     return _checked(scale)
 
 
 def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fraction) -> TargetSize:
     """Size of the result, and its pixel aspect: a size of other proportions changes the shape of pixels.
 
-    `--size` and `--height` mean the picture as it is shown, after rotation.
+    `--size` and `--height` mean the picture as it is shown, after rotation and without hidden borders.
     """
     sar = info.sample_aspect_ratio
     if settings.height is None:
@@ -57,7 +57,7 @@ def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fractio
         height, width = int(info.height * scale), int(info.width * scale)
     elif settings.width is None:
         shown_height, shown_width = _shown(info)
-        across = max(2, round(Fraction(shown_width * settings.height, shown_height) / 2) * 2)
+        across = max(2, round(shown_width * settings.height / shown_height / 2) * 2)
         height, width = _stored(info, settings.height, across)
     else:
         height, width = _stored(info, settings.height, settings.width)
@@ -89,12 +89,26 @@ def _checked(scale: Fraction) -> Fraction:
     return scale
 
 
-def _shown(info: VideoInfo) -> tuple[int, int]:
-    return (info.width, info.height) if info.rotation % 180 else (info.height, info.width)
+def _shown(info: VideoInfo) -> tuple[Fraction, Fraction]:
+    """Height and width of the source's picture as it is shown."""
+    height, width = _visible(info)
+    return (width, height) if info.rotation % 180 else (height, width)
+
+
+def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
+    """Height and width of what the container does not hide of the stored picture."""
+    crop = info.crop or Crop()
+    return info.height - crop.top - crop.bottom, info.width - crop.left - crop.right
 
 
 def _stored(info: VideoInfo, height: int, width: int) -> tuple[int, int]:
-    return (width, height) if info.rotation % 180 else (height, width)
+    """Height and width of the stored picture that is shown at this size."""
+    wanted = (width, height) if info.rotation % 180 else (height, width)
+    if info.crop is None:
+        return wanted
+    sides = zip(wanted, (info.height, info.width), _visible(info), strict=True)
+    height, width = (round(side * whole / visible / 2) * 2 for side, whole, visible in sides)
+    return height, width
 
 
 def _reshaped(sar: Fraction | None, stretch: Fraction) -> Fraction | None:
