@@ -64,6 +64,7 @@ LISTED_NOWHERE = [
     ("adpcm_yamaha", ".wmv", {}),
     ("g726", ".wmv", {"rate": 8000, "layout": "mono", "bit_rate": 32_000}),
     ("pcm_s64le", ".avi", {}),
+    ("libopencore_amrnb", ".3gp", {"rate": 8000, "layout": "mono", "bit_rate": 12_200}),
 ]
 
 
@@ -223,3 +224,17 @@ def test_channels_in_an_order_of_their_own_end_no_process(tmp_path: Path, target
         assert run(*command).returncode == 0, command
     assert ("FR+FL" in done.stderr) == (target == ".mkv"), "only Matroska cannot say the order"
     assert tracks(out, "audio")[0].digest == tracks(source, "audio")[0].digest
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "bits"), [("libopencore_amrnb", 8000, 12_200), ("nellymoser", 44100, 0)]
+)
+def test_a_priming_shorter_than_a_packet_stays_hidden_in_quicktime(
+    tmp_path: Path, codec: str, rate: int, bits: int
+) -> None:
+    source = clip(tmp_path / "in.mov", codec, rate=rate, layout="mono", bit_rate=bits)
+    out = pass_through(source, tmp_path / "out.mov")
+    assert out.report.shift == 0
+    before, after = samples(source), samples(out.path)
+    assert before.shape == after.shape
+    assert (before == after).all()

@@ -24,7 +24,7 @@ from vsr.media.containers import Container
 from vsr.media.conversion import Converter, converter_of
 from vsr.media.copies import add_copy
 from vsr.media.decoder import read_packets
-from vsr.media.edits import Edits, priming_of
+from vsr.media.edits import Edits, hidden_start, priming_of
 from vsr.media.marks import Pending, apply_marks, read_marks
 from vsr.media.matroska import codec_delay
 from vsr.media.matroska_delay import add_hidden
@@ -142,7 +142,11 @@ class StreamCopier:
                 not count that the source hides (priming of an audio codec), or that the range cuts.
         """
         counted = [packet for packet in self._queue if not (cuts and self._hidden(packet))]
-        times = [(packet.stream_index, _shown(packet)) for packet in counted]
+        heard = [(packet, _shown(packet)) for packet in counted]
+        times = [
+            (packet.stream_index, time if time is None or not cuts else time + hidden_start(packet))
+            for packet, time in heard
+        ]
         return min(
             (time + delays.get(index, 0) for index, time in times if time is not None),
             default=self._start or Fraction(0),

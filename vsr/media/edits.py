@@ -137,6 +137,17 @@ def priming_of(source: Path, indices: Collection[int]) -> dict[int, Fraction]:
     return {index: seconds for index, seconds in found.items() if seconds > 0}
 
 
+def hidden_start(packet: Packet[Any]) -> Fraction:
+    """Seconds at the start of an audio packet that its container hides, up to the tick lost in rounding."""
+    stream = packet.stream
+    if not (isinstance(stream, AudioStream) and stream.rate and packet.has_sidedata("skip_samples")):
+        return Fraction(0)
+    (samples,) = _SKIP.unpack_from(bytes(packet.get_sidedata("skip_samples")))
+    begin, hidden = Fraction(_begin(packet) * packet.time_base), Fraction(samples, stream.rate)
+    rounded = -packet.time_base < begin + hidden < 0
+    return -begin if rounded else hidden
+
+
 def _begin(packet: Packet[Any]) -> int:
     return packet.pts or 0
 

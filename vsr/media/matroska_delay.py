@@ -14,6 +14,7 @@ from av import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from vsr.media.copies import add_copy
 from vsr.media.matroska import (
     CODEC_DELAY,
     INFO,
@@ -43,7 +44,7 @@ def add_hidden(output: OutputContainer, stream: Stream, delay: Fraction) -> Stre
         ValueError: the container does not take the codec.
     """
     with with_delay(stream, delay, output.format.name) as described:
-        return output.add_stream_from_template(described.streams[0], opaque=True)
+        return add_copy(output, described.streams[0])
 
 
 def with_delay(stream: Stream, delay: Fraction, muxer: str) -> InputContainer:
@@ -59,7 +60,7 @@ def with_delay(stream: Stream, delay: Fraction, muxer: str) -> InputContainer:
     """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=muxer) as output:
-        output.add_stream_from_template(stream, opaque=True)
+        add_copy(output, stream)
         output.start_encoding()
     element = _element(CODEC_DELAY, round(delay * 10**9).to_bytes(8, "big"))
     opened = open_own(_header_with(buffer, element), "matroska")
