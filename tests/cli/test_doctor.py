@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+import torch
 
 from vsr.cli.doctor import doctor
 from vsr.config import Backend
-from vsr.engine import openvino
+from vsr.engine import backends, choice, device, openvino
+from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd
 from vsr.media import hwaccel
 from vsr.media.encoder_table import ENCODERS
+from vsr.models.catalog import choose
+from vsr.models.load import load_generator
 
 
 def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +27,31 @@ def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) 
         "auto",
         "torch",
     }
+
+
+def cpu_line(capsys: pytest.CaptureFixture[str]) -> str:
+    doctor()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("CPU")]
+    return line
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("kernels", [(), ("winograd",), ("amx",), ("amx", "winograd")])
+def test_the_precision_that_is_said_is_the_one_that_a_run_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bf16: bool, kernels: tuple[str, ...]
+) -> None:
+    """On processors with and without bf16, where none, one or both of our own kernels are the fastest."""
+    monkeypatch.setattr(device, "bf16_is_quicker", lambda: bf16)
+    monkeypatch.setattr(choice, "cpu_has_bf16", lambda: bf16)
+    monkeypatch.setattr(backends, "kernels_are_fastest", lambda network, name, dtype: name in kernels)
+    network = load_generator(choose("auto", "cpu")[0]).network
+    taken = choice.dtype_for("auto", "auto", network, torch.device("cpu"))
+    monkeypatch.setattr(choice, "choose", lambda *_, **__: ("torch", lambda batch: batch))
+    assert Upscaler(network, device_name="cpu").dtype is taken
+    said = cpu_line(capsys).partition("--precision auto is ")[2]
+    assert said.split()[0] == str(taken).removeprefix("torch.")
+    if "winograd" in kernels and bf16 and "amx" not in kernels:
+        assert said == "float32 for fast-x2, bfloat16 where torch runs the network"
 
 
 def test_what_decodes_beside_software_is_named(

@@ -45,10 +45,24 @@ def doctor() -> None:
 
 
 def _can(device: torch.device) -> str:
-    from vsr.engine.device import choose_dtype, free_memory
+    from vsr.engine.device import free_memory
 
-    dtype = str(choose_dtype("auto", device)).removeprefix("torch.")
-    return f"{free_memory(device) / 2**30:.1f} GiB free, --precision auto is {dtype}"
+    return f"{free_memory(device) / 2**30:.1f} GiB free, --precision auto is {_precision(device)}"
+
+
+def _precision(device: torch.device) -> str:
+    """What `auto` is for the model of this device, and for networks that only torch runs if that differs."""
+    from vsr.engine.choice import dtype_for
+    from vsr.engine.device import choose_dtype
+    from vsr.models.catalog import AUTO, choose
+    from vsr.models.load import load_generator
+
+    model = load_generator(choose(AUTO, device.type)[0])
+    own, torchs = dtype_for("auto", "auto", model.network, device), choose_dtype("auto", device)
+    words = [str(dtype).removeprefix("torch.") for dtype in (own, torchs)]
+    return (
+        words[0] if own is torchs else f"{words[0]} for {model.name}, {words[1]} where torch runs the network"
+    )
 
 
 def _encoder_state(codec: str) -> str:

@@ -131,7 +131,9 @@ def choose(
 
 
 def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: torch.device) -> torch.dtype:
-    """The number format of a network's weights.
+    """The number format of a network's weights; float32 for a filter, which has none.
+
+    A run computes in it, and `vsr doctor` says it: nothing else decides.
 
     Args:
         precision: `auto` takes 16 bits where the device is made for them, see `device.choose_dtype`; on a
@@ -139,6 +141,8 @@ def dtype_for(precision: Precision, wish: Backend, network: nn.Module, device: t
             anything in bf16, and exact.
         wish: The backend that was asked for.
     """
+    if next(network.parameters(), None) is None:
+        return torch.float32
     if precision == "auto" and device.type == "cpu" and wish in ("auto", "winograd"):
         if wish == "auto" and cpu_has_bf16() and backends.kernels_are_fastest(network, "amx", torch.bfloat16):
             return torch.bfloat16

@@ -73,9 +73,7 @@ class Upscaler:
         self.network = network
         self.device = device.choose_device(device_name)
         resampler = next(network.parameters(), None) is None
-        self.dtype = (
-            torch.float32 if resampler else choice.dtype_for(precision, backend, network, self.device)
-        )
+        self.dtype = choice.dtype_for(precision, backend, network, self.device)
         # getattr: Module's stubs take every attribute for a Tensor or a Module.
         self.scale = Fraction(getattr(network, "scale"))  # noqa: B009
         self.radius = int(getattr(network, "receptive_radius"))  # noqa: B009
