@@ -40,7 +40,7 @@ FULL = {
 }
 """How many of each; 0 is all there are."""
 QUICK = {
-    "mutations": 84,
+    "mutations": 119,
     "kills": 12,
     "checkpoint_kills": 10,
     "calls": 40,

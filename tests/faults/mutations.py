@@ -1,9 +1,9 @@
-"""Seeded damage to small files of six containers; the seed alone says what is done (recipe T2)."""
+"""Seeded damage to small files of all containers; the seed alone says what is done (recipe T2)."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.media_maker import Audio, make_clip
@@ -56,28 +56,51 @@ MUTATORS: tuple[Mutate, ...] = (
     drop_a_block,
     cut_off,
 )
-CONTAINERS = ("mp4", "fragmented.mp4", "mkv", "ts", "avi", "flv")
+FIRST = ("mp4", "fragmented.mp4", "mkv", "ts", "avi", "flv")
+"""Those that older seeds were drawn for."""
+_KNOBS: dict[str, dict[str, object]] = {
+    "mp4": {"bframes": 2},
+    "fragmented.mp4": {
+        "bframes": 2,
+        "container_options": {"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+    },
+    "mkv": {"bframes": 2},
+    "ts": {"bframes": 2},
+    "avi": {"audio": [Audio(codec="mp2")]},
+    "flv": {"bframes": 2},
+    "ogv": {"codec": "libvpx", "audio": [Audio(codec="libopus")]},
+    "wmv": {"codec": "wmv2", "audio": [Audio(codec="libmp3lame")]},
+    "mxf": {"codec": "mpeg2video", "audio": [Audio(codec="pcm_s16le", layout="mono")]},
+    "gif": {"codec": "gif", "pix_fmt": "rgb8", "audio": []},
+    "ivf": {"codec": "libvpx-vp9", "audio": []},
+    "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "audio": []},
+    "dv": {"codec": "dvvideo", "width": 720, "height": 576, "frames": 4, "audio": [Audio(codec="pcm_s16le")]},
+    "nut": {"codec": "mpeg4"},
+    "mpg": {"codec": "mpeg2video", "bframes": 2, "audio": [Audio(codec="mp2")]},
+    "mov": {"bframes": 2},
+    "webm": {"codec": "libvpx-vp9", "audio": [Audio(codec="libopus")]},
+}
+CONTAINERS = tuple(_KNOBS)
+
+
+def frames_of(container: str) -> int:
+    """Pictures of the whole clip."""
+    return int(str(_KNOBS[container].get("frames", FRAMES)))
 
 
 def originals(folder: Path) -> dict[str, Path]:
-    """One whole clip of each container, with sound."""
-    return {name: _original(folder / f"whole.{name}", name) for name in CONTAINERS}
+    """One whole clip of each container, most with sound."""
+    common: dict[str, object] = {"frames": FRAMES, "audio": [Audio()]}
+    return {name: make_clip(folder / f"whole.{name}", **(common | knobs)) for name, knobs in _KNOBS.items()}
 
 
-def _original(path: Path, name: str) -> Path:
-    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if "fragmented" in name else {}
-    codec = "mp2" if name == "avi" else "aac"
-    bframes = 0 if name == "avi" else 2
-    return make_clip(
-        path, frames=FRAMES, bframes=bframes, audio=[Audio(codec=codec)], container_options=options
-    )
-
-
-def mutated(seed: int, whole: dict[str, bytes]) -> tuple[str, str, bytes]:
+def mutated(
+    seed: int, whole: dict[str, bytes], containers: Sequence[str] = CONTAINERS
+) -> tuple[str, str, bytes]:
     """Container, mutator and bytes of a case."""
     rng = random.Random(seed)
-    container = CONTAINERS[seed % len(CONTAINERS)]
-    mutate = MUTATORS[seed // len(CONTAINERS) % len(MUTATORS)]
+    container = containers[seed % len(containers)]
+    mutate = MUTATORS[seed // len(containers) % len(MUTATORS)]
     data = bytearray(whole[container])
     mutate(data, rng)
     return container, mutate.__name__, bytes(data)

@@ -42,6 +42,7 @@ from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.pipes import is_pipe, standard_input
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
+from vsr.media.structure import structure_of
 from vsr.media.tags import color_of
 from vsr.media.timeline import Timeline, until_the_next
 from vsr.media.transport import has_breaks
@@ -51,7 +52,7 @@ INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace 
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
 SINGLE_FIELDS = "each picture is a single field of interlaced video; fields are upscaled one by one"
 
-_RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv"
+_RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv dv"
 RAW = frozenset(_RAW.split())
 """FFmpeg's demuxers of bare streams: no container counts their pictures or stamps them."""
 UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
@@ -227,10 +228,11 @@ class VideoSource:
                 self._warn(note)
             yield self._uniform(frame), self._with_messages(frame, stamp)
         path, kind = self._info.path, container.format.name
+        found = structure_of(path, kind)
         self._watch.finish(
-            promised=self._info.frames_promised,
-            exact=is_indexed(container, stream),
-            cut_off=cut_off(path, kind) or _broken_fragment(path, kind),
+            promised=max(self._info.frames_promised or 0, found.pictures or 0) or None,
+            exact=is_indexed(container, stream) or found.pictures is not None,
+            cut_off=cut_off(path, kind) or _broken_fragment(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
 

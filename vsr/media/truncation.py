@@ -12,7 +12,7 @@ from vsr.media.pipes import is_pipe, missing_end
 from vsr.media.transport import unit_of
 from vsr.media.y4m import end_of
 
-POSITIONED = ("matroska", "flv", "avi")
+POSITIONED = ("matroska", "flv", "avi", "nut")
 """Demuxers whose packets lie in the file as they are, one after the other: a hole between them is a loss."""
 _TAIL = 1 << 24
 _PACKS, _PACKS_TRIED = 1 << 20, 16
@@ -58,7 +58,7 @@ def unread_bytes(path: str | Path, container: str, last: int) -> int:
         container: FFmpeg's name of the demuxer; 0 is the answer for those not in `POSITIONED`.
         last: Where the last packet ended.
     """
-    if container.split(",")[0] not in POSITIONED or not last:
+    if container.split(",")[0] not in POSITIONED or not last or is_pipe(path):
         return 0
     with Path(path).open("rb") as file:
         file.seek(last)
