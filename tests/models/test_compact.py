@@ -60,8 +60,9 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "an activation missing": (_without("body.1.weight"), r"Compact without body\.1\.weight; incomplete"),
     "the first layer missing": (
         _without("body.0.weight"),
-        r"Compact without body\.0\.weight, its first layer",
+        r"Compact without body\.0\.weight; incomplete",
     ),
+    "the last layer's weights missing": (_without("body.6.weight"), r"Compact without body\.6\.weight"),
     "the last layer missing": (
         lambda s: {k: v for k, v in s.items() if not k.startswith("body.6.")},
         r"Compact ends in body\.5 of shape \(4,\), not in .* missing",

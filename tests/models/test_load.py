@@ -101,6 +101,21 @@ def test_a_network_that_does_not_fit_exactly_is_refused(config, what, tmp_path):
         load_generator(tmp_path / "odd.safetensors")
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_whatever_weight_is_missing_the_family_is_named_and_the_layer(config, tmp_path):
+    state, path = make(config).state_dict(), tmp_path / "net.safetensors"
+    for key in state:
+        if not key.endswith(".weight") or "prelu_trunk" in key:  # without that it is another SRResNet
+            continue
+        save_file({name: value for name, value in state.items() if name != key}, path)
+        with pytest.raises(ModelError) as caught:
+            load_generator(path)
+        said = str(caught.value)
+        assert type(config).__name__.removesuffix("Config") in said
+        layer = key.removesuffix(".weight")  # an enlargement may be named by its bias that is left over
+        assert layer in said or "enlarges" in said, said
+
+
 @pytest.mark.parametrize(
     ("keys", "what"),
     [

@@ -184,7 +184,7 @@ def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelErr
                 return Recognised(file=file, family=family, config=config, state=state)
         except PluginError:
             raise
-        except (VsrError, TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
+        except (VsrError, TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             errors.append(_about(file.path, error))
     return None
 

@@ -234,6 +234,8 @@ def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
             f"{file.path}: spandrel might know it, but cannot be imported ({_first_line(error)}); install "
             f"the torchvision that belongs to torch {torch.__version__}"
         ) from error
+    if not hasattr(spandrel, "ModelLoader"):
+        return None  # a folder that happens to be called so
     try:
         descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.state))
     except spandrel.UnsupportedModelError:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import equal_places_
+from vsr.models.archs.layers import equal_places_, require
 from vsr.models.archs.prelu import PReLU
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
     if len(state) < 3 or not all(re.fullmatch(r"body\.\d+\.(weight|bias)", key) for key in state):
         return None
     first, end = state.get("body.0.weight"), _last_index(state)
-    if first is None:
-        raise ModelError("Compact without body.0.weight, its first layer; incomplete, get another file")
+    require("Compact", state, "body.0", f"body.{end}")
+    assert first is not None
     if first.dim() != 4 or first.shape[2:] != (3, 3) or end < 2:
         return None
     if first.shape[1] != 3:

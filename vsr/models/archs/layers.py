@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, ModelError
 
 ENLARGEMENTS = (1, 2, 3, 4, 8, 16)
 """By how much a network may enlarge in all its stages: published ones double, again and again, or are x3."""
@@ -72,3 +74,20 @@ def equal_places_(conv: nn.Module, scale: int) -> None:
             if numbers is not None:
                 places = numbers.unflatten(0, (-1, scale * scale))
                 places.copy_(places[:, :1].expand_as(places).clone())
+
+
+def require(family: str, state: Mapping[str, Tensor], *layers: str) -> None:
+    """Refuse weights that are a family's, but without some layers.
+
+    Args:
+        family: Its name, for the message.
+        state: Under the family's own names.
+        layers: Each a name, or several names with `|` between them, of which one is enough.
+
+    Raises:
+        ModelError: names what is missing.
+    """
+    missing = [layer for layer in layers if not any(f"{name}.weight" in state for name in layer.split("|"))]
+    if missing:
+        names = ", ".join(" or ".join(f"{name}.weight" for name in layer.split("|")) for layer in missing)
+        raise ModelError(f"{family} without {names}; incomplete, or a variant that is unknown")

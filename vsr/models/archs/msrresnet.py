@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import ENLARGEMENTS, upsampling_stages
+from vsr.models.archs.layers import ENLARGEMENTS, require, upsampling_stages
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
@@ -139,12 +139,17 @@ def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:
     return radius + 2 * nb + 1
 
 
+_LAYER = re.compile(r"(conv_first|conv_hr|conv_last|upconv\d+|body\.\d+\.conv[12])\.(weight|bias)")
+
+
 def detect(state: Mapping[str, Tensor]) -> MSRResNetConfig | None:
     """Tell the shape of an MSRResNet from its weights; None if they are not one's.
 
     Raises:
         ModelError: it is an MSRResNet, but not one for three-channel pictures or not of a usual enlargement.
     """
+    if len(state) > 2 and all(_LAYER.fullmatch(key) for key in state):
+        require("MSRResNet", state, "conv_first", "body.0.conv1", "conv_hr", "conv_last")
     first, last = state.get("conv_first.weight"), state.get("conv_last.weight")
     ups = [len(value) for key, value in state.items() if re.fullmatch(r"upconv\d+\.weight", key)]
     if first is None or last is None or "body.0.conv1.weight" not in state or "conv_hr.weight" not in state:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, upsampling_stages
+from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, require, upsampling_stages
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph, GraphBuilder
@@ -239,6 +239,8 @@ def detect(state: Mapping[str, Tensor]) -> RRDBConfig | None:
         ModelError: it is an RRDB network, but not for three-channel pictures, or not of a usual enlargement.
     """
     state = remap(state)
+    if any(re.fullmatch(r"body\.\d+\.rdb[123]\.conv[1-5]\.\w+", key) for key in state):
+        require("RRDB", state, "conv_first", "body.0.rdb1.conv1", "conv_last")
     dense, first = state.get("body.0.rdb1.conv1.weight"), state.get("conv_first.weight")
     last = state.get("conv_last.weight")
     if dense is None or first is None or last is None or first.dim() != 4 or dense.dim() != 4:

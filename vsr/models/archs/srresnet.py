@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import ENLARGEMENTS, last_conv, upsampling_stages
+from vsr.models.archs.layers import ENLARGEMENTS, last_conv, require, upsampling_stages
 
 Trunk = Literal["bn", "prelu", "none"]
 
@@ -172,6 +172,9 @@ def detect(state: Mapping[str, Tensor]) -> SRResNetConfig | None:
         ModelError: it is an SRResNet, but not one for three-channel pictures or not of a usual enlargement.
     """
     state = remap(state)
+    ends = ("prelu_first.weight", "conv_trunk.weight", "bn_trunk.weight", "prelu_trunk.weight")
+    if "body.0.conv1.weight" in state and any(key in state for key in ends):
+        require("SRResNet", state, "conv_first", "prelu_first", "conv_last|conv_tanh")
     first, tanh = state.get("conv_first.weight"), "conv_tanh.weight" in state
     last = state.get("conv_tanh.weight" if tanh else "conv_last.weight")
     if first is None or last is None or "prelu_first.weight" not in state or first.dim() != 4:
