@@ -185,7 +185,7 @@ def test_bad_weights_are_one_line_and_exit_5(kind: str, clip: Path, tmp_path: Pa
         (("--scale", "two"), "not a number"),
         (("--scale", "2", "--height", "100"), "contradict"),
         (("--size", "big"), "WIDTHxHEIGHT"),
-        (("--size", "0x0"), "no size"),
+        (("--size", "0x0"), "impossible"),
         (("--precision", "fp8"), "fp32"),
         (("--device", "abacus"), "auto, cpu, cuda"),
         (("--deinterlace", "maybe"), "auto, off"),

@@ -14,9 +14,11 @@ import pytest
 
 from tests.judges import ffprobe, mediainfo, mkvmerge, run
 from tests.media_maker import Audio, make_clip
+from vsr.config import EncoderSettings
 from vsr.frame import Crop
 from vsr.media.boxes import box, edited, find_boxes, full_box
 from vsr.media.orientation import moved_with, ratio_of_ffmpeg, turned_only
+from vsr.media.pipe_sink import open_pipe_sink
 from vsr.media.probe import probe
 from vsr.pipeline.run import upscale_video
 
@@ -238,3 +240,19 @@ def test_marks_of_places_go_where_a_filter_cuts(tmp_path: Path) -> None:
     target = tmp_path / "b.mkv"
     upscale_video(source, target, model="bicubic", scale=2, filters_before=("crop=48:32:8:4",))
     assert probe(target).crop is None
+
+
+def test_a_pipe_names_the_marks_that_it_cannot_carry(tmp_path: Path) -> None:
+    source = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6", "--stereo-mode", "0:1")
+    with (tmp_path / "out.nut").open("wb") as file:
+        sink = open_pipe_sink(
+            source=source,
+            info=probe(source),
+            width=128,
+            height=96,
+            settings=EncoderSettings(),
+            fd=file.fileno(),
+        )
+        notes = sink.warnings
+        sink.abort()
+    assert "a pipe cannot carry hidden borders, the arrangement of two views" in notes

@@ -88,7 +88,7 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"scal": 2}, "unknown setting 'scal'; known are backend, batch, color, crf, "),
+        ({"scal": 2}, "unknown setting 'scal'; known are allow_files, backend, batch, color, crf, "),
         ({"scale": "wide"}, "here.scale: 'wide'"),
         ({"tile": 1.5}, "here.tile: 1.5"),
         ({"crf": "low"}, "here.encoder.crf: 'low'"),

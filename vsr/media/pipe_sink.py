@@ -90,6 +90,13 @@ def _left_behind(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]
             notes.append(f"a pipe carries the picture only; {others} other streams of the source stay behind")
     if info.display_matrix is not None:
         notes.append(f"{CONTAINERS[chosen].name} cannot say that the picture is shown turned or mirrored")
+    marks = {
+        "hidden borders": info.crop,
+        "the arrangement of two views": info.stereo,
+        "the mark of 360 degree video": info.spherical,
+    }
+    if lost := [words for words, mark in marks.items() if mark is not None]:
+        notes.append(f"a pipe cannot carry {', '.join(lost)}")
     if chosen == "nut":
         color = info.color
         tags = {"color_range": color.range, "colorspace": color.matrix}
