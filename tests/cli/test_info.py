@@ -59,6 +59,23 @@ def test_json_holds_the_same_exactly(rich_clip: Path, capsys: pytest.CaptureFixt
     assert [chapter["title"] for chapter in contents["chapters"]] == ["Opening", "End"]
 
 
+@pytest.mark.parametrize("fourcc", [b"ac-4", b"mhm1", b"xxxx"])
+def test_audio_that_no_decoder_knows_is_shown_and_the_picture_upscaled(
+    fourcc: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """AC-4, MPEG-H and what is yet to come: FFmpeg has a name or a number for them, and no codec."""
+    clip = make_clip(tmp_path / "in.mp4", frames=3, audio=[Audio()])
+    data = clip.read_bytes().replace(b"mp4a", fourcc, 1).replace(b"esds", b"skip", 1)
+    clip.write_bytes(data)
+    shown = run_cli(capfd, "info", clip)
+    assert shown.code == 0, shown.err
+    assert "1 audio, unknown, 48000 Hz" in shown.out
+    assert run_cli(capfd, "info", clip, "--json").code == 0
+    done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", "-m", "bicubic")
+    assert done.code == 0
+    assert "is left out" in done.err
+
+
 def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         info(tmp_path / "gone.mp4")

@@ -7,16 +7,48 @@ overrides and line breaks among them.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Messages(io.TextIOBase):
+    """Standard error; what nobody takes any more is dropped, and never ends the work that it is about."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # a reader, a terminal or a disk that is gone; a closed file
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._file.encoding
+
+    @property
+    def _file(self) -> TextIO:
+        """As it is now; while rich shows a live line, what it has put in its place leads back here."""
+        file: TextIO = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+        return file
+
+
+_err = Console(file=cast(TextIO, _Messages()), highlight=False, soft_wrap=True)
 
 
 def stderr() -> Console:
@@ -75,8 +107,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _print(text: Text) -> None:
-    with suppress(OSError):  # a terminal that went away is no reason to stop a film
-        _err.print(text)
+    _err.print(text)
 
 
 def _printable(message: str) -> str:

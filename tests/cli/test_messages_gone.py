@@ -1,0 +1,46 @@
+"""Whoever reads the messages of a run may go away: the film is made all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.oracle import pictures_in
+from tests.media_maker import make_clip
+
+
+def upscale(folder: Path, stderr: int) -> subprocess.Popen[bytes]:
+    words = ["upscale", "in.mkv", "out.mkv", "-m", "bicubic"]
+    make_clip(folder / "in.mkv", frames=6)
+    return subprocess.Popen([sys.executable, "-m", "vsr", *words], cwd=folder, stderr=stderr, close_fds=True)
+
+
+def test_a_reader_of_the_messages_that_goes_away_does_not_end_the_film(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = upscale(tmp_path, writer)
+    os.close(writer)
+    assert process.wait(60) == 0
+    assert pictures_in(tmp_path / "out.mkv") == 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
+def test_a_log_on_a_full_disk_does_not_end_the_film(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        assert upscale(tmp_path, full.fileno()).wait(60) == 0
+    assert pictures_in(tmp_path / "out.mkv") == 6
+
+
+def test_a_terminal_that_is_closed_does_not_end_the_film(tmp_path: Path) -> None:
+    """Its own hang-up signal aside, which `nohup` and `setsid` keep away."""
+    ours, theirs = os.openpty()
+    process = upscale(tmp_path, theirs)
+    os.close(theirs)
+    assert os.read(ours, 1)  # it has begun
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert pictures_in(tmp_path / "out.mkv") == 6
