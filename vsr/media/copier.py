@@ -7,7 +7,7 @@ sound track), so memory does not grow with the film.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from vsr.media.opening import reopen_media
 from vsr.media.parts import Parts, can_start_over
 from vsr.media.pyav import time_base_of
 from vsr.media.sound import SoundWatch
+from vsr.media.stray_times import AGES, FAR, StrayTimes
 from vsr.media.streams import (
     PlannedStream,
     StreamPlan,
@@ -93,6 +94,7 @@ class StreamCopier:
         self._before: dict[int, int] = {}
         self._edits: dict[int, Edits] = {}
         self._priming: dict[int, Fraction] = {}
+        self._strays: dict[int, StrayTimes[Packet[Any]]] = {}
         try:
             facts = audio_facts(self._media)
             if container.family == "matroska" and start is None:
@@ -214,6 +216,10 @@ class StreamCopier:
             if self._inside(packet):
                 yield from self._texts_until(_due(packet))
                 yield from self._placed(packet)
+        if repaired := sum(watch.repaired for watch in self._strays.values()):
+            self._damage.notes.append(
+                f"{repaired} timestamps of audio or subtitles are damaged; moved between their neighbours'"
+            )
         self._damage.notes += self._sound.notes(broken=self._broken())
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
@@ -222,7 +228,7 @@ class StreamCopier:
 
     def _unedited(self) -> Iterator[Packet[Any]]:
         """The packets of the planned streams that no edit list hides."""
-        for packet in self._continued():
+        for packet in self._with_repaired_times(self._continued()):
             if packet.stream_index not in self._targets:  # also streams that appear on the way
                 continue
             if packet.pts is None:  # what is copied is never reordered
@@ -231,6 +237,21 @@ class StreamCopier:
             yield from [packet] if edits is None else edits.push(packet)
         for edits in self._edits.values():
             yield from edits.flush()
+
+    def _with_repaired_times(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """The packets, single times that lie far from their neighbours' repaired and counted."""
+        strays = self._strays
+        for packet in packets:
+            kind = packet.stream.type
+            if packet.stream_index not in self._targets or kind == "video" or packet.pts is None:
+                yield packet
+                continue
+            if packet.stream_index not in strays:
+                far = FAR if kind == "audio" else AGES  # texts come when somebody speaks
+                strays[packet.stream_index] = StrayTimes(time_base_of(packet), far=far)
+            yield from map(_at_time, strays[packet.stream_index].push(packet, packet.pts))
+        for watch in strays.values():
+            yield from map(_at_time, watch.flush())
 
     def _continued(self) -> Iterator[Packet[Any]]:
         """The packets from shortly before the range, their times moved on where those of the picture are."""
@@ -328,6 +349,13 @@ class StreamCopier:
                 return
             self._queue.append(packet)
             waiting.discard(packet.stream_index)
+
+
+def _at_time(settled: tuple[Packet[Any], int]) -> Packet[Any]:
+    packet, time = settled
+    if packet.pts != time:
+        packet.pts = packet.dts = time
+    return packet
 
 
 def _shown(packet: Packet[Any]) -> Fraction | None:

@@ -29,6 +29,9 @@ CONSTANT = Fraction(9, 10)
 """Share of usual steps that makes a rate constant; gaps are only counted there."""
 
 
+_STRAYS = "timestamps of the picture are damaged"
+
+
 class DamageWatch:
     """Fills a `Damage`; with `strict`, raises `InputError` at the first fault instead."""
 
@@ -52,6 +55,7 @@ class DamageWatch:
         self._steps: Counter[int] = Counter()
         self._gaps: list[tuple[int, float]] = []
         self._last_pts: int | None = None
+        self._strays = 0
 
     def packet(self, packet: Packet[Any]) -> None:
         """See a packet of the picture before it is decoded."""
@@ -92,6 +96,13 @@ class DamageWatch:
             self._step(stamp.pts - self._last_pts, stamp)
         self._last_pts = stamp.pts
         self._pictures += 1
+
+    def stray_times(self, number: int) -> None:
+        """See how many timestamps strayed and were repaired, so far."""
+        if number > self._strays:
+            self._strays = number
+            self.damage.notes = [note for note in self.damage.notes if _STRAYS not in note]
+            self._fault(f"{number} {_STRAYS}; their frames are shown between their neighbours")
 
     @property
     def end_of_last_packet(self) -> int:

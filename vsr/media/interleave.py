@@ -11,6 +11,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from vsr.errors import InputError
 from vsr.frame import Damage
 from vsr.media.clock import Clock
 from vsr.media.copier import StreamCopier
@@ -72,7 +73,7 @@ class Interleaver:
             self._order.fill_up(end)
         self._ready(self._order.flush())
         for packet in self._copier.rest():
-            self._mux(self._rising.push(self.clock.stamp(packet)))
+            self._beside(packet)
 
     def moved(self) -> list[str]:
         """A sentence for each kind of packet whose time could not stay what it was."""
@@ -93,8 +94,18 @@ class Interleaver:
             assert packet.dts is not None
             packet.stream = self._picture
             for other in self._copier.packets_until(packet.dts * packet.time_base):
-                self._mux(self._rising.push(self.clock.stamp(other)))
+                self._beside(other)
             self._mux(self.clock.stamp(packet))
+
+    def _beside(self, packet: Packet[Any]) -> None:
+        """Mux a packet of another stream; one whose time the output cannot say is left out and counted."""
+        try:
+            stamped = self.clock.stamp(packet)
+        except InputError:
+            self.refused += 1
+            self._damage.broken_packets += 1
+            return
+        self._mux(self._rising.push(stamped))
 
     def _mux(self, packet: Packet[Any]) -> None:
         """Mux a packet; one of the source's that is damaged is left out and counted, not the film's end.

@@ -16,6 +16,7 @@ from av import Packet, VideoStream
 from av.container import InputContainer
 
 from vsr.media.pyav import fraction
+from vsr.media.stray_times import FAR, StrayTimes
 
 AHEAD = 3
 """Packets of the picture read ahead: the last of a part may come behind the first sound of the next."""
@@ -60,6 +61,7 @@ class Parts:
         self._first: int | None = None
         self._end = 0
         """Where the next part goes on, in ticks."""
+        self._strays: StrayTimes[Packet[Any]] = StrayTimes(self._base)
         self._part_of: dict[int, int] = {}
         self._last_of: dict[int, int] = {}
 
@@ -67,7 +69,7 @@ class Parts:
         """All packets in their order, a little later."""
         held: deque[Packet[Any]] = deque()
         pictures = 0
-        for packet in packets:
+        for packet in self._repaired(packets):
             held.append(packet)
             if packet.stream_index == self._picture:
                 self._see(packet)
@@ -78,6 +80,31 @@ class Parts:
         self._see(None)
         for packet in held:
             yield self._moved(packet)
+
+    @property
+    def repaired(self) -> int:
+        """Packets of the picture whose time alone lay far from their neighbours': no new part, but damage."""
+        return self._strays.repaired
+
+    def _repaired(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+        for packet in packets:
+            time = _decoded(packet)
+            if packet.stream_index != self._picture or time is None:
+                yield packet
+            else:
+                yield from map(self._at_time, self._strays.push(packet, time))
+        yield from map(self._at_time, self._strays.flush())
+
+    def _at_time(self, settled: tuple[Packet[Any], int]) -> Packet[Any]:
+        """The packet at the time that it is decoded; it is shown as much later as before."""
+        packet, time = settled
+        before = _decoded(packet)
+        if before is None or time == before:
+            return packet
+        if packet.pts is not None and abs(packet.pts - before) * self._base <= FAR:
+            packet.pts += time - before  # else only one of the two was damaged
+        packet.dts = time
+        return packet
 
     def _see(self, packet: Packet[Any] | None) -> None:
         """Take the next packet of the picture; the one before it can now be decided."""

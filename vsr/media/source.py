@@ -6,7 +6,7 @@ counted in `VideoSource.damage`, what was done about odd input is said in `Video
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -42,6 +42,7 @@ from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.pipes import is_pipe, standard_input
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
+from vsr.media.stray_times import StrayTimes
 from vsr.media.structure import structure_of
 from vsr.media.tags import color_of
 from vsr.media.timeline import Timeline, until_the_next
@@ -146,6 +147,7 @@ class VideoSource:
         self._closed = False
         self.skipped = 0
         """Pictures that `frames` did not give because nobody wanted them."""
+        self._stray_packets = 0
         self._warn_of_first_picture()
 
     @property
@@ -221,7 +223,7 @@ class VideoSource:
         self, container: InputContainer, stream: VideoStream, timeline: Timeline
     ) -> Iterator[Stamped]:
         """All pictures of one size and layout, with their stamps; judges the file after the last."""
-        for frame, time in self._decoded(container, stream):
+        for frame, time in self._with_repaired_times(self._decoded(container, stream)):
             stamp = timeline.stamp(frame, time)
             self._watch.picture(frame, stamp)
             for note in timeline.notes:
@@ -235,6 +237,31 @@ class VideoSource:
             cut_off=cut_off(path, kind) or _broken_fragment(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
+
+    def _with_repaired_times(
+        self, frames: Iterable[tuple[VideoFrame, int | None]]
+    ) -> Iterator[tuple[VideoFrame, int | None]]:
+        """The frames, single times that lie far from their neighbours' repaired and counted."""
+        if is_pipe(self._info.path):  # there a frame is not to wait for the next one
+            yield from frames
+            return
+        strays = StrayTimes[VideoFrame](self._info.time_base)
+        for frame, time in frames:
+            if time is None:
+                yield from self._repaired(strays, strays.flush())
+                yield frame, None
+            else:
+                yield from self._repaired(strays, strays.push(frame, time))
+        yield from self._repaired(strays, strays.flush())
+
+    def _repaired(
+        self, strays: StrayTimes[VideoFrame], settled: list[tuple[VideoFrame, int]]
+    ) -> Iterator[tuple[VideoFrame, int]]:
+        self._watch.stray_times(strays.repaired + self._stray_packets)
+        for frame, time in settled:
+            if frame.pts is not None:
+                frame.pts = time
+            yield frame, time
 
     def _with_messages(self, frame: VideoFrame, stamp: Stamp) -> Stamp:
         """The stamp with what belongs to the frame beside its samples."""
@@ -264,6 +291,7 @@ class VideoSource:
         parts = Parts(stream)
         packets = read_packets(container, self._watch.unreadable)
         for packet in parts.joined(packets) if can_start_over(container) else packets:
+            self._stray_packets = parts.repaired
             for note in parts.notes:
                 self._warn(note)
             if positioned:
