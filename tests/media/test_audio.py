@@ -238,3 +238,18 @@ def test_a_priming_shorter_than_a_packet_stays_hidden_in_quicktime(
     before, after = samples(source), samples(out.path)
     assert before.shape == after.shape
     assert (before == after).all()
+
+
+def test_audio_without_a_decoder_is_copied_where_the_muxer_knows_it(tmp_path: Path) -> None:
+    """MPEG-H by its name only: FFmpeg has no decoder, and PyAV adds no such stream by itself."""
+    source = make_clip(tmp_path / "in.mp4", audio=[Audio()])
+    data = source.read_bytes().replace(b"esds", b"free")
+    at = data.rindex(b"mp4a")
+    source.write_bytes(data[:at] + b"mhm1" + data[at + 4 :])
+    out = pass_through(source, tmp_path / "out.mp4")
+    assert out.warnings == []
+    (track,) = [s for s in judges.ffprobe(out.path)["streams"] if s["codec_type"] == "audio"]
+    assert track["codec_tag_string"] == "mhm1"
+    assert tracks(out.path, "audio")[0].payloads == tracks(source, "audio")[0].payloads
+    (warning,) = plan_streams(source, video_index=0, target=Path("out.mkv")).warnings
+    assert "write to .m" in warning

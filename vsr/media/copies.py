@@ -48,11 +48,15 @@ def add_copy(output: OutputContainer, stream: Stream, facts: AudioFacts | None =
 
 
 def _add(output: OutputContainer, stream: Stream) -> Stream:
-    """Matroska's muxer writes any audio that has a number in WAV files, though it does not list it."""
+    """Matroska's muxer writes any audio that has a number in WAV files, though it does not list it.
+
+    PyAV adds no audio for which FFmpeg has no decoder (AC-4, MPEG-H); the muxer is asked all the same.
+    """
     try:
         return output.add_stream_from_template(stream, opaque=True)
     except ValueError:
-        if stream.type != "audio" or output.format.name != "matroska":
+        undecoded = getattr(stream, "codec_context", None) is None and output.format.name != "webm"
+        if stream.type != "audio" or not (undecoded or output.format.name == "matroska"):
             raise
     return _add_unlisted(output, stream)
 

@@ -48,11 +48,12 @@ class Edits:
             hides: Whether the output can hide any number of packets at its start (MP4); otherwise priming and
                 a decoder's run-up are kept.
         """
-        codec = stream.codec_context.name if isinstance(stream, AudioStream) else ""
+        context = stream.codec_context if isinstance(stream, AudioStream) else None
+        codec = context.name if context is not None else ""  # without a decoder there is no context
         self._pcm = codec.startswith("pcm_")
         self._keeps = bool(codec) and not self._pcm
         self._run_up = _MOST if hides else RUN_UP.get(codec, _USUAL_RUN_UP)
-        self._rate = stream.rate if isinstance(stream, AudioStream) else 0
+        self._rate = context.sample_rate if context is not None else 0
         self._hidden: deque[Packet[Any]] = deque(maxlen=_MOST)
         self._silence = _SILENCE.get(codec, b"\0")
         self._held: Packet[Any] | None = None
@@ -139,11 +140,11 @@ def priming_of(source: Path, indices: Collection[int]) -> dict[int, Fraction]:
 
 def hidden_start(packet: Packet[Any]) -> Fraction:
     """Seconds at the start of an audio packet that its container hides, up to the tick lost in rounding."""
-    stream = packet.stream
-    if not (isinstance(stream, AudioStream) and stream.rate and packet.has_sidedata("skip_samples")):
+    context = packet.stream.codec_context if isinstance(packet.stream, AudioStream) else None
+    if context is None or not context.sample_rate or not packet.has_sidedata("skip_samples"):
         return Fraction(0)
     (samples,) = _SKIP.unpack_from(bytes(packet.get_sidedata("skip_samples")))
-    begin, hidden = Fraction(_begin(packet) * packet.time_base), Fraction(samples, stream.rate)
+    begin, hidden = Fraction(_begin(packet) * packet.time_base), Fraction(samples, context.sample_rate)
     rounded = -packet.time_base < begin + hidden < 0
     return -begin if rounded else hidden
 

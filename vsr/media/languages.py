@@ -32,10 +32,12 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 def tag_of(text: str) -> str:
     """The BCP 47 tag that a container's text means; empty where it means none.
 
-    >>> tag_of("es"), tag_of("por"), tag_of("pt_BR"), tag_of("Klingon")
-    ('es', 'por', 'pt-BR', '')
+    Of several, which broadcasts give to two channels of speech, it is the first one.
+
+    >>> tag_of("es"), tag_of("por"), tag_of("pt_BR"), tag_of("eng,fra"), tag_of("Klingon")
+    ('es', 'por', 'pt-BR', 'eng', '')
     """
-    tag = text.strip("\0 ").replace("_", "-")
+    tag = text.partition(",")[0].strip("\0 ").replace("_", "-")
     return tag if _TAG.fullmatch(tag) else ""
 
 

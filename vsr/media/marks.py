@@ -8,6 +8,7 @@ source, and `mark_writing` puts them into the finished file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -47,6 +48,10 @@ _ALIKE = {
 """FFmpeg's flags that a container may know under one name only."""
 _ROOM = 700
 """Bytes of title that a track gets while it is written: all that there may be to write needs less."""
+
+
+_LONGEST_TAG = 255
+"""Bytes: a longer one is damage."""
 
 
 def _all(*flags: Disposition) -> Disposition:
@@ -123,7 +128,7 @@ def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
     """
     found: dict[int, TrackMarks] = {}
     if not is_pipe(path):
-        with path.open("rb") as file:
+        with path.open("rb") as file, suppress(ValueError, OSError):  # a damaged file says nothing here
             if "matroska" in media.format.name:
                 found = _of_matroska(file, media)
             elif "mov" in media.format.name.split(","):
@@ -144,7 +149,8 @@ def _of_matroska(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]
     for entry in walk(file, tracks, TRACK_ENTRY) if tracks is not None else ():
         kinds = [uint_of(file, element) for element in walk(file, entry, TRACK_TYPE)]
         if _SHOWN_TYPES.intersection(kinds) and any(walk(file, entry, CODEC_ID)):
-            names = [text_of(file, element) for element in walk(file, entry, LANGUAGE_BCP47)]
+            elements = [e for e in walk(file, entry, LANGUAGE_BCP47) if e.size <= _LONGEST_TAG]
+            names = [text_of(file, element) for element in elements]
             languages.append(tag_of(names[0]) if names else "")
     pairs = zip(media.streams, languages, strict=False)
     return {stream.index: TrackMarks(language=tag) for stream, tag in pairs if tag}
@@ -186,7 +192,9 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: b
         box: For the end of the index, written along with what is written of the track.
     """
     name = made.metadata.get("language", "")
-    if marks.language and len(name) != 3:
+    if len(name) == 3 and name.isascii():
+        made.metadata["language"] = name.lower()
+    elif marks.language:
         mp4 = container.family == "mp4"
         made.metadata["language"] = three_letters(marks.language, terminology=mp4)
     flags = made.disposition = marks.held_by(container)

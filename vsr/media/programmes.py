@@ -29,18 +29,20 @@ def programmes(path: Path) -> list[frozenset[int]]:
     unit = unit_of(data[:1024])
     if unit is None:
         return []
-    packets = [data[at + unit[1] : at + unit[1] + 188] for at in range(0, len(data) - unit[0] + 1, unit[0])]
-    table = next(_sections(packets, _PAT_PID, _ASSOCIATIONS), b"")
+    packets: dict[int, list[bytes]] = {}
+    for at in range(unit[1], len(data) - 187, unit[0]):
+        packets.setdefault(_pid(data, at + 1), []).append(data[at : at + 188])
+    table = next(_sections(packets.get(_PAT_PID, []), _ASSOCIATIONS), b"")
     maps = [_pid(table, at + 2) for at in range(8, len(table) - _CRC, 4) if table[at : at + 2] != b"\0\0"]
-    found = (next(_sections(packets, pid, _MAP), None) for pid in maps)
+    found = (next(_sections(packets.get(pid, []), _MAP), None) for pid in maps)
     return [_streams(section) for section in found if section is not None]
 
 
-def _sections(packets: list[bytes], pid: int, number: int) -> Iterator[bytes]:
-    """The whole sections of a table that a PID carries."""
+def _sections(packets: list[bytes], number: int) -> Iterator[bytes]:
+    """The whole sections of a table in the packets of one PID."""
     section = b""
     for packet in packets:
-        if len(packet) < 188 or packet[0] != SYNC or _pid(packet, 1) != pid or not packet[3] & 0x10:
+        if packet[0] != SYNC or not packet[3] & 0x10:
             continue
         start = 5 + packet[4] if packet[3] & 0x20 else 4
         payload = packet[start:]
