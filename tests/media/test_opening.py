@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from av.format import ContainerFormat
+from PIL import Image
 
 from tests.media_maker import make_clip, truncated
 from vsr.errors import InputError
@@ -104,3 +105,23 @@ def test_containers_that_people_have_open(tmp_path: Path, name: str) -> None:
     codec = "mpeg2video" if name.endswith("mpg") else "libx264"
     with open_media(make_clip(tmp_path / name, codec=codec)) as container:
         assert len(container.streams.video) == 1
+
+
+def test_a_jpeg_under_another_pictures_name_is_opened(tmp_path: Path) -> None:
+    for name in ("a.png", "a.webp", "a.tif", "a.jfif"):
+        Image.new("RGB", (64, 48), "red").save(tmp_path / name, format="JPEG")
+        with open_media(tmp_path / name) as container:
+            assert container.streams.video[0].codec_context.codec.canonical_name == "mjpeg"
+
+
+@pytest.mark.parametrize(("compression", "read"), [("raw", True), ("tiff_lzw", True), ("jpeg", False)])
+def test_tiff_that_ffmpeg_would_make_noise_of_is_refused(
+    tmp_path: Path, compression: str, read: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    Image.new("RGB", (64, 48), "red").save(path, compression=compression)
+    if read:
+        open_media(path).close()
+        return
+    with pytest.raises(InputError, match=r"a\.tif: is TIFF with compression 7"):
+        open_media(path)

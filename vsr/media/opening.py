@@ -20,6 +20,7 @@ from av.container import InputContainer
 from vsr.errors import InputError
 from vsr.media.pipes import MUXERS, PipeReader, is_pipe, standard_input
 from vsr.media.pyav import TEXT
+from vsr.media.tiff import READ_COMPRESSIONS, compression_of
 
 MAX_PIXELS = 8192 * 8192
 """Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
@@ -133,6 +134,7 @@ def _opened(
     container.flags &= ~GENERATED_TIMES
     try:
         _check_streams(container, where)
+        _check_packing(container, where)
         _check_tags(container, where)
     except BaseException:
         container.close()
@@ -212,6 +214,19 @@ def _check_tags(container: InputContainer, path: Path) -> None:
         raise InputError(
             f"{shown(path)}: has {count} metadata tags, more than the limit of {MAX_TAGS}. "
             "Remux it without metadata (ffmpeg -map_metadata -1)"
+        )
+
+
+def _check_packing(container: InputContainer, path: Path) -> None:
+    """Of TIFF that is packed in a way that it does not know, FFmpeg makes noise and says nothing."""
+    if container.format.name != "tiff_pipe" or is_pipe(path):
+        return
+    with path.open("rb") as file:
+        compression = compression_of(file)
+    if compression not in READ_COMPRESSIONS:
+        raise InputError(
+            f"{shown(path)}: is TIFF with compression {compression}, which is not read (7 is JPEG). "
+            "Save it as PNG"
         )
 
 

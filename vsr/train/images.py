@@ -19,8 +19,8 @@ from vsr.media.layouts import layout_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.planes import to_planes
 from vsr.media.tags import color_of, details_of, display_matrix_of
+from vsr.media.tiff import READ_COMPRESSIONS, compression_of, is_tiff, without_unknown_tags
 from vsr.reading import open_file, read_file
-from vsr.train.tiff import READ_COMPRESSIONS, is_tiff, without_unknown_tags
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """Of files that are taken for pictures; what is in them, their content decides."""
@@ -57,7 +57,6 @@ def read_image(path: Path) -> Tensor:
         InputError: it cannot be decoded.
     """
     head = _head(path)
-    _refuse_other_kinds(path, head)
     try:
         frame, codec, matrix = _decode_tiff(path) if is_tiff(head) else _decode(path)
     except av.error.PatchWelcomeError as error:
@@ -74,7 +73,7 @@ def header_size(path: Path) -> tuple[int, int]:
         UnsupportedPictureError: the file holds something else.
         InputError: it cannot be opened, or is larger than `vsr.media.opening.MAX_PIXELS`.
     """
-    _refuse_other_kinds(path, _head(path))
+    _head(path)
     try:
         with open_media(path) as container:
             stream = container.streams.video[0]
@@ -87,17 +86,28 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def _head(path: Path) -> bytes:
+    """The beginning of a file of a kind that is read.
+
+    Raises:
+        UnsupportedPictureError: it holds something else.
+        InputError: it cannot be read.
+    """
     try:
         with open_file(path) as file:
-            return file.read(16)
+            head = file.read(16)
+            file.seek(0)
+            compression = compression_of(file) if is_tiff(head) else 1
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
-
-
-def _refuse_other_kinds(path: Path, head: bytes) -> None:
     for place, beginning, what in _NOT_READ:
         if head[place:].startswith(beginning):
             raise UnsupportedPictureError(f"{shown(path)}: is {what}; save it as PNG or JPEG")
+    if compression not in READ_COMPRESSIONS:
+        raise UnsupportedPictureError(
+            f"{shown(path)}: is TIFF with compression {compression}, which is not read (7 is JPEG); save it"
+            " as PNG"
+        )
+    return head
 
 
 Matrix = tuple[int, ...]
@@ -121,11 +131,6 @@ def _decode_tiff(path: Path) -> Decoded:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise InputError(f"{shown(path)}: cannot be decoded as a picture ({error}); remove it") from error
-    if tiff.compression not in READ_COMPRESSIONS:
-        raise UnsupportedPictureError(
-            f"{shown(path)}: is TIFF with compression {tiff.compression}, which is not read (7 is JPEG);"
-            " save it as PNG"
-        )
     decoder = av.CodecContext.create("tiff", "r")
     decoder.options = _STRICT
     frames = [*decoder.decode(av.Packet(tiff.data)), *decoder.decode(None)]

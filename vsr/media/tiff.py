@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import BinaryIO
 
 READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946})
 """None, three of fax, LZW, Deflate, PackBits, Deflate's old number: what FFmpeg unpacks. 6 and 7 are JPEG."""
@@ -31,7 +32,6 @@ class Tiff:
     """A TIFF file of which only tags are left that FFmpeg knows."""
 
     data: bytes
-    compression: int
     matrix: tuple[int, ...] | None
     """As FFmpeg's display matrix, in whole numbers; None where the picture is stored upright."""
 
@@ -39,6 +39,18 @@ class Tiff:
 def is_tiff(head: bytes) -> bool:
     """Whether a file begins as TIFF does."""
     return head[:4] in (b"II*\0", b"MM\0*")
+
+
+def compression_of(file: BinaryIO) -> int:
+    """How the pixels of an open TIFF file are packed; 1, for none, where its directory cannot be read."""
+    order = "<" if file.read(2) == b"II" else ">"
+    try:
+        file.seek(4)
+        file.seek(*struct.unpack(order + "L", file.read(4)))
+        (count,) = struct.unpack(order + "H", file.read(2))
+        return _values(file.read(12 * count), order).get(_COMPRESSION, 1)
+    except (struct.error, OSError):
+        return 1
 
 
 def without_unknown_tags(data: bytes) -> Tiff:
@@ -52,19 +64,22 @@ def without_unknown_tags(data: bytes) -> Tiff:
         (start,) = struct.unpack_from(order + "L", data, 4)
         (count,) = struct.unpack_from(order + "H", data, start)
         entries = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
-        values = {
-            tag: value for tag, value in (_small(entry, order) for entry in entries) if value is not None
-        }
+        values = _values(b"".join(entries), order)
+        kept = [entry for entry in entries if struct.unpack(order + "H", entry[:2])[0] in _KNOWN]
     except struct.error as error:
         raise ValueError("its directory is cut off") from error
-    kept = [entry for entry in entries if struct.unpack(order + "H", entry[:2])[0] in _KNOWN]
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
     turned = _MATRICES.get(values.get(_ORIENTATION, 1))
     return Tiff(
         data=data[:start] + directory + data[start + len(directory) :],
-        compression=values.get(_COMPRESSION, 1),
         matrix=turned and (turned[0], turned[1], 0, turned[2], turned[3], 0, 0, 0, 1),
     )
+
+
+def _values(entries: bytes, order: str) -> dict[int, int]:
+    """The tags whose value is one whole number."""
+    found = (_small(entries[start : start + 12], order) for start in range(0, len(entries), 12))
+    return {tag: value for tag, value in found if value is not None}
 
 
 def _small(entry: bytes, order: str) -> tuple[int, int | None]:
