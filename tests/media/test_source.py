@@ -166,20 +166,6 @@ def test_avi_with_b_frames_has_increasing_times(tmp_path: Path) -> None:
     assert all(a < b for a, b in zip(times(frames), times(frames)[1:], strict=False))
 
 
-def test_a_picture_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
-    parts = [
-        make_clip(tmp_path / "1.ts", frames=10),
-        make_clip(tmp_path / "2.ts", frames=10, width=96, height=80, first_number=10),
-    ]
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
-    source = open_video(joined)
-    frames = read(source)
-    assert {tuple(frame.planes[0].shape) for frame in frames} == {(48, 64)}
-    assert numbers(frames) == list(range(20))
-    assert any("size changes" in warning for warning in source.warnings)
-
-
 def test_a_pixel_format_that_changes_is_converted_to_the_first(tmp_path: Path) -> None:
     parts = [
         make_clip(tmp_path / "1.ts", frames=10),

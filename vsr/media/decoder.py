@@ -15,6 +15,9 @@ from vsr.media.opening import MAX_PIXELS, shown
 
 ALPHA_CODECS = frozenset({"vp8", "vp9"})
 """Codecs whose frames carry alpha beside them in WebM."""
+_RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv dv"
+RAW = frozenset(_RAW.split())
+"""FFmpeg's demuxers of bare streams: no container counts their pictures or stamps them."""
 READ_ERRORS = (av.FFmpegError, LookupError, MemoryError, ValueError)
 """What PyAV raises while it reads or decodes a damaged file."""
 MAX_ERRORS_IN_A_ROW = 100

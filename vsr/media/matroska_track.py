@@ -37,6 +37,7 @@ VIDEO_TRACK = 1
 VIDEO = 0xE0
 STEREO_MODE = 0x53B8
 CROPS = {"left": 0x54CC, "top": 0x54BB, "right": 0x54DD, "bottom": 0x54AA}
+PIXEL_SIZE = (0xB0, 0xBA)
 DISPLAY_WIDTH = 0x54B0
 DISPLAY_HEIGHT = 0x54BA
 DISPLAY_UNIT = 0x54B2
@@ -121,13 +122,7 @@ def can_project(sphere: Spherical) -> bool:
 def crop_of(path: str, number: int) -> Crop | None:
     """What a Matroska file hides of the pictures of its video track `number`, counted from 0."""
     with Path(path).open("rb") as file:
-        parts = islice(children(file, *span(segment_of(file))), _SEARCHED)
-        tracks = next((part for part in parts if part.id == TRACKS), None)
-        entries = [] if tracks is None else list(walk(file, tracks, TRACK_ENTRY))
-        videos = (
-            e for e in entries if [uint_of(file, t) for t in walk(file, e, TRACK_TYPE)] == [VIDEO_TRACK]
-        )
-        entry = next(islice(videos, number, None), None)
+        entry = _video_entry(file, number)
         if entry is None:
             return None
         sides = {
@@ -137,6 +132,24 @@ def crop_of(path: str, number: int) -> Crop | None:
         }
     crop = Crop(**sides)
     return None if crop == Crop() else crop
+
+
+def stated_size(path: str, number: int) -> tuple[int, int] | None:
+    """Width and height that a Matroska file states for its video track `number`, counted from 0."""
+    with Path(path).open("rb") as file:
+        entry = _video_entry(file, number)
+        if entry is None:
+            return None
+        sides = [[uint_of(file, e) for e in walk(file, entry, VIDEO, side)] for side in PIXEL_SIZE]
+    return (sides[0][0], sides[1][0]) if all(sides) else None
+
+
+def _video_entry(file: BinaryIO, number: int) -> Element | None:
+    parts = islice(children(file, *span(segment_of(file))), _SEARCHED)
+    tracks = next((part for part in parts if part.id == TRACKS), None)
+    entries = [] if tracks is None else list(walk(file, tracks, TRACK_ENTRY))
+    videos = (e for e in entries if [uint_of(file, t) for t in walk(file, e, TRACK_TYPE)] == [VIDEO_TRACK])
+    return next(islice(videos, number, None), None)
 
 
 def _content(file: BinaryIO, element: Element) -> bytes:

@@ -60,6 +60,25 @@ def crop_of(path: str, track: int) -> Crop | None:
         path: Of the file.
         track: Its number (track_ID).
     """
+    return _crop(_sample_entries(path, track))
+
+
+def stated_size(path: str, track: int) -> tuple[int, int] | None:
+    """Width and height that the first sample entry of an MP4 or MOV file's track states.
+
+    Args:
+        path: Of the file.
+        track: Its number (track_ID).
+    """
+    entry = _sample_entries(path, track)[8:]
+    if len(entry) < _ENTRY_HEAD:
+        return None
+    width, height = struct.unpack_from(">HH", entry, 8 + 24)
+    return width, height
+
+
+def _sample_entries(path: str, track: int) -> bytes:
+    """The content of a track's sample description box; empty where there is none."""
     with Path(path).open("rb") as file:
         size = file.seek(0, 2)
         for start, end in find_boxes(file, 0, size, b"moov", b"trak"):
@@ -70,8 +89,8 @@ def crop_of(path: str, track: int) -> Crop | None:
                 if number == track:
                     places = list(find_boxes(file, start, end, *_STSD))
                     file.seek(places[0][0] if places else size)
-                    return _crop(file.read(min(places[0][1] - places[0][0], MAX_BOX) if places else 0))
-    return None
+                    return file.read(min(places[0][1] - places[0][0], MAX_BOX) if places else 0)
+    return b""
 
 
 def _crop(stsd: bytes) -> Crop | None:

@@ -17,12 +17,13 @@ from typing import Any
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 
-from vsr.color.spec import UNTAGGED, ChromaLocation, ColorSpec, Matrix, Range
+from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
 from vsr.config import Deinterlace, Hwaccel
 from vsr.errors import InputError
 from vsr.frame import Damage, FieldOrder, Stamp, VideoInfo, YuvFrame
 from vsr.media.damage import DamageWatch
 from vsr.media.decoder import (
+    RAW,
     READ_ERRORS,
     FrameDecoder,
     choose_stream,
@@ -35,27 +36,26 @@ from vsr.media.filters import FilterChain, filtered_info, parse
 from vsr.media.fragments import broken_fragment, skips_fragments
 from vsr.media.frame_times import FrameTimes
 from vsr.media.hwaccel import SOFTWARE, Decoding, accelerator, as_software, choose_decoding, is_on_card
-from vsr.media.layouts import layout_of, repacking_note
+from vsr.media.layouts import repacking_note
 from vsr.media.messages import messages_of
 from vsr.media.opening import MAX_PIXELS, open_media, shown
 from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.pipes import is_pipe, standard_input
 from vsr.media.planes import repacked, to_planes
 from vsr.media.probe import is_indexed, probe
+from vsr.media.sequences import Sequences
+from vsr.media.sizes import with_lasting_size
 from vsr.media.stray_times import StrayTimes
 from vsr.media.structure import structure_of
-from vsr.media.tags import color_of
 from vsr.media.timeline import Timeline, until_the_next
 from vsr.media.transport import has_breaks
 from vsr.media.truncation import POSITIONED, cut_off, unread_bytes
+from vsr.media.uniform import Uniform
 
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
 SINGLE_FIELDS = "each picture is a single field of interlaced video; fields are upscaled one by one"
 
-_RAW = "h264 hevc vvc h263 h261 m4v mpegvideo vc1 cavsvideo avs2 avs3 dirac dnxhd evc obu mjpeg apv dv"
-RAW = frozenset(_RAW.split())
-"""FFmpeg's demuxers of bare streams: no container counts their pictures or stamps them."""
 UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
 
 
@@ -99,8 +99,9 @@ def open_video(
     """
     info = probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color)
     _refuse_false_colors(info, color)
+    decoding = choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels)
     return VideoSource(
-        info,
+        with_lasting_size(info, max_pixels=max_pixels),
         deinterlace=deinterlace,
         start=start,
         end=end,
@@ -109,7 +110,7 @@ def open_video(
         max_pixels=max_pixels,
         color=color,
         filters=filters,
-        decoding=choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels),
+        decoding=decoding,
     )
 
 
@@ -143,6 +144,7 @@ class VideoSource:
         self._start, self._end = start, end
         self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
         self._told = color
+        self._uniform = Uniform(info, color, self._warn)
         self._watch = DamageWatch(shown(info.path), strict=strict)
         self._closed = False
         self.skipped = 0
@@ -223,12 +225,14 @@ class VideoSource:
         self, container: InputContainer, stream: VideoStream, timeline: Timeline
     ) -> Iterator[Stamped]:
         """All pictures of one size and layout, with their stamps; judges the file after the last."""
-        for frame, time in self._with_repaired_times(self._decoded(container, stream)):
+        decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
+        self._uniform = Uniform(self._raw, self._told, self._warn)
+        for frame, time in self._with_repaired_times(self._decoded(container, stream, decoder)):
             stamp = timeline.stamp(frame, time)
             self._watch.picture(frame, stamp)
             for note in timeline.notes:
                 self._warn(note)
-            yield self._uniform(frame), self._with_messages(frame, stamp)
+            yield self._uniform.frame(frame, stamp, decoder), self._with_messages(frame, stamp)
         path, kind = self._info.path, container.format.name
         found = structure_of(path, kind)
         self._watch.finish(
@@ -270,10 +274,9 @@ class VideoSource:
         return replace(stamp, messages=messages) if messages else stamp
 
     def _decoded(
-        self, container: InputContainer, stream: VideoStream
+        self, container: InputContainer, stream: VideoStream, decoder: FrameDecoder
     ) -> Iterator[tuple[VideoFrame, int | None]]:
         """Every frame of the stream in display order, with its time in ticks where it has one."""
-        decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
         times = FrameTimes()
         frames = self._frames_of(container, stream, decoder, times)
         return times.timed(frames, lambda: decoder.has_b_frames)
@@ -288,7 +291,7 @@ class VideoSource:
         positioned = container.format.name.split(",")[0] in POSITIONED
         if not positioned:  # else the packets of all streams are needed to see holes between them
             leave_out_others(container, stream)
-        parts = Parts(stream)
+        parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
         packets = read_packets(container, self._watch.unreadable)
         for packet in parts.joined(packets) if can_start_over(container) else packets:
             self._stray_packets = parts.repaired
@@ -301,12 +304,12 @@ class VideoSource:
             self._watch.packet(packet)
             times.packet(packet.pts)
             try:
-                for frame in decoder.decode(packet):
+                for frame in sequences.decode(packet):
                     yield self._from(decoder, frame)
             except READ_ERRORS as error:
                 self._watch.refused(error, _seconds(packet))
         try:
-            for frame in decoder.decode(None):
+            for frame in sequences.decode(None):
                 yield self._from(decoder, frame)
         except READ_ERRORS as error:
             self._watch.refused(error, None)
@@ -320,22 +323,6 @@ class VideoSource:
                 "the video changes on the way to what the card cannot decode; software goes on with it"
             )
         return as_software(frame, self._raw.pixel_format)
-
-    def _uniform(self, frame: VideoFrame) -> VideoFrame:
-        """A picture of the size, format and range of the first, planar."""
-        info = self._raw
-        same_size = (frame.width, frame.height) == (info.width, info.height)
-        same_format = frame.format.name == info.pixel_format
-        ranges = (_range_of(frame, info, self._told), info.color.range)
-        if same_size and same_format and ranges[0] is ranges[1]:
-            return repacked(frame, info.layout)
-        if not same_size:
-            self._warn(f"the picture size changes on the way; all are scaled to {info.width}x{info.height}")
-        if not same_format:
-            self._warn(f"the pixel format changes on the way; all are converted to {info.pixel_format}")
-        if ranges[0] is not ranges[1]:
-            self._warn(f"the colour range changes on the way; all are brought to {ranges[1].name.lower()}")
-        return repacked(frame, info.layout, width=info.width, height=info.height, ranges=ranges)
 
     def _deinterlaced(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
         if self._deinterlace == "off":
@@ -377,9 +364,8 @@ class VideoSource:
     def _as_planes(self, picture: Stamped) -> YuvFrame:
         frame, stamp = picture
         planes, alpha = to_planes(repacked(frame, self._info.layout))
-        return YuvFrame(
-            planes=planes, alpha=alpha, layout=self._info.layout, color=self._info.color, stamp=stamp
-        )
+        color = self._uniform.color(frame)
+        return YuvFrame(planes=planes, alpha=alpha, layout=self._info.layout, color=color, stamp=stamp)
 
     def _new_timeline(self, stream: VideoStream) -> Timeline:
         return Timeline(time_base=self._info.time_base, step=nominal_step(stream))
@@ -445,15 +431,6 @@ def _end_of(stream: VideoStream) -> int | None:
 def _seconds(packet: Packet[Any]) -> float | None:
     ticks = packet.pts if packet.pts is not None else packet.dts
     return None if ticks is None else float(ticks * packet.time_base)
-
-
-def _range_of(frame: VideoFrame, info: VideoInfo, told: ColorSpec) -> Range:
-    """As told or tagged, else as it would be guessed if the stream began here."""
-    tagged = told.over(color_of(frame, ChromaLocation.UNSPECIFIED))
-    if tagged.range is not Range.UNSPECIFIED:
-        return tagged.range
-    layout = layout_of(frame.format.name)
-    return tagged.guess_for(height=frame.height, layout=layout, codec=info.codec)[0].range
 
 
 def _first_seconds(timeline: Timeline) -> Fraction:

@@ -32,6 +32,7 @@ from vsr.media.opening import MAX_PIXELS, open_media
 from vsr.media.parts import Parts, can_start_over, nominal_step
 from vsr.media.probe import probe
 from vsr.media.pyav import fraction, time_base_of
+from vsr.media.sequences import Sequences
 from vsr.media.streams import attachment_data, is_cover
 from vsr.media.subtitles import is_text
 from vsr.media.timeline import Timeline
@@ -78,7 +79,7 @@ def _decoded(
 ) -> Iterator[VideoFrame]:
     """Frames of the video stream, while the packets of all others go to their readers."""
     packets = read_packets(media, frames.failed)
-    parts = Parts(video)
+    parts, sequences = Parts(video), Sequences(video.codec_context.codec.canonical_name, decoder)
     for packet in chain(parts.joined(packets) if can_start_over(media) else packets, [None]):
         if packet is not None and packet.stream_index != video.index:
             if packet.stream_index in others:
@@ -87,7 +88,7 @@ def _decoded(
         try:
             if packet is not None:
                 frames.times.packet(packet.pts)
-            yield from decoder.decode(packet)
+            yield from sequences.decode(packet)
         except READ_ERRORS as error:
             frames.failed(error)
 
