@@ -51,7 +51,7 @@ class Edits:
         context = stream.codec_context if isinstance(stream, AudioStream) else None
         codec = context.name if context is not None else ""  # without a decoder there is no context
         self._pcm = codec.startswith("pcm_")
-        self._keeps = bool(codec) and not self._pcm
+        self._keeps = isinstance(stream, AudioStream) and not self._pcm
         self._run_up = _MOST if hides else RUN_UP.get(codec, _USUAL_RUN_UP)
         self._rate = context.sample_rate if context is not None else 0
         self._hidden: deque[Packet[Any]] = deque(maxlen=_MOST)
