@@ -25,6 +25,7 @@ from vsr.media.conversion import Converter, converter_of
 from vsr.media.copies import add_copy
 from vsr.media.decoder import read_packets
 from vsr.media.edits import Edits, hidden_start, priming_of
+from vsr.media.long_texts import LongTexts
 from vsr.media.marks import Pending, apply_marks, read_marks
 from vsr.media.matroska import codec_delay
 from vsr.media.matroska_delay import add_hidden
@@ -92,6 +93,7 @@ class StreamCopier:
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
         self._before: dict[int, int] = {}
+        self._texts: dict[int, LongTexts] = {}
         self._edits: dict[int, Edits] = {}
         self._priming: dict[int, Fraction] = {}
         self._strays: dict[int, StrayTimes[Packet[Any]]] = {}
@@ -203,6 +205,7 @@ class StreamCopier:
             context = getattr(stream, "codec_context", None)
             if context is not None and context.name == "mov_text" and stream.time_base:
                 stream.time_base = fine_base(time_base_of(stream), bases)
+                self._texts[stream.index] = LongTexts()
 
     def _read(self) -> Iterator[Packet[Any]]:
         """Packets of the planned streams, inside the range, converted and pointed at the output."""
@@ -316,8 +319,13 @@ class StreamCopier:
 
     def _at(self, index: int, packets: list[Packet[Any]]) -> list[Packet[Any]]:
         """Packets made from stream `index`, pointed at the output."""
+        target = self._targets[index]
+        texts = self._texts.get(target.index)
+        if texts is not None:
+            tick = time_base_of(target)
+            packets = [piece for packet in packets for piece in texts.push(packet, tick)]
         for packet in packets:
-            packet.stream = self._targets[index]
+            packet.stream = target
         return packets
 
     def _placed(self, packet: Packet[Any]) -> list[Packet[Any]]:

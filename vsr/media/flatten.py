@@ -73,5 +73,5 @@ def _joined(texts: list[Text]) -> bytes:
     """One below the other; styling is kept where a text stands alone."""
     if len(texts) == 1:
         return texts[0].payload
-    words = b"\n".join(text.words for text in texts)[:0xFFFF]
+    words = b"\n".join(text.words for text in texts)[:0xFFFF].decode(errors="ignore").encode()
     return len(words).to_bytes(2, "big") + words
