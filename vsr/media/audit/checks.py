@@ -80,8 +80,8 @@ def check_picture_tags(before: Contents, after: Contents, _: Span) -> Iterable[s
         yield f"depth: {new.layout.bit_depth} bits of {old.layout.bit_depth}"
     if old.layout.family == new.layout.family == "yuv" and new.layout.chroma_shift > old.layout.chroma_shift:
         yield f"chroma: {new.pixel_format} of {old.pixel_format}"
-    if old.layout.family == "rgb" and new.layout.family != "rgb":
-        yield f"colour: {new.pixel_format} of {old.pixel_format}: Y'CbCr rounds R'G'B'"
+    if old.layout.family == "rgb" and new.layout.family == "yuv" and any(new.layout.chroma_shift):
+        yield f"chroma: {new.pixel_format} of {old.pixel_format}"
     names = ["primaries", "transfer"]  # the other two follow from the kind of samples
     names += ["matrix", "range"] if old.layout.family == new.layout.family else []
     for name in names:

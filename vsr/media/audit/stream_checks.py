@@ -18,8 +18,9 @@ KNOWN = 0.5
 """Share of packets or of decoded blocks by which a cut is known to be the source's. Not all blocks come out
 alike: a decoder that begins in the middle fills in other noise (AAC's perceptual noise substitution)."""
 KINDS = ("audio", "subtitle", "video")
-LATE = 0.005
-"""Seconds by which audio may move against the video: Matroska rounds both to milliseconds."""
+LATE = 0.02
+"""Seconds by which audio may move against the video: half a frame, and half of what anybody notices (ITU-R
+BT.1359: 45 ms). Recordings time their packets only so roughly."""
 READ = 0.05
 """Seconds by which a subtitle may be shown earlier or later."""
 
