@@ -26,6 +26,7 @@ from vsr.errors import InputError
 from vsr.frame import DolbyVision
 from vsr.media.bits import BitWriter
 from vsr.media.bitstream import escaped
+from vsr.media.boxes import box, edited, find_boxes
 from vsr.media.hdr10plus import hdr10plus_message
 from vsr.media.messages import LABELS, caption_messages, loss_note, messages_of
 from vsr.media.probe import probe
@@ -263,6 +264,29 @@ def test_dolby_vision_without_a_layer_for_others_is_refused_unless_told(tmp_path
         upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2)
     with open_video(clip, color=ColorSpec(matrix=Matrix.BT2020_NCL)) as video:
         assert any("colours are wrong" in line for line in video.warnings)
+
+
+def test_the_containers_word_counts_where_frames_have_no_metadata(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", codec="libx265", frames=2)
+    config = bytes([1, 0, 5 << 1, 1, 0]) + bytes(19)
+    _put_in_entry(clip, box(b"dvcC", config))
+    assert probe(clip).dolby_vision == DolbyVision(profile=5, viewable=False)
+    with pytest.raises(InputError, match="colours would be wrong"):
+        open_video(clip)
+
+
+def _put_in_entry(path: Path, added: bytes) -> None:
+    """Put a box into the first sample entry; the index stands at the end of the file."""
+
+    def put(stsd: bytes) -> bytes:
+        size = int.from_bytes(stsd[8:12], "big")
+        return stsd[:8] + box(stsd[12:16], stsd[16 : 8 + size] + added) + stsd[8 + size :]
+
+    data = path.read_bytes()
+    with path.open("rb") as file:
+        ((start, end),) = find_boxes(file, 0, len(data), b"moov")
+    moov = edited(data[start:end], put, b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    path.write_bytes(data[: start - 8] + box(b"moov", moov) + data[end:])
 
 
 def test_dolby_vision_with_a_base_layer_is_named(tmp_path: Path) -> None:

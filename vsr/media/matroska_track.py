@@ -55,7 +55,12 @@ PROJECTION_TYPE = 0x7671
 PROJECTION_PRIVATE = 0x7672
 POSE = (0x7673, 0x7674, 0x7675)
 """Yaw, pitch, roll in degrees."""
+ADDITION_MAPPING = 0x41E4
+ADDITION_TYPE = 0x41E7
+ADDITION_DATA = 0x41ED
 VOID = 0xEC
+_MOST_OF_AN_ENTRY = 1 << 22
+"""Bytes of a track entry; real ones have some hundred, with the codec's own data some thousand."""
 _SEARCHED = 10_000
 """Elements of a file among which its tracks are looked for; they stand among the first."""
 
@@ -119,18 +124,28 @@ def can_project(sphere: Spherical) -> bool:
     return sphere.projection in _PROJECTION_TYPES
 
 
-def crop_of(path: str, number: int) -> Crop | None:
-    """What a Matroska file hides of the pictures of its video track `number`, counted from 0."""
+def track_entry(path: str, number: int) -> bytes:
+    """The entry of a Matroska file's video track `number`, counted from 0; empty where there is none."""
     with Path(path).open("rb") as file:
         entry = _video_entry(file, number)
-        if entry is None:
-            return None
-        sides = {
-            side: Fraction(uint_of(file, found))
-            for side, id_ in CROPS.items()
-            for found in walk(file, entry, VIDEO, id_)
-        }
-    crop = Crop(**sides)
+        return b"" if entry is None or entry.size > _MOST_OF_AN_ENTRY else _content(file, entry)
+
+
+def dolby_config_of(entry: bytes) -> bytes | None:
+    """The configuration of Dolby Vision in a track entry (RFC 9559, 5.1.4.1.17)."""
+    for id_, mapping, _ in elements_of(entry):
+        if id_ == ADDITION_MAPPING:
+            fields = {inner: content for inner, content, _ in elements_of(mapping)}
+            if fields.get(ADDITION_TYPE) in (b"dvcC", b"dvvC", b"dvwC"):
+                return fields.get(ADDITION_DATA)
+    return None
+
+
+def crop_of(entry: bytes) -> Crop | None:
+    """What a track entry hides of pictures."""
+    video = next((content for id_, content, _ in elements_of(entry) if id_ == VIDEO), b"")
+    values = {id_: Fraction(int.from_bytes(content, "big")) for id_, content, _ in elements_of(video)}
+    crop = Crop(**{side: values[id_] for side, id_ in CROPS.items() if id_ in values})
     return None if crop == Crop() else crop
 
 

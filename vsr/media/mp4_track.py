@@ -53,16 +53,6 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> Non
     raise ValueError("no index")
 
 
-def crop_of(path: str, track: int) -> Crop | None:
-    """What the clean aperture of an MP4 or MOV file's track hides of its pictures.
-
-    Args:
-        path: Of the file.
-        track: Its number (track_ID).
-    """
-    return _crop(_sample_entries(path, track))
-
-
 def stated_size(path: str, track: int) -> tuple[int, int] | None:
     """Width and height that the first sample entry of an MP4 or MOV file's track states.
 
@@ -70,15 +60,20 @@ def stated_size(path: str, track: int) -> tuple[int, int] | None:
         path: Of the file.
         track: Its number (track_ID).
     """
-    entry = _sample_entries(path, track)[8:]
+    entry = sample_entry(path, track)
     if len(entry) < _ENTRY_HEAD:
         return None
     width, height = struct.unpack_from(">HH", entry, 8 + 24)
     return width, height
 
 
-def _sample_entries(path: str, track: int) -> bytes:
-    """The content of a track's sample description box; empty where there is none."""
+def sample_entry(path: str, track: int) -> bytes:
+    """The first sample entry of an MP4 or MOV file's track, from its size on; empty where there is none.
+
+    Args:
+        path: Of the file.
+        track: Its number (track_ID).
+    """
     with Path(path).open("rb") as file:
         size = file.seek(0, 2)
         for start, end in find_boxes(file, 0, size, b"moov", b"trak"):
@@ -89,13 +84,18 @@ def _sample_entries(path: str, track: int) -> bytes:
                 if number == track:
                     places = list(find_boxes(file, start, end, *_STSD))
                     file.seek(places[0][0] if places else size)
-                    return file.read(min(places[0][1] - places[0][0], MAX_BOX) if places else 0)
+                    return file.read(min(places[0][1] - places[0][0], MAX_BOX) if places else 0)[8:]
     return b""
 
 
-def _crop(stsd: bytes) -> Crop | None:
-    """From the first sample entry."""
-    entry = stsd[8:]
+def dolby_config_of(entry: bytes) -> bytes | None:
+    """The configuration of Dolby Vision in a sample entry (Dolby Vision Streams within ISO BMFF, 3.2)."""
+    boxes = (first_box(entry[_ENTRY_HEAD:], kind) for kind in (b"dvcC", b"dvvC", b"dvwC"))
+    return next((found for found in boxes if found is not None), None)
+
+
+def crop_of(entry: bytes) -> Crop | None:
+    """What the clean aperture in a sample entry hides of pictures."""
     clap = first_box(entry[_ENTRY_HEAD:], b"clap") if len(entry) > _ENTRY_HEAD else None
     if clap is None or len(clap) < 32:
         return None

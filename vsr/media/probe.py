@@ -13,7 +13,6 @@ from av.container import InputContainer
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.cropping import crop_of
 from vsr.media.decoder import (
     READ_ERRORS,
     FrameDecoder,
@@ -40,6 +39,7 @@ from vsr.media.tags import (
     spherical_of,
     stereo_of,
 )
+from vsr.media.track_facts import track_facts
 from vsr.media.truncation import has_avi_index
 
 FIRST_PICTURE_PACKETS = 2000
@@ -93,7 +93,7 @@ def describe(
     details = details_of(frame)
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
-    matrix = display_matrix_of(frame)
+    matrix, facts = display_matrix_of(frame), track_facts(container, stream, path)
     order, by_container = field_order_of(codec, details.field_order, stream.codec_context.field_order)
     tagged = color.over(color_of(frame, details.chroma_location))
     complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
@@ -121,10 +121,10 @@ def describe(
         frames_promised=frames_promised(container, stream),
         mastering_display=mastering_display_of(frame),
         content_light=content_light_of(frame),
-        crop=crop_of(container, stream, path),
+        crop=facts.crop,
         stereo=stereo_of(frame),
         spherical=spherical_of(frame),
-        dolby_vision=dolby_vision_of(frame, codec),
+        dolby_vision=facts.dolby_vision or dolby_vision_of(frame, codec),
         side_data=messages_of(frame)[1],
     )
 
