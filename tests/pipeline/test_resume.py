@@ -368,6 +368,30 @@ def test_a_journal_with_facts_of_wrong_types_is_no_riddle(
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS, restart=True).frames_out == FRAMES
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_parts_for_one_container_serve_another(clip: Path, tmp_path: Path, codec: str) -> None:
+    """What MP4 refuses at the very end goes into Matroska without being made again."""
+    settings = replace(SETTINGS, encoder=EncoderSettings(encoder=codec, preset="ultrafast"))
+    upscale_video(clip, tmp_path / "whole.mkv", settings)
+    cut_off(clip, tmp_path / "out.mp4", settings, after=FRAMES)
+    kept = len(parts(tmp_path)) * LENGTH
+    assert kept
+    assert upscale_video(clip, tmp_path / "out.mkv", settings).frames_kept == kept
+    assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
+    assert upscale_video(clip, tmp_path / "out.mp4", settings).frames_kept == kept  # it has its own still
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_parts_of_another_job_serve_nobody(clip: Path, tmp_path: Path) -> None:
+    cut_off(clip, tmp_path / "out.mp4", SETTINGS, after=FRAMES)
+    kept = parts(tmp_path)
+    assert not upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, scale=Fraction(3))).frames_kept
+    assert parts(tmp_path) == kept
+    held = WorkFolder(tmp_path / "out.mp4")
+    assert not upscale_video(clip, tmp_path / "out.mov", SETTINGS).frames_kept  # somebody works there
+    held.leave(done=False)
+
+
 def test_nothing_is_left_where_no_part_was_finished(clip: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, segment_seconds=Fraction(10))
     cut_off(clip, tmp_path / "out.mkv", settings, after=10)

@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,7 @@ class WorkFolder:
         Raises:
             OutputError: another process works there, it is somebody else's, or the disk refuses.
         """
-        # Short: the target's name may be the longest that there is.
-        name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
-        self.path = place.parent / f".{name}.vsr"
+        self.path = folder_of(place)
         self._place = place
         self._lock: int | None = None
         self._handle: int | None = None
@@ -67,6 +65,33 @@ class WorkFolder:
     def result(self) -> Path:
         """The file that is put together at the end, until it gets its name."""
         return self._inside / _RESULT
+
+    def take_over(self, places: Iterable[Path], key: Key) -> None:
+        """Where no job is here, share the finished segments of the same job for another file.
+
+        A film that one container cannot hold is then put into another without being made again. The other job
+        keeps what it has.
+
+        Args:
+            places: Other outputs, of the same film.
+            key: Of the job that is wanted.
+        """
+        for place in places:
+            if self._newest() is None and folder_of(place).is_dir():
+                with suppress(OutputError, OSError):  # somebody works there, or the disk has no hard links
+                    self._share(WorkFolder(place), key)
+
+    def _share(self, other: WorkFolder, key: Key) -> None:
+        try:
+            kept = other._newest()
+            if kept is None or kept.key != dict(key):
+                return
+            for number in kept.segments:
+                self.segment(number).unlink(missing_ok=True)
+                os.link(other.segment(number), self.segment(number))
+            write_journal(self._inside / _JOURNALS[kept.turn % 2], kept)
+        finally:
+            other.leave(done=False)
 
     def begin(self, key: Key, facts: Mapping[str, Any], *, restart: bool) -> None:
         """Go on with the job that is here, if it is the same; else there must be none.
@@ -170,6 +195,12 @@ class WorkFolder:
         os.close(self._lock)
         os.close(self._handle)
         self._lock = self._handle = None
+
+
+def folder_of(place: Path) -> Path:
+    """The folder of a job; short, for the name of its output may be the longest that there is."""
+    name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
+    return place.parent / f".{name}.vsr"
 
 
 def _entered(path: Path) -> tuple[int, int]:

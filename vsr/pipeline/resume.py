@@ -11,7 +11,7 @@ from pathlib import Path
 from vsr.config import Backend, UpscaleSettings, from_table
 from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
-from vsr.media.containers import container_of
+from vsr.media.containers import CONTAINERS, container_of
 from vsr.media.pipe_sink import PipeSink
 from vsr.media.segmented import SegmentedSink, segment_length
 from vsr.media.segments import resumable
@@ -68,6 +68,8 @@ def open_output(
         state = state_of(source)
         engine = asdict(upscaler.plan(info.height, info.width)) | {"backend": upscaler.backend}
         now = {"engine": engine, "file": None if state is None else state.plain()}
+        if not settings.restart:
+            work.take_over(_other_containers(target), key)
         work.begin(key, now, restart=settings.restart)
         begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see --restart)")
         plan = Plan(batch=begun.engine.batch, tile=begun.engine.tile)
@@ -86,6 +88,12 @@ def open_output(
     except BaseException:
         work.leave(done=False)
         raise
+
+
+def _other_containers(target: Path) -> list[Path]:
+    """The same output with the other suffixes that there are."""
+    real = Path(os.path.realpath(target))
+    return [real.with_suffix(suffix) for suffix in CONTAINERS if suffix != real.suffix]
 
 
 @dataclass(frozen=True, kw_only=True)
