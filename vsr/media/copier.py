@@ -100,7 +100,8 @@ class StreamCopier:
         try:
             facts = audio_facts(self._media)
             if container.family == "matroska" and start is None:
-                self._priming = priming_of(source, [planned.index for planned in plan.copied])
+                copied = [planned.index for planned in plan.copied]
+                self._priming = self._cut_off(copied) | priming_of(source, copied)
             self._marks = read_marks(source, self._media)
             for planned in plan.kept:
                 self._add(source, planned, output, container, facts.get(planned.index))
@@ -198,6 +199,16 @@ class StreamCopier:
         pending = apply_marks(target, self._marks[planned.index], container)
         self.pending += [] if pending is None else [pending]
         self.counts[target.index] = self.sizes[target.index] = 0
+
+    def _cut_off(self, indices: list[int]) -> dict[int, Fraction]:
+        """Return zero for each track whose priming FFmpeg claims to know from an edit list.
+
+        FFmpeg 9 (PyAV 19) takes all that the list hides at the start for it, also what was cut off.
+        """
+        if "mp4" not in self._media.format.name:
+            return {}
+        audio = [stream for stream in self._media.streams.audio if stream.index in indices]
+        return {stream.index: Fraction(0) for stream in audio if codec_delay(stream)}
 
     def _refine_texts(self, output: OutputContainer) -> None:
         bases = [time_base_of(stream) for stream in output.streams if stream.time_base]

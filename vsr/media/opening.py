@@ -78,6 +78,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 )
 _PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
 _PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
+ANIMATED_WEBP = "an animated WebP, which cannot be decoded here. Convert it to GIF, APNG or a video first"
 _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """As it is left of `https://...` by a path, which knows no double slash."""
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -257,6 +258,8 @@ def _why_not(path: Path, error: Exception) -> str:
     for beginning, what in _BEGINNINGS:
         if head.lstrip().lower().startswith(beginning.lower()):
             return f"{shown(path)}: is {what}"
+    if is_animated_webp(path):  # FFmpeg 9 has a demuxer of its own for it
+        return f"{shown(path)}: is {ANIMATED_WEBP}"
     if head[4:8] in _MOV_ATOMS:
         return (
             f"{shown(path)}: has no usable index (moov): it was cut off while it was recorded or copied. "
@@ -266,6 +269,13 @@ def _why_not(path: Path, error: Exception) -> str:
         return f"{shown(path)}: is text, not a video format that vsr accepts. Give a video file"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{shown(path)}: is of no format that vsr accepts, or damaged ({reason}). Try to play it"
+
+
+def is_animated_webp(path: str | Path) -> bool:
+    """By the flag of its extended header (WebP Container Specification)."""
+    with Path(path).open("rb") as file:
+        head = file.read(21)
+    return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 
 
 def _is_text(head: bytes) -> bool:

@@ -24,7 +24,7 @@ from vsr.media.decoder import (
 from vsr.media.fields import field_order_of
 from vsr.media.layouts import layout_of
 from vsr.media.messages import messages_of
-from vsr.media.opening import MAX_PIXELS, open_media, shown
+from vsr.media.opening import ANIMATED_WEBP, MAX_PIXELS, is_animated_webp, open_media, shown
 from vsr.media.orientation import Matrix, ratio_of_ffmpeg, turned_only
 from vsr.media.pipes import is_pipe
 from vsr.media.protection import is_protected
@@ -201,20 +201,10 @@ def first_picture(
             return frame
     except READ_ERRORS as error:
         errors.append(error)
-    if stream.codec_context.codec.canonical_name == "webp" and _is_animated_webp(path):
-        raise InputError(
-            f"{shown(path)}: is an animated WebP, of which FFmpeg here decodes nothing. "
-            "Convert it to GIF, APNG or a video first"
-        )
+    if stream.codec_context.codec.canonical_name == "webp" and is_animated_webp(path):
+        raise InputError(f"{shown(path)}: is {ANIMATED_WEBP}")
     what = f"{shown(path)}: no picture of video stream {stream.index} can be decoded"
     raise InputError(f"{what} ({_why(stream, errors, max_pixels)}). Try to play it")
-
-
-def _is_animated_webp(path: str) -> bool:
-    """By the flag of its extended header (WebP Container Specification)."""
-    with Path(path).open("rb") as file:
-        head = file.read(21)
-    return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 
 
 def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:

@@ -53,7 +53,10 @@ class SampleReader:
     def __init__(self, stream: Stream, facts: AudioFacts) -> None:
         self._context = cast(AudioStream, stream).codec_context
         self._channels = facts.channels
-        self._plain = None if _can_decode(facts) else _PLAIN[self._context.name]
+        # FFmpeg 9 (PyAV 19) takes what an edit list hides for priming, and its decoder leaves that out of the
+        # packets that come, though the hidden ones are not among them.
+        decoded = _can_decode(facts) and not getattr(self._context, "initial_padding", 0)
+        self._plain = None if decoded else _PLAIN.get(self._context.name)
 
     def read(self, packet: Packet[Any] | None) -> Iterator[tuple[Fraction | None, Samples]]:
         """The samples of a packet with the time of the first in seconds; None gives what was held back.
