@@ -178,16 +178,31 @@ def test_the_container_that_a_warning_names_does_keep_the_audio(
     assert plan_streams(source, video_index=0, target=Path(f"out{remedy}")).warnings == ()
 
 
-def test_a_gap_becomes_silence_where_pcm_has_no_times_of_its_own(tmp_path: Path) -> None:
-    source = clip(tmp_path / "in.nut", "pcm_u16le", layout="mono", seconds=0.2)
-    gappy = tmp_path / "gappy.nut"
-    with av.open(str(source)) as box, av.open(str(gappy), "w") as out:
+def with_gap(source: Path, path: Path, ticks: int) -> Path:
+    """A copy of a clip with a gap in its audio after 4 packets of 1024 samples."""
+    with av.open(str(source)) as box, av.open(str(path), "w") as out:
         pairs = {s.index: out.add_stream_from_template(s, opaque=True) for s in box.streams}
         for packet in [p for p in box.demux() if p.size]:
             if packet.stream.type == "audio" and packet.pts >= 4 * 1024:
-                packet.pts = packet.dts = packet.pts + 2400
+                packet.pts = packet.dts = packet.pts + ticks
             packet.stream = pairs[packet.stream_index]
             out.mux(packet)
+    return path
+
+
+def test_a_gap_of_any_length_stays_one_in_matroska(tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.nut", "pcm_u16le", layout="mono", seconds=0.2)
+    gappy = with_gap(source, tmp_path / "gappy.nut", 480)
+    out = pass_through(gappy, tmp_path / "out.mkv").path
+    assert (samples(out) == samples(source)).all()
+    (before,), (after,) = tracks(gappy, "audio"), tracks(out, "audio")
+    late = [a - b for a, b in zip(after.times, before.times, strict=True)]
+    assert max(map(abs, late)) <= Fraction(1, 48000)
+
+
+def test_a_gap_becomes_silence_where_pcm_has_no_times_of_its_own(tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.nut", "pcm_u16le", layout="mono", seconds=0.2)
+    gappy = with_gap(source, tmp_path / "gappy.nut", 2400)
     before, after = samples(source), samples(pass_through(gappy, tmp_path / "out.mp4").path)
     assert after.shape[1] == before.shape[1] + 2400
     assert (after[:, 4096:6496] == 0).all()

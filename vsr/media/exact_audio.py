@@ -43,8 +43,10 @@ _TARGETS = {"matroska": _PCM, "mov": _PCM, "mp4": _FLAC}
 _FLAC_CHANNELS = 8
 _FLAC_PCM = {"u8": "pcm_s16le", "s16": "pcm_s16le", "s24": "pcm_s24le"}
 """What takes the place of FLAC, whose loudspeakers are eight."""
-_GAP = Fraction(1, 50)
+_GAP = Fraction(1, 500)
 """Seconds between packets from which on audio has a gap; less is rounding and jitter of timestamps."""
+_SHORT_GAP = Fraction(1, 50)
+"""Seconds of gaps that are not worth a silence: nobody hears audio come so much earlier."""
 _LONGEST_SILENCE = 60
 """Seconds of gaps that are filled in any case; more only if no longer than the audio so far, as gaps of hours
 come from damaged timestamps."""
@@ -163,14 +165,21 @@ class ExactConverter:
         return made
 
     def _placed(self, pts: Fraction | None, samples: Samples) -> list[Packet[Any]]:
-        """Packets of some samples at their place: behind those before, but for gaps."""
+        """Packets of some samples at their place: behind those before, but for gaps.
+
+        Where gaps are filled, samples never move back: what is written has no times of its own.
+        """
         begins = None if pts is None else round(pts / self._tick)
-        made: list[Packet[Any]] = []
-        if self._next is None or (begins is not None and abs(begins - self._next) > _GAP / self._tick):
-            if self._fill and self._next is not None and begins is not None and begins > self._next:
-                made = self._silence(begins - self._next)
-            self._next = begins if begins is not None else self._next or 0
-        return made + self._put(samples)
+        if self._next is None:
+            self._next = begins or 0
+        ahead = 0 if begins is None else begins - self._next
+        if abs(ahead) <= _GAP * self._facts.rate:
+            return self._put(samples)
+        short = abs(ahead) <= _SHORT_GAP * self._facts.rate
+        if not self._fill or (short and self._encode == self._as_flac):
+            self._next += ahead
+            return self._put(samples)
+        return (self._silence(ahead) if ahead > 0 and not short else []) + self._put(samples)
 
     def _put(self, samples: Samples) -> list[Packet[Any]]:
         assert self._next is not None
