@@ -91,6 +91,17 @@ def test_audio_that_begins_first_is_the_zero_of_the_recording(tmp_path: Path, ta
     assert starts(made)["video"] == pytest.approx(gap, abs=0.001)
 
 
+@pytest.mark.parametrize("target", ["out.mkv", "out.mp4"])
+@pytest.mark.parametrize("name", ["in.ts", "in.mpg", "in.flv"])
+def test_a_recording_without_audio_begins_at_zero_too(tmp_path: Path, name: str, target: str) -> None:
+    codec = "flv" if name == "in.flv" else "mpeg2video"
+    source = make_clip(tmp_path / name, codec=codec, pts=[HOURS + number for number in range(25)])
+    assert starts(source)["video"] > 4000
+    made = pass_through(source, tmp_path / target).path
+    assert pts_of(made)[0] == 0
+    assert float(ffprobe(made)["format"]["duration"]) == pytest.approx(1, abs=0.002)
+
+
 @pytest.mark.parametrize("name", ["in.mkv", "in.mp4"])
 def test_an_offset_that_is_meant_stays(tmp_path: Path, name: str) -> None:
     times = [1000 + number for number in range(25)]

@@ -138,8 +138,8 @@ class StreamCopier:
         primed = {self._targets[index].index: seconds for index, seconds in self._priming.items()}
         return found | {index: round(seconds * 10**9) for index, seconds in primed.items()}
 
-    def earliest(self, delays: dict[int, Fraction], *, cuts: bool) -> Fraction:
-        """Seconds on the source's clock at which the first of the first packets plays.
+    def earliest(self, delays: dict[int, Fraction], *, cuts: bool) -> Fraction | None:
+        """Seconds on the source's clock at which the first of the first packets plays; None without any.
 
         Args:
             delays: Index in the output to the seconds that a stream may begin before zero.
@@ -152,10 +152,7 @@ class StreamCopier:
             (packet.stream_index, time if time is None or not cuts else time + hidden_start(packet))
             for packet, time in heard
         ]
-        return min(
-            (time + delays.get(index, 0) for index, time in times if time is not None),
-            default=self._start or Fraction(0),
-        )
+        return min((time + delays.get(index, 0) for index, time in times if time is not None), default=None)
 
     def _hidden(self, packet: Packet[Any]) -> bool:
         time = _shown(packet)

@@ -419,8 +419,9 @@ class VideoSink:
         picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
         unit = tick or 1
         hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
-        early = self._copier.earliest(hidden, cuts=container.family == "mp4") + Fraction(unit, 2 * 10**9)
-        return Clock(shift=clip + shift_for(min(picture, early) + clip, base), tick=tick, delays=delays)
+        early = self._copier.earliest(hidden, cuts=container.family == "mp4")
+        first = picture if early is None else min(picture, early + Fraction(unit, 2 * 10**9))
+        return Clock(shift=clip + shift_for(first + clip, base), tick=tick, delays=delays)
 
 
 def _whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
