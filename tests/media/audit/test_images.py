@@ -75,6 +75,12 @@ def with_luma(frames: Film, change: Callable[[NDArray[np.float64]], object]) -> 
     return frames
 
 
+def with_box(frames: Film) -> Film:
+    frames = frames.copy()
+    frames[:, 0, :8, :12] = 180
+    return frames
+
+
 BLACK = np.array([16, 128, 128]).reshape(3, 1, 1)
 NEUTRAL = np.array([0, 128, 128]).reshape(3, 1, 1)
 ATTACKS: dict[str, tuple[Callable[[Film], Film], str]] = {
@@ -94,7 +100,8 @@ ATTACKS: dict[str, tuple[Callable[[Film], Film], str]] = {
     "halves swapped": (lambda f: np.concatenate([f[20:], f[:20]]), "frames: "),
     "another film": (lambda _: film(seed=1), "frames: 40 of 40 show something else"),
     "limited range taken for full": (lambda f: with_luma(f, lambda y: (y - 16) * 255 / 219), "brightness"),
-    "brighter": (lambda f: with_luma(f, lambda y: y + 6), "brightness: 6"),
+    "brighter": (lambda f: with_luma(f, lambda y: y + 10), "brightness: "),
+    "a logo in a corner": (lambda f: with_box(f), "frames: 1 of 64 places in the picture"),
     "Cb and Cr swapped": (lambda f: f[:, [0, 2, 1]], ""),
 }
 

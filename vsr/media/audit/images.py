@@ -17,16 +17,18 @@ Grids = NDArray[np.float32]
 """`(N, 3, 8, 8)`: Y', Cb, Cr in 8-bit codes, of N frames."""
 Numbers = NDArray[np.float32]
 
-LEVEL, SHARE = 8.0, 0.3
+LEVEL, SHARE = 10.0, 0.3
 """A frame that shows something else differs by more than so many codes and this share of its contrast."""
 BETTER, WHOLE = 0.5, 0.25
 """Another explanation, of a frame and of a film, leaves less than this share of the difference."""
-LEAST, NOISES = 0.3, 5.0
+LEAST, NOISES = 0.3, 3.5
 """Codes, and multiples of the encoder's noise, below which no order of frames can be told."""
-TONE, TONE_NOISES, GAIN = 4.0, 2.0, 0.12
-"""Codes, multiples of the encoder's noise, and share of contrast, by which a film's brightness may differ."""
+TONE, TONE_NOISES, GAIN, DULL = 6.0, 2.0, 0.12, 1.3
+"""Codes, multiples of the noise, share of contrast, and codes of that, by which a film's tone may differ."""
+PLACE, PLACE_NOISES = 12.0, 6.0
+"""Codes, and multiples of the noise, by which a cell may differ in most frames; at CRF 51 some do by 9.8."""
 FLAT = 1.0
-"""Contrast in codes below which a component shows too little to compare."""
+"""Contrast in codes below which a component or a frame shows too little to compare."""
 _STILL = 0.02
 """Codes by which frames of a result may differ that are one frame repeated."""
 
@@ -66,9 +68,12 @@ def compare_images(before: Grids, after: Grids) -> Iterator[str]:
     own, best = _misfits(before, after)
     noise = float(np.percentile(np.minimum(own, best), 25)) if len(own) else 0.0
     other = _shows_something_else(before, after)
-    moved = (best < BETTER * own) & (own > max(LEAST, NOISES * noise)) & ~other
+    shows = before.std(axis=(2, 3)).max(axis=1) > FLAT
+    moved = shows & (best < BETTER * own) & (own > max(LEAST, NOISES * noise)) & ~other
     yield from _named(other, "show something else than the source's")
     yield from _named(moved, "show what an earlier or later one of the source shows")
+    if not (other | moved).any():
+        yield from _covered(before, after, max(PLACE, PLACE_NOISES * noise))
     if not other.all():
         yield from _tones(before[~other], after[~other], max(TONE, TONE_NOISES * noise))
 
@@ -161,6 +166,15 @@ def _misfit(targets: Numbers, shapes: Numbers) -> Numbers:
     return np.asarray(np.sqrt(left), np.float32)
 
 
+def _covered(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
+    """Places that differ in most frames beyond what the whole film does: something lies over the picture."""
+    difference = after - before
+    usual = np.median(difference - difference.mean(axis=(2, 3), keepdims=True), axis=0)
+    count = int((np.abs(usual).max(axis=0) > allowed).sum())
+    if count:
+        yield f"frames: {count} of {usual[0].size} places in the picture differ throughout"
+
+
 def _tones(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
     """Brightness, contrast and saturation of the film as a whole; a shift of `allowed` codes is none."""
     for name, part in (("brightness", 0), ("colour Cb", 1), ("colour Cr", 2)):
@@ -172,7 +186,7 @@ def _tones(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
         off = abs(gain - 1)
         if abs(shift) > allowed:
             yield f"{name}: {abs(shift):.1f} of 255 codes {'more' if shift > 0 else 'less'} than the source's"
-        elif contrast > FLAT and off > GAIN and off * contrast > FLAT:
+        elif contrast > FLAT and off > GAIN and off * contrast > DULL:
             yield f"{name}: {gain:.0%} of the source's contrast"
 
 
