@@ -18,6 +18,7 @@ from vsr.media.audit.images import as_codes
 from vsr.media.audit.reading import UNITS, read_contents
 from vsr.media.audit.thumbnails import thumbnail
 from vsr.media.layouts import layout_of
+from vsr.media.priority import kept_priority
 
 Film = NDArray[np.float64]
 """`(N, 3, H, W)`: Y', Cb, Cr, 8-bit codes."""
@@ -35,7 +36,7 @@ def film(seed: int = 0, count: int = COUNT) -> Film:
 
 def written(path: Path, frames: Film, *, times: int = 1, codec: str = "libx264", **options: str) -> Path:
     """Encode frames in 4:2:0, each sample repeated `times` times in both directions."""
-    with av.open(str(path), "w") as box:
+    with kept_priority(), av.open(str(path), "w") as box:
         stream = box.add_stream(codec, rate=25, options={"preset": "ultrafast", "crf": "20"} | options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH * times, HEIGHT * times, "yuv420p"
