@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from vsr.train.degradation import Augment, Blur, Order
 from vsr.train.drawing import Material, Sample
 from vsr.train.evaluate import CONDITIONS, OWN, Trial, enlarge, make_trials, measure, upscaled
 from vsr.train.loop import material_for
-from vsr.train.recipe import Recipe
+from vsr.train.recipe import Losses, Recipe
 
 CPU = torch.device("cpu")
 
@@ -66,7 +66,9 @@ def test_the_filters_themselves_gain_nothing(held_out: Material) -> None:
     recipe = tiny_recipe()
     trials = make_trials(held_out, recipe)
     bicubic = measure(BICUBIC, trials, recipe, CPU)
-    assert all(bicubic[name] == 0 for name in (*CONDITIONS, "gain", "rgb", "chroma", "chroma_clean"))
+    assert all(
+        bicubic[name] == 0 for name in (*CONDITIONS, "gain", "gain_rgb", "gain_chroma", "gain_chroma_clean")
+    )
     assert measure(LANCZOS, trials, recipe, CPU)["over_lanczos"] == 0
     over = [trial.bicubic.luma - trial.lanczos for trial in trials]
     assert bicubic["over_lanczos"] == pytest.approx(sum(over) / len(over))
@@ -92,8 +94,15 @@ def tinted(x: Tensor) -> Tensor:
 def test_colour_is_measured_beside_luma(held_out: Material) -> None:
     recipe = tiny_recipe()
     figures = measure(Network(tinted), make_trials(held_out, recipe), recipe, CPU)
-    assert figures["chroma"] < figures["rgb"] < figures["gain"] < 0
-    assert figures["chroma_clean"] < figures["chroma"], "what is clean has more to lose"
+    assert figures["gain_chroma"] < figures["gain_rgb"] < figures["gain"] < 0
+    assert figures["gain_chroma_clean"] < figures["gain_chroma"], "what is clean has more to lose"
+
+
+def test_no_figure_is_called_as_a_loss_is(held_out: Material) -> None:
+    recipe = tiny_recipe()  # both are columns of one log
+    names = {field.name for field in fields(Losses)} | {"perceptual", "adversarial", "loss", "norm"}
+    figures = measure(BICUBIC, make_trials(held_out, recipe), recipe, CPU, nn.L1Loss())
+    assert not names & set(figures)
 
 
 def test_a_grid_is_measured(held_out: Material) -> None:
@@ -102,7 +111,7 @@ def test_a_grid_is_measured(held_out: Material) -> None:
     board = torch.zeros(64, 64)
     board[::2, ::2] = 0.05
     gridded = Network(lambda x: BICUBIC(x) + board)
-    plain, marked = (measure(network, trials, recipe, CPU)["grid"] for network in (BICUBIC, gridded))
+    plain, marked = (measure(network, trials, recipe, CPU)["grid_excess"] for network in (BICUBIC, gridded))
     assert marked > plain + 3
 
 

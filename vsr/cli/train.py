@@ -17,6 +17,8 @@ from vsr.writing import check_writable
 if TYPE_CHECKING:
     from vsr.train.loop import Progress
 
+NO_GAINS = ("flicker", "grid_excess", "features")
+"""Figures of a measurement that are not dB over bicubic."""
 SAVED = "a checkpoint was saved; the same command goes on from there"
 _EVERY = 15.0
 """Seconds between two lines of progress."""
@@ -94,7 +96,7 @@ def train(
             on_step=progress_lines(),
             stop=stop,
         )
-    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name != "flicker")
+    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name not in NO_GAINS)
     console.out(f"{output}: over bicubic, on material held out: {gains}")
 
 

@@ -178,8 +178,8 @@ def measure(
     Returns:
         By condition the mean gain over bicubic in dB of Y-PSNR; `gain` for the mean over what judges, and
         `gain_KIND` for each kind of material where there are several; `over_lanczos` for that over Lanczos'
-        filter; `rgb` for the gain of RGB-PSNR; `chroma` and `chroma_clean` for that of Cb and Cr, the latter
-        of LR that was not coded; `grid` in dB, see `metrics.grid`; `flicker` where a clip's motion is known;
+        filter; `gain_rgb` of RGB-PSNR; `gain_chroma` and `gain_chroma_clean` of Cb and Cr, the latter of LR
+        that was not coded; `grid_excess` in dB, see `metrics.grid`; `flicker` where a clip's motion is known;
         `features` for the perceptual loss over bicubic's.
     """
     results = [_result(network, trial, recipe, device) for trial in trials]
@@ -190,10 +190,10 @@ def measure(
     }
     figures["gain"] = _mean_of_conditions(judging)
     figures["over_lanczos"] = _mean([r.scores.luma - r.trial.lanczos for r in results])
-    figures["rgb"] = _mean([r.gain.rgb for r in judging])
-    figures["chroma"] = _mean([r.gain.chroma for r in judging])
+    figures["gain_rgb"] = _mean([r.gain.rgb for r in judging])
+    figures["gain_chroma"] = _mean([r.gain.chroma for r in judging])
     figures |= _where_there_are(
-        "chroma_clean", [r.gain.chroma for r in results if r.trial.condition == "clean"]
+        "gain_chroma_clean", [r.gain.chroma for r in results if r.trial.condition == "clean"]
     )
     figures |= _of_kinds(judging) | _grid(results, recipe.scale)
     figures |= _where_there_are("flicker", [r.flicker for r in results if r.flicker is not None])
@@ -244,7 +244,7 @@ def _grid(results: Sequence[_Result], scale: int) -> dict[str, float]:
     if scale < 2:
         return {}
     found = grid([_eight_bit(r.sr) for r in chosen], [r.trial.hr for r in chosen], scale=scale)
-    return {} if found is None else {"grid": found}
+    return {} if found is None else {"grid_excess": found}
 
 
 def shown_condition(trials: Sequence[Trial]) -> str:

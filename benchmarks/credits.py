@@ -1,0 +1,91 @@
+"""Writes `vsr/weights/CREDITS.md`: whose pictures the weights were made of, from their tables.
+
+    python -m benchmarks.credits train2 film
+
+Each folder holds a `SOURCES.tsv` (columns `file`, `repository`, `path`, `licence`, `author`); what a
+`HOLDOUT.tsv` names is left out. Pictures under CC BY are named one by one with their authors, as the licence
+asks; of all others, how many there are of each repository and licence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from vsr.train.data import HOLDOUT, SOURCES
+
+TARGET = Path(__file__).parent.parent / "vsr" / "weights" / "CREDITS.md"
+Row = dict[str, str]
+
+HEAD = """# Whose pictures the weights were made of
+
+Written by `python -m benchmarks.credits`. Licences are as the repositories state them. All pictures were
+reduced or cut to tiles of 512x512 pixels, and degraded as the cards say. The texts of the licences:
+creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. The photographs of the first training
+set stand in each card.
+"""
+
+
+def used(folder: Path) -> list[Row]:
+    """The rows of a folder's table that were trained on.
+
+    Raises:
+        SystemExit: a picture under CC BY names neither an author nor a repository to credit.
+    """
+    out = {row["file"] for row in _rows(folder / HOLDOUT)} if (folder / HOLDOUT).is_file() else set[str]()
+    rows = [row for row in _rows(folder / SOURCES) if row["file"] not in out]
+    for row in rows:
+        if asks_for_credit(row) and not (row.get("author") or row["repository"]):
+            raise SystemExit(f"{folder / SOURCES}: {row['file']} is {row['licence']}, and nobody is named")
+    return rows
+
+
+def asks_for_credit(row: Row) -> bool:
+    """Whether the licence is an attribution one, or that of changes which others made."""
+    return "CC BY" in row["licence"].upper().replace("-", " ")
+
+
+def _rows(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def text(rows: Sequence[Row]) -> str:
+    """The page."""
+    named, others = defaultdict[str, dict[tuple[str, str], list[str]]](dict), Counter[tuple[str, str]]()
+    for row in rows:
+        if asks_for_credit(row):
+            key = (row.get("author") or f"the authors of {row['repository']}", row["licence"])
+            named[row["repository"]].setdefault(key, []).append(PurePosixPath(row["path"]).name)
+        else:
+            others[row["repository"], row["licence"]] += 1
+    lines = [HEAD, "## Attribution (CC BY, for the pictures or for changes to them)"]
+    for repository in sorted(named):
+        lines += ["", f"### {repository}", ""]
+        lines += [
+            f"- {author}. {licence}: {', '.join(names)}"
+            for (author, licence), names in sorted(named[repository].items())
+        ]
+    lines += ["", "## All others", "", "| repository | licence as stated | pictures |", "| --- | --- | --- |"]
+    lines += [
+        f"| {repository} | {licence} | {count} |" for (repository, licence), count in sorted(others.items())
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path)
+    asked = parser.parse_args()
+    rows = [row for folder in asked.folders for row in used(folder)]
+    TARGET.write_text(text(rows), encoding="utf-8")
+    print(f"{TARGET}: {len(rows)} pictures, {sum(map(asks_for_credit, rows))} under CC BY")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Gives a trained Compact its last touch, see `vsr.train.finish`: faithful colour, and no grid.
+
+    python -m benchmarks.finish fast-x4 --partner fast-x4-crisp --data train --data train2 -o new.safetensors
+
+LR is made from the data as a recipe has it (`--recipe`, by default that of the name, else `fast-x4`): half of
+the crops clean, with soft colours, half coded. The metadata of the weight file are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from vsr.models.archs.compact import Compact
+from vsr.models.catalog import MODELS
+from vsr.models.load import load_generator
+from vsr.train.checkpoint import write_tensors
+from vsr.train.crops import Batch, draw_batch
+from vsr.train.finish import finished
+from vsr.train.loop import material_for
+from vsr.train.material import Material
+from vsr.train.pool import make_clip
+from vsr.train.recipe import Recipe, read_recipe
+
+CLIPS = 40
+"""Of clean LR, and as many of coded."""
+CROPS = 4
+"""Of each."""
+SIDE = 64
+"""LR pixels of a crop."""
+
+
+def crops(known: Material, recipe: Recipe, *, clean: float, soft: float) -> list[Batch]:
+    """Batches of crops, the same from call to call."""
+    degrade = replace(recipe.degrade, clean=clean, soft_chroma=soft)
+    recipe = replace(recipe, degrade=degrade, batch=CROPS, patch=SIDE, seed=7)
+    found = []
+    for i in range(CLIPS):
+        clip = make_clip(known, recipe, 0, i)
+        found.append(draw_batch([clip], recipe, random.Random(f"finish/{i}")))
+    return found
+
+
+def compact(name: str) -> Compact:
+    """The network of a name or a file, by itself."""
+    network = load_generator(name, fold=False).network
+    if not isinstance(network, Compact):
+        raise SystemExit(f"{name}: is a {type(network).__name__}; a Compact is needed")
+    return network
+
+
+def finish(
+    name: str, partner: str | None, recipe: Recipe, data: Sequence[Path], target: Path, *, even: bool
+) -> None:
+    """Write the finished network of a name or a file."""
+    network = compact(name)
+    known, _ = material_for(recipe, data)
+    made = finished(
+        network,
+        crops(known, recipe, clean=1.0, soft=1.0),
+        crops(known, recipe, clean=0.0, soft=0.5),
+        partner=compact(partner) if partner else None,
+        even=even,
+    )
+    path = MODELS[name].path if name in MODELS else Path(name)
+    assert path is not None
+    with safe_open(path, "pt") as file:
+        head = dict(file.metadata() or {})
+    tensors = {key: value.contiguous() for key, value in made.state_dict().items()}
+    write_tensors(target, tensors, {**head, "finished": "vsr.train.finish"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of a model, or a weight file")
+    parser.add_argument("--partner", help="with which it is mixed by --strength")
+    parser.add_argument("--even", action="store_true", help="take the grid out, too: for crisp networks")
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--recipe")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    asked = parser.parse_args()
+    recipe = read_recipe(asked.recipe or (asked.name if asked.name in MODELS else "fast-x4"))
+    finish(asked.name, asked.partner, recipe, asked.data, asked.output, even=asked.even)
+    print(asked.output)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
