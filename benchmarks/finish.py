@@ -22,7 +22,7 @@ from vsr.models.catalog import MODELS
 from vsr.models.load import load_generator
 from vsr.train.checkpoint import write_tensors
 from vsr.train.crops import Batch, draw_batch
-from vsr.train.finish import finished
+from vsr.train.finish import SHARE, finished
 from vsr.train.loop import material_for
 from vsr.train.material import Material
 from vsr.train.pool import make_clip
@@ -56,7 +56,14 @@ def compact(name: str) -> Compact:
 
 
 def finish(
-    name: str, partner: str | None, recipe: Recipe, data: Sequence[Path], target: Path, *, even: bool
+    name: str,
+    partner: str | None,
+    recipe: Recipe,
+    data: Sequence[Path],
+    target: Path,
+    *,
+    even: bool,
+    share: float,
 ) -> None:
     """Write the finished network of a name or a file."""
     network = compact(name)
@@ -67,6 +74,7 @@ def finish(
         crops(known, recipe, clean=0.0, soft=0.5),
         partner=compact(partner) if partner else None,
         even=even,
+        share=share,
     )
     path = MODELS[name].path if name in MODELS else Path(name)
     assert path is not None
@@ -83,12 +91,13 @@ def main() -> None:
     parser.add_argument("name", help="of a model, or a weight file")
     parser.add_argument("--partner", help="with which it is mixed by --strength")
     parser.add_argument("--even", action="store_true", help="take the grid out, too: for crisp networks")
+    parser.add_argument("--share", type=float, default=SHARE, help="of colour by all features")
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--recipe")
     parser.add_argument("-o", "--output", type=Path, required=True)
     asked = parser.parse_args()
     recipe = read_recipe(asked.recipe or (asked.name if asked.name in MODELS else "fast-x4"))
-    finish(asked.name, asked.partner, recipe, asked.data, asked.output, even=asked.even)
+    finish(asked.name, asked.partner, recipe, asked.data, asked.output, even=asked.even, share=asked.share)
     print(asked.output)
 
 

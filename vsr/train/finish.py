@@ -51,6 +51,7 @@ def finished(
     *,
     partner: Compact | None = None,
     even: bool = False,
+    share: float = SHARE,
 ) -> Compact:
     """A network with the last touch; `network` itself is not changed.
 
@@ -61,6 +62,7 @@ def finished(
         partner: Of the same shape, to be finished likewise: both are mixed by weights, so the same features
             must carry colour.
         even: Whether the grid is taken out, too. It costs a network of pixel losses alone 0.015 dB.
+        share: Of colour by all features, see `SHARE`; at x2 on clean LR less is better.
 
     Raises:
         ValueError: it has no PReLU, too few features to spare two, or another shape than its partner.
@@ -73,7 +75,7 @@ def finished(
     carriers = choose_carriers([made, *([] if partner is None else [partner])], clean)
     carry_colour_(made, carriers, clean)
     both = [*clean, *coded]
-    _solve_last_(made, network, both, _colour_by_carriers(made, clean, carriers[-1]))
+    _solve_last_(made, network, both, _colour_by_carriers(made, clean, carriers[-1]), share)
     if even:
         even_places_(made, both)
     return made
@@ -153,14 +155,17 @@ def even_places_(network: Compact, crops: Sequence[Batch]) -> None:
     last.bias -= solution[-1].to(last.bias)
 
 
-def _solve_last_(network: Compact, original: Compact, both: Sequence[Batch], by_carriers: Tensor) -> None:
+def _solve_last_(
+    network: Compact, original: Compact, both: Sequence[Batch], by_carriers: Tensor, share: float
+) -> None:
     """Solve the last layer anew, in place: luma as the original network makes it, colour as it is in truth.
 
     Args:
         network: With carriers; what its layers lost of luma by them is made up for as far as the others can.
         original: Before.
         both: Crops of clean and of coded LR.
-        by_carriers: Colour by the carriers alone, clean: half of it is taken, see `SHARE`.
+        by_carriers: Colour by the carriers alone.
+        share: Of colour by all features.
     """
     last, places = _convolutions(network)[-1], network.scale**2
 
@@ -172,7 +177,7 @@ def _solve_last_(network: Compact, original: Compact, both: Sequence[Batch], by_
     before = torch.zeros_like(by_carriers[:, :1]).repeat(1, 3 * places)
     before[:, :places] = torch.einsum("r,rpk->kp", _LUMA, _numbers(last))
     found = _solved(_equations(pieces()), before)
-    luma, colour = found[:, :places], SHARE * found[:, places:] + (1 - SHARE) * by_carriers
+    luma, colour = found[:, :places], share * found[:, places:] + (1 - share) * by_carriers
     colour = torch.einsum("rc,kcp->rpk", _FROM_COLOUR, colour.unflatten(1, (2, places)))
     numbers = (luma.T + colour).flatten(0, 1)
     assert last.bias is not None
