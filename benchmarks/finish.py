@@ -20,13 +20,13 @@ from safetensors import safe_open
 from vsr.models.archs.compact import Compact
 from vsr.models.catalog import MODELS
 from vsr.models.load import load_generator
-from vsr.train.checkpoint import write_tensors
-from vsr.train.crops import Batch, draw_batch
+from vsr.train.batches.crops import Batch, draw_batch
+from vsr.train.batches.pool import make_clip
+from vsr.train.data.datasets import Material
 from vsr.train.finish import SHARE, finished
-from vsr.train.loop import material_for
-from vsr.train.material import Material
-from vsr.train.pool import make_clip
 from vsr.train.recipe import Recipe, read_recipe
+from vsr.train.run.checkpoint import write_tensors
+from vsr.train.run.loop import material_for
 
 CLIPS = 40
 """Of clean LR, and as many of coded."""

@@ -30,9 +30,10 @@ from torch import Tensor, nn
 
 from benchmarks.peers import Run, rrdb_file
 from vsr.config import Backend
-from vsr.engine import backends, choice, device, speed
-from vsr.engine import cuda_graphs as graphs
-from vsr.engine.calibration import pictures
+from vsr.engine import device, throughput
+from vsr.engine.backends import cuda_graphs as graphs
+from vsr.engine.backends import runs, select
+from vsr.engine.backends.calibration import pictures
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 
@@ -80,7 +81,7 @@ def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
 
 
 def ours(backend: Backend, network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
-    return choice.choose(backend, network, device=where, dtype=dtype)[1]
+    return select.choose(backend, network, device=where, dtype=dtype)[1]
 
 
 def plain(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
@@ -146,7 +147,7 @@ def _clean(where: torch.device) -> None:
 
 
 def true_fp32(network: nn.Module, x: Tensor, where: torch.device) -> Tensor:
-    return backends.eager(network, device=where, dtype=torch.float32)(x).clamp(0, 1).contiguous()
+    return runs.eager(network, device=where, dtype=torch.float32)(x).clamp(0, 1).contiguous()
 
 
 def prepared(ways_: dict[str, Made], x: Tensor, exact: Tensor, where: torch.device) -> dict[str, Row]:
@@ -204,10 +205,10 @@ def _long(name: str) -> str:
 
 def ceilings_of(where: torch.device) -> dict[str, float]:
     half = {device.choose_dtype("auto", where)} | ({torch.float16} if where.type == "cuda" else set())
-    found = {str(kind)[6:]: speed.ceiling(where, kind) for kind in (torch.float32, *half)}
+    found = {str(kind)[6:]: throughput.ceiling(where, kind) for kind in (torch.float32, *half)}
     if where.type == "cuda":
         before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
-        found["TF32"] = speed.ceiling(where, torch.float32)
+        found["TF32"] = throughput.ceiling(where, torch.float32)
         torch.backends.cuda.matmul.allow_tf32 = before
     return found
 
@@ -241,7 +242,7 @@ def main() -> None:
     rows = prepared(chosen, x, exact, where)
     del exact
     measure(rows, x, where, rounds=given.rounds, budget=given.seconds)
-    operations = speed.operations_per_pixel(network) * width * height
+    operations = throughput.operations_per_pixel(network) * width * height
     text = f"{name}, {width}x{height}, batch {given.batch}, {_named(where)}\n\n" + table(
         rows, operations, ceilings
     )

@@ -38,12 +38,12 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.moving import RATE, moving, write_clip
 from benchmarks.speed import CRF, PRESET, write_file
 from vsr.config import Backend, EncoderSettings, UpscaleSettings
-from vsr.engine import device, speed
+from vsr.engine import device, throughput
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
 from vsr.models.load import load_generator
-from vsr.pipeline.flow import open_frames
-from vsr.pipeline.meter import Meter
+from vsr.pipeline.flow.graph import open_frames
+from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.run import prepare, upscale_video
 
 SIZES = {"4k": (3840, 2160), "1080p": (1920, 1080)}
@@ -113,7 +113,9 @@ def model_only(case: Case, backend: Backend) -> Sample:
     begin = time.perf_counter()
     upscaler(lr), upscaler(lr)
     start = time.perf_counter() - begin
-    return Sample(len(lr) / speed.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=0.7), start)
+    return Sample(
+        len(lr) / throughput.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=0.7), start
+    )
 
 
 @contextmanager

@@ -26,9 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsr.engine import openvino, openvino_graphs, speed
+from vsr.engine import throughput
 from vsr.engine.allocator import keep_freed_memory
-from vsr.engine.calibration import pictures
+from vsr.engine.backends import openvino, openvino_model
+from vsr.engine.backends.calibration import pictures
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd
@@ -69,7 +70,7 @@ def openvino_whole(network: nn.Module, example: Tensor) -> dict[str, Run]:
     """The whole network, traced by OpenVINO's own converter."""
     if not openvino.available():
         return {}
-    ov = openvino_graphs.runtime()
+    ov = openvino_model.runtime()
 
     with torch.no_grad():
         model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])
@@ -212,9 +213,9 @@ def main() -> None:
         taken = measured(rows, x, args.rounds)
     with torch.no_grad():
         quality = qualities(rows, x, network(x))
-    operations = speed.operations_per_pixel(network) * SIZE[0] * SIZE[1]
+    operations = throughput.operations_per_pixel(network) * SIZE[0] * SIZE[1]
     cpu = torch.device("cpu")
-    ceilings = {str(kind)[6:]: speed.ceiling(cpu, kind) for kind in (torch.float32, torch.bfloat16)}
+    ceilings = {str(kind)[6:]: throughput.ceiling(cpu, kind) for kind in (torch.float32, torch.bfloat16)}
     text = table(taken, quality, operations, ceilings)
     print(f"{Path(weights).stem}, {SIZE[1]}x{SIZE[0]}, {torch.get_num_threads()} threads\n\n{text}")
     save(args.out / f"peers-{Path(weights).stem}", text, taken, quality)

@@ -15,8 +15,8 @@ import torch
 
 from tests.media_maker import Audio, make_clip
 from vsr import UpscaleSettings, upscale
-from vsr.media.opening import open_media
-from vsr.media.probe import probe
+from vsr.media.decode.probe import probe
+from vsr.media.files.opening import open_media
 from vsr.pipeline.run import Progress
 
 WIDTH, HEIGHT = 96, 64

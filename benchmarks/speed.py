@@ -33,16 +33,16 @@ import torch
 from torch import Tensor, nn
 
 from vsr.config import EncoderSettings, UpscaleSettings
-from vsr.engine import openvino, openvino_graphs
 from vsr.engine.allocator import keep_freed_memory
+from vsr.engine.backends import openvino, openvino_model
 from vsr.engine.upscaler import Upscaler
-from vsr.media.source import open_video
+from vsr.media.decode.source import open_video
 from vsr.metrics import psnr
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
-from vsr.pipeline.flow import open_frames
-from vsr.pipeline.meter import Meter
+from vsr.pipeline.flow.graph import open_frames
+from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.run import prepare, upscale_video
 
 PRESET, CRF = "veryfast", 18
@@ -109,7 +109,7 @@ def openvino_whole(network: nn.Module, example: Tensor) -> Runtime:
 
     By itself it takes bf16 wherever a processor has instructions for it, however slow they are.
     """
-    ov = openvino_graphs.runtime()
+    ov = openvino_model.runtime()
 
     with torch.no_grad():
         model = ov.convert_model(network, example_input=example, input=[tuple(example.shape)])

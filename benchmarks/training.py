@@ -36,19 +36,19 @@ import torch
 
 import vsr
 from vsr.config import from_table
-from vsr.media.still import save_png
-from vsr.train import steps as train_steps
-from vsr.train.crops import draw, draw_batch
-from vsr.train.degradation import Degradation
-from vsr.train.degrade import degrade_batch
-from vsr.train.loop import material_for
-from vsr.train.material import Material
-from vsr.train.pool import make_clip, workers_for
+from vsr.media.png import save_png
+from vsr.train.batches.crops import draw, draw_batch
+from vsr.train.batches.device_buffer import Cut, Shelf
+from vsr.train.batches.pool import make_clip, workers_for
+from vsr.train.data.datasets import Material
+from vsr.train.degrade.clips import degrade_batch
+from vsr.train.degrade.degradation import Degradation
 from vsr.train.recipe import Recipe, read_degradation, read_recipe
-from vsr.train.replay import Replay, tuned
-from vsr.train.shelf import Cut, Shelf
-from vsr.train.state import new_state
-from vsr.train.steps import train_step
+from vsr.train.run import steps as train_steps
+from vsr.train.run.loop import material_for
+from vsr.train.run.replay import Replay, tuned
+from vsr.train.run.state import new_state
+from vsr.train.run.steps import train_step
 
 CPU_RECIPES = ("fast-x2", "compact-x2")
 THREADS = (1, 2)

@@ -17,8 +17,8 @@ from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, numbers_of
 from vsr.color.spec import ColorSpec
 from vsr.config import EncoderSettings, UpscaleSettings
-from vsr.media.filters import FILTERS
-from vsr.pipeline.ready import names
+from vsr.media.filters.filters import FILTERS
+from vsr.pipeline.presets import names
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -21,7 +21,7 @@ SOURCES = sorted((ROOT / "vsr").rglob("*.py"))
 
 ONLY_IN = {
     "torch.load": {"vsr/models/files.py"},
-    "av.open": {"vsr/media/opening.py", "vsr/media/header.py"},
+    "av.open": {"vsr/media/files/opening.py", "vsr/media/passthrough/header.py"},
     "torch.jit": set(),
     "torch.hub": set(),
     "torch.package": set(),

@@ -54,7 +54,7 @@ def test_a_plugin_is_a_project_with_a_readme_an_example_and_tests(plugin: Path) 
 
 
 def test_the_check_above_notices() -> None:
-    assert used_of_vsr("import vsr.media.sink") == {"media.sink"}
+    assert used_of_vsr("import vsr.media.mux.sink") == {"media.mux.sink"}
     assert used_of_vsr("from vsr.media import sink") == {"media"}
     assert used_of_vsr("from vsr import upscale, media") == {"upscale", "media"}
     assert used_of_vsr("import vsr; vsr.engine.upscaler") == {"engine"}

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
     from vsr.engine.allocator import keep_freed_memory
     from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
-    from vsr.media.source import open_video
+    from vsr.media.decode.source import open_video
     from vsr.models.load import load_generator
-    from vsr.pipeline.frames import Upscaler
-    from vsr.pipeline.report import Report
+    from vsr.pipeline.job.report import Report
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
+    from vsr.pipeline.upscaler import Upscaler
 
 __version__ = "0.1.0"
 __all__ = [
@@ -75,16 +75,16 @@ _LAZY = {
     "Primaries": ("vsr.color.spec", "Primaries"),
     "Progress": ("vsr.pipeline.run", "Progress"),
     "Range": ("vsr.color.spec", "Range"),
-    "Report": ("vsr.pipeline.report", "Report"),
+    "Report": ("vsr.pipeline.job.report", "Report"),
     "RgbFrame": ("vsr.frame", "RgbFrame"),
     "Stamp": ("vsr.frame", "Stamp"),
     "Transfer": ("vsr.color.spec", "Transfer"),
-    "Upscaler": ("vsr.pipeline.frames", "Upscaler"),
+    "Upscaler": ("vsr.pipeline.upscaler", "Upscaler"),
     "VideoInfo": ("vsr.frame", "VideoInfo"),
     "YuvFrame": ("vsr.frame", "YuvFrame"),
     "keep_freed_memory": ("vsr.engine.allocator", "keep_freed_memory"),
     "load_generator": ("vsr.models.load", "load_generator"),
-    "open_video": ("vsr.media.source", "open_video"),
+    "open_video": ("vsr.media.decode.source", "open_video"),
     "upscale": ("vsr.pipeline.run", "upscale_video"),
 }
 

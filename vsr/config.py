@@ -62,10 +62,11 @@ def _check_bounds(settings: Any, bounds: tuple[tuple[str, int, int], ...]) -> No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSettings:
-    """How the picture is written; None leaves a choice to the encoder's line in `media/encoder_table.py`."""
+    """How the picture is written; None leaves a choice to the encoder's line in
+    `media/encode/encoder_table.py`."""
 
     encoder: str | None = None
-    """A key of `media.encoder_table.ENCODERS`; None is libx264, or in WebM what that holds."""
+    """A key of `media.encode.encoder_table.ENCODERS`; None is libx264, or in WebM what that holds."""
     crf: float | None = None
     """Constant quality in the encoder's own units; lower is better and larger."""
     preset: str | None = None
@@ -103,7 +104,7 @@ class UpscaleSettings:
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     precision: Precision = "auto"
     backend: Backend = "auto"
-    """What runs the generator; what `auto` takes stands in `engine.choice.choose`."""
+    """What runs the generator; what `auto` takes stands in `engine.backends.select.choose`."""
     hwaccel: Hwaccel = "none"
     """Whether an NVIDIA card decodes: `auto` where it gives software's pictures, `cuda` insists."""
     tile: int | None = None
@@ -115,7 +116,8 @@ class UpscaleSettings:
     """Of a result that goes to standard output; None takes that of the input where it is one of the two, else
     NUT."""
     filters_before: tuple[str, ...] = ()
-    """FFmpeg's filters for the source's pictures, in turn: `name=arguments`, of `media.filters.FILTERS`."""
+    """FFmpeg's filters for the source's pictures, in turn: `name=arguments`, of
+    `media.filters.filters.FILTERS`."""
     filters_after: tuple[str, ...] = ()
     """The same for the result's pictures, before they are encoded."""
     color: ColorSpec = UNTAGGED
@@ -130,7 +132,7 @@ class UpscaleSettings:
     reuse: bool = True
     """Compute once what repeats: pictures and, on the processor, parts of them; the result is the same."""
     max_pixels: int | None = None
-    """Larger pictures are refused, as they may be bombs; None takes `media.opening.MAX_PIXELS`."""
+    """Larger pictures are refused, as they may be bombs; None takes `media.files.opening.MAX_PIXELS`."""
     strict: bool = False
     """Stop at the first damage instead of going on and counting."""
     resume: bool = True

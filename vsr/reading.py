@@ -1,7 +1,7 @@
 """Files that a user names, read as far as they may reach: regular ones only, and not beyond a limit.
 
 A pipe that nobody writes to would hang for ever, a device such as /dev/zero never ends, and a file may grow
-while it is read. Media have their own opener (`vsr.media.opening`).
+while it is read. Media have their own opener (`vsr.media.files.opening`).
 """
 
 from __future__ import annotations

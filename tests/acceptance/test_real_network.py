@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vsr.color.convert import to_rgb
 from vsr.engine.upscaler import Upscaler
-from vsr.media.source import open_video
+from vsr.media.decode.source import open_video
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 

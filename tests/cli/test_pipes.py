@@ -20,8 +20,8 @@ import pytest
 from tests.cli.run_cli import Outcome, run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, picture, pts_of
-from vsr.engine import openvino
-from vsr.media import pipes
+from vsr.engine.backends import openvino
+from vsr.media.files import stdio
 
 QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")
 
@@ -58,7 +58,7 @@ def piped(
     to: Path,
 ) -> Outcome:
     """Run the command line with `given` as standard input and `to` as standard output."""
-    pipes._standard.clear()  # the process of a test reads more than one
+    stdio._standard.clear()  # the process of a test reads more than one
     kept = os.dup(0), os.dup(1)
     with given.open("rb") as reading, to.open("wb") as writing:
         os.dup2(reading.fileno(), 0)
@@ -69,7 +69,7 @@ def piped(
             for number, fd in enumerate(kept):
                 os.dup2(fd, number)
                 os.close(fd)
-            pipes._standard.clear()
+            stdio._standard.clear()
 
 
 def pictures(path: Path) -> list[np.ndarray]:

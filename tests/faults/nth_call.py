@@ -154,8 +154,9 @@ def _count_renames(count: Counter) -> None:
 
 def _count_codecs(count: Counter) -> None:
     """PyAV's own methods cannot be replaced; ours around them can."""
-    from vsr.media import copier, source
-    from vsr.media.picture import PictureEncoder
+    from vsr.media.decode import source
+    from vsr.media.encode.video_encoder import PictureEncoder
+    from vsr.media.passthrough import copier
 
     for name in ("encode", "flush"):
         setattr(PictureEncoder, name, _codec(f"PictureEncoder.{name}", getattr(PictureEncoder, name), count))

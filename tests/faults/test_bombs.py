@@ -18,10 +18,10 @@ from tests.faults.fork_server import ForkServer
 from tests.judges import mkvmerge
 from tests.media_maker import make_clip
 from vsr.errors import InputError
-from vsr.media.atoms import MOST_EMPTY, top_level_atoms
-from vsr.media.boxes import find_boxes
-from vsr.media.opening import MAX_TAGS, open_media
-from vsr.media.source import open_video
+from vsr.media.decode.source import open_video
+from vsr.media.files.opening import MAX_TAGS, open_media
+from vsr.media.formats.atoms import MOST_EMPTY, top_level_atoms
+from vsr.media.formats.boxes import find_boxes
 
 MEMORY = 100e6
 """Bytes over what a command needs that opens nothing; each bomb here needs at least eight times as much."""

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.fork_server import ForkServer
 from tests.faults.oracle import pictures_in
 from tests.media_maker import Audio, make_clip
-from vsr.media.opening import open_media
+from vsr.media.files.opening import open_media
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (2, 64), (64, 2)], ids=str)

@@ -23,7 +23,7 @@ from tests.faults.hostile_media import (
 )
 from tests.media_maker import Subtitle, make_clip
 from vsr.errors import InputError
-from vsr.media.opening import MAX_STREAMS, open_media
+from vsr.media.files.opening import MAX_STREAMS, open_media
 
 Capture = pytest.CaptureFixture[str]
 KINDS = sorted(playlists(0))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checkpoint_writer import Writers, recipe
-from vsr.train.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
-from vsr.train.state import new_state
+from vsr.train.run.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
+from vsr.train.run.state import new_state
 
 KILLS = 8
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
-from vsr.engine import choice, device
+from vsr.engine import device
+from vsr.engine.backends import select
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.kernels.amx import backend as amx
@@ -155,29 +156,29 @@ def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.M
 @there
 def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
     other = rrdb(nf=16, gc=8)
-    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] == "amx"
-    assert choice.choose("auto", rrdb(), device=CPU, dtype=BF16)[0] == "amx"
-    assert choice.choose("auto", network(), device=CPU, dtype=torch.float32)[0] != "amx"
-    assert choice.choose("auto", other, device=CPU, dtype=BF16)[0] != "amx"
+    assert select.choose("auto", network(), device=CPU, dtype=BF16)[0] == "amx"
+    assert select.choose("auto", rrdb(), device=CPU, dtype=BF16)[0] == "amx"
+    assert select.choose("auto", network(), device=CPU, dtype=torch.float32)[0] != "amx"
+    assert select.choose("auto", other, device=CPU, dtype=BF16)[0] != "amx"
     with pytest.raises(ConfigError, match="in bf16 on the CPU, not this one in float32"):
-        choice.choose("amx", network(), device=CPU, dtype=torch.float32)
+        select.choose("amx", network(), device=CPU, dtype=torch.float32)
     with pytest.raises(ConfigError, match="RRDB of 32 or 64 channels"):
-        choice.choose("amx", other, device=CPU, dtype=BF16)
+        select.choose("amx", other, device=CPU, dtype=BF16)
 
 
 def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
-    assert choice.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
+    assert select.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
     with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave --backend out"):
-        choice.choose("amx", network(), device=CPU, dtype=BF16)
+        select.choose("amx", network(), device=CPU, dtype=BF16)
 
 
 def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for one in (device, choice):
+    for one in (device, select):
         monkeypatch.setattr(one, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(amx, "available", lambda: pytest.fail("asked"))
     assert Upscaler(network(), device_name="cpu").backend != "amx"

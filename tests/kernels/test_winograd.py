@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
-from vsr.engine import choice
-from vsr.engine.backends import Run
+from vsr.engine.backends import select
+from vsr.engine.backends.runs import Run
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.kernels.amx import backend as amx
@@ -163,8 +163,8 @@ def test_without_amx_auto_takes_it_and_fp32(monkeypatch: pytest.MonkeyPatch) -> 
 def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was never measured there."""
     monkeypatch.setattr(winograd.platform, "machine", lambda: "aarch64")
-    monkeypatch.setattr(choice.openvino, "available", lambda: other == "openvino")
-    monkeypatch.setattr(choice.openvino, "compiled", lambda network, dtype: network)
+    monkeypatch.setattr(select.openvino, "available", lambda: other == "openvino")
+    monkeypatch.setattr(select.openvino, "compiled", lambda network, dtype: network)
     monkeypatch.setattr(amx, "available", lambda: False)
     for wins in (0, 1):
         tried = []
@@ -175,8 +175,8 @@ def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: p
             tried += ways
             return tried[wins], ways[tried[wins]]()
 
-        monkeypatch.setattr(choice.trial, "quicker", quicker)
-        assert choice.choose("auto", network(), device=CPU, dtype=FP32)[0] == ["winograd", other][wins]
+        monkeypatch.setattr(select.trial, "quicker", quicker)
+        assert select.choose("auto", network(), device=CPU, dtype=FP32)[0] == ["winograd", other][wins]
         assert tried == ["winograd", other]
     assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
 
@@ -191,15 +191,15 @@ def test_16_bits_that_are_asked_for_are_given(monkeypatch: pytest.MonkeyPatch) -
 @there
 def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: True)
-    monkeypatch.setattr(choice, "cpu_has_bf16", lambda: True)
-    assert choice.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
-    assert choice.dtype_for("auto", "winograd", network(), CPU) == FP32
+    monkeypatch.setattr(select, "cpu_has_bf16", lambda: True)
+    assert select.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
+    assert select.dtype_for("auto", "winograd", network(), CPU) == FP32
 
 
 def test_where_it_is_absent_asking_for_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "available", lambda: False)
     with pytest.raises(ConfigError, match=r"needs llvmlite and .*; leave --backend out"):
-        choice.choose("winograd", network(), device=CPU, dtype=FP32)
+        select.choose("winograd", network(), device=CPU, dtype=FP32)
 
 
 @there

@@ -10,7 +10,8 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from vsr.media import decoder, hwaccel, source
+from vsr.media.decode import hwaccel, source
+from vsr.media.decoders import decoder
 
 _LAYOUTS = {
     "yuv420p": ("nv12", np.uint8),

@@ -10,8 +10,8 @@ import av
 
 from tests.media_maker import picture
 from vsr.frame import Message
-from vsr.media.bits import BitWriter
-from vsr.media.bitstream import with_messages
+from vsr.media.metadata.bits import BitWriter
+from vsr.media.metadata.bitstream import with_messages
 
 UUID = bytes(range(16))
 

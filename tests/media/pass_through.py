@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from vsr.color.spec import PixelLayout
 from vsr.config import EncoderSettings
 from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.pyav import TEXT
-from vsr.media.sink import SinkReport, VideoSink, open_sink
-from vsr.media.source import open_video
+from vsr.media.decode.source import open_video
+from vsr.media.files.pyav import TEXT
+from vsr.media.mux.sink import SinkReport, VideoSink, open_sink
 
 FAST = {
     "libx264": "ultrafast",

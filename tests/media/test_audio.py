@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tests import judges
 from tests.media.pass_through import pass_through, tracks
 from tests.media_maker import Audio, make_clip
-from vsr.media.latm import access_units, latm_config
-from vsr.media.stream_plan import plan_streams
+from vsr.media.audio.latm import access_units, latm_config
+from vsr.media.passthrough.stream_plan import plan_streams
 
 
 def samples(path: Path) -> NDArray[np.float64]:

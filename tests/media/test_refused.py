@@ -12,8 +12,8 @@ import pytest
 from tests.judges import ffprobe
 from tests.media_maker import make_clip, picture
 from vsr.errors import ConfigError, InputError
-from vsr.media.probe import probe
-from vsr.media.protection import is_protected
+from vsr.media.decode.probe import probe
+from vsr.media.files.protection import is_protected
 from vsr.pipeline.run import upscale_video
 
 _CONTENT, _EXTENDED = "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e", "298ae614-2622-4c17-b935-dae07ee9289c"

@@ -12,10 +12,10 @@ from tests.judges import ffprobe
 from tests.media_maker import make_clip
 from vsr.config import EncoderSettings
 from vsr.frame import Spherical, Stereo
-from vsr.media.boxes import box, edited, find_boxes
-from vsr.media.probe import probe
-from vsr.media.sink import open_sink
-from vsr.media.source import open_video
+from vsr.media.decode.probe import probe
+from vsr.media.decode.source import open_video
+from vsr.media.formats.boxes import box, edited, find_boxes
+from vsr.media.mux.sink import open_sink
 from vsr.pipeline.run import upscale_video
 
 _V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.train.photographs import photograph
 from vsr.metrics import psnr_y
 from vsr.models.load import load_generator
-from vsr.train.images import read_image
+from vsr.train.data.images import read_image
 
 FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
 SHIPPED = sorted(FOLDER.glob("*.safetensors"))

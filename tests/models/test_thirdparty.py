@@ -267,7 +267,7 @@ def test_spandrel_that_cannot_be_imported_says_what_to_install(unbuilt, weights)
 
 
 def test_without_spandrel_the_message_names_it(weights, monkeypatch):
-    monkeypatch.setattr("vsr.models.thirdparty.find_spec", lambda name: None)
+    monkeypatch.setattr("vsr.models.third_party.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"no network that we know.*spandrel"):
         load_generator(weights[0])
 

@@ -25,11 +25,11 @@ from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.memory import PROBE
 from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, ModelError, VsrError
 from vsr.frame import YuvFrame
-from vsr.media.sink import VideoSink
+from vsr.media.mux.sink import VideoSink
 from vsr.models.load import LoadedModel
 from vsr.pipeline import run as run_module
-from vsr.pipeline import stages
-from vsr.pipeline.job import TOGETHER
+from vsr.pipeline.flow import stages
+from vsr.pipeline.job.job import TOGETHER
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
 
 LOSSLESS = EncoderSettings(encoder="ffv1")

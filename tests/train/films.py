@@ -49,7 +49,7 @@ def write_film(
             stream.codec_context.max_b_frames = bframes
         for i, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame = frame.reformat(format=pix_fmt, threads=1)  # see `vsr.media.planes.repacked`
+            frame = frame.reformat(format=pix_fmt, threads=1)  # see `vsr.media.pixels.planes.repacked`
             frame.pts, frame.time_base = i, Fraction(1, 25)
             box.mux(stream.encode(frame))
         box.mux(stream.encode(None))

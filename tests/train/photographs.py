@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vsr.models.archs.compact import CompactConfig
 from vsr.models.archs.srresnet import SRResNetConfig
-from vsr.train.degradation import CodecRange, Degradation
-from vsr.train.discriminators import DiscriminatorConfig, SRGANConfig, UNetConfig
-from vsr.train.features import Features
+from vsr.train.degrade.degradation import CodecRange, Degradation
 from vsr.train.generators import GeneratorSettings
+from vsr.train.losses.discriminators import DiscriminatorConfig, SRGANConfig, UNetConfig
+from vsr.train.losses.features import Features
 from vsr.train.recipe import Adam, Adversarial, Losses, Perceptual, PoolSettings, Recipe
 
 X264 = CodecRange(encoder="libx264", share=1.0, quality=(18, 28), presets=("veryfast",))

@@ -16,15 +16,15 @@ from vsr.errors import InputError, ModelError
 from vsr.models.archs.compact import CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
-from vsr.train.checkpoint import checkpoints
-from vsr.train.estimate import Compression
-from vsr.train.evaluate import make_trials, measure
+from vsr.train.crf_estimate import Compression
 from vsr.train.finetune import coded_like, finetune, finish, recipe_for, typical_crf, videos_in
 from vsr.train.generators import GeneratorSettings, make_generator
-from vsr.train.loop import Run, StoppedEarlyError, material_for
 from vsr.train.recipe import Recipe, read_recipe
+from vsr.train.run.checkpoint import checkpoints
+from vsr.train.run.evaluate import make_trials, measure
+from vsr.train.run.loop import Run, StoppedEarlyError, material_for
+from vsr.train.run.state import new_state
 from vsr.train.schedule import Schedule
-from vsr.train.state import new_state
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from torch import Tensor
 from tests.train.photographs import photograph
 from vsr.metrics import luma_studio, psnr_chroma
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
-from vsr.train.crops import Batch
-from vsr.train.degrade import reduce
-from vsr.train.evaluate import enlarge
+from vsr.train.batches.crops import Batch
+from vsr.train.degrade.clips import reduce
 from vsr.train.finish import BORDER, carry_colour_, choose_carriers, finished
-from vsr.train.losses import grid
+from vsr.train.losses.loss_settings import grid
+from vsr.train.run.evaluate import enlarge
 
 CONFIG = CompactConfig(nf=16, nc=3, scale=2)
 

@@ -12,8 +12,8 @@ import torch
 
 from tests.train.photographs import tiny_recipe
 from vsr.errors import ConfigError
-from vsr.train.discriminators import make_discriminator
 from vsr.train.generators import make_generator
+from vsr.train.losses.discriminators import make_discriminator
 from vsr.train.recipe import Losses, Recipe, facts, read_recipe, recipe_names
 
 FOLDER = Path(__file__).parents[2] / "pipelines" / "train"

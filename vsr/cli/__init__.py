@@ -13,15 +13,15 @@ import typer
 
 import vsr
 from vsr.cli import console, signals
-from vsr.cli.bench import bench
-from vsr.cli.compare import compare, demo
-from vsr.cli.doctor import doctor
-from vsr.cli.finetune import finetune
-from vsr.cli.info import info
-from vsr.cli.models import app as models_app
-from vsr.cli.train import train
-from vsr.cli.upscale import upscale
-from vsr.cli.verify import verify
+from vsr.cli.commands.bench import bench
+from vsr.cli.commands.compare import compare, demo
+from vsr.cli.commands.doctor import doctor
+from vsr.cli.commands.finetune import finetune
+from vsr.cli.commands.info import info
+from vsr.cli.commands.models import app as models_app
+from vsr.cli.commands.train import train
+from vsr.cli.commands.upscale import upscale
+from vsr.cli.commands.verify import verify
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 

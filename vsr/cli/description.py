@@ -9,11 +9,11 @@ from av.stream import Disposition
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.frame import Stereo, VideoInfo
-from vsr.media.audio_facts import AudioFacts, audio_facts
-from vsr.media.messages import labels_of
-from vsr.media.opening import shown
-from vsr.media.pixels import subsampling
-from vsr.pipeline.report import plain
+from vsr.media.audio.audio_facts import AudioFacts, audio_facts
+from vsr.media.files.opening import shown
+from vsr.media.metadata.messages import labels_of
+from vsr.media.pixels.pixel_formats import subsampling
+from vsr.pipeline.job.report import plain
 
 
 def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import DeviceMemoryError
-from vsr.models.thirdparty import no_exit
+from vsr.models.third_party import no_exit
 
 _SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
 _FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces

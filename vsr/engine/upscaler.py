@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vsr.config import Backend, Precision
-from vsr.engine import backends, choice, device, memory, tiles
+from vsr.engine import device, memory, tiles
+from vsr.engine.backends import runs, select
 from vsr.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Upscaler:
         self.network = network
         self.device = device.choose_device(device_name)
         resampler = next(network.parameters(), None) is None
-        self.dtype = choice.dtype_for(precision, backend, network, self.device)
+        self.dtype = select.dtype_for(precision, backend, network, self.device)
         # getattr: Module's stubs take every attribute for a Tensor or a Module.
         self.scale = Fraction(getattr(network, "scale"))  # noqa: B009
         self.radius = int(getattr(network, "receptive_radius"))  # noqa: B009
@@ -88,21 +89,21 @@ class Upscaler:
         self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
         self._plans: dict[tuple[int, int], memory.Plan] = {}
         self._int8 = precision == "int8" and not resampler
-        self.backend, self._run = choice.choose(
+        self.backend, self._run = select.choose(
             backend, network, device=self.device, dtype=self.dtype, int8=self._int8
         )
-        self._run_exact: backends.Run | None = None
+        self._run_exact: runs.Run | None = None
 
     @property
     def grid(self) -> int:
         """LR pixels, at multiples of which windows begin that may give the bits that the whole gives."""
-        return math.lcm(self.multiple, choice.window_of(self.backend).grid)
+        return math.lcm(self.multiple, select.window_of(self.backend).grid)
 
     @property
     def bit_radius(self) -> int:
         """LR pixels on each side that the bits of an output pixel depend on: `radius`, or more where some are
         computed together."""
-        window = choice.window_of(self.backend)
+        window = select.window_of(self.backend)
         return self.radius * window.reach + window.more
 
     @property
@@ -129,7 +130,7 @@ class Upscaler:
     def follow(self, plan: memory.Plan, height: int, width: int, *, backend: Backend) -> None:
         """Use a plan that was made earlier, as far as memory allows, and the backend that it was made for."""
         if backend != self.backend:
-            self.backend, self._run = choice.choose(
+            self.backend, self._run = select.choose(
                 backend, self.network, device=self.device, dtype=self.dtype, int8=self._int8
             )
         self._plans[height, width] = plan
@@ -188,7 +189,7 @@ class Upscaler:
         for i in bad:
             one = images[i : i + 1]
             if self._run_exact is None:
-                self._run_exact = backends.eager(self.network, device=self.device, dtype=torch.float32)
+                self._run_exact = runs.eager(self.network, device=self.device, dtype=torch.float32)
             exact = self._retrying(one, self._run_exact)
             if not torch.isfinite(exact).all():
                 raise ModelError(
@@ -198,7 +199,7 @@ class Upscaler:
                 sr[i : i + 1] = exact
         return len(bad)
 
-    def _retrying(self, images: Tensor, run: backends.Run) -> Tensor:
+    def _retrying(self, images: Tensor, run: runs.Run) -> Tensor:
         height, width = images.shape[-2:]
         while True:
             plan = self.plan(height, width)
@@ -223,7 +224,7 @@ class Upscaler:
             return max(height, width)  # tiles of a filter at x1.5 would not meet on the output's grid
         return tiles.MIN_BLENDED if self.radius > tiles.MAX_HALO else memory.MIN_TILE
 
-    def _attempt(self, images: Tensor, plan: memory.Plan, run: backends.Run) -> Tensor:
+    def _attempt(self, images: Tensor, plan: memory.Plan, run: runs.Run) -> Tensor:
         height, width = images.shape[-2:]
         if not plan.tile or max(height, width) <= plan.tile:
             parts = [run(chunk) for chunk in images.split(plan.batch)]

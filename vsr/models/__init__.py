@@ -1,0 +1,1 @@
+"""Networks and their weights: names, the only loader, conversion, export."""

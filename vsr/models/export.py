@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vsr.errors import ConfigError, ModelError
 from vsr.models.load import LoadedModel
-from vsr.models.thirdparty import SpandrelNetwork
+from vsr.models.third_party import SpandrelNetwork
 
 OPSET = 18
 """Of the operators: the least that torch's exporter makes, so that most runtimes know it."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError, ModelError, PluginError, VsrError
-from vsr.models import catalog, thirdparty
+from vsr.models import catalog, third_party
 from vsr.models.archs import compact, msrresnet, rrdb, srresnet
 from vsr.models.archs.resample import Kind, Resample, ResampleConfig
 from vsr.models.files import WeightFile, is_averaged, networks_in, read_weights
@@ -212,7 +212,7 @@ def _one_of_several(file: WeightFile) -> Recognised | None:
 
 def _others(file: WeightFile) -> Iterator[Family]:
     """Those of registered packages, which are imported only when none of ours fits."""
-    for other in thirdparty.registered(file.metadata.get("family")):
+    for other in third_party.registered(file.metadata.get("family")):
         yield Family(other.name, other.detect, other.remap, other.build)
 
 
@@ -340,7 +340,7 @@ def _by_spandrel(
 ) -> LoadedModel:
     """What spandrel makes of a file that is not ours; it knows variants of our families, such as ESRGAN+."""
     try:
-        network = thirdparty.by_spandrel(file)
+        network = third_party.by_spandrel(file)
     except ModelError as error:
         raise refused or error from error
     if network is None:

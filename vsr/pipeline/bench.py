@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vsr.config import UpscaleSettings
-from vsr.engine import speed
+from vsr.engine import throughput
 from vsr.engine.device import choose_device, choose_dtype
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import load_generator
@@ -76,7 +76,7 @@ def machine(settings: UpscaleSettings) -> Machine:
     return Machine(
         device=str(device),
         threads=torch.get_num_threads(),
-        ceilings={str(dtype).removeprefix("torch."): speed.ceiling(device, dtype) for dtype in formats},
+        ceilings={str(dtype).removeprefix("torch."): throughput.ceiling(device, dtype) for dtype in formats},
     )
 
 
@@ -103,7 +103,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         tile=settings.tile,
     )
     lr = torch.rand(upscaler.batch, 3, height, width, device=upscaler.device)
-    seconds = speed.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=_SECONDS)
+    seconds = throughput.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=_SECONDS)
     model_fps = len(lr) / seconds
     return Speed(
         model=model.name,
@@ -114,7 +114,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         backend=upscaler.backend,
         precision=upscaler.precision,
         bound=forecast.bottleneck,
-        operations=speed.operations_per_pixel(model.network) * height * width * model_fps,
+        operations=throughput.operations_per_pixel(model.network) * height * width * model_fps,
     )
 
 

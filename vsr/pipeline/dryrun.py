@@ -11,12 +11,12 @@ from pathlib import Path
 from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
-from vsr.media.pipes import is_pipe
-from vsr.media.sink import VideoSink
-from vsr.pipeline.flow import open_frames
-from vsr.pipeline.job import Job
-from vsr.pipeline.meter import Meter
-from vsr.pipeline.report import Report
+from vsr.media.files.stdio import is_pipe
+from vsr.media.mux.sink import VideoSink
+from vsr.pipeline.flow.graph import open_frames
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.report import Report
 from vsr.pipeline.run import frames_expected, prepare, write_frames
 
 FRAMES = 36

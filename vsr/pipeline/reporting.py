@@ -9,18 +9,19 @@ from pathlib import Path
 from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
-from vsr.media.encoders import codec_of
-from vsr.media.messages import loss_note
-from vsr.media.opening import shown
-from vsr.media.source import VideoSource
-from vsr.media.streams import PlannedStream
+from vsr.media.decode.source import VideoSource
+from vsr.media.encode.encoder_choice import codec_of
+from vsr.media.files.opening import shown
+from vsr.media.metadata.messages import loss_note
+from vsr.media.passthrough.stream_kinds import PlannedStream
 from vsr.models.load import LoadedModel
-from vsr.pipeline import sizing, stages
-from vsr.pipeline.meter import Meter
-from vsr.pipeline.repeats import REPEATED
-from vsr.pipeline.report import Report
-from vsr.pipeline.resume import Sink
-from vsr.pipeline.room import tight
+from vsr.pipeline.flow import stages
+from vsr.pipeline.flow.duplicates import REPEATED
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.job import output_size
+from vsr.pipeline.job.host_memory import tight
+from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.resume import Sink
 
 
 def first_report(
@@ -28,7 +29,7 @@ def first_report(
     sink: Sink,
     model: LoadedModel,
     upscaler: Upscaler,
-    size: sizing.TargetSize,
+    size: output_size.TargetSize,
     target: Path,
     settings: UpscaleSettings,
 ) -> Report:
@@ -89,7 +90,7 @@ def _guessed(info: VideoInfo) -> list[str]:
     return [f"colour is not fully tagged; taken and written: {taken} (vsr info says why)"]
 
 
-def _short_of(model: LoadedModel, size: sizing.TargetSize, info: VideoInfo) -> list[str]:
+def _short_of(model: LoadedModel, size: output_size.TargetSize, info: VideoInfo) -> list[str]:
     """Say so where the generator makes less than is wanted."""
     rest = Fraction(size.height, info.height) / model.scale
     if rest <= Fraction(21, 20):  # a row more or less is no enlargement

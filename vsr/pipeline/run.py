@@ -18,27 +18,27 @@ from vsr.engine.device import choose_device
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.filters import Behind, parse
-from vsr.media.opening import MAX_PIXELS
-from vsr.media.pipe_sink import open_pipe_sink
-from vsr.media.pipes import is_pipe, place_of, settle_delay
-from vsr.media.segmented import SegmentedSink
-from vsr.media.sink import check_target, open_sink
-from vsr.media.source import VideoSource, open_video
+from vsr.media.decode.source import VideoSource, open_video
+from vsr.media.files.opening import MAX_PIXELS
+from vsr.media.files.stdio import is_pipe, place_of, settle_delay
+from vsr.media.filters.filters import Behind, parse
+from vsr.media.mux.pipe_sink import open_pipe_sink
+from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.media.mux.sink import check_target, open_sink
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
-from vsr.pipeline import sizing
-from vsr.pipeline.flow import DEPTH, open_frames
+from vsr.pipeline.flow.graph import DEPTH, open_frames
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.flow.threads import Handover
 from vsr.pipeline.inputfile import state_of
-from vsr.pipeline.job import Job
-from vsr.pipeline.meter import Meter
-from vsr.pipeline.prefetch import Handover
-from vsr.pipeline.ready import read_pipeline
-from vsr.pipeline.report import Report
+from vsr.pipeline.job import output_size
+from vsr.pipeline.job.host_memory import check_room
+from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.resume import Sink, open_output
+from vsr.pipeline.overrides import Wishes, with_wishes
+from vsr.pipeline.presets import read_pipeline
 from vsr.pipeline.reporting import first_report, last_report
-from vsr.pipeline.resume import Sink, open_output
-from vsr.pipeline.room import check_room
-from vsr.pipeline.wishes import Wishes, with_wishes
 
 logger = logging.getLogger(__name__)
 
@@ -147,10 +147,10 @@ def prepare(
         _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
         after = parse(settings.filters_after, where="filters_after")
-        wanted = sizing.wanted_scale(video.info, settings)
+        wanted = output_size.wanted_scale(video.info, settings)
         name, why = choose(settings.model, choose_device(settings.device).type)
         model = load_generator(name, scale=wanted, strength=settings.strength, partner=settings.partner)
-        size = sizing.target_size(video.info, settings, Fraction(model.scale))
+        size = output_size.target_size(video.info, settings, Fraction(model.scale))
         upscaler = Upscaler(
             model.network,
             device_name=settings.device,
@@ -185,12 +185,12 @@ def _open_sink(
     video: VideoSource,
     model: LoadedModel,
     upscaler: Upscaler,
-    size: sizing.TargetSize,
+    size: output_size.TargetSize,
     settings: UpscaleSettings,
     *,
     overwrite: bool,
 ) -> Sink:
-    like = sizing.like(video.info, size)
+    like = output_size.like(video.info, size)
     if is_pipe(target):
         return open_pipe_sink(
             source=source,

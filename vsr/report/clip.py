@@ -19,7 +19,7 @@ from torch import Tensor
 from vsr.color.convert import to_planes
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
 from vsr.frame import Stamp, YuvFrame
-from vsr.media.planes import to_av_frame
+from vsr.media.pixels.planes import to_av_frame
 from vsr.models.archs.resample import resize
 from vsr.writing import write_whole
 

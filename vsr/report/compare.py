@@ -11,8 +11,8 @@ from torch import Tensor
 from vsr.color.convert import to_rgb
 from vsr.errors import ConfigError, InputError
 from vsr.frame import YuvFrame
-from vsr.media.source import open_video
-from vsr.media.still import save_png
+from vsr.media.decode.source import open_video
+from vsr.media.png import save_png
 from vsr.models.archs.resample import resize
 
 DETAIL = 200

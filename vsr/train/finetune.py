@@ -14,18 +14,18 @@ from torch import Tensor
 from vsr.errors import InputError, ModelError
 from vsr.models.interpolate import interpolate
 from vsr.models.load import LoadedModel, load_generator
-from vsr.train.checkpoint import forget, save_weights
-from vsr.train.data import is_material
-from vsr.train.degradation import CodecRange, Degradation
-from vsr.train.estimate import Compression, estimate_compression
-from vsr.train.evaluate import make_trials, measure, upscaled
+from vsr.train.crf_estimate import Compression, estimate_compression
+from vsr.train.data.datasets import VIDEO_SUFFIXES
+from vsr.train.data.image_folder import is_material
+from vsr.train.degrade.degradation import CodecRange, Degradation
 from vsr.train.generators import GeneratorSettings
-from vsr.train.loop import Progress, Run, material_for, stopped_early, train_on
-from vsr.train.material import VIDEO_SUFFIXES
-from vsr.train.origin import origin_of
 from vsr.train.recipe import Recipe, read_recipe
-from vsr.train.samples import save_columns
-from vsr.train.state import State, new_state
+from vsr.train.run.checkpoint import forget, save_weights
+from vsr.train.run.evaluate import make_trials, measure, upscaled
+from vsr.train.run.loop import Progress, Run, material_for, stopped_early, train_on
+from vsr.train.run.origin import origin_of
+from vsr.train.run.samples import save_columns
+from vsr.train.run.state import State, new_state
 
 logger = logging.getLogger(__name__)
 

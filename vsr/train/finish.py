@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.prelu import PReLU
-from vsr.train.crops import Batch
+from vsr.train.batches.crops import Batch
 
 BORDER = 12
 """LR pixels at the sides of a crop that are not counted: there zeros beyond its edge are seen."""

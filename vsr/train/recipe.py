@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from vsr.config import from_table, read_table
 from vsr.errors import ConfigError
-from vsr.train.degradation import CodecRange, Degradation, check_lr_size
-from vsr.train.discriminators import DiscriminatorConfig
-from vsr.train.features import convolutions_to
+from vsr.train.degrade.degradation import CodecRange, Degradation, check_lr_size
 from vsr.train.generators import GeneratorSettings
-from vsr.train.losses import AdversarialKind, PixelKind
+from vsr.train.losses.discriminators import DiscriminatorConfig
+from vsr.train.losses.features import convolutions_to
+from vsr.train.losses.loss_settings import AdversarialKind, PixelKind
 from vsr.train.schedule import Schedule
 
 __all__ = ["CodecRange", "Degradation", "Losses", "PoolSettings", "Recipe", "read_recipe"]

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.kernels.cuda import emulation
-from vsr.engine import choice
-from vsr.engine.backends import kernels_are_fastest
+from vsr.engine.backends import select
+from vsr.engine.backends.runs import kernels_are_fastest
 from vsr.kernels.cuda import halo
 from vsr.kernels.cuda.work import Residual, Work
 from vsr.metrics import psnr
@@ -156,7 +156,7 @@ def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
 @pytest.mark.needs_cuda
 def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
     network = load_generator("fast-x2").network
-    name, run = choice.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
+    name, run = select.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
     assert (name == "cuda") is halo.available()
     x = drawn(1, 3, 40, 60).cuda() + 0.5
     exact = network(x.cpu())

@@ -17,8 +17,8 @@ from vsr.media.audit import audit
 from vsr.media.audit.images import as_codes
 from vsr.media.audit.reading import UNITS, read_contents
 from vsr.media.audit.thumbnails import thumbnail
-from vsr.media.layouts import layout_of
-from vsr.media.priority import kept_priority
+from vsr.media.encode.scheduling import kept_priority
+from vsr.media.pixels.layouts import layout_of
 
 Film = NDArray[np.float64]
 """`(N, 3, H, W)`: Y', Cb, Cr, 8-bit codes."""

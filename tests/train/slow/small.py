@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from tests.train.photographs import photograph
-from vsr.train.discriminators import DiscriminatorConfig
 from vsr.train.generators import GeneratorSettings
+from vsr.train.losses.discriminators import DiscriminatorConfig
 from vsr.train.recipe import Losses, Recipe
 
 STEPS = 200

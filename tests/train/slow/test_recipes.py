@@ -23,11 +23,11 @@ from torch import Tensor
 import vsr
 from tests.media_maker import make_clip, pts_of
 from tests.train.slow.small import STEPS, small, write_pictures, write_vgg
-from vsr.train.loop import Progress, material_for, train
-from vsr.train.pool import ClipPool
+from vsr.train.batches.pool import ClipPool
 from vsr.train.recipe import Recipe, read_recipe, recipe_names
-from vsr.train.state import new_state
-from vsr.train.steps import Terms, train_step
+from vsr.train.run.loop import Progress, material_for, train
+from vsr.train.run.state import new_state
+from vsr.train.run.steps import Terms, train_step
 
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.slow

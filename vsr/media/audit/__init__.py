@@ -18,7 +18,7 @@ from vsr.media.audit import checks, stream_checks
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.reading import read_contents
 from vsr.media.audit.span import Span
-from vsr.media.opening import MAX_PIXELS
+from vsr.media.files.opening import MAX_PIXELS
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
 """Of source, result, and the part of the source that the result was made of."""

@@ -6,7 +6,7 @@ import hashlib
 
 from av import VideoFrame
 
-from vsr.media.messages import messages_of
+from vsr.media.metadata.messages import messages_of
 
 Beside = tuple[tuple[str, bytes], ...]
 

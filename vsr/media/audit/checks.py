@@ -15,7 +15,7 @@ from vsr.media.audit.contents import Contents
 from vsr.media.audit.images import as_codes, compare_images, contrast, untold_order
 from vsr.media.audit.reading import UNITS
 from vsr.media.audit.span import Span
-from vsr.media.messages import LABELS
+from vsr.media.metadata.messages import LABELS
 
 SHORT = Fraction(1, 1000)
 """Seconds by which times of frames may differ: what Matroska can say, at its usual millisecond."""

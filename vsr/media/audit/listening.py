@@ -12,10 +12,10 @@ from av import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from vsr.media.audio_facts import AudioFacts
+from vsr.media.audio.audio_facts import AudioFacts
+from vsr.media.audio.samples import SampleReader, is_readable
 from vsr.media.audit.contents import Heard
-from vsr.media.decoder import READ_ERRORS
-from vsr.media.samples import SampleReader, is_readable
+from vsr.media.decoders.decoder import READ_ERRORS
 
 
 class AudioReader:

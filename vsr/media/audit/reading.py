@@ -18,24 +18,24 @@ from av.stream import AttachmentStream, Stream
 from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
-from vsr.media.audio_facts import AudioFacts, audio_facts
+from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.audit.beside import beside
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.listening import AudioReader
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
-from vsr.media.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
-from vsr.media.edits import Edits
-from vsr.media.frame_times import FrameTimes
-from vsr.media.marks import TrackMarks, read_marks
-from vsr.media.opening import MAX_PIXELS, open_media
-from vsr.media.parts import Parts, can_start_over, nominal_step
-from vsr.media.probe import probe
-from vsr.media.pyav import fraction, time_base_of
-from vsr.media.sequences import Sequences
-from vsr.media.streams import attachment_data, is_cover
-from vsr.media.subtitles import is_text
-from vsr.media.timeline import Timeline
+from vsr.media.decode.frame_times import FrameTimes
+from vsr.media.decode.probe import probe
+from vsr.media.decode.timeline import Timeline
+from vsr.media.decoders.concatenated import Parts, can_start_over, nominal_step
+from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
+from vsr.media.decoders.sequences import Sequences
+from vsr.media.files.opening import MAX_PIXELS, open_media
+from vsr.media.files.pyav import fraction, time_base_of
+from vsr.media.passthrough.edits import Edits
+from vsr.media.passthrough.marks import TrackMarks, read_marks
+from vsr.media.passthrough.stream_kinds import attachment_data, is_cover
+from vsr.media.text.subtitles import is_text
 
 UNITS = 128
 """Steps of a thumbnail in an 8-bit code."""

@@ -12,7 +12,7 @@ import numpy as np
 from vsr.media.audit.contents import FOREVER, Contents, Heard, Line, Track
 from vsr.media.audit.span import Span
 from vsr.media.audit.texts import missing_time
-from vsr.media.languages import same_language
+from vsr.media.metadata.languages import same_language
 
 KNOWN = 0.5
 """Share of packets or of decoded blocks by which a cut is known to be the source's. Not all blocks come out

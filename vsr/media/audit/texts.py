@@ -14,8 +14,8 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vsr.media.audit.contents import FOREVER, Line
-from vsr.media.captions import CAPTION_DECODERS, CaptionReader
-from vsr.media.pyav import time_base_of
+from vsr.media.files.pyav import time_base_of
+from vsr.media.text.captions import CAPTION_DECODERS, CaptionReader
 
 _MARKUP = re.compile(r"\{[^}]*\}|<[^>]*>")
 """Override tags of ASS, and the HTML that SubRip and WebVTT allow."""

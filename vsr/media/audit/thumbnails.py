@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from vsr.color.codes import LUMA_WEIGHTS, codes_of
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Range
 from vsr.frame import VideoInfo
-from vsr.media.layouts import is_planar_already, layout_of, planar_format
-from vsr.media.tags import color_of
+from vsr.media.metadata.tags import color_of
+from vsr.media.pixels.layouts import is_planar_already, layout_of, planar_format
 
 Grid = NDArray[np.float32]
 

@@ -1,0 +1,74 @@
+"""`vsr doctor` names what there is and what is missing."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from vsr.cli.commands.doctor import doctor
+from vsr.config import Backend
+from vsr.engine import device
+from vsr.engine.backends import openvino, runs, select
+from vsr.engine.upscaler import Upscaler
+from vsr.kernels.amx import backend as amx
+from vsr.kernels.winograd import backend as winograd
+from vsr.media.decode import hwaccel
+from vsr.media.encode.encoder_table import ENCODERS
+from vsr.models.catalog import choose
+from vsr.models.load import load_generator
+
+
+def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {words[1] for words in lines if words[0] == "encoder"} == set(ENCODERS)
+    assert {words[1] for words in lines if words[0] == "backend"} == set(get_args(Backend)) - {
+        "auto",
+        "torch",
+    }
+
+
+def cpu_line(capsys: pytest.CaptureFixture[str]) -> str:
+    doctor()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("CPU")]
+    return line
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("kernels", [(), ("winograd",), ("amx",), ("amx", "winograd")])
+def test_the_precision_that_is_said_is_the_one_that_a_run_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bf16: bool, kernels: tuple[str, ...]
+) -> None:
+    """On processors with and without bf16, where none, one or both of our own kernels are the fastest."""
+    monkeypatch.setattr(device, "bf16_is_quicker", lambda: bf16)
+    monkeypatch.setattr(select, "cpu_has_bf16", lambda: bf16)
+    monkeypatch.setattr(runs, "kernels_are_fastest", lambda network, name, dtype: name in kernels)
+    network = load_generator(choose("auto", "cpu")[0]).network
+    taken = select.dtype_for("auto", "auto", network, torch.device("cpu"))
+    monkeypatch.setattr(select, "choose", lambda *_, **__: ("torch", lambda batch: batch))
+    assert Upscaler(network, device_name="cpu").dtype is taken
+    said = cpu_line(capsys).partition("--precision auto is ")[2]
+    assert said.split()[0] == str(taken).removeprefix("torch.")
+    if "winograd" in kernels and bf16 and "amx" not in kernels:
+        assert said == "float32 for fast-x2, bfloat16 where torch runs the network"
+
+
+def test_what_decodes_beside_software_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hwaccel, "missing", lambda: "no card 0")
+    doctor()
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("hwaccel")]
+    assert told.split(maxsplit=2) == ["hwaccel", "cuda", "not here: no card 0"]
+
+
+def test_what_a_backend_lacks_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for runtime in (amx, openvino, winograd):
+        monkeypatch.setattr(runtime, "available", lambda: False)
+    doctor()
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backend")]
+    assert all("not here: it needs" in line for line in told)

@@ -1,0 +1,123 @@
+"""`vsr train`: from a recipe and a folder to a weight file, and what it refuses before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+from safetensors.torch import load_file
+
+from tests.train.photographs import write_photographs
+from vsr.cli.commands.train import train
+from vsr.errors import ConfigError, InputError, OutputError
+from vsr.models.archs.compact import CompactConfig, detect
+
+RECIPE = """
+name = "tiny"
+steps = 2
+batch = 2
+patch = 16
+precision = "fp32"
+holdout = 2
+validate_every = 1
+pool = {clips = 2, fresh = 1, every = 1}
+generator = {compact = {nf = 4, nc = 1, scale = 2}}
+
+[degrade]
+frames = 2
+size = 64
+
+[[degrade.codecs]]
+encoder = "libx264"
+share = 1.0
+quality = [20, 30]
+presets = ["ultrafast"]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    write_photographs(folder, 4, side=72)
+    return folder
+
+
+def test_a_recipe_becomes_weights(recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = recipe.with_name("out.safetensors")
+    train(str(recipe), data=[data], output=output)
+    assert detect(load_file(output)) == CompactConfig(nf=4, nc=1, scale=2)
+    assert "over bicubic" in capsys.readouterr().out
+
+
+def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
+    first, second = recipe.with_name("first.safetensors"), recipe.with_name("second.safetensors")
+    train(str(recipe), data=[data], output=first)
+    recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # another start, unless there is one given
+    train(str(recipe), data=[data], output=second, start=str(first), minutes=1e-9)  # one step only
+    expected, found = load_file(first), load_file(second)
+    # a step of Adam moves a weight by no more than the learning rate, here 1e-3 / 25
+    assert all((found[name] - expected[name]).abs().max() < 1e-4 for name in expected)
+
+
+def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
+    output = recipe.with_name("out.safetensors")
+    output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="-y replaces it"):
+        train(str(recipe), data=[data], output=output)
+    assert output.read_bytes() == b"precious"
+    train(str(recipe), data=[data], output=output, overwrite=True)
+    assert load_file(output)
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "said"),
+    [
+        ("out.pth", ConfigError, r"must end in \.safetensors"),
+        ("nowhere/out.safetensors", OutputError, "does not exist"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused(
+    recipe: Path, data: Path, output: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        train(str(recipe), data=[data], output=recipe.with_name("x").parent / output)
+
+
+def test_a_missing_recipe_or_folder_is_named(recipe: Path, data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.toml"):
+        train(str(recipe.with_name("missing.toml")), data=[data], output=recipe.with_name("out.safetensors"))
+    with pytest.raises(ConfigError, match=r"esrgan.*fast-x2"):
+        train("no-such-recipe", data=[data], output=recipe.with_name("out.safetensors"))
+    with pytest.raises(InputError, match="x: "):
+        train(str(recipe), data=[data / "x"], output=recipe.with_name("out.safetensors"))
+
+
+def test_dump_writes_what_the_network_sees_and_trains_nothing(
+    recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = recipe.with_name("out.safetensors")
+    train(str(recipe), data=[data], output=output, dump=3)
+    written = sorted(output.with_suffix(".dump").iterdir())
+    assert capsys.readouterr().out.split() == [str(path) for path in written]
+    assert len(written) == 3
+    with av.open(str(written[0])) as box:
+        picture = next(box.decode(video=0))
+    assert picture.height >= 64
+    assert picture.width > 2 * 64  # LR, enlarged, beside HR
+    assert not output.exists()
+
+
+def test_a_recipe_that_compares_features_asks_for_vgg(recipe: Path, data: Path) -> None:
+    losses = "[losses.perceptual]\nlayers = {conv5_4 = 1.0}\n"
+    recipe.write_text(RECIPE + losses, encoding="utf-8")
+    with pytest.raises(ConfigError, match="--vgg FILE"):
+        train(str(recipe), data=[data], output=recipe.with_name("out.safetensors"))

@@ -1,0 +1,269 @@
+"""A card decodes to what software decodes to; where it cannot, software does, and a line says so."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import torch
+
+from tests.media.fake_card import FakeCard
+from tests.media_maker import make_clip, truncated
+from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
+from vsr.errors import DeviceError
+from vsr.frame import YuvFrame
+from vsr.media.decode import hwaccel
+from vsr.media.decode.hwaccel import SOFTWARE, Decoding, as_software, choose_decoding
+from vsr.media.decode.probe import probe
+from vsr.media.decode.source import VideoSource, open_video
+
+HDR = ColorSpec(matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020)
+FULL = ColorSpec(matrix=Matrix.BT709, range=Range.FULL)
+CLIPS: dict[str, dict[str, Any]] = {
+    "plain.mp4": {"bframes": 3},
+    "stream.ts": {"bframes": 2},
+    "bare.h264": {"bframes": 2},
+    "vfr.mkv": {"pts": [0, 40, 90, 100, 400, 440, 500], "frames": 7, "time_base": Fraction(1, 1000)},
+    "full.mp4": {"pix_fmt": "yuvj420p", "color": FULL},
+    "interlaced.mkv": {"interlaced": "top", "bframes": 1},
+    "turned.mp4": {"rotation": 90, "sar": Fraction(4, 3)},
+    "hevc.mp4": {"codec": "libx265", "bframes": 2},
+    "hdr.mkv": {"codec": "libx265", "pix_fmt": "yuv420p10le", "bframes": 2, "hdr10": True, "color": HDR},
+}
+"""Clips that a card may decode."""
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
+    card = FakeCard()
+    card.install(monkeypatch)
+    return card
+
+
+def read(video: VideoSource) -> list[YuvFrame]:
+    with video:
+        return list(video.frames())
+
+
+def assert_same(ours: VideoSource, software: VideoSource) -> None:
+    """One decodes to what the other does: samples, times, order, tags, damage, and what is said of it."""
+    frames, expected = read(ours), read(software)
+    assert [frame.stamp for frame in frames] == [frame.stamp for frame in expected]
+    for one, other in zip(frames, expected, strict=True):
+        assert (one.layout, one.color, one.alpha) == (other.layout, other.color, other.alpha)
+        assert all(torch.equal(a, b) for a, b in zip(one.planes, other.planes, strict=True))
+    assert ours.damage == software.damage
+    assert ours.info == software.info
+    assert ours.warnings == software.warnings
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_what_a_card_decodes_is_what_software_decodes(tmp_path: Path, card: FakeCard, name: str) -> None:
+    path = make_clip(tmp_path / name, **CLIPS[name])
+    ours = open_video(path, hwaccel="cuda")
+    assert ours.decoding == Decoding(card=0)
+    assert_same(ours, open_video(path))
+    assert card.used == 2  # for the trial, and for the run
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("name", CLIPS)
+def test_nvdec_decodes_to_the_bits_of_software(tmp_path: Path, name: str) -> None:
+    if hwaccel.to_be_had()["cuda"].startswith("not here"):
+        pytest.skip(hwaccel.to_be_had()["cuda"])  # a card that computes, on a machine where none decodes
+    # Exact: H.264 and H.265 define every bit. NVDEC takes no pictures as small as those of the other tests.
+    path = make_clip(tmp_path / name, width=320, height=180, **CLIPS[name])
+    ours = open_video(path, hwaccel="cuda")
+    assert ours.decoding.name == "cuda:0"
+    assert_same(ours, open_video(path))
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "hdr.mkv"])
+def test_decoding_where_a_card_may_be_missing_gives_the_same_and_does_not_fail(
+    tmp_path: Path, name: str
+) -> None:
+    path = make_clip(tmp_path / name, **CLIPS[name])
+    ours, software = open_video(path, hwaccel="auto"), open_video(path)
+    software.warnings += ours.warnings  # a line where this machine has no card, none where it has
+    assert len(ours.warnings) == (ours.decoding.card is None)
+    assert_same(ours, software)
+
+
+def test_a_part_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
+    part = {"start": Fraction(5, 25), "end": Fraction(12, 25)}
+    assert_same(open_video(path, hwaccel="cuda", **part), open_video(path, **part))
+    assert len(read(open_video(path, hwaccel="cuda", **part))) == 7
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_a_truncated_file_is_as_damaged(tmp_path: Path, card: FakeCard, name: str) -> None:
+    cut = truncated(make_clip(tmp_path / name, frames=60, gop=6), tmp_path / f"cut_{name}", 0.4)
+    ours = open_video(cut, hwaccel="cuda")
+    assert_same(ours, open_video(cut))
+    assert ours.damage
+
+
+@pytest.mark.parametrize(
+    "then",
+    [{"width": 96, "height": 80}, {"pix_fmt": "yuv420p10le"}, {"color": FULL}],
+    ids=["size", "depth", "range"],
+)
+def test_what_changes_on_the_way_becomes_what_software_makes_of_it(
+    tmp_path: Path, card: FakeCard, then: dict[str, Any]
+) -> None:
+    color = ColorSpec(matrix=Matrix.BT709, range=Range.LIMITED)
+    parts = [
+        make_clip(tmp_path / "1.ts", frames=10, color=color),
+        make_clip(tmp_path / "2.ts", frames=10, **{"color": color, **then}),
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert_same(open_video(joined, hwaccel="cuda"), open_video(joined))
+
+
+def test_what_a_card_cannot_go_on_with_software_does_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
+    FakeCard(until=8).install(monkeypatch)
+    ours, software = open_video(path, hwaccel="cuda"), open_video(path)
+    frames = read(ours)
+    assert ours.warnings == [
+        "the video changes on the way to what the card cannot decode; software goes on with it"
+    ]
+    for one, other in zip(frames, read(software), strict=True):
+        assert one.stamp == other.stamp
+        assert all(torch.equal(a, b) for a, b in zip(one.planes, other.planes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "words"),
+    [
+        ("a.mkv", {"codec": "ffv1"}, "a card decodes h264 and hevc here, not ffv1"),
+        ("a.mp4", {"pix_fmt": "yuv422p10le"}, "a card decodes 4:2:0 of 8 and 10 bits here, not yuv422p10le"),
+        ("a.webm", {"codec": "libvpx-vp9"}, "a card decodes h264 and hevc here, not vp9"),
+    ],
+)
+def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
+    tmp_path: Path, card: FakeCard, name: str, knobs: dict[str, Any], words: str
+) -> None:
+    path = make_clip(tmp_path / name, **knobs)
+    ours, software = open_video(path, hwaccel="auto"), open_video(path)
+    assert ours.warnings == [f"--hwaccel auto: {words}; software decodes, to the same pictures"]
+    assert ours.decoding.name == "software"
+    assert card.used == 0
+    software.warnings += ours.warnings
+    assert_same(ours, software)
+
+
+def test_strict_decodes_in_software_because_a_card_does_not_tell_of_damage(
+    tmp_path: Path, card: FakeCard
+) -> None:
+    path = make_clip(tmp_path / "a.mp4")
+    ours = open_video(path, hwaccel="auto", strict=True)
+    assert ours.decoding.card is None
+    assert "--strict" in ours.warnings[0]
+
+
+class RefusingCard(FakeCard):
+    """FFmpeg falls back to software from the first picture on, as for H.264 of 10 bits."""
+
+    def __init__(self) -> None:
+        super().__init__(until=0)
+
+
+class OtherBits(FakeCard):
+    """One sample is another one."""
+
+    def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        made = super().pictures(frames)
+        for frame in made:
+            memoryview(frame.planes[1]).cast("B")[0] ^= 1
+        return made
+
+
+class OtherSize(FakeCard):
+    """FFmpeg does not crop a card's pictures at the left and at the top."""
+
+    def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        return super().pictures([frame.reformat(width=frame.width + 2, threads=1) for frame in frames])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (RefusingCard, "card 0 or its driver cannot decode h264 yuv420p of 64x48"),
+        (OtherBits, "the card's first picture is not the one of software"),
+        (OtherSize, "the card's first picture is not the one of software"),
+    ],
+)
+def test_a_card_whose_first_picture_is_another_one_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeCard], words: str
+) -> None:
+    kind().install(monkeypatch)
+    info = probe(make_clip(tmp_path / "a.mp4"))
+    decoding = choose_decoding(info, "auto")
+    assert decoding.card is None
+    assert words in str(decoding.note)
+    with pytest.raises(
+        DeviceError, match=f"--hwaccel cuda is impossible: {words}; use --hwaccel auto, or leave it out"
+    ):
+        choose_decoding(info, "cuda")
+
+
+def test_without_the_wish_no_card_is_looked_for(tmp_path: Path, card: FakeCard) -> None:
+    assert open_video(make_clip(tmp_path / "a.mp4")).decoding == SOFTWARE
+    assert card.used == 0
+
+
+def test_ffmpeg_is_told_which_card_and_that_software_may_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, dict[str, object]]] = []
+    monkeypatch.setattr(hwaccel, "HWAccel", lambda kind, **more: told.append((kind, more)))
+    hwaccel.accelerator(None)
+    hwaccel.accelerator(3)
+    assert told == [("cuda", {"device": 3, "allow_software_fallback": True})]
+
+
+def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoDevice:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def create(self, codec: object) -> None:
+            raise av.FFmpegError(1, "Operation not permitted")
+
+    monkeypatch.setattr(hwaccel, "HWAccel", NoDevice)
+    why = "no NVIDIA driver, or no card 3 (Operation not permitted)"
+    assert hwaccel.missing(3) == why
+    info = probe(make_clip(tmp_path / "a.mp4"))
+    note = choose_decoding(info, "auto", card=3).note
+    assert note == f"--hwaccel auto: {why}; software decodes, to the same pictures"
+
+
+def test_a_build_without_decoders_for_cards_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of this build no decoder of PNG can use a card: what PyAV says of it, it says of any that cannot.
+    monkeypatch.setattr(hwaccel, "CODECS", ("png",))
+    assert hwaccel.missing() == "this build of FFmpeg decodes nothing on NVIDIA cards"
+
+
+def test_a_card_without_libraries_for_video_is_not_said_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, card: FakeCard
+) -> None:
+    # A container has the driver but, without the capability `video`, not what decodes: FFmpeg falls back.
+    assert "lacks its libraries for video" in hwaccel.to_be_had()["cuda"]
+    monkeypatch.setattr(hwaccel, "is_on_card", lambda decoder: True)
+    assert hwaccel.to_be_had() == {"cuda": "is there, for h264 and hevc"}
+
+
+def test_a_picture_in_planes_has_the_tags_and_times_of_the_cards(tmp_path: Path, card: FakeCard) -> None:
+    path = make_clip(tmp_path / "a.mkv", **CLIPS["interlaced.mkv"])
+    with av.open(str(path)) as box:
+        for frame in box.decode(video=0):
+            (ours,) = card.pictures([frame])
+            planar = as_software(ours, "yuv420p")
+            assert planar.format.name == "yuv420p"
+            for name in ("pts", "dts", "duration", "time_base", "interlaced_frame", "is_corrupt", "rotation"):
+                assert getattr(planar, name) == getattr(frame, name), name

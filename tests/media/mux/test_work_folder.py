@@ -1,0 +1,178 @@
+"""A job's folder is ours alone, even where everybody may write, and its lock is the last to go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vsr.errors import OutputError
+from vsr.media.mux import work_folder
+from vsr.media.mux.journal import Journal, read_journal, write_journal
+from vsr.media.mux.work_folder import WorkFolder
+
+FACTS = {"engine": 1}
+
+
+def begun(place: Path) -> WorkFolder:
+    work = WorkFolder(place)
+    work.begin({"input": "a"}, FACTS, restart=False)
+    return work
+
+
+def finish_part(work: WorkFolder, number: int) -> None:
+    work.segment(number).write_bytes(b"part %d" % number)
+    work.add(number, hashlib.sha256(b"part %d" % number).hexdigest())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's folder")
+def test_another_users_folder_is_refused(tmp_path: Path) -> None:
+    probe = WorkFolder(tmp_path / "out.mkv")
+    probe.leave(done=True)
+    probe.path.mkdir(mode=0o700)
+    os.chown(probe.path, 12345, 12345)
+    with pytest.raises(OutputError, match="another user's"):
+        WorkFolder(tmp_path / "out.mkv")
+    assert list(tmp_path.iterdir()) == [probe.path]
+
+
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    probe = WorkFolder(tmp_path / "out.mkv")
+    probe.leave(done=True)
+    probe.path.mkdir()
+    probe.path.chmod(0o777)
+    with pytest.raises(OutputError, match="others may write there"):
+        WorkFolder(tmp_path / "out.mkv")
+
+
+def test_a_disk_without_owners_and_modes_is_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There every folder has the owner and the mode that the disk was mounted with."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    work = WorkFolder(tmp_path / "out.mkv")
+    work.leave(done=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_put_in_the_place_of_ours_is_not_written_into(tmp_path: Path) -> None:
+    """In a folder where others may rename, ours can be moved away and another one planted."""
+    work = begun(tmp_path / "out.mkv")
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    work.path.rename(tmp_path / "moved")
+    work.path.mkdir()
+    for name in (work.result.name, work.segment(0).name, "journal-1.part", "journal-1.json"):
+        (work.path / name).symlink_to(mine)
+    work.result.write_bytes(b"film")
+    finish_part(work, 0)
+    assert mine.read_bytes() == b"precious"
+    assert {p.name for p in (tmp_path / "moved").iterdir()} >= {"result.tmp", "00000000.segment"}
+    assert all(p.is_symlink() for p in work.path.iterdir())
+    work.leave(done=True)
+
+
+def test_a_journal_through_a_planted_link_leaves_its_file_alone(tmp_path: Path) -> None:
+    work = begun(tmp_path / "out.mkv")
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    (work.path / "journal-1.part").symlink_to(mine)
+    finish_part(work, 0)
+    assert mine.read_bytes() == b"precious"
+    work.leave(done=True)
+
+
+def test_the_lock_is_the_last_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another run could begin in the folder, and its parts would be removed, too."""
+    work = begun(tmp_path / "out.mkv")
+    finish_part(work, 0)
+    finish_part(work, 1)
+    gone: list[str] = []
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        gone.append(path.name)
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    work.leave(done=True)
+    assert len(gone) > 3
+    assert gone.index("lock") == len(gone) - 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_was_removed_while_we_waited_locks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    real = os.open
+
+    def late(name: Path, *rest: object) -> int:
+        handle = real(name, *rest)  # type: ignore[arg-type]
+        Path(name).unlink()
+        return handle
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work_folder.os, "open", late)
+        assert work_folder._locked(path) is None
+    handle = work_folder._locked(path)
+    assert handle is not None
+    os.close(handle)
+
+
+def test_folders_inside_are_cleared_as_well(tmp_path: Path) -> None:
+    work = begun(tmp_path / "out.mkv")
+    (work.path / "folder").mkdir()
+    (work.path / "folder" / "file").write_bytes(b"")
+    work.leave(done=True)
+    assert not list(tmp_path.iterdir())
+    begun(tmp_path / "out.mkv").leave(done=True)
+
+
+SOUND = Journal(key={"input": "a"}, facts=FACTS, segments={0: "00"}, turn=3)
+
+
+def test_a_journal_reads_back(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal-0.json", SOUND)
+    assert read_journal(tmp_path / "journal-0.json") == SOUND
+
+
+BODY = {"key": {}, "facts": {}, "segments": {}, "turn": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODY | {"key": []},
+        BODY | {"facts": 7},
+        BODY | {"facts": None},
+        BODY | {"turn": "many"},
+        BODY | {"turn": float("inf")},
+        BODY | {"turn": True},
+        BODY | {"segments": [1]},
+        BODY | {"segments": {"-1": "00"}},
+        BODY | {"segments": {"one": "00"}},
+        BODY | {"segments": {"0": 5}},
+        BODY | {"segments": {"0": None}},
+        {"key": {}},
+        [],
+        "text",
+        None,
+    ],
+)
+def test_a_journal_of_wrong_types_counts_as_none(body: object, tmp_path: Path) -> None:
+    text = json.dumps(body)
+    path = tmp_path / "journal-0.json"
+    path.write_text(json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "journal": text}))
+    assert read_journal(path) is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "", "null", "1", '{"sha256": 1, "journal": 2}', "\ud800"])
+def test_what_is_no_journal_at_all_counts_as_none(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal-0.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert read_journal(path) is None
+    path.unlink()
+    path.mkdir()
+    assert read_journal(path) is None
+    shutil.rmtree(path)

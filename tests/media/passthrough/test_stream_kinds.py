@@ -1,0 +1,296 @@
+"""What happens to everything that is not the picture."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.media.pass_through import Track, pass_through, settings_for, tracks
+from tests.media_maker import Audio, Subtitle, make_clip, pts_of
+from vsr.errors import ConfigError
+from vsr.media.passthrough.stream_plan import plan_streams
+
+RICH = {
+    "frames": 30,
+    "audio": [Audio(codec="aac", language="eng"), Audio(codec="libopus", language="deu", title="Kommentar")],
+    "subtitles": [
+        Subtitle(codec="subrip", language="fra", title="complet"),
+        Subtitle(codec="webvtt", language="jpn", lines=((0.1, 0.4, "一"), (0.4, 0.9, "二 ü"))),
+    ],
+    "attachments": [("font.ttf", "font/ttf", b"\x00\x01font"), ("b.txt", "text/plain", b"text")],
+    "chapters": [(0.0, 0.5, "one"), (0.5, 1.2, "zwei ü")],
+    "cover": True,
+    "metadata": {"title": "Tïtle", "artist": "me"},
+}
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("rich") / "rich.mkv", **RICH)
+
+
+def ways(source: Path, suffix: str) -> list[tuple[str, str, str]]:
+    plan = plan_streams(source, video_index=0, target=Path(f"out{suffix}"))
+    return [(stream.kind, stream.way, stream.to) for stream in plan.kept]
+
+
+def test_matroska_keeps_everything_without_a_warning(rich: Path) -> None:
+    plan = plan_streams(rich, video_index=0, target=Path("out.mkv"))
+    assert len(plan.kept) == 7
+    assert plan.converted == ()
+    assert plan.warnings == ()
+
+
+def test_mp4_converts_text_and_names_what_stays_behind_with_the_remedy(rich: Path) -> None:
+    plan = plan_streams(rich, video_index=0, target=Path("out.mp4"))
+    assert [stream.to for stream in plan.converted] == ["mov_text", "mov_text"]
+    assert [stream.kind for stream in plan.dropped] == ["attachment", "attachment"]
+    assert len(plan.warnings) == 2
+    assert all(".mkv" in warning for warning in plan.warnings)
+    assert "font.ttf" in plan.warnings[0]
+
+
+def test_webm_leaves_out_aac_and_covers_and_turns_text_into_webvtt(rich: Path) -> None:
+    plan = plan_streams(rich, video_index=0, target=Path("out.webm"))
+    assert [(s.codec, s.way) for s in plan.kept if s.kind == "audio"] == [("opus", "copy")]
+    assert [s.to for s in plan.converted] == ["webvtt"]
+    assert {s.kind for s in plan.dropped} == {"audio", "attachment", "video"}
+
+
+def test_an_unknown_suffix_lists_the_known_ones(rich: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.mkv, \.webm, \.mp4"):
+        plan_streams(rich, video_index=0, target=Path("out.avi"))
+
+
+def test_a_further_video_stream_is_left_out_with_one_warning(tmp_path: Path) -> None:
+    two = with_two_pictures(tmp_path / "two.mkv")
+    plan = plan_streams(two, video_index=1, target=Path("out.mkv"))
+    assert plan.kept == ()
+    assert len(plan.warnings) == 1
+    assert "--video-stream 0" in plan.warnings[0]
+
+
+def with_two_pictures(path: Path) -> Path:
+    single = make_clip(path.with_name("single.mkv"), frames=3)
+    with av.open(str(single)) as box, av.open(str(path), "w") as out:
+        stream = box.streams.video[0]
+        copies = [out.add_stream_from_template(stream, opaque=True) for _ in range(2)]
+        for packet in [p for p in box.demux(stream) if p.size]:
+            data, pts, dts = bytes(packet), packet.pts, packet.dts
+            for copy in copies:
+                twin = av.Packet(data)
+                twin.pts, twin.dts, twin.time_base, twin.is_keyframe = (
+                    pts,
+                    dts,
+                    stream.time_base,
+                    packet.is_keyframe,
+                )
+                twin.stream = copy
+                out.mux(twin)
+    return path
+
+
+def same(one: list[Track], other: list[Track]) -> bool:
+    return [(t.codec, t.language, t.digest) for t in one] == [(t.codec, t.language, t.digest) for t in other]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_sound_arrives_packet_for_packet_at_its_time(rich: Path, tmp_path: Path, suffix: str) -> None:
+    out = pass_through(rich, tmp_path / f"out{suffix}")
+    before, after = tracks(rich, "audio"), tracks(out.path, "audio")
+    assert same(before, after)
+    for b, a in zip(before, after, strict=True):
+        late = [time - out.report.shift - was for time, was in zip(a.times, b.times, strict=True)]
+        assert max(map(abs, late)) <= a.tick / 2
+
+
+def test_matroska_to_matroska_keeps_text_files_and_marks(rich: Path, tmp_path: Path) -> None:
+    out = pass_through(rich, tmp_path / "out.mkv")
+    assert out.warnings == []
+    before, after = tracks(rich, "subtitle"), tracks(out.path, "subtitle")
+    assert same(before, after)
+    assert [t.times for t in before] == [t.times for t in after]
+    assert [t.durations for t in before] == [t.durations for t in after]
+    with av.open(str(rich)) as a, av.open(str(out.path)) as b:
+        assert files(a) == files(b)
+        assert [s.disposition for s in a.streams] == [s.disposition for s in b.streams]
+        assert [s.metadata.get("title") for s in a.streams] == [s.metadata.get("title") for s in b.streams]
+        assert a.chapters() == b.chapters()
+        assert b.metadata["title"] == "Tïtle"
+        assert b.metadata["ARTIST"] == "me"
+    assert tracks(rich, "video")[1].payloads == tracks(out.path, "video")[1].payloads, "the cover"
+
+
+def files(box: av.container.InputContainer) -> list[tuple[str | None, str | None, bytes]]:
+    return [(s.name, s.mimetype, s.data) for s in box.streams.attachments]
+
+
+def test_matroska_to_mp4_keeps_texts_cover_chapters_and_titles(rich: Path, tmp_path: Path) -> None:
+    out = pass_through(rich, tmp_path / "out.mp4")
+    texts = tracks(out.path, "subtitle")
+    assert [t.language for t in texts] == ["fra", "jpn"]
+    assert [shown(t, out.report.shift) for t in texts] == [
+        [(0.0, 0.1, "first"), (0.2, 0.3, "second ü")],
+        [(0.1, 0.4, "一"), (0.4, 0.9, "二 ü")],
+    ]
+    assert tracks(rich, "video")[1].payloads == tracks(out.path, "video")[1].payloads, "the cover"
+    with av.open(str(out.path)) as box:
+        assert [c["metadata"]["title"] for c in box.chapters()] == ["one", "zwei ü"]
+        assert box.metadata["title"] == "Tïtle"
+        assert box.streams.audio[1].metadata["handler_name"] == "Kommentar"
+
+
+def shown(track: Track, shift: Fraction = Fraction(0)) -> list[tuple[float, float, str]]:
+    """QuickTime texts that are not blank: start, end, text."""
+    rows = zip(track.times, track.durations, track.payloads, strict=True)
+    return [
+        (float(round(t - shift, 4)), float(round(t + d - shift, 4)), payload[2:].decode())
+        for t, d, payload in rows
+        if payload[2:]
+    ]
+
+
+def test_texts_go_from_mp4_to_matroska_one_packet_for_one(tmp_path: Path) -> None:
+    lines = ((0.2, 0.4, "a"), (0.4, 0.5, "b ü"), (0.8, 0.9, "c"))
+    clip = make_clip(tmp_path / "in.mp4", frames=30, subtitles=[Subtitle(codec="mov_text", lines=lines)])
+    out = pass_through(clip, tmp_path / "out.mkv")
+    before, after = tracks(clip, "subtitle")[0], tracks(out.path, "subtitle")[0]
+    assert before.times == after.times
+    assert before.durations == after.durations
+    assert after.codec == "srt"
+    assert [p.strip() for p in after.payloads] == [p[2:] for p in before.payloads]
+
+
+def test_texts_at_the_same_time_are_joined_in_mp4(tmp_path: Path) -> None:
+    """Usual in ASS; two packets of one time would end MP4's muxer half-way."""
+    lines = ((0.1, 0.9, "sign"), (0.1, 0.3, "a"), (0.3, 0.5, "b"))
+    clip = make_clip(tmp_path / "in.mkv", frames=30, subtitles=[Subtitle(lines=lines)])
+    out = pass_through(clip, tmp_path / "out.mp4")
+    assert shown(tracks(out.path, "subtitle")[0]) == [
+        (0.1, 0.3, "sign\na"),
+        (0.3, 0.5, "sign\nb"),
+        (0.5, 0.9, "sign"),
+    ]
+
+
+def test_sound_that_repeats_its_time_is_moved_with_a_warning(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=30, audio=[Audio(codec="flac")])
+    twice = tmp_path / "twice.mkv"
+    with av.open(str(clip)) as box, av.open(str(twice), "w") as out:
+        pairs = {s.index: out.add_stream_from_template(s, opaque=True) for s in box.streams}
+        for packet in [p for p in box.demux() if p.size]:
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts // 200 * 200
+            packet.stream = pairs[packet.stream_index]
+            out.mux(packet)
+    passed = pass_through(twice, tmp_path / "out.mp4")
+    assert any("run back in time or repeat" in warning for warning in passed.warnings)
+    assert tracks(passed.path, "audio")[0].digest == tracks(twice, "audio")[0].digest
+
+
+def test_texts_go_from_mp4_to_mp4_without_further_blanks(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=30, subtitles=[Subtitle(codec="mov_text")])
+    out = pass_through(clip, tmp_path / "out.mp4")
+    assert tracks(clip, "subtitle")[0].payloads == tracks(out.path, "subtitle")[0].payloads
+
+
+def test_webvtt_survives_in_webm(rich: Path, tmp_path: Path) -> None:
+    out = pass_through(rich, tmp_path / "out.webm", settings=settings_for("libvpx-vp9"))
+    payloads = [t.payloads for t in tracks(out.path, "subtitle")]
+    assert payloads == [[b"first", "second ü".encode()], ["一".encode(), "二 ü".encode()]]
+
+
+def test_metadata_without_a_place_in_mp4_is_named(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=2, metadata={"title": "T", "mood": "blue"})
+    out = pass_through(clip, tmp_path / "out.mp4")
+    assert [w for w in out.warnings if "MOOD" in w]
+    assert "title" not in out.warnings[0]
+
+
+def test_a_clip_takes_along_what_overlaps_it(tmp_path: Path) -> None:
+    lines = ((0.1, 0.3, "before"), (0.3, 0.7, "into"), (0.8, 1.0, "inside"), (1.4, 1.6, "after"))
+    clip = make_clip(
+        tmp_path / "in.mkv",
+        frames=50,
+        audio=[Audio(codec="flac")],
+        subtitles=[Subtitle(lines=lines)],
+        chapters=[(0.0, 0.4, "gone"), (0.4, 1.0, "cut"), (1.0, 2.0, "too")],
+    )
+    out = pass_through(clip, tmp_path / "out.mkv", start=Fraction("0.5"), end=Fraction("1.3"))
+    text = tracks(out.path, "subtitle")[0]
+    shift = out.report.shift + Fraction("0.5")
+    assert [p.decode() for p in text.payloads] == ["into", "inside"]
+    assert [round(float(t - shift), 3) for t in text.times] == [0.0, 0.3]
+    assert [round(float(d), 3) for d in text.durations] == [0.2, 0.2]
+    sound = tracks(out.path, "audio")[0]
+    assert 0.8 <= sound.times[-1] + sound.durations[-1] - sound.times[0] <= 0.8 + 2 * sound.durations[0]
+    with av.open(str(out.path)) as box:
+        marks = [(c["metadata"]["title"], c["start"] * c["time_base"] - shift) for c in box.chapters()]
+    assert marks == [("cut", 0), ("too", Fraction("0.5"))]
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("container", [".avi", ".mkv"])
+def test_pcm_whose_channels_are_only_counted_goes_into_mp4(
+    tmp_path: Path, container: str, suffix: str, layout: str
+) -> None:
+    clip = make_clip(
+        tmp_path / f"in{container}", codec="mpeg4", audio=[Audio(codec="pcm_s16le", layout=layout)]
+    )
+    with av.open(str(clip)) as box:
+        named = not box.streams.audio[0].layout.name.endswith("channels")
+    assert named == (container == ".avi" and layout == "5.1"), "most sources only count them"
+    out = pass_through(clip, tmp_path / f"out{suffix}").path
+    assert tracks(out, "audio")[0].digest == tracks(clip, "audio")[0].digest
+
+
+def test_sound_that_only_the_index_of_mp4_refuses_is_named_before_the_work(tmp_path: Path) -> None:
+    clip = tmp_path / "in.mkv"
+    with av.open(str(clip), "w") as box, av.open(str(make_clip(tmp_path / "film.mkv"))) as film:
+        video = box.add_stream_from_template(film.streams.video[0])
+        sound = box.add_stream("pcm_s16le", rate=48000)
+        sound.layout = "10 channels"  # more than any usual set of loudspeakers
+        packets = [packet for packet in film.demux() if packet.size]
+        packets.insert(0, av.Packet(bytes(20 * 48000)))
+        packets[0].pts = packets[0].dts = 0
+        packets[0].time_base = Fraction(1, 48000)
+        for packet in packets:
+            packet.stream = sound if packet is packets[0] else video
+            box.mux(packet)
+    plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
+    assert [stream.kind for stream in plan.dropped] == ["audio"]
+    (warning,) = plan.warnings
+    assert ".mkv" in warning
+    assert len(pts_of(pass_through(clip, tmp_path / "out.mp4").path)) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_timecode_track_is_made_anew_from_its_tag(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / "in.mov", video_metadata={"timecode": "01:02:03:04"})
+    (before,) = tracks(clip, "data")
+    passed = pass_through(clip, tmp_path / f"out{suffix}")
+    assert passed.warnings == []
+    (after,) = tracks(passed.path, "data")
+    assert after.payloads == before.payloads
+
+
+def test_sound_with_a_damaged_first_packet_is_kept(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
+    data = bytearray(clip.read_bytes())
+    data[data.index(b"\xff\xf1\x4c") + 2] |= 0x3C  # a sampling rate that does not exist
+    clip.write_bytes(data)
+    plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
+    assert [stream.kind for stream in plan.kept] == ["audio"]
+
+
+@pytest.mark.parametrize(("suffix", "warned"), [(".mp4", True), (".mkv", False)])
+def test_sound_without_packets_is_named_where_mp4_drops_it(tmp_path: Path, suffix: str, warned: bool) -> None:
+    clip = make_clip(tmp_path / "in.mkv", audio=[Audio(), Audio(seconds=0)])
+    assert [bool(track.times) for track in tracks(clip, "audio")] == [True, False]
+    passed = pass_through(clip, tmp_path / f"out{suffix}")
+    assert ["stream 2" in warning for warning in passed.warnings] == [True] * warned
+    assert len(tracks(passed.path, "audio")) == 2 - warned

@@ -1,0 +1,110 @@
+"""Size and shape of the result, from wishes and the source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.config import UpscaleSettings
+from vsr.errors import ConfigError
+from vsr.frame import Crop, VideoInfo
+from vsr.pipeline.job.output_size import like, target_size, wanted_scale
+
+DVD = VideoInfo(
+    path="dvd.mpg",
+    stream_index=0,
+    codec="mpeg2video",
+    width=720,
+    height=576,
+    pixel_format="yuv420p",
+    layout=PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1)),
+    tagged=ColorSpec(),
+    color=ColorSpec(),
+    time_base=Fraction(1, 90000),
+    frame_rate=Fraction(25),
+    sample_aspect_ratio=Fraction(16, 15),
+)
+
+
+def size(info: VideoInfo, **wishes: object) -> tuple[int, int, Fraction | None]:
+    made = target_size(info, UpscaleSettings(**wishes), Fraction(2))  # type: ignore[arg-type]
+    return made.width, made.height, made.sample_aspect_ratio
+
+
+def test_without_a_wish_the_model_decides() -> None:
+    assert size(DVD) == (1440, 1152, Fraction(16, 15))
+    assert wanted_scale(DVD, UpscaleSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "width", "height"), [("3/2", 1080, 864), ("4", 2880, 2304), ("1", 720, 576)]
+)
+def test_any_scale_keeps_the_shape_of_pixels(scale: str, width: int, height: int) -> None:
+    assert size(DVD, scale=Fraction(scale)) == (width, height, Fraction(16, 15))
+
+
+def test_a_size_of_other_proportions_changes_the_shape_of_pixels_so_the_picture_is_shown_alike() -> None:
+    width, height, sar = size(DVD, width=1440, height=1080)
+    assert (width, height) == (1440, 1080)
+    shown_before = Fraction(720, 576) * Fraction(16, 15)
+    assert sar is not None
+    assert Fraction(width, height) * sar == shown_before
+
+
+def test_square_pixels_come_out_as_exactly_square() -> None:
+    assert size(DVD, width=1440 * 16 // 15, height=1152)[2] == 1
+
+
+def test_a_height_alone_keeps_proportions_and_an_even_width() -> None:
+    assert size(replace(DVD, width=853, height=480), height=1080)[:2] == (1920, 1080)
+
+
+def test_sizes_are_meant_as_shown_for_rotated_video() -> None:
+    phone = replace(DVD, width=1280, height=720, rotation=90, sample_aspect_ratio=None)
+    assert size(phone, height=1920)[:2] == (1920, 1080)
+    assert wanted_scale(phone, UpscaleSettings(height=1920)) == Fraction(1920, 1280)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"scale": Fraction(0)},
+        {"scale": Fraction(-2)},
+        {"scale": Fraction(17)},
+        {"scale": Fraction(2), "height": 1080},
+        {"width": 1920},
+        {"height": 0},
+        {"height": 20000},
+    ],
+)
+def test_impossible_wishes_are_refused_before_any_work(wishes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        wanted_scale(DVD, UpscaleSettings(**wishes))  # type: ignore[arg-type]
+
+
+def test_a_result_larger_than_any_encoder_takes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="16384"):
+        target_size(replace(DVD, width=8192), UpscaleSettings(scale=Fraction(4)), Fraction(4))
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_size_is_that_of_what_is_shown_without_hidden_borders(rotation: int) -> None:
+    coded = replace(
+        DVD,
+        width=1920,
+        height=1088,
+        sample_aspect_ratio=None,
+        rotation=rotation,
+        crop=Crop(bottom=Fraction(8)),
+    )
+    tall = {"width": 2160, "height": 3840} if rotation else {"width": 3840, "height": 2160}
+    for wishes in (tall, {"height": tall["height"]}):
+        made = target_size(coded, UpscaleSettings(**wishes), Fraction(2))
+        assert (made.width, made.height) == (3840, 2176)
+        crop = like(coded, made).crop
+        assert crop is not None
+        assert made.height - crop.bottom == 2160
+    assert wanted_scale(coded, UpscaleSettings(height=tall["height"])) == 2

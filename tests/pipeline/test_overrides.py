@@ -1,0 +1,104 @@
+"""Single words over settings: what is given counts, what is not stays."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from vsr.color.spec import ColorSpec, Matrix, Range, Transfer
+from vsr.config import EncoderSettings, UpscaleSettings
+from vsr.errors import ConfigError
+from vsr.pipeline.overrides import Wishes, with_wishes
+
+BASE = UpscaleSettings(
+    model="compact",
+    scale=Fraction(3),
+    strict=True,
+    encoder=EncoderSettings(encoder="libx265", crf=20, options=(("tune", "grain"), ("x", "1"))),
+)
+
+
+def test_every_setting_can_be_wished_for_and_nothing_else() -> None:
+    settings = {f.name for f in fields(UpscaleSettings)} - {"encoder"}
+    assert set(Wishes.__annotations__) == settings | {f.name for f in fields(EncoderSettings)}
+
+
+def test_what_is_not_given_stays() -> None:
+    assert with_wishes(BASE, {}, where="here") == BASE
+    assert with_wishes(BASE, {"crf": None, "model": None}, where="here") == BASE
+
+
+@pytest.mark.parametrize("scale", [1.5, "1.5", "3/2", Fraction(3, 2)])
+def test_numbers_may_come_in_any_form(scale: object) -> None:
+    made = with_wishes(BASE, {"scale": scale, "model": Path("own.pth"), "crf": 17}, where="here")
+    assert made.scale == Fraction(3, 2)
+    assert made.model == "own.pth"
+    assert made.encoder.crf == 17
+    assert made.encoder.encoder == "libx265"
+    assert made.strict
+
+
+def test_a_size_replaces_a_scale_and_a_scale_a_size() -> None:
+    sized = with_wishes(BASE, {"width": 1920, "height": 1080}, where="here")
+    assert (sized.scale, sized.width, sized.height) == (None, 1920, 1080)
+    lines = with_wishes(sized, {"height": 720}, where="here")
+    assert (lines.scale, lines.width, lines.height) == (None, None, 720)
+    scaled = with_wishes(sized, {"scale": 2}, where="here")
+    assert (scaled.scale, scaled.width, scaled.height) == (2, None, None)
+
+
+def test_another_model_takes_nothing_over_of_what_was_mixed_into_the_first() -> None:
+    mixed = with_wishes(BASE, {"strength": 0.5, "partner": "faithful"}, where="here")
+    assert (mixed.strength, mixed.partner) == (0.5, "faithful")
+    assert with_wishes(mixed, {"model": "own.pth"}, where="here").strength is None
+    assert with_wishes(mixed, {"model": "own.pth", "strength": 0.2}, where="here").strength == 0.2
+
+
+def test_filters_are_replaced_and_an_empty_list_takes_them_away() -> None:
+    some = with_wishes(BASE, {"filters_before": ["unsharp", "crop=8:8"]}, where="here")
+    assert some.filters_before == ("unsharp", "crop=8:8")
+    assert with_wishes(some, {"filters_before": []}, where="here").filters_before == ()
+    assert with_wishes(some, {"filters_before": ("cas",)}, where="here").filters_before == ("cas",)
+
+
+def test_options_are_added_and_another_encoder_starts_afresh() -> None:
+    same = with_wishes(BASE, {"options": {"tune": "animation"}}, where="here")
+    assert dict(same.encoder.options) == {"tune": "animation", "x": "1"}
+    other = with_wishes(BASE, {"encoder": "ffv1"}, where="here")
+    assert other.encoder == EncoderSettings(encoder="ffv1")
+    assert with_wishes(BASE, {"encoder": "libx265"}, where="here") == BASE
+
+
+def test_colour_tags_are_named_or_numbered_and_added() -> None:
+    told = with_wishes(BASE, {"color": {"matrix": "bt2020_ncl", "range": "FULL"}}, where="here")
+    assert (told.color.matrix, told.color.range) == (Matrix.BT2020_NCL, Range.FULL)
+    same = with_wishes(BASE, {"color": ColorSpec(matrix=Matrix.BT2020_NCL, range=Range.FULL)}, where="here")
+    assert same.color == told.color
+    more = with_wishes(told, {"color": {"matrix": "1", "transfer": 16}}, where="here")
+    assert (more.color.matrix, more.color.range, more.color.transfer) == (
+        Matrix.BT709,
+        Range.FULL,
+        Transfer.PQ,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"scal": 2}, "unknown setting 'scal'; known are allow_files, backend, batch, color, crf, "),
+        ({"scale": "wide"}, "here.scale: 'wide'"),
+        ({"tile": 1.5}, "here.tile: 1.5"),
+        ({"crf": "low"}, "here.encoder.crf: 'low'"),
+        ({"precision": "fp8"}, "one of auto, fp32"),
+        ({"batch": 0}, "batch 0 is impossible"),
+        ({"color": {"range": "wide"}}, "here.color.range: 'wide' is not one of unspecified, limited, full"),
+        ({"color": {"matrix": 3}}, "here.color.matrix: 3"),
+        ({"color": {"gamma": "2"}}, "here.color: unknown key 'gamma'"),
+    ],
+)
+def test_a_wrong_wish_is_told_with_its_name(wishes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        with_wishes(BASE, wishes, where="here")

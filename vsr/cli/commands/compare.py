@@ -1,0 +1,70 @@
+"""`vsr compare` and `vsr demo`: pictures that show what was gained."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr.cli import console, parse
+from vsr.config import UpscaleSettings
+from vsr.errors import ConfigError, OutputError
+from vsr.media.files.stdio import place_of
+from vsr.writing import check_writable
+
+
+def compare(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
+    ],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="What came of it.", parser=place_of)],
+    picture: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
+    at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
+    truth: Annotated[Path | None, typer.Option("--truth", help="The original, if there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing PNG.")] = False,
+) -> None:
+    """Draw the same detail of a source (bicubic) and its result side by side."""
+    check_writable(picture, what="", overwrite=overwrite)
+    if any(path.exists() and picture.exists() and picture.samefile(path) for path in (source, result)):
+        raise ConfigError(f"{picture}: is one of the videos; write to another file")
+    from vsr.report.compare import compare as draw
+
+    panels = draw(source, result, picture, at=parse.seconds(at, option="--at"), truth=truth)
+    console.out(f"{picture}: {', '.join(panels)}, left to right")
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where results go.")] = Path("demo"),
+    source: Annotated[Path | None, typer.Option("--source", help="Your video; else one is rendered.")] = None,
+    target: Annotated[Path | None, typer.Option("--target", help="The result.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace files of an earlier demo.")
+    ] = False,
+    model: Annotated[str, typer.Option("--model", "-m")] = "auto",
+    scale: Annotated[str, typer.Option("--scale", "-s")] = "2",
+) -> None:
+    """Upscale a clip with the weights in the package and draw a before/after picture."""
+    from vsr.cli.commands.upscale import run_shown
+    from vsr.report.clip import render
+    from vsr.report.compare import compare as draw
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --folder") from error
+    picture, rendered = folder / "before-after.png", [folder / "clip.mkv", folder / "truth.mkv"]
+    for path in (picture, *([] if source else rendered)):
+        check_writable(path, what="", overwrite=overwrite)
+    clip, truth = source, None
+    if clip is None:
+        clip, truth = rendered
+        render(clip, truth)
+    result = target or folder / f"{clip.stem}-x{scale}{clip.suffix}"
+    settings = UpscaleSettings(model=model, scale=parse.scale(scale))
+    report = run_shown(clip, result, settings, overwrite=overwrite, quiet=False)
+    middle = (report.info.duration_seconds or Fraction(0)) / 2
+    panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)
+    console.out(f"result          {result}")
+    console.out(f"before, after   {picture} ({', '.join(panels)}, left to right)")

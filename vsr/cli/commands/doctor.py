@@ -1,0 +1,79 @@
+"""`vsr doctor`: versions, devices and encoders; what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from vsr.cli import console
+
+if TYPE_CHECKING:
+    import torch
+
+
+def doctor() -> None:
+    """Say what this machine has and what is missing."""
+    from importlib.metadata import version
+
+    import av
+    import torch
+
+    from vsr.engine.backends.select import to_be_had
+    from vsr.engine.device import bf16_is_quicker, cpu_has_bf16
+    from vsr.media.decode import hwaccel
+    from vsr.media.encode.encoder_table import ENCODERS
+
+    console.out(
+        f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    console.out(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
+    console.out(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
+    slower = "" if bf16_is_quicker() else ", not faster than fp32"
+    how = f"bf16 in hardware{slower}" if cpu_has_bf16() else "no bf16 in hardware"
+    console.out(f"CPU        {how}, {_can(torch.device('cpu'))}")
+    for index in range(torch.cuda.device_count()):
+        device = torch.device("cuda", index)
+        console.out(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
+    if not torch.cuda.is_available():
+        console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
+    for name, what in to_be_had().items():
+        console.out(f"backend    {name:<12} {what}")
+    for name, what in hwaccel.to_be_had().items():
+        console.out(f"hwaccel    {name:<12} {what}")
+    for name, spec in ENCODERS.items():
+        console.out(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
+
+
+def _can(device: torch.device) -> str:
+    from vsr.engine.device import free_memory
+
+    return f"{free_memory(device) / 2**30:.1f} GiB free, --precision auto is {_precision(device)}"
+
+
+def _precision(device: torch.device) -> str:
+    """What `auto` is for the model of this device, and for networks that only torch runs if that differs."""
+    from vsr.engine.backends.select import dtype_for
+    from vsr.engine.device import choose_dtype
+    from vsr.models.catalog import AUTO, choose
+    from vsr.models.load import load_generator
+
+    model = load_generator(choose(AUTO, device.type)[0])
+    own, torchs = dtype_for("auto", "auto", model.network, device), choose_dtype("auto", device)
+    words = [str(dtype).removeprefix("torch.") for dtype in (own, torchs)]
+    return (
+        words[0] if own is torchs else f"{words[0]} for {model.name}, {words[1]} where torch runs the network"
+    )
+
+
+def _encoder_state(codec: str) -> str:
+    import av
+
+    if codec not in av.codecs_available:
+        return "not in this build of PyAV"
+    try:
+        context = av.CodecContext.create(codec, "w")
+    except (av.FFmpegError, ValueError) as error:
+        return f"cannot be made: {error}"
+    if not context.is_encoder:
+        return "can only decode"
+    return "is there; needs an NVIDIA GPU with an encoder" if codec.endswith("_nvenc") else "is there"

@@ -1,0 +1,63 @@
+"""`vsr finetune`: adapt a model to one's own footage."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr.cli import console, signals
+from vsr.cli.commands.train import SAVED, check_output, progress_lines
+
+
+def finetune(
+    footage: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos or pictures.")],
+    model: Annotated[str, typer.Option("--from", help="Model to start from: a name or a weight file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")],
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Longest time to train.")] = 20,
+    scale: Annotated[int | None, typer.Option("--scale", "-s", help="Where --from names a family.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Instead of `finetune`.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
+) -> None:
+    """Adapt a model to footage: what is held out of it decides whether the result is written.
+
+    The footage is the goal, so give the best that there is of its kind; LR is made from it.
+    """
+    import torch
+
+    from vsr.engine.device import choose_device
+    from vsr.train.finetune import finetune as run
+    from vsr.train.recipe import read_recipe
+    from vsr.train.run.loop import StoppedEarlyError
+
+    check_output(output, overwrite=overwrite)
+    settings = None if recipe is None else read_recipe(recipe)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    signals.whatever_runs()
+    with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
+        outcome = run(
+            footage,
+            model=model,
+            output=output,
+            minutes=minutes,
+            scale=scale,
+            recipe=settings,
+            device=choose_device(device),
+            on_step=progress_lines(),
+            stop=stop,
+        )
+    console.out(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")
+    for name in outcome.before:
+        console.out(f"{name:<14}{outcome.before[name]:+.3f} -> {outcome.after[name]:+.3f}")
+    if outcome.share < 1:
+        console.out(f"{outcome.share:.0%} of what was learnt is best on footage held out, and is kept")
+    console.out(f"on footage held out {outcome.gain:+.2f} dB; before, after and truth: {outcome.picture}")
+    console.out(f"vsr upscale INPUT OUTPUT --model {output}")

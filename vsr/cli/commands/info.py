@@ -1,0 +1,37 @@
+"""`vsr info FILE`: what a file holds, before anything is done with it. Torch is never imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr.cli import console, parse
+from vsr.media.files.stdio import place_of
+
+
+def info(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Video file to look at.", show_default=False, parser=place_of),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    video_stream: Annotated[
+        int | None, typer.Option("--video-stream", help="Look at this stream instead of FFmpeg's choice.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+) -> None:
+    """Show what a file holds: its video, colour, streams, chapters and metadata."""
+    from vsr.cli.description import describe, lines_of
+    from vsr.media.decode.probe import probe
+    from vsr.media.files.opening import MAX_PIXELS, open_media
+    from vsr.pipeline.job.report import as_json as written
+
+    limit = max_pixels or MAX_PIXELS
+    video = probe(file, video_stream=video_stream, max_pixels=limit)
+    with open_media(file, max_pixels=limit) as container:
+        contents = describe(container, video)
+    lines = written(contents, ascii_only=True).splitlines() if as_json else lines_of(contents, video)
+    for line in lines:
+        console.out(line)

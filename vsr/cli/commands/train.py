@@ -1,0 +1,155 @@
+"""`vsr train`: make a network from pictures and footage."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vsr.cli import console, signals
+from vsr.errors import ConfigError, OutputError
+from vsr.writing import check_writable
+
+if TYPE_CHECKING:
+    from vsr.train.run.loop import Progress
+
+NO_GAINS = ("flicker", "grid_excess", "features")
+"""Figures of a measurement that are not dB over bicubic."""
+SAVED = "a checkpoint was saved; the same command goes on from there"
+_EVERY = 15.0
+"""Seconds between two lines of progress."""
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe that comes along, or a TOML file.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="Folder of pictures, video, or folder of pairs; repeatable.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.01, help="Squeeze the schedule into so much time.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the recipe's.")] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option("--validate-every", min=1, help="Steps between measurements, instead of the recipe's."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Weights to start from: a model's name or a file.")
+    ] = None,
+    vgg: Annotated[
+        Path | None, typer.Option("--vgg", help="VGG19's weights, for recipes that compare features.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    dump: Annotated[
+        int | None, typer.Option("--dump", min=1, help="Only write so many pictures of what is trained on.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
+) -> None:
+    """Train a network; a run that was cut off goes on where it stopped.
+
+    Ctrl-C saves and stops; the same command goes on.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from vsr.engine.device import choose_device
+    from vsr.models.load import load_generator
+    from vsr.train.recipe import read_recipe
+    from vsr.train.run.loop import StoppedEarlyError
+    from vsr.train.run.loop import train as run
+
+    settings = read_recipe(recipe)
+    settings = settings if steps is None else replace(settings, steps=steps)
+    settings = settings if validate_every is None else replace(settings, validate_every=validate_every)
+    output = output or Path(f"{settings.name}.safetensors")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if dump is not None:
+        _dump(settings, data, output, dump)
+        return
+    check_output(output, overwrite=overwrite)
+    weights = None if start is None else load_generator(start, fold=False).network.state_dict()
+    logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    signals.whatever_runs()
+    with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
+        figures = run(
+            settings,
+            data=data,
+            output=output,
+            minutes=minutes,
+            start=weights,
+            device=choose_device(device),
+            vgg=vgg,
+            compiled=compiled,
+            on_step=progress_lines(),
+            stop=stop,
+        )
+    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name not in NO_GAINS)
+    console.out(f"{output}: over bicubic, on material held out: {gains}")
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Before any work: a weight file's name, in a folder that is there.
+
+    Raises:
+        ConfigError, OutputError: it is not.
+    """
+    from vsr.train.run.checkpoint import checkpoints
+
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"{output}: must end in .safetensors")
+    check_writable(output, what="", overwrite=True)
+    if output.exists() and not checkpoints(output) and not overwrite:
+        raise OutputError(f"{output}: exists; -y replaces it")
+
+
+def progress_lines() -> Callable[[Progress], None]:
+    """A line every few seconds: step, share of the run, speed, time left, the terms of the loss."""
+    begin = shown = time.monotonic()
+    first: Progress | None = None
+
+    def show(progress: Progress) -> None:
+        nonlocal first, shown
+        first = first or progress
+        now = time.monotonic()
+        if now - shown < _EVERY or progress.position <= first.position:
+            return
+        shown = now
+        left = (now - begin) * (1 - progress.position) / (progress.position - first.position)
+        rate = (progress.step - first.step) / (now - begin)
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.terms.items())
+        done = f"{progress.position:.0%}"
+        console.say(f"step {progress.step}, {done}, {rate:.1f} steps/s, {_clock(left)} left: {terms}")
+
+    return show
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _dump(settings: object, data: list[Path], output: Path, number: int) -> None:
+    from vsr.train.recipe import Recipe
+    from vsr.train.run.loop import dump
+
+    assert isinstance(settings, Recipe)
+    folder = output.with_suffix(".dump")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    for path in dump(settings, data=data, folder=folder, number=number):
+        console.out(str(path))

@@ -1,0 +1,47 @@
+"""`vsr verify`: what a result lost of its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr.cli import console, parse
+from vsr.errors import OutputError
+from vsr.media.files.stdio import place_of
+
+
+def verify(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
+    ],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="What came of it, by whatever tool.", parser=place_of)
+    ],
+    start: Annotated[
+        str | None, typer.Option("--start", help="Where the result was told to begin, as in `vsr upscale`.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", help="Where the result was told to end, as in `vsr upscale`.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+) -> None:
+    """Say what a result lost of its source: frames, times, colour, audio, subtitles; exit 4 if anything."""
+    from vsr.media.audit import audit
+    from vsr.media.files.opening import MAX_PIXELS
+
+    found = audit(
+        source,
+        result,
+        max_pixels=max_pixels or MAX_PIXELS,
+        start=None if start is None else parse.seconds(start, option="--start"),
+        end=None if end is None else parse.seconds(end, option="--end"),
+    )
+    for line in found.lost:
+        console.out(f"lost  {line}")
+    for line in found.not_compared:
+        console.out(f"not compared  {line}")
+    if found.lost:
+        raise typer.Exit(OutputError.exit_code)
+    console.out("nothing lost")

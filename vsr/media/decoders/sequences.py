@@ -1,0 +1,59 @@
+"""Decoding where the size changes on the way, without losing a frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from av import Packet, VideoFrame
+from av.video.codeccontext import VideoCodecContext
+
+from vsr.media.decoders.decoder import FrameDecoder
+
+_MPEG = re.compile(rb"\x00\x00\x01\xb3(.{3})", re.DOTALL)
+"""A sequence header's width and height (ISO/IEC 13818-2, 6.2.2.1)."""
+_MPEG4 = re.compile(rb"\x00\x00\x01[\x20-\x2f](.*?)(?=\x00\x00\x01|\Z)", re.DOTALL)
+"""A video object layer (ISO/IEC 14496-2, 6.2.3), whose size lies between bits."""
+_SEQUENCE_HEADERS = {"mpeg1video": _MPEG, "mpeg2video": _MPEG, "mpeg4": _MPEG4}
+_HEADER_BYTES = 256
+"""Of a packet in which its header is looked for."""
+
+
+class Sequences:
+    """Decodes packets so that no frame is lost where the size changes.
+
+    FFmpeg's decoders of MPEG-1, 2 and 4 drop the frame that they hold back when a sequence of another size
+    begins. So the decoder is emptied before the packet whose header differs.
+    """
+
+    def __init__(self, codec: str, decoder: FrameDecoder) -> None:
+        """Nothing has been decoded.
+
+        Args:
+            codec: FFmpeg's name.
+            decoder: Of the stream.
+        """
+        self._header, self._decoder = _SEQUENCE_HEADERS.get(codec), decoder
+        self._before: bytes | None = None
+
+    def decode(self, packet: Packet[Any] | None) -> Iterator[VideoFrame]:
+        """The frames that are ready once `packet` is in; None is the end.
+
+        Raises:
+            READ_ERRORS: the packet is damaged.
+        """
+        header = self._header_of(packet)
+        if header is not None and header != self._before:
+            if self._before is not None:
+                yield from self._decoder.decode(None)
+                assert isinstance(self._decoder, VideoCodecContext)
+                self._decoder.flush_buffers()
+            self._before = header
+        yield from self._decoder.decode(packet)
+
+    def _header_of(self, packet: Packet[Any] | None) -> bytes | None:
+        if packet is None or self._header is None:
+            return None
+        found = self._header.search(memoryview(packet)[:_HEADER_BYTES])
+        return None if found is None else bytes(found[1])

@@ -1,0 +1,293 @@
+"""The plan of an encoder for a source: format, options, colour, and what cannot be kept.
+
+Nothing is opened here except to ask an encoder for its option names; `picture.py` opens and runs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import av
+
+from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
+from vsr.config import EncoderSettings
+from vsr.errors import ConfigError
+from vsr.frame import VideoInfo
+from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
+from vsr.media.files.option_safety import check_option
+from vsr.media.formats.containers import CONTAINERS, Container
+from vsr.media.metadata.hdr import hdr_options
+from vsr.media.pixels.layouts import layout_of
+from vsr.media.pixels.pixel_formats import divides, losses, nearest, subsampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderPlan:
+    """How the picture of one source is encoded."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    pixel_format: str
+    """FFmpeg's name of what the encoder is opened with; perhaps packed."""
+    layout: PixelLayout
+    """The same samples as planes: what pictures are handed over in."""
+    color: ColorSpec
+    """Of the pictures handed over, and of the output's tags."""
+    width: int
+    height: int
+    threads: int
+    options: Mapping[str, str]
+    """The encoder's, as FFmpeg names them."""
+    tag: str | None = None
+    """Codec tag to write; None leaves it to FFmpeg."""
+    notes: tuple[str, ...] = ()
+    """A sentence for each thing that cannot be kept."""
+
+
+def codec_of(encoder: str) -> str:
+    """FFmpeg's name of the codec that an encoder writes: "hevc" of "libx265"."""
+    return av.Codec(encoder, "w").canonical_name
+
+
+def available() -> list[str]:
+    """Names of the table that this build of FFmpeg has; NVENC may still lack its driver."""
+    return [name for name in ENCODERS if name in av.codecs_available]
+
+
+def choose(
+    settings: EncoderSettings, info: VideoInfo, *, width: int, height: int, container: Container
+) -> EncoderPlan:
+    """Plan the encoding: the source's depth, subsampling and family where the encoder has them.
+
+    Args:
+        settings: The user's choice of encoder, quality, preset, options and pixel format.
+        info: The source's picture stream.
+        width: Of the output in pixels.
+        height: Of the output in pixels.
+        container: Where the stream will go.
+
+    Raises:
+        ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
+    """
+    spec = _spec(settings.encoder or _usual(container, info))
+    _check_container(spec.codec, spec, container)
+    spec = _without_lost_alpha(spec, container)
+    return plan_with(spec, settings, info, width=width, height=height, container=container)
+
+
+def plan_with(
+    spec: EncoderSpec,
+    settings: EncoderSettings,
+    info: VideoInfo,
+    *,
+    width: int,
+    height: int,
+    container: Container,
+) -> EncoderPlan:
+    """Plan the encoding with an encoder that may not stand in the table; else as `choose`."""
+    name = spec.codec
+    pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
+    layout = layout_of(pixel_format)
+    color, color_notes = _color_for(name, spec, layout, info, height)
+    hdr, hdr_notes = hdr_options(name, info, in_file=container.family != "pipe")
+    small = spec.small if min(width, height) < SMALL else {}
+    fast = spec.fast if (info.frame_rate or 0) > FAST else {}
+    options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, fast, hdr])
+    return EncoderPlan(
+        codec=name,
+        pixel_format=spec.stored_as.get(pixel_format, pixel_format),
+        layout=layout,
+        color=color,
+        width=width,
+        height=height,
+        threads=settings.threads,
+        options=options,
+        tag=spec.mp4_tag if container.family == "mp4" else None,
+        notes=(*notes, *color_notes, *hdr_notes),
+    )
+
+
+def _usual(container: Container, info: VideoInfo) -> str:
+    """The encoder where none is asked for: the first that fits, in WebM one that keeps transparency."""
+    usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and name in available()]
+    if container.muxer == "webm" and info.layout.alpha:
+        usual.sort(key=lambda name: not any(layout_of(f).alpha for f in ENCODERS[name].pixel_formats))
+    return next(iter(usual), USUAL[0])
+
+
+def _spec(name: str) -> EncoderSpec:
+    if name not in ENCODERS:
+        raise ConfigError(f"unknown encoder {name!r}; known are {', '.join(available())}")
+    if name not in av.codecs_available:
+        raise ConfigError(f"this build of FFmpeg has no encoder {name!r}; it has {', '.join(available())}")
+    return ENCODERS[name]
+
+
+def _check_container(name: str, spec: EncoderSpec, container: Container) -> None:
+    if container.muxer in spec.muxers:
+        return
+    suffixes = [suffix for suffix, other in CONTAINERS.items() if other.muxer in spec.muxers]
+    fitting = [other for other in available() if container.muxer in ENCODERS[other].muxers]
+    raise ConfigError(
+        f"{container.name} cannot hold what {name} writes; use {' or '.join(suffixes)}, "
+        f"or one of the encoders {', '.join(fitting)}"
+    )
+
+
+def _without_lost_alpha(spec: EncoderSpec, container: Container) -> EncoderSpec:
+    """Without the formats whose transparency the container would lose."""
+    if spec.alpha_muxers is None or container.muxer in spec.alpha_muxers:
+        return spec
+    return replace(spec, pixel_formats=tuple(f for f in spec.pixel_formats if not layout_of(f).alpha))
+
+
+def _pick_format(
+    name: str, spec: EncoderSpec, settings: EncoderSettings, info: VideoInfo, width: int, height: int
+) -> tuple[str, list[str]]:
+    if min(width, height) < spec.min_side:
+        raise ConfigError(
+            f"{width}x{height} is too small for {name}, which needs {spec.min_side} pixels a side; "
+            "use another encoder or a larger size"
+        )
+    if settings.pixel_format is not None:
+        return _asked_format(name, spec, settings.pixel_format, width, height), []
+    formats = spec.pixel_formats
+    best = nearest(info.layout, formats, layout_of, width=width, height=height, even=spec.even)
+    if best is None:
+        raise ConfigError(f"{name} has no pixel format for {width}x{height}; use an even size or ffv1")
+    _refuse_flat_hdr(name, info, layout_of(best))
+    return best, _format_notes(name, spec, info, layout_of(best), width, height)
+
+
+def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
+    """PQ and HLG spread their codes so wide that eight bits show bands (ITU-R BT.2100 has 10 and 12 only)."""
+    if info.color.transfer in (Transfer.PQ, Transfer.HLG) and given.bit_depth < 10 <= info.layout.bit_depth:
+        fitting = [
+            other
+            for other in available()
+            if any(layout_of(f).bit_depth >= 10 for f in ENCODERS[other].pixel_formats)
+        ]
+        raise ConfigError(
+            f"{name} has {given.bit_depth} bits only, too few for HDR; use one of {', '.join(fitting)}, "
+            "or ask for it with --pix-fmt"
+        )
+
+
+def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: int) -> str:
+    if asked not in spec.pixel_formats:
+        raise ConfigError(f"{name} does not take {asked!r}; it takes {', '.join(spec.pixel_formats)}")
+    if spec.even and not divides(layout_of(asked), width, height):
+        raise ConfigError(
+            f"{name} needs an even size for {asked}, not {width}x{height}; leave the format to vsr"
+        )
+    return asked
+
+
+def _format_notes(
+    name: str, spec: EncoderSpec, info: VideoInfo, given: PixelLayout, width: int, height: int
+) -> list[str]:
+    notes = []
+    lost = losses(info.layout, given)
+    if lost:
+        notes.append(f"{name} cannot keep {', '.join(lost)}; --encoder ffv1 into .mkv keeps everything")
+    added = spec.even and not divides(info.layout, width, height) and given.chroma_shift == (0, 0)
+    if info.layout.family == "yuv" and added:
+        notes.append(
+            f"{name} has no {subsampling(info.layout)} for the odd size {width}x{height}; written as 4:4:4"
+        )
+    return notes
+
+
+def _color_for(
+    name: str, spec: EncoderSpec, layout: PixelLayout, info: VideoInfo, height: int
+) -> tuple[ColorSpec, list[str]]:
+    """The source's colour, in so far as `layout` can carry it."""
+    color, notes = info.color, []
+    if layout.family == "rgb":
+        color = replace(color, matrix=Matrix.RGB, range=Range.FULL)
+    elif layout.family == "yuv" and color.matrix is Matrix.RGB:
+        # Samples change to Y'CbCr: the usual range, so that every player shows them right.
+        # Grey keeps its range, and with it its samples.
+        kept = color.range if info.layout.family == "gray" else Range.LIMITED
+        bare = replace(color, matrix=Matrix.UNSPECIFIED, range=kept)
+        color = bare.guess_for(height=height, layout=layout)[0]
+    if spec.limited_only and color.range is Range.FULL and layout.family == "yuv":
+        color = replace(color, range=Range.LIMITED)
+        notes.append(f"{name} knows limited range only: the full-range source is converted")
+    return color, notes
+
+
+def _options(
+    name: str,
+    spec: EncoderSpec,
+    settings: EncoderSettings,
+    layout: PixelLayout,
+    more: Iterable[Mapping[str, str]],
+) -> dict[str, str]:
+    """Defaults, quality and preset, then the user's options over them; sub-options are joined."""
+    options = dict(spec.options)
+    options |= _quality(name, spec.quality, settings.crf) | _preset(
+        name, spec.preset, settings.preset, layout
+    )
+    for key, value in chain.from_iterable(table.items() for table in more):
+        options[key] = _join(options.get(key), value)
+    known = option_names(name) if settings.options else frozenset()
+    for key, value in settings.options:
+        if key not in known:
+            raise ConfigError(f"{name} has no option {key!r}{_near(key, known)}")
+        options[key] = _join(options.get(key), value) if key.endswith("-params") else value
+    for key, _ in settings.options:  # as they are joined: a quote may begin in one value and end in the next
+        check_option(name, key, options[key], allow_files=settings.allow_files)
+    return options
+
+
+def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str, str]:
+    if quality is None:
+        if crf is not None:
+            raise ConfigError(f"{name} has no constant quality: leave out --crf {crf:g}")
+        return {}
+    value = quality.default if crf is None else crf
+    if not quality.best <= value <= quality.worst:
+        raise ConfigError(
+            f"--crf {value:g} is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
+        )
+    return {quality.option: f"{value:g}"}
+
+
+def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:
+    if preset is None:
+        if asked is not None:
+            raise ConfigError(f"{name} has no presets: leave out --preset {asked}")
+        return {}
+    value = preset.default if asked is None else asked
+    if value not in preset.choices:
+        raise ConfigError(f"{name} has no preset {value!r}; it has {', '.join(preset.choices)}")
+    if name == "prores_ks" and value == "auto":
+        value = "4444" if layout.chroma_shift == (0, 0) else "hq"
+    return {preset.option: value}
+
+
+def has_avx512() -> bool:
+    """Whether encoders find a processor with AVX-512."""
+    import torch  # not above: a list of encoders needs none of it
+
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def option_names(name: str) -> frozenset[str]:
+    """Every option that encoder `name` of this FFmpeg takes, its own and the general ones."""
+    options = av.CodecContext.create(name, "w").supported_options
+    return frozenset(option.name for option in (*options.generic, *options.private))
+
+
+def _join(before: str | None, more: str) -> str:
+    """Sub-options in FFmpeg's notation; the later ones win."""
+    return f"{before}:{more}" if before else more
+
+
+def _near(key: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; see the encoder's manual for its options"

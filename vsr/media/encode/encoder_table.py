@@ -1,0 +1,204 @@
+"""The encoders, one line each: what each takes, and the names of its knobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """The knob of constant quality."""
+
+    option: str
+    default: float
+    best: float = 0
+    worst: float = 51
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """The knob of speed against size."""
+
+    option: str = "preset"
+    default: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec:
+    """What an encoder takes."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    muxers: tuple[str, ...]
+    """FFmpeg's names of the containers that hold its codec."""
+    pixel_formats: tuple[str, ...]
+    """Planar formats, best liked first."""
+    stored_as: Mapping[str, str] = field(default_factory=dict)
+    """Packed formats that hold the same samples, where the encoder has no planar one."""
+    quality: Quality | None = None
+    preset: Preset | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Always set, unless the user sets them."""
+    even: bool = False
+    """Whether subsampled chroma needs sides that it divides."""
+    min_side: int = 1
+    """Smallest width and height in pixels; measured."""
+    memory: int = 20
+    """Bytes that it holds for a pixel of 8-bit 4:2:0, at its default preset; see
+    `pipeline/job/host_memory.py`."""
+    mp4_tag: str | None = None
+    """Codec tag in MP4 and QuickTime, where FFmpeg's own choice does not play everywhere."""
+    limited_only: bool = False
+    """Whether its codec has no way to say full range."""
+    alpha_muxers: tuple[str, ...] | None = None
+    """Containers in which its transparency survives; None where all of `muxers` keep it."""
+    wide: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options on a processor with AVX-512; see Note [Why x264 leaves AVX-512 alone]."""
+    fast: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options for more than `FAST` frames a second."""
+    small: Mapping[str, str] = field(default_factory=dict)
+    """Sub-options for pictures with a side below `SMALL`."""
+
+
+SMALL = 64
+"""Pixels: below one coding block of H.265 a side, libx265 with cutree writes beyond its memory; measured."""
+FAST = 240
+"""Frames a second: what SVT-AV1 refuses to be told more of, though it is a label and changes nothing else."""
+_X264_REPEATS = {"x264-params": "asm=AVX2"}
+"""Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same pictures differently from
+run to run: three of four runs on one clip; without, all are equal, at the same speed. A run that was cut off
+must end as an unbroken one.
+"""
+_YUV8 = ("yuv420p", "yuv422p", "yuv444p")
+_YUV10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
+_YUV12 = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
+_YUV16 = ("yuv420p16le", "yuv422p16le", "yuv444p16le")
+_GRAY = ("gray", "gray10le", "gray12le", "gray14le", "gray16le")
+_RGB = ("gbrp", "gbrp10le", "gbrp12le", "gbrp14le", "gbrp16le")
+_ALPHA = ("yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le")
+_ALPHA_DEEP = ("yuva422p12le", "yuva444p12le", "yuva420p16le", "yuva422p16le", "yuva444p16le")
+_RGB_ALPHA = ("gbrap", "gbrap10le", "gbrap12le", "gbrap14le", "gbrap16le")
+_DEEP_YUV = tuple(f"{name}{bits}le" for bits in (9, 10, 12, 14, 16) for name in _YUV8)
+RAW_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "yuv4mpegpipe": (*_YUV8, "yuv411p", *_DEEP_YUV, "gray", "gray9le", "gray10le", "gray12le", "gray16le"),
+    "nut": (
+        *(*_YUV8, "yuv411p", "yuv410p", "yuv440p", *_DEEP_YUV, *_GRAY, "gray9le", "ya8", *_RGB, "gbrp9le"),
+        *("yuva420p9le", "yuva422p9le", "yuva444p9le", "yuva420p16le", *_ALPHA, *_ALPHA_DEEP, *_RGB_ALPHA),
+    ),
+}
+"""Muxers of pipes to the planar formats that FFmpeg writes into them and reads back; measured."""
+_MPEG = ("matroska", "mp4", "mov")
+_X26X_PRESETS = Preset(
+    default="medium",
+    choices=(
+        *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+        *("medium", "slow", "slower", "veryslow", "placebo"),
+    ),
+)
+_NVENC = EncoderSpec(
+    codec="hevc_nvenc",
+    muxers=_MPEG,
+    pixel_formats=("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"),
+    stored_as={"yuv420p10le": "p010le", "yuv444p10le": "yuv444p10msble"},
+    quality=Quality(option="cq", default=19),
+    preset=Preset(default="p5", choices=tuple(f"p{n}" for n in range(1, 8))),
+    options={"rc": "vbr", "b": "0"},
+    even=True,
+)
+
+_TABLE = (
+    EncoderSpec(
+        codec="libx264",
+        memory=200,
+        muxers=_MPEG,
+        pixel_formats=_YUV8 + _YUV10,
+        quality=Quality(option="crf", default=18),
+        preset=_X26X_PRESETS,
+        wide=_X264_REPEATS,
+        even=True,
+    ),
+    EncoderSpec(
+        codec="libx264rgb",
+        memory=400,
+        muxers=_MPEG,
+        pixel_formats=("gbrp",),
+        stored_as={"gbrp": "bgr24"},
+        quality=Quality(option="crf", default=18),
+        preset=_X26X_PRESETS,
+        wide=_X264_REPEATS,
+    ),
+    EncoderSpec(
+        codec="libx265",
+        memory=240,
+        muxers=_MPEG,
+        pixel_formats=_YUV8 + _YUV10 + _YUV12,
+        quality=Quality(option="crf", default=20),
+        preset=_X26X_PRESETS,
+        options={"x265-params": "log-level=error"},
+        even=True,
+        min_side=16,
+        mp4_tag="hvc1",
+        small={"x265-params": "cutree=0"},
+    ),
+    EncoderSpec(
+        codec="libsvtav1",
+        memory=260,
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=("yuv420p", "yuv420p10le"),
+        quality=Quality(option="crf", default=24, best=1, worst=63),
+        preset=Preset(default="7", choices=tuple(str(n) for n in range(14))),
+        min_side=4,
+        fast={"svtav1-params": f"fps-num={FAST}:fps-denom=1"},
+    ),
+    EncoderSpec(
+        codec="libvpx-vp9",
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=(*_YUV8, "yuva420p"),
+        quality=Quality(option="crf", default=22, worst=63),
+        preset=Preset(option="cpu-used", default="3", choices=tuple(str(n) for n in range(9))),
+        options={"b": "0", "row-mt": "1"},
+        alpha_muxers=("matroska", "webm"),  # it travels beside the packets, and MP4 has no place for that
+    ),
+    EncoderSpec(
+        codec="prores_ks",
+        muxers=("mov", "matroska"),
+        pixel_formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+        preset=Preset(
+            option="profile",
+            default="auto",
+            choices=("auto", "proxy", "lt", "standard", "hq", "4444", "4444xq"),
+        ),
+        options={"vendor": "apl0"},
+        limited_only=True,
+    ),
+    EncoderSpec(
+        codec="ffv1",
+        muxers=("matroska", "mp4"),
+        pixel_formats=_YUV8
+        + _YUV10
+        + _YUV12
+        + _YUV16
+        + _GRAY
+        + ("ya8",)
+        + _RGB
+        + _ALPHA
+        + _ALPHA_DEEP
+        + _RGB_ALPHA,
+        stored_as={"gbrp": "bgr0", "gbrap": "bgra"},
+        options={"level": "3", "g": "1", "slicecrc": "1"},
+    ),
+    replace(_NVENC, codec="h264_nvenc", pixel_formats=("yuv420p", "yuv444p")),
+    replace(_NVENC, mp4_tag="hvc1"),
+    replace(
+        _NVENC,
+        codec="av1_nvenc",
+        muxers=("matroska", "webm", "mp4"),
+        pixel_formats=("yuv420p", "yuv420p10le"),
+    ),
+)
+ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}
+"""FFmpeg's name of an encoder to what it takes. A new encoder is a new line."""
+USUAL = ("libx264", "libsvtav1", "libvpx-vp9")
+"""Encoders for those who ask for none: the first that the container holds."""

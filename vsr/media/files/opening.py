@@ -1,0 +1,288 @@
+"""The only place that opens a file for reading: local regular files in real containers, and standard input.
+
+FFmpeg by itself follows playlists to other files and to the network, renders text files as pictures, and
+allocates a gigabyte for a header that promises a huge picture. Here only the `file:` protocol and the
+demuxers of `CONTAINERS` are allowed, and the size of a picture has a limit.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+from pathlib import Path
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+
+from vsr.errors import InputError
+from vsr.media.files.pyav import TEXT
+from vsr.media.files.stdio import MUXERS, PipeReader, is_pipe, standard_input
+from vsr.media.files.tiff import READ_COMPRESSIONS, compression_of
+
+MAX_PIXELS = 8192 * 8192
+"""Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
+
+_CONTAINERS = """
+mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
+lxf wtv ty rm ivr nsv nuv pva vivo swf av1 ivf obu h264 hevc vvc h263 h261 m4v vc1 vc1test avs2 avs3
+cavsvideo dirac dnxhd evc apv mjpeg mjpeg_2000 ingenient smjpeg yuv4mpegpipe v210 v210x gif apng jpegxl_anim
+png_pipe jpeg_pipe bmp_pipe tiff_pipe webp_pipe ppm_pipe pgm_pipe pam_pipe psd_pipe exr_pipe dpx_pipe
+j2k_pipe jpegls_pipe jpegxl_pipe qoi_pipe sgi_pipe sunrast_pipe hdr_pipe gif_pipe pcx_pipe cine mlv
+filmstrip flic smk bink bfi idcin roq 4xm ea film_cpk mm mv mvi thp vmd xmv wc3movie psxstr dxa c93 rl2 rpl
+siff smush tmv txd usm moflex mods kux dhav iss yop anm cdxl hnm gdv jv bethsoftvid paf sdr2 ser argo_brp
+bmv hxvs iv8 ifv luodat lmlm4 pmp dsicin tiertexseq avr ipu mtv mxg frm nc msnwctcp xmd wav w64 aiff mp3
+flac
+"""
+CONTAINERS = tuple(_CONTAINERS.split())
+"""FFmpeg's names of the demuxers that may be used. Not on the list, on purpose: playlists and scripts (hls,
+dash, concat, sdp, rtsp, imf, lavfi), text shown as pictures (tty, bin, xbin, idf, adf), headerless raw video,
+and image2, which expands patterns in names. The last five hold sound only: they give a clearer error."""
+
+MAX_STREAMS = 500
+"""Streams of a file, attached fonts among them; real ones have at most some two hundred."""
+
+MAX_TAGS = 5000
+"""Metadata tags of a file and its streams; real ones have at most some hundreds."""
+
+PROBE_BYTES = 1 << 26
+"""Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
+FFmpeg's own limit of 5 MB is a second of Blu-ray."""
+
+GENERATED_TIMES = 1
+"""AVFMT_FLAG_GENPTS, which PyAV sets: FFmpeg then invents the presentation times that a container lacks from
+the decoding times of the next packets, in the wrong order where there are B-frames."""
+
+_BUFFER = 1 << 20
+"""Bytes that FFmpeg asks of a pipe at once; of a file it asks itself."""
+
+_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(CONTAINERS),
+    "probesize": str(PROBE_BYTES),
+    "max_streams": str(MAX_STREAMS + 1),
+}
+_LIVE = {"fpsprobesize": "0"}
+"""With this FFmpeg does not read twenty frames of NUT, which has no frame rate, to find one."""
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
+    (b"#EXTM3U", "a playlist. Give the video file itself"),
+    (b"ffconcat version", "a playlist. Give the video files one by one"),
+    (b"<!DOCTYPE", "a web page. Download the video itself"),
+    (b"<html", "a web page. Download the video itself"),
+    (b"<?xml", "an XML document, not a video"),
+    (b"%PDF", "a PDF document, not a video"),
+    (b"PK\x03\x04", "a ZIP archive. Unpack it first"),
+)
+_PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
+_PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
+ANIMATED_WEBP = "an animated WebP, which cannot be decoded here. Convert it to GIF, APNG or a video first"
+_ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""As it is left of `https://...` by a path, which knows no double slash."""
+_MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+def open_media(
+    path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    """Open a local video file, or standard input, for reading; the caller closes it.
+
+    Args:
+        path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
+        max_pixels: Larger pictures are refused.
+        last: Nobody opens it again. A pipe is kept in memory until then, and only its beginning.
+        hwaccel: What the decoders of its streams use, see `vsr.media.decode.hwaccel`; None is software.
+
+    Raises:
+        InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
+            more than `MAX_STREAMS` streams or with larger pictures; one line that says which.
+    """
+    container = _opened(path, max_pixels=max_pixels, last=last, hwaccel=hwaccel)
+    try:
+        _check_size(container, Path(path), max_pixels)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _opened(
+    path: str | Path, *, max_pixels: int, last: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    where = Path(path) if is_pipe(path) else Path(path).absolute()
+    options = {**_OPTIONS, "max_pixels": str(max_pixels)}
+    if is_pipe(path):
+        demuxer: str | None = MUXERS[standard_input().format()]
+        place: str | PipeReader = standard_input().open(last=last)
+        options |= _LIVE if standard_input().live else {}
+    else:
+        _check_regular(where)
+        demuxer, place = _demuxer(where), f"file:{where}"
+    try:
+        container = av.open(
+            place,
+            "r",
+            format=demuxer,
+            options=options,
+            buffer_size=_BUFFER,
+            hwaccel=hwaccel,
+            **TEXT,
+        )
+    except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
+        raise InputError(_why_not(where, error)) from error
+    container.flags &= ~GENERATED_TIMES
+    try:
+        _check_streams(container, where)
+        _check_packing(container, where)
+        _check_tags(container, where)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def reopen_media(path: str | Path) -> InputContainer:
+    """Open a file again whose pictures were judged before, or are our own, without judging their size.
+
+    Its streams are copied, not decoded. FFmpeg itself decodes some to describe them, covers above all; there
+    the limit holds.
+    """
+    return _opened(path, max_pixels=MAX_PIXELS)
+
+
+def open_own(data: bytes, demuxer: str) -> InputContainer:
+    """Open a file in memory that vsr made itself, a description of a stream; the caller closes it.
+
+    Args:
+        data: The whole file.
+        demuxer: FFmpeg's name.
+    """
+    return av.open(io.BytesIO(data), "r", format=demuxer)
+
+
+def shown(path: str | Path) -> str:
+    """A path, or any text of a file, as it can be printed: control characters and stray bytes are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _demuxer(path: Path) -> str | None:
+    """The demuxer of a JPEG under a picture's name; None for all else, which FFmpeg recognises by content.
+
+    By itself it goes by a picture's name, and takes image2 for a JPEG, which would expand patterns in it.
+    What begins as JPEG under another name may be a video of many (MJPEG).
+    """
+    if path.suffix.lower() not in _PICTURE_SUFFIXES:
+        return None
+    with path.open("rb") as file:
+        return "jpeg_pipe" if file.read(3) == b"\xff\xd8\xff" else None
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{shown(path)}: no such file. {_advice(path)}") from error
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+    if stat.S_ISDIR(mode.st_mode):
+        raise InputError(f"{shown(path)}: is a folder. Give a video file")
+    if not stat.S_ISREG(mode.st_mode):
+        raise InputError(f"{shown(path)}: is not a regular file. Save the video to a file first")
+    if mode.st_size == 0:
+        raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
+
+
+def _advice(path: Path) -> str:
+    if _ADDRESS.search(str(path)):
+        return "Addresses are not opened: vsr never uses the network, so download the video first"
+    return "Check the name"
+
+
+def _check_streams(container: InputContainer, path: Path) -> None:
+    if len(container.streams) > MAX_STREAMS:
+        raise InputError(
+            f"{shown(path)}: has more than {MAX_STREAMS} streams. Copy the ones that are wanted to a new file"
+        )
+
+
+def _check_tags(container: InputContainer, path: Path) -> None:
+    """FFmpeg looks for each tag among all others, so that 20,000 of them take it seconds each time."""
+    count = sum(len(owner.metadata) for owner in (container, *container.streams))
+    if count > MAX_TAGS:
+        raise InputError(
+            f"{shown(path)}: has {count} metadata tags, more than the limit of {MAX_TAGS}. "
+            "Remux it without metadata (ffmpeg -map_metadata -1)"
+        )
+
+
+def _check_packing(container: InputContainer, path: Path) -> None:
+    """Of TIFF that is packed in a way that it does not know, FFmpeg makes noise and says nothing."""
+    if container.format.name != "tiff_pipe" or is_pipe(path):
+        return
+    with path.open("rb") as file:
+        compression = compression_of(file)
+    if compression not in READ_COMPRESSIONS:
+        raise InputError(
+            f"{shown(path)}: is TIFF with compression {compression}, which is not read (7 is JPEG). "
+            "Save it as PNG"
+        )
+
+
+def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
+    for stream in container.streams.video:
+        context = stream.codec_context
+        pixels = context.width * context.height if context is not None else 0
+        if context is not None and pixels > max_pixels:
+            raise InputError(
+                f"{shown(path)}: pictures of {context.width}x{context.height} are larger than the limit of "
+                f"{max_pixels} pixels. Give --max-pixels {pixels} if you trust the file"
+            )
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """One line for what FFmpeg refused, by how the file begins."""
+    if isinstance(error, MemoryError):  # also where the limit of streams is reached
+        return f"{shown(path)}: has more than {MAX_STREAMS} streams, or claims more memory than there is"
+    if is_pipe(path):
+        return f"standard input: its header is damaged ({getattr(error, 'strerror', None) or error})"
+    if isinstance(error, PermissionError):
+        return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as failure:
+        return f"{shown(path)}: cannot be read ({failure.strerror})"
+    for beginning, what in _BEGINNINGS:
+        if head.lstrip().lower().startswith(beginning.lower()):
+            return f"{shown(path)}: is {what}"
+    if is_animated_webp(path):  # FFmpeg 9 has a demuxer of its own for it
+        return f"{shown(path)}: is {ANIMATED_WEBP}"
+    if head[4:8] in _MOV_ATOMS:
+        return (
+            f"{shown(path)}: has no usable index (moov): it was cut off while it was recorded or copied. "
+            "Copy it again, or repair it with a tool such as untrunc"
+        )
+    if _is_text(head):
+        return f"{shown(path)}: is text, not a video format that vsr accepts. Give a video file"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{shown(path)}: is of no format that vsr accepts, or damaged ({reason}). Try to play it"
+
+
+def is_animated_webp(path: str | Path) -> bool:
+    """By the flag of its extended header (WebP Container Specification)."""
+    with Path(path).open("rb") as file:
+        head = file.read(21)
+    return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # a character cut in half by the end of `head` is no proof
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(char.isprintable() or char.isspace() for char in text)

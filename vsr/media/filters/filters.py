@@ -1,0 +1,207 @@
+"""FFmpeg's filters before and behind the generator: some, that give one picture for each and move no time.
+
+A filter is written as FFmpeg writes it, `name=arguments`. What cannot take a picture's samples as they are is
+refused: FFmpeg by itself would convert them to what the filter takes, 10 bits to 8 for example.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+import av.filter
+from av import VideoFrame
+from av.filter import filters_available
+
+from vsr.color.spec import PixelLayout
+from vsr.errors import ConfigError
+from vsr.frame import Stamp, VideoInfo, YuvFrame
+from vsr.media.files.option_safety import check_expression
+from vsr.media.pixels.layouts import layout_of, planar_format
+from vsr.media.pixels.pixel_formats import losses
+from vsr.media.pixels.planes import repacked, to_av_frame, to_planes
+
+Stamped = tuple[VideoFrame, Stamp]
+
+FILTERS: dict[str, str] = {
+    "atadenoise": "denoise over time",
+    "bilateral": "smooth, edges kept",
+    "bm3d": "denoise, slow and good",
+    "cas": "sharpen by contrast",
+    "chromanr": "denoise colour",
+    "crop": "cut borders off",
+    "deband": "remove steps in slopes",
+    "deblock": "remove block edges",
+    "deflicker": "even out brightness over time",
+    "fftdnoiz": "denoise",
+    "fillborders": "repair dirty border pixels",
+    "gblur": "blur",
+    "gradfun": "remove steps in slopes, 8 bits",
+    "hqdn3d": "denoise over time, quick",
+    "median": "remove specks",
+    "nlmeans": "denoise, slow, 8 bits",
+    "owdenoise": "denoise by wavelets",
+    "removegrain": "remove specks, 8 bits",
+    "unsharp": "sharpen or blur",
+    "vaguedenoiser": "denoise by wavelets",
+}
+"""What may be used, and what for. All give one picture for each; none reads a file. Builds of FFmpeg under
+the LGPL lack some."""
+_WITH_MEMORY = frozenset({"atadenoise", "deflicker", "fftdnoiz", "hqdn3d"})
+"""Filters that look at other pictures too. Behind the generator they would not be the same in a run that goes
+on where an earlier one was cut off."""
+_BEFORE_ONLY = _WITH_MEMORY | {"crop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter."""
+
+    name: str
+    arguments: str
+    """As FFmpeg writes them: `luma_amount=0.5:chroma_amount=0`; may be empty."""
+
+
+def parse(words: Sequence[str], *, where: str) -> list[Filter]:
+    """`["crop=640:460", "unsharp"]` to filters; for "filters_after", only those that look at one picture.
+
+    Raises:
+        ConfigError: a filter that is unknown, missing in this FFmpeg, or not possible there.
+    """
+    found = [Filter(name, arguments) for name, _, arguments in (word.partition("=") for word in words)]
+    for one in found:
+        if one.name not in FILTERS:
+            raise ConfigError(f"{where}: filter {one.name!r} is not possible; use {', '.join(available())}")
+        if one.name not in filters_available:
+            raise ConfigError(
+                f"{where}: this build of FFmpeg has no filter {one.name!r}; it has {', '.join(available())}"
+            )
+        check_expression(one.arguments, where=f"{where}: {one.name}")
+        if where == "filters_after" and one.name in _BEFORE_ONLY:
+            raise ConfigError(f"{where}: {one.name!r} is possible in filters_before only; move it there")
+    return found
+
+
+def available() -> list[str]:
+    """Filters that may be used and that this build of FFmpeg has."""
+    return [name for name in FILTERS if name in filters_available]
+
+
+class FilterChain:
+    """Pictures of one size and format through filters in turn; stamps wait beside and are never touched."""
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        self._graph: av.filter.Graph | None = None
+        self._stamps: deque[Stamp] = deque()
+
+    def push(self, frame: VideoFrame, stamp: Stamp) -> Iterator[Stamped]:
+        """Take a picture; gives what is ready.
+
+        Raises:
+            ValueError, av.FFmpegError: a filter does not take its arguments, or the picture.
+        """
+        if self._graph is None:
+            self._graph = _graph_for(frame, self._filters)
+        self._stamps.append(stamp)
+        frame.pts = stamp.index  # strictly increasing is all that filters need
+        self._graph.vpush(frame)
+        yield from self._ready(self._graph)
+
+    def drain(self) -> Iterator[Stamped]:
+        """The pictures still inside; the end."""
+        if self._graph is not None and self._stamps:
+            self._graph.vpush(None)
+            yield from self._ready(self._graph)
+        assert not self._stamps, "a filter gave fewer pictures than it took"
+
+    def _ready(self, graph: av.filter.Graph) -> Iterator[Stamped]:
+        while self._stamps:
+            try:
+                frame = graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield frame, self._stamps.popleft()
+
+
+def _graph_for(frame: VideoFrame, filters: Sequence[Filter]) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    graph.threads = 1  # the cores belong to the network and the encoder
+    source = graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
+    )
+    nodes = [graph.add(one.name, one.arguments or None) for one in filters]
+    graph.link_nodes(source, *nodes, graph.add("buffersink")).configure()
+    return graph
+
+
+def filtered_info(info: VideoInfo, filters: Sequence[Filter], *, where: str) -> VideoInfo:
+    """What pictures are behind the filters: only their size may differ.
+
+    Raises:
+        ConfigError: a filter does not take its arguments, or cannot take such pictures without loss.
+    """
+    for one in filters:
+        made = _tried(one, info.layout, info.width, info.height, where=where)
+        if (made.width, made.height) != (info.width, info.height):  # what was said of places no longer holds
+            info = replace(info, width=made.width, height=made.height, crop=None, spherical=None)
+    return info
+
+
+class Behind:
+    """Filters for results: called with one, gives it filtered; for one thread."""
+
+    def __init__(self, filters: Sequence[Filter], layout: PixelLayout, *, height: int, width: int) -> None:
+        """Try the filters.
+
+        Args:
+            filters: Without any, pictures stay as they are.
+            layout: Of the pictures.
+            height: Of the pictures.
+            width: Of the pictures.
+
+        Raises:
+            ConfigError: a filter does not take its arguments or such pictures, or changes their size.
+        """
+        for one in filters:
+            made = _tried(one, layout, width, height, where="filters_after")
+            if (made.width, made.height) != (width, height):
+                raise ConfigError(f"filters_after: {one.name!r} changes the size; move it to filters_before")
+        self._chain = FilterChain(filters) if filters else None
+
+    def __call__(self, frame: YuvFrame) -> YuvFrame:
+        """The picture behind the filters; in host memory."""
+        if self._chain is None:
+            return frame
+        picture = to_av_frame(frame, planar_format(frame.layout))
+        ((made, _),) = self._chain.push(picture, frame.stamp)
+        planes, alpha = to_planes(repacked(made, frame.layout))
+        return replace(frame, planes=planes, alpha=alpha)
+
+
+def _tried(one: Filter, layout: PixelLayout, width: int, height: int, *, where: str) -> VideoFrame:
+    """A black picture behind one filter."""
+    frame = VideoFrame(width, height, planar_format(layout))
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    chain = FilterChain([one])
+    stamp = Stamp(index=0, pts=0, duration=0, time_base=Fraction(1))
+    try:
+        ((made, _),) = [*chain.push(frame, stamp), *chain.drain()]
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{where}: {one.name!r} does not take {one.arguments!r} for {width}x{height} ({reason}); see "
+            "FFmpeg's manual of filters"
+        ) from error
+    lost = losses(layout, layout_of(made.format.name))
+    if lost:
+        raise ConfigError(
+            f"{where}: {one.name!r} cannot keep {', '.join(lost)}; leave it out, or use one that can"
+        )
+    return made

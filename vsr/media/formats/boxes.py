@@ -1,0 +1,75 @@
+"""The boxes inside an MP4 or MOV file's index (ISO/IEC 14496-12): found, read, and rewritten in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from vsr.media.formats.atoms import MOST_EMPTY
+
+MAX_BOX = 1 << 20
+"""Bytes: boxes that describe a track are smaller; a larger one is damaged, or not read."""
+Edit = Callable[[bytes], bytes | None]
+"""From a box's content to its new content; None takes the box out."""
+
+
+def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[tuple[int, int]]:
+    """Where the contents of all boxes along `path` begin and end, in a file."""
+    empty = 0
+    while start + 8 <= end and empty < MOST_EMPTY:
+        file.seek(start)
+        head = file.read(16)
+        size, content = int.from_bytes(head[:4], "big"), start + 8
+        if size == 1:
+            size, content = int.from_bytes(head[8:], "big"), start + 16
+        stop = end if size == 0 else start + size
+        if stop < content or stop > end:
+            return
+        empty += stop == content
+        if head[4:8] == path[0]:
+            if len(path) == 1:
+                yield content, stop
+            else:
+                yield from find_boxes(file, content, stop, *path[1:])
+        start = stop
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box with its head."""
+    return (len(content) + 8).to_bytes(4, "big") + kind + content
+
+
+def full_box(kind: bytes, content: bytes) -> bytes:
+    """A box with version and flags of 0 before its content."""
+    return box(kind, bytes(4) + content)
+
+
+def split_boxes(content: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The boxes that `content` consists of, kind and content of each, and what remains behind them."""
+    found, start = [], 0
+    while start + 8 <= len(content):
+        size = int.from_bytes(content[start : start + 4], "big")
+        if not 8 <= size <= len(content) - start:
+            break
+        found.append((content[start + 4 : start + 8], content[start + 8 : start + size]))
+        start += size
+    return found, content[start:]
+
+
+def edited(content: bytes, edit: Edit, *path: bytes) -> bytes:
+    """`content` with the first box along `path` of kinds edited; as it was where there is none."""
+    boxes, rest = split_boxes(content)
+    parts, done = [], False
+    for kind, inside in boxes:
+        new: bytes | None = inside
+        if kind == path[0] and not done:
+            done = True
+            new = edit(inside) if len(path) == 1 else edited(inside, edit, *path[1:])
+        parts.append(b"" if new is None else box(kind, new))
+    return b"".join(parts) + rest
+
+
+def first_box(content: bytes, *path: bytes) -> bytes | None:
+    """The content of the first box along `path` of kinds."""
+    found = next((inside for kind, inside in split_boxes(content)[0] if kind == path[0]), None)
+    return found if found is None or len(path) == 1 else first_box(found, *path[1:])

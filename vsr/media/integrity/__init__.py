@@ -1,0 +1,3 @@
+"""Whether a source is whole: damage that the decoder or demuxer meets, and what the container promises but
+does not hold.
+"""

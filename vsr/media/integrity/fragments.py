@@ -1,0 +1,58 @@
+"""Fragmented MP4 (ISO/IEC 14496-12, 8.8): FFmpeg skips a broken fragment in silence; its boxes tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from vsr.media.formats.atoms import top_level_atoms
+
+_LARGEST_MOOF = 1 << 24
+"""Bytes; a larger moof is a header that lies."""
+_CHILDREN = {b"moof": b"mfhd", b"traf": b"tfhd"}
+"""Box to the child that must come first in it."""
+
+
+def broken_fragment(path: str | Path) -> int | None:
+    """Offset of the first fragment whose boxes make no sense; None where all do, or there are none."""
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        for start, length in _fragments(file, size):
+            file.seek(start)
+            if length > _LARGEST_MOOF or not _is_sound(file.read(length)):
+                return start
+    return None
+
+
+def skips_fragments(path: str | Path) -> bool:
+    """Whether the fragments' numbers (mfhd) do not count up by one: some are missing, or not in order."""
+    numbers = []
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        for start, _ in _fragments(file, size):
+            file.seek(start + 20)  # headers of moof and mfhd, then version and flags
+            numbers.append(int.from_bytes(file.read(4), "big"))
+    return bool(numbers) and numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _fragments(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Offset and length of every moof at the top level that lies wholly in the file."""
+    for atom in top_level_atoms(file, size):
+        if atom.kind == b"moof" and atom.length and atom.start + atom.length <= size:
+            yield atom.start, atom.length
+
+
+def _is_sound(box: bytes) -> bool:
+    """Whether the children of a moof or traf fill it exactly, and the one that must be first is."""
+    kind, at, first = box[4:8], 8, True
+    while at < len(box):
+        child = box[at : at + int.from_bytes(box[at : at + 4], "big")]
+        if len(child) < 8 or len(child) != int.from_bytes(child[:4], "big"):
+            return False
+        if first and child[4:8] != _CHILDREN[kind]:
+            return False
+        if child[4:8] in _CHILDREN and not _is_sound(child):
+            return False
+        at, first = at + len(child), False
+    return not first

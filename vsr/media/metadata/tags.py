@@ -1,0 +1,173 @@
+"""What a decoded picture says of itself: colour tags, chroma location, field order, HDR metadata. No torch.
+
+PyAV shows neither the chroma location nor which field comes first. FFmpeg's `showinfo` filter prints both for
+every codec, so one picture is sent through it and its line is read (`details_of`).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.filter
+
+from vsr.color.spec import ChromaLocation, ColorSpec, Range
+from vsr.frame import ContentLight, DolbyVision, FieldOrder, MasteringDisplay, Spherical, Stereo
+from vsr.media.files.ffmpeg_log import talkative
+from vsr.media.metadata.side_data import side_data
+
+_SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
+_PLACES = {
+    "left": ChromaLocation.LEFT,
+    "center": ChromaLocation.CENTER,
+    "topleft": ChromaLocation.TOPLEFT,
+    "top": ChromaLocation.TOP,
+    "bottomleft": ChromaLocation.BOTTOMLEFT,
+    "bottom": ChromaLocation.BOTTOM,
+}
+_FIELDS: dict[str, FieldOrder] = {"P": "progressive", "T": "top-first", "B": "bottom-first"}
+_MASTERING = struct.Struct("=20i2i")
+"""AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
+_LIGHT = struct.Struct("=2I")
+"""AVContentLightMetadata: MaxCLL, MaxFALL."""
+_MATRIX = struct.Struct("=9i")
+_STEREO = struct.Struct("=2i")
+"""The beginning of AVStereo3D: type, flags."""
+_STEREO_INVERTED = 1
+_STEREO_KINDS = frozenset({1, 2, 3, 4, 5, 6, 7})
+"""AVStereo3DType of two views in one picture, or in turn."""
+_SPHERICAL = struct.Struct("=4i5I")
+"""AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
+_OFFSET = struct.Struct("=Q")
+_DOLBY_HEADER = 17
+"""Bytes of AVDOVIRpuDataHeader up to its last flag; AVDOVIMetadata begins with its offset."""
+_TWELVE_BITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What PyAV does not show of a picture."""
+
+    chroma_location: ChromaLocation
+    field_order: FieldOrder
+
+
+def details_of(frame: av.VideoFrame) -> Details:
+    """Chroma location and field order of a picture.
+
+    FFmpeg's log is captured while one picture passes `showinfo`; the log level, which is the whole process's,
+    is put back at once.
+    """
+    with talkative(), av.logging.Capture() as lines:
+        _show(frame)
+    for _, _, message in lines:
+        found = _SHOWN.search(message)
+        if found:
+            place = _PLACES.get(found["place"], ChromaLocation.UNSPECIFIED)
+            return Details(place, _FIELDS[found["field"]])
+    return Details(ChromaLocation.UNSPECIFIED, "top-first" if frame.interlaced_frame else "progressive")
+
+
+def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
+    """The tags that a picture carries; numbers that H.273 reserves count as unspecified."""
+    told = ColorSpec.from_numbers(
+        matrix=frame.colorspace,
+        transfer=frame.color_trc,
+        primaries=frame.color_primaries,
+        range=frame.color_range,
+        chroma_location=chroma_location,
+    )
+    if frame.format.name.startswith("yuvj"):  # FFmpeg's old way to say full range
+        return told.over(ColorSpec(range=Range.FULL))
+    return told
+
+
+def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """How the picture is turned and mirrored for display; None where it is shown as it is stored."""
+    data = side_data(frame, "DISPLAYMATRIX")
+    return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
+
+
+def stereo_of(frame: av.VideoFrame) -> Stereo | None:
+    """How the views of both eyes lie in the picture, by the container or the stream; None for one view."""
+    data = side_data(frame, "STEREO3D")
+    if data is None or len(data) < _STEREO.size:
+        return None
+    kind, flags = _STEREO.unpack_from(data)
+    return Stereo(kind=kind, inverted=bool(flags & _STEREO_INVERTED)) if kind in _STEREO_KINDS else None
+
+
+def spherical_of(frame: av.VideoFrame) -> Spherical | None:
+    """How the picture lies on a sphere; None for a flat one."""
+    data = side_data(frame, "SPHERICAL")
+    if data is None or len(data) < _SPHERICAL.size:
+        return None
+    projection, *angles, left, top, right, bottom, padding = _SPHERICAL.unpack_from(data)
+    yaw, pitch, roll = (Fraction(angle, 65536) for angle in angles)
+    bounds = (left, top, right, bottom)
+    return Spherical(projection=projection, yaw=yaw, pitch=pitch, roll=roll, bounds=bounds, padding=padding)
+
+
+def dolby_vision_of(frame: av.VideoFrame, codec: str) -> DolbyVision | None:
+    """The profile of Dolby Vision that the frame's metadata are of; None where it has none.
+
+    Metadata name no profile; it is told from their header, in which profiles differ (ETSI GS CCM 001, 5.3).
+    """
+    data = side_data(frame, "DOVI_METADATA")
+    if data is None or len(data) < _OFFSET.size:
+        return None
+    (start,) = _OFFSET.unpack_from(data)
+    header = data[start : start + _DOLBY_HEADER]
+    if len(header) < _DOLBY_HEADER:
+        return None
+    layout, full_range, signal_bits, el_half, no_residual = (header[n] for n in (4, 10, 13, 15, 16))
+    ipt = layout == 0 and bool(full_range)
+    if codec == "av1":
+        profile = 10
+    elif layout == 0:
+        profile = 5 if full_range else 0
+    elif el_half and not no_residual:
+        profile = 7 if signal_bits == _TWELVE_BITS else 4
+    else:
+        profile = 9 if codec == "h264" else 8
+    return DolbyVision(profile=profile, viewable=not ipt)
+
+
+def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
+    """SMPTE ST 2086 metadata, if the picture carries it whole."""
+    data = side_data(frame, "MASTERING_DISPLAY_METADATA")
+    if data is None or len(data) < _MASTERING.size:
+        return None
+    *numbers, has_primaries, has_luminance = _MASTERING.unpack_from(data)
+    if not (has_primaries and has_luminance) or 0 in numbers[1::2]:
+        return None
+    values = [Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
+    red, green, blue, white = ((values[i], values[i + 1]) for i in range(0, 8, 2))
+    return MasteringDisplay(
+        red=red, green=green, blue=blue, white=white, min_luminance=values[8], max_luminance=values[9]
+    )
+
+
+def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
+    """CTA-861.3 metadata, if the picture carries it."""
+    data = side_data(frame, "CONTENT_LIGHT_LEVEL")
+    if data is None or len(data) < _LIGHT.size:
+        return None
+    max_cll, max_fall = _LIGHT.unpack_from(data)
+    return ContentLight(max_cll=max_cll, max_fall=max_fall)
+
+
+def _show(frame: av.VideoFrame) -> None:
+    graph = av.filter.Graph()
+    source = graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
+    )
+    sink = graph.add("buffersink")
+    graph.link_nodes(source, graph.add("showinfo", "checksum=0"), sink).configure()
+    source.push(frame)
+    sink.pull()

@@ -1,0 +1,126 @@
+"""Languages and flags written into a finished file, in the room that a placeholder in the title becomes.
+
+As for the picture (`matroska_track`, `mp4_track`), the index keeps its length, so that every offset into the
+file still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from av.stream import Disposition
+
+from vsr.media.formats.atoms import top_level_atoms
+from vsr.media.formats.boxes import box, edited, first_box, full_box, split_boxes
+from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, walk
+from vsr.media.formats.matroska_track import NAME, element_of, elements_of, void_of
+from vsr.media.formats.mp4_track import with_room_kept
+from vsr.media.passthrough.marks import CHARACTERISTICS, LANGUAGE_BCP47, Pending
+
+_ROLES = "urn:mpeg:dash:role:2011"
+_KINDS = {
+    Disposition.dub: "dub",
+    Disposition.comment: "commentary",
+    Disposition.forced: "forced-subtitle",
+    Disposition.hearing_impaired: "caption",
+    Disposition.captions: "caption",
+    Disposition.visual_impaired: "description",
+    Disposition.descriptions: "description",
+}
+"""The roles of MPEG-DASH (ISO/IEC 23009-1, 5.8.5.5) that FFmpeg writes into MP4, and reads from MOV too."""
+
+
+def write_marks(path: Path, pending: Sequence[Pending], *, matroska: bool) -> None:
+    """Write what FFmpeg did not into the tracks of a finished file.
+
+    Args:
+        path: Of a file of which the tracks' titles end in the places of `pending`.
+        pending: What is to be written.
+        matroska: Whether it is Matroska or WebM, else MP4 or MOV.
+
+    Raises:
+        ValueError: a place is missing, or too small.
+    """
+    if pending:
+        (_into_matroska if matroska else _into_mp4)(path, pending)
+
+
+def _into_matroska(path: Path, pending: Sequence[Pending]) -> None:
+    with path.open("r+b") as file:
+        tracks = next(part for part in children(file, *span(segment_of(file))) if part.id == TRACKS)
+        for entry in list(walk(file, tracks, TRACK_ENTRY)):
+            file.seek(entry.start)
+            old = file.read(entry.size)
+            mark = next((mark for mark in pending if mark.place.encode() in old), None)
+            if mark is not None:
+                file.seek(entry.start)
+                file.write(_entry(old, mark))
+
+
+def _entry(old: bytes, mark: Pending) -> bytes:
+    """The content of a track entry, of the same length."""
+    parts = []
+    for number, content, raw in elements_of(old):
+        if number == NAME:
+            title = content.rstrip(b"\0").removesuffix(mark.place.encode())
+            parts.append(element_of(NAME, title) if title else b"")
+        elif number != LANGUAGE_BCP47:
+            parts.append(raw)
+    parts.append(element_of(LANGUAGE_BCP47, mark.language.encode()))
+    made = b"".join(parts)
+    return made + void_of(len(old) - len(made))
+
+
+def _into_mp4(path: Path, pending: Sequence[Pending]) -> None:
+    with path.open("r+b") as file:
+        moov = next(a for a in top_level_atoms(file, path.stat().st_size) if a.kind == b"moov")
+        file.seek(moov.start + 8)
+        old = file.read(moov.length - 8)
+        boxes, rest = split_boxes(old)
+        tracks = (_track(inside, pending) if kind == b"trak" else inside for kind, inside in boxes)
+        made = b"".join(box(kind, new) for (kind, _), new in zip(boxes, tracks, strict=True))
+        file.seek(moov.start + 8)
+        file.write(with_room_kept(made + b"".join(mark.box for mark in pending) + rest, len(old)))
+
+
+def _track(trak: bytes, pending: Sequence[Pending]) -> bytes:
+    name = first_box(trak, b"udta", b"name") or b""
+    mark = next((mark for mark in pending if name.endswith(mark.place.encode())), None)
+    if mark is None:
+        return trak
+    trak = edited(trak, partial(_user_data, mark=mark), b"udta")
+    return edited(trak, partial(_media, mark=mark), b"mdia")
+
+
+def _user_data(udta: bytes, *, mark: Pending) -> bytes | None:
+    """Title without the placeholder, roles and characteristics; no box where nothing is left."""
+    kept = edited(udta, lambda name: name.removesuffix(mark.place.encode()) or None, b"name")
+    values = dict.fromkeys(value for flag, value in _KINDS.items() if flag in mark.flags)
+    kinds = [full_box(b"kind", f"{_ROLES}\0{value}\0".encode()) for value in values]
+    known = [names for flag, names in CHARACTERISTICS.items() if flag in mark.flags]
+    tags = [box(b"tagc", name.encode()) for names in known for name in names]
+    return kept + b"".join(kinds + tags) or None
+
+
+def _media(mdia: bytes, *, mark: Pending) -> bytes:
+    """With the language, and the extended one behind the media's head (ISO/IEC 14496-12, 8.4.6)."""
+    boxes, rest = split_boxes(mdia)
+    made = []
+    for kind, inside in boxes:
+        head = kind == b"mdhd"
+        made.append(box(kind, _with_letters(inside, mark.letters) if head and mark.letters else inside))
+        if head and mark.language:
+            made.append(full_box(b"elng", mark.language.encode() + b"\0"))
+    return b"".join(made) + rest
+
+
+def _with_letters(mdhd: bytes, letters: str) -> bytes:
+    """With a language of three letters, five bits each (8.4.2)."""
+    if not (letters.isascii() and letters.islower()):
+        return mdhd
+    place = 32 if mdhd[:1] == b"\1" else 20
+    first, second, third = (ord(letter) - 0x60 for letter in letters)
+    packed = first << 10 | second << 5 | third
+    return mdhd[:place] + packed.to_bytes(2, "big") + mdhd[place + 2 :]

@@ -1,0 +1,142 @@
+"""What a finished file really holds, found by reading it, not by trusting who wrote it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from vsr.errors import OutputError, VsrError
+from vsr.media.files.opening import reopen_media
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCount:
+    """A stream of a file."""
+
+    kind: str
+    """FFmpeg's media type."""
+    codec: str
+    """FFmpeg's name; empty where there is none."""
+    packets: int
+    """With content."""
+    bytes: int
+    """Of all packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What went into a stream."""
+
+    kind: str
+    """FFmpeg's media type."""
+    packets: int
+    bytes: int | None = None
+    """Of all packets, where a container may cut them anew: PCM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recount:
+    """A file, read from its first packet to its last."""
+
+    streams: tuple[StreamCount, ...]
+    bytes: int
+
+    def count(self, kind: str) -> int:
+        """Streams of a media type."""
+        return sum(stream.kind == kind for stream in self.streams)
+
+
+def recount(path: Path) -> Recount:
+    """Open a file and count the packets of each stream; pictures are not decoded.
+
+    Raises:
+        InputError: it cannot be opened.
+        OutputError: it cannot be read to its end.
+    """
+    packets: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    with reopen_media(path) as media:
+        try:
+            for packet in media.demux():
+                if packet.size:
+                    packets[packet.stream_index] += 1
+                    sizes[packet.stream_index] += packet.size
+        except av.FFmpegError as error:
+            raise OutputError(f"{path}: cannot be read back ({error.strerror})") from error
+        streams = tuple(
+            StreamCount(
+                kind=stream.type,
+                codec=_codec(stream),
+                packets=packets[stream.index],
+                bytes=sizes[stream.index],
+            )
+            for stream in media.streams
+        )
+    return Recount(streams=streams, bytes=path.stat().st_size)
+
+
+def _codec(stream: av.stream.Stream) -> str:
+    context = getattr(stream, "codec_context", None)
+    return context.name if context is not None else ""
+
+
+def check_written(path: Path, wanted: list[Written], *, name: str, refused: int = 0) -> Recount:
+    """Compare a finished file with what was put into it.
+
+    Args:
+        path: Of the file, still under its temporary name.
+        wanted: Of each stream, in the order in which they were added; an attached file has no packets. MP4
+            leaves out streams without packets, and adds a text track for chapters.
+        name: Of the file for messages.
+        refused: Packets, of any stream but the picture's, that the muxer would not take.
+
+    Raises:
+        OutputError: something is missing.
+    """
+    try:
+        found = recount(path)
+    except VsrError as error:
+        raise OutputError(
+            f"{name}: what was written cannot be read back ({error}); check the disk"
+        ) from error
+    if refused:
+        _check_sum(found, wanted, refused, name)
+        wanted = [written for written in wanted if written.kind == "video"]
+    for kind in dict.fromkeys(written.kind for written in wanted):
+        streams = [stream for stream in found.streams if stream.kind == kind and stream.packets]
+        put = [written for written in wanted if written.kind == kind and written.packets]
+        for place, written in enumerate(put):
+            lack = _lack(streams[place] if place < len(streams) else None, written)
+            if lack is not None:
+                raise OutputError(f"{name}: {kind} stream {place} holds {lack} were written; check the disk")
+    return found
+
+
+def _lack(stream: StreamCount | None, written: Written) -> str | None:
+    """How much a stream holds, where that is not what was written.
+
+    PCM counts by bytes, as MP4 cuts it into packets of its own. QuickTime text may hold more packets: the
+    muxer fills the gaps between lines with empty ones.
+    """
+    if stream is None:
+        return f"0 packets where {written.packets}"
+    if stream.codec.startswith("pcm_") and written.bytes is not None:
+        same = stream.bytes == written.bytes
+        return None if same else f"{stream.bytes} bytes where {written.bytes}"
+    more = stream.codec == "mov_text" and stream.packets > written.packets
+    same = stream.packets == written.packets or more
+    return None if same else f"{stream.packets} packets where {written.packets}"
+
+
+def _check_sum(found: Recount, wanted: list[Written], refused: int, name: str) -> None:
+    """Which streams the refused packets are of is not known: all others together lack those and no more."""
+    kinds = {written.kind for written in wanted} - {"video"}
+    there = sum(stream.packets for stream in found.streams if stream.kind in kinds)
+    number = sum(written.packets for written in wanted if written.kind in kinds) - refused
+    if there < number:
+        raise OutputError(
+            f"{name}: sound and subtitles hold {there} packets where {number} were written; check the disk"
+        )

@@ -1,0 +1,429 @@
+"""Where the picture goes: encoded, muxed with everything else of its source, checked, and only then in place.
+
+The order of things is the promise. `open_sink` checks all that can be checked (paths, container, encoder,
+streams) and writes the header under a hidden temporary name beside the target; `write` encodes; `finish`
+closes the file, reads it back, counts, and renames. Whatever fails on the way, the target is untouched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+
+from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.config import EncoderSettings
+from vsr.errors import DeviceError, InputError, OutputError
+from vsr.frame import Damage, VideoInfo, YuvFrame
+from vsr.media.decode.alpha import without_unused_alpha
+from vsr.media.encode.encoder_choice import EncoderPlan, choose
+from vsr.media.encode.segments import Segment
+from vsr.media.encode.video_encoder import PictureEncoder
+from vsr.media.files.opening import shown
+from vsr.media.files.output_path import check_target, make_anew, put_in_place, sync, temporary_beside
+from vsr.media.files.pyav import TEXT
+from vsr.media.formats import matroska_track, mp4_track
+from vsr.media.formats.containers import Container, container_of
+from vsr.media.formats.matroska import rescale_file, tick_for
+from vsr.media.formats.matroska_track import PLACEHOLDER, needs_finishing
+from vsr.media.formats.muxers import cannot_write, muxer_options, start_output
+from vsr.media.formats.timestamps import Clock, half_up, shift_for
+from vsr.media.mux.interleave import Interleaver
+from vsr.media.mux.mark_writing import write_marks
+from vsr.media.mux.read_back import Written, check_written
+from vsr.media.passthrough.copier import StreamCopier
+from vsr.media.passthrough.header import copy_header
+from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty
+from vsr.media.passthrough.stream_plan import plan_streams
+
+__all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkReport:
+    """What was written."""
+
+    path: Path
+    frames: int
+    streams: int
+    """Besides the picture, attached files included."""
+    packets: int
+    """Of those streams."""
+    bytes: int
+    """Size of the file."""
+    shift: Fraction
+    """Seconds by which every time was moved, so that clips and recordings begin at zero."""
+
+
+def open_sink(
+    target: Path,
+    *,
+    source: Path,
+    info: VideoInfo,
+    width: int,
+    height: int,
+    settings: EncoderSettings,
+    overwrite: bool = False,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    strict: bool = False,
+    temporary: Path | None = None,
+) -> VideoSink:
+    """Check everything, then open the output under a temporary name.
+
+    Args:
+        target: The file to be; its suffix names the container.
+        source: The input, whose other streams go along.
+        info: Of the input's picture.
+        width: Of the output in pixels.
+        height: Of the output in pixels.
+        settings: Encoder, quality, options.
+        overwrite: Replace an existing target, at the very end.
+        start: Seconds from the start of the picture; other streams begin there, and time runs from there.
+        end: Seconds from the start of the picture; other streams end there.
+        strict: Raise `InputError` at the first damage to other streams instead of counting it.
+        temporary: Where the file is written until it is complete, on the target's disk; None finds a name.
+
+    Raises:
+        ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit.
+        OutputError: the folder is missing or cannot be written, or the container refuses the streams.
+        DeviceError: a hardware encoder cannot start.
+        InputError: the source cannot be opened.
+    """
+    place = check_target(target, source, overwrite=overwrite)
+    container = container_of(target)
+    seen = without_unused_alpha(info)
+    plan = choose(settings, seen, width=width, height=height, container=container)
+    streams = plan_streams(source, video_index=info.stream_index, target=target)
+    if temporary is None:
+        temporary = temporary_beside(place)
+    try:
+        make_anew(temporary, target)
+        return VideoSink(
+            target,
+            temporary,
+            partial(put_in_place, temporary, place, overwrite=overwrite),
+            source,
+            info,
+            plan=plan,
+            streams=streams,
+            container=container,
+            start=start,
+            end=end,
+            strict=strict,
+        )
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class VideoSink:
+    """An output being written. As a context manager it finishes, or aborts when an exception passes."""
+
+    def __init__(
+        self,
+        target: Path,
+        temporary: Path,
+        place: Callable[[], None],
+        source: Path,
+        info: VideoInfo,
+        *,
+        plan: EncoderPlan,
+        streams: StreamPlan,
+        container: Container,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        strict: bool = False,
+    ) -> None:
+        """Use `open_sink`."""
+        self._target, self._temporary, self._place = target, temporary, place
+        self._info, self._plan, self._streams, self._container = info, plan, streams, container
+        self.frames = 0
+        self._end = 0
+        self._appended = False
+        self._strict = strict
+        self.damage = Damage()
+        """What was wrong with the source's other streams; complete once `finish` returns."""
+        self._report: SinkReport | None = None
+        self.warnings: list[str] = [*plan.notes, *streams.warnings]
+        origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
+        begin = None if start is None else _whole_ticks(origin + start, info.time_base)
+        until = None if end is None else origin + end
+        tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
+        options = muxer_options(container, tick, [info.time_base, *streams.sound_bases])
+        self._output: OutputContainer | None = av.open(
+            f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options, **TEXT
+        )
+        self._copier: StreamCopier | None = None
+        try:
+            self._encoder = PictureEncoder(self._output, plan, info)
+            self._copier = StreamCopier(
+                source,
+                streams,
+                self._output,
+                container,
+                picture=info.stream_index,
+                damage=self.damage,
+                start=begin,
+                end=until,
+            )
+            self._attached = sum(stream.way == "attach" for stream in streams.kept)
+            self._packets = Interleaver(
+                self._output,
+                self._encoder.stream,
+                self._copier,
+                self._make_clock(container, tick, begin),
+                target=target,
+                damage=self.damage,
+                alone=not streams.kept,
+                mp4=container.family == "mp4",
+            )
+            self._pending = self._copier.pending
+            self.warnings += copy_header(
+                source,
+                self._output,
+                self._encoder.stream,
+                info,
+                container=container,
+                streams=streams,
+                shift=self._packets.clock.shift,
+                start=begin,
+                end=until,
+                pending=self._pending,
+            )
+            if needs_finishing(info):
+                tags = self._encoder.stream.metadata
+                tags["title"] = tags.get("title", "") + PLACEHOLDER
+            start_output(self._output, shown(target))
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def target(self) -> Path:
+        """The file to be."""
+        return self._target
+
+    @property
+    def plan(self) -> EncoderPlan:
+        """How the picture is encoded."""
+        return self._plan
+
+    @property
+    def streams(self) -> StreamPlan:
+        """What becomes of all other streams."""
+        return self._streams
+
+    @property
+    def layout(self) -> PixelLayout:
+        """The layout in which `write` wants its pictures."""
+        return self._plan.layout
+
+    @property
+    def color(self) -> ColorSpec:
+        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        return self._plan.color
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, frame: YuvFrame) -> None:
+        """Encode one picture, and mux what is due before it.
+
+        Args:
+            frame: In presentation order, in host memory, of `layout` and `color`, stamped in the source's
+                time base and on its clock.
+
+        Raises:
+            DeviceError: the encoder failed.
+            OutputError: the disk is full, or the file cannot be written.
+            InputError: with `strict`, a stream that is copied is damaged.
+        """
+        try:
+            packets = self._encoder.encode(frame)
+        except av.FFmpegError as error:
+            raise DeviceError(
+                f"{self._plan.codec} failed at picture {frame.stamp.index} ({error.strerror}); "
+                "try another --encoder"
+            ) from error
+        if not self.frames:
+            self._begin(frame.stamp.seconds)
+        self.frames += 1
+        self._end = self._encoder.end
+        self._packets.pictures(packets)
+        self._stop_at_damage()
+
+    def append(self, segment: Segment, packets: Iterable[Packet[Any]]) -> None:
+        """Mux pictures that another encoder of the same plan has encoded, instead of `write`.
+
+        Args:
+            segment: What is known of them.
+            packets: In that encoder's order, in the source's time base and on its clock.
+
+        Raises:
+            OutputError: they need another header than the output has, or the disk is full.
+            InputError: with `strict`, a stream that is copied is damaged.
+        """
+        header = (self._encoder.stream.codec_context.extradata or b"").hex()
+        if segment.extradata != header:
+            raise OutputError(
+                f"{shown(self._target)}: {self._plan.codec} made a part with another header than this one's; "
+                "--restart begins anew"
+            )
+        if not self.frames:
+            self._begin(segment.first_pts * self._info.time_base)
+        self.frames += segment.frames
+        self._end = segment.end
+        self._appended = True
+        self._packets.pictures(packets)
+        self._stop_at_damage()
+
+    def encoded_bytes(self) -> int:
+        """Size of all pictures so far, the encoder emptied for it: after this, only `abort` can follow."""
+        self._packets.pictures(self._encoder.flush())
+        return self._encoder.bytes
+
+    def finish(self) -> SinkReport:
+        """Write what is left, close, read back, count, and put the file in its place; once.
+
+        Raises:
+            DeviceError: the encoder failed.
+            OutputError: the file is incomplete or cannot be written; the target is untouched.
+            InputError: with `strict`, a stream that is copied is damaged.
+        """
+        if self._report is None:
+            try:
+                self._report = self._finish()
+            except BaseException:
+                self.abort()
+                raise
+        return self._report
+
+    def close(self) -> None:
+        """`finish`, unless it was finished or aborted already."""
+        if self._output is not None:
+            self.finish()
+
+    def drop_name(self) -> None:
+        """Take the unfinished file out of its folder, even while another thread writes; then `abort`."""
+        with suppress(OSError):  # whatever ends the run is what has to be told
+            self._temporary.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        """Leave nothing behind; harmless when repeated, or when finished."""
+        self.drop_name()  # first: closing then writes an index into a file that is gone already
+        if self._copier is not None:
+            self._copier.close()
+        output, self._output = self._output, None
+        if output is not None:
+            with suppress(av.FFmpegError, OSError, ValueError):
+                output.close()
+        self.drop_name()  # a muxer that never started creates the file on closing
+
+    def _finish(self) -> SinkReport:
+        assert self._output is not None
+        assert self._copier is not None
+        if not self.frames:
+            raise OutputError(f"{shown(self._target)}: no picture was written; check --start and --end")
+        try:
+            packets = [] if self._appended else self._encoder.flush()
+        except av.FFmpegError as error:
+            raise DeviceError(
+                f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
+            ) from error
+        self._packets.pictures(packets)
+        self._packets.rest(self._end)
+        self._copier.close()
+        if refused := self._packets.refused:
+            self.damage.notes.append(f"{refused} damaged packets of sound or subtitles are left out")
+        self._stop_at_damage()
+        self.warnings += [*self._copier.notes, *self._packets.moved()]
+        self.warnings += left_empty(self._container, self._streams, self._copier.counts)
+        return self._put_in_place(self._output, self._copier.counts)
+
+    def _put_in_place(self, output: OutputContainer, counts: dict[int, int]) -> SinkReport:
+        assert self._copier is not None
+        sizes = self._copier.sizes
+        wanted = [Written("video", self.frames)]
+        wanted += [Written(output.streams[i].type, n, sizes[i]) for i, n in sorted(counts.items())]
+        try:
+            output.close()
+            self._output = None
+            self._repair()
+            sync(self._temporary)
+            found = check_written(
+                self._temporary, wanted, name=shown(self._target), refused=self._packets.refused
+            )
+            self._place()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise cannot_write(self._target, error) from error
+        with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
+            sync(Path(os.path.realpath(self._target)).parent)
+        return SinkReport(
+            path=self._target,
+            frames=self.frames,
+            streams=len(counts) + self._attached,
+            packets=sum(counts.values()) - self._packets.refused,
+            bytes=found.bytes,
+            shift=self._packets.clock.shift,
+        )
+
+    def _repair(self) -> None:
+        """Write into a closed file what its muxer could not."""
+        tick, plan, info = self._packets.clock.tick, self._plan, self._info
+        if tick is not None:
+            rescale_file(self._temporary, tick)
+        matroska = self._container.family == "matroska"
+        if needs_finishing(info) and matroska:
+            pixels = self._container.muxer == "webm"
+            matroska_track.finish_track(
+                self._temporary, info, width=plan.width, height=plan.height, whole_pixels=pixels
+            )
+        elif needs_finishing(info):
+            mp4_track.finish_track(self._temporary, info, width=plan.width, height=plan.height)
+        write_marks(self._temporary, self._pending, matroska=matroska)
+
+    def _begin(self, first: Fraction) -> None:
+        """Before the first packet: nothing may begin before zero."""
+        self._packets.clock = self._packets.clock.not_before_zero(first, self._info.time_base)
+
+    def _stop_at_damage(self) -> None:
+        if self._strict and self.damage:
+            what = next(iter(self.damage.notes), "a packet of sound or subtitles is damaged")
+            raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")
+
+    def _make_clock(self, container: Container, tick: int | None, begin: Fraction | None) -> Clock:
+        """The shift that starts a clip or a recording at zero, and lets nothing begin before zero."""
+        assert self._copier is not None
+        base = self._info.time_base
+        delays = self._copier.delays
+        clip = -_whole_ticks(self._info.clock_start, base) if begin is None else -begin
+        picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
+        unit = tick or 1
+        hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
+        early = self._copier.earliest(hidden, cuts=container.family == "mp4")
+        first = picture if early is None else min(picture, early + Fraction(unit, 2 * 10**9))
+        return Clock(shift=clip + shift_for(first + clip, base), tick=tick, delays=delays)
+
+
+def _whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
+    """The last tick of the picture at or before `seconds`."""
+    return seconds // base * base

@@ -1,0 +1,67 @@
+"""Which converter turns a stream of the source into the codec that the plan names."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from vsr.media.audio.audio_facts import AudioFacts
+from vsr.media.audio.exact_audio import ExactConverter
+from vsr.media.audio.latm import LatmConverter
+from vsr.media.formats.containers import Container
+from vsr.media.passthrough.stream_kinds import PlannedStream
+from vsr.media.text.captions import CAPTION_DECODERS, CaptionConverter
+from vsr.media.text.subtitles import TextConverter
+
+
+class Converter(Protocol):
+    """Turns the packets of a source's stream into packets of another codec."""
+
+    @property
+    def stream(self) -> Stream:
+        """In the output."""
+
+    def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """Return the packets that are ready once `packet` is in."""
+
+    def until(self, seconds: Fraction) -> list[Packet[Any]]:
+        """Return what has ended by `seconds` on the source's clock."""
+
+    def flush(self) -> list[Packet[Any]]:
+        """Return what is left at the end."""
+
+    def complaint(self, index: int) -> str | None:
+        """Return a sentence where packets of the source's stream `index` could not be read."""
+
+
+def converter_of(
+    source: Path,
+    stream: Stream,
+    output: OutputContainer,
+    container: Container,
+    planned: PlannedStream,
+    facts: AudioFacts | None,
+) -> Converter:
+    """Add a stream as `planned` to `output`, and return what fills it with packets of `stream`.
+
+    Args:
+        source: The file of which `stream` is.
+        stream: Of an open source; its decoder is used up.
+        output: Not yet started.
+        container: What `output` is.
+        planned: What becomes of `stream`.
+        facts: Of an audio stream.
+    """
+    if stream.type != "audio":
+        if planned.codec in CAPTION_DECODERS:
+            return CaptionConverter(source, stream, output, planned.to)
+        return TextConverter(stream, output, planned.to)
+    assert facts is not None
+    if planned.latm is not None:
+        return LatmConverter(output, planned.latm, facts)
+    return ExactConverter(stream, output, planned.to, facts, fill=container.family == "mp4")

@@ -1,0 +1,172 @@
+"""What a file says about itself and its picture: titles, chapters, dispositions; copied before the header."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.container import OutputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from vsr.frame import VideoInfo
+from vsr.media.files.opening import reopen_media
+from vsr.media.files.pyav import TEXT, fraction
+from vsr.media.formats.containers import Container
+from vsr.media.formats.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
+from vsr.media.formats.mp4_track import can_mark
+from vsr.media.metadata.timecode import move_codes
+from vsr.media.passthrough.marks import Pending, apply_marks, lost_marks, read_marks
+from vsr.media.passthrough.metadata_keys import keys_box, keys_for, spelt, usual_places
+from vsr.media.passthrough.stream_kinds import StreamPlan, name_track, stream_metadata
+
+if TYPE_CHECKING:  # PyAV has it in its stubs only
+    from av.container.core import Chapter
+
+_MUXERS_OWN = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
+)
+"""Keys that describe the old file, not the film; the muxer writes its own."""
+_MP4_TRACK_TAGS = frozenset(
+    {"language", "title", "handler_name", "vendor_id", "creation_time", "timecode", "filename", "mimetype"}
+    | {"rotate", "encoder", "bps", "number_of_frames", "number_of_bytes", "_statistics_writing_app"}
+    | {"_statistics_tags", "_statistics_writing_date_utc", "alpha_mode", "stereo_mode"}
+)
+"""Keys of a stream that MP4 keeps, or that say nothing of the film."""
+
+
+def copy_header(
+    source: Path,
+    output: OutputContainer,
+    picture: VideoStream,
+    info: VideoInfo,
+    *,
+    container: Container,
+    streams: StreamPlan,
+    shift: Fraction,
+    start: Fraction | None,
+    end: Fraction | None,
+    pending: list[Pending],
+) -> list[str]:
+    """Give `output` the metadata and chapters of `source`, and `picture` those of its picture.
+
+    Args:
+        source: The input.
+        output: Not yet started.
+        picture: Its video stream.
+        info: Of the source's picture.
+        container: What `output` is.
+        streams: The others that are kept.
+        shift: Seconds added to every time.
+        start: Seconds on the source's clock; chapters that ended before are left out.
+        end: Seconds on the source's clock; chapters that begin later are left out.
+        pending: Gets what is to be written of the picture into the finished file.
+
+    Returns:
+        A sentence for metadata that the container has no place for.
+    """
+    with reopen_media(source) as media:
+        stream = media.streams[info.stream_index]
+        kept = stream_metadata(stream, encoded=True)
+        # Matroska's muxer takes this tag for its own field; whether there is alpha, the encoder knows.
+        picture.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
+        if container.family == "mp4":
+            name_track(picture)
+        notes = _mark_views(picture, info, container)
+        tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
+        own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
+        lost = _lost(container, tags)
+        keys = keys_for(container, tags, lost)
+        lost = {key for key in lost if spelt(key) not in keys} | _lost_of_streams(container, own)
+        marks = read_marks(source, media)[stream.index]
+        own_marks = replace(marks, flags=marks.flags & ~Disposition.attached_pic)
+        box = keys_box(keys, quicktime=container.muxer == "mov")
+        mark = apply_marks(picture, own_marks, container, box=box)
+        pending += [] if mark is None else [mark]
+        told = lost_marks(own_marks, "the video", container)
+        notes += [] if told is None else [told]
+        chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
+    output.metadata.update(tags | usual_places(container, tags))
+    output.set_chapters([chapter for chapter in chapters if chapter is not None])
+    if start is not None:
+        holders = [output.metadata, *(made.metadata for made in output.streams)]
+        move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)
+    if lost:
+        names = ", ".join(sorted(lost))
+        notes.append(f"{container.name} has no place for the metadata {names}; write to .mkv to keep them")
+    return notes
+
+
+def _mark_views(picture: VideoStream, info: VideoInfo, container: Container) -> list[str]:
+    """Tell Matroska's muxer how two views lie in a picture; a sentence for what the container cannot say."""
+    notes = []
+    tagged = picture.metadata.pop("stereo_mode", None) or stereo_mode(info.stereo)
+    if container.family == "mp4":
+        taken = tagged is None or (info.stereo is not None and can_mark(info.stereo))
+    else:
+        taken = tagged is None or container.muxer != "webm" or tagged not in NOT_IN_WEBM
+        picture.metadata.update({"stereo_mode": tagged} if tagged and taken else {})
+    if not taken:
+        words = f"the arrangement of two views ({str(tagged).replace('_', ' ')})"
+        notes.append(f"{container.name} has no place for {words}; write to .mkv to keep it")
+    if info.spherical is not None and not can_project(info.spherical):
+        notes.append("the result lacks the mark of 360 degree video: no container has its projection")
+    return notes
+
+
+_NS = Fraction(1, 10**9)
+
+
+def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fraction | None) -> Chapter | None:
+    """The chapter on the output's clock, cut to the range; None where it lies outside."""
+    base = fraction(chapter["time_base"])
+    if base is None or (not shift and start is None and end is None):
+        return chapter
+    first, last = chapter["start"] * base, chapter["end"] * base
+    first = first if start is None else max(first, start)
+    last = last if end is None else min(last, end)
+    if first >= last:
+        return None
+    moved = chapter.copy()
+    moved["start"], moved["end"] = round((first + shift) / _NS), round((last + shift) / _NS)
+    moved["time_base"] = cast(Any, _NS)  # PyAV 19 takes fractions too, and its types know only AVRational
+    return moved
+
+
+def _lost_of_streams(container: Container, streams: list[Stream]) -> set[str]:
+    """Keys of streams' metadata that MP4 has no place for."""
+    if container.family == "matroska":
+        return set()
+    keys = {key for stream in streams for key in stream_metadata(stream, encoded=True)}
+    return {key for key in keys if key.lower().partition("-")[0] not in _MP4_TRACK_TAGS}
+
+
+def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
+    """Keys of file metadata that do not come back from a file of one packet, made in memory."""
+    if container.family == "matroska" or not tags:
+        return set()
+    buffer = io.BytesIO()
+    output = av.open(buffer, "w", format=container.muxer, **TEXT)
+    try:
+        stream = output.add_mux_stream("mjpeg", width=16, height=16, time_base=Fraction(1, 25))
+        output.metadata.update(tags)
+        packet = av.Packet(b"\xff\xd8\xff\xd9")
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
+        output.mux_one(packet)
+        output.close()
+        buffer.seek(0)
+        with av.open(buffer, "r", **TEXT) as back:
+            # A creation time of zero is the format's word for "unknown"; a timecode becomes a track.
+            found = {key.lower() for key in back.metadata} | {"creation_time", "timecode"}
+            return {key for key in tags if key.lower() not in found}
+    except av.FFmpegError:
+        return set()
+    finally:
+        with suppress(av.FFmpegError):
+            output.close()

@@ -1,0 +1,227 @@
+"""What a track says of its language and its use, beyond what FFmpeg reads and writes of it.
+
+FFmpeg knows three letters of a language, and of MOV no flag but the default one. Matroska's LanguageBCP47,
+MP4's `elng` and `kind` and QuickTime's media characteristics (`tagc`) say more; they are read here from the
+source, and `mark_writing` puts them into the finished file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import BinaryIO
+
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from vsr.media.files.stdio import is_pipe
+from vsr.media.formats.boxes import MAX_BOX, find_boxes, split_boxes
+from vsr.media.formats.containers import CONTAINERS, Container
+from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, text_of, uint_of, walk
+from vsr.media.metadata.languages import says_more, tag_of, three_letters
+
+TRACK_TYPE, CODEC_ID, LANGUAGE_BCP47 = 0x83, 0x86, 0x22B59D
+_SHOWN_TYPES = frozenset({1, 2, 17})
+"""Matroska's track types of which FFmpeg makes streams: video, audio, subtitles."""
+NONE = Disposition(0)
+CHARACTERISTICS: Mapping[Disposition, tuple[str, ...]] = {
+    Disposition.original: ("public.original-content",),
+    Disposition.dub: ("public.translation.dubbed",),
+    Disposition.comment: ("public.auxiliary-content",),
+    Disposition.forced: ("public.subtitles.forced-only",),
+    Disposition.hearing_impaired: (
+        "public.accessibility.transcribes-spoken-dialog",
+        "public.accessibility.describes-music-and-sound",
+    ),
+    Disposition.visual_impaired: ("public.accessibility.describes-video",),
+}
+"""QuickTime's media characteristics (AVMediaCharacteristic) of a flag; each stands in a box `tagc`."""
+_MARKED = {name: flag for flag, names in CHARACTERISTICS.items() for name in names}
+_ALIKE = {
+    Disposition.captions: Disposition.hearing_impaired,
+    Disposition.descriptions: Disposition.visual_impaired,
+}
+"""FFmpeg's flags that a container may know under one name only."""
+_ROOM = 700
+"""Bytes of title that a track gets while it is written: all that there may be to write needs less."""
+
+
+_LONGEST_TAG = 255
+"""Bytes: a longer one is damage."""
+
+
+def _all(*flags: Disposition) -> Disposition:
+    return reduce(or_, flags, NONE)
+
+
+_MP4 = _all(Disposition.default, *CHARACTERISTICS, *_ALIKE)
+_HELD = {
+    "matroska": _all(Disposition.default, *CHARACTERISTICS),
+    "webm": Disposition.default | Disposition.forced,
+    "mp4": _MP4,
+    "mov": _MP4,
+}
+"""FFmpeg's name of a muxer to the flags that its tracks have, with what `mark_writing` adds."""
+_OF_PICTURES = _all(
+    Disposition.attached_pic, Disposition.timed_thumbnails, Disposition.still_image, Disposition.multilayer
+)
+"""Flags that say what a stream is, not what it is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackMarks:
+    """Language and use of a track."""
+
+    language: str = ""
+    """BCP 47 tag; empty where it is unknown."""
+    flags: Disposition = NONE
+
+    def held_by(self, container: Container) -> Disposition:
+        """The flags with which the container marks the track, `_ALIKE` taken for one another."""
+        held, flags = _HELD[container.muxer], self.flags
+        for flag, alike in _ALIKE.items():
+            if flag in flags and flag not in held:
+                flags |= alike
+        return flags & (held | _OF_PICTURES)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """FFmpeg's names of the flags, one for those that are alike."""
+        flags = self.flags
+        for flag, alike in _ALIKE.items():
+            flags = flags & ~flag | alike if flag in flags else flags
+        return frozenset(flag.name for flag in flags if flag.name)
+
+    def lost_in(self, container: Container) -> list[str]:
+        """FFmpeg's names of the flags that the container has no place for."""
+        kept = self.held_by(container)
+        near = _all(*(flag for flag, alike in _ALIKE.items() if alike in kept))
+        lost = self.flags & ~(kept | near | _OF_PICTURES)
+        return [flag.name.replace("_", " ") for flag in lost if flag.name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What is to be written into a track of the finished file."""
+
+    place: str
+    """Behind the title of the track; its length is the room for what is written."""
+    letters: str = ""
+    """Three letters for a MOV, where FFmpeg writes only languages that a Macintosh of 1990 knew."""
+    language: str = ""
+    """BCP 47 tag."""
+    flags: Disposition = NONE
+    box: bytes = b""
+    """For the end of an MP4 or MOV file's index."""
+
+
+def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
+    """Return what each stream of a file says of itself, by its index.
+
+    Args:
+        path: Of the file.
+        media: The same file, open.
+    """
+    found: dict[int, TrackMarks] = {}
+    if not is_pipe(path):
+        with path.open("rb") as file, suppress(ValueError, OSError):  # a damaged file says nothing here
+            if "matroska" in media.format.name:
+                found = _of_matroska(file, media)
+            elif "mov" in media.format.name.split(","):
+                found = _of_mp4(file, media)
+    return {stream.index: _together(stream, found.get(stream.index)) for stream in media.streams}
+
+
+def _together(stream: Stream, found: TrackMarks | None) -> TrackMarks:
+    known = found or TrackMarks()
+    language = known.language or tag_of(stream.metadata.get("language", ""))
+    return TrackMarks(language=language, flags=stream.disposition | known.flags)
+
+
+def _of_matroska(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
+    """Languages of the tracks, which FFmpeg's streams follow in order."""
+    tracks = next((p for p in children(file, *span(segment_of(file))) if p.id == TRACKS), None)
+    languages = []
+    for entry in walk(file, tracks, TRACK_ENTRY) if tracks is not None else ():
+        kinds = [uint_of(file, element) for element in walk(file, entry, TRACK_TYPE)]
+        if _SHOWN_TYPES.intersection(kinds) and any(walk(file, entry, CODEC_ID)):
+            elements = [e for e in walk(file, entry, LANGUAGE_BCP47) if e.size <= _LONGEST_TAG]
+            names = [text_of(file, element) for element in elements]
+            languages.append(tag_of(names[0]) if names else "")
+    pairs = zip(media.streams, languages, strict=False)
+    return {stream.index: TrackMarks(language=tag) for stream, tag in pairs if tag}
+
+
+def _of_mp4(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
+    """Extended languages and media characteristics, by the tracks' numbers."""
+    numbers = {stream.id: stream.index for stream in media.streams}
+    size = file.seek(0, 2)
+    found = {}
+    for start, end in find_boxes(file, 0, size, b"moov", b"trak"):
+        heads = list(_contents(file, start, end, b"tkhd"))
+        head = heads[0] if heads else bytes(24)
+        number = int.from_bytes(head[20:24] if head[:1] == b"\1" else head[12:16], "big")
+        extended = _contents(file, start, end, b"mdia", b"elng")
+        tags = [tag_of(text[4:].decode("utf-8", "replace")) for text in extended]
+        users = list(_contents(file, start, end, b"udta"))
+        marked = [inside for user in users for kind, inside in split_boxes(user)[0] if kind == b"tagc"]
+        names = (inside.decode("utf-8", "replace").strip("\0") for inside in marked)
+        flags = _all(*(_MARKED[name] for name in names if name in _MARKED))
+        if number in numbers:
+            found[numbers[number]] = TrackMarks(language=tags[0] if tags else "", flags=flags)
+    return found
+
+
+def _contents(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[bytes]:
+    for begin, stop in find_boxes(file, start, end, *path):
+        file.seek(begin)
+        yield file.read(min(stop - begin, MAX_BOX))
+
+
+def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: bytes = b"") -> Pending | None:
+    """Tell FFmpeg of a track what it can write; return what must be written into the finished file.
+
+    Args:
+        made: A stream of the output, its header not yet written; its title may get a placeholder.
+        marks: Of the source's stream.
+        container: Of the output.
+        box: For the end of the index, written along with what is written of the track.
+    """
+    name = made.metadata.get("language", "")
+    if len(name) == 3 and name.isascii():
+        made.metadata["language"] = name.lower()
+    elif marks.language:
+        mp4 = container.family == "mp4"
+        made.metadata["language"] = three_letters(marks.language, terminology=mp4)
+    flags = made.disposition = marks.held_by(container)
+    language = marks.language if says_more(marks.language) else ""
+    if container.muxer == "mp4":
+        flags &= Disposition.original
+    unwritten = flags & ~(Disposition.default | _OF_PICTURES) if container.family == "mp4" else NONE
+    letters = made.metadata.get("language", "") if container.muxer == "mov" else ""
+    letters = letters if len(letters) == 3 and letters != "und" else ""
+    if not (letters or language or unwritten or box):
+        return None
+    place = f"~{made.index:04d}{'~' * (_ROOM + len(box))}"
+    made.metadata["title"] = made.metadata.get("title", "") + place
+    return Pending(place=place, letters=letters, language=language, flags=unwritten, box=box)
+
+
+def lost_marks(marks: TrackMarks, label: str, container: Container) -> str | None:
+    """A sentence for the flags of a track that a container has no place for.
+
+    Args:
+        marks: Of the source's stream.
+        label: Names the stream.
+        container: Of the output.
+    """
+    lost = marks.lost_in(container)
+    if not lost:
+        return None
+    others = [suffix for suffix in (".mkv", ".mp4") if not marks.lost_in(CONTAINERS[suffix])]
+    remedy = f"write to {others[0]} to keep it" if others else "nor has any other that vsr writes"
+    return f"{label} is marked as {', '.join(lost)}, for which {container.name} has no place; {remedy}"

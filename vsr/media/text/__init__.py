@@ -1,0 +1,1 @@
+"""Text subtitles and captions, converted from one codec to another."""

@@ -1,0 +1,138 @@
+"""Closed captions that are a track of their own (CEA-608 in MOV): as lines of text, each at its time.
+
+Such a track holds two bytes a frame, which draw a screen step by step. One text therefore comes from many
+packets, and is known only when the screen changes again. All are read when the converter is made: a MOV's
+index leads to them, and they are a few bytes each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.subtitle import SubtitleSet
+
+from vsr.media.decoders.decoder import read_packets
+from vsr.media.files.opening import reopen_media
+from vsr.media.files.pyav import time_base_of
+from vsr.media.text.subtitles import TextConverter
+
+CAPTION_DECODERS = frozenset({"cc_dec", "eia_608"})
+"""FFmpeg's names of what such a track holds, and of its decoder."""
+_MICROSECOND = Fraction(1, 1_000_000)
+_MILLISECOND = Fraction(1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A screen of text."""
+
+    begin: Fraction
+    """Seconds on the source's clock."""
+    end: Fraction
+    text: SubtitleSet
+
+
+class CaptionReader:
+    """Takes the packets of a caption track, and gives what they draw."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._decoder = cast(SubtitleCodecContext, stream.codec_context)
+        self._found: list[Caption] = []
+        self._last = Fraction(0)
+        self.broken = 0
+        """Packets that could not be decoded."""
+
+    def push(self, packet: Packet[Any]) -> None:
+        """See a packet."""
+        self._last = ((packet.pts or 0) + (packet.duration or 0)) * time_base_of(packet)
+        self._decode(packet)
+
+    def captions(self) -> list[Caption]:
+        """All captions, at the end. One shows until the next one at the latest: each is the whole screen."""
+        before = len(self._found)
+        self._decode(Packet())
+        self._found[before:] = [Caption(c.begin, self._last, c.text) for c in self._found[before:]]
+        ends = [after.begin for _, after in pairwise(self._found)] + [self._last]
+        ended = zip(self._found, ends, strict=True)
+        return [Caption(c.begin, min(c.end, end), c.text) for c, end in ended if c.begin < end]
+
+    def _decode(self, packet: Packet[Any]) -> None:
+        try:
+            text = self._decoder.decode2(packet)
+        except av.FFmpegError:
+            self.broken += 1
+            return
+        if text and text.rects:
+            begin, length = text.pts * _MICROSECOND, text.end_display_time * _MILLISECOND
+            self._found.append(Caption(begin, begin + length, text))
+
+
+class CaptionConverter(TextConverter):
+    """Turns a caption track into text: its packets only say how far the source has come."""
+
+    def __init__(self, source: Path, stream: Stream, output: OutputContainer, codec: str) -> None:
+        """Read all captions, and add a stream of `codec` to `output`.
+
+        Args:
+            source: The file of which `stream` is.
+            stream: The caption track.
+            output: Not yet started.
+            codec: FFmpeg's name.
+        """
+        super().__init__(stream, output, codec)
+        self._waiting = deque(self._read(source, stream.index))
+        self._reached: Fraction | None = None
+
+    def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The captions that have appeared; one that appeared before the first packet is cut to it."""
+        base = time_base_of(packet)
+        begin = (packet.pts or 0) * base
+        if self._reached is None:
+            self._cut_before(begin)
+        self._reached = begin + (packet.duration or 0) * base
+        return self.until(begin)
+
+    def until(self, seconds: Fraction) -> list[Packet[Any]]:
+        """The captions that have appeared by `seconds` on the source's clock."""
+        made = []
+        while self._reached is not None and self._waiting and self._waiting[0].begin <= seconds:
+            made.append(self._packet(self._waiting.popleft()))
+        return made
+
+    def flush(self) -> list[Packet[Any]]:
+        """The captions that are left, where the track was read to its end."""
+        return [] if self._reached is None else self.until(self._reached)
+
+    def _cut_before(self, begin: Fraction) -> None:
+        shown = [caption for caption in self._waiting if caption.end > begin]
+        self._waiting = deque(Caption(max(c.begin, begin), c.end, c.text) for c in shown)
+
+    def _packet(self, caption: Caption) -> Packet[Any]:
+        base = self._base
+        begin, end = round(caption.begin / base), round(caption.end / base)
+        made: Packet[Any] = Packet(self._encoded(caption.text))
+        made.pts = made.dts = begin
+        made.duration, made.time_base = max(1, end - begin), base
+        return made
+
+    def _read(self, source: Path, index: int) -> list[Caption]:
+        with reopen_media(source) as media:
+            for stream in media.streams:
+                stream.discard = Discard.none if stream.index == index else Discard.all
+            reader = CaptionReader(media.streams[index])
+            for packet in read_packets(media, lambda _: None):
+                if packet.stream_index == index:
+                    reader.push(packet)
+            captions = reader.captions()
+        self.broken = reader.broken
+        return captions

@@ -1,0 +1,58 @@
+"""QuickTime text that stays for long, or is long in coming: MP4's muxer counts both in 31 bits.
+
+In its fine ticks (`subtitles.fine_base`) these are half an hour. A longer text is written as several, a
+longer silence as blank ones; a player shows the same.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from av.packet import Packet
+
+from vsr.media.files.pyav import time_base_of
+
+BLANK = b"\0\0"
+"""A text of no letters."""
+MOST_TICKS = 2**31 - 2**20
+"""A little less than the muxer's limit, for rounding."""
+
+
+class LongTexts:
+    """Takes the texts of one track in order; gives none that lasts too long, and no gap that does."""
+
+    def __init__(self) -> None:
+        self._end: int | None = None
+
+    def push(self, packet: Packet[Any], tick: Fraction) -> list[Packet[Any]]:
+        """Take the next text; give it with what is needed before it.
+
+        Args:
+            packet: With times in its own time base, the same for all.
+            tick: Of the output, in seconds.
+        """
+        if packet.pts is None:
+            return [packet]
+        most = max(1, int(MOST_TICKS * tick / time_base_of(packet)))
+        start, length = packet.pts, packet.duration or 0
+        before = [] if self._end is None else _pieces(packet, BLANK, self._end, start, most)
+        self._end = max(start + length, self._end or start + length)
+        if length <= most:
+            return [*before, packet]
+        text = _pieces(packet, bytes(packet), start, start + length, most)
+        return [*before, *text, _piece(packet, bytes(packet), start + len(text) * most, start + length)]
+
+
+def _pieces(packet: Packet[Any], payload: bytes, start: int, end: int, most: int) -> list[Packet[Any]]:
+    """Texts of the greatest length from `start` on, as long as more than that is left up to `end`."""
+    whole = max(0, -(-(end - start) // most) - 1)
+    return [_piece(packet, payload, at, at + most) for at in range(start, start + whole * most, most)]
+
+
+def _piece(packet: Packet[Any], payload: bytes, start: int, end: int) -> Packet[Any]:
+    made: Packet[Any] = Packet(payload)
+    made.pts = made.dts = start
+    made.duration, made.time_base = end - start, packet.time_base
+    made.is_keyframe = packet.is_keyframe
+    return made

@@ -1,0 +1,117 @@
+"""Text subtitles from one codec to another, packet for packet, with FFmpeg's own codecs.
+
+Each packet of the source becomes one packet, shown when the container said; only where texts overlap and the
+target is QuickTime text, which shows one at a time, they are cut and joined (`flatten.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import SubtitleSet
+
+from vsr.media.files.pyav import time_base_of
+from vsr.media.text.flatten import Flattener, Text
+
+BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" ", "ass": b"0,0,Default,,0,0,0,,"}
+"""A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
+as blank lines, so that packets in are packets out. Empty ones would be dropped by Matroska's demuxers."""
+
+_PLAIN = b"""[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,16
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+"""Header for ASS that came without one; FFmpeg's encoders want some."""
+
+
+def is_text(stream: Stream) -> bool:
+    """Whether a stream holds subtitles as text, which FFmpeg can read."""
+    context = getattr(stream, "codec_context", None)
+    return stream.type == "subtitle" and context is not None and bool(context.codec.text_sub)
+
+
+def fine_base(base: Fraction, others: Iterable[Fraction]) -> Fraction:
+    """Ticks for QuickTime text that divide `base`, and of which a second has more than of the others.
+
+    FFmpeg's muxer compares a text's end in its own ticks with other streams' times in theirs (8.1.2), and
+    with coarser ones adds an empty packet after each text.
+    """
+    most = max([1_000_000, *(other.denominator for other in others)])
+    return base / max(1, -(-most // base.denominator))
+
+
+class TextConverter:
+    """Turns the packets of one text stream into another codec's."""
+
+    def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
+        """Add a stream of `codec` to `output`; its header goes in when `output` starts."""
+        self._decoder: SubtitleCodecContext = cast(SubtitleStream, source).codec_context
+        self._decoder.open(strict=False)
+        self._blank = BLANK[codec]
+        self._flat = Flattener() if codec == "mov_text" else None
+        self.broken = 0
+        """Texts that could not be read; they show nothing."""
+        self.stream = cast(SubtitleStream, output.add_stream(codec))
+        self._encoder: SubtitleCodecContext = self.stream.codec_context
+        self._encoder.subtitle_header = self._decoder.subtitle_header or _PLAIN
+        self._base = time_base_of(source)
+        self._encoder.time_base = self.stream.time_base = self._base
+
+    def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The same text in the other codec, at the same time; for QuickTime the texts before it instead."""
+        payload = self._payload(packet)
+        if self._flat is None:
+            return [_packet(payload, packet.pts, packet.duration or 0, time_base_of(packet))]
+        start = packet.pts or 0
+        end = start + packet.duration if packet.duration else None
+        return [self._span(text) for text in self._flat.push(Text(start, end, payload))]
+
+    def until(self, seconds: Fraction) -> list[Packet[Any]]:
+        """The texts that have ended by `seconds` on the source's clock."""
+        spans = [] if self._flat is None else self._flat.until(int(seconds / self._base))
+        return [self._span(text) for text in spans]
+
+    def flush(self) -> list[Packet[Any]]:
+        """The texts that are left at the end."""
+        spans = [] if self._flat is None else self._flat.flush(int(1 / self._base))
+        return [self._span(text) for text in spans]
+
+    def complaint(self, index: int) -> str | None:
+        """A sentence where texts of the source's stream `index` could not be read."""
+        said = f"{self.broken} texts of stream {index} cannot be read and are left blank"
+        return said if self.broken else None
+
+    def _span(self, text: Text) -> Packet[Any]:
+        assert text.end is not None
+        return _packet(text.payload, text.start, text.end - text.start, self._base)
+
+    def _encoded(self, text: SubtitleSet) -> bytes:
+        return bytes(self._encoder.encode_subtitle(text)) or self._blank
+
+    def _payload(self, packet: Packet[Any]) -> bytes:
+        try:
+            text = self._decoder.decode2(packet)
+            return self._encoded(text) if text else self._blank
+        except av.FFmpegError:
+            self.broken += 1
+            return self._blank
+
+
+def _packet(payload: bytes, pts: int | None, duration: int, base: Fraction) -> Packet[Any]:
+    made: Packet[Any] = Packet(payload)
+    made.pts, made.dts, made.duration, made.time_base = pts, pts, duration, base
+    return made

@@ -1,0 +1,161 @@
+"""One frame's way from decoder to encoder. `open_frames` reads top to bottom as a frame travels."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import TypeVar
+
+from vsr.engine.device import is_lost, is_out_of_memory, one_thread
+from vsr.engine.static_regions import StillParts
+from vsr.errors import DeviceError, DeviceMemoryError
+from vsr.frame import RgbFrame, YuvFrame
+from vsr.media.files.stdio import is_pipe
+from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.pipeline.flow import stages
+from vsr.pipeline.flow.cuda_streams import DeviceStreams
+from vsr.pipeline.flow.duplicates import Repeats
+from vsr.pipeline.flow.marks import Idle, Mark
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.flow.threads import Prefetch, close_items
+from vsr.pipeline.job.job import Job
+
+T = TypeVar("T")
+DEPTH = 4
+"""Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
+_LARGE = 1
+"""Of those that are floats at the result's size: 100 MB each at 4K."""
+
+
+@contextmanager
+def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
+    """The frames of a job as the sink takes them: decoded on a thread, and computed.
+
+    Note [Who computes]: GNU OpenMP, which torch uses, spins at its barriers only while it manages no more
+    threads than there are cores. A second Python thread that calls torch brings a second team of workers:
+    from then on every parallel region begins and ends with a system call, and colour takes four times as
+    long. So where torch runs the generator, the caller's thread alone runs torch's operators. Where another
+    runtime or a card does, torch is left with one thread: it has no team then, and no barriers, at which it
+    would wait for milliseconds each time another program, or an encoder, has the core. Colour needs hardly
+    more time so, and runs beside the generator, which has a thread to itself unless it is torch's.
+    (Measured, docs/benchmarks.md.)
+    """
+    streams = DeviceStreams(job.upscaler.device)
+    color, layout = job.sink.color, job.sink.layout
+    repeats = Repeats(meter, length=_length(job))
+    decoded: Iterable[YuvFrame] = _counted(
+        meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter
+    )
+    with _named_errors(job), ExitStack() as stack:
+        stack.enter_context(one_thread(not job.on_host))
+        marked = repeats.marked(decoded) if job.settings.reuse else decoded
+        sr = (_spread if job.spread else _together)(marked, job, streams, meter, stack)
+        stack.enter_context(closing(job.source))  # closed first: it may be waiting for a pipe
+        planes = stages.yuv(sr, streams, meter, color=color, layout=layout)
+        ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
+        yield repeats.restored(ready)
+
+
+def _together(
+    decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
+) -> Iterable[RgbFrame | Mark]:
+    """Decoder | everything that computes."""
+    waiting = stack.enter_context(closing(Prefetch(decoded, depth=DEPTH, name="vsr-decode")))
+    return _upscaled(_lr(_as_they_come(waiting, job), streams, meter), job, streams, meter)
+
+
+def _as_they_come(waiting: Prefetch[T], job: Job) -> Iterable[T | Idle]:
+    """What the decoder gives; of a pipe, which may be live, also when it gives nothing.
+
+    Not of a file: there, batches are full, so that a resumed run computes the same ones.
+    """
+    return waiting.or_idle() if is_pipe(job.source.info.path) else waiting
+
+
+def _spread(
+    decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
+) -> Iterable[RgbFrame | Mark]:
+    """Decoder and its colour | generator | what follows."""
+    lr = Prefetch(_lr_of_decoder(decoded, streams, meter), depth=DEPTH, name="vsr-decode")
+    waiting = _as_they_come(lr, job)
+    sr = Prefetch(_upscaled(waiting, job, streams, meter), depth=_LARGE, name="vsr-upscale")
+    stack.enter_context(closing(sr))
+    stack.enter_context(closing(lr))  # before the generator's thread, which waits for it
+    return sr
+
+
+def _lr(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame | Mark]:
+    return stages.rgb(stages.upload(frames, streams, meter), streams, meter)
+
+
+def _lr_of_decoder(
+    frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter
+) -> Iterator[RgbFrame | Mark]:
+    """`_lr` on the decoder's own thread, which also closes the decoder."""
+    try:
+        yield from _lr(frames, streams, meter)
+    finally:
+        close_items(frames)
+
+
+def _upscaled(
+    lr: Iterable[RgbFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter
+) -> Iterator[RgbFrame | Mark]:
+    return stages.upscale(
+        lr,
+        job.upscaler,
+        streams,
+        meter,
+        height=job.size.height,
+        width=job.size.width,
+        length=_length(job),
+        still=StillParts(job.upscaler) if job.settings.reuse else None,
+    )
+
+
+def _length(job: Job) -> int | None:
+    """Pictures of a part of the result that a later run may begin with."""
+    return job.sink.length if isinstance(job.sink, SegmentedSink) else None
+
+
+def _wanted(job: Job, frame: YuvFrame) -> bool:
+    """Whether a decoded picture has still to be computed."""
+    job.alive()
+    return not isinstance(job.sink, SegmentedSink) or job.sink.wants(frame)
+
+
+def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
+    for frame in frames:
+        meter.count("decoded", 1)
+        yield frame
+
+
+@contextmanager
+def _named_errors(job: Job) -> Generator[None, None, None]:
+    """Errors of a device, in whatever words, as this product's."""
+    try:
+        yield
+    except BaseException as error:
+        if is_out_of_memory(error):
+            raise DeviceMemoryError(_too_little_memory(job)) from error
+        if is_lost(error):
+            raise DeviceError(_lost(job, error)) from error
+        raise
+
+
+def _lost(job: Job, error: BaseException) -> str:
+    first = str(error).partition("\n")[0]
+    return (
+        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then give the"
+        " same command, or --device cpu"
+    )
+
+
+def _too_little_memory(job: Job) -> str:
+    info = job.source.info
+    need = job.upscaler.estimate_bytes(info.height, info.width) / 2**20
+    return (
+        f"{job.report.source}: out of memory after all retries; the generator needs about {need:.0f} MiB;"
+        " close other programs, or use a smaller --tile, --batch 1 or a smaller --model"
+    )

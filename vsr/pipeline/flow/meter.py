@@ -1,0 +1,78 @@
+"""Where the time goes: seconds that each stage was busy, so that the bottleneck has a name."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import TypeVar
+
+from vsr.pipeline.flow.threads import close_items
+
+T = TypeVar("T")
+
+
+class Meter:
+    """Busy seconds by stage. Stages on different threads add up side by side."""
+
+    def __init__(self) -> None:
+        self._busy: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._start = time.monotonic()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Generator[None, None, None]:
+        """Count the time inside the `with` for `stage`; never put a `yield` of a stage inside."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add(stage, time.monotonic() - begin)
+
+    def add(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self._busy[stage] = self._busy.get(stage, 0.0) + seconds
+
+    def timed(self, stage: str, items: Iterable[T]) -> Generator[T, None, None]:
+        """Pass items on; the time that making each takes counts for `stage`."""
+        iterator = iter(items)
+        try:
+            while True:
+                with self(stage):
+                    item = next(iterator, _NOTHING)
+                if isinstance(item, _Nothing):
+                    return
+                yield item
+        finally:
+            close_items(iterator)
+
+    def count(self, what: str, number: int) -> None:
+        """Add to a counter that the report shows."""
+        with self._lock:
+            self.counts[what] = self.counts.get(what, 0) + number
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the meter was made."""
+        return time.monotonic() - self._start
+
+    def busy(self) -> dict[str, float]:
+        """Seconds by stage, largest first."""
+        with self._lock:
+            return dict(sorted(self._busy.items(), key=lambda row: -row[1]))
+
+    def bottleneck(self, threads: tuple[tuple[str, ...], ...]) -> str:
+        """The thread whose stages were busy longest, named by its longest stage; "" before any work."""
+        busy = self.busy()
+        sums = [(sum(busy.get(s, 0.0) for s in stages), stages) for stages in threads]
+        total, stages = max(sums, default=(0.0, ()))
+        return max(stages, key=lambda s: busy.get(s, 0.0)) if total > 0 else ""
+
+
+class _Nothing:
+    pass
+
+
+_NOTHING = _Nothing()

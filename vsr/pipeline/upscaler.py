@@ -1,0 +1,188 @@
+"""Pictures of a Python program through a generator, as a stream, in the forms that `forms` knows.
+
+Files are not seen here. The stages are those of a file's pictures, so the results are the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vsr.config import Backend, Precision
+from vsr.engine import upscaler as engine
+from vsr.engine.device import choose_device
+from vsr.engine.static_regions import StillParts
+from vsr.errors import ConfigError
+from vsr.frame import RgbFrame, Stamp
+from vsr.models.catalog import choose
+from vsr.models.load import load_generator
+from vsr.pipeline.flow import stages
+from vsr.pipeline.flow.cuda_streams import DeviceStreams, Ready
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.job.output_size import MAX_SCALE
+from vsr.pipeline.picture_types import Form, Picture, Tensors, opened
+
+
+class Upscaler:
+    """A generator on a device, for pictures that a program has.
+
+    One instance serves one thread; `frames` may be called as often as wanted, one stream after the other.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | nn.Module = "auto",
+        *,
+        scale: Fraction | float | str | None = None,
+        strength: float | None = None,
+        partner: str | Path | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        backend: Backend = "auto",
+        tile: int | None = None,
+        batch: int | None = None,
+        reuse: bool = True,
+    ) -> None:
+        """Load a generator and place it.
+
+        Args:
+            model: Name in the catalog (`vsr models list`), weight file, or a network in eval mode on the host
+                with the attributes `scale` and `receptive_radius` (LR pixels).
+            scale: Output side over input side; None takes the model's own. What the model does not enlarge,
+                a bicubic filter does.
+            strength: From 0, faithful, to 1, crisp, for models that come as a pair.
+            partner: The faithful end for a model of one's own.
+            device: `auto`, `cpu`, `cuda`, `cuda:N`.
+            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
+            precision: Of weights and activations; pictures stay float32 around them.
+            tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
+            batch: Pictures at once; None decides by device and memory, and is 1 on the CPU.
+            reuse: On the CPU, one picture at once, what repeats the picture before is not computed again,
+                to the same bits: whole pictures and, in float32, parts. The last picture is kept for it.
+
+        Raises:
+            ConfigError: an impossible scale, strength or device.
+            ModelError: no such model, or a file that is none.
+            DeviceError: the device is not there.
+        """
+        self._scale = None if scale is None else _checked_scale(scale)
+        network = model if isinstance(model, nn.Module) else self._load(model, strength, partner, device)
+        self._engine = engine.Upscaler(
+            network, device_name=device, precision=precision, backend=backend, tile=tile, batch=batch
+        )
+        self._still = StillParts(self._engine, wholes=True) if reuse else None
+
+    def _load(
+        self, model: str | Path, strength: float | None, partner: str | Path | None, device: str
+    ) -> nn.Module:
+        name, _ = choose(str(model), choose_device(device).type)
+        return load_generator(name, scale=self._scale, strength=strength, partner=partner).network
+
+    @property
+    def scale(self) -> Fraction:
+        """Output side over input side."""
+        return self._engine.scale if self._scale is None else self._scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator runs."""
+        return self._engine.device
+
+    def frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
+        """Upscale pictures as they come: lazily, in batches, in order, one out for one in.
+
+        At most two batches are ahead of what was taken (one on the CPU), so memory does not depend on the
+        number of pictures. Sizes and kinds may change on the way.
+
+        Args:
+            frames: Pictures of any of these kinds; all but the last are R'G'B', encoded for a display:
+                numpy arrays `(H, W, 3)`: uint8 [0, 255], uint16 [0, 65535], float16 or float32, nominally
+                [0, 1];
+                torch tensors `(3, H, W)` of the same types or bfloat16, on the host or the upscaler's device;
+                `RgbFrame`s;
+                `YuvFrame`s: planes of Y'CbCr, R'G'B' or grey as decoders give them, 8 to 16 bits, on the host
+                or the upscaler's device, with complete tags (`ColorSpec.guess_for`).
+
+        Yields:
+            The same kind and type, `(H * scale, W * scale, 3)` or `(3, H * scale, W * scale)`; sizes are
+            rounded down. Integers are rounded and clipped; floats are not clipped. Tensors are where they
+            came from, host or device. Frames keep their stamps, and their alpha is enlarged with them.
+            `YuvFrame`s keep layout and colour too, and are what `upscale` writes for them, bit for bit.
+
+        Raises:
+            InputError: a picture of another shape or type, or colour that is not fully tagged or not known.
+            DeviceMemoryError: not even the smallest tile fits.
+            ModelError: the generator gives values that are not finite.
+        """
+        streams = DeviceStreams(self._engine.device)
+        forms: deque[Form] = deque()
+        sr = self._by_size(_images(frames, forms, streams), streams)
+        yield from _given_back(sr, forms, streams, depth=self._depth())
+
+    def _depth(self) -> int:
+        """Pictures that may be on their way from the device; none on the CPU, which has no way."""
+        return max(2, self._engine.batch) if self.device.type == "cuda" else 0
+
+    def _by_size(self, lr: Iterator[RgbFrame], streams: DeviceStreams) -> Iterator[RgbFrame]:
+        meter = Meter()
+        for (height, width), group in groupby(lr, key=_size):
+            made = stages.upscale(
+                group,
+                self._engine,
+                streams,
+                meter,
+                height=max(1, int(height * self.scale)),
+                width=max(1, int(width * self.scale)),
+                still=self._still,
+            )
+            yield from (frame for frame in made if isinstance(frame, RgbFrame))
+
+
+def _images(frames: Iterable[object], forms: deque[Form], streams: DeviceStreams) -> Iterator[RgbFrame]:
+    """What the generator takes; the form of each is appended."""
+    for number, frame in enumerate(frames):
+        lr, form = opened(frame, number, streams)
+        forms.append(form)
+        yield lr
+
+
+def _given_back(
+    frames: Iterable[RgbFrame], forms: deque[Form], streams: DeviceStreams, *, depth: int
+) -> Iterator[Any]:
+    """Pictures in the form in which they came; on CUDA, `depth` of them may be on their way to the host."""
+    flying: deque[tuple[Form, Tensors, Stamp, Ready]] = deque()
+    for frame in frames:
+        form = forms.popleft()
+        made = form.made(frame, streams)
+        tensors, ready = streams.download(made) if form.on_host else streams.release(made)
+        flying.append((form, tensors, frame.stamp, ready))
+        while len(flying) > depth:
+            yield _landed(*flying.popleft())
+    while flying:
+        yield _landed(*flying.popleft())
+
+
+def _landed(form: Form, tensors: Tensors, stamp: Stamp, ready: Ready) -> Any:
+    ready.wait()  # waits: the copy must finish before the caller reads it
+    return form.wrap(tensors, stamp)
+
+
+def _size(frame: RgbFrame) -> tuple[int, int]:
+    return frame.image.shape[-2], frame.image.shape[-1]
+
+
+def _checked_scale(scale: Fraction | float | str) -> Fraction:
+    try:
+        found = Fraction(str(scale))
+    except (ValueError, ZeroDivisionError):
+        found = Fraction(0)
+    if not 0 < found <= MAX_SCALE:
+        raise ConfigError(f"a scale of {scale} is not possible; use more than 0 and at most {MAX_SCALE}")
+    return found

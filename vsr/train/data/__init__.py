@@ -1,0 +1,1 @@
+"""What is trained on: folders of images, videos and pairs, opened, checked and drawn from."""

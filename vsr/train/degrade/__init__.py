@@ -1,0 +1,1 @@
+"""From HR clips to LR clips: blur, resize, noise, JPEG and real video encoders, by a description in TOML."""

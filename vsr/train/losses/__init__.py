@@ -1,0 +1,1 @@
+"""What a step minimises: pixel, feature, adversarial, temporal and colour losses, with their settings."""
