@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import os
 import re
 import subprocess
@@ -79,3 +80,16 @@ def test_the_page_on_pipelines_names_every_setting_and_every_filter() -> None:
     settings = {f.name for kind in (UpscaleSettings, EncoderSettings, ColorSpec) for f in fields(kind)}
     assert {name for name in settings if f"`{name}`" not in page and f"[{name}]" not in page} == set()
     assert {name for name in FILTERS if name not in page} == set()
+
+
+def test_the_architecture_lists_every_file_by_its_own_first_sentence() -> None:
+    """`python docs/tree.py` writes the list."""
+    spec = importlib.util.spec_from_file_location("tree", DOCS / "tree.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tree = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tree)
+    assert (DOCS / "architecture.md").read_text(encoding="utf-8") == tree.page()
+    assert not [line for line in tree.lines(DOCS.parent / "vsr") if line.endswith(": ")], (
+        "a file says nothing"
+    )

@@ -1,4 +1,4 @@
-"""What was found out or made once, in files of the user's cache: words and machine code."""
+"""Results that are kept between runs, in files of the user's cache."""
 
 from __future__ import annotations
 

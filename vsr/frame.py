@@ -1,4 +1,4 @@
-"""What travels through the pipeline: pictures with their time, and the two ports at its ends.
+"""Frames, their time stamps, and the facts of a video: what travels through the pipeline.
 
 A stage replaces the picture and leaves the `Stamp` alone, so variable frame rate just works. Torch is
 imported for types only: `vsr info` reads `VideoInfo` without paying for it.

@@ -1,5 +1,4 @@
-"""How close a picture is to its reference, as super-resolution papers measure it, and how steady a clip is:
-tensors in, floats out.
+"""PSNR and SSIM as super-resolution papers compute them, and flicker.
 
 Pictures are R'G'B' in [0, 1]. Nothing is rounded: who compares with published figures rounds both pictures to
 8 bits first, as their image files are. Each function waits for the device, since it gives a Python number.

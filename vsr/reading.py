@@ -1,4 +1,4 @@
-"""Files that a user names, read as far as they may reach: regular ones only, and not beyond a limit.
+"""Regular files that a user names, read up to a limit.
 
 A pipe that nobody writes to would hang for ever, a device such as /dev/zero never ends, and a file may grow
 while it is read. Media have their own opener (`vsr.media.files.opening`).

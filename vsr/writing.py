@@ -1,4 +1,4 @@
-"""How files come to stand under their names: whole or not at all, through no link, over nothing but a file.
+"""Files written under a temporary name and renamed when they are complete.
 
 A file is made under a temporary name beside its place and renamed. A temporary name is never opened for
 truncation: a crash may have left it as a second name of a finished file, or somebody may have planted a link

@@ -1,4 +1,4 @@
-"""Words of the command line to values: scales, sizes, times, options."""
+"""Text of the command line as values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in which nothing moves any more is ended, with all stacks in the log, and does not hang for days."""
+"""Ends a run that makes no progress for a long time, with the stacks of all threads in the log."""
 
 from __future__ import annotations
 

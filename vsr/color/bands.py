@@ -1,4 +1,4 @@
-"""A picture in bands of rows, so that what is computed between codes and R'G'B' stays in a core's cache.
+"""An image in bands of rows, so that what lies between codes and R'G'B' stays in a core's cache.
 
 Each conversion makes about ten passes over temporary planes. Over a whole picture each pass goes through
 memory and, far worse, into pages that the system has to clear first. Measured at 1080p on one core: R'G'B' to

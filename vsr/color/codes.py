@@ -1,4 +1,4 @@
-"""What integer codes mean: weights of luma, offsets and steps of each range (ITU-T H.273, 07/2021)."""
+"""Offsets and steps of integer codes, and luma weights (ITU-T H.273)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean: the five colour tags of ITU-T H.273, and how samples are laid out.
+"""Colour tags and pixel layouts (ITU-T H.273), and how missing tags are guessed.
 
 Numbers are H.273 code points, so they are written to and read from streams as they are; `UNSPECIFIED` is a
 value like any other, and guessing it away is a named step (`ColorSpec.guess_for`). No torch here.

@@ -1,4 +1,4 @@
-"""Memory of a process that needs the same large blocks for every frame.
+"""Settings of glibc's allocator for a process that needs the same large blocks for every frame.
 
 By default glibc gives a large block back to the kernel as soon as it is free, and the next frame pays for
 fresh pages, zeroed one by one: a sixth of the generator's time on the CPU (measured, docs/benchmarks.md).

@@ -1,4 +1,4 @@
-"""Which device, which number format and how much memory: asked once, passed on."""
+"""The device, the number format and the free memory."""
 
 from __future__ import annotations
 

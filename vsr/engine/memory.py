@@ -1,4 +1,4 @@
-"""How much memory a generator needs for a picture, and the batch and tile that fit.
+"""Memory that a generator needs for an image, and the batch and tile that fit.
 
 The estimate comes from a run of a tiny picture; what it gets wrong is repaired by the engine's retries on
 out-of-memory, which remember what fitted.

@@ -1,4 +1,4 @@
-"""Parts of a picture that stand still are not computed again: screen recordings, slides, black bars.
+"""Regions that do not change between frames are not computed again.
 
 Exact, bit for bit: a tile is taken over only where every pixel that it depends on is the same as in the
 picture before. That needs a network whose receptive field is known and small (Compact), and kernels that

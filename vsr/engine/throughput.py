@@ -1,4 +1,4 @@
-"""How fast a generator is on a device, and what the device can do at most: for `vsr bench` and benchmarks."""
+"""Speed of a generator on a device, and the ceiling of the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting a picture into tiles and putting the results together again, exactly or with a smooth blend.
+"""Images in tiles, and their results joined again, exactly or with a smooth blend.
 
 All windows of a plan have the same size, so that they can be batched and a compiled kernel fits them all. A
 window at the picture's border ends there, so the network's own padding acts where it acts on a whole frame.

@@ -1,4 +1,4 @@
-"""Pictures through a generator: whole or in tiles, in batches, and again smaller when memory is short.
+"""Batches through a generator: whole or in tiles, and again smaller when memory is short.
 
 Here is no video: frames, files and streams of the device are the pipeline's.
 """

@@ -1,4 +1,4 @@
-"""Functions written for the processor that runs this, with LLVM, when they are wanted (package `llvmlite`).
+"""Functions emitted for the CPU that runs this, with LLVM (package `llvmlite`).
 
 A function under construction, and what turns it into one that Python calls. While it runs, other threads of
 Python do, too.

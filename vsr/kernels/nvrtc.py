@@ -1,4 +1,4 @@
-"""Kernels written in CUDA C++, compiled where they run by NVRTC, which comes with torch's builds for CUDA."""
+"""CUDA C++ compiled where it runs, by NVRTC, which torch's CUDA builds bring along."""
 
 from __future__ import annotations
 

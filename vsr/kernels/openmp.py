@@ -1,4 +1,4 @@
-"""Compiled functions on the threads of OpenMP that torch's own operators use.
+"""Compiled functions on the OpenMP threads of torch's own operators.
 
 Others would have to share the processor with these, which spin for some time after each operator.
 """

@@ -1,4 +1,4 @@
-"""The gradients of a PReLU in one pass over memory, for the processor that runs this (package `llvmlite`)."""
+"""The gradients of a PReLU in one pass over memory, for CPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single pictures written to a file."""
+"""Still images written as PNG."""
 
 from __future__ import annotations
 

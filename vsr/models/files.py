@@ -1,5 +1,4 @@
-"""Weight files as bytes and tensors: what kind a file is, what is wrapped around the weights, whether they
-are numbers, and how a file is written. Which network they belong to is `load.py`'s.
+"""Weight files: from bytes to tensors, safely. Which network they belong to is `load.py`'s.
 
 Nothing in a file is ever executed: `torch_file.py` judges .pth files, then torch's restricted unpickler reads
 them.

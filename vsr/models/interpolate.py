@@ -1,4 +1,4 @@
-"""Network interpolation: a network between two that were trained from one another.
+"""Two networks of one shape mixed by their weights.
 
 It works because fine-tuning moves the weights little; ESRGAN (arXiv 1809.00219, section 3.4) goes from its
 fidelity network to its perceptual one so, Real-ESRGAN from weak to strong denoising.

@@ -1,5 +1,4 @@
-"""What a pickle of torch.save would do, told from its opcodes: which objects it names, what those are called
-with, and how much memory that takes.
+"""What a pickle would do, told from its opcodes without running it.
 
 torch's restricted unpickler runs nothing of a file's, but a few bytes can make it fill the memory, hang or
 crash: calls that copy what they are given or that take a size, keys whose hash takes for ever. So the opcodes

@@ -1,4 +1,4 @@
-"""Networks that others know: packages that register in the group `vsr.architectures`, and spandrel.
+"""Networks of other packages: registered loaders and spandrel.
 
 Asked only about files that none of our own families recognises, never at import. Files are read by `files.py`
 alone: others are given tensors, never a path.

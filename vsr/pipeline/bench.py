@@ -1,4 +1,4 @@
-"""What this machine does with each model: `vsr bench`.
+"""Measurement of every model on this machine, for `vsr bench`.
 
 Two scopes that are never mixed: the generator alone, and file to file with decoder, colour and encoder.
 """

@@ -1,4 +1,4 @@
-"""A plan before the work: a few dozen frames are really decoded, computed and encoded, and thrown away."""
+"""Time, size and memory of a run, estimated before it."""
 
 from __future__ import annotations
 

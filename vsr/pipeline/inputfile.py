@@ -1,4 +1,4 @@
-"""Whether an input is still the file that it was: by what its disk says of it, and by its bytes if few."""
+"""Whether the input is still the file that it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings by single words: what keywords of `vsr.upscale` and flags of the command line have in common."""
+"""Settings by keyword, which flags and Python calls give."""
 
 from __future__ import annotations
 

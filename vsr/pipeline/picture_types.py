@@ -1,4 +1,4 @@
-"""The forms in which a program has pictures: what the generator takes of each, and the same form of a result.
+"""Arrays, tensors and planes that a Python program may give, and gets back.
 
 Arrays, tensors and `RgbFrame`s are R'G'B' already. `YuvFrame`s become it and come back by the stages of a
 file's pictures, so nobody can tell the two ways apart by their results.

@@ -1,4 +1,4 @@
-"""Ready pipelines: settings for a kind of material under a name, shipped as TOML files in `pipelines/`.
+"""Presets: settings under a name, from TOML files.
 
 Here is only how they are found and read; what a key means is a field of `vsr.config.UpscaleSettings`.
 """

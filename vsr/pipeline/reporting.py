@@ -1,4 +1,4 @@
-"""What a report says of a run: what is known before its first frame, and after its last."""
+"""The report of a finished run."""
 
 from __future__ import annotations
 

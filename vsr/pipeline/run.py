@@ -1,4 +1,4 @@
-"""One video from file to file: opened, checked, computed, written, finished; `flow` is a frame's way."""
+"""One video from file to file."""
 
 from __future__ import annotations
 

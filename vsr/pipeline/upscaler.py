@@ -1,4 +1,4 @@
-"""Pictures of a Python program through a generator, as a stream, in the forms that `forms` knows.
+"""Frames of a Python program through a generator, as a stream.
 
 Files are not seen here. The stages are those of a file's pictures, so the results are the same.
 """

@@ -1,4 +1,4 @@
-"""A short clip that is rendered, for a machine that has no video at hand; with sound and chapters.
+"""A rendered clip for the demo.
 
 It is rendered at the result's size first (the truth), then reduced and compressed as a camera's or a disc's
 picture would be, so that the gain can be seen against what was there.

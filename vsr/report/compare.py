@@ -1,4 +1,4 @@
-"""The picture that shows what was gained: a detail of the source, enlarged by bicubic, and of the result."""
+"""The before/after picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generator adapted to a user's own footage: measured on what was held out, and refused if it is worse."""
+"""A short training run on a user's own footage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run is: a TOML file of these frozen dataclasses, and nothing else but data and a seed."""
+"""The settings of a training run, read from TOML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large the numbers between a network's convolutions get: what 8-bit integers have to span.
+"""Ranges of activations, which 8-bit integers have to span.
 
 They are found on pictures that are made up here, with the statistics of photographs, so that no picture has
 to be shipped or asked for: noise whose power falls with frequency as in nature (D. J. Field, J. Opt. Soc. Am.

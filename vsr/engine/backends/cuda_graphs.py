@@ -1,4 +1,4 @@
-"""Networks replayed as CUDA graphs: a batch's kernels are started by one call instead of one each.
+"""Batches replayed as CUDA graphs: one call starts all kernels.
 
 It pays where kernels are short: small networks, small pictures.
 """

@@ -1,4 +1,4 @@
-"""Networks of 3x3 convolutions run by OpenVINO on the processor: what follows a convolution is fused into it.
+"""The backend `openvino`: networks of 3x3 convolutions run by OpenVINO on the CPU.
 
 That is a third to a half less time than torch takes, which writes every result to memory and reads it again
 (docs/benchmarks.md). OpenVINO is the extra `openvino`; nothing of it is imported before it is wanted. A

@@ -1,4 +1,4 @@
-"""Networks as models of OpenVINO, built layer by layer from their `ConvGraph`.
+"""Models of OpenVINO, built layer by layer from a `ConvGraph`.
 
 That is a hundred times as quick as letting it trace them, and needs nothing of its converter, whose package
 can send statistics to the maker.

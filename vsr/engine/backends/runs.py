@@ -1,4 +1,4 @@
-"""Ways to run a generator behind one interface: a function from a batch to a batch.
+"""torch as a backend, and the way from networks to `vsr.kernels`.
 
 `eager` is torch as it is, in the memory layout that its convolutions are fastest in. A further backend is a
 further function with this signature.

@@ -1,4 +1,4 @@
-"""Which backend runs a generator: the one that is asked for, else the one that is faster here."""
+"""The backend that runs a generator: the one that is asked for, else the fastest here."""
 
 from __future__ import annotations
 

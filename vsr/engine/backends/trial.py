@@ -1,4 +1,4 @@
-"""Which of two ways to run a network is faster on this machine: tried for milliseconds, then remembered.
+"""A trial of milliseconds between two backends, whose outcome is remembered.
 
 Both ways round differently, so what is taken must not hang on noise: the same command is to give the same
 bits each time. What was found is a word in a file of the user's cache; without one it is found each time.

@@ -1,4 +1,4 @@
-"""One row of a 3x3 convolution, and what is done to its sums: emitted for LLVM.
+"""One row of a 3x3 convolution in AMX tiles, and the epilogue of its sums.
 
 A pixel's channels lie side by side (NHWC), so a tile takes 32 channels of 16 pixels straight from memory, at
 the pixel that the tap needs: nothing is rearranged first. 32 pixels and 32 output channels are computed at a

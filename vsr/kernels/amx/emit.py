@@ -1,4 +1,4 @@
-"""Code for AMX: what a function under construction needs more than others.
+"""LLVM code with AMX instructions.
 
 Tiles are AMX's registers: 16 rows of 64 bytes. A product of two adds to a third, 16 x 16 float32:
 `c[i, j] += sum over k of a[i, 2k] b[k, 2j] + a[i, 2k + 1] b[k, 2j + 1]` with a and b in bfloat16 (Intel 64

@@ -1,4 +1,4 @@
-"""A picture as the first layer reads it: each sample is the sum of two bfloat16, which is 16 bits of it.
+"""The input layer: float32 samples as two bfloat16 numbers each.
 
 A pixel of up to four channels is 16 bytes: its coarse parts, then what they lack. Pictures of more channels,
 which are rare and small, are left to torch.

@@ -1,4 +1,4 @@
-"""Convolutions for the emitted code: their weights as tiles, and the code for all that a network has."""
+"""Weights of convolutions as AMX tiles, and the code for all layers of a network."""
 
 from __future__ import annotations
 

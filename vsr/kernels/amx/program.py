@@ -1,4 +1,4 @@
-"""A network on pictures of one size: who computes which part, and where what is in between lies."""
+"""A network for images of one size: work items, buffers, threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From row to row and layer to layer: a few layers advance together, each one row behind the one before.
+"""Line-buffered layer fusion: layers of a group advance together, one row apart.
 
 Of a layer's result only a few rows are kept, in a ring, for the next layers need no more: three of what the
 next one reads. They stay in the core's own cache, where a whole result would go to memory and come back.

@@ -1,4 +1,4 @@
-"""R'G'B' to Y'CbCr codes, one row of chroma and the rows of luma that it belongs to at a time."""
+"""R'G'B' to Y'CbCr codes, one row of chroma and its rows of luma at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Y'CbCr codes to R'G'B', one row of chroma and the rows of luma that it belongs to at a time."""
+"""Y'CbCr codes to R'G'B', one row of chroma and its rows of luma at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both directions are made of: rows of float32 in a scratch memory, and codes in planes.
+"""Rows of float32 in a workspace and codes in planes, for both directions.
 
 16 samples are computed at a time. A row of a plane whose width is no multiple of it ends with 16 samples that
 overlap those before; they come out the same. Rows in the scratch memory have room behind them instead.

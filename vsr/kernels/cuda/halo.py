@@ -1,4 +1,4 @@
-"""Convolutions for Hopper (compute capability 9.0), which multiplies in groups of four warps: halo.cu's host.
+"""The host side of `halo.cu`, a convolution for Hopper GPUs (compute capability 9.0).
 
 Each tile is brought to shared memory once, with its halo, and read there for all nine taps.
 """

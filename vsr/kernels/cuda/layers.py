@@ -1,4 +1,4 @@
-"""Layers of the kernel from convolutions: which taps are read, and which outputs a layer makes."""
+"""Weights of convolutions in the order in which `halo.cu` reads them."""
 
 from __future__ import annotations
 

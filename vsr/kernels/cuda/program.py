@@ -1,4 +1,4 @@
-"""A network as convolutions between buffers, for pictures of one size."""
+"""A network as steps between buffers, for batches of one shape."""
 
 from __future__ import annotations
 

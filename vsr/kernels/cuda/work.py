@@ -1,4 +1,4 @@
-"""What a convolution is asked to do: from which buffer to which, and what is added to it."""
+"""One step's source, destination and residuals."""
 
 from __future__ import annotations
 

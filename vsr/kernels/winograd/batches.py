@@ -1,4 +1,4 @@
-"""3x3 convolutions of batches of features, and the gradients of their weights, on all threads that torch has.
+"""Single 3x3 convolutions of batches and their weight gradients, for training.
 
 Tensors are float32, on the host and channels_last.
 """

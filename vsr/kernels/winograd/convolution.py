@@ -1,4 +1,4 @@
-"""Rows of a 3x3 convolution by Winograd's way, emitted for LLVM.
+"""Rows of output tiles of a Winograd convolution: input transform and products.
 
 A stripe is four rows of pixels, whose channels lie side by side (NHWC). Some squares of 4x4 of it are
 computed at a time, a chunk, in three steps: what they read is transformed into 36 matrices (squares x

@@ -1,4 +1,4 @@
-"""Code for products of vectors: what a function under construction needs more than others."""
+"""LLVM code for vectors of float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step three of a chunk: products transformed back, and what becomes of the results."""
+"""The output transform, and the epilogue of a layer: bias, PReLU, residuals, the image."""
 
 from __future__ import annotations
 

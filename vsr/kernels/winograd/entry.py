@@ -1,4 +1,4 @@
-"""Rows of the first convolution, of a picture's planes: directly, for there is little to save."""
+"""The input layer: a direct convolution of the image's planes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gradient of a 3x3 convolution's weights by Winograd's way, emitted for LLVM.
+"""The weight gradient of a Winograd convolution.
 
 What a square reads is transformed into 36 numbers a channel, as for the convolution itself; so are the
 gradients of its 16 results, a way back. Their products, summed over all squares, are the gradients of the 36

@@ -1,4 +1,4 @@
-"""Convolutions for the emitted code: their weights as it reads them, and the code for a whole network."""
+"""Transformed weights of convolutions, and the code for all layers of a network."""
 
 from __future__ import annotations
 

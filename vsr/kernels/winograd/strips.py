@@ -1,4 +1,4 @@
-"""Convolutions of pictures that lie one behind the other without borders, as in training: code for LLVM.
+"""Convolutions of tensors without borders in memory, as in training.
 
 A strip is some stripes of a picture: its rows are copied, with zeros around them, into memory of the core's
 own. Squares are counted through the strip row by row, so that a chunk is full also where a stripe is short.

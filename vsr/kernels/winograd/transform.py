@@ -1,4 +1,4 @@
-"""Winograd's F(4x4, 3x3): 16 results of a 3x3 convolution from 36 products instead of 144.
+"""The matrices of Winograd's F(4x4, 3x3): 36 products instead of 144 for 16 results.
 
 A 6x6 square of the source and a 3x3 of weights are transformed along both axes, multiplied number by number
 (and summed over the channels), and what comes out is transformed back to 4x4: Lavin and Gray, "Fast

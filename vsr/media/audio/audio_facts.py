@@ -1,4 +1,4 @@
-"""What audio streams hold, as FFmpeg prints it: rate, channels, sample format.
+"""Facts of audio streams that PyAV has no name for, as FFmpeg prints them.
 
 PyAV must not be asked for a channel layout, nor for the number of channels, nor to decode audio whose layout
 is custom (channels in an order of their own, as in some MOV): it frees a table that belongs to FFmpeg, and

@@ -1,4 +1,4 @@
-"""Watches the packets of sound that are copied: what is missing or out of place, nobody decodes and sees."""
+"""Gaps and overlaps in the audio that is copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an output gets a copy of a stream, packet for packet, and whether its muxer takes one: it is tried."""
+"""Streams copied packet for packet, and whether a muxer takes one."""
 
 from __future__ import annotations
 

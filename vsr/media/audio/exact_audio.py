@@ -1,4 +1,4 @@
-"""Audio that a container cannot hold, decoded to samples that it can hold: not a bit of them changes.
+"""Lossless conversion of audio that a container cannot hold.
 
 PCM in other words (big-endian, 8-bit signed, of DVD, Blu-ray, SMPTE 302M), lossless codecs, and codecs whose
 decoders give whole numbers (A-law, ADPCM, GSM): their samples go into PCM, or into FLAC, which more players

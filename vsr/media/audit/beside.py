@@ -1,4 +1,4 @@
-"""What frames carry beside their samples: captions, HDR10+, Dolby Vision and the like, frame by frame."""
+"""Comparison of what frames carry beside their samples."""
 
 from __future__ import annotations
 

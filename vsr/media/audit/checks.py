@@ -1,4 +1,4 @@
-"""What a result lacks of its source, from what both carry: the video stream, and the file as a whole."""
+"""All comparisons of a result with its source."""
 
 from __future__ import annotations
 

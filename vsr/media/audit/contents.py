@@ -1,4 +1,4 @@
-"""What a file carries, as far as two files can be compared by it."""
+"""What is known of a file for a comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the frames of a result show, against those of its source: thumbnails compared, none by eye.
+"""Comparison of what the frames show.
 
 Three questions, each with its own measure, because lossy encoders move each of them by another amount:
 is the film as a whole turned, negated, grey or of another brightness; does a frame show something else; does

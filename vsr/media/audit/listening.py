@@ -1,4 +1,4 @@
-"""Audio as it is heard: decoded, without the samples that the container hides, on the clock of the video."""
+"""Audio as decoded samples, for a comparison."""
 
 from __future__ import annotations
 

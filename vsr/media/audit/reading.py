@@ -1,5 +1,4 @@
-"""A file read once, from its first packet to its last: all streams are decoded, nothing is kept of them but
-digests, times and thumbnails."""
+"""One pass over a file that collects all that is compared."""
 
 from __future__ import annotations
 

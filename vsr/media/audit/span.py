@@ -1,4 +1,4 @@
-"""The part of a source that a result was made of: all of it, or what `--start` and `--end` left."""
+"""The part of the source that `--start` and `--end` chose."""
 
 from __future__ import annotations
 

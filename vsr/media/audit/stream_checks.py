@@ -1,4 +1,4 @@
-"""What streams beside the video lack: audio as it is heard, subtitles as they are read, packets of others."""
+"""Comparison of the other streams: audio, subtitles, attachments, chapters."""
 
 from __future__ import annotations
 

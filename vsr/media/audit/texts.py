@@ -1,4 +1,4 @@
-"""Subtitles as they are read: lines of text without markup, and when each is shown."""
+"""Subtitles as texts with times, for a comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames reduced to a few numbers, so that a frame of the source can be compared with one of a result.
+"""Frames reduced to a few numbers, for a comparison.
 
 A thumbnail is the mean of each component over a grid of 8x8 cells. Means do not depend on the resolution, on
 bit depth, subsampling or the pixel format, and the matrix is linear, so that means convert as samples do.

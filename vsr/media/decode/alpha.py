@@ -1,4 +1,6 @@
-"""Whether a format that can be transparent is. GIF is always decoded with alpha, and hardly ever uses it."""
+"""Whether frames of a format with alpha are transparent anywhere. GIF is always decoded with alpha, and
+hardly ever uses it.
+"""
 
 from __future__ import annotations
 

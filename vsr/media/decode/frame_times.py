@@ -1,4 +1,4 @@
-"""Chooses the time of a decoded frame: its presentation time, or its decoding time where that is wrong."""
+"""The time of a decoded frame, from presentation and decoding times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding on an NVIDIA card (FFmpeg's hwaccel `cuda`, NVDEC): whether it can, and gives software's pictures.
+"""Decoding on an NVIDIA GPU (FFmpeg's hwaccel `cuda`, NVDEC).
 
 FFmpeg copies the card's pictures to the host, as NV12 or P010; they are put into planes there, so that all
 behind the decoder is the same for both. Nothing here chooses what runs the generator.

@@ -1,4 +1,6 @@
-"""What a file and its first picture say of its video: `VideoInfo`. No torch, so that `vsr info` is quick."""
+"""Facts of a file and its video stream, from the headers and the first frame. No torch, so that `vsr info` is
+quick.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures out of a file, in presentation order, each with the source's own timestamp: `open_video`.
+"""Frames of a file in display order, each with the source's own timestamp.
 
 Decoding goes packet by packet: one that the decoder refuses costs its picture and no other. What is wrong is
 counted in `VideoSource.damage`, what was done about odd input is said in `VideoSource.warnings`.

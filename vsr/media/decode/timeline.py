@@ -1,4 +1,4 @@
-"""Timestamps of decoded pictures: the source's own, and a named repair where it has none or starts over."""
+"""Timestamps of frames: repaired where they are missing or jump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings joined end to end: where timestamps start over, picture and sound are moved on by the same time.
+"""Recordings joined end to end, whose clock starts again.
 
 FFmpeg hands such files out as they are. What decides is the picture: its decoding times only ever rise within
 a part. The source and the copier of the other streams both read through `Parts`, so both find the same joins.

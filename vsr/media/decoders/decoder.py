@@ -1,4 +1,4 @@
-"""Which stream of a file is the film, its decoder, and its packets in spite of errors. No torch."""
+"""The video stream of a file, its decoder, and its packets in spite of errors. No torch."""
 
 from __future__ import annotations
 

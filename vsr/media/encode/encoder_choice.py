@@ -1,4 +1,4 @@
-"""The plan of an encoder for a source: format, options, colour, and what cannot be kept.
+"""The encoder, its pixel format and options for a source.
 
 Nothing is opened here except to ask an encoder for its option names; `picture.py` opens and runs it.
 """

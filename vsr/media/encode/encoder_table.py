@@ -1,4 +1,4 @@
-"""The encoders, one line each: what each takes, and the names of its knobs."""
+"""The encoders, one line each."""
 
 from __future__ import annotations
 

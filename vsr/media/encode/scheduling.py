@@ -1,4 +1,4 @@
-"""The scheduling of this process's threads, kept from what libraries do to it."""
+"""Priorities of threads, kept from what libraries do to them."""
 
 from __future__ import annotations
 

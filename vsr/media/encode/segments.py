@@ -1,4 +1,4 @@
-"""A piece of the picture on the disk: what an encoder gave for some pictures, so that a run can go on there.
+"""Segments of the video stream on the disk, from which a run is resumed.
 
 Each segment comes from an encoder of its own, so it begins with a key picture, refers to nothing outside, and
 is the same whether the pictures before it were encoded in this run or in an earlier one. The file holds

@@ -1,4 +1,4 @@
-"""The picture encoder: frames in, packets out. It knows nothing of what else is in the file."""
+"""The video encoder. It knows nothing of what else is in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place that opens a file for reading: local regular files in real containers, and standard input.
+"""The only place that opens media for reading, and what may be opened.
 
 FFmpeg by itself follows playlists to other files and to the network, renders text files as pictures, and
 allocates a gigabyte for a header that promises a huge picture. Here only the `file:` protocol and the

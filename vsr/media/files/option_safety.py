@@ -1,4 +1,4 @@
-"""What options of encoders and filters may do: set numbers and modes, and not name files or compute for ever.
+"""Which options of encoders and filters may name files or compute for ever.
 
 Settings come from pipeline files, too, which people send each other. So an option that would have an encoder
 write or read a file is refused unless the command itself allows it, and so is an expression with a loop.

@@ -1,4 +1,4 @@
-"""The place where the output goes: may it be written, under which name meanwhile, and is it on the disk."""
+"""The output's path: checks before the work, the hidden name, the rename at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard input and output as places of a video: `-`. Read once, from front to end; never sought in.
+"""Video from standard input and to standard output. Read once, from front to end; never sought in.
 
 Two formats travel in pipes: YUV4MPEG2, which many tools speak and which has a constant rate, and NUT, which
 has timestamps and every pixel format. `opening.py` opens what is read, `pipe_sink.py` what is written.

@@ -1,4 +1,4 @@
-"""How long a YUV4MPEG2 stream must be: its format has no count of pictures, but all are of one size.
+"""The length that a YUV4MPEG2 stream must have.
 
 https://wiki.multimedia.cx/index.php/YUV4MPEG2 describes the header: a line of parameters, each a letter and
 its value; then pictures, each behind a line that begins with FRAME.

@@ -1,4 +1,4 @@
-"""Interlaced pictures through FFmpeg's bwdif: one picture out for one in."""
+"""Deinterlacing with FFmpeg's bwdif."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which field of interlaced video comes first, by what frames say, or by what only the container says."""
+"""The field order, by what frames say or only the container says."""
 
 from __future__ import annotations
 

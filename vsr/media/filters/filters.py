@@ -1,4 +1,4 @@
-"""FFmpeg's filters before and behind the generator: some, that give one picture for each and move no time.
+"""Chains of FFmpeg's filters before and after the generator.
 
 A filter is written as FFmpeg writes it, `name=arguments`. What cannot take a picture's samples as they are is
 refused: FFmpeg by itself would convert them to what the filter takes, 10 bits to 8 for example.

@@ -1,4 +1,4 @@
-"""What Matroska's track entry says of the picture and PyAV does not hand to FFmpeg's muxer, read and written.
+"""Elements of a Matroska track that PyAV does not carry.
 
 PyAV tells the muxer neither the proportions of a pixel nor cropping, 360 degrees, or HDR metadata. So while
 the file is written, the picture's title ends in `PLACEHOLDER`; in the finished file the title is cut, and

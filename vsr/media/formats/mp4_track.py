@@ -1,4 +1,4 @@
-"""What an MP4 or MOV track says of the picture and PyAV does not hand to FFmpeg's muxer, read and written.
+"""Boxes of an MP4 or MOV track that PyAV does not carry.
 
 As in `matroska_track`, the picture's title ends in a placeholder while the file is written. In the finished
 file the title is cut, the boxes that are missing are put in, and the rest becomes a box `free`: the index

@@ -1,4 +1,4 @@
-"""From the source's clock to the output's: one shift for all streams, and the container's own ticks."""
+"""Conversion from the source's clock to the output's."""
 
 from __future__ import annotations
 

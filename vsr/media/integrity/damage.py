@@ -1,4 +1,4 @@
-"""Counts what is wrong with a file while it is decoded, and judges at the end whether anything is missing.
+"""Damage counted while a file is decoded, and the verdict at its end.
 
 A demuxer that meets damage often says nothing: it skips to the next place that it understands, or takes the
 end of a truncated file for the end of the film. Three independent signs are therefore watched: what decoder

@@ -1,4 +1,4 @@
-"""What a file's own structure says of parts that are missing or were not read: the surest sign of all."""
+"""Parts that a file's own structure promises and that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bit fields written one after the other, as standards of video lay them out."""
+"""Bit fields, written one after the other."""
 
 from __future__ import annotations
 

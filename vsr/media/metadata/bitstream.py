@@ -1,4 +1,4 @@
-"""Messages put into encoded frames: SEI in H.264 (7.3.2.3) and H.265 (7.3.5), metadata units in AV1 (5.8).
+"""SEI messages and OBUs put into encoded frames.
 
 Encoders have no way of their own for most of what a frame carries, and those that have differ; a message
 before the first slice of the frame is the same for all of them.

@@ -1,4 +1,4 @@
-"""Mastering metadata of HDR material in the words of each encoder; formats as their manuals give them."""
+"""Mastering display and light level in the words of each encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Side data of a frame as messages for the result, and in words: what is carried, and what is lost."""
+"""Side data of frames as messages for the result, and in words."""
 
 from __future__ import annotations
 

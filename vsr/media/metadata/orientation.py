@@ -1,4 +1,4 @@
-"""How a picture is turned, mirrored and stretched for display: the matrix of MP4, taken apart."""
+"""Rotation, mirroring and stretch for display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decoded picture carries beside its samples (FFmpeg's frame side data), of every kind. No torch.
+"""Side data of frames, of every kind that FFmpeg knows. No torch.
 
 PyAV lists fewer kinds than the FFmpeg that it brings along. Of a picture with a kind that is not on its list
 (EXIF is one) PyAV shows nothing at all, but raises ValueError.

@@ -1,4 +1,4 @@
-"""What a decoded picture says of itself: colour tags, chroma location, field order, HDR metadata. No torch.
+"""Colour, aspect and field tags of a decoded frame. No torch.
 
 PyAV shows neither the chroma location nor which field comes first. FFmpeg's `showinfo` filter prints both for
 every codec, so one picture is sent through it and its line is read (`details_of`).

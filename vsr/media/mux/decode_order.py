@@ -1,4 +1,4 @@
-"""Decoding times for pictures whose presentation times are not quite in order.
+"""Decoding times where presentation times are not quite in order.
 
 Some files show a picture with a timestamp before its predecessor's, or twice the same. The picture keeps
 what the source says. But a muxer wants decoding times that never run back and never come after the

@@ -1,4 +1,4 @@
-"""Packets into the file in the order of time: the picture's, and before each what is due by then."""
+"""Packets of all streams in the order of time."""
 
 from __future__ import annotations
 

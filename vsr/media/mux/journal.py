@@ -1,4 +1,4 @@
-"""What is known of a job that may be gone on with, on the disk: a JSON file that carries its own sha256.
+"""The journal of a resumable run, in two copies.
 
 It is read as a stranger's: whatever is not as it was written counts as no journal.
 """

@@ -1,4 +1,4 @@
-"""What a finished file really holds, found by reading it, not by trusting who wrote it."""
+"""A finished file read and counted again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sink for long jobs: the picture goes into segments, and into the output only when all of them are there.
+"""The sink of a resumable run: segments, a journal, and the join at the end.
 
 Whatever ends a run, the same command goes on with it, and what it makes is what an unbroken run makes:
 segments are cut by the number of the picture, each by an encoder of its own, and everything else of the file

@@ -1,4 +1,4 @@
-"""Where the picture goes: encoded, muxed with everything else of its source, checked, and only then in place.
+"""The sink of a file: encodes, muxes, checks, renames.
 
 The order of things is the promise. `open_sink` checks all that can be checked (paths, container, encoder,
 streams) and writes the header under a hidden temporary name beside the target; `write` encodes; `finish`

@@ -1,4 +1,4 @@
-"""Of which pictures of the source a segment was made: a hash of each, so that a changed source is noticed."""
+"""Hashes of the decoded frames that a segment was made of."""
 
 from __future__ import annotations
 

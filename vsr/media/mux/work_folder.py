@@ -1,4 +1,4 @@
-"""The hidden folder beside an output in which a long job is kept, so that the same command goes on with it.
+"""The hidden work folder of a resumable run, and its lock.
 
 It holds a lock, the finished segments and the journal. The journal is written anew for each segment, in turn
 under two names, each time whole and by renaming: whatever is torn, the other one is at most a segment older.

@@ -1,4 +1,4 @@
-"""Which converter turns a stream of the source into the codec that the plan names."""
+"""The converter for a stream whose codec changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hands out the packets of a source's other streams in the order of time, while the picture trickles in.
+"""Packets of the other streams, handed out in the order of time.
 
 It opens the source a second time and never reads ahead further than asked (but for the first packet of each
 sound track), so memory does not grow with the film.

@@ -1,4 +1,4 @@
-"""What a file says about itself and its picture: titles, chapters, dispositions; copied before the header."""
+"""Metadata, chapters, attachments and tags of the output's header."""
 
 from __future__ import annotations
 

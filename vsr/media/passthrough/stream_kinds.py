@@ -1,4 +1,4 @@
-"""What happens to everything that is not the picture, decided before the first frame is computed.
+"""The plan for everything that is not the video stream.
 
 A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
 but tried: a file with its first packets is written in memory, from header to index. What it does not take is

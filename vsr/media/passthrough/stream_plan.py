@@ -1,4 +1,4 @@
-"""Which streams of a source go into the output, and how: decided before the first frame is computed.
+"""What becomes of each stream: copied, converted or left out.
 
 A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
 but tried: a file with its first packets is written in memory, from header to index. What it does not take is

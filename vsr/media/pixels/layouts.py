@@ -1,4 +1,4 @@
-"""FFmpeg's pixel formats as `PixelLayout`, and the planar format that holds each. No torch here."""
+"""FFmpeg's pixel formats as `PixelLayout`. No torch here."""
 
 from __future__ import annotations
 

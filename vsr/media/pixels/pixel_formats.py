@@ -1,4 +1,4 @@
-"""Which of an encoder's pixel formats keeps the most of a source, and what the rest costs in words."""
+"""The pixel format of an encoder that keeps the most of a source."""
 
 from __future__ import annotations
 

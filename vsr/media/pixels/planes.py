@@ -1,4 +1,4 @@
-"""Pictures between FFmpeg and torch: planes as views of the decoder's memory, and back into a frame.
+"""Planes of PyAV's frames as tensors, and back.
 
 Samples are never converted here, only put elsewhere; colour is `vsr.color.convert`'s work, on the device.
 """

@@ -1,4 +1,4 @@
-"""Closed captions that are a track of their own (CEA-608 in MOV): as lines of text, each at its time.
+"""Tracks of CEA-608 captions as text.
 
 Such a track holds two bytes a frame, which draw a screen step by step. One text therefore comes from many
 packets, and is known only when the screen changes again. All are read when the converter is made: a MOV's

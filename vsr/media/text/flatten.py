@@ -1,4 +1,4 @@
-"""Texts that show at the same time, as one text after another: QuickTime text knows only one at a time."""
+"""Texts that overlap in time, as one after the other."""
 
 from __future__ import annotations
 

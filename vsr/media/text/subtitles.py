@@ -1,4 +1,4 @@
-"""Text subtitles from one codec to another, packet for packet, with FFmpeg's own codecs.
+"""Text subtitles converted from one codec to another.
 
 Each packet of the source becomes one packet, shown when the container said; only where texts overlap and the
 target is QuickTime text, which shows one at a time, they are cut and joined (`flatten.py`).

@@ -1,4 +1,4 @@
-"""What generators share: the last convolution in full precision, enlarging in stages, padding."""
+"""Layers that generators share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Classical enlargement, as models like any other: `bicubic` and `lanczos`. Also the antialiased resize to
-any size that follows a generator.
+"""Bicubic and Lanczos enlargement as models like any other. Also the antialiased resize to any size that
+follows a generator.
 
 Both are Pillow's filters: pixel centres at half-integers, the kernel widened when shrinking, its weights
 normalised at the borders.

@@ -1,4 +1,4 @@
-"""Frames that repeat the one before, sample for sample, are computed once: holds, duplicates, telecine.
+"""Frames that repeat the one before, sample for sample, are computed once.
 
 `Repeats.marked` puts a mark in the place of each repeat before the generator, and `Repeats.restored` puts the
 frame back after it, with its own stamp; the result is the same, bit for bit, as if all had been computed. A

@@ -1,4 +1,6 @@
-"""One frame's way from decoder to encoder. `open_frames` reads top to bottom as a frame travels."""
+"""One frame's way from decoder to encoder: the stages in their order. `open_frames` reads top to bottom as a
+frame travels.
+"""
 
 from __future__ import annotations
 

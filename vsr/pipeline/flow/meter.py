@@ -1,4 +1,4 @@
-"""Where the time goes: seconds that each stage was busy, so that the bottleneck has a name."""
+"""Busy time of each stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Prefetch` puts what is upstream of it on a thread of its own, `Handover` what is downstream.
+"""The pipeline's only threads: `Prefetch` upstream, `Handover` downstream.
 
 These are the pipeline's only threads. An error on either is raised in the thread that they serve: upstream,
 at the place where the missing item would have come. Closing stops the thread and waits for it, so no decoder

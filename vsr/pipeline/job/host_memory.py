@@ -1,4 +1,4 @@
-"""Whether the host's memory holds the pictures of a result that are on their way: told before the work.
+"""Whether the host's memory holds the frames that are under way.
 
 The generator's own memory is the engine's matter, which makes tiles smaller; pictures cannot be made smaller.
 """

@@ -1,4 +1,4 @@
-"""How large the result is: from the user's scale, size or height and the source's picture."""
+"""The size of the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says about itself: numbers that can be checked, in a form that machines read."""
+"""The report of a run, as data."""
 
 from __future__ import annotations
 

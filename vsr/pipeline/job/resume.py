@@ -1,4 +1,4 @@
-"""Which sink a run writes into: one that can be gone on with, where that is wanted and possible."""
+"""The sink that a run writes into, resumed or new."""
 
 from __future__ import annotations
 

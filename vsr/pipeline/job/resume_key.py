@@ -1,4 +1,4 @@
-"""What decides the result of a run: a job that was cut off is gone on with only by the same."""
+"""The facts that decide a run's result: a run is resumed only where they are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool's clips on the device that trains, and batches cut there by a few kernels from a small table.
+"""Clips on the GPU that trains, and batches cut there.
 
 Crops have the bits of `crops.cut`: LR pictures are float16 and HR pictures uint8, as clips are. A recorded
 step can cut for itself: the clips stay where they are in memory, and new ones are written over the oldest.

@@ -1,4 +1,4 @@
-"""Photographs turned and reduced before clips are cut from them: more to see, where there are few of them."""
+"""Photographs rotated and reduced before clips are cut."""
 
 from __future__ import annotations
 

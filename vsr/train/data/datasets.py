@@ -1,4 +1,4 @@
-"""Opens whatever is given to train on: folders of pictures, videos, pairs of LR and HR, or several of them.
+"""Opens what is given to train on, whatever it is.
 
 What is held out is never seen in training: photographs are parted whole, with all their tiles; of the videos
 of a folder, whole files; a video given by name, or alone in its folder, by time, with a gap between.

@@ -1,4 +1,4 @@
-"""What every source of training material gives: a short clip, and the facts that a model card needs.
+"""The interface of all datasets: clips that are drawn, clips that are held out.
 
 No file is read here. `material` opens sources; `data`, `footage` and `pairs` are the sources.
 """

@@ -1,4 +1,4 @@
-"""Pixels of picture files: upright, and in the colours that `vsr upscale` sees in a video.
+"""Image files as R'G'B' tensors.
 
 Chroma is enlarged by `vsr.color` with the siting of the format, all bits of deep pictures are used, and what
 EXIF says of how a photograph was held is followed. A damaged file is an error, never a picture with a part

@@ -1,4 +1,4 @@
-"""One pass over a video at low resolution: where scenes begin, and how much there is to see in each picture.
+"""Scene cuts and motion of a video, found in one pass at low resolution.
 
 The thresholds are for small grey pictures, `SIDE` pixels on the longer side. Fine detail is judged later,
 when a crop is chosen (`footage`).

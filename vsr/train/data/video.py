@@ -1,4 +1,4 @@
-"""Pictures of a video by their number: sought, decoded on from the key picture before, some of them kept.
+"""Frames of a video by their number.
 
 What is kept changes the time that a picture takes, never the picture: decoding always begins at the same key
 picture.

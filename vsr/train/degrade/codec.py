@@ -1,4 +1,4 @@
-"""Real video codecs in memory: a clip is encoded and decoded, once or twice, as videos in the world were.
+"""Clips encoded and decoded by real video codecs in memory.
 
 Colour travels as it does in `vsr upscale`: swscale makes limited-range 4:2:0, `vsr.color` reads it.
 """

@@ -1,4 +1,4 @@
-"""How LR clips are made: settings only, as the tables of a TOML file, without torch.
+"""The settings of a degradation, read from TOML.
 
 The stages, in this order: the HR target is sharpened (`Sharpen`) and its colours changed (`Augment`), orders
 of blur, resize, noise and JPEG follow (`Order`), then the reduction to LR size (`Final`), then real video

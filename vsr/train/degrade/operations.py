@@ -1,5 +1,4 @@
-"""The single degradations, batched: `(N, 3, H, W)` float32 R'G'B' in [0, 1], on any device, each to its own
-setting.
+"""Single degradations of batches: blur, resize, noise, JPEG.
 
 Random numbers come from a `torch.Generator` on the pictures' device, so that the same seed gives the same
 result. The results of noise, sharpening and JPEG are clipped to [0, 1]; blurring and resizing may overshoot.

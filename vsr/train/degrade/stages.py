@@ -1,4 +1,4 @@
-"""The orders of degradation before any codec: what is drawn for each picture, and how it is carried out.
+"""Stages of degradation before any video codec.
 
 All is drawn first, as a `Chain` of steps for each picture, from a `random.Random`; only noise is left to a
 `torch.Generator`. So parameters can move slowly through a clip, and pictures whose steps have the same sizes

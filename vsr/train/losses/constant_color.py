@@ -1,4 +1,4 @@
-"""A flat colour must come out as it is: the loss of what a network makes of pictures without any content.
+"""A loss that keeps constant colours constant.
 
 Discriminators and features care little for a code or two of colour, nor for the faint grid that the places of
 a pixel shuffle leave on skies and walls; an eye does.

@@ -1,4 +1,4 @@
-"""Networks that tell made pictures from originals: those of SRGAN, ESRGAN, pix2pix and Real-ESRGAN.
+"""Discriminators: VGG-style, U-Net, patch.
 
 All give logits, no probabilities. `vgg128` and `unet` have the layer names of BasicSR, so that its published
 files load.

@@ -1,4 +1,4 @@
-"""Losses between tensors: pixel losses between pictures, adversarial losses between a discriminator's logits.
+"""Losses between tensors, and their settings.
 
 Losses of features are in `features.py`, those of time in `temporal.py`. All are computed in fp32, whatever
 the precision of what they are given, and are means, so that a weight means the same at any size.

@@ -1,5 +1,4 @@
-"""Stability in time: one HR content, seen in two pictures that were coded differently and moved against each
-other, must become one SR content. Here are the loss, and where in a known pan the second view of a crop lies.
+"""A loss for stability in time. Here are the loss, and where in a known pan the second view of a crop lies.
 
 What a flickering network costs at validation is `metrics.flicker`.
 """

@@ -1,4 +1,4 @@
-"""The files of a run: its weights, and the checkpoints from which it goes on. All are safetensors.
+"""Checkpoints of a run. All are safetensors.
 
 A checkpoint carries the sha256 of all that is in it. It is written under another name, forced to the disk and
 renamed; the last few are kept, and a run goes on from the newest that is whole.

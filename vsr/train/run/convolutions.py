@@ -1,4 +1,4 @@
-"""3x3 convolutions of features by Winograd's way where that is quicker: in fp32, on a processor.
+"""Training with the Winograd convolutions of `vsr.kernels`.
 
 Networks stay as they are. Where `quick` is entered, it takes the place of `torch.nn.functional.conv2d` for
 those layers that the engine's code can do; results and gradients differ from torch's by rounding alone.

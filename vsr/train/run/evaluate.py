@@ -1,4 +1,4 @@
-"""How much better than the classical filters a network is, on material that it was not trained on.
+"""Validation: gain over the classical filters on held-out clips.
 
 Measured are luma and colour, what repeats with the places of a pixel shuffle, flicker, and features where a
 recipe compares them; each kind of material apart.

@@ -1,4 +1,4 @@
-"""What a run says while it goes on: a line, a row of JSON Lines, and TensorBoard where it is installed."""
+"""The log of a run, as lines and JSONL."""
 
 from __future__ import annotations
 

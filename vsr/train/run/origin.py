@@ -1,4 +1,4 @@
-"""What a run is made of beside its recipe: data, the weights it started from, VGG19's.
+"""Fingerprints of the data that a run was trained on.
 
 A checkpoint knows them by their digests, so that a run does not go on with others unsaid.
 

@@ -1,4 +1,4 @@
-"""Steps on a card without the host in their way: recorded once as a CUDA graph, then replayed.
+"""Training steps as CUDA graphs.
 
 A small network's step is some hundred short kernels, and Python takes longer to start them than the card to
 do them. The figures of a step are read some steps later, so that the card always has work in front of it.

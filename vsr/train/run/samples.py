@@ -1,4 +1,4 @@
-"""Pictures of a run: LR, bicubic, the network's and HR side by side, at each measurement."""
+"""Sample images of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while a run goes on: networks, averages, optimisers, the step."""
+"""Networks, optimisers, random numbers: what changes from step to step."""
 
 from __future__ import annotations
 
