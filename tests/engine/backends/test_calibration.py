@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from vsr.engine.backends import calibration
 from vsr.engine.backends.calibration import pictures, ranges
+from vsr.kernels.conv_graph import IMAGE, ConvGraph, GraphBuilder
 
 
 def test_the_pictures_are_pictures_and_the_same_each_time() -> None:
@@ -23,26 +26,29 @@ def test_they_fall_off_with_frequency_and_have_little_colour_as_photographs_do()
     assert made.mean(1).std() > 1.5 * (made - made.mean(1, keepdim=True)).std()
 
 
-def test_there_is_one_span_for_each_convolution_and_it_follows_the_weights() -> None:
-    first, second = nn.Conv2d(3, 2, 1, bias=False), nn.Conv2d(2, 3, 1, bias=False)
+def graph(slope: float) -> ConvGraph:
+    """Two convolutions: the first gives -4 times red, which a slope of 0 takes away."""
+    first, second = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 3, 3, padding=1)
     with torch.no_grad():
-        first.weight.copy_(torch.tensor([[-4.0, 0, 0], [0, 0, 0]])[..., None, None])
-    spans = ranges(nn.Sequential(first, nn.ReLU(), second))
+        nn.init.zeros_(first.weight)
+        nn.init.zeros_(first.bias)
+        first.weight[0, 0, 1, 1] = -4.0
+    builder = GraphBuilder()
+    builder.add(second, builder.add(first, IMAGE, slopes=slope))
+    return builder.build()
+
+
+def test_there_is_one_span_for_each_convolution_and_it_follows_the_weights() -> None:
+    spans = ranges(graph(slope=0.0))
     red = pictures()[:, 0].max()
     assert len(spans) == 2
     assert 0.9 * red < spans[0] <= 1
-    assert (
-        spans[1] < 0.0011
-    )  # 0, or the least span that is given; the ReLU leaves nothing of what is negative
-    spans = ranges(nn.Sequential(first, nn.PReLU(init=1.0), second))
-    assert 3.5 < spans[1] <= 4
+    assert spans[1] < 0.0011  # the least span that is given: nothing is left of what is negative
+    assert 3.5 < ranges(graph(slope=1.0))[1] <= 4
 
 
-def test_outliers_do_not_decide() -> None:
-    class Spike(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out = x.clone()
-            out[0, 0, 0, 0] = 1000.0
-            return out
-
-    assert ranges(nn.Sequential(Spike(), nn.Conv2d(3, 3, 1)))[0] <= 1
+def test_outliers_do_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    spiked = pictures()
+    spiked[0, 0, 0, 0] = 1000.0
+    monkeypatch.setattr(calibration, "pictures", lambda: spiked)
+    assert ranges(graph(slope=1.0))[0] <= 1
