@@ -34,7 +34,7 @@ def installed() -> Generator[None, None, None]:
     """SIGINT, SIGTERM and SIGHUP raise `Stopped`; after a second one, or 8 s, the process ends at once."""
     global _guard
     _asked.clear()
-    _guard = guard = Guard(GRACE_SECONDS)
+    _guard = guard = _new_guard()
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _stop)
@@ -45,7 +45,17 @@ def installed() -> Generator[None, None, None]:
             if signal.getsignal(number) is _stop:  # while Python takes itself down, nobody catches
                 signal.signal(number, signal.SIG_DFL)
         _guard = None
-        guard.call_off()
+        if guard is not None:
+            guard.call_off()
+
+
+def _new_guard() -> Guard | None:
+    """A guard; none where there is no file descriptor left for its pipe: it is a backstop, and the run will
+    say so."""
+    try:
+        return Guard(GRACE_SECONDS)
+    except OSError:
+        return None
 
 
 def whatever_runs() -> None:
