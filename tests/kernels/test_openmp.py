@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,21 @@ def counting() -> Any:
         code.taken(code.at(code.at(memory, 16), code.ir.mul(part, number(8))))
     code.ir.ret_void()
     return Library(module).function("count", 1)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pools live as long as the process; those of these tests end with them."""
+    made: list[ThreadPoolExecutor] = []
+
+    def pool(threads: int) -> ThreadPoolExecutor:
+        made.append(ThreadPoolExecutor(threads, "vsr-openmp"))
+        return made[-1]
+
+    monkeypatch.setattr(openmp, "_pool", cache(pool))
+    yield
+    for one in made:
+        one.shutdown()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

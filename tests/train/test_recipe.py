@@ -185,7 +185,7 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes | Non
     path = tmp_path / "a.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"a\.toml: cannot be read as TOML"):
+    with pytest.raises(ConfigError, match=r"a\.toml: cannot be read .*TOML"):
         read_recipe(path)
 
 

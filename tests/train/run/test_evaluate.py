@@ -201,9 +201,11 @@ def test_colours_that_are_changed_are_changed_in_what_is_compared_with_too(held_
 
 
 def test_pairs_are_measured_as_they_are(tmp_path: Path) -> None:
-    for name, side in (("HR", 128), ("LR", 64)):
+    for name in ("HR", "LR"):
         (tmp_path / name).mkdir()
-        write_photographs(tmp_path / name, 3, side=side)
+    write_photographs(tmp_path / "HR", 3, side=128)
+    for path in (tmp_path / "HR").iterdir():
+        Image.open(path).resize((64, 64)).save(tmp_path / "LR" / path.name)
     recipe = tiny_recipe()
     trials = make_trials(material_for(recipe, [tmp_path])[1], recipe)
     assert {trial.condition for trial in trials} == {OWN}
