@@ -1,0 +1,64 @@
+"""The tables of docs/benchmarks.md are made from measurements that are kept as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tables
+
+TEXT = tables.PAGE.read_text(encoding="utf-8")
+SHOWN = set(re.findall(r"<!-- results: (\S+) (\S+) -->", TEXT))
+
+
+def test_the_page_is_what_the_command_makes() -> None:
+    """`python -m benchmarks.tables` writes it."""
+    assert tables.page(TEXT) == TEXT
+
+
+def test_a_wrong_figure_in_the_page_is_put_right() -> None:
+    wrong = re.sub(r"(\| model only \| torch, fp32, NCHW \| )[0-9.]+", r"\g<1>0.001", TEXT)
+    assert wrong != TEXT
+    assert tables.page(wrong) == TEXT
+
+
+def test_every_table_of_figures_is_made_and_every_run_is_shown() -> None:
+    """All but the log of decisions, which is prose."""
+    measured = TEXT.partition("\n## Log\n")[0]
+    by_hand = re.sub(r"<!-- results: .*?<!-- end of results -->", "", measured, flags=re.DOTALL)
+    assert "\n|" not in by_hand
+    kept = {
+        (path.stem, name)
+        for path in tables.RESULTS.glob("*.json")
+        for name in json.loads(path.read_text(encoding="utf-8"))["runs"]
+    }
+    assert kept == SHOWN
+
+
+@pytest.mark.parametrize("path", sorted(tables.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_run_says_what_measured_it_and_when(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["machine"]
+    assert tables.written(content) == path.read_text(encoding="utf-8")
+    for run in content["runs"].values():
+        assert run["command"]
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", run["date"])
+
+
+def test_a_new_measurement_replaces_the_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_MACHINE", "mine")
+    columns = [tables.column("what"), tables.column("s", tables.spread(2, " s"))]
+    for seconds in ([9.0, 8.0, 7.0], [1.0, 2.0, 3.004]):
+        shown = tables.record(
+            tmp_path, "start", columns, [["a", tables.summary(seconds)]], machine="a machine"
+        )
+    tables.record(tmp_path, "other", columns, [["b", "-"]], machine="a machine")
+    page = "before\n<!-- results: mine start -->\nold\n<!-- end of results -->\nafter\n"
+    assert shown == "| what | s |\n| --- | --- |\n| a | 2.00 (1.00 to 3.00) s |\n"
+    assert tables.page(page, tmp_path) == page.replace("old\n", shown)
+    assert list(json.loads((tmp_path / "mine.json").read_text())["runs"]) == ["start", "other"]
