@@ -6,22 +6,94 @@ import doctest
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from tests.cli.run_cli import run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, numbers_of
+from vsr.cli import app
 from vsr.color.spec import ColorSpec
 from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.media.filters.filters import FILTERS
 from vsr.pipeline.presets import names
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("plugins/*/*.md"), *ROOT.glob("vsr/weights/*.md")]
+)
+SETTINGS = sorted(ROOT.glob("pipelines/**/*.toml"))
+
+
+def blocks(text: str, language: str = r"\w*") -> list[str]:
+    """The contents of the fenced blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def check_flags(words: list[str]) -> None:
+    """Read `vsr WORDS...` as the command line does, without running it; a wrong flag raises."""
+    group = typer.main.get_command(app)
+    context = group.make_context("vsr", words)
+    while True:
+        name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+        if not hasattr(command, "resolve_command"):
+            return
+        group = command
+
+
+def commands_in(text: str) -> list[str]:
+    """The calls of `vsr` in lines of a shell: at the start, after a pipe, or after the `#` of a comment."""
+    found = re.findall(r"(?:^|\| |^# +)(vsr [^|<>#\n]*)", text, re.MULTILINE)
+    return [command.strip() for command in found]
+
+
+def test_every_command_of_the_documentation_has_only_flags_that_exist() -> None:
+    texts = ["\n".join(blocks(page.read_text(encoding="utf-8"))) for page in PAGES]
+    texts += [path.read_text(encoding="utf-8") for path in SETTINGS]
+    commands = [command for text in texts for command in commands_in(text)]
+    assert len(commands) > 50
+    for command in commands:
+        check_flags(shlex.split(command)[1:])
+
+
+def test_the_commands_of_the_readme_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.mp4", "in.mkv"):
+        make_clip(tmp_path / name, frames=3, width=96, height=80, time_base=None)
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = blocks(page, "python")
+    exec(example, {})
+    lines = [line.split("#")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    assert len(lines) > 10
+    for line in lines:
+        check_line_of_readme(line, tmp_path, capfd)
+
+
+def check_line_of_readme(line: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Run `upscale`, `compare` and `verify` on files; the others need a network, data or another program.
+
+    Their flags are checked by the test above, and `test_the_commands_of_the_page_on_pipes_work` runs pipes.
+    """
+    if line.startswith("make "):
+        assert re.search(rf"^{line[5:]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+    elif line == "pip install ." or " - -" in line or line.startswith(("vsr train", "vsr finetune")):
+        return
+    elif "mine.safetensors" in line:
+        assert run_cli(capfd, *line.split()[1:], "--overwrite").code == 5, "there is no such file"
+    else:
+        forced = ["--overwrite", "--device", "cpu"] if line.startswith("vsr upscale") else []
+        outcome = run_cli(capfd, *line.split()[1:], *forced)
+        assert outcome.code == 0, (line, outcome.err)
 
 
 def test_the_examples_of_the_python_page_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +106,11 @@ def test_the_examples_of_the_python_page_are_true(tmp_path: Path, monkeypatch: p
 
 def shell_blocks(name: str) -> list[str]:
     """The lines of the shell examples of a page."""
-    blocks = re.findall(r"```sh\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    return [
+        line
+        for block in blocks((DOCS / name).read_text(encoding="utf-8"), "sh")
+        for line in block.splitlines()
+    ]
 
 
 def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -66,7 +141,7 @@ def test_the_commands_and_the_file_of_the_page_on_pipelines_work(
     monkeypatch.chdir(tmp_path)
     make_clip(tmp_path / "in.mp4", frames=3)
     page = (DOCS / "pipelines.md").read_text(encoding="utf-8")
-    (own,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (own,) = blocks(page, "toml")
     (tmp_path / "own.toml").write_text(own)
     lines = [line.split() for line in shell_blocks("pipelines.md")]
     assert {line[line.index("--pipeline") + 1] for line in lines} == {*names(), "own.toml"}
