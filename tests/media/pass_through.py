@@ -16,7 +16,8 @@ from vsr.config import EncoderSettings
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.source import open_video
 from vsr.media.files.pyav import TEXT
-from vsr.media.mux.sink import SinkReport, VideoSink, open_sink
+from vsr.media.mux.sink import VideoSink, open_sink
+from vsr.media.mux.sink_report import SinkReport
 
 FAST = {
     "libx264": "ultrafast",

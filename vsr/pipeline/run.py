@@ -20,11 +20,12 @@ from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.source import VideoSource, open_video
 from vsr.media.files.opening import MAX_PIXELS
+from vsr.media.files.output_path import check_target
 from vsr.media.files.stdio import is_pipe, place_of, settle_delay
 from vsr.media.filters.filters import Behind, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable_sink import SegmentedSink
-from vsr.media.mux.sink import check_target, open_sink
+from vsr.media.mux.sink import open_sink
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel, load_generator
 from vsr.pipeline.flow.graph import DEPTH, open_frames

@@ -14,7 +14,8 @@ import torch
 from tests.media_maker import make_clip, number_in, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Range
 from vsr.frame import YuvFrame
-from vsr.media.decode.source import INTERLACED_OFF, INTERLACED_ON, UNCOUNTED, VideoSource, open_video
+from vsr.media.decode.interlacing import INTERLACED_OFF, INTERLACED_ON
+from vsr.media.decode.source import UNCOUNTED, VideoSource, open_video
 from vsr.media.files.opening import GENERATED_TIMES
 from vsr.media.files.pyav import TEXT
 

@@ -6,55 +6,39 @@ counted in `VideoSource.damage`, what was done about odd input is said in `Video
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from av import Packet, VideoFrame, VideoStream
+from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
 from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
 from vsr.config import Deinterlace, Hwaccel
 from vsr.errors import InputError
-from vsr.frame import Damage, FieldOrder, Stamp, VideoInfo, YuvFrame
-from vsr.media.decode.frame_times import FrameTimes
-from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, as_software, choose_decoding, is_on_card
+from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
+from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps
+from vsr.media.decode.frame_reader import FrameReader
+from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
+from vsr.media.decode.interlacing import deinterlaced, note_on_interlacing
 from vsr.media.decode.probe import is_indexed, probe
 from vsr.media.decode.sizes import with_lasting_size
 from vsr.media.decode.timeline import Timeline, until_the_next
 from vsr.media.decode.uniform import Uniform
-from vsr.media.decoders.concatenated import Parts, can_start_over, nominal_step
-from vsr.media.decoders.decoder import (
-    RAW,
-    READ_ERRORS,
-    FrameDecoder,
-    choose_stream,
-    decoder_of,
-    leave_out_others,
-    read_packets,
-)
-from vsr.media.decoders.sequences import Sequences
+from vsr.media.decoders.concatenated import nominal_step
+from vsr.media.decoders.decoder import RAW, choose_stream, decoder_of
 from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.files.stdio import is_pipe, standard_input
-from vsr.media.filters.deinterlace import Deinterlacer, Stamped
+from vsr.media.filters.deinterlace import Stamped
 from vsr.media.filters.filters import FilterChain, filtered_info, parse
 from vsr.media.integrity.damage import DamageWatch
-from vsr.media.integrity.fragments import broken_fragment, skips_fragments
-from vsr.media.integrity.stray_times import StrayTimes
-from vsr.media.integrity.transport import has_breaks
-from vsr.media.integrity.truncation import POSITIONED, cut_off, unread_bytes
+from vsr.media.integrity.truncation import cut_off, unread_bytes
 from vsr.media.metadata.messages import messages_of
 from vsr.media.pixels.layouts import repacking_note
 from vsr.media.pixels.planes import repacked, to_planes
 from vsr.media.structure.walk import structure_of
-
-INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
-INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"
-SINGLE_FIELDS = "each picture is a single field of interlaced video; fields are upscaled one by one"
 
 UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
 
@@ -149,7 +133,6 @@ class VideoSource:
         self._closed = False
         self.skipped = 0
         """Pictures that `frames` did not give because nobody wanted them."""
-        self._stray_packets = 0
         self._warn_of_first_picture()
 
     @property
@@ -186,7 +169,7 @@ class VideoSource:
             self._info.path, max_pixels=self._max_pixels, last=True, hwaccel=accelerated
         ) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
-            confirm = _confirmation(container, stream, self._info.path)
+            confirm = confirmation_of_gaps(container, stream, self._info.path)
             self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
             if container.format.name in RAW:
                 self._warn(UNCOUNTED)
@@ -194,7 +177,7 @@ class VideoSource:
             stamped = self._stamped(container, stream, timeline)
             if "mp4" in container.format.name:
                 stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
-            pictures = self._deinterlaced(stamped)
+            pictures = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)
             for frame, stamp in self._filtered(pictures):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
@@ -227,7 +210,8 @@ class VideoSource:
         """All pictures of one size and layout, with their stamps; judges the file after the last."""
         decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
         self._uniform = Uniform(self._raw, self._told, self._warn)
-        for frame, time in self._with_repaired_times(self._decoded(container, stream, decoder)):
+        reader = FrameReader(self._raw, self.decoding, self._watch, self._warn)
+        for frame, time in reader.frames(container, stream, decoder):
             stamp = timeline.stamp(frame, time)
             self._watch.picture(frame, stamp)
             for note in timeline.notes:
@@ -238,119 +222,15 @@ class VideoSource:
         self._watch.finish(
             promised=max(self._info.frames_promised or 0, found.pictures or 0) or None,
             exact=is_indexed(container, stream) or found.pictures is not None,
-            cut_off=cut_off(path, kind) or _broken_fragment(path, kind) or found.fault,
+            cut_off=cut_off(path, kind) or broken_fragment_note(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
-
-    def _with_repaired_times(
-        self, frames: Iterable[tuple[VideoFrame, int | None]]
-    ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """The frames, single times that lie far from their neighbours' repaired and counted."""
-        if is_pipe(self._info.path):  # there a frame is not to wait for the next one
-            yield from frames
-            return
-        strays = StrayTimes[VideoFrame](self._info.time_base)
-        for frame, time in frames:
-            if time is None:
-                yield from self._repaired(strays, strays.flush())
-                yield frame, None
-            else:
-                yield from self._repaired(strays, strays.push(frame, time))
-        yield from self._repaired(strays, strays.flush())
-
-    def _repaired(
-        self, strays: StrayTimes[VideoFrame], settled: list[tuple[VideoFrame, int]]
-    ) -> Iterator[tuple[VideoFrame, int]]:
-        self._watch.stray_times(strays.repaired + self._stray_packets)
-        for frame, time in settled:
-            if frame.pts is not None:
-                frame.pts = time
-            yield frame, time
 
     def _with_messages(self, frame: VideoFrame, stamp: Stamp) -> Stamp:
         """The stamp with what belongs to the frame beside its samples."""
         messages, kinds = messages_of(frame)
         self.side_data |= dict.fromkeys(kinds)
         return replace(stamp, messages=messages) if messages else stamp
-
-    def _decoded(
-        self, container: InputContainer, stream: VideoStream, decoder: FrameDecoder
-    ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """Every frame of the stream in display order, with its time in ticks where it has one."""
-        times = FrameTimes()
-        frames = self._frames_of(container, stream, decoder, times)
-        return times.timed(frames, lambda: decoder.has_b_frames)
-
-    def _frames_of(
-        self,
-        container: InputContainer,
-        stream: VideoStream,
-        decoder: FrameDecoder,
-        times: FrameTimes,
-    ) -> Iterator[VideoFrame]:
-        positioned = container.format.name.split(",")[0] in POSITIONED
-        if not positioned:  # else the packets of all streams are needed to see holes between them
-            leave_out_others(container, stream)
-        parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
-        packets = read_packets(container, self._watch.unreadable)
-        for packet in parts.joined(packets) if can_start_over(container) else packets:
-            self._stray_packets = parts.repaired
-            for note in parts.notes:
-                self._warn(note)
-            if positioned:
-                self._watch.position(packet.pos, packet.size)
-            if packet.stream_index != stream.index:
-                continue
-            self._watch.packet(packet)
-            times.packet(packet.pts)
-            try:
-                for frame in sequences.decode(packet):
-                    yield self._from(decoder, frame)
-            except READ_ERRORS as error:
-                self._watch.refused(error, _seconds(packet))
-        try:
-            for frame in sequences.decode(None):
-                yield self._from(decoder, frame)
-        except READ_ERRORS as error:
-            self._watch.refused(error, None)
-
-    def _from(self, decoder: FrameDecoder, frame: VideoFrame) -> VideoFrame:
-        """A picture as software gives it, whoever decoded it."""
-        if self.decoding.card is None:
-            return frame
-        if not is_on_card(decoder):
-            self._warn(
-                "the video changes on the way to what the card cannot decode; software goes on with it"
-            )
-        return as_software(frame, self._raw.pixel_format)
-
-    def _deinterlaced(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
-        if self._deinterlace == "off":
-            for frame, stamp in pictures:
-                if frame.interlaced_frame and not self._single_fields:
-                    self._warn(INTERLACED_OFF)
-                yield frame, stamp
-            return
-        if self._single_fields and self._forced_order is None:
-            yield from pictures
-            return
-        filter_ = Deinterlacer(self._forced_order)
-        for frame, stamp in pictures:
-            yield from filter_.push(frame, stamp)
-            if filter_.running:
-                self._warn(INTERLACED_ON)
-        yield from filter_.drain()
-
-    @property
-    def _single_fields(self) -> bool:
-        return self._raw.field_order == "single fields"
-
-    @property
-    def _forced_order(self) -> FieldOrder | None:
-        """The field order of all frames, where they are not to be asked themselves."""
-        if self._deinterlace in ("top-first", "bottom-first"):
-            return self._deinterlace
-        return self._raw.field_order if self._raw.fields_by_container else None
 
     def _filtered(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
         if not self._filters:
@@ -386,11 +266,9 @@ class VideoSource:
             self._warn(
                 "the colours are wrong: Dolby Vision without a layer for other displays is taken as told"
             )
-        forced = self._deinterlace in ("top-first", "bottom-first")
-        if forced or self._info.field_order in ("top-first", "bottom-first"):
-            self._warn(INTERLACED_OFF if self._deinterlace == "off" else INTERLACED_ON)
-        elif self._single_fields:
-            self._warn(SINGLE_FIELDS)
+        interlacing = note_on_interlacing(self._raw, self._deinterlace)
+        if interlacing is not None:
+            self._warn(interlacing)
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -408,29 +286,10 @@ def _refuse_false_colors(info: VideoInfo, told: ColorSpec) -> None:
     )
 
 
-def _confirmation(container: InputContainer, stream: VideoStream, path: str) -> Callable[[], bool] | None:
-    """What tells whether gaps are a loss, for the containers where nothing is to be seen near them."""
-    if container.format.name == "mpegts":
-        return partial(has_breaks, path)
-    if "mp4" in container.format.name and not is_indexed(container, stream):
-        return lambda: skips_fragments(path) or broken_fragment(path) is not None
-    return None
-
-
-def _broken_fragment(path: str, kind: str) -> str | None:
-    at = broken_fragment(path) if "mp4" in kind else None
-    return None if at is None else f"the fragment at byte {at} is damaged and was skipped"
-
-
 def _end_of(stream: VideoStream) -> int | None:
     """Return when the video ends, in ticks, as the container says."""
     start, duration = stream.start_time, stream.duration
     return None if start is None or duration is None else start + duration
-
-
-def _seconds(packet: Packet[Any]) -> float | None:
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else float(ticks * packet.time_base)
 
 
 def _first_seconds(timeline: Timeline) -> Fraction:

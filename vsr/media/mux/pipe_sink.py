@@ -27,7 +27,7 @@ from vsr.media.files.opening import reopen_media
 from vsr.media.files.stdio import MUXERS, STANDARD, PipeOutput, is_pipe, standard_input
 from vsr.media.formats.containers import Container
 from vsr.media.formats.timestamps import shift_for
-from vsr.media.mux.sink import SinkReport
+from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
 
 CONTAINERS: dict[PipeFormat, Container] = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -32,37 +31,19 @@ from vsr.media.encode.video_encoder import PictureEncoder
 from vsr.media.files.opening import shown
 from vsr.media.files.output_path import check_target, make_anew, put_in_place, sync, temporary_beside
 from vsr.media.files.pyav import TEXT
-from vsr.media.formats import matroska_track, mp4_track
 from vsr.media.formats.containers import Container, container_of
-from vsr.media.formats.matroska import rescale_file, tick_for
+from vsr.media.formats.matroska import tick_for
 from vsr.media.formats.matroska_track import PLACEHOLDER, needs_finishing
 from vsr.media.formats.muxers import cannot_write, muxer_options, start_output
-from vsr.media.formats.timestamps import Clock, half_up, shift_for
 from vsr.media.mux.interleave import Interleaver
-from vsr.media.mux.mark_writing import write_marks
+from vsr.media.mux.late_headers import complete_headers
 from vsr.media.mux.read_back import Written, check_written
+from vsr.media.mux.sink_report import SinkReport
+from vsr.media.mux.start_clock import start_clock, whole_ticks
 from vsr.media.passthrough.copier import StreamCopier
 from vsr.media.passthrough.header import copy_header
 from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty
 from vsr.media.passthrough.stream_plan import plan_streams
-
-__all__ = ["SinkReport", "VideoSink", "check_target", "open_sink"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkReport:
-    """What was written."""
-
-    path: Path
-    frames: int
-    streams: int
-    """Besides the picture, attached files included."""
-    packets: int
-    """Of those streams."""
-    bytes: int
-    """Size of the file."""
-    shift: Fraction
-    """Seconds by which every time was moved, so that clips and recordings begin at zero."""
 
 
 def open_sink(
@@ -157,7 +138,7 @@ class VideoSink:
         self._report: SinkReport | None = None
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
-        begin = None if start is None else _whole_ticks(origin + start, info.time_base)
+        begin = None if start is None else whole_ticks(origin + start, info.time_base)
         until = None if end is None else origin + end
         tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
         options = muxer_options(container, tick, [info.time_base, *streams.sound_bases])
@@ -182,7 +163,7 @@ class VideoSink:
                 self._output,
                 self._encoder.stream,
                 self._copier,
-                self._make_clock(container, tick, begin),
+                start_clock(info, self._copier, container, tick=tick, begin=begin),
                 target=target,
                 damage=self.damage,
                 alone=not streams.kept,
@@ -367,7 +348,14 @@ class VideoSink:
         try:
             output.close()
             self._output = None
-            self._repair()
+            complete_headers(
+                self._temporary,
+                self._info,
+                self._plan,
+                self._container,
+                tick=self._packets.clock.tick,
+                pending=self._pending,
+            )
             sync(self._temporary)
             found = check_written(
                 self._temporary, wanted, name=shown(self._target), refused=self._packets.refused
@@ -386,21 +374,6 @@ class VideoSink:
             shift=self._packets.clock.shift,
         )
 
-    def _repair(self) -> None:
-        """Write into a closed file what its muxer could not."""
-        tick, plan, info = self._packets.clock.tick, self._plan, self._info
-        if tick is not None:
-            rescale_file(self._temporary, tick)
-        matroska = self._container.family == "matroska"
-        if needs_finishing(info) and matroska:
-            pixels = self._container.muxer == "webm"
-            matroska_track.finish_track(
-                self._temporary, info, width=plan.width, height=plan.height, whole_pixels=pixels
-            )
-        elif needs_finishing(info):
-            mp4_track.finish_track(self._temporary, info, width=plan.width, height=plan.height)
-        write_marks(self._temporary, self._pending, matroska=matroska)
-
     def _begin(self, first: Fraction) -> None:
         """Before the first packet: nothing may begin before zero."""
         self._packets.clock = self._packets.clock.not_before_zero(first, self._info.time_base)
@@ -409,21 +382,3 @@ class VideoSink:
         if self._strict and self.damage:
             what = next(iter(self.damage.notes), "a packet of sound or subtitles is damaged")
             raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")
-
-    def _make_clock(self, container: Container, tick: int | None, begin: Fraction | None) -> Clock:
-        """The shift that starts a clip or a recording at zero, and lets nothing begin before zero."""
-        assert self._copier is not None
-        base = self._info.time_base
-        delays = self._copier.delays
-        clip = -_whole_ticks(self._info.clock_start, base) if begin is None else -begin
-        picture = (self._info.start_seconds or Fraction(0)) if begin is None else begin
-        unit = tick or 1
-        hidden = {index: Fraction(half_up(Fraction(ns, unit)) * unit, 10**9) for index, ns in delays.items()}
-        early = self._copier.earliest(hidden, cuts=container.family == "mp4")
-        first = picture if early is None else min(picture, early + Fraction(unit, 2 * 10**9))
-        return Clock(shift=clip + shift_for(first + clip, base), tick=tick, delays=delays)
-
-
-def _whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
-    """The last tick of the picture at or before `seconds`."""
-    return seconds // base * base
