@@ -27,9 +27,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsr.train.data.image_folder import HOLDOUT, SOURCES, find_pictures
-from vsr.train.degrade.degradation import CodecRange, Vary
-from vsr.train.recipe import PoolSettings, Recipe, read_recipe
+from vsr.training.data.image_folder import HOLDOUT, SOURCES, find_pictures
+from vsr.training.degrade.degradation import CodecRange, Vary
+from vsr.training.recipe import PoolSettings, Recipe, read_recipe
 
 SLACK = 20.0
 """Seconds beyond its share after which a part is ended: it has to open its data, and to write its result."""
@@ -90,7 +90,7 @@ def train_one(name: str, asked: argparse.Namespace) -> None:
     import torch
 
     from vsr.models.load import load_generator
-    from vsr.train.run.loop import train
+    from vsr.training.run.loop import train
 
     recipe = tiny(on_a_card(name)) if asked.quick else on_a_card(name)
     target = asked.out / f"{name}.safetensors"

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from vsr.train.data.image_folder import HOLDOUT, SOURCES
+from vsr.training.data.image_folder import HOLDOUT, SOURCES
 
 TARGET = Path(__file__).parent.parent / "vsr" / "weights" / "CREDITS.md"
 Row = dict[str, str]

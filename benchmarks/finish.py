@@ -1,4 +1,4 @@
-"""Gives a trained Compact its last touch, see `vsr.train.finish`: faithful colour, and no grid.
+"""Gives a trained Compact its last touch, see `vsr.training.finish`: faithful colour, and no grid.
 
     python -m benchmarks.finish fast-x4 --partner fast-x4-crisp --data train --data train2 -o new.safetensors
 
@@ -20,13 +20,13 @@ from safetensors import safe_open
 from vsr.models.archs.compact import Compact
 from vsr.models.catalog import MODELS
 from vsr.models.load import load_generator
-from vsr.train.batches.crops import Batch, draw_batch
-from vsr.train.batches.pool import make_clip
-from vsr.train.data.datasets import Material
-from vsr.train.finish import SHARE, finished
-from vsr.train.recipe import Recipe, read_recipe
-from vsr.train.run.checkpoint import write_tensors
-from vsr.train.run.loop import material_for
+from vsr.training.batches.crops import Batch, draw_batch
+from vsr.training.batches.pool import make_clip
+from vsr.training.data.datasets import Material
+from vsr.training.finish import SHARE, finished
+from vsr.training.recipe import Recipe, read_recipe
+from vsr.training.run.checkpoint import write_tensors
+from vsr.training.run.loop import material_for
 
 CLIPS = 40
 """Of clean LR, and as many of coded."""
@@ -81,7 +81,7 @@ def finish(
     with safe_open(path, "pt") as file:
         head = dict(file.metadata() or {})
     tensors = {key: value.contiguous() for key, value in made.state_dict().items()}
-    write_tensors(target, tensors, {**head, "finished": "vsr.train.finish"})
+    write_tensors(target, tensors, {**head, "finished": "vsr.training.finish"})
 
 
 def main() -> None:

@@ -37,18 +37,18 @@ import torch
 import vsr
 from vsr.config import from_table
 from vsr.media.png import save_png
-from vsr.train.batches.crops import draw, draw_batch
-from vsr.train.batches.device_buffer import Cut, Shelf
-from vsr.train.batches.pool import make_clip, workers_for
-from vsr.train.data.datasets import Material
-from vsr.train.degrade.clips import degrade_batch
-from vsr.train.degrade.degradation import Degradation
-from vsr.train.recipe import Recipe, read_degradation, read_recipe
-from vsr.train.run import steps as train_steps
-from vsr.train.run.loop import material_for
-from vsr.train.run.replay import Replay, tuned
-from vsr.train.run.state import new_state
-from vsr.train.run.steps import train_step
+from vsr.training.batches.crops import draw, draw_batch
+from vsr.training.batches.device_buffer import Cut, Shelf
+from vsr.training.batches.pool import make_clip, workers_for
+from vsr.training.data.datasets import Material
+from vsr.training.degrade.clips import degrade_batch
+from vsr.training.degrade.degradation import Degradation
+from vsr.training.recipe import Recipe, read_degradation, read_recipe
+from vsr.training.run import steps as train_steps
+from vsr.training.run.loop import material_for
+from vsr.training.run.replay import Replay, tuned
+from vsr.training.run.state import new_state
+from vsr.training.run.steps import train_step
 
 CPU_RECIPES = ("fast-x2", "compact-x2")
 THREADS = (1, 2)

@@ -14,7 +14,7 @@ from tests.special_files import SPECIAL, make_special
 from vsr.config import MAX_TOML_BYTES, read_table
 from vsr.errors import ConfigError, ModelError
 from vsr.reading import open_file, read_file
-from vsr.train.losses.features import load_features
+from vsr.training.losses.features import load_features
 
 Capture = pytest.CaptureFixture[str]
 

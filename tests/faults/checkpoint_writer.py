@@ -18,11 +18,11 @@ from types import TracebackType
 import torch
 
 from vsr.models.archs.compact import CompactConfig
-from vsr.train.degrade.degradation import Degradation
-from vsr.train.generators import GeneratorSettings
-from vsr.train.recipe import Recipe
-from vsr.train.run.checkpoint import resume, save_checkpoint
-from vsr.train.run.state import State, new_state
+from vsr.training.degrade.degradation import Degradation
+from vsr.training.generators import GeneratorSettings
+from vsr.training.recipe import Recipe
+from vsr.training.run.checkpoint import resume, save_checkpoint
+from vsr.training.run.state import State, new_state
 
 ROOT = Path(__file__).parent.parent.parent
 

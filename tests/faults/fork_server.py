@@ -163,7 +163,7 @@ def _import_all() -> None:
     import vsr.cli
     import vsr.pipeline.dryrun
     import vsr.pipeline.run
-    import vsr.train.run.loop  # noqa: F401
+    import vsr.training.run.loop  # noqa: F401
 
     torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Training faults (rows F) that need a process that dies; the others are shown in tests/train."""
+"""Training faults (rows F) that need a process that dies; the others are shown in tests/training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checkpoint_writer import Writers, recipe
-from vsr.train.run.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
-from vsr.train.run.state import new_state
+from vsr.training.run.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
+from vsr.training.run.state import new_state
 
 KILLS = 8
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from tests.train.photographs import photograph
+from tests.training.photographs import photograph
 from vsr.metrics import psnr_y
 from vsr.models.load import load_generator
-from vsr.train.data.images import read_image
+from vsr.training.data.images import read_image
 
 FOLDER = Path(__file__).parents[2] / "vsr" / "weights"
 SHIPPED = sorted(FOLDER.glob("*.safetensors"))

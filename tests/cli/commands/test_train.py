@@ -8,7 +8,7 @@ import av
 import pytest
 from safetensors.torch import load_file
 
-from tests.train.photographs import write_photographs
+from tests.training.photographs import write_photographs
 from vsr.cli.commands.train import train
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.models.archs.compact import CompactConfig, detect

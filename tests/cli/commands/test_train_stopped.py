@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.cli.run_cli import run_cli
-from tests.train.photographs import write_photographs
+from tests.training.photographs import write_photographs
 
 RECIPE = """
 name = "tiny"

@@ -32,15 +32,15 @@ def finetune(
     import torch
 
     from vsr.engine.device import choose_device
-    from vsr.train.finetune import finetune as run
-    from vsr.train.recipe import read_recipe
-    from vsr.train.run.loop import StoppedEarlyError
+    from vsr.training.finetune import finetune as run
+    from vsr.training.recipe import read_recipe
+    from vsr.training.run.loop import StoppedEarlyError
 
     check_output(output, overwrite=overwrite)
     settings = None if recipe is None else read_recipe(recipe)
     if threads is not None:
         torch.set_num_threads(threads)
-    logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         outcome = run(

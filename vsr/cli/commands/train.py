@@ -15,7 +15,7 @@ from vsr.errors import ConfigError, OutputError
 from vsr.writing import check_writable
 
 if TYPE_CHECKING:
-    from vsr.train.run.loop import Progress
+    from vsr.training.run.loop import Progress
 
 NO_GAINS = ("flicker", "grid_excess", "features")
 """Figures of a measurement that are not dB over bicubic."""
@@ -66,9 +66,9 @@ def train(
 
     from vsr.engine.device import choose_device
     from vsr.models.load import load_generator
-    from vsr.train.recipe import read_recipe
-    from vsr.train.run.loop import StoppedEarlyError
-    from vsr.train.run.loop import train as run
+    from vsr.training.recipe import read_recipe
+    from vsr.training.run.loop import StoppedEarlyError
+    from vsr.training.run.loop import train as run
 
     settings = read_recipe(recipe)
     settings = settings if steps is None else replace(settings, steps=steps)
@@ -81,7 +81,7 @@ def train(
         return
     check_output(output, overwrite=overwrite)
     weights = None if start is None else load_generator(start, fold=False).network.state_dict()
-    logging.getLogger("vsr.train").setLevel(logging.INFO)  # a line for each measurement
+    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         figures = run(
@@ -106,7 +106,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     Raises:
         ConfigError, OutputError: it is not.
     """
-    from vsr.train.run.checkpoint import checkpoints
+    from vsr.training.run.checkpoint import checkpoints
 
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output}: must end in .safetensors")
@@ -142,8 +142,8 @@ def _clock(seconds: float) -> str:
 
 
 def _dump(settings: object, data: list[Path], output: Path, number: int) -> None:
-    from vsr.train.recipe import Recipe
-    from vsr.train.run.loop import dump
+    from vsr.training.recipe import Recipe
+    from vsr.training.run.loop import dump
 
     assert isinstance(settings, Recipe)
     folder = output.with_suffix(".dump")

@@ -1,0 +1,385 @@
+"""Claims: the networks are the published ones, by layer table, naive computation, and the names in files."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils import spectral_norm
+
+from vsr.config import from_table
+from vsr.errors import ConfigError, ModelError
+from vsr.training.losses.discriminators import (
+    DiscriminatorConfig,
+    PatchConfig,
+    SpectralConv2d,
+    SRGANConfig,
+    UNetConfig,
+    VGGConfig,
+    make_discriminator,
+    start_from,
+)
+
+SMALL = {
+    "srgan": DiscriminatorConfig(srgan=SRGANConfig(nf=4, dense=8)),
+    "vgg128": DiscriminatorConfig(vgg128=VGGConfig(nf=4)),
+    "patch": DiscriminatorConfig(patch=PatchConfig(nf=4)),
+    "patch-sn": DiscriminatorConfig(patch=PatchConfig(nf=4, spectral_norm=True)),
+    "unet": DiscriminatorConfig(unet=UNetConfig(nf=4)),
+}
+by_kind = pytest.mark.parametrize("kind", SMALL)
+
+
+def make(kind, patch=32, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make_discriminator(SMALL[kind], patch)
+
+
+def settled(kind, seed=0):
+    """A network in eval mode whose spectral vectors are near the true ones: fresh ones are random."""
+    network = make(kind, seed=seed)
+    for _ in range(10):
+        network(noise(0, 2, 3, 32, 32))
+    return network.eval()
+
+
+def noise(seed, *size):
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed))
+
+
+def parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def convolution(before, after, kernel, bias=True):
+    return before * after * kernel**2 + after * bias
+
+
+def norm(channels):
+    return 2 * channels
+
+
+# The layer tables, written out; kernels and channels from the papers and BasicSR's page of architectures.
+VGG128 = (
+    convolution(3, 64, 3) + convolution(64, 64, 4, False) + norm(64)
+    + convolution(64, 128, 3, False) + norm(128) + convolution(128, 128, 4, False) + norm(128)
+    + convolution(128, 256, 3, False) + norm(256) + convolution(256, 256, 4, False) + norm(256)
+    + convolution(256, 512, 3, False) + norm(512) + convolution(512, 512, 4, False) + norm(512)
+    + convolution(512, 512, 3, False) + norm(512) + convolution(512, 512, 4, False) + norm(512)
+    + (512 * 4 * 4 + 1) * 100 + 101
+)  # fmt: skip
+BIASES = 64 + 2 * 128 + 2 * 256 + 4 * 512
+UNET = (
+    convolution(3, 64, 3)
+    + convolution(64, 128, 4, False) + convolution(128, 256, 4, False) + convolution(256, 512, 4, False)
+    + convolution(512, 256, 3, False) + convolution(256, 128, 3, False) + convolution(128, 64, 3, False)
+    + 2 * convolution(64, 64, 3, False) + convolution(64, 1, 3)
+)  # fmt: skip
+PATCH = (
+    convolution(3, 64, 4)
+    + convolution(64, 128, 4, False) + norm(128)
+    + convolution(128, 256, 4, False) + norm(256)
+    + convolution(256, 512, 4, False) + norm(512)
+    + convolution(512, 1, 4)
+)  # fmt: skip
+SRGAN_96 = (
+    convolution(3, 64, 3) + convolution(64, 64, 3, False) + norm(64)
+    + convolution(64, 128, 3, False) + norm(128) + convolution(128, 128, 3, False) + norm(128)
+    + convolution(128, 256, 3, False) + norm(256) + convolution(256, 256, 3, False) + norm(256)
+    + convolution(256, 512, 3, False) + norm(512) + convolution(512, 512, 3, False) + norm(512)
+    + (512 * 6 * 6 + 1) * 1024 + 1025
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "patch", "by_table", "published"),
+    [
+        (DiscriminatorConfig(unet=UNetConfig()), 256, UNET, 4_376_897),
+        # 14,502,281, which is quoted too, has biases before batch norm; BasicSR's network has none there.
+        (DiscriminatorConfig(vgg128=VGGConfig()), 128, VGG128, 14_502_281 - BIASES),
+        # pix2pix's log says 2.769 M for six channels; three fewer have 3 * 64 * 16 fewer.
+        (DiscriminatorConfig(patch=PatchConfig()), 256, PATCH, 2_768_705 - 3 * 64 * 16),
+        (DiscriminatorConfig(srgan=SRGANConfig()), 96, SRGAN_96, None),
+    ],
+    ids=["vgg128", "unet", "patch", "srgan"],
+)
+def test_parameter_counts_are_those_of_the_layer_tables(config, patch, by_table, published):
+    assert parameters(make_discriminator(config, patch)) == by_table
+    assert published in (None, by_table)
+
+
+@pytest.mark.parametrize("patch", [32, 64, 128])
+@by_kind
+def test_logits_are_one_a_picture_or_a_map(kind, patch):
+    side = {"unet": patch, "patch": patch // 8 - 2, "patch-sn": patch // 8 - 2}.get(kind)
+    shape = (2, 1) if side is None else (2, 1, side, side)
+    assert make(kind, patch)(noise(1, 2, 3, patch, patch)).shape == shape
+
+
+def test_srgan_takes_odd_sides():
+    network = make_discriminator(SMALL["srgan"], 50)
+    assert network(noise(2, 2, 3, 50, 50)).shape == (2, 1)
+
+
+@by_kind
+def test_every_weight_and_the_picture_get_a_finite_gradient(kind):
+    network, x = make(kind), noise(3, 2, 3, 32, 32).requires_grad_()
+    network(x).square().mean().backward()
+    for name, parameter in [*network.named_parameters(), ("picture", x)]:
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(("layers", "field"), [(2, 34), (3, 70), (4, 142)])
+def test_a_logit_of_the_patch_discriminator_sees_as_many_pixels_as_published(layers, field):
+    config = PatchConfig(nf=2, layers=layers, spectral_norm=True)
+    network = make_discriminator(DiscriminatorConfig(patch=config), 256)
+    nn.init.constant_(network.body[0].weight, 0.1)  # so that no path from the picture cancels
+    x = noise(4, 1, 3, 256, 256).requires_grad_()
+    logits = network(x)
+    middle = logits.shape[-1] // 2
+    logits[0, 0, middle, middle].backward()
+    seen = x.grad.abs().sum((0, 1)) > 0
+    for axis in (0, 1):
+        at = seen.any(axis).nonzero().flatten()
+        assert at[-1] - at[0] + 1 == field
+
+
+def naive_unet(state, x):
+    """Real-ESRGAN's figure 6, written out with the state of torch's spectral norm in eval mode."""
+
+    def conv(x, name, stride=1):
+        w = state[f"{name}.weight_orig"]
+        sigma = state[f"{name}.weight_u"] @ w.reshape(len(w), -1) @ state[f"{name}.weight_v"]
+        return F.leaky_relu(F.conv2d(x, w / sigma, stride=stride, padding=1), 0.2)
+
+    def twice(x):
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    x0 = F.leaky_relu(F.conv2d(x, state["conv0.weight"], state["conv0.bias"], padding=1), 0.2)
+    x1 = conv(x0, "conv1", 2)
+    x2 = conv(x1, "conv2", 2)
+    x3 = conv(x2, "conv3", 2)
+    x4 = conv(twice(x3), "conv4") + x2
+    x5 = conv(twice(x4), "conv5") + x1
+    x6 = conv(twice(x5), "conv6") + x0
+    x8 = conv(conv(x6, "conv7"), "conv8")
+    return F.conv2d(x8, state["conv9.weight"], state["conv9.bias"], padding=1)
+
+
+def test_the_unet_computes_what_the_paper_draws():
+    network, x = settled("unet"), noise(5, 2, 3, 24, 40)
+    torch.testing.assert_close(network(x), naive_unet(network.state_dict(), x))
+
+
+def test_without_skips_the_way_up_knows_nothing_of_the_way_down():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = make_discriminator(DiscriminatorConfig(unet=UNetConfig(nf=4, skip=False)), 32)
+    x = noise(6, 1, 3, 32, 32)
+    assert not torch.allclose(network.eval()(x), make("unet").eval()(x))
+    assert network.state_dict().keys() == make("unet").state_dict().keys()
+
+
+def test_vgg128_computes_pairs_of_convolutions_with_batch_norm():
+    network, x = make("vgg128").eval(), noise(7, 2, 3, 32, 32)
+    for name, buffer in network.named_buffers():  # so that batch norm shows
+        if name.endswith(("mean", "var")):
+            buffer.copy_(noise(8, len(buffer)) + 0.5)
+    s, h = network.state_dict(), x
+    for stage in range(3):
+        for half, stride in ((0, 1), (1, 2)):
+            bias = s.get(f"conv{stage}_{half}.bias")
+            h = F.conv2d(h, s[f"conv{stage}_{half}.weight"], bias, stride=stride, padding=1)
+            if (stage, half) != (0, 0):
+                bn = [s[f"bn{stage}_{half}.{n}"] for n in ("running_mean", "running_var", "weight", "bias")]
+                h = F.batch_norm(h, *bn)
+            h = F.leaky_relu(h, 0.2)
+    h = F.leaky_relu(F.linear(h.flatten(1), s["linear1.weight"], s["linear1.bias"]), 0.2)
+    torch.testing.assert_close(network(x), F.linear(h, s["linear2.weight"], s["linear2.bias"]))
+
+
+def twins(before, after, kernel, stride):
+    """A convolution with our spectral norm, and one with torch's, with the same state."""
+    ours = SpectralConv2d(before, after, kernel, stride=stride)
+    theirs = spectral_norm(nn.Conv2d(before, after, kernel, stride, 1, bias=False))
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 4, 2), (6, 2, 3, 1)])
+def test_spectral_norm_is_torchs_in_figures_state_and_gradient(shape):
+    ours, theirs = twins(*shape)
+    x = noise(9, 2, shape[0], 8, 8)
+    for _ in range(3):
+        torch.testing.assert_close(ours(x), theirs(x))
+        ours(x).square().sum().backward()
+        theirs(x).square().sum().backward()
+        torch.testing.assert_close(ours.weight_orig.grad, theirs.weight_orig.grad)
+    torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_the_spectral_norm_converges_to_one_and_stands_still_in_eval():
+    conv, x = SpectralConv2d(3, 4, 3), noise(10, 1, 3, 8, 8)
+    for _ in range(200):
+        conv(x)
+    weight = conv.weight_orig.detach().flatten(1)
+    largest = torch.linalg.svdvals(weight)[0]
+    assert conv._largest().item() == pytest.approx(largest.item(), rel=1e-4)
+    before = conv.eval().weight_u.clone()
+    conv(x)
+    assert torch.equal(conv.weight_u, before)
+
+
+@by_kind
+def test_real_and_fake_may_be_run_before_either_goes_back(kind):
+    network = make(kind)
+    real, fake = network(noise(11, 2, 3, 32, 32)), network(noise(12, 2, 3, 32, 32))
+    (real.mean() - fake.mean()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@by_kind
+def test_networks_can_be_copied_and_go_on_alike(kind):
+    network = make(kind)
+    network(noise(13, 2, 3, 32, 32))
+    other = copy.deepcopy(network)
+    x = noise(14, 2, 3, 32, 32)
+    assert torch.equal(network(x), other(x))
+    restored = make(kind, seed=1)
+    restored.load_state_dict(network.state_dict())
+    assert torch.equal(network.eval()(x), restored.eval()(x))
+
+
+@by_kind
+def test_they_run_under_bf16_autocast_in_channels_last(kind):
+    network = settled(kind).to(memory_format=torch.channels_last)
+    x = noise(15, 2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    full = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(x)
+    # bf16 keeps 8 bits: 0.4 % a layer, of ten layers at most 4 % of the largest logits.
+    scale = max(1.0, full.abs().max().item())
+    torch.testing.assert_close(found.float(), full, rtol=0, atol=0.05 * scale)
+
+
+# On the CPU autocast leaves products of a matrix and a vector alone; on CUDA it does not.
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
+def test_spectral_vectors_stay_fp32_under_autocast(device):
+    ours, other = SpectralConv2d(3, 4, 3).to(device), SpectralConv2d(3, 4, 3).to(device)
+    other.load_state_dict(ours.state_dict())
+    x = noise(16, 1, 3, 8, 8).to(device)
+    with torch.autocast(device, torch.bfloat16):
+        ours(x)
+    other(x)
+    assert torch.equal(ours.weight_u, other.weight_u)
+
+
+def test_dropout_is_for_training_alone():
+    config = SRGANConfig(nf=4, dense=8, dropout=0.5)
+    network, x = make_discriminator(DiscriminatorConfig(srgan=config), 32), noise(17, 2, 3, 32, 32)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_a_discriminator_learns_to_tell_noise_from_flat_pictures():
+    for kind in SMALL:
+        network = make(kind)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        real, fake = noise(18, 4, 3, 32, 32), torch.full((4, 3, 32, 32), 0.5)
+        for _ in range(30):
+            loss = F.softplus(-network(real)).mean() + F.softplus(network(fake)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert network(real).mean() > network(fake).mean() + 0.5, kind
+
+
+PUBLISHED_UNET = {f"conv{i}.{n}" for i in (0, 9) for n in ("weight", "bias")} | {
+    f"conv{i}.weight_{n}" for i in range(1, 9) for n in ("orig", "u", "v")
+}
+PUBLISHED_VGG = (
+    {"conv0_0.weight", "conv0_0.bias", "conv0_1.weight"}
+    | {f"conv{s}_{h}.weight" for s in range(1, 5) for h in (0, 1)}
+    | {
+        f"bn{s}_{h}.{n}"
+        for s in range(5)
+        for h in (0, 1)
+        if (s, h) != (0, 0)
+        for n in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+    | {f"linear{i}.{n}" for i in (1, 2) for n in ("weight", "bias")}
+)
+"""Names in BasicSR's files of 128 px."""
+
+
+def test_layers_have_the_names_of_published_files():
+    assert make("unet").state_dict().keys() == PUBLISHED_UNET
+    assert make("vgg128", 128).state_dict().keys() == PUBLISHED_VGG
+
+
+@by_kind
+def test_weights_come_back_from_a_file_as_trainers_save_it(kind, tmp_path):
+    network, other = make(kind), make(kind, seed=1)
+    path = tmp_path / "net_d_5000.pth"
+    torch.save({"params": network.state_dict()}, path)
+    start_from(other, path)
+    torch.testing.assert_close(dict(other.state_dict()), dict(network.state_dict()))
+
+
+def test_partial_files_are_refused_and_change_nothing(tmp_path):
+    network, path = make("unet"), tmp_path / "d.safetensors"
+    before = copy.deepcopy(network.state_dict())
+    state = {k: v.contiguous().clone() for k, v in make("unet", seed=1).state_dict().items()}
+    save_file({k: v for k, v in state.items() if k != "conv9.bias"}, path)
+    with pytest.raises(
+        ModelError, match=r"96 % of the layers fit a UNetDiscriminator .*conv9\.bias does not"
+    ):
+        start_from(network, path)
+    save_file({**state, "conv0.weight": torch.zeros(8, 3, 3, 3)}, path)
+    with pytest.raises(ModelError, match=r"96 % .*conv0\.weight does not"):
+        start_from(network, path)
+    torch.testing.assert_close(network.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch", "said"),
+    [
+        ("srgan", 15, "16 pixels or more, not 15"),
+        ("vgg128", 96, "32, 64, 128, ..., not 96"),
+        ("vgg128", 16, "not 16"),
+        ("patch", 23, "24 pixels or more, not 23"),
+        ("unet", 100, "multiple of 8, not 100"),
+    ],
+)
+def test_sides_that_do_not_fit_are_refused_in_one_line(kind, patch, said):
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        make_discriminator(SMALL[kind], patch)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_smallest_sides_that_are_said_to_fit_do():
+    for kind, patch in (("srgan", 16), ("vgg128", 32), ("patch", 24), ("unet", 8)):
+        assert make(kind, patch)(noise(19, 2, 3, patch, patch)).numel() >= 2
+
+
+def test_a_recipe_names_exactly_one_discriminator():
+    config = from_table({"unet": {"nf": 32}}, DiscriminatorConfig, where="discriminator")
+    assert config == DiscriminatorConfig(unet=UNetConfig(nf=32))
+    assert config.kind == "unet"
+    for table, said in (({}, "given are none"), ({"unet": {}, "srgan": {}}, "given are srgan, unet")):
+        with pytest.raises(ConfigError, match=said):
+            from_table(table, DiscriminatorConfig, where="discriminator")
+    with pytest.raises(ConfigError, match=r"dropout = 1\.0"):
+        from_table({"srgan": {"dropout": 1.0}}, DiscriminatorConfig, where="discriminator")
+    with pytest.raises(ConfigError, match="layers = 0"):
+        from_table({"patch": {"layers": 0}}, DiscriminatorConfig, where="discriminator")

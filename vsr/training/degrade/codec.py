@@ -1,0 +1,234 @@
+"""Clips encoded and decoded by real video codecs in memory.
+
+Colour travels as it does in `vsr upscale`: swscale makes limited-range 4:2:0, `vsr.color` reads it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from torch import Tensor
+
+from vsr.color.convert import to_rgb
+from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
+from vsr.media.encode.encoder_choice import has_avx512
+from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.pixels.planes import to_planes
+from vsr.training.degrade.degradation import SMALLEST_HEVC, CodecRange, Degradation
+
+LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
+FULL_CHROMA = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(0, 0))
+MATRICES = (Matrix.SMPTE170M, Matrix.BT709)
+RATE = 25
+"""Pictures a second, to which bit rates refer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """One setting of one encoder; either `quality` or `bitrate` is set."""
+
+    encoder: str
+    quality: int | None = None
+    """CRF or quantiser."""
+    bitrate: int | None = None
+    """kbit/s at 25 pictures a second."""
+    preset: str
+    matrix: Matrix
+    gop: int | None = None
+    """Largest distance of key frames in pictures; None leaves it to the encoder."""
+
+
+def draw_codings(degradation: Degradation, rng: random.Random) -> tuple[Coding, ...]:
+    """Draw what a clip is coded with, first generation first; nothing where there are no codecs."""
+    if not degradation.codecs:
+        return ()
+    first = draw_coding(degradation.codecs, rng)
+    if not degradation.second_generation or rng.random() >= degradation.second_generation:
+        return (first,)
+    # a copy of a video keeps the matrix of the original
+    return first, replace(draw_coding(degradation.codecs, rng), matrix=first.matrix)
+
+
+def draw_coding(codecs: Sequence[CodecRange], rng: random.Random) -> Coding:
+    """Draw an encoder by the shares, and its settings."""
+    codec = rng.choices(codecs, [codec.share for codec in codecs])[0]
+    return Coding(
+        encoder=codec.encoder,
+        quality=rng.randint(*codec.quality) if codec.quality else None,
+        bitrate=rng.randint(*codec.bitrate) if codec.bitrate else None,
+        preset=rng.choice(codec.presets),
+        matrix=rng.choice(MATRICES),
+        gop=rng.randint(*codec.gop) if codec.gop else None,
+    )
+
+
+def transcode(lr: Tensor, *codings: Coding) -> Tensor:
+    """Encode and decode a clip in memory, through each coding in turn.
+
+    Args:
+        lr: `(T, 3, H, W)` uint8 R'G'B', even sides, on any device.
+        codings: At least one; all have one matrix. The range is limited, the chroma 4:2:0.
+
+    Returns:
+        `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
+
+    Raises:
+        ValueError: odd sides, or sides below 64 for libx265, which would write beyond its memory.
+    """
+    _check_sides(lr, codings)
+    matrix = codings[0].matrix
+    frames = to_yuv(lr.cpu(), matrix)
+    for coding in codings:
+        frames = decode(encode(frames, coding), coding.encoder)
+        assert len(frames) == len(lr)
+    images = [to_rgb(to_planes(frame)[0], color_of(matrix), LAYOUT) for frame in frames]
+    return torch.stack(images).to(lr.device)
+
+
+def stored(lr: Tensor, matrix: Matrix) -> Tensor:
+    """What 8-bit Y'CbCr 4:4:4 of limited range keeps of a clip, as lossless videos have it.
+
+    Args:
+        lr: `(T, 3, H, W)` uint8 R'G'B', on any device.
+        matrix: Of Y'CbCr.
+
+    Returns:
+        `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
+    """
+    frames = to_yuv(lr.cpu(), matrix, "yuv444p")
+    images = [to_rgb(to_planes(frame)[0], color_of(matrix), FULL_CHROMA) for frame in frames]
+    return torch.stack(images).to(lr.device)
+
+
+def _check_sides(lr: Tensor, codings: Sequence[Coding]) -> None:
+    height, width = lr.shape[-2:]
+    if height % 2 or width % 2:
+        raise ValueError(f"{width}x{height} pixels cannot be coded as 4:2:0; make both sides even")
+    if min(height, width) < SMALLEST_HEVC and any(coding.encoder == "libx265" for coding in codings):
+        raise ValueError(f"{width}x{height} pixels are too few for libx265; make both sides {SMALLEST_HEVC}")
+
+
+def color_of(matrix: Matrix) -> ColorSpec:
+    """The colour that coded clips have: limited range, chroma sited as H.264's is."""
+    high = matrix is Matrix.BT709
+    return ColorSpec(
+        matrix=matrix,
+        transfer=Transfer.BT709 if high else Transfer.SMPTE170M,
+        primaries=Primaries.BT709 if high else Primaries.SMPTE170M,
+        range=Range.LIMITED,
+        chroma_location=ChromaLocation.LEFT,
+    )
+
+
+def to_yuv(lr: Tensor, matrix: Matrix, format: str = "yuv420p") -> list[VideoFrame]:
+    """`(T, 3, H, W)` uint8 as limited-range Y'CbCr, by swscale: what most tools that made the world's videos
+    used."""
+    frames = []
+    for array in np.ascontiguousarray(lr.permute(0, 2, 3, 1).numpy()):
+        frame = VideoFrame.from_ndarray(array, format="rgb24")
+        frames.append(
+            frame.reformat(
+                format=format,
+                dst_colorspace=int(matrix),
+                dst_color_range=int(Range.LIMITED),
+                threads=1,  # see `vsr.media.pixels.planes.repacked`
+            )
+        )
+    return frames
+
+
+def encode(frames: Sequence[VideoFrame], coding: Coding) -> list[Packet[Any]]:
+    """Encode 4:2:0 pictures of one size; their timestamps are set."""
+    encoder = open_codec(coding.encoder, "w")
+    configure(encoder, frames[0], coding)
+    packets: list[Packet[Any]] = []
+    for i, frame in enumerate(frames):
+        frame.pts, frame.time_base = i, Fraction(1, RATE)
+        frame.pict_type = PictureType.NONE  # a decoded picture would force its own type on the encoder
+        packets += encoder.encode(frame)
+    return packets + encoder.encode(None)
+
+
+def configure(encoder: VideoCodecContext, frame: VideoFrame, coding: Coding) -> None:
+    """Set an encoder that is not open yet, for pictures like `frame`."""
+    encoder.height, encoder.width, encoder.pix_fmt = frame.height, frame.width, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE)
+    if coding.gop is not None:
+        encoder.gop_size = coding.gop
+    if coding.bitrate is not None:
+        encoder.bit_rate = coding.bitrate * 1000
+    small = min(frame.height, frame.width) <= SMALLEST_HEVC
+    encoder.options = _PRESETS[coding.encoder](coding.preset, small) | (
+        {} if coding.quality is None else _QUALITIES[coding.encoder](str(coding.quality))
+    )
+
+
+def decode(packets: Sequence[Packet[Any]], encoder: str) -> list[VideoFrame]:
+    """Decode what `encode` made, in order of presentation."""
+    decoder = open_codec(_DECODERS[encoder], "r")
+    frames = [frame for packet in packets for frame in decoder.decode(packet)]
+    return frames + decoder.decode(None)
+
+
+def open_codec(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    """A codec of FFmpeg's that computes on the caller's thread."""
+    codec = VideoCodecContext.create(name, mode)
+    assert isinstance(codec, VideoCodecContext)
+    codec.thread_count = 1  # the clips are small, and the other threads train
+    return codec
+
+
+def _quantiser(quality: str) -> dict[str, str]:
+    return {"qmin": quality, "qmax": quality}
+
+
+_QUALITIES: dict[str, Callable[[str], dict[str, str]]] = {
+    "libx264": lambda quality: {"crf": quality},
+    "libx265": lambda quality: {"crf": quality},
+    "libvpx-vp9": lambda quality: {"crf": quality, "b": "0"},
+    "mpeg4": _quantiser,
+    "mpeg2video": _quantiser,
+}
+"""Encoder to its options for a quality."""
+
+
+def _x264(preset: str, _: bool) -> dict[str, str]:
+    # See [Why the same clip must give the same bits]
+    return {"preset": preset or "medium", **(ENCODERS["libx264"].wide if has_avx512() else {})}
+
+
+def _x265(preset: str, small: bool) -> dict[str, str]:
+    alone = "log-level=none:pools=none:frame-threads=1"
+    return {"preset": preset or "medium", "x265-params": alone + (":ctu=32" if small else "")}
+
+
+# Note [Why the same clip must give the same bits]
+# A run that was cut off makes its clips again, and shall go on to the bit. x264 with AVX-512 codes the same
+# pictures differently from call to call (8 of 12 settings on photographs of 240x240, one thread, FFmpeg 8.1);
+# with AVX2 it does not, at the same speed. So does x265 on 64x64, where one block of 64 is the whole picture;
+# with blocks of 32 it does not.
+
+_PRESETS: dict[str, Callable[[str, bool], dict[str, str]]] = {
+    "libx264": _x264,
+    "libx265": _x265,
+    "libvpx-vp9": lambda preset, _: {"cpu-used": preset or "4"},
+    "mpeg4": lambda *_: {},
+    "mpeg2video": lambda *_: {},
+}
+"""Encoder to its options for a preset, given whether the picture is small, and what makes it repeatable."""
+_DECODERS = {
+    "libx264": "h264",
+    "libx265": "hevc",
+    "libvpx-vp9": "vp9",
+    "mpeg4": "mpeg4",
+    "mpeg2video": "mpeg2video",
+}

@@ -1,0 +1,224 @@
+"""Checkpoints of a run. All are safetensors.
+
+A checkpoint carries the sha256 of all that is in it. It is written under another name, forced to the disk and
+renamed; the last few are kept, and a run goes on from the newest that is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vsr.errors import ConfigError, InputError, OutputError
+from vsr.training.recipe import Recipe, facts
+from vsr.training.run.origin import Origin, differences, digest
+from vsr.training.run.state import State
+from vsr.writing import write_whole
+
+logger = logging.getLogger(__name__)
+
+
+def checkpoint_folder(output: Path) -> Path:
+    """Where the checkpoints of a run lie that writes `output`."""
+    return output.with_suffix(".checkpoints")
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted(checkpoint_folder(output).glob("step-*.safetensors"), reverse=True)
+
+
+def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> Path:
+    """Write all that a run needs to go on, and remove what is older than the recipe keeps.
+
+    Random numbers need no place in it: they are drawn from the recipe's seed and the step.
+
+    Raises:
+        OutputError: the folder or the disk does not take it; the older checkpoints are still there.
+    """
+    tensors = _tensors(state)
+    head = {
+        "recipe": json.dumps(facts(recipe), sort_keys=True),
+        "step": str(state.step),
+        "seconds": repr(state.seconds),
+        "best": json.dumps(state.best),
+    }
+    if origin is not None:
+        head["origin"] = json.dumps(origin, sort_keys=True)
+    head["sha256"] = _digest(tensors, head)
+    folder = checkpoint_folder(output)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    path = folder / f"step-{state.step:09d}.safetensors"
+    write_tensors(path, tensors, head)
+    for old in checkpoints(output)[recipe.checkpoints :]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> bool:
+    """Bring `state` to the newest checkpoint that is whole; False where there is none to go on from.
+
+    Raises:
+        ConfigError: it is of another recipe, or of other data or weights; the message says what differs.
+        InputError: there are checkpoints, and none can be read.
+    """
+    found = checkpoints(output)
+    for path in found:
+        try:
+            head, tensors = _read(path)
+        except InputError as error:
+            logger.warning("%s; the one before it is taken", error)
+            continue
+        _check_recipe(path, head, recipe)
+        _check_origin(path, head, origin)
+        _restore(state, head, tensors)
+        return True
+    if found:
+        raise InputError(f"{checkpoint_folder(output)}: no checkpoint can be read; delete it to start anew")
+    return False
+
+
+def forget(output: Path) -> None:
+    """Remove a run's checkpoints."""
+    shutil.rmtree(checkpoint_folder(output), ignore_errors=True)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            head: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    if head.pop("sha256", "") != _digest(tensors, head):
+        raise InputError(f"{path}: is damaged, its sha256 is another")
+    return head, tensors
+
+
+def _check_recipe(path: Path, head: Mapping[str, str], recipe: Recipe) -> None:
+    then, now = (
+        _that_counts(json.loads(text)) for text in (head.get("recipe", "{}"), json.dumps(facts(recipe)))
+    )
+    differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    if differing:
+        raise ConfigError(
+            f"{path}: is of another recipe, which differs in {', '.join(differing)};"
+            " give that recipe, or delete the folder to start anew"
+        )
+
+
+def _check_origin(path: Path, head: Mapping[str, str], origin: Origin | None) -> None:
+    """Whether a run goes on with what it was begun with: else its licences and its best figure would be of
+    neither."""
+    if origin is None:
+        return
+    if "origin" not in head:
+        logger.warning("%s: does not say what it was trained on; be sure that it was the same", path)
+        return
+    then = json.loads(head["origin"])
+    if origin["start"] not in (None, then.get("start")):
+        logger.warning("%s: was begun from other weights; those given to start from are not used", path)
+    words = differences(then, origin)
+    if words:
+        raise ConfigError(
+            f"{path}: was begun with other material: {'; '.join(words)}. Give what it was begun with, or"
+            " start a new run from its weights: --from them, with another --output"
+        )
+
+
+def _that_counts(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings but for those that are not set, and `workers`: any number of them makes the same clips."""
+    return {
+        key: _that_counts(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None and key != "workers"
+    }
+
+
+def _networks(state: State) -> dict[str, nn.Module]:
+    own = {"network": state.network, "average": state.average}
+    return own if state.rivals is None else {**own, "discriminator": state.rivals.discriminator}
+
+
+def _optimizers(state: State) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
+    own = {"adam": (state.optimizer, state.network)}
+    if state.rivals is None:
+        return own
+    return {**own, "d_adam": (state.rivals.optimizer, state.rivals.discriminator)}
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    tensors = {
+        f"{part}.{name}": value
+        for part, network in _networks(state).items()
+        for name, value in network.state_dict().items()
+    }
+    for part, (optimizer, _) in _optimizers(state).items():
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"{part}.{number}.{name}": value for name, value in moments.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> str:
+    return digest(tensors, json.dumps(head, sort_keys=True).encode())
+
+
+def _restore(state: State, head: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    for part, network in _networks(state).items():
+        network.load_state_dict(_below(f"{part}.", tensors))
+    for part, (optimizer, network) in _optimizers(state).items():
+        _restore_adam(optimizer, network, _below(f"{part}.", tensors))
+    state.step, state.seconds = int(head["step"]), float(head["seconds"])
+    state.best = json.loads(head["best"])
+
+
+def _restore_adam(optimizer: torch.optim.Adam, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    parameters = list(network.parameters())
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        moments.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], value)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` with `parameter`'s strides: the fused step walks through both in memory order."""
+    return value if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
+
+
+def save_weights(path: Path, state: State, recipe: Recipe, head: Mapping[str, str]) -> None:
+    """Write the averaged weights, flat, fp32, with `head` and the network's shape as metadata."""
+    tensors = {name: value.detach().cpu() for name, value in state.average.state_dict().items()}
+    tensors = {name: value for name, value in tensors.items() if value.is_floating_point()}
+    text = {"format": "pt", **recipe.generator.facts(), **head, "steps": str(state.step)}
+    write_tensors(path, tensors, text)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> None:
+    """Write a safetensors file, so that `path` is whole at any time.
+
+    Raises:
+        OutputError: the folder or the disk does not take it.
+    """
+    try:
+        data = save({name: value.contiguous() for name, value in tensors.items()}, dict(head))
+    except SafetensorError as error:
+        raise OutputError(f"{path}: cannot be written ({error})") from error
+    write_whole(path, data)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

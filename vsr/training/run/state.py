@@ -1,0 +1,138 @@
+"""Networks, optimisers, random numbers: what changes from step to step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsr.errors import ConfigError
+from vsr.training.generators import make_generator, take_over
+from vsr.training.losses.constant_color import check_flat
+from vsr.training.losses.discriminators import make_discriminator
+from vsr.training.losses.features import PerceptualLoss, load_features
+from vsr.training.recipe import Adam, Recipe
+from vsr.training.run.muon import Muon, hidden_convolutions
+
+
+@dataclass(slots=True, kw_only=True)
+class Rivals:
+    """The discriminator of a run, and what teaches it."""
+
+    discriminator: nn.Module
+    optimizer: torch.optim.Adam
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """A run between two steps."""
+
+    network: nn.Module
+    """The generator that is trained; fp32, channels_last, in training mode."""
+    average: nn.Module
+    """Exponential moving average of its weights: what is measured and shipped; in eval mode."""
+    optimizer: torch.optim.Adam
+    rivals: Rivals | None
+    perceptual: nn.Module | None
+    device: torch.device
+    step: int = 0
+    """Steps done."""
+    seconds: float = 0.0
+    """Spent on them, over all sittings."""
+    best: float | None = None
+    """Highest mean gain over bicubic that was measured, in dB."""
+
+
+def new_state(
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    start: Mapping[str, Tensor] | None = None,
+    vgg: Path | None = None,
+) -> State:
+    """Start a run.
+
+    Args:
+        recipe: What is trained.
+        device: Where.
+        start: Weights of a generator to start from, see `generators.take_over`.
+        vgg: File with VGG19's weights; needed where the recipe has a perceptual loss.
+
+    Raises:
+        ModelError: `start` or `vgg` does not fit.
+        ConfigError: the recipe needs `vgg`, and there is none.
+    """
+    device = torch.device(device)
+    network = make_generator(recipe.generator, seed=recipe.seed)
+    if recipe.losses.flat:
+        check_flat(network)
+    if start is not None:
+        take_over(network, start)
+    network = _placed(network, device)
+    return State(
+        network=network,
+        average=copy.deepcopy(network).requires_grad_(False).eval(),
+        optimizer=_optimizer(network, recipe.adam),
+        rivals=_rivals(recipe, device),
+        perceptual=_perceptual(recipe, device, vgg),
+        device=device,
+    )
+
+
+def _rivals(recipe: Recipe, device: torch.device) -> Rivals | None:
+    adversarial = recipe.losses.adversarial
+    if adversarial is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        network = make_discriminator(adversarial.discriminator, patch=recipe.patch * recipe.scale)
+    network = _placed(network.train(), device)
+    return Rivals(discriminator=network, optimizer=_adam(network, recipe.adam, adversarial.lr))
+
+
+def _perceptual(recipe: Recipe, device: torch.device, vgg: Path | None) -> nn.Module | None:
+    wanted = recipe.losses.perceptual
+    if wanted is None:
+        return None
+    if vgg is None:
+        raise ConfigError(
+            f"recipe {recipe.name} compares VGG19's features; give its weights with --vgg FILE"
+            " (torchvision's vgg19, .pth or .safetensors; nothing is downloaded)"
+        )
+    names = [name for name, _ in wanted.layers]
+    features = load_features(vgg, names)
+    loss = PerceptualLoss(
+        features, dict(wanted.layers), criterion=wanted.criterion, accumulate=wanted.accumulate
+    )
+    return _placed(loss.requires_grad_(False).eval(), device)
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _optimizer(network: nn.Module, settings: Adam) -> torch.optim.Adam:
+    """The generator's."""
+    if not settings.muon:
+        return _adam(network, settings, settings.lr)
+    return Muon(
+        network.parameters(),
+        matrices=hidden_convolutions(network),
+        ratio=settings.muon,
+        lr=settings.lr,
+        **_common(network, settings),
+    )
+
+
+def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, **_common(network, settings))
+
+
+def _common(network: nn.Module, settings: Adam) -> dict[str, Any]:
+    on_cuda = next(network.parameters()).is_cuda  # there a step may be recorded, see `replay`
+    return {"betas": settings.betas, "eps": settings.eps, "fused": True, "capturable": on_cuda}
