@@ -29,13 +29,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers import Run, rrdb_file
-from vsr.config import Backend
 from vsr.engine import device, throughput
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends import runs, select
 from vsr.engine.backends.calibration import pictures
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
+from vsr.settings.schema import Backend
 
 BACKENDS: tuple[Backend, ...] = ("torch", "cuda")
 SAMPLE = 0.1

@@ -37,7 +37,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.moving import RATE, moving, write_clip
 from benchmarks.speed import CRF, PRESET, write_file
-from vsr.config import Backend, EncoderSettings, UpscaleSettings
 from vsr.engine import device, throughput
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
@@ -45,6 +44,7 @@ from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.run import prepare, upscale_video
+from vsr.settings.schema import Backend, EncoderSettings, UpscaleSettings
 
 SIZES = {"4k": (3840, 2160), "1080p": (1920, 1080)}
 CASES = ("compact-x4@4k", "compact-x4@1080p", "fast-x2@4k", "compact-x2@4k", "rrdb-lite-x4@4k")

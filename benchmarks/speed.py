@@ -32,7 +32,6 @@ import av
 import torch
 from torch import Tensor, nn
 
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.backends import openvino, openvino_model
 from vsr.engine.upscaler import Upscaler
@@ -44,6 +43,7 @@ from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.run import prepare, upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 PRESET, CRF = "veryfast", 18
 

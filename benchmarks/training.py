@@ -35,8 +35,8 @@ from unittest import mock
 import torch
 
 import vsr
-from vsr.config import from_table
 from vsr.media.png import save_png
+from vsr.settings.toml import from_table
 from vsr.training.batches.crops import draw, draw_batch
 from vsr.training.batches.device_buffer import Cut, Shelf
 from vsr.training.batches.pool import make_clip, workers_for

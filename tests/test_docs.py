@@ -20,9 +20,9 @@ from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, numbers_of
 from vsr.cli import app
 from vsr.color.spec import ColorSpec
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.media.filters.filters import FILTERS
-from vsr.pipeline.presets import names
+from vsr.settings.presets import names
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -11,9 +11,9 @@ import pytest
 from tests.cli.run_cli import run_cli
 from tests.media_maker import make_clip
 from tests.special_files import SPECIAL, make_special
-from vsr.config import MAX_TOML_BYTES, read_table
 from vsr.errors import ConfigError, ModelError
 from vsr.reading import open_file, read_file
+from vsr.settings.toml import MAX_TOML_BYTES, read_table
 from vsr.training.losses.features import load_features
 
 Capture = pytest.CaptureFixture[str]

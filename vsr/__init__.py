@@ -8,7 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import (
     CancelledError,
     ConfigError,
@@ -21,6 +20,7 @@ from vsr.errors import (
     ReaderGoneError,
     VsrError,
 )
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 if TYPE_CHECKING:
     from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.media.audit import audit
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 pytestmark = pytest.mark.needs_material
 

@@ -26,17 +26,19 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("2", 2), ("1.5", Fraction(3, 2)), ("3/2", Fraction(3, 2))])
 def test_scales_are_exact(text: str, value: Fraction) -> None:
-    assert parse.scale(text) == value
+    assert parse.number(text, option="--scale") == value
 
 
 @pytest.mark.parametrize("text", ["", "x", "1/0", "nan", "inf", "1e999999999", "9" * 5000, "1e-999999999"])
 def test_what_is_no_scale_is_refused_at_once(text: str) -> None:
     with pytest.raises(ConfigError, match="--scale"):
-        parse.scale(text)
+        parse.number(text, option="--scale")
 
 
 def test_options_keep_further_equal_signs() -> None:
-    assert parse.pairs(["x265-params=aq-mode=3", "tune=film"]) == (
+    assert parse.pairs(
+        ["x265-params=aq-mode=3", "tune=film"], option="--encoder-option", example="tune=film"
+    ) == (
         ("x265-params", "aq-mode=3"),
         ("tune", "film"),
     )

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.networks import msrresnet, network, pictures, rrdb
-from vsr.config import Backend, Precision
 from vsr.engine import device
 from vsr.engine.backends import openvino, runs, select
 from vsr.engine.backends.runs import Run
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.models.archs.srresnet import SRResNet, SRResNetConfig
+from vsr.settings.schema import Backend, Precision
 
 CPU, FP32, BF16, FP16 = torch.device("cpu"), torch.float32, torch.bfloat16, torch.float16
 FAMILIES: dict[str, Callable[[], nn.Module]] = {

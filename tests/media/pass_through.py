@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from vsr.color.spec import PixelLayout
-from vsr.config import EncoderSettings
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.source import open_video
 from vsr.media.files.pyav import TEXT
 from vsr.media.mux.sink import VideoSink, open_sink
 from vsr.media.mux.sink_report import SinkReport
+from vsr.settings.schema import EncoderSettings
 
 FAST = {
     "libx264": "ultrafast",

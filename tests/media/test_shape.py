@@ -14,13 +14,13 @@ import pytest
 
 from tests.judges import ffprobe, mediainfo, mkvmerge, run
 from tests.media_maker import Audio, make_clip
-from vsr.config import EncoderSettings
 from vsr.frame import Crop
 from vsr.media.decode.probe import probe
 from vsr.media.formats.boxes import box, edited, find_boxes, full_box
 from vsr.media.metadata.orientation import moved_with, ratio_of_ffmpeg, turned_only
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings
 
 _ONE = 1 << 16
 _WIDE = (2 * _ONE, 0, 0, 0, _ONE, 0, 0, 0, 1 << 30)

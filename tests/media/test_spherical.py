@@ -10,13 +10,13 @@ import pytest
 
 from tests.judges import ffprobe
 from tests.media_maker import make_clip
-from vsr.config import EncoderSettings
 from vsr.frame import Spherical, Stereo
 from vsr.media.decode.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.boxes import box, edited, find_boxes
 from vsr.media.mux.sink import open_sink
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings
 
 _V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _XML = b"""<?xml version="1.0"?><rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -21,7 +21,6 @@ from torch import nn
 from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
 from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of, pts_of, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.memory import PROBE
 from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, ModelError, VsrError
 from vsr.frame import YuvFrame
@@ -31,6 +30,7 @@ from vsr.pipeline import run as run_module
 from vsr.pipeline.flow import stages
 from vsr.pipeline.job.job import TOGETHER
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
 FAST = EncoderSettings(crf=12, preset="ultrafast")

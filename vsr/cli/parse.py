@@ -1,4 +1,4 @@
-"""Text of the command line as values."""
+"""Reading of values from the text of the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from fractions import Fraction
 from typing import TypeVar
 
-from vsr.config import as_fraction
 from vsr.errors import ConfigError
+from vsr.settings.toml import as_fraction
 
 MAX_PIXELS = "Larger pictures are refused; default 8192 x 8192."
 """Help of --max-pixels, which several commands have."""
@@ -15,11 +15,11 @@ MAX_PIXELS = "Larger pictures are refused; default 8192 x 8192."
 Word = TypeVar("Word", bound=str)
 
 
-def scale(text: str) -> Fraction:
-    """`2`, `1.5` or `3/2`."""
+def number(text: str, *, option: str) -> Fraction:
+    """`2`, `1.5` or `3/2`, exactly."""
     found = as_fraction(text)
     if found is None:
-        raise ConfigError(f"--scale {text!r} is not a number; use for example 2, 1.5 or 3/2")
+        raise ConfigError(f"{option} {text!r} is not a number; use for example 2, 1.5 or 3/2")
     return found
 
 
@@ -44,9 +44,7 @@ def seconds(text: str, *, option: str) -> Fraction:
     return total
 
 
-def pairs(
-    words: list[str], *, option: str = "--encoder-option", example: str = "tune=animation"
-) -> tuple[tuple[str, str], ...]:
+def pairs(words: list[str], *, option: str, example: str) -> tuple[tuple[str, str], ...]:
     """`["tune=animation"]` to (("tune", "animation"),)."""
     for word in words:
         if "=" not in word.strip("="):
@@ -55,7 +53,7 @@ def pairs(
 
 
 def agree(from_size: int | None, height: int | None) -> int | None:
-    """The height of `--size` and of `--height`, which may not differ."""
+    """The height that `--size` and `--height` agree on."""
     if from_size is not None and height is not None and from_size != height:
         raise ConfigError(f"--size says {from_size} lines and --height {height}; give one of them")
     return from_size if from_size is not None else height

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import torch
 
-from vsr.config import Precision
 from vsr.errors import ConfigError, DeviceError
+from vsr.settings.schema import Precision
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from vsr.config import Backend, Precision
 from vsr.engine import device, memory, tiles
 from vsr.engine.backends import runs, select
 from vsr.errors import InputError, ModelError
+from vsr.settings.schema import Backend, Precision
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ import av
 import numpy as np
 import torch
 
-from vsr.config import UpscaleSettings
 from vsr.engine import throughput
 from vsr.engine.device import choose_device, choose_dtype
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import load_generator
 from vsr.pipeline.dryrun import FRAMES, dry_run
+from vsr.settings.schema import UpscaleSettings
 
 RATE = 25
 """Frames a second of the clip, and what counts as real time."""

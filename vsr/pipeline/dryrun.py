@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
 from vsr.media.files.stdio import is_pipe
@@ -18,6 +17,7 @@ from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.run import frames_expected, prepare, write_frames
+from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 36
 """Frames that are measured at most."""

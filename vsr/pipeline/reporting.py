@@ -6,7 +6,6 @@ from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
-from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
 from vsr.media.decode.source import VideoSource
@@ -22,6 +21,7 @@ from vsr.pipeline.job import output_size
 from vsr.pipeline.job.host_memory import tight
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
+from vsr.settings.schema import UpscaleSettings
 
 
 def first_report(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Unpack
 
 from vsr.color.convert import check_convertible
-from vsr.config import UpscaleSettings
 from vsr.engine.device import choose_device
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, VsrError
@@ -37,9 +36,11 @@ from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink, open_output
-from vsr.pipeline.overrides import Wishes, with_wishes
-from vsr.pipeline.presets import read_pipeline
 from vsr.pipeline.reporting import first_report, last_report
+from vsr.settings.keywords import Overrides
+from vsr.settings.overrides import with_overrides
+from vsr.settings.presets import read_pipeline
+from vsr.settings.schema import UpscaleSettings
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def upscale_video(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     cancel: Cancel | None = None,
-    **wishes: Unpack[Wishes],
+    **overrides: Unpack[Overrides],
 ) -> Report:
     """Upscale a video file, keeping all that it carries.
 
@@ -89,7 +90,7 @@ def upscale_video(
         cancel: An event, or a function that is asked after each frame, on any thread: once it is set or true,
             the run ends with `CancelledError`. Finished parts stay, as after Ctrl-C, and the same call goes
             on with them. After the last frame it is not asked again.
-        **wishes: Single settings over `settings`: `scale=2, model="fast", crf=18`; see `Wishes`.
+        **overrides: Single settings over `settings`: `scale=2, model="fast", crf=18`; see `Overrides`.
 
     Returns:
         What was done, and what was wrong with the source.
@@ -101,7 +102,7 @@ def upscale_video(
     if settings is not None and pipeline is not None:
         raise ConfigError("vsr.upscale: settings and pipeline contradict each other; give one, and keywords")
     base = read_pipeline(pipeline) if pipeline is not None else settings or UpscaleSettings()
-    settings = with_wishes(base, wishes, where="vsr.upscale")
+    settings = with_overrides(base, overrides, where="vsr.upscale")
     with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
         if cancel is not None:
             job.alive = partial(

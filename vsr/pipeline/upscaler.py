@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vsr.config import Backend, Precision
 from vsr.engine import upscaler as engine
 from vsr.engine.device import choose_device
 from vsr.engine.static_regions import StillParts
@@ -28,6 +27,7 @@ from vsr.pipeline.flow.cuda_streams import DeviceStreams, Ready
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.output_size import MAX_SCALE
 from vsr.pipeline.picture_types import Form, Picture, Tensors, opened
+from vsr.settings.schema import Backend, Precision
 
 
 class Upscaler:

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from vsr.config import from_table, read_table
 from vsr.errors import ConfigError
+from vsr.settings.toml import from_table, read_table
 from vsr.training.degrade.degradation import CodecRange, Degradation, check_lr_size
 from vsr.training.generators import GeneratorSettings
 from vsr.training.losses.discriminators import DiscriminatorConfig

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from vsr.cli.commands.doctor import doctor
-from vsr.config import Backend
 from vsr.engine import device
 from vsr.engine.backends import openvino, runs, select
 from vsr.engine.upscaler import Upscaler
@@ -18,6 +17,7 @@ from vsr.media.decode import hwaccel
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.models.catalog import choose
 from vsr.models.load import load_generator
+from vsr.settings.schema import Backend
 
 
 def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 from tests.cli.run_cli import run_cli
 from tests.media.fake_card import FakeCard
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, truncated
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.media.decode import hwaccel
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.dryrun import dry_run
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--model", "bicubic", "--scale", "2", "--preset", "ultrafast", "--device", "cpu")

@@ -12,9 +12,9 @@ from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, Subtitle, make_clip, truncated
 from tests.newer_ffmpeg import fails_with_ffmpeg_9
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.media.audit import audit
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 BT709 = ColorSpec(
     primaries=Primaries.BT709, transfer=Transfer.BT709, matrix=Matrix.BT709, range=Range.LIMITED

@@ -12,7 +12,6 @@ import av
 import pytest
 
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
-from vsr.config import EncoderSettings
 from vsr.errors import ConfigError, DeviceError
 from vsr.frame import ContentLight, MasteringDisplay, VideoInfo
 from vsr.media.encode.encoder_choice import EncoderPlan, available, choose
@@ -21,6 +20,7 @@ from vsr.media.encode.video_encoder import PictureEncoder
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
+from vsr.settings.schema import EncoderSettings
 
 SOFTWARE = [name for name in ENCODERS if not name.endswith("_nvenc")]
 PQ = ColorSpec(

@@ -9,13 +9,13 @@ import av
 import pytest
 
 from tests.media_maker import make_clip
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.files.option_safety import FILE_OPTIONS, NESTED, PLAIN_NESTED, check_option, names_a_file
 from vsr.media.filters.filters import parse
-from vsr.pipeline.presets import names, read_pipeline
 from vsr.pipeline.run import upscale_video
+from vsr.settings.presets import names, read_pipeline
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 WRITES = [
     ("libx264", "stats", "made"),

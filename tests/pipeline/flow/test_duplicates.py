@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.frame import Stamp, YuvFrame
 from vsr.media.decode.source import open_video
 from vsr.pipeline.flow.duplicates import REPEATED, Repeats, same
 from vsr.pipeline.flow.marks import Idle, Mark
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 COLOR = ColorSpec(matrix=Matrix.BT709, range=Range.LIMITED)

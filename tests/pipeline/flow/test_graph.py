@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tests.media_maker import make_clip, numbers_of
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.backends import openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceMemoryError, InputError
 from vsr.pipeline.job.job import SPREAD, TOGETHER, Job
 from vsr.pipeline.run import Progress, upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 pytestmark = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is absent")
 

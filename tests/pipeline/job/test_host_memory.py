@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import make_clip
-from vsr.config import EncoderSettings
 from vsr.errors import DeviceMemoryError
 from vsr.media.decode.probe import probe
 from vsr.media.encode.encoder_choice import choose
 from vsr.media.formats.containers import CONTAINERS
 from vsr.pipeline.job.host_memory import BYTES, check_room, tight
 from vsr.pipeline.job.output_size import TargetSize
+from vsr.settings.schema import EncoderSettings
 
 SIZE = TargetSize(height=1000, width=2000, sample_aspect_ratio=None)
 ONE = 2_000_000 * BYTES

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.media_maker import make_clip
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.run import upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
 

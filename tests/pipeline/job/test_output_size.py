@@ -8,10 +8,10 @@ from fractions import Fraction
 import pytest
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.frame import Crop, VideoInfo
 from vsr.pipeline.job.output_size import like, target_size, wanted_scale
+from vsr.settings.schema import UpscaleSettings
 
 DVD = VideoInfo(
     path="dvd.mpg",

@@ -23,7 +23,6 @@ from safetensors.torch import save_file
 
 from tests.media.fake_card import FakeCard
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.frame import Damage
@@ -36,6 +35,7 @@ from vsr.media.mux.work_folder import WorkFolder
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.job import resume_key
 from vsr.pipeline.run import Progress, upscale_video
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 FRAMES, LENGTH = 24, 5
 """Pictures of the clip, and of a part: the last part is a short one."""

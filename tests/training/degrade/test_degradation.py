@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vsr.config import read_toml
 from vsr.errors import ConfigError
+from vsr.settings.toml import read_toml
 from vsr.training.degrade.degradation import (
     Blur,
     CodecRange,

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import spectral_norm
 
-from vsr.config import from_table
 from vsr.errors import ConfigError, ModelError
+from vsr.settings.toml import from_table
 from vsr.training.losses.discriminators import (
     DiscriminatorConfig,
     PatchConfig,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr.cli import console, parse
-from vsr.config import UpscaleSettings
+from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
     from vsr.pipeline.bench import Machine, Speed
@@ -34,9 +34,9 @@ def bench(
     """Measure each model on a rendered clip: the generator alone, and file to file."""
     from typing import get_args
 
-    from vsr.config import Backend, Precision
     from vsr.models.catalog import MODELS
     from vsr.pipeline.bench import machine, measure
+    from vsr.settings.schema import Backend, Precision
 
     width, height = parse.size(size)
     common = UpscaleSettings(

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from vsr.cli import console, parse
-from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError, OutputError
 from vsr.media.files.stdio import place_of
+from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable
 
 
@@ -46,7 +46,7 @@ def demo(
     scale: Annotated[str, typer.Option("--scale", "-s")] = "2",
 ) -> None:
     """Upscale a clip with the weights in the package and draw a before/after picture."""
-    from vsr.cli.commands.upscale import run_shown
+    from vsr.cli.shown_run import run_shown
     from vsr.report.clip import render
     from vsr.report.compare import compare as draw
 
@@ -62,7 +62,7 @@ def demo(
         clip, truth = rendered
         render(clip, truth)
     result = target or folder / f"{clip.stem}-x{scale}{clip.suffix}"
-    settings = UpscaleSettings(model=model, scale=parse.scale(scale))
+    settings = UpscaleSettings(model=model, scale=parse.number(scale, option="--scale"))
     report = run_shown(clip, result, settings, overwrite=overwrite, quiet=False)
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)

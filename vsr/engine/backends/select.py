@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import nn
 
-from vsr.config import Backend, Precision
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends import openvino, runs, trial
 from vsr.engine.backends.runs import Run, Window
 from vsr.engine.device import choose_dtype, cpu_has_bf16
 from vsr.errors import ConfigError
 from vsr.models.archs.compact import Compact
+from vsr.settings.schema import Backend, Precision
 
 if TYPE_CHECKING:
     from vsr.kernels import Target

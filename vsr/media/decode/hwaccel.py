@@ -15,7 +15,6 @@ from av import VideoFrame
 from av.codec.hwaccel import HWAccel
 
 from vsr.color.spec import Range
-from vsr.config import Hwaccel
 from vsr.errors import DeviceError, InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.probe import first_picture
@@ -23,6 +22,7 @@ from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, choose_stream,
 from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.pixels.layouts import layout_of
 from vsr.media.pixels.planes import repacked, to_planes
+from vsr.settings.schema import Hwaccel
 
 CODECS = ("h264", "hevc")
 """FFmpeg's names of what a card may decode. Their standards give every bit of a picture; those of MPEG-2 and

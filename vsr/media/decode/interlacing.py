@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vsr.config import Deinterlace
 from vsr.frame import FieldOrder, VideoInfo
 from vsr.media.filters.deinterlace import Deinterlacer, Stamped
+from vsr.settings.schema import Deinterlace
 
 INTERLACED_ON = "interlaced pictures are deinterlaced with bwdif; --deinterlace off keeps them as they are"
 INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto would take it apart"

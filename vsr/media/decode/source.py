@@ -16,7 +16,6 @@ from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
 from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
-from vsr.config import Deinterlace, Hwaccel
 from vsr.errors import InputError
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps
@@ -39,6 +38,7 @@ from vsr.media.metadata.messages import messages_of
 from vsr.media.pixels.layouts import repacking_note
 from vsr.media.pixels.planes import repacked, to_planes
 from vsr.media.structure.walk import structure_of
+from vsr.settings.schema import Deinterlace, Hwaccel
 
 UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
 

@@ -13,7 +13,6 @@ from itertools import chain
 import av
 
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
-from vsr.config import EncoderSettings
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
 from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
@@ -22,6 +21,7 @@ from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
 from vsr.media.pixels.pixel_formats import divides, losses, nearest, subsampling
+from vsr.settings.schema import EncoderSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,12 @@ from typing import Any, BinaryIO
 import av
 from av.packet import Packet
 
-from vsr.config import from_table
 from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.media.encode.video_encoder import PictureEncoder
 from vsr.media.formats.containers import Container
+from vsr.settings.toml import from_table
 from vsr.writing import move_over, new_file
 
 _PACKET = struct.Struct("<qqqBI")

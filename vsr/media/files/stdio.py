@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from vsr.config import PipeFormat
 from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
+from vsr.settings.schema import PipeFormat
 
 STANDARD = Path("-")
 """The place that means standard input or standard output."""

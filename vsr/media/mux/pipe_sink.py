@@ -17,7 +17,6 @@ import av
 from av.packet import Packet
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.config import EncoderSettings, PipeFormat
 from vsr.errors import ConfigError, OutputError, ReaderGoneError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan, plan_with
@@ -29,6 +28,7 @@ from vsr.media.formats.containers import Container
 from vsr.media.formats.timestamps import shift_for
 from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
+from vsr.settings.schema import EncoderSettings, PipeFormat
 
 CONTAINERS: dict[PipeFormat, Container] = {
     "y4m": Container(name="YUV4MPEG2", muxer="yuv4mpegpipe", family="pipe", text_subtitles=""),

@@ -21,7 +21,6 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.config import EncoderSettings
 from vsr.errors import DeviceError, InputError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.decode.alpha import without_unused_alpha
@@ -44,6 +43,7 @@ from vsr.media.passthrough.copier import StreamCopier
 from vsr.media.passthrough.header import copy_header
 from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty
 from vsr.media.passthrough.stream_plan import plan_streams
+from vsr.settings.schema import EncoderSettings
 
 
 def open_sink(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
@@ -14,6 +13,7 @@ from vsr.pipeline.inputfile import FileState
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
+from vsr.settings.schema import UpscaleSettings
 
 TOGETHER: tuple[tuple[str, ...], ...] = (
     ("decode", "compare"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
 from vsr.frame import Crop, VideoInfo
 from vsr.media.metadata.orientation import moved_with
+from vsr.settings.schema import UpscaleSettings
 
 MAX_SCALE = 16
 """Larger results are a slip of the finger: 16 times SD is 11,520 pixels wide."""

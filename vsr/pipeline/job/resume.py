@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from vsr.config import Backend, UpscaleSettings, from_table
 from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
 from vsr.media.decode.source import VideoSource
@@ -22,6 +21,8 @@ from vsr.models.load import LoadedModel
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.resume_key import job_key
+from vsr.settings.schema import Backend, UpscaleSettings
+from vsr.settings.toml import from_table
 
 Sink = VideoSink | SegmentedSink | PipeSink
 """What a run writes into."""

@@ -1,9 +1,8 @@
-"""The facts that decide a run's result: a run is resumed only where they are equal."""
+"""The facts that decide the result of a run; a run is resumed only where they are equal."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from vsr.config import UpscaleSettings
 from vsr.engine.upscaler import Upscaler
 from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.models.load import LoadedModel
 from vsr.pipeline.inputfile import fingerprint
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import plain
-
-_IGNORED = frozenset(
-    {"device", "tile", "batch", "model", "partner", "strength", "resume", "restart", "encoder", "max_pixels"}
-    | {"hwaccel"}
-)
-"""Settings that do not decide the result, or that stand in the key in a better form."""
+from vsr.settings.field import settings_of
+from vsr.settings.schema import UpscaleSettings
 
 
 def job_key(
@@ -35,7 +29,10 @@ def job_key(
     size: TargetSize,
     decoder: str,
 ) -> dict[str, Any]:
-    """All that decides the pictures of a result, by name, in plain types.
+    """The facts that decide the frames of a result, by name, in plain types.
+
+    A setting says itself whether it belongs here (`in_resume_key` in `vsr/settings/schema.py`).
+
 
     Args:
         source: The input.
@@ -44,9 +41,13 @@ def job_key(
         upscaler: With its device and precision chosen.
         plan: How the picture is encoded.
         size: Of the result.
-        decoder: What decodes the input: of damaged pictures, a card makes something else than software.
+        decoder: What decodes the input; a GPU makes something else of damaged frames than software does.
     """
-    key = {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name not in _IGNORED}
+    values = {
+        name: plain(getattr(settings, name))
+        for name, facts in settings_of(settings).items()
+        if facts.in_resume_key == "value"
+    }
     return {
         "input": fingerprint(source),
         "network": f"{model.family} {model.config}",
@@ -58,13 +59,13 @@ def job_key(
         "decoder": decoder,
         "device": upscaler.device.type,
         "precision": upscaler.precision,
-        **key,
+        **values,
         **{f"version of {name}": version(name) for name in ("vsr-pipeline", "av", "torch")},
     }
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Of all weights of a network on the host, by name."""
+    """Hash of the names and values of all weights of a network on the host."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

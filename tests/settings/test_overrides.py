@@ -1,17 +1,16 @@
-"""Single words over settings: what is given counts, what is not stays."""
+"""Overrides of settings: what is given replaces, what is not given stays."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from vsr.color.spec import ColorSpec, Matrix, Range, Transfer
-from vsr.config import EncoderSettings, UpscaleSettings
 from vsr.errors import ConfigError
-from vsr.pipeline.overrides import Wishes, with_wishes
+from vsr.settings.overrides import with_overrides
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 BASE = UpscaleSettings(
     model="compact",
@@ -21,19 +20,14 @@ BASE = UpscaleSettings(
 )
 
 
-def test_every_setting_can_be_wished_for_and_nothing_else() -> None:
-    settings = {f.name for f in fields(UpscaleSettings)} - {"encoder"}
-    assert set(Wishes.__annotations__) == settings | {f.name for f in fields(EncoderSettings)}
-
-
 def test_what_is_not_given_stays() -> None:
-    assert with_wishes(BASE, {}, where="here") == BASE
-    assert with_wishes(BASE, {"crf": None, "model": None}, where="here") == BASE
+    assert with_overrides(BASE, {}, where="here") == BASE
+    assert with_overrides(BASE, {"crf": None, "model": None}, where="here") == BASE
 
 
 @pytest.mark.parametrize("scale", [1.5, "1.5", "3/2", Fraction(3, 2)])
 def test_numbers_may_come_in_any_form(scale: object) -> None:
-    made = with_wishes(BASE, {"scale": scale, "model": Path("own.pth"), "crf": 17}, where="here")
+    made = with_overrides(BASE, {"scale": scale, "model": Path("own.pth"), "crf": 17}, where="here")
     assert made.scale == Fraction(3, 2)
     assert made.model == "own.pth"
     assert made.encoder.crf == 17
@@ -42,42 +36,44 @@ def test_numbers_may_come_in_any_form(scale: object) -> None:
 
 
 def test_a_size_replaces_a_scale_and_a_scale_a_size() -> None:
-    sized = with_wishes(BASE, {"width": 1920, "height": 1080}, where="here")
+    sized = with_overrides(BASE, {"width": 1920, "height": 1080}, where="here")
     assert (sized.scale, sized.width, sized.height) == (None, 1920, 1080)
-    lines = with_wishes(sized, {"height": 720}, where="here")
+    lines = with_overrides(sized, {"height": 720}, where="here")
     assert (lines.scale, lines.width, lines.height) == (None, None, 720)
-    scaled = with_wishes(sized, {"scale": 2}, where="here")
+    scaled = with_overrides(sized, {"scale": 2}, where="here")
     assert (scaled.scale, scaled.width, scaled.height) == (2, None, None)
 
 
 def test_another_model_takes_nothing_over_of_what_was_mixed_into_the_first() -> None:
-    mixed = with_wishes(BASE, {"strength": 0.5, "partner": "faithful"}, where="here")
+    mixed = with_overrides(BASE, {"strength": 0.5, "partner": "faithful"}, where="here")
     assert (mixed.strength, mixed.partner) == (0.5, "faithful")
-    assert with_wishes(mixed, {"model": "own.pth"}, where="here").strength is None
-    assert with_wishes(mixed, {"model": "own.pth", "strength": 0.2}, where="here").strength == 0.2
+    assert with_overrides(mixed, {"model": "own.pth"}, where="here").strength is None
+    assert with_overrides(mixed, {"model": "own.pth", "strength": 0.2}, where="here").strength == 0.2
 
 
 def test_filters_are_replaced_and_an_empty_list_takes_them_away() -> None:
-    some = with_wishes(BASE, {"filters_before": ["unsharp", "crop=8:8"]}, where="here")
+    some = with_overrides(BASE, {"filters_before": ["unsharp", "crop=8:8"]}, where="here")
     assert some.filters_before == ("unsharp", "crop=8:8")
-    assert with_wishes(some, {"filters_before": []}, where="here").filters_before == ()
-    assert with_wishes(some, {"filters_before": ("cas",)}, where="here").filters_before == ("cas",)
+    assert with_overrides(some, {"filters_before": []}, where="here").filters_before == ()
+    assert with_overrides(some, {"filters_before": ("cas",)}, where="here").filters_before == ("cas",)
 
 
 def test_options_are_added_and_another_encoder_starts_afresh() -> None:
-    same = with_wishes(BASE, {"options": {"tune": "animation"}}, where="here")
+    same = with_overrides(BASE, {"options": {"tune": "animation"}}, where="here")
     assert dict(same.encoder.options) == {"tune": "animation", "x": "1"}
-    other = with_wishes(BASE, {"encoder": "ffv1"}, where="here")
+    other = with_overrides(BASE, {"encoder": "ffv1"}, where="here")
     assert other.encoder == EncoderSettings(encoder="ffv1")
-    assert with_wishes(BASE, {"encoder": "libx265"}, where="here") == BASE
+    assert with_overrides(BASE, {"encoder": "libx265"}, where="here") == BASE
 
 
 def test_colour_tags_are_named_or_numbered_and_added() -> None:
-    told = with_wishes(BASE, {"color": {"matrix": "bt2020_ncl", "range": "FULL"}}, where="here")
+    told = with_overrides(BASE, {"color": {"matrix": "bt2020_ncl", "range": "FULL"}}, where="here")
     assert (told.color.matrix, told.color.range) == (Matrix.BT2020_NCL, Range.FULL)
-    same = with_wishes(BASE, {"color": ColorSpec(matrix=Matrix.BT2020_NCL, range=Range.FULL)}, where="here")
+    same = with_overrides(
+        BASE, {"color": ColorSpec(matrix=Matrix.BT2020_NCL, range=Range.FULL)}, where="here"
+    )
     assert same.color == told.color
-    more = with_wishes(told, {"color": {"matrix": "1", "transfer": 16}}, where="here")
+    more = with_overrides(told, {"color": {"matrix": "1", "transfer": 16}}, where="here")
     assert (more.color.matrix, more.color.range, more.color.transfer) == (
         Matrix.BT709,
         Range.FULL,
@@ -86,7 +82,7 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("overrides", "words"),
     [
         ({"scal": 2}, "unknown setting 'scal'; known are allow_files, backend, batch, color, crf, "),
         ({"scale": "wide"}, "here.scale: 'wide'"),
@@ -99,6 +95,6 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
         ({"color": {"gamma": "2"}}, "here.color: unknown key 'gamma'"),
     ],
 )
-def test_a_wrong_wish_is_told_with_its_name(wishes: dict[str, object], words: str) -> None:
+def test_the_error_names_the_setting_that_is_wrong(overrides: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        with_wishes(BASE, wishes, where="here")
+        with_overrides(BASE, overrides, where="here")

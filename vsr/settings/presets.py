@@ -1,6 +1,6 @@
-"""Presets: settings under a name, from TOML files.
+"""Presets: settings under a name, which `--pipeline` reads from TOML files.
 
-Here is only how they are found and read; what a key means is a field of `vsr.config.UpscaleSettings`.
+A key of such a file is a field of `vsr.settings.schema.UpscaleSettings`.
 """
 
 from __future__ import annotations
@@ -8,39 +8,42 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from vsr.config import UpscaleSettings, read_toml
 from vsr.errors import ConfigError
+from vsr.settings.schema import UpscaleSettings
+from vsr.settings.toml import read_toml
 
 
 def folder() -> Path:
-    """Where they are: inside the package where it is installed, else the checkout's `pipelines`."""
+    """The folder of the presets: inside the installed package, or `pipelines` in a checkout."""
     package = Path(str(resources.files("vsr")))
     inside = package / "_pipelines"
     return inside if inside.is_dir() else package.parent / "pipelines"
 
 
 def names() -> list[str]:
-    """Of all that are shipped."""
+    """The names of the presets in the package."""
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
 def read_pipeline(name: str | Path) -> UpscaleSettings:
-    """The settings of a ready pipeline, or of a file of one's own.
+    """Read the settings of a preset or of a user's file.
 
     Args:
-        name: Of a shipped one, or the path of a .toml file.
+        name: Name of a preset, or path of a .toml file.
 
     Raises:
-        ConfigError: no such pipeline; the file cannot be read; a key that is unknown, or of the wrong type.
+        ConfigError: there is no such preset, the file cannot be read, or a key is unknown or of the wrong
+            type.
     """
     if str(name) in names():
         return read_toml(folder() / f"{name}.toml", UpscaleSettings)
     path = Path(name).expanduser()
     if path.suffix != ".toml":
         raise ConfigError(
-            f"no pipeline is called {str(name)!r}; ready are {', '.join(names())}; a path must end in .toml"
+            f"no pipeline is called {str(name)!r}; use one of {', '.join(names())},"
+            " or a path that ends in .toml"
         )
     settings = read_toml(path, UpscaleSettings)
-    if settings.encoder.allow_files:  # who sends a pipeline is not who runs it
+    if settings.encoder.allow_files:
         raise ConfigError(f"{path.name}: no pipeline can set encoder.allow_files; --allow-files does")
     return settings

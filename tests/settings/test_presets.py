@@ -11,9 +11,9 @@ import pytest
 import vsr
 from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
-from vsr.config import UpscaleSettings
 from vsr.errors import ConfigError
-from vsr.pipeline.presets import folder, names, read_pipeline
+from vsr.settings.presets import folder, names, read_pipeline
+from vsr.settings.schema import UpscaleSettings
 
 FILES = sorted(folder().glob("*.toml"))
 SOURCES: dict[str, dict[str, object]] = {
@@ -84,7 +84,7 @@ def test_a_pipeline_of_ones_own_is_a_path_and_keywords_override_it(tmp_path: Pat
         ),
         (
             "[encoder]\ncrv = 3\n",
-            r"own.toml.encoder: unknown key 'crv'; known keys are allow_files, crf, encoder, ",
+            r"own.toml.encoder: unknown key 'crv'; known keys are crf, encoder, options, ",
         ),
         ("scale = 'wide'\n", "own.toml.scale: 'wide' is not"),
         ("filters_before = 'crop'\n", "own.toml.filters_before: 'crop' is not"),
@@ -135,7 +135,7 @@ def test_a_pipeline_from_elsewhere_neither_hangs_nor_writes(
 
 
 def test_a_name_that_is_none_lists_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(vsr.ConfigError, match="ready are anime, archive, dvd, film, phone, screencast"):
+    with pytest.raises(vsr.ConfigError, match="use one of anime, archive, dvd, film, phone, screencast"):
         read_pipeline("cartoon")
     with pytest.raises(vsr.ConfigError, match=r"cannot be read .*; give a TOML file"):
         read_pipeline(tmp_path / "nothing.toml")

@@ -1,0 +1,87 @@
+"""The keywords of `vsr.upscale` with their types, written by `python docs/settings.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TypedDict
+
+from vsr.color.spec import ColorSpec
+from vsr.settings.schema import Backend, Deinterlace, Hwaccel, PipeFormat, Precision
+
+
+class Overrides(TypedDict, total=False):
+    """Every setting by keyword. One that is absent or None stays as it is."""
+
+    model: str | Path | None
+    """Name of a model in the catalog, or path of a weight file."""
+    scale: Fraction | float | str | None
+    """Side of the output over side of the input; None takes the model's scale, or what the size asks for."""
+    width: int | None
+    """Width of the output in pixels; it is set together with `height`."""
+    height: int | None
+    """Height of the output in pixels; alone, it keeps the proportions."""
+    strength: float | None
+    """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
+    start: Fraction | float | str | None
+    """Seconds from the start of the video; earlier frames are left out."""
+    end: Fraction | float | str | None
+    """Seconds from the start of the video; the frame at this time and later ones are left out."""
+    partner: str | Path | None
+    """Name or weight file of the faithful model of a pair; None takes the one that the catalog names."""
+    filters_before: Sequence[str] | None
+    """FFmpeg's filters for the frames of the input, in this order: `name=arguments`."""
+    filters_after: Sequence[str] | None
+    """The same for the upscaled frames, before they are encoded."""
+    format: PipeFormat | None
+    """Format of a result that goes to standard output; None takes the input's format if it is one of the
+    two, else NUT."""
+    video_stream: int | None
+    """Index of the video stream among all streams; None takes FFmpeg's choice."""
+    color: ColorSpec | Mapping[str, str] | None
+    """Colour tags that replace those of the input; for inputs that are tagged wrongly or not at all."""
+    deinterlace: Deinterlace | None
+    """`auto` deinterlaces what is marked as interlaced; `top-first` and `bottom-first` force it and name
+    the field order."""
+    max_pixels: int | None
+    """Larger frames are refused, for they may exhaust the memory; None is 8192 x 8192."""
+    strict: bool | None
+    """Stop at the first damage instead of counting it and continuing."""
+    device: str | None
+    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    backend: Backend | None
+    """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
+    precision: Precision | None
+    """Number format of weights and activations; `auto` takes 16 bits where this device is faster in them
+    than in fp32."""
+    hwaccel: Hwaccel | None
+    """Whether an NVIDIA GPU decodes: `auto` where it gives the same frames as software, `cuda` always."""
+    tile: int | None
+    """Side of a tile in LR pixels; None decides by the memory that is free, 0 takes whole frames."""
+    batch: int | None
+    """Frames that go through the generator at once; None decides by device and free memory."""
+    reuse: bool | None
+    """Compute duplicate frames and, on the CPU, static regions only once. The result is the same."""
+    resume: bool | None
+    """Keep the finished segments of an interrupted run in a hidden folder beside the output, and resume
+    from them."""
+    restart: bool | None
+    """Start anew where an earlier run was interrupted."""
+    segment_seconds: Fraction | float | str | None
+    """Length of a segment, which is the most that an interrupted run computes again."""
+    encoder: str | None
+    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM holds."""
+    crf: float | None
+    """Constant quality in the encoder's own units; lower is better and larger."""
+    preset: str | None
+    """Speed against size, as the encoder names it: `medium`, `slow`, `6`."""
+    options: Mapping[str, str] | None
+    """Further options of the encoder, as FFmpeg names them."""
+    pixel_format: str | None
+    """FFmpeg's name of a pixel format; None keeps the bit depth and chroma subsampling of the input."""
+    threads: int | None
+    """Threads of the encoder; 0 leaves the number to the encoder."""
+    allow_files: bool | None
+    """Whether the encoder's options may name files that the encoder writes or reads. A pipeline file
+    cannot set it, for the person who sends a file is not the person who runs it."""

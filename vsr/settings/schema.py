@@ -1,0 +1,335 @@
+"""All settings of `vsr upscale`: each is one field, and flag, keyword, TOML key and help follow from it.
+
+`python docs/settings.py` writes what is not made at run time: the typed keywords in `keywords.py` and the
+table in docs/settings.md. A test fails where one of them is out of date.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from vsr.color.spec import UNTAGGED, ColorSpec
+from vsr.settings.field import check_limits, setting
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "cuda"]
+Deinterlace = Literal["auto", "off", "top-first", "bottom-first"]
+Hwaccel = Literal["none", "auto", "cuda"]
+PipeFormat = Literal["y4m", "nut"]
+
+_SIDE = (1, 2**20)
+_SECONDS = (-(10**9), 10**9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSettings:
+    """How the video is encoded; None leaves a choice to the encoder's line in `encoder_table.py`."""
+
+    encoder: str | None = setting(
+        None,
+        flags=("--encoder",),
+        metavar="NAME",
+        help="libx264, libx265, libsvtav1, ffv1, ...",
+        in_resume_key="derived",
+    )
+    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM holds."""
+    crf: float | None = setting(
+        None,
+        flags=("--crf",),
+        metavar="NUMBER",
+        help="Quality; lower is better, larger.",
+        in_resume_key="derived",
+    )
+    """Constant quality in the encoder's own units; lower is better and larger."""
+    preset: str | None = setting(
+        None,
+        flags=("--preset",),
+        metavar="NAME",
+        help="Of the encoder: medium, slow, 6, ...",
+        in_resume_key="derived",
+    )
+    """Speed against size, as the encoder names it: `medium`, `slow`, `6`."""
+    options: tuple[tuple[str, str], ...] = setting(
+        (),
+        flags=("--encoder-option",),
+        heading="Encoding",
+        metavar="KEY=VALUE",
+        help="Another option; may be repeated.",
+        in_resume_key="derived",
+    )
+    """Further options of the encoder, as FFmpeg names them."""
+    pixel_format: str | None = setting(
+        None,
+        flags=("--pix-fmt",),
+        heading="Encoding",
+        metavar="NAME",
+        help="Pixel format; default as the input.",
+        in_resume_key="derived",
+    )
+    """FFmpeg's name of a pixel format; None keeps the bit depth and chroma subsampling of the input."""
+    threads: int = setting(
+        0,
+        help="Threads of the encoder; 0: its own choice.",
+        in_resume_key="derived",
+        limits=(0, 1024),
+    )
+    """Threads of the encoder; 0 leaves the number to the encoder."""
+    allow_files: bool = setting(
+        False,
+        flags=("--allow-files",),
+        heading="Encoding",
+        help="Let encoder options name files.",
+        in_resume_key="derived",
+        in_files=False,
+    )
+    """Whether the encoder's options may name files that the encoder writes or reads. A pipeline file cannot
+    set it, for the person who sends a file is not the person who runs it."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleSettings:
+    """All that decides the result of one `vsr upscale`, and how it is computed."""
+
+    model: str = setting(
+        "auto",
+        flags=("--model", "-m"),
+        metavar="NAME",
+        help="See `vsr models list`; or a weight file.",
+        in_resume_key="derived",
+    )
+    """Name of a model in the catalog, or path of a weight file."""
+    scale: Fraction | None = setting(
+        None,
+        flags=("--scale", "-s"),
+        metavar="NUMBER",
+        help="2, 3, 4, 1.5, 3/2, ...",
+        in_resume_key="value",
+    )
+    """Side of the output over side of the input; None takes the model's scale, or what the size asks for."""
+    width: int | None = setting(
+        None, help="Width of the output in pixels.", in_resume_key="value", limits=_SIDE
+    )
+    """Width of the output in pixels; it is set together with `height`."""
+    height: int | None = setting(
+        None,
+        flags=("--height",),
+        metavar="PIXELS",
+        help="Height as shown; keeps the proportions.",
+        in_resume_key="value",
+        limits=_SIDE,
+    )
+    """Height of the output in pixels; alone, it keeps the proportions."""
+    strength: float | None = setting(
+        None,
+        flags=("--strength",),
+        metavar="0..1",
+        help="0: faithful to the input; 1: crisp.",
+        in_resume_key="derived",
+        limits=(0, 1),
+    )
+    """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
+    encoder: EncoderSettings = EncoderSettings()
+    start: Fraction | None = setting(
+        None,
+        flags=("--start",),
+        metavar="TIME",
+        help="Start here: 90 seconds or 1:30.",
+        in_resume_key="value",
+        is_time=True,
+        limits=_SECONDS,
+    )
+    """Seconds from the start of the video; earlier frames are left out."""
+    end: Fraction | None = setting(
+        None,
+        flags=("--end",),
+        metavar="TIME",
+        help="Stop before this time.",
+        in_resume_key="value",
+        is_time=True,
+        limits=_SECONDS,
+    )
+    """Seconds from the start of the video; the frame at this time and later ones are left out."""
+    partner: str | None = setting(
+        None,
+        flags=("--partner",),
+        heading="Image",
+        metavar="NAME",
+        help="Faithful partner of your own --model.",
+        in_resume_key="derived",
+    )
+    """Name or weight file of the faithful model of a pair; None takes the one that the catalog names."""
+    filters_before: tuple[str, ...] = setting(
+        (),
+        flags=("--filter-before",),
+        heading="Image",
+        metavar="NAME=ARGS",
+        help="A filter of FFmpeg for the input.",
+        in_resume_key="value",
+    )
+    """FFmpeg's filters for the frames of the input, in this order: `name=arguments`."""
+    filters_after: tuple[str, ...] = setting(
+        (),
+        flags=("--filter-after",),
+        heading="Image",
+        metavar="NAME=ARGS",
+        help="A filter for the upscaled frames.",
+        in_resume_key="value",
+    )
+    """The same for the upscaled frames, before they are encoded."""
+    format: PipeFormat | None = setting(
+        None,
+        flags=("--format",),
+        heading="Encoding",
+        metavar="NAME",
+        help="Of standard output",
+        in_resume_key="value",
+    )
+    """Format of a result that goes to standard output; None takes the input's format if it is one of the two,
+    else NUT."""
+    video_stream: int | None = setting(
+        None,
+        flags=("--video-stream",),
+        heading="Input",
+        metavar="INDEX",
+        help="Among all streams of the file.",
+        in_resume_key="value",
+    )
+    """Index of the video stream among all streams; None takes FFmpeg's choice."""
+    color: ColorSpec = setting(
+        UNTAGGED,
+        flags=("--color",),
+        heading="Input",
+        metavar="TAG=NAME",
+        help="As matrix=bt709; may be repeated.",
+        in_resume_key="value",
+    )
+    """Colour tags that replace those of the input; for inputs that are tagged wrongly or not at all."""
+    deinterlace: Deinterlace = setting(
+        "auto",
+        flags=("--deinterlace",),
+        heading="Input",
+        metavar="HOW",
+        help="",
+        in_resume_key="value",
+    )
+    """`auto` deinterlaces what is marked as interlaced; `top-first` and `bottom-first` force it and name the
+    field order."""
+    max_pixels: int | None = setting(
+        None,
+        flags=("--max-pixels",),
+        heading="Input",
+        metavar="NUMBER",
+        help="Refuse larger frames; 8192 x 8192.",
+        in_resume_key="no",
+        limits=(1, 2**31 - 1),  # FFmpeg's own limit
+    )
+    """Larger frames are refused, for they may exhaust the memory; None is 8192 x 8192."""
+    strict: bool = setting(
+        False,
+        flags=("--strict",),
+        heading="Input",
+        help="Stop at the first damage.",
+        in_resume_key="value",
+    )
+    """Stop at the first damage instead of counting it and continuing."""
+    device: str = setting(
+        "auto",
+        flags=("--device",),
+        heading="Computation",
+        metavar="NAME",
+        help="auto (default), cpu, cuda, cuda:N.",
+        in_resume_key="derived",
+    )
+    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    backend: Backend = setting(
+        "auto",
+        flags=("--backend",),
+        heading="Computation",
+        metavar="NAME",
+        help="",
+        in_resume_key="value",
+    )
+    """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
+    precision: Precision = setting(
+        "auto",
+        flags=("--precision",),
+        heading="Computation",
+        metavar="NAME",
+        help="",
+        in_resume_key="value",
+    )
+    """Number format of weights and activations; `auto` takes 16 bits where this device is faster in them than
+    in fp32."""
+    hwaccel: Hwaccel = setting(
+        "none",
+        flags=("--hwaccel",),
+        heading="Computation",
+        metavar="NAME",
+        help="The GPU that decodes",
+        in_resume_key="no",
+    )
+    """Whether an NVIDIA GPU decodes: `auto` where it gives the same frames as software, `cuda` always."""
+    tile: int | None = setting(
+        None,
+        flags=("--tile",),
+        heading="Computation",
+        metavar="PIXELS",
+        help="Side of a tile; 0: whole frames.",
+        in_resume_key="no",
+        limits=(0, 2**20),
+    )
+    """Side of a tile in LR pixels; None decides by the memory that is free, 0 takes whole frames."""
+    batch: int | None = setting(
+        None,
+        flags=("--batch",),
+        heading="Computation",
+        metavar="FRAMES",
+        help="Frames that are computed at once.",
+        in_resume_key="no",
+        limits=(1, 2**16),
+    )
+    """Frames that go through the generator at once; None decides by device and free memory."""
+    reuse: bool = setting(
+        True,
+        flags=("--reuse/--no-reuse",),
+        heading="Computation",
+        help="Compute duplicate frames once.",
+        in_resume_key="value",
+    )
+    """Compute duplicate frames and, on the CPU, static regions only once. The result is the same."""
+    resume: bool = setting(
+        True,
+        flags=("--resume/--no-resume",),
+        heading="Run",
+        help="Keep finished segments (default).",
+        in_resume_key="no",
+    )
+    """Keep the finished segments of an interrupted run in a hidden folder beside the output, and resume from
+    them."""
+    restart: bool = setting(
+        False,
+        flags=("--restart",),
+        heading="Run",
+        help="Start anew instead of resuming.",
+        in_resume_key="no",
+    )
+    """Start anew where an earlier run was interrupted."""
+    segment_seconds: Fraction = setting(
+        Fraction(10),
+        flags=("--segment",),
+        heading="Run",
+        metavar="TIME",
+        help="Length of a segment; default 10 seconds.",
+        in_resume_key="value",
+        is_time=True,
+        limits=(0, 10**9),
+    )
+    """Length of a segment, which is the most that an interrupted run computes again."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
