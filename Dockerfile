@@ -1,20 +1,21 @@
-# One file for both (`make test-container` tries it, without an engine too):
+# For CPUs and for CUDA. `make test-container` builds and tests it, also without docker or podman.
 #   docker build -t vsr .                                                                              (CPU)
 #   docker build -t vsr:cuda --build-arg BASE=pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime .         (CUDA)
 #   docker run --rm --network none --user "$(id -u):$(id -g)" -v "$PWD:/media" vsr upscale in.mp4 out.mp4
-# and --gpus all for CUDA. Without --user it runs as a user of its own, who may not write to your folder.
+# For CUDA add --gpus all. Without --user the container runs as its own user, who may not write to your folder.
 #
-# A base that has torch keeps it. Without, pip's default is the CUDA build, gigabytes of it; where torch's CPU
-# builds are served by an index of their own, name that index: --build-arg PIP_EXTRA_INDEX_URL=...
+# If the base image has torch, that torch is kept. Otherwise pip installs its default, the CUDA build of several
+# gigabytes. To get the CPU build, name the package index that serves it: --build-arg PIP_EXTRA_INDEX_URL=...
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
 ARG PIP_EXTRA_INDEX_URL=
 ENV PATH=/opt/vsr/bin:$PATH
 
-# The versions that the tests passed with, but for a torch that is there. The base's own pip is used, as Ubuntu's
-# Python, and so the CUDA base's, lacks what puts one into an environment. OpenVINO's telemetry sends an event to its
-# maker each time that it is imported, and works without the package that does.
+# Installs the versions that the tests passed with (constraints.txt), except a torch that the base image has. The
+# environment is made without pip and filled by the pip of the base image: the Python of Ubuntu, and so of the CUDA
+# base image, has no ensurepip. OpenVINO's telemetry package sends an event at each import, and OpenVINO works without
+# it, so it is removed.
 COPY . /src
 RUN if python3 -m pip show --quiet torch; then sed -i '/^torch==/d' /src/constraints.txt; fi \
     && python3 -m venv --without-pip --system-site-packages /opt/vsr \
@@ -23,7 +24,7 @@ RUN if python3 -m pip show --quiet torch; then sed -i '/^torch==/d' /src/constra
     && /opt/vsr/bin/python -m pip uninstall --yes openvino-telemetry \
     && rm -rf /src
 
-# No root: what decodes files from anywhere should own nothing.
+# A user without rights: files from unknown sources are decoded here.
 RUN useradd --create-home --uid 10001 vsr && mkdir -p /media && chown vsr /media
 USER vsr
 WORKDIR /media

@@ -1,5 +1,5 @@
-# Two commands do everything:  make demo   make test
-# PYTHON chooses the interpreter; IN and OUT are a video and its result for the demo.
+# The two main targets: make demo, make test.
+# PYTHON chooses the interpreter. IN and OUT are a video and its result for the demo.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## upscale a clip (IN=your.mp4, or one that is rendered) and draw a before/after picture
+demo: $(STAMP)  ## upscale a clip (IN=your.mp4, else a rendered one) and draw a before/after picture
 	@test ! -e "$${OUT:-none}" || { echo "$$OUT exists already; remove it, or name another OUT" >&2; exit 2; }
 	$(BIN)/vsr demo -y --folder demo $${IN:+--source "$$IN"} $${OUT:+--target "$$OUT"}
 
@@ -26,28 +26,28 @@ check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, and all tests but the slow ones; JOBS of them at a time, each on one thread
+test: check  ## check, and all tests except the slow ones; JOBS processes, one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS)
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/pytest -q -m slow
 
-test-cuda: $(STAMP)  ## the tests that need a GPU; fails where there is none
+test-cuda: $(STAMP)  ## the tests that need a GPU; fails without one
 	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda
 
-test-container: $(STAMP)  ## build the Dockerfile and upscale in it; no engine: in a Debian root, as root (CONTAINER=--help)
+test-container: $(STAMP)  ## build the Dockerfile and upscale in it; without docker or podman in a Debian root, as root (CONTAINER=--help)
 	$(BIN)/python -m tests.container.steps $(CONTAINER)
 
-test-wheel: $(STAMP)  ## the wheel, without constraints, in an empty environment of each Python found (WHEEL=--help)
+test-wheel: $(STAMP)  ## install the wheel without constraints in an empty environment of each Python found (WHEEL=--help)
 	$(BIN)/python -m tests.wheel $(WHEEL)
 
-# VapourSynth's wheels need Python 3.12 or later: its tests have an environment of their own (5 GB with CUDA's torch).
-test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host, and spandrel; VAPOURSYNTH_PYTHON: interpreter
+# VapourSynth's wheels need Python 3.12 or later, so its tests have their own environment (5 GB with torch for CUDA).
+test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host, and spandrel; VAPOURSYNTH_PYTHON names the interpreter
 	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
 	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q plugins/vapoursynth && \
 	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q tests/models/test_thirdparty.py -k spandrel; }
 
-test-pyav: vapoursynth-venv  ## the tests of media with the PyAV that Python 3.12 and later get, in the same environment
+test-pyav: vapoursynth-venv  ## the tests of vsr.media with the PyAV version for Python 3.12 and later, in the same environment
 	@[ ! -x $(VAPOURSYNTH_VENV)/bin/python ] || { set -x; \
 	  OMP_NUM_THREADS=1 $(VAPOURSYNTH_VENV)/bin/python -m pytest -q -m 'not slow and not needs_material' tests/media; }
 
@@ -55,18 +55,18 @@ vapoursynth-venv:
 	@python=; for one in $(VAPOURSYNTH_PYTHON) python3.14 python3.13 python3.12; do \
 	  if $$one -c '' 2>/dev/null; then python=$$one; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo 'test-vapoursynth: skipped, no Python 3.12 or later here; name one: VAPOURSYNTH_PYTHON=...'; exit 0; fi; \
+	  echo 'test-vapoursynth: skipped, no Python 3.12 or later was found; name one: VAPOURSYNTH_PYTHON=...'; exit 0; fi; \
 	set -ex; \
 	[ -x $(VAPOURSYNTH_VENV)/bin/python ] || $$python -m venv $(VAPOURSYNTH_VENV); \
 	$(VAPOURSYNTH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e '.[spandrel]' pytest 'vapoursynth>=81'
 
-bench: $(STAMP)  ## speed and memory, side by side, then the speed of training; prints tables, saves them in bench/
+bench: $(STAMP)  ## measure speed and memory side by side, then the speed of training; tables in bench/
 	$(BIN)/python benchmarks/speed.py --out bench
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/training.py --out bench
 
-soak: $(STAMP)  ## the attack suite in full; prints one table (SOAK=--quick for a short one)
+soak: $(STAMP)  ## all attacks in full; prints one table (SOAK=--quick: fewer)
 	$(BIN)/python -m benchmarks.soak --out bench $(SOAK)
 
 wheel: $(STAMP)

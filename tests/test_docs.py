@@ -64,6 +64,20 @@ def test_every_command_of_the_documentation_has_only_flags_that_exist() -> None:
         check_flags(shlex.split(command)[1:])
 
 
+def test_every_file_that_the_documentation_names_exists() -> None:
+    """In back quotes, as a path from the root of the repository."""
+    path = re.compile(r"`((?:vsr|tests|docs|benchmarks|pipelines|plugins)/[^`\s*<:]*)")
+    named = {name for page in PAGES for name in path.findall(page.read_text(encoding="utf-8"))}
+    assert len(named) > 50
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_link_of_the_documentation_leads_to_a_file() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
 def test_the_commands_of_the_readme_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
