@@ -1,4 +1,4 @@
-"""Writes `vsr/weights/CREDITS.md`: whose pictures the weights were made of, from their tables.
+"""Writes `vsr/weights/CREDITS.md`: the credits for the images that the weights were trained on, from the tables of the datasets.
 
     python -m benchmarks.credits train2 film
 
@@ -20,12 +20,12 @@ from vsr.training.data.image_folder import HOLDOUT, SOURCES
 TARGET = Path(__file__).parent.parent / "vsr" / "weights" / "CREDITS.md"
 Row = dict[str, str]
 
-HEAD = """# Whose pictures the weights were made of
+HEAD = """# Credits for the training images
 
-Written by `python -m benchmarks.credits`. Licences are as the repositories state them. All pictures were
-reduced or cut to tiles of 512x512 pixels, and degraded as the cards say. The texts of the licences:
-creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. The photographs of the first training
-set stand in each card.
+`python -m benchmarks.credits` writes this page. The licences are those that the repositories state. All images
+were reduced or cut into tiles of 512x512 pixels, and degraded as the cards describe. The texts of the licences:
+creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. Each card lists the photographs of the
+first training set.
 """
 
 
