@@ -1,4 +1,4 @@
-"""Writes `vsr/weights/CREDITS.md`: the credits for the images that the weights were trained on, from the tables of the datasets.
+"""Writes `vsr/weights/CREDITS.md`: the credits for the training images, from the tables of the datasets.
 
     python -m benchmarks.credits train2 film
 
@@ -22,10 +22,10 @@ Row = dict[str, str]
 
 HEAD = """# Credits for the training images
 
-`python -m benchmarks.credits` writes this page. The licences are those that the repositories state. All images
-were reduced or cut into tiles of 512x512 pixels, and degraded as the cards describe. The texts of the licences:
-creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. Each card lists the photographs of the
-first training set.
+`python -m benchmarks.credits` writes this page. The licences are those that the repositories state. All
+images were reduced or cut into tiles of 512x512 pixels, and degraded as the cards describe. The texts of the
+licences: creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. Each card lists the
+photographs of the first training set.
 """
 
 
