@@ -188,15 +188,17 @@ def doors_of(bench: Bench) -> dict[str, Door]:
     }
     if importlib.util.find_spec("vsr_ffmpeg"):
         found["ffmpeg-python"] = Door(node(bench), "files")
-    found["nowhere"] = Door(nowhere(bench), "nowhere")
-    found["ComfyUI"] = Door(comfyui(bench, "new"), "nowhere")
-    found["ComfyUI, memory at hand"] = Door(comfyui(bench, "at hand"), "nowhere")
+    found["frames discarded"] = Door(nowhere(bench), "frames discarded")
+    found["ComfyUI"] = Door(comfyui(bench, "new"), "frames discarded")
+    found["ComfyUI, reused memory"] = Door(comfyui(bench, "at hand"), "frames discarded")
     if shutil.which("gst-launch-1.0"):
-        found["GStreamer"] = Door(gstreamer(bench), "nowhere")
+        found["GStreamer"] = Door(gstreamer(bench), "frames discarded")
     if bench.vapoursynth is not None:
         python = str(bench.vapoursynth / "python")
-        found["nowhere, Python of vspipe"] = Door(nowhere(bench, python), "nowhere, Python of vspipe")
-        found["vspipe"] = Door(vspipe(bench, bench.vapoursynth), "nowhere, Python of vspipe")
+        found["frames discarded, Python of vspipe"] = Door(
+            nowhere(bench, python), "frames discarded, Python of vspipe"
+        )
+        found["vspipe"] = Door(vspipe(bench, bench.vapoursynth), "frames discarded, Python of vspipe")
     return found
 
 
@@ -232,7 +234,7 @@ def spread(values: list[float], digits: int) -> str:
 
 
 def table(doors: dict[str, Door], taken: dict[str, list[float]]) -> str:
-    rows = ["| door | seconds | over | ratio | |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| how | seconds | over | ratio | |", "| --- | --- | --- | --- | --- |"]
     for name, door in doors.items():
         ratios = [one / other for one, other in zip(taken[name], taken[door.over], strict=True)]
         verdict = "ok" if statistics.median(ratios) <= WORST else "too narrow"

@@ -67,7 +67,7 @@ def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
     half = device.choose_dtype("auto", where)
     kind = str(half)[6:]
     rows: dict[str, Made] = {
-        "torch, fp32, NCHW (the scripts)": partial(plain, network, where, torch.float32),
+        "torch, fp32, NCHW (loop of scripts)": partial(plain, network, where, torch.float32),
         f"torch, {kind}, NCHW": partial(plain, network, where, half),
         "vsr, torch, float32": lambda: ours("torch", network, where, torch.float32),
     }
@@ -185,7 +185,7 @@ def measure(rows: dict[str, Row], x: Tensor, where: torch.device, *, rounds: int
 
 def table(rows: dict[str, Row], operations: float, ceilings: dict[str, float]) -> str:
     """Markdown, fastest first; the share is of the ceiling of the row's own number format."""
-    head = ["runtime", "ms a picture", "fps", "host, ms", "TFLOP/s", "of the ceiling", "dB to fp32", "MiB"]
+    head = ["runtime", "ms per image", "fps", "host, ms", "TFLOP/s", "of the peak", "dB to fp32", "MiB"]
     head += ["ready after, s"]
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head))]
     for name, row in sorted(rows.items(), key=lambda item: statistics.median(item[1].seconds)):

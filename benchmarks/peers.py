@@ -63,7 +63,7 @@ def loop(network: nn.Module) -> dict[str, Run]:
         with torch.no_grad():
             return network(x)
 
-    return {"torch, fp32, NCHW (the scripts)": run}
+    return {"torch, fp32, NCHW (loop of scripts)": run}
 
 
 def openvino_whole(network: nn.Module, example: Tensor) -> dict[str, Run]:
@@ -166,7 +166,7 @@ def table(
 ) -> str:
     best = min(statistics.median(times) for name, times in taken.items() if not name.startswith("vsr"))
     lines = [
-        "| runtime | ms a picture | fastest peer over it | GFLOP/s | dB to fp32 |",
+        "| runtime | ms per image | fastest other / this | GFLOP/s | dB to fp32 |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, times in sorted(taken.items(), key=lambda row: statistics.median(row[1])):

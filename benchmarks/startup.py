@@ -25,11 +25,11 @@ ROUNDS = 15
 def rows(clip: Path) -> dict[str, list[str]]:
     """What is measured; the file does not matter much, its headers are all that is read."""
     return {
-        "python, nothing imported": [sys.executable, "-c", "pass"],
-        "python, PyAV, rich and Typer imported": [sys.executable, "-c", "import av, rich.console, typer"],
+        "python without imports": [sys.executable, "-c", "pass"],
+        "python with PyAV, rich and Typer": [sys.executable, "-c", "import av, rich.console, typer"],
         "vsr --help": [sys.executable, "-m", "vsr", "--help"],
         "vsr info": [sys.executable, "-m", "vsr", "info", str(clip)],
-        "vsr upscale, a file that is not there": [
+        "vsr upscale, missing input": [
             sys.executable,
             "-m",
             "vsr",
