@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from benchmarks.peers import Run, rrdb_file
 from vsr.engine import device, throughput
 from vsr.engine.backends import cuda_graphs as graphs
-from vsr.engine.backends import runs, select
+from vsr.engine.backends import select, torch_eager
 from vsr.engine.backends.calibration import pictures
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
@@ -81,7 +81,7 @@ def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
 
 
 def ours(backend: Backend, network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
-    return select.choose(backend, network, device=where, dtype=dtype)[1]
+    return select.select(network, where, backend=backend, dtype=dtype).compiled()
 
 
 def plain(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
@@ -147,7 +147,7 @@ def _clean(where: torch.device) -> None:
 
 
 def true_fp32(network: nn.Module, x: Tensor, where: torch.device) -> Tensor:
-    return runs.eager(network, device=where, dtype=torch.float32)(x).clamp(0, 1).contiguous()
+    return torch_eager.eager(network, device=where, dtype=torch.float32)(x).clamp(0, 1).contiguous()
 
 
 def prepared(ways_: dict[str, Made], x: Tensor, exact: Tensor, where: torch.device) -> dict[str, Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vsr.engine.backends.runs import Run, in_kernels
+from vsr.engine.backends.contract import Run
+from vsr.engine.backends.own_kernels import in_kernels
 from vsr.kernels import Target
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig

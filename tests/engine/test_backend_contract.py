@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tests.engine.networks import msrresnet, network, pictures, rrdb
 from vsr.engine import device
-from vsr.engine.backends import openvino, runs, select
-from vsr.engine.backends.runs import Run
+from vsr.engine.backends import openvino, own_kernels, select, torch_eager
+from vsr.engine.backends.contract import Run
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.models.archs.srresnet import SRResNet, SRResNetConfig
@@ -56,7 +56,7 @@ class Case:
         return 100 if self.dtype == FP32 else 1.26
 
     def run(self, made: nn.Module) -> Run:
-        return select.choose(self.name, made, device=self.device, dtype=self.dtype)[1]
+        return select.select(made, self.device, backend=self.name, dtype=self.dtype).compiled()
 
 
 CASES = [
@@ -75,7 +75,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     if found.name == "openvino" and not openvino.available():
         pytest.skip("the extra `openvino` is absent")
-    elif found.name in ("winograd", "amx", "cuda") and not runs.kernels_available(found.name):
+    elif found.name in ("winograd", "amx", "cuda") and not own_kernels.kernels_available(found.name):
         pytest.skip(f"this machine lacks what the kernels of {found.name} need")
     if found.dtype == BF16 and not device.cpu_has_bf16():
         pytest.skip("no bf16 products on this CPU")
@@ -90,7 +90,7 @@ def mean_square(x: Tensor) -> float:
 def test_the_result_is_as_exact_as_torchs_in_the_same_format(case: Case, family: str) -> None:
     """Both against float64; images narrower than 32 pixels take another way on some backends."""
     made = FAMILIES[family]()
-    in_torch = runs.eager(made, device=CPU, dtype=case.dtype)
+    in_torch = torch_eager.eager(made, device=CPU, dtype=case.dtype)
     for size in [(9, 37), (6, 5)]:
         x = pictures(1, 3, *size)
         with torch.no_grad():
@@ -147,7 +147,7 @@ def test_what_it_does_not_take_is_refused_in_one_line(case: Case) -> None:
     other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()  # its ends are 9x9 convolutions
     for made, dtype in [(other, case.dtype), (network(), torch.float64)]:
         with pytest.raises(ConfigError, match=f"--backend {case.name} ") as caught:
-            select.choose(case.name, made, device=case.device, dtype=dtype)
+            select.select(made, case.device, backend=case.name, dtype=dtype)
         assert "\n" not in str(caught.value)
 
 

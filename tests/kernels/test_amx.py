@@ -156,23 +156,23 @@ def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.M
 @there
 def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
     other = rrdb(nf=16, gc=8)
-    assert select.choose("auto", network(), device=CPU, dtype=BF16)[0] == "amx"
-    assert select.choose("auto", rrdb(), device=CPU, dtype=BF16)[0] == "amx"
-    assert select.choose("auto", network(), device=CPU, dtype=torch.float32)[0] != "amx"
-    assert select.choose("auto", other, device=CPU, dtype=BF16)[0] != "amx"
+    assert select.select(network(), CPU, dtype=BF16).backend == "amx"
+    assert select.select(rrdb(), CPU, dtype=BF16).backend == "amx"
+    assert select.select(network(), CPU, dtype=torch.float32).backend != "amx"
+    assert select.select(other, CPU, dtype=BF16).backend != "amx"
     with pytest.raises(ConfigError, match="in bf16 on the CPU, not this one in float32"):
-        select.choose("amx", network(), device=CPU, dtype=torch.float32)
+        select.select(network(), CPU, backend="amx", dtype=torch.float32)
     with pytest.raises(ConfigError, match="RRDB of 32 or 64 channels"):
-        select.choose("amx", other, device=CPU, dtype=BF16)
+        select.select(other, CPU, backend="amx", dtype=BF16)
 
 
 def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
-    assert select.choose("auto", network(), device=CPU, dtype=BF16)[0] != "amx"
+    assert select.select(network(), CPU, dtype=BF16).backend != "amx"
     with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave --backend out"):
-        select.choose("amx", network(), device=CPU, dtype=BF16)
+        select.select(network(), CPU, backend="amx", dtype=BF16)
 
 
 def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(

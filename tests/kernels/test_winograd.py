@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
 from vsr.engine.backends import select
-from vsr.engine.backends.runs import Run
+from vsr.engine.backends.contract import Run
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.kernels.amx import backend as amx
@@ -176,7 +176,7 @@ def test_on_other_kinds_of_processors_a_trial_decides(other: str, monkeypatch: p
             return tried[wins], ways[tried[wins]]()
 
         monkeypatch.setattr(select.trial, "quicker", quicker)
-        assert select.choose("auto", network(), device=CPU, dtype=FP32)[0] == ["winograd", other][wins]
+        assert select.select(network(), CPU, dtype=FP32).backend == ["winograd", other][wins]
         assert tried == ["winograd", other]
     assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
 
@@ -192,14 +192,14 @@ def test_16_bits_that_are_asked_for_are_given(monkeypatch: pytest.MonkeyPatch) -
 def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: True)
     monkeypatch.setattr(select, "cpu_has_bf16", lambda: True)
-    assert select.dtype_for("auto", "auto", network(), CPU) == torch.bfloat16
-    assert select.dtype_for("auto", "winograd", network(), CPU) == FP32
+    assert select.select(network(), CPU).dtype == torch.bfloat16
+    assert select.select(network(), CPU, backend="winograd").dtype == FP32
 
 
 def test_where_it_is_absent_asking_for_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "available", lambda: False)
     with pytest.raises(ConfigError, match=r"needs llvmlite and .*; leave --backend out"):
-        select.choose("winograd", network(), device=CPU, dtype=FP32)
+        select.select(network(), CPU, backend="winograd", dtype=FP32)
 
 
 @there

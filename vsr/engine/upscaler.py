@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine import device, memory, tiles
-from vsr.engine.backends import runs, select
+from vsr.engine.backends import torch_eager
+from vsr.engine.backends.contract import Run
+from vsr.engine.backends.select import select
 from vsr.errors import InputError, ModelError
 from vsr.settings.schema import Backend, Precision
 
@@ -63,7 +65,7 @@ class Upscaler:
                 pixels), and `multiple` if it unshuffles pixels.
             device_name: `auto`, `cpu`, `cuda`, `cuda:N`.
             precision: Of weights and activations; input and output are float32.
-            backend: What runs it; `auto` takes what is faster here, see `choice.choose`.
+            backend: What runs it; `auto` takes what is faster here, see `backends.select`.
             tile: Side in LR pixels; None decides by memory, 0 is the whole frame.
             batch: Frames at once; None decides by device and memory.
 
@@ -74,7 +76,6 @@ class Upscaler:
         self.network = network
         self.device = device.choose_device(device_name)
         resampler = next(network.parameters(), None) is None
-        self.dtype = select.dtype_for(precision, backend, network, self.device)
         # getattr: Module's stubs take every attribute for a Tensor or a Module.
         self.scale = Fraction(getattr(network, "scale"))  # noqa: B009
         self.radius = int(getattr(network, "receptive_radius"))  # noqa: B009
@@ -86,30 +87,39 @@ class Upscaler:
         self._tile = 0 if resampler else tile
         self.batch = batch or (_CUDA_BATCH if self.device.type == "cuda" else 1)
         """Pictures to hand over at once; becomes smaller with out-of-memory."""
+        self._precision: Precision = precision
+        self._selected = select(network, self.device, backend=backend, precision=precision)
+        self._run = self._selected.compiled()
         self._load = memory.measure_load(network, element_bytes=self.dtype.itemsize)
         self._plans: dict[tuple[int, int], memory.Plan] = {}
-        self._int8 = precision == "int8" and not resampler
-        self.backend, self._run = select.choose(
-            backend, network, device=self.device, dtype=self.dtype, int8=self._int8
-        )
-        self._run_exact: runs.Run | None = None
+        self._run_exact: Run | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The name of what runs the generator."""
+        return self._selected.backend
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and activations."""
+        return self._selected.dtype
 
     @property
     def grid(self) -> int:
         """LR pixels, at multiples of which windows begin that may give the bits that the whole gives."""
-        return math.lcm(self.multiple, select.window_of(self.backend).grid)
+        return math.lcm(self.multiple, self._selected.window.grid)
 
     @property
     def bit_radius(self) -> int:
         """LR pixels on each side that the bits of an output pixel depend on: `radius`, or more where some are
         computed together."""
-        window = select.window_of(self.backend)
+        window = self._selected.window
         return self.radius * window.reach + window.more
 
     @property
     def precision(self) -> str:
         """What most of the generator computes in: `float32`, `bfloat16`, `float16` or `int8`."""
-        return "int8" if self._int8 else str(self.dtype).removeprefix("torch.")
+        return self._selected.precision
 
     def plan(self, height: int, width: int) -> memory.Plan:
         """Batch and tile for pictures of this size; remembered, and made smaller by out-of-memory."""
@@ -130,9 +140,10 @@ class Upscaler:
     def follow(self, plan: memory.Plan, height: int, width: int, *, backend: Backend) -> None:
         """Use a plan that was made earlier, as far as memory allows, and the backend that it was made for."""
         if backend != self.backend:
-            self.backend, self._run = select.choose(
-                backend, self.network, device=self.device, dtype=self.dtype, int8=self._int8
+            self._selected = select(
+                self.network, self.device, backend=backend, precision=self._precision, dtype=self.dtype
             )
+            self._run = self._selected.compiled()
         self._plans[height, width] = plan
         self.batch = plan.batch
 
@@ -189,7 +200,7 @@ class Upscaler:
         for i in bad:
             one = images[i : i + 1]
             if self._run_exact is None:
-                self._run_exact = runs.eager(self.network, device=self.device, dtype=torch.float32)
+                self._run_exact = torch_eager.eager(self.network, device=self.device, dtype=torch.float32)
             exact = self._retrying(one, self._run_exact)
             if not torch.isfinite(exact).all():
                 raise ModelError(
@@ -199,7 +210,7 @@ class Upscaler:
                 sr[i : i + 1] = exact
         return len(bad)
 
-    def _retrying(self, images: Tensor, run: runs.Run) -> Tensor:
+    def _retrying(self, images: Tensor, run: Run) -> Tensor:
         height, width = images.shape[-2:]
         while True:
             plan = self.plan(height, width)
@@ -224,7 +235,7 @@ class Upscaler:
             return max(height, width)  # tiles of a filter at x1.5 would not meet on the output's grid
         return tiles.MIN_BLENDED if self.radius > tiles.MAX_HALO else memory.MIN_TILE
 
-    def _attempt(self, images: Tensor, plan: memory.Plan, run: runs.Run) -> Tensor:
+    def _attempt(self, images: Tensor, plan: memory.Plan, run: Run) -> Tensor:
         height, width = images.shape[-2:]
         if not plan.tile or max(height, width) <= plan.tile:
             parts = [run(chunk) for chunk in images.split(plan.batch)]

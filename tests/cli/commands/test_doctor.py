@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
 
 from vsr.cli.commands.doctor import doctor
-from vsr.engine import device
-from vsr.engine.backends import openvino, runs, select
+from vsr.engine import device, upscaler
+from vsr.engine.backends import openvino, own_kernels, select
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd
@@ -44,15 +45,19 @@ def test_the_precision_that_is_said_is_the_one_that_a_run_takes(
     """On processors with and without bf16, where none, one or both of our own kernels are the fastest."""
     monkeypatch.setattr(device, "bf16_is_quicker", lambda: bf16)
     monkeypatch.setattr(select, "cpu_has_bf16", lambda: bf16)
-    monkeypatch.setattr(runs, "kernels_are_fastest", lambda network, name, dtype: name in kernels)
+    best = {"winograd": torch.float32, "amx": torch.bfloat16}
+    monkeypatch.setattr(
+        own_kernels, "kernels_are_fastest", lambda _, name, dtype: name in kernels and dtype == best[name]
+    )
     network = load_generator(choose("auto", "cpu")[0]).network
-    taken = select.dtype_for("auto", "auto", network, torch.device("cpu"))
-    monkeypatch.setattr(select, "choose", lambda *_, **__: ("torch", lambda batch: batch))
-    assert Upscaler(network, device_name="cpu").dtype is taken
-    said = cpu_line(capsys).partition("--precision auto is ")[2]
-    assert said.split()[0] == str(taken).removeprefix("torch.")
+    taken = select.select(network, torch.device("cpu"))
+    placed = replace(taken, compiled=lambda: torch.nn.Identity())
+    monkeypatch.setattr(upscaler, "select", lambda *_, **__: placed)
+    assert Upscaler(network, device_name="cpu").dtype is taken.dtype
+    said = cpu_line(capsys).partition("auto takes ")[2]
+    assert said.startswith(f"{taken.backend} in {taken.precision} for fast-x2")
     if "winograd" in kernels and bf16 and "amx" not in kernels:
-        assert said == "float32 for fast-x2, bfloat16 where torch runs the network"
+        assert said == "winograd in float32 for fast-x2, bfloat16 for networks that only torch runs"
 
 
 def test_what_decodes_beside_software_is_named(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends.cuda_graphs import Recorded, record, replayed
-from vsr.engine.backends.runs import eager, in_kernels
+from vsr.engine.backends.own_kernels import in_kernels
+from vsr.engine.backends.torch_eager import eager
 from vsr.models.load import load_generator
 
 

@@ -94,7 +94,7 @@ def test_int8_is_for_compact_networks_on_the_processor_only() -> None:
         ("auto", network(), "cuda"),
     ):
         with pytest.raises(ConfigError, match="int8 is for Compact"):
-            select.choose(wish, made, device=torch.device(where), dtype=torch.float32, int8=True)  # type: ignore[arg-type]
+            select.select(made, torch.device(where), backend=wish, precision="int8")  # type: ignore[arg-type]
     upscaler = Upscaler(network(), device_name="cpu", precision="int8")
     assert (upscaler.precision, upscaler.backend) == ("int8", "openvino")
 
@@ -110,12 +110,12 @@ def test_a_filter_has_nothing_to_compute_with_integers() -> None:
 def test_what_it_does_not_run_is_told() -> None:
     other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()
     with pytest.raises(ConfigError, match="networks of 3x3 convolutions"):
-        select.choose("openvino", other, device=CPU, dtype=torch.float32)
+        select.select(other, CPU, backend="openvino", dtype=torch.float32)
     with pytest.raises(ConfigError, match="float16"):
-        select.choose("openvino", network(), device=CPU, dtype=torch.float16)
+        select.select(network(), CPU, backend="openvino", dtype=torch.float16)
     with pytest.raises(ConfigError, match="cuda"):
-        select.choose("openvino", network(), device=torch.device("cuda"), dtype=torch.float32)
-    assert select.choose("auto", other, device=CPU, dtype=torch.float32)[0] == "torch"
+        select.select(network(), torch.device("cuda"), backend="openvino", dtype=torch.float32)
+    assert select.select(other, CPU, dtype=torch.float32).backend == "torch"
 
 
 def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
@@ -123,9 +123,9 @@ def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(openvino, "available", lambda: False)
     monkeypatch.setattr(winograd, "available", lambda: False)
-    assert select.choose("auto", network(), device=CPU, dtype=torch.float32)[0] == "torch"
+    assert select.select(network(), CPU, dtype=torch.float32).backend == "torch"
     with pytest.raises(ConfigError, match="pip install"):
-        select.choose("openvino", network(), device=CPU, dtype=torch.float32)
+        select.select(network(), CPU, backend="openvino", dtype=torch.float32)
 
 
 @installed
@@ -134,9 +134,9 @@ def test_auto_is_it_or_torch_whichever_was_faster(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(winograd, "available", lambda: False)
     for name in ("openvino", "torch"):
         monkeypatch.setattr(trial, "quicker", lambda ways, *_, name=name: (name, ways[name]()))
-        backend, run = select.choose("auto", made, device=CPU, dtype=torch.float32)
-        assert backend == name
-        assert run(pictures(1, 3, 20, 30)).shape == (1, 3, 40, 60)
+        chosen = select.select(made, CPU, dtype=torch.float32)
+        assert chosen.backend == name
+        assert chosen.compiled()(pictures(1, 3, 20, 30)).shape == (1, 3, 40, 60)
 
 
 def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -
         raise AssertionError("compiled")
 
     monkeypatch.setattr(openvino, "compiled", never)
-    assert select.choose("auto", network(nf=8, nc=1), device=CPU, dtype=torch.float32)[0] == "torch"
+    assert select.select(network(nf=8, nc=1), CPU, dtype=torch.float32).backend == "torch"
 
 
 def test_nothing_of_it_is_imported_before_it_is_wanted() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.kernels.cuda import emulation
 from vsr.engine.backends import select
-from vsr.engine.backends.runs import kernels_are_fastest
+from vsr.engine.backends.own_kernels import kernels_are_fastest
 from vsr.kernels.cuda import halo
 from vsr.kernels.cuda.work import Residual, Work
 from vsr.metrics import psnr
@@ -156,11 +156,13 @@ def test_auto_takes_the_kernel_on_hopper_where_it_suits_and_nowhere_else(
 @pytest.mark.needs_cuda
 def test_on_a_card_auto_takes_what_was_measured_fastest() -> None:
     network = load_generator("fast-x2").network
-    name, run = select.choose("auto", network, device=torch.device("cuda", 0), dtype=torch.bfloat16)
-    assert (name == "cuda") is halo.available()
+    chosen = select.select(network, torch.device("cuda", 0), dtype=torch.bfloat16)
+    assert (chosen.backend == "cuda") is halo.available()
     x = drawn(1, 3, 40, 60).cuda() + 0.5
     exact = network(x.cpu())
-    assert psnr(run(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50  # bfloat16's 8 bits, in 10 layers
+    assert (
+        psnr(chosen.compiled()(x).cpu().clamp(0, 1), exact.clamp(0, 1), border=0) > 50
+    )  # bfloat16's 8 bits, in 10 layers
 
 
 def test_where_it_does_not_compile_others_are_taken_and_a_line_says_so(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from tests.kernels.cuda import emulation
 from vsr.engine.backends import select
-from vsr.engine.backends.runs import eager, in_kernels, kernels_support
+from vsr.engine.backends.own_kernels import in_kernels, kernels_support
+from vsr.engine.backends.torch_eager import eager
 from vsr.errors import ConfigError
 from vsr.kernels.cuda import backend, halo, lowering, program
 from vsr.metrics import psnr
@@ -122,4 +123,4 @@ def test_networks_and_formats_that_it_does_not_take_are_known() -> None:
 def test_on_the_cpu_it_is_refused_in_one_line() -> None:
     network = Compact(CompactConfig(nf=32, nc=1))
     with pytest.raises(ConfigError, match=r"--backend cuda runs .* on a CUDA device, not this one .* on cpu"):
-        select.choose("cuda", network, device=torch.device("cpu"), dtype=torch.bfloat16)
+        select.select(network, torch.device("cpu"), backend="cuda", dtype=torch.bfloat16)

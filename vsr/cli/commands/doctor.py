@@ -18,7 +18,7 @@ def doctor() -> None:
     import av
     import torch
 
-    from vsr.engine.backends.select import to_be_had
+    from vsr.engine.backends.select import availability
     from vsr.engine.device import bf16_is_quicker, cpu_has_bf16
     from vsr.media.decode import hwaccel
     from vsr.media.encode.encoder_table import ENCODERS
@@ -36,7 +36,7 @@ def doctor() -> None:
         console.out(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
     if not torch.cuda.is_available():
         console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
-    for name, what in to_be_had().items():
+    for name, what in availability().items():
         console.out(f"backend    {name:<12} {what}")
     for name, what in hwaccel.to_be_had().items():
         console.out(f"hwaccel    {name:<12} {what}")
@@ -47,22 +47,21 @@ def doctor() -> None:
 def _can(device: torch.device) -> str:
     from vsr.engine.device import free_memory
 
-    return f"{free_memory(device) / 2**30:.1f} GiB free, --precision auto is {_precision(device)}"
+    return f"{free_memory(device) / 2**30:.1f} GiB free, auto takes {_auto(device)}"
 
 
-def _precision(device: torch.device) -> str:
-    """What `auto` is for the model of this device, and for networks that only torch runs if that differs."""
-    from vsr.engine.backends.select import dtype_for
-    from vsr.engine.device import choose_dtype
+def _auto(device: torch.device) -> str:
+    """What a run takes with the default model, and for networks that only torch runs."""
+    from vsr.engine.backends.select import select
     from vsr.models.catalog import AUTO, choose
     from vsr.models.load import load_generator
 
     model = load_generator(choose(AUTO, device.type)[0])
-    own, torchs = dtype_for("auto", "auto", model.network, device), choose_dtype("auto", device)
-    words = [str(dtype).removeprefix("torch.") for dtype in (own, torchs)]
-    return (
-        words[0] if own is torchs else f"{words[0]} for {model.name}, {words[1]} where torch runs the network"
-    )
+    own, in_torch = select(model.network, device), select(model.network, device, backend="torch")
+    words = f"{own.backend} in {own.precision} for {model.name}"
+    if own.dtype is in_torch.dtype:
+        return words
+    return f"{words}, {in_torch.precision} for networks that only torch runs"
 
 
 def _encoder_state(codec: str) -> str:

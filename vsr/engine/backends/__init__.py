@@ -1,1 +1,1 @@
-"""Ways to run a generator behind one interface, a function from a batch to a batch, and the choice of one."""
+"""The backends that run a generator: one file with a `BACKEND` each, and a line in `select.BACKENDS`."""

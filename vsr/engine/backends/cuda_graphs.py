@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vsr.engine import device
-from vsr.engine.backends.runs import Run
+from vsr.engine.backends.contract import Run
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from vsr.engine.backends import calibration, openvino_model, runs
-from vsr.engine.backends.runs import Run
+from vsr.engine.backends import calibration, openvino_model, own_kernels
+from vsr.engine.backends.contract import BackendSpec, Run
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
@@ -31,13 +31,13 @@ Infer = Callable[[Tensor], Tensor]
 
 def available() -> bool:
     """Whether OpenVINO is installed, and there are graphs to give to it."""
-    return importlib.util.find_spec("openvino") is not None and runs.has_kernels()
+    return importlib.util.find_spec("openvino") is not None and own_kernels.has_kernels()
 
 
 def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bool:
     """Whether `compiled` takes a network: one of 3x3 convolutions, in float32 or bfloat16; with 8-bit
     integers only one whose convolutions each read the one before, on top of the image (Compact)."""
-    graph = runs.graph_of(network)
+    graph = own_kernels.graph_of(network)
     if graph is None or dtype not in _HINTS or not _splits(graph):
         return False
     return not int8 or (graph.adds_image and all(conv.inputs == (n,) for n, conv in enumerate(graph.convs)))
@@ -61,7 +61,7 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
         int8: All but the first and the last compute with 8-bit integers: weights by channel, activations by
             layer, both symmetric, spans from `calibration`.
     """
-    graphed = cast(runs.Graphed, network)
+    graphed = cast(own_kernels.Graphed, network)
     graph = graphed.as_graph()
     spans = calibration.ranges(graph) if int8 else []
     infer, alone = _compiled_on_demand(partial(openvino_model.model, graph, spans=spans), dtype), Lock()
@@ -125,3 +125,18 @@ def _shuffled_on(image: Tensor, details: Tensor, scale: int) -> Tensor:
     n, channels, height, width = image.shape
     fine = details.unflatten(1, (channels, scale, scale)) + image[:, :, None, None]
     return fine.permute(0, 1, 4, 2, 5, 3).reshape(n, channels, height * scale, width * scale)
+
+
+BACKEND = BackendSpec(
+    name="openvino",
+    device="cpu",
+    supports=lambda network, dtype: can_run(network, dtype),
+    available=lambda: available(),
+    compiled=lambda network, dtype, device: compiled(network, dtype=dtype),
+    takes="networks of 3x3 convolutions in fp32 or bf16",
+    needs="OpenVINO",
+    extra="openvino",
+    in_trial=True,
+    supports_int8=lambda network, dtype: can_run(network, dtype, int8=True),
+    compiled_int8=lambda network, dtype: compiled(network, dtype=dtype, int8=True),
+)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr import disk_cache
-from vsr.engine.backends.runs import Run
+from vsr.engine.backends.contract import Run
 
 Name = TypeVar("Name", bound=str)
 

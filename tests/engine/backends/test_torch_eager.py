@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from vsr.engine.backends.runs import without_tf32
+from vsr.engine.backends.torch_eager import without_tf32
 
 PARTS = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
 

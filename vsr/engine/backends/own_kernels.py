@@ -1,0 +1,113 @@
+"""The way from networks to `vsr.kernels`, the kernels that this package writes itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from vsr.engine.backends import cuda_graphs, torch_eager
+from vsr.engine.backends.contract import BackendSpec, Run, Window
+
+try:
+    from vsr import kernels
+except ImportError:  # the folder may be missing: torch takes over
+    kernels = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from vsr.kernels import Target
+    from vsr.kernels.conv_graph import ConvGraph
+
+
+class Graphed(Protocol):
+    """A network that describes itself as a `ConvGraph`, as those of 3x3 convolutions do."""
+
+    def as_graph(self) -> ConvGraph:
+        """The computation between `prepare` and `finish`."""
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """The input of the graph for a batch `(N, 3, H, W)`."""
+
+    def finish(self, sr: Tensor, x: Tensor) -> Tensor:
+        """The result of the network from the output of the graph and the batch."""
+
+
+def graph_of(network: nn.Module) -> ConvGraph | None:
+    """The network as a graph; None for a network that has no graph, or where `vsr.kernels` is missing."""
+    as_graph = getattr(network, "as_graph", None)
+    return as_graph() if as_graph is not None and has_kernels() else None
+
+
+def has_kernels() -> bool:
+    """Whether the package `vsr.kernels` is there."""
+    return kernels is not None
+
+
+def kernels_available(target: Target) -> bool:
+    """Whether the kernels of a target are there with all that they need."""
+    return kernels is not None and kernels.available(target)
+
+
+def kernels_support(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
+    """Whether the kernels of a target compute such a network with features of a dtype."""
+    graph = graph_of(network)
+    return graph is not None and kernels.supports(graph, target, dtype)
+
+
+def kernels_are_fastest(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
+    """Whether the kernels of a target are available, and were measured to be the fastest for it."""
+    graph = graph_of(network)
+    return graph is not None and kernels.is_measured_fastest(graph, target, dtype)
+
+
+def kernel_window(target: Target) -> Window:
+    """How a window must lie so that its results equal the whole's to the bit."""
+    return Window(*kernels.window(target)) if kernels is not None else Window()
+
+
+def in_kernels(network: nn.Module, target: Target, dtype: torch.dtype, device: torch.device) -> Run:
+    """Compile the network for the kernels of a target, on as many threads as torch has now; torch runs the
+    batches whose shape the kernels do not take."""
+    graphed = cast(Graphed, network)
+    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
+    run_graph = kernels.compile(graphed.as_graph(), target, dtype, device, threads)
+    in_torch = cache(lambda: torch_eager.eager(network, device=device, dtype=dtype))
+
+    @torch.inference_mode()
+    def run(batch: Tensor) -> Tensor:
+        found = run_graph(graphed.prepare(batch))
+        return in_torch()(batch) if found is None else graphed.finish(found, batch)
+
+    return run
+
+
+def own(
+    target: Target,
+    *,
+    takes: str,
+    needs: str,
+    device: Literal["cpu", "cuda"] = "cpu",
+    best_dtypes: tuple[torch.dtype, ...] = (),
+    in_trial: bool = False,
+) -> BackendSpec:
+    """A backend of kernels that this package writes itself."""
+
+    def compiled(network: nn.Module, dtype: torch.dtype, place: torch.device) -> Run:
+        run = in_kernels(network, target, dtype, place)
+        return cuda_graphs.replayed(run) if device == "cuda" else run
+
+    return BackendSpec(
+        name=target,
+        device=device,
+        supports=lambda network, dtype: kernels_support(network, target, dtype),
+        available=lambda: kernels_available(target),
+        compiled=compiled,
+        takes=takes,
+        needs=needs,
+        best_dtypes=best_dtypes,
+        is_measured_fastest=lambda network, dtype: kernels_are_fastest(network, target, dtype),
+        in_trial=in_trial,
+        window=lambda: kernel_window(target),
+    )
