@@ -194,7 +194,7 @@ def test_overlap_gives_the_same_content_of_both():
 def test_clips_that_cannot_be_compared_in_time_are_refused():
     clip = panned((0, 0))
     for measure in (lambda a, b: flicker(a, b, (0, 0)), temporal_difference):
-        with pytest.raises(ValueError, match="two pictures or more"):
+        with pytest.raises(ValueError, match="two images or more"):
             measure(clip[:1], clip[:1])
         with pytest.raises(ValueError, match="one shape"):
             measure(clip, clip[..., :-1])

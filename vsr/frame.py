@@ -1,6 +1,6 @@
 """Frames, their time stamps, and the facts of a video: what travels through the pipeline.
 
-A stage replaces the picture and leaves the `Stamp` alone, so variable frame rate just works. Torch is
+A stage replaces the frame and leaves the `Stamp` alone, so variable frame rate just works. Torch is
 imported for types only: `vsr info` reads `VideoInfo` without paying for it.
 """
 
@@ -34,19 +34,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """When a picture is shown, and what belongs to it. Never computed from a frame rate."""
+    """When a frame is shown, and what belongs to it. Never computed from a frame rate."""
 
     index: int
-    """Number of the picture in presentation order, from 0 at the start of the stream."""
+    """Number of the frame in presentation order, from 0 at the start of the stream."""
     pts: int
-    """Presentation time in ticks of `time_base`, as the source says. Nearly always later than the picture
+    """Presentation time in ticks of `time_base`, as the source says. Nearly always later than the frame
     before; where a source's own timestamps stray, one may repeat or lie up to a second back."""
     duration: int
     """In ticks; 0 where the source does not say."""
     time_base: Fraction
     """Seconds in a tick."""
     messages: tuple[Message, ...] = ()
-    """What goes into the result beside the picture, as far as its codec has a place for it."""
+    """What goes into the result beside the frame, as far as its codec has a place for it."""
 
     @property
     def seconds(self) -> Fraction:
@@ -56,7 +56,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YuvFrame:
-    """A picture as planes: what decoders give and encoders take."""
+    """A frame as planes: what decoders give and encoders take."""
 
     planes: tuple[Tensor, ...]
     """`(H, W)` each: Y, U, V, or R, G, B, or one grey; uint8, or uint16 with the value in the low bits.
@@ -77,7 +77,7 @@ class YuvFrame:
         return int(self.planes[0].shape[1])
 
     def to_rgb(self) -> RgbFrame:
-        """The picture as the generator sees it, float32, converted by its own colour tags; where it lies."""
+        """The frame as the generator sees it, float32, converted by its own colour tags; where it lies."""
         from vsr.color.convert import alpha_to_float, to_rgb  # here: who only probes a file needs no torch
 
         alpha = None if self.alpha is None else alpha_to_float(self.alpha, self.layout)
@@ -86,7 +86,7 @@ class YuvFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RgbFrame:
-    """A picture as the generator sees it."""
+    """A frame as the generator sees it."""
 
     image: Tensor
     """`(3, H, W)`, float; nominally [0, 1], R'G'B' with the source's transfer curve, not clipped."""
@@ -120,7 +120,7 @@ class ContentLight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """What the container hides of the stored picture, in its pixels; MP4 allows for fractions of one."""
+    """What the container hides of the stored frame, in its pixels; MP4 allows for fractions of one."""
 
     left: Fraction = Fraction(0)
     top: Fraction = Fraction(0)
@@ -128,16 +128,16 @@ class Crop:
     bottom: Fraction = Fraction(0)
 
     def scaled(self, x: Fraction, y: Fraction) -> Crop:
-        """The same of a picture that is `x` times as wide and `y` times as high."""
+        """The same of a frame that is `x` times as wide and `y` times as high."""
         return Crop(left=self.left * x, right=self.right * x, top=self.top * y, bottom=self.bottom * y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stereo:
-    """How the views of both eyes lie in one picture."""
+    """How the views of both eyes lie in one frame."""
 
     kind: int
-    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 3 one picture each, in turn,
+    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 3 one frame each, in turn,
     4 checkerboard, 6 lines, 7 columns."""
     inverted: bool = False
     """Whether the right eye's view comes first."""
@@ -145,7 +145,7 @@ class Stereo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spherical:
-    """How the picture lies on a sphere (360 degree video)."""
+    """How the frame lies on a sphere (360 degree video)."""
 
     projection: int
     """FFmpeg's AVSphericalProjection: 0 equirectangular, 1 cube map, 2 a part of an equirectangular."""
@@ -161,7 +161,7 @@ class Spherical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DolbyVision:
-    """What Dolby Vision adds to a picture; a result has only the base layer."""
+    """What Dolby Vision adds to a frame; a result has only the base layer."""
 
     profile: int
     viewable: bool
@@ -178,7 +178,7 @@ class VideoInfo:
     codec: str
     """FFmpeg's name of the codec."""
     width: int
-    """Of the picture as decoded, before any display rotation."""
+    """Of the frame as decoded, before any display rotation."""
     height: int
     pixel_format: str
     """FFmpeg's name, as decoded."""
@@ -187,7 +187,7 @@ class VideoInfo:
     tagged: ColorSpec
     """Colour as the source tags it; may be unspecified."""
     color: ColorSpec
-    """`tagged`, completed by `ColorSpec.guess_for`: what pictures are converted by; the output's tags."""
+    """`tagged`, completed by `ColorSpec.guess_for`: what frames are converted by; the output's tags."""
     guesses: tuple[str, ...] = ()
     """One sentence for each tag that was guessed."""
     time_base: Fraction
@@ -203,17 +203,17 @@ class VideoInfo:
     fields_by_container: bool = False
     """Whether `field_order` is said by the container alone, so that no frame is marked as interlaced."""
     start_seconds: Fraction | None = None
-    """When the first picture that decodes is shown, on the container's clock."""
+    """When the first frame that decodes is shown, on the container's clock."""
     clock_start: Fraction = Fraction(0)
     """Where the container's clock stands when the film begins: 0 but in broadcast formats, whose clocks run
     on from one recording to the next."""
     duration_seconds: Fraction | None = None
     frames_promised: int | None = None
-    """Pictures that the container says it holds; None where it does not say."""
+    """Frames that the container says it holds; None where it does not say."""
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
     crop: Crop | None = None
-    """What the container hides of each picture; None where it shows all."""
+    """What the container hides of each frame; None where it shows all."""
     stereo: Stereo | None = None
     spherical: Spherical | None = None
     dolby_vision: DolbyVision | None = None
@@ -226,11 +226,11 @@ class Damage:
     """What was wrong with an input. Counted while it is decoded; read it when decoding has ended."""
 
     broken_packets: int = 0
-    """Packets that the decoder refused; of sound and subtitles, those that could not be read or written."""
+    """Packets that the decoder refused; of audio and subtitles, those that could not be read or written."""
     corrupt_frames: int = 0
-    """Pictures that the decoder delivered but marked as damaged (errors concealed)."""
+    """Frames that the decoder delivered but marked as damaged (errors concealed)."""
     missing_frames: int = 0
-    """Pictures that the container promised and that did not come out."""
+    """Frames that the container promised and that did not come out."""
     notes: list[str] = field(default_factory=list)
     """A sentence each, for people: what, where, how many."""
 
@@ -248,33 +248,33 @@ class Damage:
 
 
 class FrameSource(Protocol):
-    """Where pictures come from."""
+    """Where frames come from."""
 
     @property
     def info(self) -> VideoInfo: ...
 
     def frames(self) -> Iterator[YuvFrame]:
-        """Pictures in presentation order, each once."""
+        """Frames in presentation order, each once."""
         ...
 
     def close(self) -> None: ...
 
 
 class FrameSink(Protocol):
-    """Where pictures go to."""
+    """Where frames go to."""
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its pictures."""
+        """The layout in which `write` wants its frames."""
         ...
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        """The colour in which `write` wants its frames; also what the output is tagged with."""
         ...
 
     def write(self, frame: YuvFrame) -> None:
-        """Take one picture; presentation order, host memory."""
+        """Take one frame; presentation order, host memory."""
         ...
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """PSNR and SSIM as super-resolution papers compute them, and flicker.
 
-Pictures are R'G'B' in [0, 1]. Nothing is rounded: who compares with published figures rounds both pictures to
+Images are R'G'B' in [0, 1]. Nothing is rounded: who compares with published figures rounds both images to
 8 bits first, as their image files are. Each function waits for the device, since it gives a Python number.
 """
 
@@ -40,7 +40,7 @@ def psnr(a: Tensor, b: Tensor, *, border: int) -> float:
         border: Pixels left out at each side; papers leave out as many as the scale.
 
     Returns:
-        dB; infinite where the pictures are equal.
+        dB; infinite where the images are equal.
 
     Raises:
         ValueError: The shapes differ, or the border leaves nothing.
@@ -94,9 +94,9 @@ def _chroma_studio(rgb: Tensor) -> Tensor:
 
 
 def grid(sr: Sequence[Tensor], hr: Sequence[Tensor], *, scale: int) -> float | None:
-    """How much of a pattern that repeats every `scale` pixels pictures have more than their originals.
+    """How much of a pattern that repeats every `scale` pixels images have more than their originals.
 
-    Rows and columns go through a windowed Fourier transform of `GRID_LENGTH` pixels, less where pictures are
+    Rows and columns go through a windowed Fourier transform of `GRID_LENGTH` pixels, less where images are
     smaller. Of the mean power of all of them, that at the multiples of 1 / scale is compared with the median
     of its neighbours', in dB; the largest counts. The figure is what SR has more than HR.
 
@@ -136,7 +136,7 @@ def _power(image: Tensor, length: int) -> Tensor:
 def _peak(power: Tensor, at: int) -> float:
     """dB by which the power at a frequency stands above its neighbours'."""
     near = torch.cat([power[at - 12 : at - 4], power[at + 5 : at + 13]]).quantile(0.5)
-    tiny = torch.finfo(power.dtype).tiny  # a flat picture has no power at all
+    tiny = torch.finfo(power.dtype).tiny  # a flat image has no power at all
     peak = power[max(at - 1, 0) : at + 2].max()
     return 10 * math.log10((peak.item() + tiny) / (near.item() + tiny))
 
@@ -171,22 +171,22 @@ def ssim_y(a: Tensor, b: Tensor, *, border: int) -> float:
 
 
 def flicker(sr: Tensor, hr: Tensor, pan: tuple[int, int]) -> float:
-    """How much more a pan changes from picture to picture in SR than in HR, motion taken away.
+    """How much more a pan changes from image to image in SR than in HR, motion taken away.
 
     With x_t moved onto x_(t+1) by the known pan, D(x) = mean |x_(t+1) - moved x_t| over where both show the
     content, all channels and neighbours; the figure is D(sr) - D(hr). For a pan of whole pixels over a still
-    picture D(hr) is 0, and every change is the network's, or the codec's that it let through.
+    image D(hr) is 0, and every change is the network's, or the codec's that it let through.
 
     Args:
         sr: R'G'B', `(T, 3, H, W)`, [0, 1], T at least 2.
         hr: The same shape and device.
-        pan: HR pixels, down and right, by which the window moves a picture; content moves the other way.
+        pan: HR pixels, down and right, by which the window moves a image; content moves the other way.
 
     Returns:
         In 8-bit levels; 0 is as steady as HR, below 0 is smoother in time than it.
 
     Raises:
-        ValueError: The shapes differ, there is one picture only, or the pan leaves nothing to compare.
+        ValueError: The shapes differ, there is one image only, or the pan leaves nothing to compare.
     """
     _check_clips(sr, hr)
     content = (-pan[0], -pan[1])
@@ -194,7 +194,7 @@ def flicker(sr: Tensor, hr: Tensor, pan: tuple[int, int]) -> float:
 
 
 def temporal_difference(sr: Tensor, hr: Tensor) -> float:
-    """How far the change from picture to picture is off: mean |(sr_(t+1) - sr_t) - (hr_(t+1) - hr_t)|.
+    """How far the change from image to image is off: mean |(sr_(t+1) - sr_t) - (hr_(t+1) - hr_t)|.
 
     A constant error costs nothing here, so it is no measure of quality by itself. It needs no motion: where
     `flicker` asks for a known pan, this works on footage. What moves wrongly counts too.
@@ -207,7 +207,7 @@ def temporal_difference(sr: Tensor, hr: Tensor) -> float:
         In 8-bit levels; 0 where SR changes just as HR does.
 
     Raises:
-        ValueError: The shapes differ, or there is one picture only.
+        ValueError: The shapes differ, or there is one image only.
     """
     _check_clips(sr, hr)
     error = sr.to(torch.float64) - hr.to(torch.float64)
@@ -215,7 +215,7 @@ def temporal_difference(sr: Tensor, hr: Tensor) -> float:
 
 
 def overlap(a: Tensor, b: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Cut two pictures down to the content that both show, aligned.
+    """Cut two images down to the content that both show, aligned.
 
     Args:
         a: `(..., H, W)`.
@@ -251,7 +251,7 @@ def _check_clips(sr: Tensor, hr: Tensor) -> None:
     if sr.shape != hr.shape or len(sr) < 2:
         raise ValueError(
             f"clips of {tuple(sr.shape)} and {tuple(hr.shape)} cannot be compared; one shape and two"
-            " pictures or more are needed"
+            " images or more are needed"
         )
 
 
@@ -268,10 +268,10 @@ def _blur(x: Tensor) -> Tensor:
 
 
 def _inner(a: Tensor, b: Tensor, border: int, *, least: int = 1) -> tuple[Tensor, Tensor]:
-    """Both pictures in float64 without their border."""
+    """Both images in float64 without their border."""
     if a.shape != b.shape:
         raise ValueError(
-            f"pictures of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; same shape needed"
+            f"images of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; same shape needed"
         )
     height, width = a.shape[-2] - 2 * border, a.shape[-1] - 2 * border
     if border < 0 or min(height, width) < least:

@@ -213,11 +213,11 @@ def test_a_file_goes_into_a_pipe_as_nut_and_what_stays_behind_is_said(
     out = tmp_path / "out.nut"
     done = piped(capfd, source, "-", *QUICK, given=source, to=out)
     assert done.code == 0
-    assert "a pipe carries the picture only; 1 other streams of the source stay behind" in done.err
+    assert "a pipe carries the video only; 1 other streams of the source are left out" in done.err
     assert "-color_range 1 -colorspace 6" in done.err
     assert pts_of(out) == pts_of(source)
     done = piped(capfd, source, "-", *QUICK, "--format", "y4m", given=source, to=out)
-    assert "3 pictures move to the rate of" in done.err
+    assert "3 frames move to the rate of" in done.err
     assert first_line(out).startswith(b"YUV4MPEG2 W128 H96 ")
 
 
@@ -258,7 +258,7 @@ def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
     source.write_bytes(source.read_bytes()[:-100])
     done = piped(capfd, "-", "-", *QUICK, given=source, to=out)
     assert done.code == 10
-    assert "the pipe ended in the middle of a picture" in done.err
+    assert "the pipe ended in the middle of a frame" in done.err
     assert len(pictures(out)) == 5
     assert piped(capfd, "-", "-", *QUICK, "--strict", given=source, to=out).code == 3
 
@@ -266,8 +266,8 @@ def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        (("-", "-", "--crf", "20"), 2, "carries uncompressed pictures"),
-        (("-", "-", "--encoder", "libx265"), 2, "carries uncompressed pictures"),
+        (("-", "-", "--crf", "20"), 2, "carries uncompressed frames"),
+        (("-", "-", "--encoder", "libx265"), 2, "carries uncompressed frames"),
         (("-", "-", "--dry-run"), 2, "a pipe cannot be tried out"),
         (("-", "-", "--format", "mkv"), 2, "--format 'mkv' is unknown; use one of y4m, nut"),
         (("-", "out.mkv", "--format", "nut"), 2, "is for standard output"),
@@ -275,7 +275,7 @@ def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
         (("./-", "-"), 3, "no such file"),
         (("-", "-", "--video-stream", "3"), 2, "stream 3 is no video stream"),
         (("-", "-", "--max-pixels", "100"), 3, "over the limit of 100 pixels"),
-        (("-", "-", "--start", "9"), 4, "no picture was written"),
+        (("-", "-", "--start", "9"), 4, "no frame was written"),
     ],
 )
 def test_what_a_pipe_cannot_do_is_refused_in_one_line(

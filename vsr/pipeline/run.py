@@ -21,7 +21,7 @@ from vsr.media.decode.source import VideoSource, open_video
 from vsr.media.files.opening import MAX_PIXELS
 from vsr.media.files.output_path import check_target
 from vsr.media.files.stdio import is_pipe, place_of, settle_delay
-from vsr.media.filters.filters import Behind, parse
+from vsr.media.filters.filters import FiltersAfter, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import open_sink
@@ -175,7 +175,7 @@ def prepare(
                 size=size,
                 report=report,
                 settings=settings,
-                after=Behind(after, sink.layout, height=size.height, width=size.width),
+                after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
             )
         finally:
             sink.abort()  # nothing, once `run` has finished it

@@ -445,5 +445,5 @@ def test_without_a_card_auto_decodes_in_software_and_says_so_once_and_cuda_is_re
     assert not (tmp_path / "out.mkv").exists()
     done = run_cli(capfd, *words, "auto")
     assert done.code == 0
-    assert done.err.count("--hwaccel auto: no card 0; software decodes, to the same pictures") == 1
+    assert done.err.count("--hwaccel auto: no card 0; software decodes the same frames instead") == 1
     assert numbers_of(tmp_path / "out.mkv") == list(range(6))

@@ -43,4 +43,4 @@ def test_a_gap_in_a_broken_stream_is_counted() -> None:
 def test_sound_far_behind_what_came_before_is_counted() -> None:
     assert notes(Packet(1000), Packet(800), Packet(1020)) == []
     (note,) = notes(Packet(1000), Packet(0), Packet(20), Packet(1020))
-    assert "2 packets of sound of stream 1 run back" in note
+    assert "2 packets of audio of stream 1 run back" in note

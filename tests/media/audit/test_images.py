@@ -102,7 +102,7 @@ ATTACKS: dict[str, tuple[Callable[[Film], Film], str]] = {
     "another film": (lambda _: film(seed=1), "frames: 40 of 40 show something else"),
     "limited range taken for full": (lambda f: with_luma(f, lambda y: (y - 16) * 255 / 219), "brightness"),
     "brighter": (lambda f: with_luma(f, lambda y: y + 10), "brightness: "),
-    "a logo in a corner": (lambda f: with_box(f), "frames: 1 of 64 places in the picture"),
+    "a logo in a corner": (lambda f: with_box(f), "frames: 1 of 64 places in the frame"),
     "Cb and Cr swapped": (lambda f: f[:, [0, 2, 1]], ""),
 }
 

@@ -72,8 +72,8 @@ def test_what_a_card_decodes_is_what_software_decodes(tmp_path: Path, card: Fake
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("name", CLIPS)
 def test_nvdec_decodes_to_the_bits_of_software(tmp_path: Path, name: str) -> None:
-    if hwaccel.to_be_had()["cuda"].startswith("not here"):
-        pytest.skip(hwaccel.to_be_had()["cuda"])  # a card that computes, on a machine where none decodes
+    if hwaccel.available()["cuda"].startswith("not here"):
+        pytest.skip(hwaccel.available()["cuda"])  # a card that computes, on a machine where none decodes
     # Exact: H.264 and H.265 define every bit. NVDEC takes no pictures as small as those of the other tests.
     path = make_clip(tmp_path / name, width=320, height=180, **CLIPS[name])
     ours = open_video(path, hwaccel="cuda")
@@ -133,7 +133,7 @@ def test_what_a_card_cannot_go_on_with_software_does_and_says_so(
     ours, software = open_video(path, hwaccel="cuda"), open_video(path)
     frames = read(ours)
     assert ours.warnings == [
-        "the video changes on the way to what the card cannot decode; software goes on with it"
+        "the video changes to a format that the GPU cannot decode; software decodes the rest"
     ]
     for one, other in zip(frames, read(software), strict=True):
         assert one.stamp == other.stamp
@@ -143,9 +143,13 @@ def test_what_a_card_cannot_go_on_with_software_does_and_says_so(
 @pytest.mark.parametrize(
     ("name", "knobs", "words"),
     [
-        ("a.mkv", {"codec": "ffv1"}, "a card decodes h264 and hevc here, not ffv1"),
-        ("a.mp4", {"pix_fmt": "yuv422p10le"}, "a card decodes 4:2:0 of 8 and 10 bits here, not yuv422p10le"),
-        ("a.webm", {"codec": "libvpx-vp9"}, "a card decodes h264 and hevc here, not vp9"),
+        ("a.mkv", {"codec": "ffv1"}, "only h264 and hevc are decoded on a GPU, not ffv1"),
+        (
+            "a.mp4",
+            {"pix_fmt": "yuv422p10le"},
+            "only 4:2:0 with 8 or 10 bits is decoded on a GPU, not yuv422p10le",
+        ),
+        ("a.webm", {"codec": "libvpx-vp9"}, "only h264 and hevc are decoded on a GPU, not vp9"),
     ],
 )
 def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
@@ -153,7 +157,7 @@ def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
 ) -> None:
     path = make_clip(tmp_path / name, **knobs)
     ours, software = open_video(path, hwaccel="auto"), open_video(path)
-    assert ours.warnings == [f"--hwaccel auto: {words}; software decodes, to the same pictures"]
+    assert ours.warnings == [f"--hwaccel auto: {words}; software decodes the same frames instead"]
     assert ours.decoding.name == "software"
     assert card.used == 0
     software.warnings += ours.warnings
@@ -197,8 +201,8 @@ class OtherSize(FakeCard):
     ("kind", "words"),
     [
         (RefusingCard, "card 0 or its driver cannot decode h264 yuv420p of 64x48"),
-        (OtherBits, "the card's first picture is not the one of software"),
-        (OtherSize, "the card's first picture is not the one of software"),
+        (OtherBits, "the GPU's first frame differs from the one that software decodes"),
+        (OtherSize, "the GPU's first frame differs from the one that software decodes"),
     ],
 )
 def test_a_card_whose_first_picture_is_another_one_is_not_used(
@@ -236,26 +240,26 @@ def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch:
             raise av.FFmpegError(1, "Operation not permitted")
 
     monkeypatch.setattr(hwaccel, "HWAccel", NoDevice)
-    why = "no NVIDIA driver, or no card 3 (Operation not permitted)"
+    why = "there is no NVIDIA driver, or no GPU 3 (Operation not permitted)"
     assert hwaccel.missing(3) == why
     info = probe(make_clip(tmp_path / "a.mp4"))
     note = choose_decoding(info, "auto", card=3).note
-    assert note == f"--hwaccel auto: {why}; software decodes, to the same pictures"
+    assert note == f"--hwaccel auto: {why}; software decodes the same frames instead"
 
 
 def test_a_build_without_decoders_for_cards_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # Of this build no decoder of PNG can use a card: what PyAV says of it, it says of any that cannot.
     monkeypatch.setattr(hwaccel, "CODECS", ("png",))
-    assert hwaccel.missing() == "this build of FFmpeg decodes nothing on NVIDIA cards"
+    assert hwaccel.missing() == "this build of FFmpeg cannot decode on NVIDIA GPUs"
 
 
 def test_a_card_without_libraries_for_video_is_not_said_to_be_there(
     monkeypatch: pytest.MonkeyPatch, card: FakeCard
 ) -> None:
     # A container has the driver but, without the capability `video`, not what decodes: FFmpeg falls back.
-    assert "lacks its libraries for video" in hwaccel.to_be_had()["cuda"]
-    monkeypatch.setattr(hwaccel, "is_on_card", lambda decoder: True)
-    assert hwaccel.to_be_had() == {"cuda": "is there, for h264 and hevc"}
+    assert "lacks its video libraries" in hwaccel.available()["cuda"]
+    monkeypatch.setattr(hwaccel, "is_decoded_on_gpu", lambda decoder: True)
+    assert hwaccel.available() == {"cuda": "is there, for h264 and hevc"}
 
 
 def test_a_picture_in_planes_has_the_tags_and_times_of_the_cards(tmp_path: Path, card: FakeCard) -> None:

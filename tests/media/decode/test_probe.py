@@ -132,7 +132,7 @@ def test_a_cover_picture_is_not_the_film(tmp_path: Path, suffix: str) -> None:
 def test_the_video_stream_can_be_chosen_and_a_wrong_choice_lists_them(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", audio=[Audio(codec="flac")])
     assert probe(path, video_stream=0).stream_index == 0
-    with pytest.raises(ConfigError, match=r"stream 1 is no video stream; video streams are: 0 \(h264\)"):
+    with pytest.raises(ConfigError, match=r"stream 1 is not a video stream; video streams are: 0 \(h264\)"):
         probe(path, video_stream=1)
 
 
@@ -143,7 +143,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.sample_rate = 8000
         box.mux(stream.encode(frame))
         box.mux(stream.encode(None))
-    with pytest.raises(InputError, match="holds no video stream"):
+    with pytest.raises(InputError, match="contains no video stream"):
         probe(tmp_path / "a.wav")
 
 

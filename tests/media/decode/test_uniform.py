@@ -162,9 +162,9 @@ def test_a_shape_of_pixels_that_changes_is_told(tmp_path: Path, codec: str) -> N
         {"codec": codec, "width": 144, "height": 96, "sar": sar} for sar in (Fraction(8, 9), Fraction(32, 27))
     )
     _, warnings = read(joined(tmp_path / "in.ts", wide, narrow))
-    assert sum("shape of pixels changes" in text and "8:9 to 32:27" in text for text in warnings) == 1
+    assert sum("pixel aspect ratio changes" in text and "8:9 to 32:27" in text for text in warnings) == 1
     _, warnings = read(joined(tmp_path / "same.ts", wide, wide))
-    assert not any("shape of pixels" in text for text in warnings)
+    assert not any("pixel aspect ratio" in text for text in warnings)
 
 
 def test_colours_of_frames_with_another_matrix_arrive(tmp_path: Path) -> None:

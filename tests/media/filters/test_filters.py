@@ -15,7 +15,7 @@ from vsr.errors import ConfigError
 from vsr.frame import Stamp, YuvFrame
 from vsr.media.decode.probe import probe
 from vsr.media.decode.source import open_video
-from vsr.media.filters.filters import FILTERS, Behind, available, filtered_info, parse
+from vsr.media.filters.filters import FILTERS, FiltersAfter, available, filtered_info, parse
 
 ARGUMENTS = {"crop": "iw-8:ih-8:4:4", "fillborders": "left=2", "deband": "range=8"}
 TIMES = [0, 40, 41, 100, 160, 161, 300, 340, 400, 401, 480, 520]
@@ -49,7 +49,7 @@ def test_a_crop_is_seen_by_whoever_asks_for_the_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "where", "line"),
     [
-        (["movie=/etc/passwd"], "filters_before", "filter 'movie' is not possible; use atadenoise, "),
+        (["movie=/etc/passwd"], "filters_before", "filter 'movie' is not allowed; use atadenoise, "),
         (["fps=50"], "filters_before", "'fps' is not possible"),
         (["crop"], "filters_after", "'crop' is possible in filters_before only"),
         (["atadenoise"], "filters_after", "in filters_before only"),
@@ -93,7 +93,7 @@ def frame_of(layout: PixelLayout, *, height: int = 48, width: int = 64) -> YuvFr
 def test_behind_the_generator_a_filter_that_does_nothing_changes_no_sample(layout: PixelLayout) -> None:
     """Whatever FFmpeg converts to for the filter and back."""
     before = frame_of(layout)
-    after = Behind(parse(["gblur=sigma=0"], where="filters_after"), layout, height=48, width=64)(before)
+    after = FiltersAfter(parse(["gblur=sigma=0"], where="filters_after"), layout, height=48, width=64)(before)
     assert (after.layout, after.stamp, after.color) == (before.layout, before.stamp, before.color)
     for one, other in zip(after.planes, before.planes, strict=True):
         assert torch.equal(one, other)
@@ -104,12 +104,12 @@ def test_behind_the_generator_a_filter_that_does_nothing_changes_no_sample(layou
 def test_without_filters_nothing_is_touched() -> None:
     layout = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
     frame = frame_of(layout)
-    assert Behind([], layout, height=48, width=64)(frame) is frame
+    assert FiltersAfter([], layout, height=48, width=64)(frame) is frame
 
 
 def test_a_filter_behind_does_what_ffmpeg_does() -> None:
     layout = PixelLayout(family="gray", bit_depth=8)
     frame = frame_of(layout)
-    made = Behind(parse(["gblur=sigma=3"], where="filters_after"), layout, height=48, width=64)(frame)
+    made = FiltersAfter(parse(["gblur=sigma=3"], where="filters_after"), layout, height=48, width=64)(frame)
     assert made.planes[0].float().std() < frame.planes[0].float().std() / 2
     assert abs(float(made.planes[0].float().mean() - frame.planes[0].float().mean())) < 3

@@ -233,5 +233,5 @@ def test_sound_lost_from_a_transport_stream_is_reported(tmp_path: Path) -> None:
     sound = [at for at, unit in enumerate(units) if (unit[1] & 0x1F) << 8 | unit[2] == 0x101]
     lost = set(sound[len(sound) // 2 :][:21])  # 21 is no multiple of 16, to which continuity counters count
     path.write_bytes(b"".join(unit for at, unit in enumerate(units) if at not in lost))
-    assert "sound of stream 1 is missing" in sound_damage(path, tmp_path / "o.mkv").notes[0]
-    assert not read(path)[1], "the picture is whole"
+    assert "audio of stream 1 is missing" in sound_damage(path, tmp_path / "o.mkv").notes[0]
+    assert not read(path)[1], "the video is complete"

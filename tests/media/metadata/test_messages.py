@@ -158,7 +158,7 @@ def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
 ) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
     report = upscale_video(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
-    (note,) = [line for line in report.warnings if "beside its pictures" in line]
+    (note,) = [line for line in report.warnings if "beside its frames" in line]
     assert "closed captions" in note
     assert "active format" in note
     assert "libx264 or libx265" in note
@@ -172,7 +172,7 @@ def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
     joined = tmp_path / "joined.ts"
     joined.write_bytes(plain.read_bytes() + late.read_bytes())
     report = upscale_video(joined, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="ffv1")
-    notes = [line for line in report.warnings if "beside its pictures" in line]
+    notes = [line for line in report.warnings if "beside its frames" in line]
     assert ["closed captions" in note for note in notes] == [False, True]
 
 
@@ -292,5 +292,5 @@ def _put_in_entry(path: Path, added: bytes) -> None:
 def test_dolby_vision_with_a_base_layer_is_named(tmp_path: Path) -> None:
     clip = _with_rpu(tmp_path / "a.mkv", 8)
     report = upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="libx265")
-    (note,) = [line for line in report.warnings if "beside its pictures" in line]
+    (note,) = [line for line in report.warnings if "beside its frames" in line]
     assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")

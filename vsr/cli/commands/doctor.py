@@ -38,7 +38,7 @@ def doctor() -> None:
         console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
     for name, what in availability().items():
         console.out(f"backend    {name:<12} {what}")
-    for name, what in hwaccel.to_be_had().items():
+    for name, what in hwaccel.available().items():
         console.out(f"hwaccel    {name:<12} {what}")
     for name, spec in ENCODERS.items():
         console.out(f"encoder    {name:<12} {_encoder_state(spec.codec)}")

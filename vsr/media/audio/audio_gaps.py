@@ -12,11 +12,11 @@ from av.packet import Packet
 MISSING = Fraction(9, 10)
 """A gap of so many packets' length is a packet lost, where the file is damaged; less is rounding."""
 DISPLACED = Fraction(1, 4)
-"""Seconds that sound may fall back behind what came before, and still be written near its picture."""
+"""Seconds that audio may fall back behind what came before, and still be written near its frame."""
 
 
 class SoundWatch:
-    """Sees each packet of sound, in the file's order."""
+    """Sees each packet of audio, in the file's order."""
 
     def __init__(self) -> None:
         self._ends: dict[int, Fraction] = {}
@@ -50,12 +50,12 @@ class SoundWatch:
             broken: Streams whose gaps are a loss, as their container says.
         """
         lost = [
-            f"sound of stream {index} is missing in {count} places, where the file is damaged"
+            f"audio of stream {index} is missing in {count} places, where the file is damaged"
             for index, count in self._gaps.items()
             if index in broken
         ]
         return lost + [
-            f"{count} packets of sound of stream {index} run back in time, away from their picture"
+            f"{count} packets of audio of stream {index} run back in time, away from the video"
             for index, count in self._displaced.items()
             if count
         ]

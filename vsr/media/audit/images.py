@@ -167,12 +167,12 @@ def _misfit(targets: Numbers, shapes: Numbers) -> Numbers:
 
 
 def _covered(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
-    """Places that differ in most frames beyond what the whole film does: something lies over the picture."""
+    """Places that differ in most frames beyond what the whole film does: something lies over the frame."""
     difference = after - before
     usual = np.median(difference - difference.mean(axis=(2, 3), keepdims=True), axis=0)
     count = int((np.abs(usual).max(axis=0) > allowed).sum())
     if count:
-        yield f"frames: {count} of {usual[0].size} places in the picture differ throughout"
+        yield f"frames: {count} of {usual[0].size} places in the frame differ throughout"
 
 
 def _tones(before: Grids, after: Grids, allowed: float) -> Iterator[str]:

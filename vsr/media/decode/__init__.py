@@ -1,3 +1,3 @@
-"""From a file to frames with their timestamps: what is in the file (`probe`), the decoder, and the frames in
-display order (`source`).
+"""Decoding of a file's video: what the file contains (`probe`), and its frames in display order
+(`source`).
 """

@@ -1,5 +1,6 @@
-"""Whether frames of a format with alpha are transparent anywhere. GIF is always decoded with alpha, and
-hardly ever uses it.
+"""Finds out whether a GIF has transparent pixels.
+
+FFmpeg decodes every GIF to a format with alpha, although few GIFs are transparent.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ _OPAQUE = 255
 
 
 def without_unused_alpha(info: VideoInfo) -> VideoInfo:
-    """The same, its layout without alpha where it is a GIF of opaque pictures only.
+    """Return `info` with a layout without alpha if the stream is a GIF whose frames are all opaque.
 
-    All pictures are decoded for it, up to the first transparent one. The file's flag for transparency is no
-    answer: most GIFs set it only to leave out what has not changed since the picture before.
+    For this, all frames are decoded, up to the first transparent one. The transparency flag in the file does
+    not help: most GIFs set it only to skip pixels that have not changed since the previous frame.
 
     Args:
-        info: Of the source's picture; any codec.
+        info: Of the source video, with any codec.
     """
     if info.codec != "gif" or not info.layout.alpha or not _is_opaque(info):
         return info
@@ -37,7 +38,7 @@ def _is_opaque(info: VideoInfo) -> bool:
         for packet in read_packets(media, lambda _: None):
             try:
                 frames = decoder.decode(packet)
-            except READ_ERRORS:  # counted when it is decoded for good
+            except READ_ERRORS:  # the damage is counted when the stream is decoded for the run
                 continue
             if not all(_has_opaque_samples(frame) for frame in frames):
                 return False
@@ -45,7 +46,7 @@ def _is_opaque(info: VideoInfo) -> bool:
 
 
 def _has_opaque_samples(frame: VideoFrame) -> bool:
-    """Whether all alpha samples of a picture are 255; read where FFmpeg put them, as there may be many."""
+    """Return whether all alpha samples of a frame are 255, read from FFmpeg's buffer without a copy."""
     frame = frame if frame.format.name == "bgra" else frame.reformat(format="bgra", threads=1)
     rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(frame.height, -1)
     return bool((rows[:, 3 : 4 * frame.width : 4] == _OPAQUE).all())

@@ -1,4 +1,4 @@
-"""Signs in the container that frames were lost, beside those that the decoder sees."""
+"""Signs in the container that frames were lost, beyond the errors that the decoder reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from vsr.media.integrity.transport import has_breaks
 def confirmation_of_gaps(
     container: InputContainer, stream: VideoStream, path: str
 ) -> Callable[[], bool] | None:
-    """What tells whether gaps are a loss, for the containers where nothing is to be seen near them."""
+    """Return a function that tells whether gaps between timestamps mean lost frames.
+
+    None for the other containers: there, a gap counts as a loss only close to an error of the demuxer or
+    decoder.
+    """
     if container.format.name == "mpegts":
         return partial(has_breaks, path)
     if "mp4" in container.format.name and not is_indexed(container, stream):
@@ -25,5 +29,6 @@ def confirmation_of_gaps(
 
 
 def broken_fragment_note(path: str, kind: str) -> str | None:
+    """Return a sentence about the first damaged fragment of a fragmented MP4 file, or None."""
     at = broken_fragment(path) if "mp4" in kind else None
     return None if at is None else f"the fragment at byte {at} is damaged and was skipped"

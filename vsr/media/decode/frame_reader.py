@@ -1,4 +1,4 @@
-"""Decoded frames of a stream with their times, of which single stray ones are repaired."""
+"""Reads and decodes the frames of a stream, and repairs single wrong timestamps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from av.container import InputContainer
 
 from vsr.frame import VideoInfo
 from vsr.media.decode.frame_times import FrameTimes
-from vsr.media.decode.hwaccel import Decoding, as_software, is_on_card
+from vsr.media.decode.hwaccel import Decoding, as_software, is_decoded_on_gpu
 from vsr.media.decoders.concatenated import Parts, can_start_over
 from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, leave_out_others, read_packets
 from vsr.media.decoders.sequences import Sequences
@@ -21,18 +21,18 @@ from vsr.media.integrity.truncation import POSITIONED
 
 
 class FrameReader:
-    """Reads the packets of one stream and decodes them, counting damage in a `DamageWatch`."""
+    """Reads the packets of one stream and decodes them. Damage is counted in a `DamageWatch`."""
 
     def __init__(
         self, info: VideoInfo, decoding: Decoding, watch: DamageWatch, warn: Callable[[str], None]
     ) -> None:
-        """Nothing is read yet.
+        """Prepare the reader; nothing is read yet.
 
         Args:
             info: Of the stream as it is decoded, before filters.
-            decoding: What decodes.
-            watch: Sees each packet, and each error of the decoder.
-            warn: Takes a sentence for each repair; may be given the same one again.
+            decoding: The device that decodes.
+            watch: Gets each packet, and each error of the decoder.
+            warn: Takes a sentence for each repair, possibly the same one repeatedly.
         """
         self._info, self._decoding, self._watch, self._warn = info, decoding, watch, warn
         self._stray_packets = 0
@@ -40,14 +40,18 @@ class FrameReader:
     def frames(
         self, container: InputContainer, stream: VideoStream, decoder: FrameDecoder
     ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """Every frame of the stream in display order, with its time in ticks where it has one."""
+        """Yield every frame of the stream in display order, with its time in ticks, or None where it has no
+        time.
+        """
         return self._with_repaired_times(self._decoded(container, stream, decoder))
 
     def _with_repaired_times(
         self, frames: Iterable[tuple[VideoFrame, int | None]]
     ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """The frames, single times that lie far from their neighbours' repaired and counted."""
-        if is_pipe(self._info.path):  # there a frame is not to wait for the next one
+        """Yield the frames. Single times far from those of the neighbouring frames are repaired and
+        counted.
+        """
+        if is_pipe(self._info.path):  # a live frame must not wait for the next one
             yield from frames
             return
         strays = StrayTimes[VideoFrame](self._info.time_base)
@@ -71,7 +75,7 @@ class FrameReader:
     def _decoded(
         self, container: InputContainer, stream: VideoStream, decoder: FrameDecoder
     ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """Every frame of the stream in display order, with its time in ticks where it has one."""
+        """Yield every frame in display order, with the time that `FrameTimes` chooses."""
         times = FrameTimes()
         frames = self._frames_of(container, stream, decoder, times)
         return times.timed(frames, lambda: decoder.has_b_frames)
@@ -84,7 +88,7 @@ class FrameReader:
         times: FrameTimes,
     ) -> Iterator[VideoFrame]:
         positioned = container.format.name.split(",")[0] in POSITIONED
-        if not positioned:  # else the packets of all streams are needed to see holes between them
+        if not positioned:  # else gaps show only between the packets of all streams
             leave_out_others(container, stream)
         parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
         packets = read_packets(container, self._watch.unreadable)
@@ -100,23 +104,21 @@ class FrameReader:
             times.packet(packet.pts)
             try:
                 for frame in sequences.decode(packet):
-                    yield self._from(decoder, frame)
+                    yield self._as_software(decoder, frame)
             except READ_ERRORS as error:
                 self._watch.refused(error, _seconds(packet))
         try:
             for frame in sequences.decode(None):
-                yield self._from(decoder, frame)
+                yield self._as_software(decoder, frame)
         except READ_ERRORS as error:
             self._watch.refused(error, None)
 
-    def _from(self, decoder: FrameDecoder, frame: VideoFrame) -> VideoFrame:
-        """A picture as software gives it, whoever decoded it."""
+    def _as_software(self, decoder: FrameDecoder, frame: VideoFrame) -> VideoFrame:
+        """Return the frame in the pixel format of software decoding."""
         if self._decoding.card is None:
             return frame
-        if not is_on_card(decoder):
-            self._warn(
-                "the video changes on the way to what the card cannot decode; software goes on with it"
-            )
+        if not is_decoded_on_gpu(decoder):
+            self._warn("the video changes to a format that the GPU cannot decode; software decodes the rest")
         return as_software(frame, self._info.pixel_format)
 
 

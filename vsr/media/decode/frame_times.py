@@ -1,4 +1,4 @@
-"""The time of a decoded frame, from presentation and decoding times."""
+"""Chooses the time of a decoded frame from its presentation time and its decoding time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from av import VideoFrame
 
 SETTLED_AFTER = 8
-"""Frames held back at most, at the start of a stream whose presentation times may be in the wrong order."""
+"""The number of frames held back, at most, at the start of a stream whose presentation times may be in the
+wrong order."""
 
 
 class FrameTimes:
-    """Chooses between the two times of each frame, like FFmpeg's `best_effort_timestamp`.
+    """Chooses one of the two times of each frame, like FFmpeg's `best_effort_timestamp`.
 
-    Some containers store frames in decoding order with times in the same order (AVI, packed B-frames, H.264
-    in MXF), so the times of B-frames are wrong. The decoder gives frames in display order whatever the
-    container says, so presentation times that run back again and again are wrong, and the decoding times,
-    which rise, replace them. The rule is `guess_correct_pts` of FFmpeg's libavcodec/decode.c, with one
-    difference: FFmpeg distrusts all presentation times after the first that runs back. Here one may stray.
+    Some containers store frames in decoding order but give them rising times (AVI, packed B-frames, H.264 in
+    MXF), so the times of B-frames are wrong. The decoder outputs frames in display order whatever the
+    container says. Presentation times that decrease repeatedly are therefore wrong, and the decoding times,
+    which increase, replace them. The rule is `guess_correct_pts` of FFmpeg's libavcodec/decode.c, with one
+    difference: FFmpeg distrusts all presentation times after the first that decreases. This class tolerates
+    one such time.
     """
 
     def __init__(self) -> None:
@@ -29,7 +31,7 @@ class FrameTimes:
         self._packets_reordered = False
 
     def packet(self, pts: int | None) -> None:
-        """See the presentation time of the next packet, in decoding order."""
+        """Record the presentation time of the next packet, in decoding order."""
         if pts is not None:
             self._packets_reordered |= self._packet_before is not None and pts < self._packet_before
             self._packet_before = pts
@@ -37,14 +39,15 @@ class FrameTimes:
     def timed(
         self, frames: Iterable[VideoFrame], reorders: Callable[[], bool]
     ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """Yield each frame with its time in ticks; None where no time is known that can be trusted.
+        """Yield each frame with its time in ticks, or None where no trustworthy time is known.
 
-        The first frames of a stream are held back until it is clear which time holds, so that the stream does
-        not begin with times of one kind and go on with the other.
+        The first frames of a stream are held back until it is clear which of the two times is right, so that
+        a stream does not start with times of one kind and continue with the other.
 
         Args:
-            frames: In the decoder's order. `packet` has seen the packet of each frame before it comes.
-            reorders: Asked whether the decoder may change the order of frames; otherwise nothing is held.
+            frames: Frames in the decoder's output order. `packet` must have seen a frame's packet before the
+                frame comes.
+            reorders: Returns whether the decoder may reorder frames. If not, no frame is held back.
         """
         held: list[VideoFrame] = []
         settled = False

@@ -1,5 +1,6 @@
-"""Facts of a file and its video stream, from the headers and the first frame. No torch, so that `vsr info` is
-quick.
+"""Facts of a file and its video stream, read from the headers and the first frame.
+
+Torch is not imported here, so that `vsr info` is quick.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ from vsr.media.metadata.tags import (
 )
 from vsr.media.pixels.layouts import layout_of
 
-FIRST_PICTURE_PACKETS = 2000
-"""Packets without any picture after which a stream is given up: more than a minute of film."""
+FIRST_FRAME_PACKETS = 2000
+"""The number of packets without a frame after which reading gives up: more than a minute of video."""
 RUNNING_CLOCKS = frozenset(
     {"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "asf", "asf_o", "rm", "dhav"}
 )
-"""FFmpeg's demuxers of recorded broadcasts and streams: their times are those of a clock that ran before the
-film began, so the earliest one is the film's zero. Elsewhere (MP4, Matroska) an offset is meant."""
-_ENCRYPTED = "{}: its pictures are encrypted. Remove the copy protection first"
+"""FFmpeg's demuxers of recorded broadcasts and live streams. Their clock ran before the recording began, so
+the earliest time is the recording's zero. In other containers (MP4, Matroska) an offset is intended."""
+_ENCRYPTED = "{}: its frames are encrypted. Remove the copy protection first"
 FASTEST = 1000
-"""Frames a second; a rate beyond that which is also the clock's is no frame rate."""
+"""The highest plausible frame rate. A higher one that equals the clock rate is not a frame rate."""
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -64,22 +65,23 @@ def probe(
     max_pixels: int = MAX_PIXELS,
     color: ColorSpec = UNTAGGED,
 ) -> VideoInfo:
-    """Look at a file's video stream; the first picture is decoded, because headers often lack what it says.
+    """Read the facts of a file's video stream. The first frame is decoded, because headers often lack some of
+    them.
 
     Args:
-        path: Of a local file.
-        video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
-        max_pixels: Larger pictures are refused.
-        color: Tags that hold whatever the file says.
+        path: Path of a local file.
+        video_stream: Index among all streams; None takes FFmpeg's choice, except cover pictures.
+        max_pixels: Larger frames are refused.
+        color: Colour tags that override those of the file.
 
     Raises:
-        ConfigError: `video_stream` is no video stream.
-        InputError: the file cannot be opened, holds no video, or none of its pictures decodes.
+        ConfigError: `video_stream` is not a video stream.
+        InputError: the file cannot be opened, contains no video, or none of its frames can be decoded.
     """
     with open_media(path, max_pixels=max_pixels) as container:
         stream = choose_stream(container, str(path), index=video_stream)
         decoder = decoder_of(stream, threads=1, max_pixels=max_pixels)
-        frame = first_picture(container, stream, decoder, str(path), max_pixels=max_pixels)
+        frame = first_frame(container, stream, decoder, str(path), max_pixels=max_pixels)
         return describe(container, stream, frame, str(path), color=color)
 
 
@@ -91,7 +93,7 @@ def describe(
     *,
     color: ColorSpec = UNTAGGED,
 ) -> VideoInfo:
-    """`VideoInfo` of an open stream, of which `frame` is the first picture."""
+    """Return the `VideoInfo` of an open stream, whose first frame is `frame`."""
     details = details_of(frame)
     layout = layout_of(frame.format.name)
     codec = stream.codec_context.codec.canonical_name
@@ -132,7 +134,7 @@ def describe(
 
 
 def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Of the pictures where the container says so, else of the whole file; None where it says neither."""
+    """Return the duration of the video if the container states it, else that of the whole file, else None."""
     if stream.duration and stream.time_base:
         return stream.duration * time_base_of(stream)
     end = _end_tag(stream)
@@ -142,10 +144,10 @@ def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction
 
 
 def frames_promised(container: InputContainer, stream: VideoStream) -> int | None:
-    """How many pictures the container promises; None where it makes no promise.
+    """Return how many frames the container says it holds; None if it does not say.
 
-    MP4 and AVI have an index. Matroska only states when the last picture ends, so with a constant rate that
-    is an estimate, good to a picture or so.
+    MP4 and AVI have an index. Matroska states only when the last frame ends, so with a constant rate the
+    result is an estimate that may be wrong by a frame.
     """
     if is_indexed(container, stream):
         return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
@@ -158,18 +160,20 @@ def frames_promised(container: InputContainer, stream: VideoStream) -> int | Non
 
 
 def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the container lists every packet up front; fragmented MP4 and AVI without its index do not."""
+    """Return whether the container has a complete list of packets. Fragmented MP4 and AVI without an index do
+    not.
+    """
     entries = len(stream.index_entries)
     kind = container.format.name.split(",")[0]
     if kind == "mov":  # edit lists may leave fewer entries than `frames`
         return stream.frames > 0 and entries > 0
     if kind != "avi" or not entries:
         return False
-    # The header also counts empty packets (dropped pictures), which FFmpeg leaves out of the index.
+    # The header also counts empty packets (dropped frames), which FFmpeg leaves out of the index.
     return 0 < stream.frames <= entries or has_avi_index(container.name.removeprefix("file:"))
 
 
-def first_picture(
+def first_frame(
     container: InputContainer,
     stream: VideoStream,
     decoder: FrameDecoder,
@@ -177,10 +181,10 @@ def first_picture(
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> VideoFrame:
-    """The first picture that a decoder gives of a stream; the container has to be at its start.
+    """Decode the first frame of a stream. The container must be at its start.
 
     Raises:
-        InputError: the pictures are encrypted, or none decodes.
+        InputError: the frames are encrypted, or none can be decoded.
     """
     if not is_pipe(path) and is_protected(path, container.format.name, stream.id):
         raise InputError(_ENCRYPTED.format(shown(path)))
@@ -196,7 +200,7 @@ def first_picture(
                 return frame
         except READ_ERRORS as error:
             errors.append(error)
-        if number >= FIRST_PICTURE_PACKETS:
+        if number >= FIRST_FRAME_PACKETS:
             break
     try:
         for frame in decoder.decode(None):
@@ -205,25 +209,25 @@ def first_picture(
         errors.append(error)
     if stream.codec_context.codec.canonical_name == "webp" and is_animated_webp(path):
         raise InputError(f"{shown(path)}: is {ANIMATED_WEBP}")
-    what = f"{shown(path)}: no picture of video stream {stream.index} can be decoded"
+    what = f"{shown(path)}: no frame of video stream {stream.index} can be decoded"
     raise InputError(f"{what} ({_why(stream, errors, max_pixels)}). Try to play it")
 
 
 def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
-    if not stream.codec_context.width:  # so the demuxer leaves it when a header promises too much
+    if not stream.codec_context.width:  # the demuxer does not set it if the header states too large a size
         return f"their size is unknown, or over the limit of {max_pixels} pixels, see --max-pixels"
     return str(getattr(errors[0], "strerror", None) or errors[0]) if errors else "the stream is empty"
 
 
 def _sample_aspect_ratio(stream: VideoStream, matrix: Matrix | None) -> Fraction | None:
-    """As the file states it, with what the display matrix stretches."""
+    """Return the ratio that the file states, times the stretching of the display matrix."""
     stated = fraction(stream.sample_aspect_ratio) or fraction(stream.codec_context.sample_aspect_ratio)
     stretch = turned_only(matrix)[1] if matrix else Fraction(1)
     if matrix is None or stretch == 1:
         return stated
     guessed = ratio_of_ffmpeg(matrix)
     if stated is not None and guessed is not None and abs(stated / guessed - 1) < Fraction(1, 500):
-        stated = None  # FFmpeg has it from the matrix
+        stated = None  # FFmpeg computed it from the matrix
     return (stated or 1) * stretch
 
 
@@ -234,14 +238,14 @@ def _start_seconds(stream: VideoStream) -> Fraction | None:
 
 
 def _frame_rate(stream: VideoStream) -> Fraction | None:
-    """FFmpeg's average, but for raw DV, where that is the clock's rate."""
+    """Return FFmpeg's average rate; for raw DV, whose average is the clock rate, its guessed rate."""
     average, guessed = fraction(stream.average_rate), fraction(stream.guessed_rate)
     ticks = average is not None and average > FASTEST and average * time_base_of(stream) == 1
     return guessed or average if average is None or ticks else average
 
 
 def _first_shown(stream: VideoStream, frame: VideoFrame) -> Fraction | None:
-    """When the first picture is shown; the stream may begin with others that do not decode."""
+    """Return when the first frame is shown. The stream may begin with frames that cannot be decoded."""
     ticks = frame.dts if frame.pts is None else frame.pts
     if ticks is None or stream.time_base is None:
         return _start_seconds(stream)
@@ -249,17 +253,19 @@ def _first_shown(stream: VideoStream, frame: VideoFrame) -> Fraction | None:
 
 
 def _clock_start(container: InputContainer) -> Fraction:
-    """The start of the stream that begins first: FFmpeg knows which, but rounds to microseconds."""
+    """Return the start of the earliest stream. FFmpeg knows which stream that is, but rounds to
+    microseconds.
+    """
     if container.format.name not in RUNNING_CLOCKS or container.start_time is None:
         return Fraction(0)
-    told = Fraction(container.start_time, av.time_base)
+    rounded = Fraction(container.start_time, av.time_base)
     known = [s for s in container.streams if s.start_time is not None and s.time_base is not None]
     starts = [Fraction(s.start_time or 0) * (s.time_base or 1) for s in known]
-    return min(starts, key=lambda start: abs(start - told), default=told)
+    return min(starts, key=lambda start: abs(start - rounded), default=rounded)
 
 
 def _end_tag(stream: VideoStream) -> Fraction | None:
-    """Matroska's DURATION statistics tag: when the stream's last picture ends, in seconds."""
+    """Return when the stream's last frame ends, in seconds, from Matroska's statistics tag DURATION."""
     found = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The size that all frames of a stream are brought to where it changes: the container's, else the largest."""
+"""Finds the size of a stream whose frame size changes: the container's size, else the largest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vsr.media.decoders.decoder import (
     RAW,
     READ_ERRORS,
     choose_stream,
-    films_of,
     leave_out_others,
     read_packets,
+    video_streams_of,
 )
 from vsr.media.files.opening import MAX_PIXELS, open_media
 from vsr.media.files.pyav import fraction
@@ -29,24 +29,24 @@ from vsr.media.files.stdio import is_pipe
 from vsr.media.formats import matroska_track, mp4_track
 
 WHOLE = 1 << 26
-"""Bytes of a file whose key frames are all looked at: about a second of work."""
+"""File size in bytes up to which all key frames are checked: about a second of work."""
 PLACES = 32
-"""In larger ones only so many places are looked at, evenly spread."""
+"""The number of evenly spread positions at which larger files are checked."""
 _NEAR = 2000
-"""Packets of a file that are read at most for a key frame."""
+"""The largest number of packets read in search of a key frame."""
 
 Size = tuple[int, int]
 
 
 def with_lasting_size(info: VideoInfo, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
-    """The same info with the size that suits the whole stream, not just its first frame.
+    """Return `info` with the size that suits the whole stream, not only its first frame.
 
-    Sizes can change in broadcasts and in files joined byte by byte, and where a container states another size
-    than its first frame has. Nothing is decoded of any other file.
+    The size can change in broadcasts, in files joined byte by byte, and where the container's size differs
+    from that of the first frame. For all other files nothing is decoded.
 
     Args:
-        info: As `probe` gives it.
-        max_pixels: Larger frames are left out.
+        info: As returned by `probe`.
+        max_pixels: Larger frames are ignored.
     """
     if is_pipe(info.path):
         return info
@@ -68,14 +68,14 @@ def with_lasting_size(info: VideoInfo, *, max_pixels: int = MAX_PIXELS) -> Video
 
 
 def _stated(container: InputContainer, stream: VideoStream, path: str) -> Size | None:
-    """What the container says; FFmpeg replaces it by the size of the first frame."""
+    """Return the size that the container states. FFmpeg replaces it by the size of the first frame."""
     try:
         if container.format.name.startswith("matroska"):
-            number = [film.index for film in films_of(container)].index(stream.index)
+            number = [video.index for video in video_streams_of(container)].index(stream.index)
             return matroska_track.stated_size(path, number)
         if container.format.name.startswith("mov"):
             return mp4_track.stated_size(path, stream.id)
-    except (OSError, ValueError, struct.error):  # damaged, or told otherwise than we read it
+    except (OSError, ValueError, struct.error):  # damaged, or of an unknown form
         return None
     return None
 
@@ -83,7 +83,7 @@ def _stated(container: InputContainer, stream: VideoStream, path: str) -> Size |
 def _key_frames(
     container: InputContainer, stream: VideoStream, length: int, *, bytewise: bool
 ) -> Iterator[tuple[Size, Fraction | None]]:
-    """Size of key frames, with the shape of their pixels, from all over the file."""
+    """Yield the size and sample aspect ratio of key frames from all over the file."""
     leave_out_others(container, stream)
     stream.codec_context.skip_frame = "NONKEY"
     if length <= WHOLE:

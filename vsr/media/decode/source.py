@@ -1,7 +1,7 @@
-"""Frames of a file in display order, each with the source's own timestamp.
+"""Frames of a file in display order, each with its timestamp in the source.
 
-Decoding goes packet by packet: one that the decoder refuses costs its picture and no other. What is wrong is
-counted in `VideoSource.damage`, what was done about odd input is said in `VideoSource.warnings`.
+Packets are decoded one by one, so a packet that the decoder refuses costs only its own frame. Damage is
+counted in `VideoSource.damage`. Repairs and unusual input are reported in `VideoSource.warnings`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from vsr.media.pixels.planes import repacked, to_planes
 from vsr.media.structure.walk import structure_of
 from vsr.settings.schema import Deinterlace, Hwaccel
 
-UNCOUNTED = "a bare stream without a container: whether pictures are missing cannot be checked"
+UNCOUNTED = "the file is a bare stream without a container, so it cannot be checked for missing frames"
 
 
 def open_video(
@@ -58,28 +58,28 @@ def open_video(
     hwaccel: Hwaccel = "none",
     card: int = 0,
 ) -> VideoSource:
-    """Open the video of a file, to iterate over its pictures, each with its timestamp.
+    """Open the video of a file, to iterate over its frames, each with its timestamp.
 
     Args:
-        path: Of a local file.
-        video_stream: Index among all streams; None takes FFmpeg's choice, cover pictures aside.
-        deinterlace: `auto` puts pictures that are said to be interlaced through bwdif; `off` leaves them;
-            `top-first` and `bottom-first` put all pictures through it, whatever is said of them.
-        start: Seconds from the first picture; earlier pictures are left out.
-        end: Seconds from the first picture; this and later pictures are left out.
+        path: Path of a local file.
+        video_stream: Index among all streams; None takes FFmpeg's choice, except cover pictures.
+        deinterlace: `auto` deinterlaces frames that are flagged as interlaced, with bwdif; `off` deinterlaces
+            none; `top-first` and `bottom-first` deinterlace all frames, whatever their flags say.
+        start: In seconds after the first frame; earlier frames are left out.
+        end: In seconds after the first frame; this frame and later ones are left out.
         strict: Raise `InputError` at the first damage instead of counting it.
-        threads: Decoder threads; 0 lets FFmpeg decide.
-        max_pixels: Larger pictures are refused, also when the size changes on the way.
-        color: Tags that hold whatever the file says.
-        filters: Of `media.filters.filters`, as `name=arguments`; pictures pass them in turn.
-        hwaccel: `auto` lets an NVIDIA card decode where it gives software's pictures; `cuda` insists on it.
-        card: Number of the card.
+        threads: Number of decoder threads; 0 lets FFmpeg decide.
+        max_pixels: Larger frames are refused, even if the size changes within the video.
+        color: Colour tags that override those of the file.
+        filters: Filters of `media.filters.filters` as `name=arguments`, applied in this order.
+        hwaccel: `auto` decodes on an NVIDIA GPU if its frames equal software's; `cuda` requires that.
+        card: CUDA index of the GPU.
 
     Raises:
-        ConfigError: `video_stream` is no video stream, or a filter is not possible.
-        DeviceError: `hwaccel` insists on a card, and it cannot.
-        InputError: the file cannot be opened, holds no video, no picture of it decodes, or its colours would
-            be wrong (Dolby Vision profile 5).
+        ConfigError: `video_stream` is not a video stream, or a filter cannot be applied.
+        DeviceError: `hwaccel` requires a GPU, and it cannot decode the video.
+        InputError: the file cannot be opened, contains no video, none of its frames can be decoded, or its
+            colours would be wrong (Dolby Vision profile 5).
     """
     info = probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color)
     _refuse_false_colors(info, color)
@@ -99,7 +99,7 @@ def open_video(
 
 
 class VideoSource:
-    """The pictures of one video stream; a `vsr.frame.FrameSource` and a context manager."""
+    """The frames of one video stream. It is a `vsr.frame.FrameSource` and a context manager."""
 
     def __init__(
         self,
@@ -116,49 +116,49 @@ class VideoSource:
         decoding: Decoding = SOFTWARE,
     ) -> None:
         self.warnings = [] if decoding.note is None else [decoding.note]
-        """What was done about odd input, a sentence each; grows while pictures are read."""
+        """Repairs and unusual input, a sentence each; grows while frames are read."""
         self.decoding = decoding
-        """What decodes: software or a card."""
+        """The device that decodes."""
         self.side_data = dict.fromkeys(info.side_data)
-        """Kinds of what frames carried beside their samples so far, in the order in which they came."""
+        """Kinds of side data of the frames so far, in the order of their first appearance."""
         self._raw = info
         self._filters = parse(filters, where="filters_before")
         self._info = filtered_info(info, self._filters, where="filters_before")
         self._deinterlace = deinterlace
         self._start, self._end = start, end
         self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
-        self._told = color
+        self._color = color
         self._uniform = Uniform(info, color, self._warn)
         self._watch = DamageWatch(shown(info.path), strict=strict)
         self._closed = False
         self.skipped = 0
-        """Pictures that `frames` did not give because nobody wanted them."""
-        self._warn_of_first_picture()
+        """The number of frames that `frames` left out because `wanted` refused them."""
+        self._warn_of_headers()
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the pictures that `frames` gives."""
+        """Facts of the frames that `frames` yields."""
         return self._info
 
     @property
     def damage(self) -> Damage:
-        """What was wrong, as far as pictures were read; complete when `frames` has ended."""
+        """Damage found in the frames that were read so far; complete when `frames` has ended."""
         return self._watch.damage
 
     def __iter__(self) -> Iterator[YuvFrame]:
-        """All pictures; see `frames`."""
+        """Iterate over all frames; see `frames`."""
         return self.frames()
 
     def frames(
         self, first: int = 0, stop: int | None = None, *, wanted: Callable[[YuvFrame], bool] | None = None
     ) -> Iterator[YuvFrame]:
-        """Pictures in presentation order, each once; every call starts anew and counts damage anew.
+        """Yield frames in presentation order, each once. Every call starts from the beginning and counts
+        damage anew.
 
         Args:
-            first: Number of the first picture wanted, counted from the start of the stream.
-            stop: Number of the first picture no longer wanted; None goes to the end.
-            wanted: Asked with each picture whether to give it; others are counted in `skipped`. None wants
-                all.
+            first: Number of the first frame to yield, counted from the start of the stream.
+            stop: Number of the first frame not to yield; None yields all to the end.
+            wanted: Returns whether to yield a frame; other frames are counted in `skipped`. None yields all.
 
         Raises:
             InputError: with `strict`, at the first damage.
@@ -177,21 +177,21 @@ class VideoSource:
             stamped = self._stamped(container, stream, timeline)
             if "mp4" in container.format.name:
                 stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
-            pictures = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)
-            for frame, stamp in self._filtered(pictures):
+            frames = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)
+            for frame, stamp in self._filtered(frames):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
                     return
                 if not reached:
                     continue
-                picture = self._as_planes((frame, stamp))
-                if wanted is None or wanted(picture):
-                    yield picture
+                planar = self._as_planes((frame, stamp))
+                if wanted is None or wanted(planar):
+                    yield planar
                 else:
                     self.skipped += 1
 
     def close(self) -> None:
-        """End a running `frames` at its next picture, even while it waits for a pipe."""
+        """Stop a running `frames` at its next frame, even while it waits for a pipe."""
         self._closed = True
         if is_pipe(self._info.path):
             standard_input().stop()
@@ -207,42 +207,44 @@ class VideoSource:
     def _stamped(
         self, container: InputContainer, stream: VideoStream, timeline: Timeline
     ) -> Iterator[Stamped]:
-        """All pictures of one size and layout, with their stamps; judges the file after the last."""
+        """Yield all frames with one size and layout and with their stamps; check the file's completeness at
+        the end.
+        """
         decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
-        self._uniform = Uniform(self._raw, self._told, self._warn)
+        self._uniform = Uniform(self._raw, self._color, self._warn)
         reader = FrameReader(self._raw, self.decoding, self._watch, self._warn)
         for frame, time in reader.frames(container, stream, decoder):
             stamp = timeline.stamp(frame, time)
-            self._watch.picture(frame, stamp)
+            self._watch.frame(frame, stamp)
             for note in timeline.notes:
                 self._warn(note)
             yield self._uniform.frame(frame, stamp, decoder), self._with_messages(frame, stamp)
         path, kind = self._info.path, container.format.name
         found = structure_of(path, kind)
         self._watch.finish(
-            promised=max(self._info.frames_promised or 0, found.pictures or 0) or None,
-            exact=is_indexed(container, stream) or found.pictures is not None,
+            promised=max(self._info.frames_promised or 0, found.frames or 0) or None,
+            exact=is_indexed(container, stream) or found.frames is not None,
             cut_off=cut_off(path, kind) or broken_fragment_note(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
 
     def _with_messages(self, frame: VideoFrame, stamp: Stamp) -> Stamp:
-        """The stamp with what belongs to the frame beside its samples."""
+        """Return the stamp with the side data of the frame."""
         messages, kinds = messages_of(frame)
         self.side_data |= dict.fromkeys(kinds)
         return replace(stamp, messages=messages) if messages else stamp
 
-    def _filtered(self, pictures: Iterator[Stamped]) -> Iterator[Stamped]:
+    def _filtered(self, frames: Iterator[Stamped]) -> Iterator[Stamped]:
         if not self._filters:
-            yield from pictures
+            yield from frames
             return
         chain = FilterChain(self._filters)
-        for frame, stamp in pictures:
+        for frame, stamp in frames:
             yield from chain.push(frame, stamp)
         yield from chain.drain()
 
-    def _as_planes(self, picture: Stamped) -> YuvFrame:
-        frame, stamp = picture
+    def _as_planes(self, stamped: Stamped) -> YuvFrame:
+        frame, stamp = stamped
         planes, alpha = to_planes(repacked(frame, self._info.layout))
         color = self._uniform.color(frame)
         return YuvFrame(planes=planes, alpha=alpha, layout=self._info.layout, color=color, stamp=stamp)
@@ -258,13 +260,14 @@ class VideoSource:
             return True
         return self._end is not None and seconds - _first_seconds(timeline) >= self._end
 
-    def _warn_of_first_picture(self) -> None:
+    def _warn_of_headers(self) -> None:
         note = repacking_note(self._info.pixel_format)
         if note is not None:
             self._warn(note)
         if self._info.dolby_vision is not None and not self._info.dolby_vision.viewable:
             self._warn(
-                "the colours are wrong: Dolby Vision without a layer for other displays is taken as told"
+                "the colours are wrong: the video is Dolby Vision without a layer for other displays, and "
+                "--color sets its matrix"
             )
         interlacing = note_on_interlacing(self._raw, self._deinterlace)
         if interlacing is not None:
@@ -275,9 +278,9 @@ class VideoSource:
             self.warnings.append(text)
 
 
-def _refuse_false_colors(info: VideoInfo, told: ColorSpec) -> None:
-    """Refuse pictures whose colours no matrix makes; whoever tells a matrix takes them as they are."""
-    if info.dolby_vision is None or info.dolby_vision.viewable or told.matrix is not Matrix.UNSPECIFIED:
+def _refuse_false_colors(info: VideoInfo, color: ColorSpec) -> None:
+    """Refuse frames whose colours no matrix can convert, unless the user sets a matrix."""
+    if info.dolby_vision is None or info.dolby_vision.viewable or color.matrix is not Matrix.UNSPECIFIED:
         return
     raise InputError(
         f"{shown(info.path)}: is Dolby Vision profile {info.dolby_vision.profile} without a layer for other "
@@ -287,7 +290,7 @@ def _refuse_false_colors(info: VideoInfo, told: ColorSpec) -> None:
 
 
 def _end_of(stream: VideoStream) -> int | None:
-    """Return when the video ends, in ticks, as the container says."""
+    """Return the end of the video in ticks, as the container states it."""
     start, duration = stream.start_time, stream.duration
     return None if start is None or duration is None else start + duration
 

@@ -1,4 +1,4 @@
-"""Timestamps of frames: repaired where they are missing or jump."""
+"""Gives every frame a timestamp, and repairs timestamps that are missing or jump."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from av import VideoFrame
 
 from vsr.frame import Stamp
 
-DECODING_TIMES = "presentation times are missing or in the wrong order; frames get their decoding times"
+DECODING_TIMES = "presentation times are missing or in the wrong order; decoding times are used instead"
 JUMP_SECONDS = Fraction(1)
-"""A timestamp further back than this, or back at the stretch's beginning, starts a new stretch of film; a
-smaller step is stray, and kept. Files that are often joined have been put in order before (`parts`)."""
+"""A timestamp that is lower than the previous one by more than this, or lower than the start of its section,
+starts a new section, which is shifted. After a smaller step back the timestamp is kept. Formats that are
+often joined were put in order before (`Parts`)."""
 
 
 def until_the_next(
     frames: Iterable[tuple[VideoFrame, Stamp]], end: Callable[[], int | None]
 ) -> Iterator[tuple[VideoFrame, Stamp]]:
-    """Give each frame the duration until the next one, a frame late; for MP4 and QuickTime.
+    """Set the duration of each frame to the time until the next frame; for MP4 and QuickTime.
 
-    They store the steps between decoding times only, which are not how long a frame is shown where there are
-    B-frames and the rate varies.
+    These containers store only the steps between decoding times. With B-frames and a variable rate, these are
+    not how long a frame is shown. Each frame is yielded when the next one is known.
 
     Args:
         frames: In display order.
-        end: Asked after the last frame when it ends, in ticks; where that is unknown or wrong, it keeps its
-            own duration.
+        end: Called after the last frame; returns when it ends, in ticks. If the result is None or too early,
+            the last frame keeps its own duration.
     """
     held: tuple[VideoFrame, Stamp] | None = None
     for frame, stamp in frames:
@@ -45,23 +46,23 @@ def _lasting_until(end: int, frame: VideoFrame, stamp: Stamp) -> tuple[VideoFram
 
 @dataclass(slots=True)
 class Timeline:
-    """Gives each picture, in the order in which it is shown, its `Stamp`."""
+    """Gives each frame its `Stamp`, in display order."""
 
     time_base: Fraction
     step: int
-    """Ticks between pictures at the stream's nominal rate, at least 1: for pictures without a timestamp."""
+    """Ticks between frames at the stream's nominal rate, at least 1; used for frames without a timestamp."""
     notes: list[str] = field(default_factory=list)
-    """A sentence for each kind of repair, once."""
+    """One sentence for each kind of repair."""
     first_pts: int | None = None
-    """Of the first picture, in ticks."""
+    """Timestamp of the first frame, in ticks."""
     _next_index: int = 0
     _last: int | None = None
     _offset: int = 0
     _begin: tuple[int, int] = (0, 0)
-    """Index and pts of the first picture of this stretch."""
+    """Index and pts of the first frame of the current section."""
     _shown: bool = False
     _decoded: bool = False
-    """Whether any frame had a presentation time, or a decoding time."""
+    """Whether any frame so far had a presentation time (`_shown`) or a decoding time (`_decoded`)."""
 
     def stamp(self, frame: VideoFrame, time: int | None) -> Stamp:
         """Return the stamp of the next frame, whose time in ticks `FrameTimes` has chosen."""
@@ -77,24 +78,24 @@ class Timeline:
 
     @property
     def count(self) -> int:
-        """Pictures stamped so far."""
+        """The number of frames stamped so far."""
         return self._next_index
 
     def _own_pts(self, frame: VideoFrame, time: int | None) -> int:
-        """Return the time that was chosen, else one at the nominal rate (raw streams, the end of an AVI)."""
+        """Return the chosen time, else one from the nominal rate (raw streams, the end of an AVI file)."""
         self._shown |= frame.pts is not None
         self._decoded |= frame.dts is not None
         if time is not None:
             if time != frame.pts and (frame.pts is not None or not self._shown):
-                self._note(DECODING_TIMES)  # not where single ones are missing, as is usual in MPEG-PS
+                self._note(DECODING_TIMES)  # no note where single times are missing, as is usual in MPEG-PS
             return time
-        if not self._decoded:  # else these are only the last few frames, which the decoder held back
+        if not self._decoded:  # else these are only the last few frames of the decoder's delay
             rate = float(1 / (self.step * self.time_base))
-            self._note(f"pictures without a timestamp got one from the nominal rate of {rate:.6g} a second")
+            self._note(f"frames without a timestamp got one from the nominal rate of {rate:.6g} a second")
         return 0 if self._last is None else self._last + self.step - self._offset
 
     def _continued(self, pts: int) -> int:
-        """The source's pts, unless it begins a new stretch of film that must follow the last picture."""
+        """Return the source's pts, or one after the last frame if the source's pts starts a new section."""
         if self._last is None:
             self._begin = (0, pts)
             return pts
@@ -104,14 +105,14 @@ class Timeline:
         began, first = self._begin
         back = (self._last - pts) * self.time_base > JUMP_SECONDS
         if not back and (pts > first or self._next_index - began < 2):
-            self._note(f"a timestamp at {seconds:.3f} s repeats or runs back; it is kept as it is")
+            self._note(f"a timestamp at {seconds:.3f} s repeats or decreases; it is kept")
             return pts
         self._offset += self._last + self.step - pts
-        self._note(f"timestamps jump back at {seconds:.3f} s; the pictures after it continue from there")
+        self._note(f"timestamps jump back at {seconds:.3f} s; the frames after it continue from there")
         self._begin = (self._next_index, self._last + self.step)
         return self._last + self.step
 
     def _note(self, text: str) -> None:
-        """Keep one note of each kind; the numbers in it are those of the first case."""
+        """Keep one note of each kind; its numbers are those of the first case."""
         if not any(note.split(" at ")[0] == text.split(" at ")[0] for note in self.notes):
             self.notes.append(text)

@@ -1,4 +1,4 @@
-"""What a container says of the picture and PyAV does not show: hidden borders, Dolby Vision's profile."""
+"""Facts about the video in the container that PyAV does not expose: cropping and the Dolby Vision profile."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from av import VideoStream
 from av.container import InputContainer
 
 from vsr.frame import Crop, DolbyVision
-from vsr.media.decoders.decoder import films_of
+from vsr.media.decoders.decoder import video_streams_of
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats import matroska_track, mp4_track
 
 logger = logging.getLogger(__name__)
 
 _CONFIG = 5
-"""Bytes of a configuration of Dolby Vision up to the base layer's compatibility."""
+"""Length in bytes of a Dolby Vision configuration record up to the field for base layer compatibility."""
 _ALONE = frozenset({5, 10, 20})
-"""Profiles whose base layer is for Dolby Vision alone where they say so: compatible with nothing (0)."""
+"""Dolby Vision profiles whose base layer cannot be shown on other displays if its compatibility is 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackFacts:
-    """What the container's entry of a video track says."""
+    """The facts in the container's entry of a video track."""
 
     crop: Crop | None = None
-    """What it hides of each picture; None where it shows all."""
+    """Borders of each frame that the container hides; None if it shows the whole frame."""
     dolby_vision: DolbyVision | None = None
 
 
 def track_facts(container: InputContainer, stream: VideoStream, path: str) -> TrackFacts:
-    """Read the entry of `stream`; nothing where the container has none, or where it is damaged.
+    """Read the container's entry of `stream`; the result is empty where there is none, or where it is
+    damaged.
 
     Args:
-        container: Open; it is not read from.
+        container: An open container; nothing is read from it.
         stream: One of its video streams.
-        path: Of the file.
+        path: Path of the file.
     """
     kind = container.format.name
     try:
         if not is_pipe(path) and kind.startswith("matroska"):
-            number = [film.index for film in films_of(container)].index(stream.index)
+            number = [video.index for video in video_streams_of(container)].index(stream.index)
             entry = matroska_track.track_entry(path, number)
             return _facts(matroska_track.crop_of(entry), matroska_track.dolby_config_of(entry), stream)
         if not is_pipe(path) and kind.startswith("mov"):
@@ -68,6 +69,6 @@ def _dolby_vision(config: bytes) -> DolbyVision | None:
 
 
 def _within(crop: Crop, stream: VideoStream) -> Crop | None:
-    """None for one that leaves nothing of the picture."""
+    """Return `crop`, or None if it leaves nothing of the frame."""
     width, height = stream.codec_context.width, stream.codec_context.height
     return crop if crop.left + crop.right < width and crop.top + crop.bottom < height else None

@@ -1,2 +1,3 @@
-"""Decoders of video: the stream that is chosen, errors, alpha, sizes that change, recordings joined end to
-end."""
+"""Decoders of video: choice of the stream, errors, alpha, changes of size, and recordings joined end to
+end.
+"""

@@ -1,7 +1,8 @@
-"""VP8 and VP9 with transparency: WebM stores alpha as a second stream of frames inside each packet.
+"""Decodes VP8 and VP9 with alpha: WebM stores alpha as a second stream of frames inside each packet.
 
-FFmpeg's own VP8 and VP9 decoders leave it out. libvpx's keep it, but allocate whatever size a frame claims
-before anybody can object: 2 KB claim 6 GB. So both streams are decoded by FFmpeg's, which obey `max_pixels`.
+FFmpeg's own VP8 and VP9 decoders ignore alpha. The libvpx decoders keep it, but allocate whatever size a
+frame header states before it can be checked: a file of 2 KB can request 6 GB. Therefore FFmpeg's decoders,
+which obey `max_pixels`, decode both streams.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 _HEAD = 8
-"""Bytes of the BlockAddID, which FFmpeg puts before a BlockAdditional's data."""
+"""Length in bytes of the BlockAddID, which FFmpeg puts before the data of a BlockAdditional."""
 _IS_ALPHA = 1
 """The BlockAddID of alpha (WebM container guidelines)."""
 _OPAQUE = 255
@@ -39,15 +40,16 @@ class AlphaDecoder:
         return self._color.pix_fmt
 
     def decode(self, packet: Packet[Any] | None = None) -> list[VideoFrame]:
-        """Decode a packet; None is the end. A frame without alpha of its own keeps that of the one before.
+        """Decode a packet; None marks the end. A frame without its own alpha keeps that of the previous
+        frame.
 
         Raises:
-            av.FFmpegError: it does not decode, or is larger than `max_pixels`.
+            av.FFmpegError: the packet cannot be decoded, or its frame is larger than `max_pixels`.
         """
         frames = self._color.decode(packet)
         if packet is not None:
             self._see_alpha(packet)
-        return [self._together(frame) for frame in frames]
+        return [self._with_alpha(frame) for frame in frames]
 
     def _see_alpha(self, packet: Packet[Any]) -> None:
         if not packet.has_sidedata("matroska_block_additional"):
@@ -58,8 +60,8 @@ class AlphaDecoder:
         for frame in self._alpha.decode(Packet(data[_HEAD:])):
             self._last = _samples(frame, 0).copy()
 
-    def _together(self, color: VideoFrame) -> VideoFrame:
-        if color.format.name != "yuv420p":  # alpha of other formats has never been read
+    def _with_alpha(self, color: VideoFrame) -> VideoFrame:
+        if color.format.name != "yuv420p":  # alpha is supported for this format only
             return color
         out = VideoFrame(color.width, color.height, "yuva420p")
         for number in range(3):
@@ -86,7 +88,7 @@ def _decoder(name: str, extradata: bytes | None, threads: int, max_pixels: int) 
 
 
 def _samples(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
-    """A view `(H, W)` of a plane of 8 bits."""
+    """Return a view `(H, W)` of an 8-bit plane."""
     plane = frame.planes[number]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]

@@ -1,7 +1,8 @@
-"""Recordings joined end to end, whose clock starts again.
+"""Makes times continuous in recordings joined end to end, whose clock starts again in each part.
 
-FFmpeg hands such files out as they are. What decides is the picture: its decoding times only ever rise within
-a part. The source and the copier of the other streams both read through `Parts`, so both find the same joins.
+FFmpeg returns the times of such files unchanged. The packets of the video decide where a part begins: their
+decoding times increase within a part. The video source and the copier of the other streams both read packets
+through `Parts`, so both find the same joins.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from vsr.media.files.pyav import fraction
 from vsr.media.integrity.stray_times import FAR, StrayTimes
 
 AHEAD = 3
-"""Packets of the picture read ahead: the last of a part may come behind the first sound of the next."""
+"""The number of video packets read ahead: the last one of a part may come after the first audio packet of the
+next."""
 MOST = 2000
-"""Packets of all streams held at most, for files whose picture ends early."""
+"""The largest number of packets of all streams that are held, for files whose video ends early."""
 
 
 def can_start_over(container: InputContainer) -> bool:
-    """Whether the file is of a kind that can be joined byte by byte."""
+    """Return whether the container is of a kind that can be joined byte by byte."""
     return container.format.name in ("mpegts", "mpeg", "flv")
 
 
 def nominal_step(stream: VideoStream) -> int:
-    """Ticks between pictures at the stream's nominal rate, at least 1."""
+    """Return the ticks between frames at the stream's nominal rate, at least 1."""
     rate = fraction(stream.guessed_rate) or fraction(stream.average_rate) or Fraction(25)
     return max(1, round(1 / (rate * (fraction(stream.time_base) or Fraction(1, 1000)))))
 
@@ -38,44 +40,44 @@ def nominal_step(stream: VideoStream) -> int:
 @dataclass(frozen=True, slots=True)
 class _Part:
     position: int
-    """Where in the file its first picture lies; -1 where that is unknown."""
+    """Offset in the file of its first video packet; -1 where it is unknown."""
     offset: Fraction
-    """Seconds to add to its times."""
+    """Seconds to add to the times in this part."""
 
 
 class Parts:
-    """Moves the times of packets, in place, so that each part of a file follows the one before."""
+    """Shifts the times of packets, in place, so that each part of a file follows the previous one."""
 
-    def __init__(self, picture: VideoStream) -> None:
-        """Decide by the packets of `picture`."""
+    def __init__(self, video: VideoStream) -> None:
+        """Start before the first packet; the packets of `video` decide where parts begin."""
         self.notes: list[str] = []
-        """A sentence for the first join."""
-        self._picture = picture.index
-        self._base = fraction(picture.time_base) or Fraction(1, 1000)
-        self._step = nominal_step(picture)
+        """A sentence about the first join, if any."""
+        self._video = video.index
+        self._base = fraction(video.time_base) or Fraction(1, 1000)
+        self._step = nominal_step(video)
         self._parts = [_Part(-1, Fraction(0))]
         self._undecided: Packet[Any] | None = None
         self._decided: deque[int] = deque()
-        """Part of each packet of the picture that is still held."""
+        """The part of each video packet that is still held."""
         self._last: int | None = None
         self._first: int | None = None
         self._end = 0
-        """Where the next part goes on, in ticks."""
+        """The time in ticks at which the next part continues."""
         self._strays: StrayTimes[Packet[Any]] = StrayTimes(self._base)
         self._part_of: dict[int, int] = {}
         self._last_of: dict[int, int] = {}
 
     def joined(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """All packets in their order, a little later."""
+        """Yield all packets in their order, with a delay of a few packets."""
         held: deque[Packet[Any]] = deque()
-        pictures = 0
+        video_packets = 0
         for packet in self._repaired(packets):
             held.append(packet)
-            if packet.stream_index == self._picture:
+            if packet.stream_index == self._video:
                 self._see(packet)
-                pictures += 1
-            while pictures > AHEAD or len(held) > MOST:
-                pictures -= held[0].stream_index == self._picture
+                video_packets += 1
+            while video_packets > AHEAD or len(held) > MOST:
+                video_packets -= held[0].stream_index == self._video
                 yield self._moved(held.popleft())
         self._see(None)
         for packet in held:
@@ -83,31 +85,31 @@ class Parts:
 
     @property
     def repaired(self) -> int:
-        """Packets of the picture whose time alone lay far from their neighbours': no new part, but damage."""
+        """The number of video packets with a single wrong time, which is damage and not a new part."""
         return self._strays.repaired
 
     def _repaired(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         for packet in packets:
             time = _decoded(packet)
-            if packet.stream_index != self._picture or time is None:
+            if packet.stream_index != self._video or time is None:
                 yield packet
             else:
                 yield from map(self._at_time, self._strays.push(packet, time))
         yield from map(self._at_time, self._strays.flush())
 
     def _at_time(self, settled: tuple[Packet[Any], int]) -> Packet[Any]:
-        """The packet at the time that it is decoded; it is shown as much later as before."""
+        """Set the packet's decoding time, and move its presentation time by the same amount."""
         packet, time = settled
         before = _decoded(packet)
         if before is None or time == before:
             return packet
         if packet.pts is not None and abs(packet.pts - before) * self._base <= FAR:
-            packet.pts += time - before  # else only one of the two was damaged
+            packet.pts += time - before  # otherwise only one of the two was damaged
         packet.dts = time
         return packet
 
     def _see(self, packet: Packet[Any] | None) -> None:
-        """Take the next packet of the picture; the one before it can now be decided."""
+        """Record the next video packet; the part of the previous one can now be decided."""
         if self._undecided is not None:
             self._decide(self._undecided, None if packet is None else _decoded(packet))
         self._undecided = packet
@@ -124,7 +126,9 @@ class Parts:
         self._decided.append(len(self._parts) - 1)
 
     def _starts_over(self, now: int, following: int | None) -> bool:
-        """Whether times fall back and stay there; a single one that does is stray."""
+        """Return whether times fall back and stay there. A single time that falls back does not start a
+        part.
+        """
         if self._last is None or self._first is None or now >= self._last:
             return False
         return now <= self._first if following is None else following <= self._last
@@ -137,12 +141,12 @@ class Parts:
         if not self.notes:
             seconds = float((self._end - self._step) * self._base)
             self.notes.append(
-                f"timestamps jump back at {seconds:.3f} s; pictures and sound after it continue from there"
+                f"timestamps jump back at {seconds:.3f} s; frames and audio after it continue from there"
             )
 
     def _moved(self, packet: Packet[Any]) -> Packet[Any]:
         index = packet.stream_index
-        if index == self._picture:
+        if index == self._video:
             if not self._decided:
                 self._see(None)
             part = self._decided.popleft()
@@ -155,7 +159,9 @@ class Parts:
         return packet
 
     def _part_with(self, packet: Packet[Any]) -> int:
-        """Part of a packet that is no picture: by its place in the file, or its own times falling back."""
+        """Return the part of a packet of another stream, from its position in the file or from its own times
+        falling back.
+        """
         index, now = packet.stream_index, _decoded(packet)
         part = self._part_of.get(index, 0)
         falls_back = now is not None and now < self._last_of.get(index, now)

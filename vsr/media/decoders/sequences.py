@@ -1,4 +1,4 @@
-"""Decoding where the size changes on the way, without losing a frame."""
+"""Decodes streams whose frame size changes, without losing a frame."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from av.video.codeccontext import VideoCodecContext
 from vsr.media.decoders.decoder import FrameDecoder
 
 _MPEG = re.compile(rb"\x00\x00\x01\xb3(.{3})", re.DOTALL)
-"""A sequence header's width and height (ISO/IEC 13818-2, 6.2.2.1)."""
+"""The width and height in a sequence header (ISO/IEC 13818-2, 6.2.2.1)."""
 _MPEG4 = re.compile(rb"\x00\x00\x01[\x20-\x2f](.*?)(?=\x00\x00\x01|\Z)", re.DOTALL)
-"""A video object layer (ISO/IEC 14496-2, 6.2.3), whose size lies between bits."""
+"""A video object layer (ISO/IEC 14496-2, 6.2.3); its size is at no fixed bit position, so all of it is
+compared."""
 _SEQUENCE_HEADERS = {"mpeg1video": _MPEG, "mpeg2video": _MPEG, "mpeg4": _MPEG4}
 _HEADER_BYTES = 256
-"""Of a packet in which its header is looked for."""
+"""The number of bytes of a packet in which a header is searched."""
 
 
 class Sequences:
     """Decodes packets so that no frame is lost where the size changes.
 
     FFmpeg's decoders of MPEG-1, 2 and 4 drop the frame that they hold back when a sequence of another size
-    begins. So the decoder is emptied before the packet whose header differs.
+    begins. Therefore the decoder is drained before a packet with a different header.
     """
 
     def __init__(self, codec: str, decoder: FrameDecoder) -> None:
-        """Nothing has been decoded.
+        """Start before the first packet.
 
         Args:
-            codec: FFmpeg's name.
-            decoder: Of the stream.
+            codec: FFmpeg's name of the codec.
+            decoder: Decoder of the stream.
         """
         self._header, self._decoder = _SEQUENCE_HEADERS.get(codec), decoder
         self._before: bytes | None = None
 
     def decode(self, packet: Packet[Any] | None) -> Iterator[VideoFrame]:
-        """The frames that are ready once `packet` is in; None is the end.
+        """Yield the frames that are ready after `packet`; None marks the end.
 
         Raises:
             READ_ERRORS: the packet is damaged.

@@ -26,16 +26,16 @@ from vsr.settings.schema import EncoderSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderPlan:
-    """How the picture of one source is encoded."""
+    """How the frame of one source is encoded."""
 
     codec: str
     """FFmpeg's name of the encoder."""
     pixel_format: str
     """FFmpeg's name of what the encoder is opened with; perhaps packed."""
     layout: PixelLayout
-    """The same samples as planes: what pictures are handed over in."""
+    """The same samples as planes: what frames are handed over in."""
     color: ColorSpec
-    """Of the pictures handed over, and of the output's tags."""
+    """Of the frames handed over, and of the output's tags."""
     width: int
     height: int
     threads: int
@@ -64,7 +64,7 @@ def choose(
 
     Args:
         settings: The user's choice of encoder, quality, preset, options and pixel format.
-        info: The source's picture stream.
+        info: The source's video stream.
         width: Of the output in pixels.
         height: Of the output in pixels.
         container: Where the stream will go.

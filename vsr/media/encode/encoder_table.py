@@ -59,7 +59,7 @@ class EncoderSpec:
     fast: Mapping[str, str] = field(default_factory=dict)
     """Sub-options for more than `FAST` frames a second."""
     small: Mapping[str, str] = field(default_factory=dict)
-    """Sub-options for pictures with a side below `SMALL`."""
+    """Sub-options for frames with a side below `SMALL`."""
 
 
 SMALL = 64
@@ -67,7 +67,7 @@ SMALL = 64
 FAST = 240
 """Frames a second: what SVT-AV1 refuses to be told more of, though it is a label and changes nothing else."""
 _X264_REPEATS = {"x264-params": "asm=AVX2"}
-"""Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same pictures differently from
+"""Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same frames differently from
 run to run: three of four runs on one clip; without, all are equal, at the same speed. A run that was cut off
 must end as an unbroken one.
 """

@@ -1,7 +1,7 @@
 """Segments of the video stream on the disk, from which a run is resumed.
 
-Each segment comes from an encoder of its own, so it begins with a key picture, refers to nothing outside, and
-is the same whether the pictures before it were encoded in this run or in an earlier one. The file holds
+Each segment comes from an encoder of its own, so it begins with a key frame, refers to nothing outside, and
+is the same whether the frames before it were encoded in this run or in an earlier one. The file holds
 packets as the encoder gave them, then what is known of them all; it gets its name only when it is whole.
 """
 
@@ -47,15 +47,15 @@ class Segment:
 
     frames: int
     first_pts: int
-    """Of the first picture shown, in the source's time base."""
+    """Of the first frame shown, in the source's time base."""
     end: int
-    """When the last picture ends, in the same."""
+    """When the last frame ends, in the same."""
     extradata: str
     """The encoder's global header in hexadecimal, which all segments of a file must share."""
     bytes: int
     """Of all packets."""
     source: str
-    """Hash of the source's pictures that it was made of; see `SourceHashes`."""
+    """Hash of the source's frames that it was made of; see `SourceHashes`."""
 
 
 def resumable(plan: EncoderPlan) -> bool:
@@ -64,7 +64,7 @@ def resumable(plan: EncoderPlan) -> bool:
 
 
 class SegmentWriter:
-    """Encodes pictures into a segment; the file exists once `finish` has returned."""
+    """Encodes frames into a segment; the file exists once `finish` has returned."""
 
     def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, container: Container) -> None:
         """Open an encoder as `container` wants it.
@@ -81,7 +81,7 @@ class SegmentWriter:
         self._file = new_file(path.with_suffix(".part"))
 
     def write(self, frame: YuvFrame) -> None:
-        """Encode one picture.
+        """Encode one frame.
 
         Raises:
             DeviceError: the encoder failed.
@@ -92,7 +92,7 @@ class SegmentWriter:
         try:
             packets = self._encoder.encode(frame)
         except av.FFmpegError as error:
-            raise _failed(self._plan, f"picture {frame.stamp.index}", error) from error
+            raise _failed(self._plan, f"frame {frame.stamp.index}", error) from error
         self._frames += 1
         self._keep(packets)
 
@@ -100,7 +100,7 @@ class SegmentWriter:
         """Empty the encoder and give the file its name, safe on the disk.
 
         Args:
-            source: Hash of the source's pictures that it was made of.
+            source: Hash of the source's frames that it was made of.
 
         Returns:
             The segment, and the file's sha256.

@@ -36,7 +36,7 @@ class PictureEncoder:
         self.bytes = 0
         """Of all packets so far."""
         self.end = 0
-        """When the last picture ends, in ticks; one without a duration lasts as long as the one before it."""
+        """When the last frame ends, in ticks; one without a duration lasts as long as the one before it."""
         self._stamps: dict[int, Stamp] = {}
         self._last: int | None = None
         self._codec = codec_of(plan.codec)
@@ -55,7 +55,7 @@ class PictureEncoder:
         return self._stamped(self.stream.encode(None))
 
     def _in_order(self, stamp: Stamp) -> int:
-        """The timestamp that the encoder sees: the picture's own, or just after the one before for strays."""
+        """The timestamp that the encoder sees: the frame's own, or just after the one before for strays."""
         step = 1 if self._last is None else max(1, stamp.pts - self._last)
         self.end = stamp.pts + (stamp.duration or step)
         pts = stamp.pts if self._last is None else max(stamp.pts, self._last + 1)
@@ -64,7 +64,7 @@ class PictureEncoder:
         return pts
 
     def _stamped(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """With each picture's own time, duration and messages; encoders forget the last two."""
+        """With each frame's own time, duration and messages; encoders forget the last two."""
         made = []
         for packet in packets:
             assert packet.pts is not None
@@ -97,7 +97,7 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
     context.time_base = info.time_base
     stream.time_base = info.time_base
     context.thread_count = plan.threads
-    context.thread_type = "AUTO"  # PyAV's own choice has libx264 cut pictures into as many slices as threads
+    context.thread_type = "AUTO"  # PyAV's own choice has libx264 cut frames into as many slices as threads
     if plan.tag:
         context.codec_tag = plan.tag
     context.color_primaries = int(plan.color.primaries)

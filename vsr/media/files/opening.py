@@ -1,8 +1,8 @@
 """The only place that opens media for reading, and what may be opened.
 
-FFmpeg by itself follows playlists to other files and to the network, renders text files as pictures, and
-allocates a gigabyte for a header that promises a huge picture. Here only the `file:` protocol and the
-demuxers of `CONTAINERS` are allowed, and the size of a picture has a limit.
+FFmpeg by itself follows playlists to other files and to the network, renders text files as frames, and
+allocates a gigabyte for a header that promises a huge frame. Here only the `file:` protocol and the
+demuxers of `CONTAINERS` are allowed, and the size of a frame has a limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vsr.media.files.stdio import MUXERS, PipeReader, is_pipe, standard_input
 from vsr.media.files.tiff import READ_COMPRESSIONS, compression_of
 
 MAX_PIXELS = 8192 * 8192
-"""Largest picture accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
+"""Largest frame accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
 
 _CONTAINERS = """
 mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
@@ -38,8 +38,8 @@ flac
 """
 CONTAINERS = tuple(_CONTAINERS.split())
 """FFmpeg's names of the demuxers that may be used. Not on the list, on purpose: playlists and scripts (hls,
-dash, concat, sdp, rtsp, imf, lavfi), text shown as pictures (tty, bin, xbin, idf, adf), headerless raw video,
-and image2, which expands patterns in names. The last five hold sound only: they give a clearer error."""
+dash, concat, sdp, rtsp, imf, lavfi), text shown as frames (tty, bin, xbin, idf, adf), headerless raw video,
+and image2, which expands patterns in names. The last five hold audio only: they give a clearer error."""
 
 MAX_STREAMS = 500
 """Streams of a file, attached fonts among them; real ones have at most some two hundred."""
@@ -48,7 +48,7 @@ MAX_TAGS = 5000
 """Metadata tags of a file and its streams; real ones have at most some hundreds."""
 
 PROBE_BYTES = 1 << 26
-"""Read at most to learn what streams are, where a header does not say (MPEG-TS): sound may begin late.
+"""Read at most to learn what streams are, where a header does not say (MPEG-TS): audio may begin late.
 FFmpeg's own limit of 5 MB is a second of Blu-ray."""
 
 GENERATED_TIMES = 1
@@ -91,13 +91,13 @@ def open_media(
 
     Args:
         path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
-        max_pixels: Larger pictures are refused.
+        max_pixels: Larger frames are refused.
         last: Nobody opens it again. A pipe is kept in memory until then, and only its beginning.
         hwaccel: What the decoders of its streams use, see `vsr.media.decode.hwaccel`; None is software.
 
     Raises:
         InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
-            more than `MAX_STREAMS` streams or with larger pictures; one line that says which.
+            more than `MAX_STREAMS` streams or with larger frames; one line that says which.
     """
     container = _opened(path, max_pixels=max_pixels, last=last, hwaccel=hwaccel)
     try:
@@ -144,7 +144,7 @@ def _opened(
 
 
 def reopen_media(path: str | Path) -> InputContainer:
-    """Open a file again whose pictures were judged before, or are our own, without judging their size.
+    """Open a file again whose frames were judged before, or are our own, without judging their size.
 
     Its streams are copied, not decoded. FFmpeg itself decodes some to describe them, covers above all; there
     the limit holds.
@@ -169,9 +169,9 @@ def shown(path: str | Path) -> str:
 
 
 def _demuxer(path: Path) -> str | None:
-    """The demuxer of a JPEG under a picture's name; None for all else, which FFmpeg recognises by content.
+    """The demuxer of a JPEG under a frame's name; None for all else, which FFmpeg recognises by content.
 
-    By itself it goes by a picture's name, and takes image2 for a JPEG, which would expand patterns in it.
+    By itself it goes by a frame's name, and takes image2 for a JPEG, which would expand patterns in it.
     What begins as JPEG under another name may be a video of many (MJPEG).
     """
     if path.suffix.lower() not in _PICTURE_SUFFIXES:
@@ -237,7 +237,7 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
         pixels = context.width * context.height if context is not None else 0
         if context is not None and pixels > max_pixels:
             raise InputError(
-                f"{shown(path)}: pictures of {context.width}x{context.height} are larger than the limit of "
+                f"{shown(path)}: frames of {context.width}x{context.height} are larger than the limit of "
                 f"{max_pixels} pixels. Give --max-pixels {pixels} if you trust the file"
             )
 

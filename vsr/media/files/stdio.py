@@ -25,7 +25,7 @@ STANDARD = Path("-")
 MUXERS: dict[PipeFormat, str] = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 """Formats of pipes to FFmpeg's names of them."""
 HEAD_BYTES = 1 << 27
-"""Of the beginning, kept at most until the pictures are read: twice what FFmpeg may want to learn from."""
+"""Of the beginning, kept at most until the frames are read: twice what FFmpeg may want to learn from."""
 _PIPE_BYTES = 1 << 20
 """Asked of the kernel for a pipe, whose 64 KiB are less than a row of tiles; more needs privileges."""
 _BEGINNINGS: tuple[tuple[bytes, PipeFormat], ...] = (
@@ -264,4 +264,4 @@ def missing_end(of: Callable[[], PipeInput] = standard_input) -> str | None:
     end = end_of(pipe.first, pipe.total) if pipe.ended else None
     if end is None or end <= pipe.total:
         return None
-    return f"the pipe ended in the middle of a picture: {pipe.total} bytes came, {end} were needed"
+    return f"the pipe ended in the middle of a frame: {pipe.total} bytes came, {end} were needed"

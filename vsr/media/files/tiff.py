@@ -33,7 +33,7 @@ class Tiff:
 
     data: bytes
     matrix: tuple[int, ...] | None
-    """As FFmpeg's display matrix, in whole numbers; None where the picture is stored upright."""
+    """As FFmpeg's display matrix, in whole numbers; None where the frame is stored upright."""
 
 
 def is_tiff(head: bytes) -> bool:

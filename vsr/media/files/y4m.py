@@ -1,7 +1,7 @@
 """The length that a YUV4MPEG2 stream must have.
 
 https://wiki.multimedia.cx/index.php/YUV4MPEG2 describes the header: a line of parameters, each a letter and
-its value; then pictures, each behind a line that begins with FRAME.
+its value; then frames, each behind a line that begins with FRAME.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _CHROMA: dict[str, tuple[int, int]] = {
 
 
 def end_of(head: bytes, size: int) -> int | None:
-    """Bytes that a stream needs to hold the last picture that it begins.
+    """Bytes that a stream needs to hold the last frame that it begins.
 
     Args:
         head: At least its first line.
         size: Bytes that are there.
 
     Returns:
-        `size` for a whole stream; None where the header tells nothing, or pictures carry parameters.
+        `size` for a whole stream; None where the header tells nothing, or frames carry parameters.
     """
     line, newline, rest = head.partition(b"\n")
     picture = picture_bytes(line.decode("ascii", "replace"))
@@ -40,7 +40,7 @@ def end_of(head: bytes, size: int) -> int | None:
 
 
 def picture_bytes(header: str) -> int | None:
-    """Bytes of one picture, by the first line of a stream; None for a colour space that is not known."""
+    """Bytes of one frame, by the first line of a stream; None for a colour space that is not known."""
     values = {word[0]: word[1:] for word in header.split()[1:] if word}
     try:
         width, height = int(values["W"]), int(values["H"])

@@ -1,2 +1,1 @@
-"""FFmpeg's filters on frames, before and after the generator: which are allowed, fields, and
-deinterlacing."""
+"""FFmpeg's filters on frames before and after the generator, field order, and deinterlacing."""

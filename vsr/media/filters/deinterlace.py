@@ -19,27 +19,28 @@ _FORCED: dict[FieldOrder, Filter] = {
 
 
 class Deinterlacer:
-    """Starts with the first picture that is marked as interlaced; before that, pictures pass as they are.
+    """Deinterlaces from the first frame that is flagged as interlaced; earlier frames pass unchanged.
 
-    bwdif looks one picture ahead, so pictures come out one late, and `drain` gives the last.
+    bwdif needs the next frame, so each frame is returned when the next one comes; `drain` returns the last
+    one.
     """
 
     def __init__(self, forced: FieldOrder | None = None) -> None:
-        """Nothing has been seen yet.
+        """Start before the first frame.
 
         Args:
-            forced: Field order of all pictures, whatever they are marked as; None goes by their marks.
+            forced: Field order of all frames, whatever their flags say; None uses the flags.
         """
         self._forced = forced
         self._chain: FilterChain | None = None
 
     @property
     def running(self) -> bool:
-        """Whether pictures are deinterlaced."""
+        """Whether deinterlacing has started."""
         return self._chain is not None
 
     def push(self, frame: VideoFrame, stamp: Stamp) -> Iterator[Stamped]:
-        """Take a picture; all pictures must have one size and format. Gives what is ready."""
+        """Take a frame, and yield those that are ready. All frames must have the same size and format."""
         if self._chain is None:
             if self._forced is None and not frame.interlaced_frame:
                 yield frame, stamp
@@ -48,6 +49,6 @@ class Deinterlacer:
         yield from self._chain.push(frame, stamp)
 
     def drain(self) -> Iterator[Stamped]:
-        """The pictures still inside; the end."""
+        """Yield the remaining frames at the end of the stream."""
         if self._chain is not None:
             yield from self._chain.drain()

@@ -1,4 +1,4 @@
-"""The field order, by what frames say or only the container says."""
+"""Finds the field order of a stream: from its frames, or from the container alone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ _MARKED = frozenset(
     {"mpeg1video", "mpeg2video", "mpeg4", "h264", "vc1", "wmv3", "cavs", "avs2", "avs3", "dvvideo"}
     | {"prores", "prores_raw", "dnxhd", "cfhd", "vvc", "av1", "vp8", "vp9", "theora", "h261", "h263", "flv1"}
 )
-"""FFmpeg's names of codecs whose frames say whether they are interlaced, or can only be progressive."""
+"""FFmpeg's names of codecs whose frames say whether they are interlaced, or which can only be progressive."""
 _ORDERS: dict[int, FieldOrder] = {
     2: "top-first",
     3: "bottom-first",
-    4: "bottom-first",  # stored from the top, shown from the bottom
+    4: "bottom-first",  # coded top field first, shown bottom field first
     5: "top-first",
 }
 """FFmpeg's AVFieldOrder; 0 is unknown, 1 progressive."""
 
 
 def field_order_of(codec: str, frame: FieldOrder, container: int) -> tuple[FieldOrder, bool]:
-    """The field order of a stream, and whether the container alone says so.
+    """Return the field order of a stream, and whether only the container states it.
 
     Args:
-        codec: FFmpeg's name.
-        frame: What its first frame says.
+        codec: FFmpeg's name of the codec.
+        frame: Field order of the first frame.
         container: FFmpeg's AVFieldOrder of the stream.
     """
     if frame in ("top-first", "bottom-first"):
-        # FFmpeg marks frames of H.265 only where each is a single field.
+        # FFmpeg flags frames of H.265 only if each frame is a single field.
         return ("single fields" if codec == "hevc" else frame), False
     order = _ORDERS.get(container)
     if order is None or codec in _MARKED:

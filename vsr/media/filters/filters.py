@@ -1,7 +1,7 @@
 """Chains of FFmpeg's filters before and after the generator.
 
-A filter is written as FFmpeg writes it, `name=arguments`. What cannot take a picture's samples as they are is
-refused: FFmpeg by itself would convert them to what the filter takes, 10 bits to 8 for example.
+A filter is written as in FFmpeg, `name=arguments`. A filter that cannot take a frame's pixel format is
+refused, because FFmpeg would convert the frame without a message, for example from 10 bits to 8.
 """
 
 from __future__ import annotations
@@ -48,50 +48,56 @@ FILTERS: dict[str, str] = {
     "unsharp": "sharpen or blur",
     "vaguedenoiser": "denoise by wavelets",
 }
-"""What may be used, and what for. All give one picture for each; none reads a file. Builds of FFmpeg under
-the LGPL lack some."""
+"""The allowed filters with their purpose. Each returns one frame for each frame, and none reads a file. LGPL
+builds of FFmpeg lack some of them."""
 _WITH_MEMORY = frozenset({"atadenoise", "deflicker", "fftdnoiz", "hqdn3d"})
-"""Filters that look at other pictures too. Behind the generator they would not be the same in a run that goes
-on where an earlier one was cut off."""
+"""Filters that also use other frames. After the generator, their output would differ in a resumed run."""
 _BEFORE_ONLY = _WITH_MEMORY | {"crop"}
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter."""
+    """A filter with its arguments."""
 
     name: str
     arguments: str
-    """As FFmpeg writes them: `luma_amount=0.5:chroma_amount=0`; may be empty."""
+    """In FFmpeg's syntax, such as `luma_amount=0.5:chroma_amount=0`; may be empty."""
 
 
 def parse(words: Sequence[str], *, where: str) -> list[Filter]:
-    """`["crop=640:460", "unsharp"]` to filters; for "filters_after", only those that look at one picture.
+    """Parse filters such as `["crop=640:460", "unsharp"]`; "filters_after" allows only those that use one
+    frame.
+
+    Args:
+        words: One filter each, as `name=arguments`.
+        where: The setting, "filters_before" or "filters_after"; also used in messages.
 
     Raises:
-        ConfigError: a filter that is unknown, missing in this FFmpeg, or not possible there.
+        ConfigError: a filter is unknown, missing in this build of FFmpeg, or not allowed there.
     """
     found = [Filter(name, arguments) for name, _, arguments in (word.partition("=") for word in words)]
     for one in found:
         if one.name not in FILTERS:
-            raise ConfigError(f"{where}: filter {one.name!r} is not possible; use {', '.join(available())}")
+            raise ConfigError(f"{where}: filter {one.name!r} is not allowed; use {', '.join(available())}")
         if one.name not in filters_available:
             raise ConfigError(
                 f"{where}: this build of FFmpeg has no filter {one.name!r}; it has {', '.join(available())}"
             )
         check_expression(one.arguments, where=f"{where}: {one.name}")
         if where == "filters_after" and one.name in _BEFORE_ONLY:
-            raise ConfigError(f"{where}: {one.name!r} is possible in filters_before only; move it there")
+            raise ConfigError(f"{where}: {one.name!r} is allowed in filters_before only; move it there")
     return found
 
 
 def available() -> list[str]:
-    """Filters that may be used and that this build of FFmpeg has."""
+    """Return the allowed filters that this build of FFmpeg has."""
     return [name for name in FILTERS if name in filters_available]
 
 
 class FilterChain:
-    """Pictures of one size and format through filters in turn; stamps wait beside and are never touched."""
+    """Passes frames of one size and format through filters in turn. Their stamps do not pass through
+    FFmpeg.
+    """
 
     def __init__(self, filters: Sequence[Filter]) -> None:
         self._filters = filters
@@ -99,24 +105,24 @@ class FilterChain:
         self._stamps: deque[Stamp] = deque()
 
     def push(self, frame: VideoFrame, stamp: Stamp) -> Iterator[Stamped]:
-        """Take a picture; gives what is ready.
+        """Take a frame, and yield those that are ready.
 
         Raises:
-            ValueError, av.FFmpegError: a filter does not take its arguments, or the picture.
+            ValueError, av.FFmpegError: a filter refuses its arguments or the frame.
         """
         if self._graph is None:
             self._graph = _graph_for(frame, self._filters)
         self._stamps.append(stamp)
-        frame.pts = stamp.index  # strictly increasing is all that filters need
+        frame.pts = stamp.index  # filters only need increasing times
         self._graph.vpush(frame)
         yield from self._ready(self._graph)
 
     def drain(self) -> Iterator[Stamped]:
-        """The pictures still inside; the end."""
+        """Yield the remaining frames at the end of the stream."""
         if self._graph is not None and self._stamps:
             self._graph.vpush(None)
             yield from self._ready(self._graph)
-        assert not self._stamps, "a filter gave fewer pictures than it took"
+        assert not self._stamps, "a filter returned fewer frames than it took"
 
     def _ready(self, graph: av.filter.Graph) -> Iterator[Stamped]:
         while self._stamps:
@@ -141,32 +147,35 @@ def _graph_for(frame: VideoFrame, filters: Sequence[Filter]) -> av.filter.Graph:
 
 
 def filtered_info(info: VideoInfo, filters: Sequence[Filter], *, where: str) -> VideoInfo:
-    """What pictures are behind the filters: only their size may differ.
+    """Return the `VideoInfo` of frames after the filters. Only their size may differ.
 
     Raises:
-        ConfigError: a filter does not take its arguments, or cannot take such pictures without loss.
+        ConfigError: a filter refuses its arguments, or cannot take such frames without loss.
     """
     for one in filters:
         made = _tried(one, info.layout, info.width, info.height, where=where)
-        if (made.width, made.height) != (info.width, info.height):  # what was said of places no longer holds
+        if (made.width, made.height) != (
+            info.width,
+            info.height,
+        ):  # positions in the frame are no longer valid
             info = replace(info, width=made.width, height=made.height, crop=None, spherical=None)
     return info
 
 
-class Behind:
-    """Filters for results: called with one, gives it filtered; for one thread."""
+class FiltersAfter:
+    """Applies filters to the generator's output frames. An object must be used by one thread only."""
 
     def __init__(self, filters: Sequence[Filter], layout: PixelLayout, *, height: int, width: int) -> None:
-        """Try the filters.
+        """Test the filters on a black frame.
 
         Args:
-            filters: Without any, pictures stay as they are.
-            layout: Of the pictures.
-            height: Of the pictures.
-            width: Of the pictures.
+            filters: If empty, frames are returned unchanged.
+            layout: Pixel layout of the frames.
+            height: Height of the frames in pixels.
+            width: Width of the frames in pixels.
 
         Raises:
-            ConfigError: a filter does not take its arguments or such pictures, or changes their size.
+            ConfigError: a filter refuses its arguments or such frames, or changes their size.
         """
         for one in filters:
             made = _tried(one, layout, width, height, where="filters_after")
@@ -175,17 +184,17 @@ class Behind:
         self._chain = FilterChain(filters) if filters else None
 
     def __call__(self, frame: YuvFrame) -> YuvFrame:
-        """The picture behind the filters; in host memory."""
+        """Return the filtered frame, in host memory."""
         if self._chain is None:
             return frame
-        picture = to_av_frame(frame, planar_format(frame.layout))
-        ((made, _),) = self._chain.push(picture, frame.stamp)
+        unfiltered = to_av_frame(frame, planar_format(frame.layout))
+        ((made, _),) = self._chain.push(unfiltered, frame.stamp)
         planes, alpha = to_planes(repacked(made, frame.layout))
         return replace(frame, planes=planes, alpha=alpha)
 
 
 def _tried(one: Filter, layout: PixelLayout, width: int, height: int, *, where: str) -> VideoFrame:
-    """A black picture behind one filter."""
+    """Return a black frame after one filter."""
     frame = VideoFrame(width, height, planar_format(layout))
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
@@ -196,7 +205,7 @@ def _tried(one: Filter, layout: PixelLayout, width: int, height: int, *, where: 
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{where}: {one.name!r} does not take {one.arguments!r} for {width}x{height} ({reason}); see "
+            f"{where}: {one.name!r} refuses {one.arguments!r} for {width}x{height} ({reason}); see "
             "FFmpeg's manual of filters"
         ) from error
     lost = losses(layout, layout_of(made.format.name))

@@ -1,4 +1,4 @@
-"""The containers that `vsr` writes, one line each, and what each can hold besides the picture."""
+"""The containers that `vsr` writes, one line each, and what each can hold besides the frame."""
 
 from __future__ import annotations
 

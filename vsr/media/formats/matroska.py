@@ -5,7 +5,7 @@ finer ticks in the belief that they are milliseconds, and afterwards the finishe
 TimestampScale is overwritten in place, and so are the DURATION tags, which the muxer spells out in seconds.
 Chapters, codec delays and default durations are in nanoseconds whatever the scale, and need no repair.
 
-What the muxer is not told of the picture is written by `matroska_track`.
+What the muxer is not told of the frame is written by `matroska_track`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def tick_for(picture: Fraction, sound: Iterable[Fraction] = ()) -> int:
     """The tick to write with, in nanoseconds, at most a millisecond.
 
     Args:
-        picture: Time base of the picture; its times are off by a quarter of a tick at most, by nothing where
+        frame: Time base of the frame; its times are off by a quarter of a tick at most, by nothing where
             the tick is a whole number of nanoseconds and long enough.
-        sound: Time bases of the sound; its times are off by less than half a tick, so rounding finds them.
+        audio: Time bases of the audio; its times are off by less than half a tick, so rounding finds them.
 
     Returns:
         A millisecond where all time bases are multiples of it.

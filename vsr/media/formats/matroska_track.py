@@ -1,7 +1,7 @@
 """Elements of a Matroska track that PyAV does not carry.
 
 PyAV tells the muxer neither the proportions of a pixel nor cropping, 360 degrees, or HDR metadata. So while
-the file is written, the picture's title ends in `PLACEHOLDER`; in the finished file the title is cut, and
+the file is written, the frame's title ends in `PLACEHOLDER`; in the finished file the title is cut, and
 what is missing stands in the room that becomes free. Element numbers are those of RFC 9559, 5.1.4.1.28.
 """
 
@@ -29,7 +29,7 @@ from vsr.media.formats.matroska import (
 )
 
 PLACEHOLDER = "-" * 600
-"""Appended to the picture's title while it is written: room for `finish_track`, which needs 330 bytes."""
+"""Appended to the frame's title while it is written: room for `finish_track`, which needs 330 bytes."""
 
 NAME = 0x536E
 TRACK_TYPE = 0x83
@@ -65,7 +65,7 @@ _SEARCHED = 10_000
 """Elements of a file among which its tracks are looked for; they stand among the first."""
 
 _PROJECTION_TYPES = {0: 1, 1: 2, 2: 1}
-"""FFmpeg's AVSphericalProjection to ProjectionType: part of an equirectangular picture is one with bounds."""
+"""FFmpeg's AVSphericalProjection to ProjectionType: part of an equirectangular frame is one with bounds."""
 _EYES = dict.fromkeys((1, 8, 9, 11), (2, 1)) | dict.fromkeys((2, 3, 6, 7), (1, 2))
 """StereoMode to how many views lie beside and above each other: DisplayWidth and DisplayHeight are of one."""
 _STEREO_MODES = {
@@ -86,13 +86,13 @@ _STEREO_MODES = {
 
 
 def finish_track(path: Path, info: VideoInfo, *, width: int, height: int, whole_pixels: bool) -> None:
-    """Write into a finished file what its muxer was not told of the picture.
+    """Write into a finished file what its muxer was not told of the frame.
 
     Args:
-        path: Of a file whose picture has a title that ends in `PLACEHOLDER`.
+        path: Of a file whose frame has a title that ends in `PLACEHOLDER`.
         info: Says what is to be written; its crop is in pixels of the result.
-        width: Of the picture as stored.
-        height: Of the picture as stored.
+        width: Of the frame as stored.
+        height: Of the frame as stored.
         whole_pixels: Whether sizes must be pixels, as in WebM; else proportions that are no whole pixels are
             written as a ratio.
 
@@ -142,7 +142,7 @@ def dolby_config_of(entry: bytes) -> bytes | None:
 
 
 def crop_of(entry: bytes) -> Crop | None:
-    """What a track entry hides of pictures."""
+    """What a track entry hides of frames."""
     video = next((content for id_, content, _ in elements_of(entry) if id_ == VIDEO), b"")
     values = {id_: Fraction(int.from_bytes(content, "big")) for id_, content, _ in elements_of(video)}
     crop = Crop(**{side: values[id_] for side, id_ in CROPS.items() if id_ in values})
@@ -173,7 +173,7 @@ def _content(file: BinaryIO, element: Element) -> bytes:
 
 
 def _finished(entry: bytes, info: VideoInfo, width: int, height: int, whole_pixels: bool) -> bytes:
-    """The content of a track entry, of the same length: title cut, the picture described, the rest void."""
+    """The content of a track entry, of the same length: title cut, the frame described, the rest void."""
     parts = []
     for id_, content, raw in elements_of(entry):
         if id_ == NAME:
@@ -293,7 +293,7 @@ def element_of(id_: int, content: bytes) -> bytes:
 def void_of(length: int) -> bytes:
     """Nothing, in exactly `length` bytes, at least two."""
     if length < 2:
-        raise ValueError("no room for what is to be said of the picture")
+        raise ValueError("no room for the properties of the video")
     if length < 10:
         return _whole(VOID) + bytes([0x80 | length - 2]) + bytes(length - 2)
     return _whole(VOID) + (length - 9 | 1 << 56).to_bytes(8, "big") + bytes(length - 9)

@@ -1,6 +1,6 @@
 """Boxes of an MP4 or MOV track that PyAV does not carry.
 
-As in `matroska_track`, the picture's title ends in a placeholder while the file is written. In the finished
+As in `matroska_track`, the frame's title ends in a placeholder while the file is written. In the finished
 file the title is cut, the boxes that are missing are put in, and the rest becomes a box `free`: the index
 keeps its length, so every offset into the file still holds.
 """
@@ -29,13 +29,13 @@ FFmpeg reads."""
 
 
 def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> None:
-    """Write into a finished file what its muxer was not told of the picture.
+    """Write into a finished file what its muxer was not told of the frame.
 
     Args:
-        path: Of a file whose picture has a title that ends in `PLACEHOLDER`.
+        path: Of a file whose frame has a title that ends in `PLACEHOLDER`.
         info: Says what is to be written; its crop is in pixels of the result.
-        width: Of the picture as stored.
-        height: Of the picture as stored.
+        width: Of the frame as stored.
+        height: Of the frame as stored.
 
     Raises:
         ValueError: there is no such title, or not enough room.
@@ -95,7 +95,7 @@ def dolby_config_of(entry: bytes) -> bytes | None:
 
 
 def crop_of(entry: bytes) -> Crop | None:
-    """What the clean aperture in a sample entry hides of pictures."""
+    """What the clean aperture in a sample entry hides of frames."""
     clap = first_box(entry[_ENTRY_HEAD:], b"clap") if len(entry) > _ENTRY_HEAD else None
     if clap is None or len(clap) < 32:
         return None
@@ -136,7 +136,7 @@ def with_room_kept(content: bytes, length: int) -> bytes:
     """
     left = length - len(content)
     if left and left < 8:
-        raise ValueError("no room for what is to be said of the picture")
+        raise ValueError("no room for the properties of the video")
     return content + (box(b"free", bytes(left - 8)) if left else b"")
 
 
@@ -159,7 +159,7 @@ def _with_size(tkhd: bytes, *, info: VideoInfo, width: int, height: int) -> byte
 
 
 def _with_marks(stsd: bytes, *, info: VideoInfo, width: int, height: int) -> bytes:
-    """With the boxes that describe the picture in its only sample entry."""
+    """With the boxes that describe the frame in its only sample entry."""
     marks = _marks(info, width, height)
     entry_size = int.from_bytes(stsd[8:12], "big")
     entry, behind = stsd[8 : 8 + entry_size], stsd[8 + entry_size :]
@@ -183,7 +183,7 @@ def _marks(info: VideoInfo, width: int, height: int) -> dict[bytes, bytes]:
 
 
 def _clap(crop: Crop, width: int, height: int) -> bytes:
-    """The clean aperture (ISO/IEC 14496-12, 12.1.4): size, and its centre's offset from the picture's."""
+    """The clean aperture (ISO/IEC 14496-12, 12.1.4): size, and its centre's offset from the frame's."""
     sizes = (width - crop.left - crop.right, height - crop.top - crop.bottom)
     offsets = ((crop.left - crop.right) / 2, (crop.top - crop.bottom) / 2)
     numbers = [(f.numerator, f.denominator) for f in map(Fraction, (*sizes, *offsets))]

@@ -31,7 +31,7 @@ def muxer_options(container: Container, tick: int | None, bases: list[Fraction])
     Args:
         container: What is written.
         tick: Nanoseconds in a tick of Matroska; None for MP4.
-        bases: Time bases of the picture, first, and of sound.
+        bases: Time bases of the frame, first, and of audio.
     """
     # Packets arrive in order; the muxer need not hold any back until all streams have one.
     options = {"max_interleave_delta": "1"}

@@ -23,7 +23,7 @@ class Clock:
     """How packets are stamped for a muxer."""
 
     shift: Fraction = Fraction(0)
-    """Seconds added to every time; a whole number of the picture's ticks."""
+    """Seconds added to every time; a whole number of the frame's ticks."""
     tick: int | None = None
     """Nanoseconds in a tick that the Matroska muxer takes for a millisecond; None where a muxer is exact."""
     delays: Mapping[int, int] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class Clock:
         return packet
 
     def not_before_zero(self, first: Fraction, picture: Fraction) -> Clock:
-        """The same clock, later where the first picture would otherwise come before zero.
+        """The same clock, later where the first frame would otherwise come before zero.
 
         Args:
             first: Seconds on the source's clock.
-            picture: Time base of the picture.
+            frame: Time base of the frame.
         """
         more = shift_for(first + self.shift, picture)
         return replace(self, shift=self.shift + more)
@@ -88,11 +88,11 @@ def _plus(time: int | None, offset: int) -> int | None:
 
 
 def shift_for(earliest: Fraction, picture: Fraction) -> Fraction:
-    """Seconds to add so that nothing begins before zero, in whole ticks of the picture's time base.
+    """Seconds to add so that nothing begins before zero, in whole ticks of the frame's time base.
 
     Args:
         earliest: When the first thing plays, in seconds.
-        picture: Time base of the picture.
+        frame: Time base of the frame.
     """
     return ceil(-earliest / picture) * picture if earliest < 0 else Fraction(0)
 

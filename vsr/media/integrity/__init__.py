@@ -1,3 +1,3 @@
-"""Whether a source is whole: damage that the decoder or demuxer meets, and what the container promises but
-does not hold.
+"""Checks of a source's integrity: damage that the decoder or demuxer meets, and parts that the container
+promises but does not hold.
 """

@@ -1,10 +1,10 @@
-"""Damage counted while a file is decoded, and the verdict at its end.
+"""Counts damage while a file is decoded, and judges at the end whether frames were lost.
 
-A demuxer that meets damage often says nothing: it skips to the next place that it understands, or takes the
-end of a truncated file for the end of the film. Three independent signs are therefore watched: what decoder
-and demuxer refuse or mark, what the container promised (`truncation` and the index), and gaps between
-timestamps. A gap alone proves nothing (variable rate, recordings with dropped pictures); it counts only where
-the file also skips bytes or another fault is near.
+A demuxer that meets damage often reports nothing: it skips to the next place that it understands, or takes
+the end of a truncated file for the end of the video. Therefore three independent signs are watched: what the
+decoder and demuxer refuse or mark as corrupt, the number of frames in the index, and gaps between timestamps.
+A gap alone proves nothing (variable rate, recordings with dropped frames); it counts only where the file also
+skips bytes or where another fault is near.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from vsr.errors import InputError
 from vsr.frame import Damage, Stamp
 
 NEAR = 64
-"""Packets within which a fault and a gap in the timestamps belong together: more than any reordering."""
+"""A fault and a gap between timestamps are related within this many packets; frames are never reordered
+further."""
 SKIPPED_BYTES = 64
-"""Bytes between two packets that belong to neither; a container's own headers are shorter."""
+"""More bytes than this between two packets, which belong to neither, are damage. A container's own headers
+are shorter."""
 GAP = Fraction(9, 5)
-"""A step between pictures of so many times the usual one is a gap."""
+"""A step between two frames that is at least this many times the usual step is a gap."""
 CONSTANT = Fraction(9, 10)
-"""Share of usual steps that makes a rate constant; gaps are only counted there."""
+"""If at least this share of the steps are equal, the rate is constant. Gaps are counted only then."""
 
 
-_STRAYS = "timestamps of the picture are damaged"
+_STRAYS = "timestamps of the video are damaged"
 
 
 class DamageWatch:
-    """Fills a `Damage`; with `strict`, raises `InputError` at the first fault instead."""
+    """Fills a `Damage`. With `strict`, it raises `InputError` at the first fault instead."""
 
     def __init__(self, path: str, *, strict: bool = False, confirm: Callable[[], bool] | None = None) -> None:
         """Start counting.
 
         Args:
-            path: For messages.
+            path: Name of the file in messages.
             strict: Raise at the first fault.
-            confirm: Asked at the end, if there are gaps, whether the file lost anything; for containers where
-                no fault can be seen near a gap.
+            confirm: Called at the end if there are gaps; returns whether the file lost anything. It is for
+                containers that show no fault near a gap.
         """
         self.damage = Damage()
         self._confirm = confirm
@@ -51,21 +53,23 @@ class DamageWatch:
         self._packets = self._bytes = 0
         self._last_fault = -NEAR - 1
         self._end_of_last = 0
-        self._pictures = 0
+        self._frames = 0
         self._steps: Counter[int] = Counter()
         self._gaps: list[tuple[int, float]] = []
         self._last_pts: int | None = None
         self._strays = 0
 
     def packet(self, packet: Packet[Any]) -> None:
-        """See a packet of the picture before it is decoded."""
+        """Record a packet of the video before it is decoded."""
         self._packets += 1
         self._bytes += packet.size
         if packet.is_corrupt:
             self._last_fault = self._packets
 
     def position(self, position: int | None, size: int) -> None:
-        """See where any packet of the file lies; a hole before it is a sign, not yet a fault."""
+        """Record where a packet of any stream lies in the file. A hole before it is a sign of damage, but not
+        yet a fault.
+        """
         if position is None or position < 0:
             return
         if self._end_of_last and position - self._end_of_last > SKIPPED_BYTES:
@@ -73,32 +77,32 @@ class DamageWatch:
         self._end_of_last = position + size
 
     def refused(self, error: Exception, seconds: float | None) -> None:
-        """The decoder refused a packet."""
+        """Record that the decoder refused a packet."""
         self._last_fault = self._packets
         self.damage.broken_packets += 1
         if self.damage.broken_packets == 1 or self._strict:
             self._fault(f"a packet{_at(seconds)} cannot be decoded ({_reason(error)})")
 
     def unreadable(self, error: Exception) -> None:
-        """The demuxer failed."""
+        """Record that the demuxer failed."""
         self._last_fault = self._packets
         if not any("cannot be read" in note for note in self.damage.notes):
             self._fault(f"a part of the file cannot be read ({_reason(error)})")
 
-    def picture(self, frame: VideoFrame, stamp: Stamp) -> None:
-        """See a picture that came out."""
+    def frame(self, frame: VideoFrame, stamp: Stamp) -> None:
+        """Record a decoded frame."""
         if frame.is_corrupt:
             self._last_fault = self._packets
             self.damage.corrupt_frames += 1
             if self.damage.corrupt_frames == 1 or self._strict:
-                self._fault(f"the picture{_at(float(stamp.seconds))} is damaged; errors in it were concealed")
+                self._fault(f"the frame{_at(float(stamp.seconds))} is damaged; errors in it were concealed")
         if self._last_pts is not None:
             self._step(stamp.pts - self._last_pts, stamp)
         self._last_pts = stamp.pts
-        self._pictures += 1
+        self._frames += 1
 
     def stray_times(self, number: int) -> None:
-        """See how many timestamps strayed and were repaired, so far."""
+        """Record how many wrong timestamps have been repaired so far."""
         if number > self._strays:
             self._strays = number
             self.damage.notes = [note for note in self.damage.notes if _STRAYS not in note]
@@ -106,30 +110,30 @@ class DamageWatch:
 
     @property
     def end_of_last_packet(self) -> int:
-        """Offset in the file, 0 where positions were not watched."""
+        """Offset in the file in bytes; 0 if `position` was never called."""
         return self._end_of_last
 
     def finish(self, *, promised: int | None, exact: bool, cut_off: str | None, unread: int = 0) -> None:
-        """All pictures came out; judge.
+        """Judge, after the last frame, whether frames are missing.
 
         Args:
-            promised: Pictures that the container promised, if it did.
-            exact: Whether `promised` is a count rather than an estimate.
+            promised: The number of frames that the container states, or None.
+            exact: Whether `promised` is a count, not an estimate.
             cut_off: Why the file is known to be truncated, or None.
             unread: Bytes at the end that should be packets but were not read.
         """
         lost_in_gaps = self._count_gaps()
-        missing = max(0, (promised or 0) - self._pictures)
+        missing = max(0, (promised or 0) - self._frames)
         if cut_off is not None:
             self.damage.missing_frames = max(missing, lost_in_gaps)
-            about = f"; about {missing} pictures are missing" if missing else ""
+            about = f"; about {missing} frames are missing" if missing else ""
             self._fault(f"{cut_off}{about}")
         elif missing and unread > max(SKIPPED_BYTES, missing * self._bytes // (4 * max(1, self._packets))):
             self.damage.missing_frames = max(missing, lost_in_gaps)
-            self._fault(f"the last {unread} bytes cannot be read; about {missing} pictures are missing")
+            self._fault(f"the last {unread} bytes cannot be read; about {missing} frames are missing")
         elif exact and missing:
             self.damage.missing_frames = max(missing, lost_in_gaps)
-            self._fault(f"the index promises {promised} pictures, {self._pictures} came out")
+            self._fault(f"the index promises {promised} frames, but {self._frames} were decoded")
         elif lost_in_gaps:
             self.damage.missing_frames = lost_in_gaps
 
@@ -140,7 +144,9 @@ class DamageWatch:
             self._gaps.append((ticks, float(stamp.seconds)))
 
     def _count_gaps(self) -> int:
-        """Pictures that are missing in gaps near a fault, less those already counted as refused."""
+        """Return the number of frames missing in gaps near a fault, without those already counted as
+        refused.
+        """
         if not self._gaps:
             return 0
         usual, _ = self._steps.most_common(1)[0]
@@ -150,13 +156,13 @@ class DamageWatch:
         gaps = [(round(Fraction(t, usual)) - 1, at) for t, at in self._gaps if t >= GAP * usual]
         lost = max(0, sum(count for count, _ in gaps) - self.damage.broken_packets)
         if lost and (self._confirm is None or self._confirm()):
-            self._fault(f"{lost} pictures are missing before {gaps[0][1]:.3f} s, where the file is damaged")
+            self._fault(f"{lost} frames are missing before {gaps[0][1]:.3f} s, where the file is damaged")
             return lost
         return 0
 
     def _fault(self, what: str) -> None:
         if self._strict:
-            raise InputError(f"{self._path}: {what}. Without --strict, vsr goes on and counts")
+            raise InputError(f"{self._path}: {what}. Without --strict, vsr continues and counts the damage")
         self.damage.notes.append(what)
 
 

@@ -1,4 +1,6 @@
-"""Fragmented MP4 (ISO/IEC 14496-12, 8.8): FFmpeg skips a broken fragment in silence; its boxes tell of it."""
+"""Finds damaged or missing fragments in fragmented MP4 (ISO/IEC 14496-12, 8.8), which FFmpeg skips without a
+message.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,26 @@ from typing import BinaryIO
 from vsr.media.formats.atoms import top_level_atoms
 
 _LARGEST_MOOF = 1 << 24
-"""Bytes; a larger moof is a header that lies."""
+"""In bytes; a larger length of a moof is an error in the header."""
 _CHILDREN = {b"moof": b"mfhd", b"traf": b"tfhd"}
-"""Box to the child that must come first in it."""
+"""Maps a box to the child that must come first in it."""
 
 
 def broken_fragment(path: str | Path) -> int | None:
-    """Offset of the first fragment whose boxes make no sense; None where all do, or there are none."""
+    """Return the offset of the first fragment with an invalid box structure; None if there is none."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         for start, length in _fragments(file, size):
             file.seek(start)
-            if length > _LARGEST_MOOF or not _is_sound(file.read(length)):
+            if length > _LARGEST_MOOF or not _is_valid(file.read(length)):
                 return start
     return None
 
 
 def skips_fragments(path: str | Path) -> bool:
-    """Whether the fragments' numbers (mfhd) do not count up by one: some are missing, or not in order."""
+    """Return whether the fragments' sequence numbers (mfhd) do not increase by one: some are missing or out
+    of order.
+    """
     numbers = []
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
@@ -37,14 +41,16 @@ def skips_fragments(path: str | Path) -> bool:
 
 
 def _fragments(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of every moof at the top level that lies wholly in the file."""
+    """Yield the offset and length of every top-level moof that lies completely within the file."""
     for atom in top_level_atoms(file, size):
         if atom.kind == b"moof" and atom.length and atom.start + atom.length <= size:
             yield atom.start, atom.length
 
 
-def _is_sound(box: bytes) -> bool:
-    """Whether the children of a moof or traf fill it exactly, and the one that must be first is."""
+def _is_valid(box: bytes) -> bool:
+    """Return whether the children of a moof or traf fill it exactly and begin with the mandatory first
+    child.
+    """
     kind, at, first = box[4:8], 8, True
     while at < len(box):
         child = box[at : at + int.from_bytes(box[at : at + 4], "big")]
@@ -52,7 +58,7 @@ def _is_sound(box: bytes) -> bool:
             return False
         if first and child[4:8] != _CHILDREN[kind]:
             return False
-        if child[4:8] in _CHILDREN and not _is_sound(child):
+        if child[4:8] in _CHILDREN and not _is_valid(child):
             return False
         at, first = at + len(child), False
     return not first

@@ -1,6 +1,7 @@
-"""The programmes of a transport stream (ISO/IEC 13818-1, 2.4.4): which streams belong together.
+"""Reads the programmes of a transport stream (ISO/IEC 13818-1, 2.4.4): which streams belong together.
 
-A recording of a whole multiplex holds several, each with its own clock. PyAV does not show them.
+A recording of a whole multiplex contains several programmes, each with its own clock. PyAV does not expose
+them.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from pathlib import Path
 from vsr.media.integrity.transport import SYNC, unit_of
 
 _SEARCHED = 1 << 23
-"""Bytes from the start of a file: the tables are sent ten times a second."""
+"""Bytes from the start of the file that are searched; the tables are sent ten times a second."""
 _ASSOCIATIONS, _MAP = 0, 2
-"""Table numbers of PAT and PMT."""
+"""Table IDs of the PAT and the PMT."""
 _PAT_PID = 0
 _CRC = 4
 
 
 def programmes(path: Path) -> list[frozenset[int]]:
-    """Return the PIDs of each programme's streams; none for what is no transport stream.
+    """Return the PIDs of each programme's streams; an empty list for a file that is not a transport stream.
 
     Args:
-        path: Of a file.
+        path: Path of the file.
     """
     with path.open("rb") as file:
         data = file.read(_SEARCHED)
@@ -39,14 +40,14 @@ def programmes(path: Path) -> list[frozenset[int]]:
 
 
 def _sections(packets: list[bytes], number: int) -> Iterator[bytes]:
-    """The whole sections of a table in the packets of one PID."""
+    """Yield the complete sections of a table from the packets of one PID."""
     section = b""
     for packet in packets:
         if packet[0] != SYNC or not packet[3] & 0x10:
             continue
         start = 5 + packet[4] if packet[3] & 0x20 else 4
         payload = packet[start:]
-        if packet[1] & 0x40:  # a section begins behind a pointer
+        if packet[1] & 0x40:  # a section begins after a pointer
             payload = payload[1 + payload[0] :] if payload else b""
             section = payload
         elif section:
@@ -59,7 +60,7 @@ def _sections(packets: list[bytes], number: int) -> Iterator[bytes]:
 
 
 def _streams(section: bytes) -> frozenset[int]:
-    """The PIDs that a PMT lists."""
+    """Return the PIDs that a PMT lists."""
     at = 12 + (int.from_bytes(section[10:12], "big") & 0xFFF)
     pids = set()
     while at + 5 <= len(section) - _CRC:

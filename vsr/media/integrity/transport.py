@@ -1,4 +1,4 @@
-"""MPEG transport streams (ISO/IEC 13818-1): their packets' own counters tell whether any are missing."""
+"""Checks the continuity counters of MPEG transport streams (ISO/IEC 13818-1), which show lost packets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _UNITS_AT_ONCE = 1 << 16
 
 
 def unit_of(head: bytes) -> tuple[int, int] | None:
-    """How packets are laid out in a transport stream, by its first kilobyte; None where it is none."""
+    """Return the packet layout of a transport stream from its first kilobyte: an entry of `_LAYOUTS`, or
+    None.
+    """
     for size, offset in _LAYOUTS:
         marks = head[offset : offset + 4 * size : size]
         if len(marks) >= 2 and set(marks) == {SYNC}:
@@ -28,14 +30,14 @@ def unit_of(head: bytes) -> tuple[int, int] | None:
 
 
 def has_breaks(path: str | Path) -> bool:
-    """Whether packets were lost or overwritten: a sync byte or a continuity counter is wrong."""
+    """Return whether packets were lost or overwritten: a sync byte or a continuity counter is wrong."""
     broken = broken_pids(path)
     return broken is None or bool(broken)
 
 
 def broken_pids(path: str | Path) -> set[int] | None:
-    """Streams (PID) whose continuity counters jump; None where whole packets cannot be told any more."""
-    import numpy as np  # here, as it would be a fifth of the start of `vsr info`
+    """Return the streams (PIDs) whose continuity counters jump; None where packet boundaries are lost."""
+    import numpy as np  # imported late: it takes a fifth of the start-up of `vsr info`
 
     broken: set[int] = set()
     with Path(path).open("rb") as file:
@@ -55,7 +57,10 @@ def broken_pids(path: str | Path) -> set[int] | None:
 
 
 def _jumping(packets: Bytes, counters: dict[int, int]) -> set[int]:
-    """Streams whose counter (4 bits, one up a payload) jumps; `counters` is kept for the next block."""
+    """Return the PIDs whose counter jumps; it has 4 bits and increases by one with each payload.
+
+    `counters` carries the last value of each PID to the next block.
+    """
     import numpy as np
 
     broken: set[int] = set()

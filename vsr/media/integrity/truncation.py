@@ -1,4 +1,4 @@
-"""Parts that a file's own structure promises and that are missing."""
+"""Detects truncated files: parts that the file's own structure states and that are missing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from vsr.media.formats.atoms import top_level_atoms
 from vsr.media.integrity.transport import unit_of
 
 POSITIONED = ("matroska", "flv", "avi", "nut")
-"""Demuxers whose packets lie in the file as they are, one after the other: a hole between them is a loss."""
+"""Demuxers whose packets lie in the file one directly after the other, so that a hole between two of them is
+a loss."""
 _TAIL = 1 << 24
 _PACKS, _PACKS_TRIED = 1 << 20, 16
-"""Bytes at the end of a program stream that are looked at, and start codes in them that are tried."""
+"""Bytes at the end of a program stream that are searched, and the number of start codes in them that are
+tried."""
 _CLUSTER = b"\x1f\x43\xb6\x75"
 _AFTER_CLUSTERS = (
     b"\x1c\x53\xbb\x6b",  # Cues
@@ -27,14 +29,15 @@ _AFTER_CLUSTERS = (
     b"idx1",  # AVI's index
     b"JUNK",
 )
-"""What may follow the last packet (RFC 9559, section 5; AVI)."""
+"""Elements that may follow the last packet (RFC 9559, section 5; AVI)."""
 
 
 def cut_off(path: str | Path, container: str) -> str | None:
-    """Why the file is known to be truncated, in words; None where it is whole or its container cannot tell.
+    """Return a sentence that says why the file is truncated; None if it is complete or its container cannot
+    show it.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         container: FFmpeg's name of the demuxer.
     """
     if is_pipe(path):
@@ -47,16 +50,17 @@ def cut_off(path: str | Path, container: str) -> str | None:
         end = find_end(file, size)
     if end is None or end <= size:
         return None
-    return f"the file is cut off: {size} bytes are there, its structure needs {end}"
+    return f"the file is cut off: it has {size} bytes, but its structure needs {end}"
 
 
 def unread_bytes(path: str | Path, container: str, last: int) -> int:
-    """Bytes after the last packet that are neither packets nor the index and tags that usually end a file.
+    """Count the bytes after the last packet that are neither packets nor an index or tags at the end of a
+    file.
 
     Args:
-        path: Of the file.
-        container: FFmpeg's name of the demuxer; 0 is the answer for those not in `POSITIONED`.
-        last: Where the last packet ended.
+        path: Path of the file.
+        container: FFmpeg's name of the demuxer. The result is 0 for those not in `POSITIONED`.
+        last: Offset of the end of the last packet.
     """
     if container.split(",")[0] not in POSITIONED or not last or is_pipe(path):
         return 0
@@ -68,7 +72,9 @@ def unread_bytes(path: str | Path, container: str, last: int) -> int:
 
 
 def has_avi_index(path: str | Path) -> bool:
-    """Whether an AVI of one RIFF chunk holds its index (idx1) whole, so that FFmpeg has read all of it."""
+    """Return whether an AVI file of one RIFF chunk contains its index (idx1) completely, so that FFmpeg has
+    read it.
+    """
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         start = 12
@@ -84,7 +90,9 @@ def has_avi_index(path: str | Path) -> bool:
 
 
 def _end_of_mov(file: BinaryIO, size: int) -> int | None:
-    """End of the last top-level atom; None where one reaches to the end of the file, or is none."""
+    """Return the end of the last top-level atom; None if one extends to the end of the file, or is not an
+    atom.
+    """
     end = 0
     for atom in top_level_atoms(file, size):
         if not atom.length:
@@ -94,7 +102,9 @@ def _end_of_mov(file: BinaryIO, size: int) -> int | None:
 
 
 def _end_of_matroska(file: BinaryIO, size: int) -> int | None:
-    """End of the Segment (RFC 9559), which follows the EBML header; None when its size is unknown (live)."""
+    """Return the end of the Segment (RFC 9559), which follows the EBML header; None if its size is unknown
+    (live).
+    """
     start = 0
     while start < size:
         file.seek(start)
@@ -114,7 +124,9 @@ def _end_of_matroska(file: BinaryIO, size: int) -> int | None:
 
 
 def _end_of_flv(file: BinaryIO, size: int) -> int | None:
-    """The `filesize` of an FLV's onMetaData tag: an AMF number, which is a 0 and a big-endian double."""
+    """Return the `filesize` of an FLV's onMetaData tag: an AMF number, which is a 0 and a big-endian
+    double.
+    """
     head = file.read(4096)
     at = head.find(b"filesize\0")
     if at < 0:
@@ -123,18 +135,22 @@ def _end_of_flv(file: BinaryIO, size: int) -> int | None:
 
 
 def _end_of_transport(file: BinaryIO, size: int) -> int | None:
-    """End of the last transport packet: files are whole packets, a copy that broke off seldom is."""
+    """Return the end of the last transport packet. Complete files consist of whole packets; interrupted
+    copies rarely do.
+    """
     unit = unit_of(file.read(1024))
     return None if unit is None else -(-size // unit[0]) * unit[0]
 
 
 def _end_of_program(file: BinaryIO, size: int) -> int | None:
-    """End of the last packet of a program stream (ISO/IEC 13818-1, 2.5), walked to from a pack near it."""
+    """Return the end of the last packet of a program stream (ISO/IEC 13818-1, 2.5), found from a pack near
+    the end.
+    """
     begin = max(0, size - _PACKS)
     file.seek(begin)
     tail = file.read()
     at = -1
-    for _ in range(_PACKS_TRIED):  # a pack's start code may also stand in sound by chance
+    for _ in range(_PACKS_TRIED):  # audio data may contain a pack's start code by chance
         at = tail.find(b"\0\0\1\xba", at + 1)
         if at < 0:
             return None
@@ -145,7 +161,9 @@ def _end_of_program(file: BinaryIO, size: int) -> int | None:
 
 
 def _walk_packs(data: bytes, at: int) -> int | None:
-    """Where the last of the packs and packets from an offset on ends, perhaps behind `data`; else None."""
+    """Return where the last pack or packet after an offset ends, which may be after the end of `data`; else
+    None.
+    """
     while at < len(data):
         if not data.startswith(b"\0\0\1", at) and at + 3 <= len(data):
             return None
@@ -154,7 +172,7 @@ def _walk_packs(data: bytes, at: int) -> int | None:
             at += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12  # MPEG-2 or MPEG-1
         elif head[3] == 0xB9:  # the end
             at += 4
-        elif head[3] < 0xB9 and at + 4 <= len(data):  # the start code of a picture, not of a packet
+        elif head[3] < 0xB9 and at + 4 <= len(data):  # the start code of a frame, not of a packet
             return None
         else:
             at += 6 + int.from_bytes(head[4:6], "big")
@@ -162,19 +180,22 @@ def _walk_packs(data: bytes, at: int) -> int | None:
 
 
 def _end_of_y4m(file: BinaryIO, size: int) -> int | None:
-    """End of the last picture that begins."""
+    """Return the end of the last frame, which may be incomplete."""
     file.seek(0)
     return end_of(file.read(512), size)
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:
-    """End of the last RIFF chunk; OpenDML files have several."""
+    """Return the end of the last RIFF chunk; OpenDML files have several."""
     start = end = 0
     while start + 12 <= size:
         file.seek(start)
         head = file.read(12)
         length = int.from_bytes(head[4:8], "little")
-        if head[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):  # something else follows, or never filled in
+        if head[:4] != b"RIFF" or length in (
+            0,
+            0xFFFFFFFF,
+        ):  # not RIFF, or no length yet
             return None
         end = start + 8 + length
         start = end + length % 2
@@ -182,20 +203,20 @@ def _end_of_riff(file: BinaryIO, size: int) -> int | None:
 
 
 def _end_of_png(file: BinaryIO, size: int) -> int | None:
-    """End of the IEND chunk; a chunk is its length, type, data and checksum (PNG, section 5.3)."""
+    """Return the end of the IEND chunk; a chunk is its length, type, data and checksum (PNG, section 5.3)."""
     start, kind = 8, b""
     while kind != b"IEND":
         file.seek(start)
         head = file.read(8)
         if len(head) < 8:
-            return size + 12  # IEND at least is missing
+            return size + 12  # at least IEND is missing
         kind = head[4:]
         start += 12 + int.from_bytes(head[:4], "big")
     return start
 
 
 def _end_of_gif(file: BinaryIO, size: int) -> int | None:
-    """End of the trailer (GIF89a, section 27), behind blocks that are found by their lengths alone."""
+    """Return the end of the trailer (GIF89a, section 27), found by the lengths of the blocks before it."""
     file.seek(0)
     data = file.read()
     if len(data) < 13:
@@ -212,7 +233,7 @@ def _end_of_gif(file: BinaryIO, size: int) -> int | None:
         elif kind == 0x2C:
             return size + 1
         else:
-            return None  # no block of GIF: damaged, or something strange; the decoder will tell
+            return None  # not a GIF block: the decoder will report the damage
         while at < size and data[at]:
             at += 1 + data[at]
         at += 1
@@ -220,12 +241,12 @@ def _end_of_gif(file: BinaryIO, size: int) -> int | None:
 
 
 def _gif_palette(flags: int) -> int:
-    """Bytes of the colour table that follows a descriptor with these flags."""
+    """Return the size in bytes of the colour table that follows a descriptor with these flags."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _vint_length(data: bytes, at: int) -> int:
-    """Bytes of the EBML variable-size integer at an offset; 0 where there is none."""
+    """Return the length in bytes of the EBML variable-size integer at an offset; 0 where there is none."""
     return 9 - data[at].bit_length() if at < len(data) and data[at] else 0
 
 

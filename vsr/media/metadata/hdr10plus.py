@@ -30,7 +30,7 @@ def hdr10plus_message(data: bytes) -> bytes | None:
         data: An AVDynamicHDRPlus.
 
     Returns:
-        None where the picture has several windows, whose places are pixels of the smaller picture, or where
+        None where the frame has several windows, whose places are pixels of the smaller frame, or where
         the numbers make no sense.
     """
     if len(data) < _SIZE or data[2] != 1:

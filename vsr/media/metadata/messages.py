@@ -53,7 +53,7 @@ LABELS: dict[str, str] = {
     "PARTIAL_MASTERING": "mastering display metadata that lack a part",
     "3D_REFERENCE_DISPLAYS": "3D reference displays",
 }
-"""Kinds of side data that belong to the picture, in words. What is not here is a field of `VideoInfo`, or
+"""Kinds of side data that belong to the frame, in words. What is not here is a field of `VideoInfo`, or
 says only how the stream was coded."""
 
 
@@ -61,7 +61,7 @@ def messages_of(frame: av.VideoFrame) -> tuple[tuple[Message, ...], tuple[str, .
     """What a frame carries beside its samples.
 
     Returns:
-        What a result can carry, if its codec can, and the kinds of everything that belongs to the picture.
+        What a result can carry, if its codec can, and the kinds of everything that belongs to the frame.
     """
     found = side_data_of(frame)
     if not found:
@@ -96,7 +96,7 @@ def loss_note(kinds: Iterable[str], *, codec: str, dolby_vision: DolbyVision | N
     if not lost:
         return []
     words = [_label(kind, dolby_vision) for kind in lost]
-    note = f"the result lacks what the source carries beside its pictures: {', '.join(words)}"
+    note = f"the result lacks what the source carries beside its frames: {', '.join(words)}"
     return [f"{note}{_remedy(lost, codec)}"]
 
 

@@ -33,7 +33,7 @@ def turned_only(matrix: Matrix) -> tuple[Matrix | None, Fraction]:
 
 
 def moved_with(matrix: Matrix, x_scale: Fraction, y_scale: Fraction) -> Matrix:
-    """The matrix for a picture that is larger: where it lies grows with it."""
+    """The matrix for a frame that is larger: where it lies grows with it."""
     a, b, u, c, d, v, x, y, w = matrix
     across = (x_scale, y_scale) if abs(a) >= abs(c) else (y_scale, x_scale)
     return a, b, u, c, d, v, round(x * across[0]), round(y * across[1]), w

@@ -1,6 +1,6 @@
 """Side data of frames, of every kind that FFmpeg knows. No torch.
 
-PyAV lists fewer kinds than the FFmpeg that it brings along. Of a picture with a kind that is not on its list
+PyAV lists fewer kinds than the FFmpeg that it brings along. Of a frame with a kind that is not on its list
 (EXIF is one) PyAV shows nothing at all, but raises ValueError.
 """
 
@@ -19,7 +19,7 @@ _LATER_KINDS = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EX
 
 
 def side_data_of(frame: av.VideoFrame) -> list[tuple[str, SideData]]:
-    """All side data of a picture in the decoder's order, each with its kind as FFmpeg names it ("A53_CC").
+    """All side data of a frame in the decoder's order, each with its kind as FFmpeg names it ("A53_CC").
 
     A kind may occur several times. What is of a kind that nobody here knows is named by its number.
     """
@@ -28,7 +28,7 @@ def side_data_of(frame: av.VideoFrame) -> list[tuple[str, SideData]]:
 
 
 def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
-    """The first side data of one kind, as FFmpeg keeps it in memory; None where the picture has none."""
+    """The first side data of one kind, as FFmpeg keeps it in memory; None where the frame has none."""
     return next((bytes(data) for name, data in side_data_of(frame) if name == kind), None)
 
 

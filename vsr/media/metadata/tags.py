@@ -1,7 +1,7 @@
 """Colour, aspect and field tags of a decoded frame. No torch.
 
 PyAV shows neither the chroma location nor which field comes first. FFmpeg's `showinfo` filter prints both for
-every codec, so one picture is sent through it and its line is read (`details_of`).
+every codec, so one frame is sent through it and its line is read (`details_of`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STEREO = struct.Struct("=2i")
 """The beginning of AVStereo3D: type, flags."""
 _STEREO_INVERTED = 1
 _STEREO_KINDS = frozenset({1, 2, 3, 4, 5, 6, 7})
-"""AVStereo3DType of two views in one picture, or in turn."""
+"""AVStereo3DType of two views in one frame, or in turn."""
 _SPHERICAL = struct.Struct("=4i5I")
 """AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
 _OFFSET = struct.Struct("=Q")
@@ -49,16 +49,16 @@ _TWELVE_BITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What PyAV does not show of a picture."""
+    """What PyAV does not show of a frame."""
 
     chroma_location: ChromaLocation
     field_order: FieldOrder
 
 
 def details_of(frame: av.VideoFrame) -> Details:
-    """Chroma location and field order of a picture.
+    """Chroma location and field order of a frame.
 
-    FFmpeg's log is captured while one picture passes `showinfo`; the log level, which is the whole process's,
+    FFmpeg's log is captured while one frame passes `showinfo`; the log level, which is the whole process's,
     is put back at once.
     """
     with talkative(), av.logging.Capture() as lines:
@@ -72,7 +72,7 @@ def details_of(frame: av.VideoFrame) -> Details:
 
 
 def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
-    """The tags that a picture carries; numbers that H.273 reserves count as unspecified."""
+    """The tags that a frame carries; numbers that H.273 reserves count as unspecified."""
     told = ColorSpec.from_numbers(
         matrix=frame.colorspace,
         transfer=frame.color_trc,
@@ -86,13 +86,13 @@ def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec
 
 
 def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """How the picture is turned and mirrored for display; None where it is shown as it is stored."""
+    """How the frame is turned and mirrored for display; None where it is shown as it is stored."""
     data = side_data(frame, "DISPLAYMATRIX")
     return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
 
 
 def stereo_of(frame: av.VideoFrame) -> Stereo | None:
-    """How the views of both eyes lie in the picture, by the container or the stream; None for one view."""
+    """How the views of both eyes lie in the frame, by the container or the stream; None for one view."""
     data = side_data(frame, "STEREO3D")
     if data is None or len(data) < _STEREO.size:
         return None
@@ -101,7 +101,7 @@ def stereo_of(frame: av.VideoFrame) -> Stereo | None:
 
 
 def spherical_of(frame: av.VideoFrame) -> Spherical | None:
-    """How the picture lies on a sphere; None for a flat one."""
+    """How the frame lies on a sphere; None for a flat one."""
     data = side_data(frame, "SPHERICAL")
     if data is None or len(data) < _SPHERICAL.size:
         return None
@@ -137,7 +137,7 @@ def dolby_vision_of(frame: av.VideoFrame, codec: str) -> DolbyVision | None:
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
-    """SMPTE ST 2086 metadata, if the picture carries it whole."""
+    """SMPTE ST 2086 metadata, if the frame carries it whole."""
     data = side_data(frame, "MASTERING_DISPLAY_METADATA")
     if data is None or len(data) < _MASTERING.size:
         return None
@@ -152,7 +152,7 @@ def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
 
 
 def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
-    """CTA-861.3 metadata, if the picture carries it."""
+    """CTA-861.3 metadata, if the frame carries it."""
     data = side_data(frame, "CONTENT_LIGHT_LEVEL")
     if data is None or len(data) < _LIGHT.size:
         return None

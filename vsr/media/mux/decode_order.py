@@ -1,8 +1,8 @@
 """Decoding times where presentation times are not quite in order.
 
-Some files show a picture with a timestamp before its predecessor's, or twice the same. The picture keeps
+Some files show a frame with a timestamp before its predecessor's, or twice the same. The frame keeps
 what the source says. But a muxer wants decoding times that never run back and never come after the
-presentation, so those of the few packets before such a picture are moved down. In a file in order nothing
+presentation, so those of the few packets before such a frame are moved down. In a file in order nothing
 changes.
 """
 
@@ -18,7 +18,7 @@ from av.packet import Packet
 from vsr.media.files.pyav import time_base_of
 
 HELD = 8
-"""Packets held back: how far behind its neighbours a stray picture may be and still keep its timestamp."""
+"""Packets held back: how far behind its neighbours a stray frame may be and still keep its timestamp."""
 
 
 class DecodingOrder:
@@ -26,7 +26,7 @@ class DecodingOrder:
 
     def __init__(self) -> None:
         self.raised = 0
-        """Pictures whose timestamp had to be moved, because it lay too far back."""
+        """Frames whose timestamp had to be moved, because it lay too far back."""
         self._held: deque[Packet[Any]] = deque()
         self._last: int | None = None
         self._first_decoded = 0

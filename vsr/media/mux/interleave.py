@@ -20,7 +20,7 @@ from vsr.media.passthrough.copier import StreamCopier
 
 
 class Interleaver:
-    """Muxes an output's picture together with all that is copied beside it."""
+    """Muxes an output's frame together with all that is copied beside it."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class Interleaver:
 
         Args:
             output: Whose header is written before the first packet.
-            picture: The stream of the picture in it.
+            frame: The stream of the frame in it.
             copier: Has the packets of all other streams.
             clock: From the source's times to the output's; may be replaced before the first packet.
             target: For messages.
             damage: Packets that are left out are counted here.
-            alone: Whether the picture is all that there is: what the muxer refuses is then no damage.
-            mp4: Whether the picture's last packet says where the film ends, and times may not repeat.
+            alone: Whether the frame is all that there is: what the muxer refuses is then no damage.
+            mp4: Whether the frame's last packet says where the film ends, and times may not repeat.
         """
         self.clock = clock
         self.refused = 0
@@ -55,7 +55,7 @@ class Interleaver:
         self._rising = RisingTimes(strict=mp4)
 
     def pictures(self, packets: Iterable[Packet[Any]]) -> None:
-        """Mux pictures, in the source's time base and on its clock.
+        """Mux frames, in the source's time base and on its clock.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -64,7 +64,7 @@ class Interleaver:
             self._ready(self._order.push(packet))
 
     def rest(self, end: int) -> None:
-        """Mux all that is left, of the picture and beside it; `end` is where the last picture ends, in ticks.
+        """Mux all that is left, of the frame and beside it; `end` is where the last frame ends, in ticks.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -84,7 +84,7 @@ class Interleaver:
             )
         if self._rising.moved:
             said.append(
-                f"{self._rising.moved} packets of sound or subtitles run back in time or repeat one; "
+                f"{self._rising.moved} packets of audio or subtitles run back in time or repeat one; "
                 "moved behind their neighbours"
             )
         return said
@@ -111,7 +111,7 @@ class Interleaver:
         """Mux a packet; one of the source's that is damaged is left out and counted, not the film's end.
 
         The muxer may hold a packet until the next one, so the refused one need not be `packet`; that no
-        picture was, `check_written` finds out.
+        frame was, `check_written` finds out.
         """
         try:
             self._output.mux_one(packet)

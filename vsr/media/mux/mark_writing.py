@@ -1,6 +1,6 @@
 """Languages and flags written into a finished file, in the room that a placeholder in the title becomes.
 
-As for the picture (`matroska_track`, `mp4_track`), the index keeps its length, so that every offset into the
+As for the frame (`matroska_track`, `mp4_track`), the index keeps its length, so that every offset into the
 file still holds.
 """
 

@@ -1,7 +1,7 @@
-"""A sink for standard output: uncompressed pictures as they are made, with times where the format has any.
+"""A sink for standard output: uncompressed frames as they are made, with times where the format has any.
 
 Nothing can be promised of what is not kept: no name to hold back, no reading again, no going on. What is
-promised is that every picture went out whole, in order, and that the end is only written after the last.
+promised is that every frame went out whole, in order, and that the end is only written after the last.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def open_pipe_sink(
     start: Fraction | None = None,
     fd: int = 1,
 ) -> PipeSink:
-    """Open standard output for pictures; see `open_sink` for what is not said here.
+    """Open standard output for frames; see `open_sink` for what is not said here.
 
     Args:
         source: The input.
-        info: Of the input's picture.
+        info: Of the input's frame.
         width: Of the output in pixels.
         height: Of the output in pixels.
         settings: Only `pixel_format` has a meaning here.
         format: None takes that of the input where it comes through a pipe, else NUT.
-        start: Seconds from the start of the picture; time runs from there.
+        start: Seconds from the start of the frame; time runs from there.
         fd: Where it is written to.
 
     Raises:
@@ -69,7 +69,7 @@ def open_pipe_sink(
     container = CONTAINERS[chosen]
     if replace(settings, pixel_format=None) != EncoderSettings():
         raise ConfigError(
-            "standard output carries uncompressed pictures; leave out the encoder and its settings"
+            "standard output carries uncompressed frames; leave out the encoder and its settings"
         )
     spec = EncoderSpec(
         codec="rawvideo", muxers=(container.muxer,), pixel_formats=RAW_FORMATS[container.muxer]
@@ -87,9 +87,9 @@ def _left_behind(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]
         with reopen_media(source) as media:
             others = len(media.streams) - 1
         if others:
-            notes.append(f"a pipe carries the picture only; {others} other streams of the source stay behind")
+            notes.append(f"a pipe carries the video only; {others} other streams of the source are left out")
     if info.display_matrix is not None:
-        notes.append(f"{CONTAINERS[chosen].name} cannot say that the picture is shown turned or mirrored")
+        notes.append(f"{CONTAINERS[chosen].name} cannot say that frames are shown rotated or mirrored")
     marks = {
         "hidden borders": info.crop,
         "the arrangement of two views": info.stereo,
@@ -121,14 +121,14 @@ class PipeSink:
     ) -> None:
         """Use `open_pipe_sink`."""
         self.plan = plan
-        """How the picture is written."""
+        """How the frame is written."""
         self.streams = StreamPlan()
-        """None but the picture."""
+        """None but the frame."""
         self.warnings = [*notes, *plan.notes]
         self.damage = Damage()
         """Of other streams: none are read."""
         self.frames = 0
-        """Pictures written."""
+        """Frames written."""
         self._out, self._info, self._chosen = out, info, chosen
         zero = info.clock_start if begin is None else begin
         shift = -(zero // info.time_base) * info.time_base
@@ -139,23 +139,23 @@ class PipeSink:
         self._report: SinkReport | None = None
         self._box = av.open(out, "w", format=MUXERS[chosen], options=_OPTIONS[chosen], buffer_size=_BUFFER)
         self._numbered = chosen == "y4m"
-        """Whether pictures are numbered, and carry no times: the rate in the header is all that is said."""
+        """Whether frames are numbered, and carry no times: the rate in the header is all that is said."""
         if self._numbered:
             self._shift = Fraction(0)
         self._encoder = PictureEncoder(self._box, plan, _numbered(info) if self._numbered else info)
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its pictures."""
+        """The layout in which `write` wants its frames."""
         return self.plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its pictures."""
+        """The colour in which `write` wants its frames."""
         return self.plan.color
 
     def write(self, frame: YuvFrame) -> None:
-        """Write one picture.
+        """Write one frame.
 
         Raises:
             ReaderGoneError: nobody reads any more.
@@ -173,11 +173,11 @@ class PipeSink:
 
         Raises:
             ReaderGoneError: nobody reads any more.
-            OutputError: it cannot be written, or there was no picture.
+            OutputError: it cannot be written, or there was no frame.
         """
         if self._report is None:
             if not self.frames:
-                raise OutputError("standard output: no picture was written; check --start and --end")
+                raise OutputError("standard output: no frame was written; check --start and --end")
             try:
                 self._mux(self._encoder.flush())
                 self._box.close()
@@ -226,7 +226,7 @@ class PipeSink:
         return replace(frame, stamp=replace(frame.stamp, pts=self.frames, duration=1, time_base=1 / rate))
 
     def _watch_rate(self, frame: YuvFrame) -> None:
-        """Count pictures whose time YUV4MPEG2, which only knows a rate, puts a tick or more elsewhere."""
+        """Count frames whose time YUV4MPEG2, which only knows a rate, puts a tick or more elsewhere."""
         if self._first_pts is None:
             self._first_pts = frame.stamp.pts
         rate = self._info.frame_rate or FALLBACK_RATE
@@ -237,7 +237,7 @@ class PipeSink:
     def _say_what_changed(self) -> None:
         if self._chosen == "y4m" and self._irregular:
             self.warnings.append(
-                f"YUV4MPEG2 has no timestamps: {self._irregular} pictures move to the rate of "
+                f"YUV4MPEG2 has no timestamps: {self._irregular} frames move to the rate of "
                 f"{self._info.frame_rate or FALLBACK_RATE}; --format nut keeps every time"
             )
         if self._raised:
@@ -247,13 +247,13 @@ class PipeSink:
 
     def _failure(self, error: Exception) -> OutputError:
         if isinstance(error, BrokenPipeError):
-            return ReaderGoneError(f"standard output: the reader went away after {self.frames} pictures")
+            return ReaderGoneError(f"standard output: the reader went away after {self.frames} frames")
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(f"standard output: cannot be written ({reason}); check what reads it")
 
 
 def _numbered(info: VideoInfo) -> VideoInfo:
-    """With ticks of a picture: FFmpeg writes them into YUV4MPEG2's header as the rate."""
+    """With ticks of a frame: FFmpeg writes them into YUV4MPEG2's header as the rate."""
     return replace(info, time_base=1 / (info.frame_rate or FALLBACK_RATE))
 
 

@@ -50,7 +50,7 @@ class Recount:
 
 
 def recount(path: Path) -> Recount:
-    """Open a file and count the packets of each stream; pictures are not decoded.
+    """Open a file and count the packets of each stream; frames are not decoded.
 
     Raises:
         InputError: it cannot be opened.
@@ -91,7 +91,7 @@ def check_written(path: Path, wanted: list[Written], *, name: str, refused: int 
         wanted: Of each stream, in the order in which they were added; an attached file has no packets. MP4
             leaves out streams without packets, and adds a text track for chapters.
         name: Of the file for messages.
-        refused: Packets, of any stream but the picture's, that the muxer would not take.
+        refused: Packets, of any stream but the frame's, that the muxer would not take.
 
     Raises:
         OutputError: something is missing.
@@ -138,5 +138,5 @@ def _check_sum(found: Recount, wanted: list[Written], refused: int, name: str) -
     number = sum(written.packets for written in wanted if written.kind in kinds) - refused
     if there < number:
         raise OutputError(
-            f"{name}: sound and subtitles hold {there} packets where {number} were written; check the disk"
+            f"{name}: audio and subtitles hold {there} packets where {number} were written; check the disk"
         )

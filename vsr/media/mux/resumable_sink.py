@@ -1,7 +1,7 @@
 """The sink of a resumable run: segments, a journal, and the join at the end.
 
 Whatever ends a run, the same command goes on with it, and what it makes is what an unbroken run makes:
-segments are cut by the number of the picture, each by an encoder of its own, and everything else of the file
+segments are cut by the number of the frame, each by an encoder of its own, and everything else of the file
 is copied when it is put together.
 """
 
@@ -27,7 +27,7 @@ from vsr.media.passthrough.stream_kinds import StreamPlan
 
 
 class SegmentedSink:
-    """Takes pictures like `VideoSink`, but not again those of segments that an earlier run finished."""
+    """Takes frames like `VideoSink`, but not again those of segments that an earlier run finished."""
 
     def __init__(
         self,
@@ -46,17 +46,17 @@ class SegmentedSink:
             work: Where segments are kept; its job has begun.
             checked: The output, opened to see that it can be made, and aborted.
             open_output: Opens the output again, at the end.
-            info: Of the picture that is written.
+            info: Of the frame that is written.
             container: Of the output.
-            length: Pictures in a segment.
-            shaky: Asked where the source's pictures differ from those that a segment was made of: whether
+            length: Frames in a segment.
+            shaky: Asked where the source's frames differ from those that a segment was made of: whether
                 decoding them twice need not give the same.
         """
         self._work, self._open_output, self._info, self._container = work, open_output, info, container
         self.length = length
-        """Pictures in a segment; where one ends, a batch must."""
+        """Frames in a segment; where one ends, a batch must."""
         self.plan: EncoderPlan = checked.plan
-        """How the picture is encoded."""
+        """How the frame is encoded."""
         self.streams: StreamPlan = checked.streams
         """What becomes of all other streams."""
         self.warnings: list[str] = list(checked.warnings)
@@ -67,7 +67,7 @@ class SegmentedSink:
         self._unseen = set(self._segments)
         self._hashes, self._shaky = SourceHashes(length), shaky
         self.kept = sum(segment.frames for segment in self._segments.values())
-        """Pictures that an earlier run has made."""
+        """Frames that an earlier run has made."""
         self._writer: SegmentWriter | None = None
         self._number = self._seen = -1
         self._output: VideoSink | None = None
@@ -75,24 +75,24 @@ class SegmentedSink:
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its pictures."""
+        """The layout in which `write` wants its frames."""
         return self.plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        """The colour in which `write` wants its frames; also what the output is tagged with."""
         return self.plan.color
 
     @property
     def frames(self) -> int:
-        """Pictures in finished segments, those of earlier runs included."""
+        """Frames in finished segments, those of earlier runs included."""
         return sum(segment.frames for segment in self._segments.values())
 
     def wants(self, frame: YuvFrame) -> bool:
-        """Whether a picture of the source, in order, has still to be made; on the decoder's thread.
+        """Whether a frame of the source, in order, has still to be made; on the decoder's thread.
 
         Raises:
-            ConfigError: finished segments were made of other pictures.
+            ConfigError: finished segments were made of other frames.
         """
         number = self._hashes.add(frame)
         if number != self._seen:
@@ -101,7 +101,7 @@ class SegmentedSink:
         return number not in self._work.journal.segments
 
     def _compare(self, number: int) -> None:
-        """Whether a finished segment was made of the pictures that the source has now.
+        """Whether a finished segment was made of the frames that the source has now.
 
         Raises:
             ConfigError: it was not.
@@ -116,7 +116,7 @@ class SegmentedSink:
             )
 
     def write(self, frame: YuvFrame) -> None:
-        """Encode one picture that is wanted.
+        """Encode one frame that is wanted.
 
         Raises:
             DeviceError: the encoder failed.
@@ -135,10 +135,10 @@ class SegmentedSink:
             raise cannot_write(self._target, error) from error
 
     def end_pictures(self) -> None:
-        """Finish the last segment; no picture comes after it.
+        """Finish the last segment; no frame comes after it.
 
         Raises:
-            ConfigError: finished segments were made of other pictures, or of more than there are.
+            ConfigError: finished segments were made of other frames, or of more than there are.
             OutputError: the disk is full; finished segments are kept.
         """
         for number in sorted(self._unseen):
@@ -234,5 +234,5 @@ def _kept(work: WorkFolder) -> dict[int, Segment]:
 
 
 def segment_length(info: VideoInfo, seconds: Fraction) -> int:
-    """Pictures in a segment of so many seconds; at least one. A label, the rate, is good enough for that."""
+    """Frames in a segment of so many seconds; at least one. A label, the rate, is good enough for that."""
     return max(1, round(seconds * (info.frame_rate or 25)))

@@ -65,13 +65,13 @@ def open_sink(
     Args:
         target: The file to be; its suffix names the container.
         source: The input, whose other streams go along.
-        info: Of the input's picture.
+        info: Of the input's frame.
         width: Of the output in pixels.
         height: Of the output in pixels.
         settings: Encoder, quality, options.
         overwrite: Replace an existing target, at the very end.
-        start: Seconds from the start of the picture; other streams begin there, and time runs from there.
-        end: Seconds from the start of the picture; other streams end there.
+        start: Seconds from the start of the frame; other streams begin there, and time runs from there.
+        end: Seconds from the start of the frame; other streams end there.
         strict: Raise `InputError` at the first damage to other streams instead of counting it.
         temporary: Where the file is written until it is complete, on the target's disk; None finds a name.
 
@@ -197,7 +197,7 @@ class VideoSink:
 
     @property
     def plan(self) -> EncoderPlan:
-        """How the picture is encoded."""
+        """How the frame is encoded."""
         return self._plan
 
     @property
@@ -207,12 +207,12 @@ class VideoSink:
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its pictures."""
+        """The layout in which `write` wants its frames."""
         return self._plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its pictures; also what the output is tagged with."""
+        """The colour in which `write` wants its frames; also what the output is tagged with."""
         return self._plan.color
 
     def __enter__(self) -> VideoSink:
@@ -227,7 +227,7 @@ class VideoSink:
             self.abort()
 
     def write(self, frame: YuvFrame) -> None:
-        """Encode one picture, and mux what is due before it.
+        """Encode one frame, and mux what is due before it.
 
         Args:
             frame: In presentation order, in host memory, of `layout` and `color`, stamped in the source's
@@ -242,7 +242,7 @@ class VideoSink:
             packets = self._encoder.encode(frame)
         except av.FFmpegError as error:
             raise DeviceError(
-                f"{self._plan.codec} failed at picture {frame.stamp.index} ({error.strerror}); "
+                f"{self._plan.codec} failed at frame {frame.stamp.index} ({error.strerror}); "
                 "try another --encoder"
             ) from error
         if not self.frames:
@@ -253,7 +253,7 @@ class VideoSink:
         self._stop_at_damage()
 
     def append(self, segment: Segment, packets: Iterable[Packet[Any]]) -> None:
-        """Mux pictures that another encoder of the same plan has encoded, instead of `write`.
+        """Mux frames that another encoder of the same plan has encoded, instead of `write`.
 
         Args:
             segment: What is known of them.
@@ -278,7 +278,7 @@ class VideoSink:
         self._stop_at_damage()
 
     def encoded_bytes(self) -> int:
-        """Size of all pictures so far, the encoder emptied for it: after this, only `abort` can follow."""
+        """Size of all frames so far, the encoder emptied for it: after this, only `abort` can follow."""
         self._packets.pictures(self._encoder.flush())
         return self._encoder.bytes
 
@@ -323,7 +323,7 @@ class VideoSink:
         assert self._output is not None
         assert self._copier is not None
         if not self.frames:
-            raise OutputError(f"{shown(self._target)}: no picture was written; check --start and --end")
+            raise OutputError(f"{shown(self._target)}: no frame was written; check --start and --end")
         try:
             packets = [] if self._appended else self._encoder.flush()
         except av.FFmpegError as error:
@@ -334,7 +334,7 @@ class VideoSink:
         self._packets.rest(self._end)
         self._copier.close()
         if refused := self._packets.refused:
-            self.damage.notes.append(f"{refused} damaged packets of sound or subtitles are left out")
+            self.damage.notes.append(f"{refused} damaged packets of audio or subtitles are left out")
         self._stop_at_damage()
         self.warnings += [*self._copier.notes, *self._packets.moved()]
         self.warnings += left_empty(self._container, self._streams, self._copier.counts)
@@ -380,5 +380,5 @@ class VideoSink:
 
     def _stop_at_damage(self) -> None:
         if self._strict and self.damage:
-            what = next(iter(self.damage.notes), "a packet of sound or subtitles is damaged")
+            what = next(iter(self.damage.notes), "a packet of audio or subtitles is damaged")
             raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")

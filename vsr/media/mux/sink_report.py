@@ -14,7 +14,7 @@ class SinkReport:
     path: Path
     frames: int
     streams: int
-    """Besides the picture, attached files included."""
+    """Besides the frame, attached files included."""
     packets: int
     """Of those streams."""
     bytes: int

@@ -13,18 +13,18 @@ from vsr.frame import YuvFrame
 
 
 class SourceHashes:
-    """Takes decoded pictures in order; knows the hash of each segment that they belong to.
+    """Takes decoded frames in order; knows the hash of each segment that they belong to.
 
-    One thread adds pictures; another may ask for the hash of a segment that no picture will be added to.
+    One thread adds frames; another may ask for the hash of a segment that no frame will be added to.
     """
 
     def __init__(self, length: int) -> None:
-        """With `length` pictures in a segment."""
+        """With `length` frames in a segment."""
         self._length = length
         self._digests: dict[int, Any] = {}
 
     def add(self, frame: YuvFrame) -> int:
-        """Take the next picture, in host memory; the number of its segment.
+        """Take the next frame, in host memory; the number of its segment.
 
         CRCs of the planes are hashed, not their bytes, which would take thrice as long (measured): they are
         asked for what changed by accident.
@@ -40,6 +40,6 @@ class SourceHashes:
         return number
 
     def of(self, number: int) -> str:
-        """Hash of the pictures of a segment so far, in hexadecimal; of none where there was none."""
+        """Hash of the frames of a segment so far, in hexadecimal; of none where there was none."""
         digest = self._digests.get(number)
         return "" if digest is None else str(digest.hexdigest())

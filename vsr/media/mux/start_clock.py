@@ -26,5 +26,5 @@ def start_clock(
 
 
 def whole_ticks(seconds: Fraction, base: Fraction) -> Fraction:
-    """The last tick of the picture at or before `seconds`."""
+    """The last tick of the frame at or before `seconds`."""
     return seconds // base * base

@@ -1,7 +1,7 @@
 """Packets of the other streams, handed out in the order of time.
 
 It opens the source a second time and never reads ahead further than asked (but for the first packet of each
-sound track), so memory does not grow with the film.
+audio track), so memory does not grow with the film.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from vsr.media.text.subtitles import fine_base
 _RUN_UP = 10
 """Seconds read before and after a range: for subtitles that still show, and files not quite in order."""
 _PEEK = 2000
-"""Packets read at most to find the start of every sound track."""
+"""Packets read at most to find the start of every audio track."""
 
 
 class StreamCopier:
-    """An open source whose picture is ignored, tied to the streams of an output."""
+    """An open source whose frame is ignored, tied to the streams of an output."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class StreamCopier:
             plan: What of it is kept.
             output: Not yet started.
             container: What `output` is.
-            picture: Index of the picture's stream in the source; where its times start over, the others do.
+            frame: Index of the frame's stream in the source; where its times start over, the others do.
             damage: Takes what turns out to be wrong with the source.
             start: Seconds on the source's clock; what ended before is left out.
             end: Seconds on the source's clock; what begins then or later is left out.
@@ -127,7 +127,7 @@ class StreamCopier:
 
     @property
     def sounds(self) -> dict[int, Stream]:
-        """Sound tracks: index in the output to the stream in the source."""
+        """Audio tracks: index in the output to the stream in the source."""
         pairs = ((self._targets[index].index, self._media.streams[index]) for index in self._targets)
         return {target: stream for target, stream in pairs if stream.type == "audio"}
 
@@ -265,7 +265,7 @@ class StreamCopier:
             yield from map(_at_time, watch.flush())
 
     def _continued(self) -> Iterator[Packet[Any]]:
-        """The packets from shortly before the range, their times moved on where those of the picture are."""
+        """The packets from shortly before the range, their times moved on where those of the frame are."""
         joins = can_start_over(self._media)
         wanted = {*self._targets, self._picture} if joins else set(self._targets)
         for stream in self._media.streams:
@@ -291,7 +291,7 @@ class StreamCopier:
 
     def _unreadable(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)
-        note = f"sound or subtitles may be missing: a part of the file cannot be read ({reason})"
+        note = f"audio or subtitles may be missing: a part of the file cannot be read ({reason})"
         if note not in self._damage.notes:
             self._damage.notes.append(note)
 
@@ -313,7 +313,7 @@ class StreamCopier:
         return True
 
     def _with_duration(self, packet: Packet[Any]) -> None:
-        """Give sound without a duration the step from the packet before: MP4 hides a last one without."""
+        """Give audio without a duration the step from the packet before: MP4 hides a last one without."""
         index, before = packet.stream.index, self._before.get(packet.stream.index)
         if packet.stream.type != "audio" or packet.pts is None:
             return
@@ -357,7 +357,7 @@ class StreamCopier:
         return packet
 
     def _peek(self) -> None:
-        """Read until every sound track has shown its first packet, so that `earliest` knows them."""
+        """Read until every audio track has shown its first packet, so that `earliest` knows them."""
         waiting = set(self.sounds)
         while waiting and len(self._queue) < _PEEK:
             packet = next(self._packets, None)

@@ -54,19 +54,19 @@ def copy_header(
     end: Fraction | None,
     pending: list[Pending],
 ) -> list[str]:
-    """Give `output` the metadata and chapters of `source`, and `picture` those of its picture.
+    """Give `output` the metadata and chapters of `source`, and `picture` those of its frame.
 
     Args:
         source: The input.
         output: Not yet started.
-        picture: Its video stream.
-        info: Of the source's picture.
+        frame: Its video stream.
+        info: Of the source's frame.
         container: What `output` is.
         streams: The others that are kept.
         shift: Seconds added to every time.
         start: Seconds on the source's clock; chapters that ended before are left out.
         end: Seconds on the source's clock; chapters that begin later are left out.
-        pending: Gets what is to be written of the picture into the finished file.
+        pending: Gets what is to be written of the frame into the finished file.
 
     Returns:
         A sentence for metadata that the container has no place for.
@@ -104,7 +104,7 @@ def copy_header(
 
 
 def _mark_views(picture: VideoStream, info: VideoInfo, container: Container) -> list[str]:
-    """Tell Matroska's muxer how two views lie in a picture; a sentence for what the container cannot say."""
+    """Tell Matroska's muxer how two views lie in a frame; a sentence for what the container cannot say."""
     notes = []
     tagged = picture.metadata.pop("stereo_mode", None) or stereo_mode(info.stereo)
     if container.family == "mp4":

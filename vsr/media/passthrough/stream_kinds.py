@@ -54,7 +54,7 @@ class DroppedStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """All streams but the picture."""
+    """All streams but the frame."""
 
     kept: tuple[PlannedStream, ...] = ()
     """In the source's order."""
@@ -62,7 +62,7 @@ class StreamPlan:
     notes: tuple[str, ...] = ()
     """What changes in streams that are kept."""
     sound_bases: tuple[Fraction, ...] = ()
-    """Time bases of the sound that is kept."""
+    """Time bases of the audio that is kept."""
 
     @property
     def copied(self) -> tuple[PlannedStream, ...]:

@@ -43,7 +43,7 @@ from vsr.media.passthrough.stream_kinds import (
 from vsr.media.text.captions import CAPTION_DECODERS
 from vsr.media.text.subtitles import is_text
 
-PICTURE_ONLY = "a pipe carries the picture only"
+PICTURE_ONLY = "a pipe carries the video only"
 _FRAGILE = frozenset({"tta"})
 """Audio that is always converted: its decoder needs the number of samples, which Matroska does not keep."""
 _TRIED = 10
@@ -53,11 +53,11 @@ _SEARCHED = 2000
 
 
 def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
-    """Decide for every stream of `source` but the picture.
+    """Decide for every stream of `source` but the frame.
 
     Args:
         source: The input.
-        video_index: Of the picture that is upscaled, among all streams.
+        video_index: Of the frame that is upscaled, among all streams.
         target: Its suffix names the container.
 
     Raises:
@@ -92,7 +92,7 @@ class _Known:
 
     media: InputContainer
     film: Stream
-    """The picture."""
+    """The frame."""
     first: Mapping[int, list[Packet[Any]]]
     """Index of a stream to its first packets."""
     audio: Mapping[int, AudioFacts]
@@ -101,7 +101,7 @@ class _Known:
     """Numbers (PID) of the streams of each programme of a transport stream."""
 
     def elsewhere(self, stream: Stream) -> bool:
-        """Whether a stream belongs to other programmes only than the picture's."""
+        """Whether a stream belongs to other programmes only than the frame's."""
         own = [programme for programme in self.programmes if stream.id in programme]
         return bool(own) and not any(self.film.id in programme for programme in own)
 
@@ -132,7 +132,7 @@ def _way_there(known: _Known, stream: Stream) -> str:
     pids = {pid for programme in known.programmes if stream.id in programme for pid in programme}
     video = next((other.index for other in known.media.streams.video if other.id in pids), None)
     if video is None:
-        return "it has no picture"
+        return "it has no video"
     return f"upscale that one with --video-stream {video}"
 
 
@@ -174,7 +174,7 @@ def _audio_base(known: _Known, plan: PlannedStream) -> Fraction | None:
 
 
 def _is_timecode_of(film: Stream, stream: Stream) -> bool:
-    """Whether FFmpeg's MP4 muxer makes this track from a tag of the picture."""
+    """Whether FFmpeg's MP4 muxer makes this track from a tag of the frame."""
     code = stream.metadata.get("timecode")
     return stream.type == "data" and code is not None and code == film.metadata.get("timecode")
 

@@ -1,1 +1,1 @@
-"""How samples lie in memory: pixel formats, and planes of PyAV's frames as tensors and back."""
+"""Pixel formats, and the planes of PyAV's frames as tensors and back."""

@@ -1,4 +1,4 @@
-"""FFmpeg's pixel formats as `PixelLayout`. No torch here."""
+"""Translates FFmpeg's pixel formats to `PixelLayout` and back. Torch is not imported here."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from vsr.color.spec import Family, PixelLayout
 from vsr.errors import InputError
 
 _SUBSAMPLING = {(1, 1): "420", (1, 0): "422", (0, 0): "444", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
-"""log2 of the chroma subsampling -> the digits in FFmpeg's names."""
+"""Maps log2 of the chroma subsampling to the digits in FFmpeg's names."""
 _DEPTHS = (8, 9, 10, 12, 14, 16)
-"""Bits for which FFmpeg has planar formats; not all of them in every family."""
+"""Bit depths for which FFmpeg has planar formats; not every family has all of them."""
 _UNREADABLE = frozenset({"yaf32le", "yaf32be"})
-"""swscale of FFmpeg 8.1.2 aborts the process when it is given these."""
+"""FFmpeg 8.1.2's swscale aborts the process on these formats."""
 
 
 @cache
 def layout_of(pixel_format: str) -> PixelLayout:
-    """The planes into which pictures of a pixel format are taken apart.
+    """Return the planar layout into which frames of a pixel format are unpacked.
 
     Packed, semi-planar, palette and bit-packed formats get the planar layout of the same family, subsampling
-    and depth (at least 8 bits); a palette is R'G'B' with alpha. `repacking_note` names the few that lose
-    something.
+    and depth (at least 8 bits). A palette becomes R'G'B' with alpha. `repacking_note` describes the few
+    formats that lose something.
 
     Raises:
-        InputError: the format is unknown or lives in a device's memory.
+        InputError: the format is unknown, or its frames are in a device's memory.
     """
     try:
         fmt = VideoFormat(pixel_format, 64, 64)
@@ -47,9 +47,9 @@ def layout_of(pixel_format: str) -> PixelLayout:
 
 
 def planar_format(layout: PixelLayout) -> str:
-    """FFmpeg's name of the planar, little-endian format that stores `layout`.
+    """Return FFmpeg's name of the planar, little-endian format that stores `layout`.
 
-    Grey with alpha is the exception: FFmpeg has it only interleaved, `ya8` and `ya16le`.
+    Grey with alpha is an exception: FFmpeg has it only interleaved, as `ya8` and `ya16le`.
 
     Raises:
         ValueError: FFmpeg has no such format.
@@ -61,17 +61,19 @@ def planar_format(layout: PixelLayout) -> str:
 
 
 def is_planar_already(pixel_format: str) -> bool:
-    """Whether the planes can be used where the decoder put them; yuvj formats only differ by a range tag."""
+    """Return whether the decoder's planes can be used as they are. yuvj formats differ only by a range
+    tag.
+    """
     return pixel_format.replace("yuvj", "yuv") == _name(layout_of(pixel_format))
 
 
 def repacking_note(pixel_format: str) -> str | None:
-    """A sentence for formats that cannot be kept exactly in integer planes, else None."""
+    """Return a sentence about a format that integer planes cannot hold exactly, else None."""
     fmt = VideoFormat(pixel_format, 64, 64)
     if _is_float(pixel_format):
-        return f"{pixel_format} samples are brought to 16-bit integers; values outside [0, 1] are clipped"
+        return f"{pixel_format} samples are converted to 16-bit integers; values outside [0, 1] are clipped"
     if max(component.bits for component in fmt.components) > 16:
-        return f"{pixel_format} samples are brought to 16 bits"
+        return f"{pixel_format} samples are converted to 16 bits"
     if fmt.is_bayer:
         return f"{pixel_format} is raw sensor data; it is demosaiced by FFmpeg"
     if pixel_format.startswith("xyz"):
@@ -92,7 +94,7 @@ def _chroma_shift(fmt: VideoFormat) -> tuple[int, int]:
 
 def _bits(fmt: VideoFormat) -> int:
     if fmt.is_bayer:
-        return 16 if "16" in fmt.name else 8  # FFmpeg counts a quarter of the samples for each colour
+        return 16 if "16" in fmt.name else 8  # FFmpeg counts averages for each colour
     return min(16, max(component.bits for component in fmt.components))
 
 

@@ -1,4 +1,4 @@
-"""The pixel format of an encoder that keeps the most of a source."""
+"""Chooses the pixel format of an encoder that keeps the most of a source."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Callable, Iterable
 from vsr.color.spec import PixelLayout
 
 LayoutOf = Callable[[str], PixelLayout]
-"""FFmpeg's name of a format to its layout."""
+"""Returns the layout of a format, given FFmpeg's name."""
 
 
 def nearest(
     wanted: PixelLayout, formats: Iterable[str], layout_of: LayoutOf, *, width: int, height: int, even: bool
 ) -> str | None:
-    """The format that loses least of `wanted`; between equals the one that adds least, then the first.
+    """Return the format that loses least of `wanted`, then the one that adds least, then the first.
 
     Args:
-        wanted: What the source has.
-        formats: FFmpeg's names, best liked first.
-        layout_of: Gives the layout of a name.
-        width: Of the picture in pixels.
-        height: Of the picture in pixels.
-        even: Whether subsampled chroma needs sides that it divides (H.264 and H.265 crop in chroma samples).
+        wanted: Layout of the source.
+        formats: FFmpeg's names in order of preference.
+        layout_of: Returns the layout of a name.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        even: Whether the size must be a multiple of the chroma subsampling (H.264 and H.265 crop in chroma
+            samples).
 
     Returns:
-        None where no format fits the size.
+        FFmpeg's name, or None where no format fits the size.
     """
     fitting = [name for name in formats if not even or divides(layout_of(name), width, height)]
     return min(fitting, key=lambda name: _cost(wanted, layout_of(name)), default=None)
 
 
 def divides(layout: PixelLayout, width: int, height: int) -> bool:
-    """Whether chroma subsampling leaves no odd column or row."""
+    """Return whether width and height are multiples of the chroma subsampling."""
     across, down = layout.chroma_shift
     return width % (1 << across) == 0 and height % (1 << down) == 0
 
 
 def losses(wanted: PixelLayout, given: PixelLayout) -> list[str]:
-    """What `given` cannot hold of `wanted`, a phrase each; empty when nothing is lost."""
+    """Return a phrase for each property of `wanted` that `given` cannot store; empty if nothing is lost."""
     said = []
     if wanted.alpha and not given.alpha:
         said.append("transparency")
@@ -51,7 +52,7 @@ def losses(wanted: PixelLayout, given: PixelLayout) -> list[str]:
 
 
 def subsampling(layout: PixelLayout) -> str:
-    """Chroma subsampling as people write it."""
+    """Return the chroma subsampling in the usual notation, such as "4:2:0"."""
     names = {
         (1, 1): "4:2:0",
         (1, 0): "4:2:2",
@@ -72,7 +73,7 @@ def _chroma_lost(wanted: PixelLayout, given: PixelLayout) -> int:
 
 
 def _cost(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
-    """What is lost, gravest first; then what is added for nothing."""
+    """Return the losses, the gravest first, then what is added needlessly."""
     extra_chroma = sum(max(0, w - g) for w, g in zip(wanted.chroma_shift, given.chroma_shift, strict=True))
     return (
         int(wanted.alpha and not given.alpha),
@@ -87,5 +88,5 @@ def _cost(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
 
 
 def _color_family(layout: PixelLayout) -> str:
-    """Grey is Y'CbCr with neutral chroma: the same luma samples."""
+    """Return "rgb" or "yuv". Grey counts as Y'CbCr with neutral chroma, as its luma samples are the same."""
     return "rgb" if layout.family == "rgb" else "yuv"

@@ -1,6 +1,7 @@
-"""Planes of PyAV's frames as tensors, and back.
+"""Converts the planes of PyAV's frames to tensors and back.
 
-Samples are never converted here, only put elsewhere; colour is `vsr.color.convert`'s work, on the device.
+Sample values are never changed here, only moved. Colour conversion is done by `vsr.color.convert` on the
+device.
 """
 
 from __future__ import annotations
@@ -23,21 +24,23 @@ from vsr.media.pixels.layouts import is_planar_already, layout_of, planar_format
 __all__ = ["layout_of", "planar_format", "repacked", "to_av_frame", "to_planes"]
 
 _UNSPECIFIED = 2
-"""H.273's number of a matrix that is not told."""
+"""H.273's number of an unspecified matrix."""
 
 _GBR_TO_RGB = (2, 0, 1)
-"""Where R, G and B are among FFmpeg's planes G, B, R."""
+"""Indices of R, G and B among FFmpeg's planes G, B, R."""
 
 
 def to_planes(frame: av.VideoFrame) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """The samples of a picture, one plane a component.
+    """Return the samples of a frame, one plane for each component.
 
     Args:
-        frame: In host memory, of any pixel format; what is not planar is repacked first (`repacked`).
+        frame: In host memory, of any pixel format; formats that are not planar are repacked first
+            (`repacked`).
 
     Returns:
         Planes `(H, W)` as in `YuvFrame.planes`, and the alpha plane or None; uint8, or uint16 with the value
-        in the low bits; on the host. They alias the frame's memory and keep it alive: read only.
+        in the low bits; in host memory. They alias the frame's memory and keep it alive, and must not be
+        written to.
     """
     layout = layout_of(frame.format.name)
     frame = repacked(frame, layout)
@@ -59,15 +62,15 @@ def repacked(
     ranges: tuple[Range, Range] | None = None,
     name: str | None = None,
 ) -> av.VideoFrame:
-    """The same picture in the planar format of `layout`; timestamps and tags stay.
+    """Return the frame in the planar format of `layout`, with its timestamps and tags.
 
     Args:
         frame: In host memory.
-        layout: What the result has.
-        width: Of the result in pixels; None keeps it.
-        height: Of the result in pixels; None keeps it.
-        ranges: Of the frame and of the result; None leaves the values as they are.
-        name: FFmpeg's name of a result that is made anew, where it may have two: yuvj420p is yuv420p.
+        layout: Layout of the result.
+        width: Width of the result in pixels; None keeps it.
+        height: Height of the result in pixels; None keeps it.
+        ranges: Range of the frame and of the result; None leaves the values as they are.
+        name: FFmpeg's name of the result's format where there are two: yuvj420p is yuv420p.
 
     Raises:
         InputError: swscale cannot read the frame's format.
@@ -82,7 +85,7 @@ def repacked(
     try:
         with _without_matrix(frame, layout) as matrix:
             # One thread: with several, swscale's slices overwrite the first 8 samples of each other's rows
-            # (measured with FFmpeg 8.1.2, about one picture in 60).
+            # (measured with FFmpeg 8.1.2, about one frame in 60).
             out = frame.reformat(
                 format=name or planar_format(layout),
                 width=width,
@@ -95,16 +98,17 @@ def repacked(
             out.colorspace = matrix
             return out
     except (av.FFmpegError, ValueError) as error:
-        what = f"pictures of format {frame.format.name} cannot be read ({error})"
+        what = f"frames of format {frame.format.name} cannot be read ({error})"
         raise InputError(f"{what}. Convert the video to another format") from error
 
 
 def to_av_frame(frame: YuvFrame, pixel_format: str) -> av.VideoFrame:
-    """A picture for an encoder, with its timestamp and colour tags.
+    """Return a frame for an encoder, with its timestamp and colour tags.
 
     Args:
         frame: In host memory.
-        pixel_format: Of the frame's layout; packed and semi-planar ones are made by swscale.
+        pixel_format: FFmpeg's name of a format with the frame's layout; swscale makes packed and semi-planar
+            ones.
 
     Raises:
         ValueError: the pixel format has another layout than the frame.
@@ -122,9 +126,10 @@ def to_av_frame(frame: YuvFrame, pixel_format: str) -> av.VideoFrame:
 
 @contextmanager
 def _without_matrix(frame: av.VideoFrame, layout: PixelLayout) -> Generator[int, None, None]:
-    """Hide a picture's matrix where none is used: swscale refuses those that it does not know (YCgCo, ICtCp).
+    """Hide a frame's matrix where none is used, because swscale refuses those that it does not know (YCgCo,
+    ICtCp).
 
-    Gives what the result is to be tagged with.
+    Yields the matrix with which the result is to be tagged.
     """
     matrix = frame.colorspace
     try:
@@ -136,7 +141,9 @@ def _without_matrix(frame: av.VideoFrame, layout: PixelLayout) -> Generator[int,
 
 
 def _without_j(frame: av.VideoFrame) -> av.VideoFrame:
-    """A copy in the format without "j": swscale takes yuvj for full range, whatever the picture says."""
+    """Return a copy in the format without "j", because swscale treats yuvj as full range, whatever the
+    frame's tag.
+    """
     out = av.VideoFrame(frame.width, frame.height, frame.format.name.replace("yuvj", "yuv"))
     layout = layout_of(out.format.name)
     for target, source in zip(out.planes, frame.planes, strict=True):
@@ -161,11 +168,11 @@ def _fill(out: av.VideoFrame, frame: YuvFrame) -> None:
 
 
 def _plane(plane: Any, layout: PixelLayout, *, channels: int = 1) -> Tensor:
-    """A view `(H, W)`, or `(H, W, channels)` where a plane holds several components."""
+    """Return a view `(H, W)`, or `(H, W, channels)` where a plane holds several components."""
     if plane.line_size >= 0:
         view: Tensor = torch.utils.dlpack.from_dlpack(plane)
         return view
-    # Bottom-up pictures (uncompressed AVI): torch has no negative strides, so this one is copied.
+    # Bottom-up frames (uncompressed AVI): torch has no negative strides, so this one is copied.
     dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
     rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)[::-1, : plane.width * channels]
     flipped = torch.from_numpy(rows.copy())

@@ -1,1 +1,3 @@
-"""What containers promise, checked by walking the file: pages, packets, keys, frames, indexes."""
+"""Checks of what a container's structure promises, by walking the file: pages, packets, keys, frames,
+indexes.
+"""

@@ -1,4 +1,4 @@
-"""ASF (WMV): objects with lengths, and in the data object packets of one size, whose number is stated."""
+"""Checks ASF (WMV) files: objects with lengths, and a stated number of packets of equal size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _DATA_HEAD, _FILE_HEAD = 50, 104
 _BROADCAST = 1
-"""Flag of the file properties: it was sent live, and its numbers mean nothing."""
+"""Flag in the file properties of a live stream, whose numbers have no meaning."""
 _CORRECTION = b"\x82\x00\x00"
-"""How a packet begins that has room for error correction, as nearly all have."""
+"""The first bytes of a packet with error correction data, which nearly all packets have."""
 
 
 def walk_asf(data: FileBytes) -> tuple[str | None, None]:
-    """The first fault of an ASF file; how many pictures it holds is not told."""
+    """Return the first fault of an ASF file, or None. The number of frames is not stated in ASF."""
     place = data[: 1 << 16].find(_FILE)
     properties = data[max(0, place) : max(0, place) + _FILE_HEAD]
     if place < 0 or len(properties) < _FILE_HEAD:
@@ -24,7 +24,7 @@ def walk_asf(data: FileBytes) -> tuple[str | None, None]:
     if properties[88] & _BROADCAST:
         return None, None
     if size != len(data):
-        return f"the file has {len(data)} bytes and promises {size}", None
+        return f"the file has {len(data)} bytes, but states {size}", None
     at = int.from_bytes(data[16:24], "little")
     if data[:16] != _HEADER or data[at : at + 16] != _DATA:
         return f"there is no data object at byte {at}", None
@@ -35,7 +35,7 @@ def _walk_packets(data: FileBytes, at: int, size: int) -> str | None:
     count = int.from_bytes(data[at + 40 : at + 48], "little")
     begin = at + _DATA_HEAD
     if not size or begin + count * size > len(data):
-        return f"{count} packets of {size} bytes are promised, more than the file has"
+        return f"the file states {count} packets of {size} bytes, more than it has"
     if data[begin : begin + 3] != _CORRECTION:
         return None
     for place in range(begin, begin + count * size, size):

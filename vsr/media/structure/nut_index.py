@@ -1,4 +1,4 @@
-"""NUT: an index at the end, which says where each syncpoint lies."""
+"""Checks NUT files, whose index at the end states where each syncpoint lies."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from vsr.media.files.file_bytes import FileBytes
 
 _SYNC, _INDEX = bytes.fromhex("4e4be4adeeca4569"), bytes.fromhex("4e58dd672f23e64e")
 _TAIL = 12
-"""The index ends with its own length, in 8 bytes, and a checksum of 4."""
+"""The index ends with its own length, in 8 bytes, and a checksum of 4 bytes."""
 _LARGEST = 1 << 26
 _CHECKED = 4096
-"""A packet of more bytes has a checksum of 4 bytes behind its length."""
+"""A NUT packet of more bytes than this has a checksum of 4 bytes after its length."""
 _UNIT = 16
-"""Places of syncpoints are told in units of so many bytes."""
+"""The index states positions in units of this many bytes."""
 
 
 def walk_nut(data: FileBytes) -> tuple[str | None, None]:
-    """The first fault of a NUT file; a stream without syncpoints, as in a pipe, promises nothing."""
+    """Return the first fault of a NUT file, or None. A stream without syncpoints, as in a pipe, states
+    nothing to check.
+    """
     if _SYNC not in data[: 1 << 16]:
         return None, None
     length = int.from_bytes(data[len(data) - _TAIL : len(data) - _TAIL + 8], "big")
@@ -29,7 +31,7 @@ def walk_nut(data: FileBytes) -> tuple[str | None, None]:
 
 
 def _places(index: bytes) -> list[int]:
-    """Where syncpoints lie, to 16 bytes."""
+    """Return the positions of syncpoints in bytes, exact to 16 bytes."""
     size, at = _number(index, 0)
     at += 4 if size > _CHECKED else 0
     _, at = _number(index, at)  # the last timestamp
@@ -45,7 +47,9 @@ def _places(index: bytes) -> list[int]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, the last one without the highest bit, and where it ends."""
+    """Read a variable-length number (7 bits in each byte; the last byte has its highest bit clear), and where
+    it ends.
+    """
     value = 0
     while at < len(data):
         value = value << 7 | data[at] & 0x7F

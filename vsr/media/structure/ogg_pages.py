@@ -1,4 +1,4 @@
-"""Ogg (RFC 3533): each page has a checksum, and pages of each stream are numbered."""
+"""Checks Ogg files (RFC 3533): each page has a checksum, and the pages of each stream are numbered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _HEAD = 27
 _FIRST, _LAST = 2, 4
 """Flags of a stream's first and last page."""
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-"""Each byte with its bits in reverse: Ogg's CRC takes the highest bit first, zlib's the lowest."""
+"""Each byte with its bits reversed: Ogg's CRC processes the highest bit first, zlib's the lowest."""
 
 
 def walk_ogg(data: FileBytes) -> tuple[str | None, None]:
-    """The first fault of an Ogg file; how many pictures it holds is not told."""
+    """Return the first fault of an Ogg file, or None. The number of frames is not stated in Ogg."""
     numbers: dict[bytes, int] = {}
     last = bytearray()
     at = 0
@@ -39,7 +39,9 @@ def walk_ogg(data: FileBytes) -> tuple[str | None, None]:
 
 
 def _checksum(page: bytes) -> int:
-    """CRC-32 of polynomial 0x04C11DB7 from 0, highest bit first, over the page with its own field zeroed."""
+    """Return the CRC-32 of a page (polynomial 0x04C11DB7, start value 0, highest bit first), its own field
+    set to zero.
+    """
     clean = page[:22] + bytes(4) + page[26:]
     crc = zlib.crc32(clean.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""MP4 and QuickTime: three tables of a track's index say how many samples it has, and must agree."""
+"""Checks MP4 and QuickTime: three tables in a track's index state its number of samples, and must agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _TABLE = (b"mdia", b"minf", b"stbl")
 
 
 def walk_mp4(data: FileBytes) -> tuple[str | None, int | None]:
-    """Where the tables of a video track disagree, and how many pictures the longest one promises then."""
+    """Return where the tables of a video track disagree, or None, and then the number of frames that `stsz`
+    states.
+    """
     for start, end in find_boxes(data.file, 0, len(data), b"moov", b"trak"):
         kinds = [data[at + 8 : at + 12] for at, _ in find_boxes(data.file, start, end, b"mdia", b"hdlr")]
         if b"vide" not in kinds:
@@ -20,7 +22,7 @@ def walk_mp4(data: FileBytes) -> tuple[str | None, int | None]:
         counts = dict(_counts(data, start, end))
         if len(set(counts.values())) > 1:
             said = ", ".join(f"{name} {count}" for name, count in counts.items())
-            fault = f"the index is damaged: its tables promise different numbers of pictures ({said})"
+            fault = f"the index is damaged: its tables state different numbers of frames ({said})"
             return fault, counts.get("stsz")
     return None, None
 
@@ -41,14 +43,14 @@ def _counts(data: FileBytes, start: int, end: int) -> Iterator[tuple[str, int]]:
 
 
 def _rows(table: bytes, form: str) -> Iterator[tuple[int, ...]]:
-    """The rows of a table behind version, flags and their number, as far as they are there."""
+    """Yield the rows of a table after its version, flags and row count, as far as the data goes."""
     size = struct.calcsize(form)
     count = min(int.from_bytes(table[4:8], "big"), (len(table) - 8) // size)
     return struct.iter_unpack(form, table[8 : 8 + max(0, count) * size])
 
 
 def _samples_in(runs: list[tuple[int, ...]], chunks: int) -> int:
-    """Samples in all chunks; each run goes on until the first chunk of the next."""
+    """Return the number of samples in all chunks. Each run extends to the first chunk of the next."""
     following = [*(run[0] for run in runs[1:]), chunks + 1][: len(runs)]
     return sum(
         max(0, later - first) * number for (first, number, _), later in zip(runs, following, strict=True)
