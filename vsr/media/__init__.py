@@ -1,4 +1,6 @@
-"""Video files in and out. Folders lie on top of each other: `audit`, `mux`, `passthrough`, `text`, `audio`,
-`encode`, `decode`, `decoders`, `filters`, `integrity`, `structure`, `pixels`, `formats`, `metadata`, `files`;
-each imports from those behind it only.
+"""Reading and writing of video files.
+
+The folders are layers: `audit`, `mux`, `passthrough`, `text`, `audio`, `encode`, `decode`, `decoders`,
+`filters`, `integrity`, `structure`, `pixels`, `formats`, `metadata`, `files`. Each imports only from those
+listed after it.
 """

@@ -1,4 +1,4 @@
-"""Still images written as PNG."""
+"""Writes still images as PNG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from vsr.writing import write_whole
 
 
 def save_png(image: Tensor, path: Path) -> None:
-    """Write `(3, H, W)` in [0, 1] as an 8-bit PNG.
+    """Write an image as an 8-bit PNG.
+
+    Args:
+        image: `(3, H, W)` R'G'B' in [0, 1].
+        path: Path of the new file.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     codes = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     array = codes.permute(1, 2, 0).contiguous().numpy()
@@ -24,7 +28,9 @@ def save_png(image: Tensor, path: Path) -> None:
 
 
 def _encoded(frame: av.VideoFrame) -> bytes:
-    """A PNG's bytes; made in memory, for FFmpeg's own writer opens whatever stands under the name."""
+    """Return the bytes of a PNG. They are made in memory, because FFmpeg's own writer follows links at the
+    path.
+    """
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base, encoder.options = Fraction(1), {"pred": "mixed"}

@@ -200,7 +200,7 @@ class OtherSize(FakeCard):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (RefusingCard, "card 0 or its driver cannot decode h264 yuv420p of 64x48"),
+        (RefusingCard, "GPU 0 or its driver cannot decode h264 yuv420p of 64x48"),
         (OtherBits, "the GPU's first frame differs from the one that software decodes"),
         (OtherSize, "the GPU's first frame differs from the one that software decodes"),
     ],

@@ -152,7 +152,7 @@ def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
     data = path.read_bytes()
     head = data.index(b"\xff\xd8\xff")
     path.write_bytes(data[:head] + bytes(len(data) - head))
-    with pytest.raises(InputError, match="no picture of video stream 0 can be decoded"):
+    with pytest.raises(InputError, match="no frame of video stream 0 can be decoded"):
         probe(path)
 
 

@@ -71,7 +71,7 @@ def test_names_that_no_folder_holds_are_said_to_be_too_long(tmp_path: Path, sour
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, source: Path, made: Path) -> None:
     place = check_target(tmp_path / "out.mkv", source, overwrite=False)
     place.write_bytes(b"another's")
-    with pytest.raises(OutputError, match="appeared while"):
+    with pytest.raises(OutputError, match="appeared during the run"):
         put_in_place(made, place, overwrite=False)
     assert place.read_bytes() == b"another's"
 
@@ -86,6 +86,6 @@ def test_file_systems_without_hard_links_work(
     put_in_place(made, tmp_path / "out.mkv", overwrite=False)
     assert (tmp_path / "out.mkv").read_bytes() == b"new"
     made.write_bytes(b"newer")
-    with pytest.raises(OutputError, match="appeared while"):
+    with pytest.raises(OutputError, match="appeared during the run"):
         put_in_place(made, tmp_path / "out.mkv", overwrite=False)
     assert (tmp_path / "out.mkv").read_bytes() == b"new"

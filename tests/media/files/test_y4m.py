@@ -9,7 +9,7 @@ import pytest
 
 from tests.media_maker import picture
 from vsr.media.encode.encoder_table import RAW_FORMATS
-from vsr.media.files.y4m import end_of, picture_bytes
+from vsr.media.files.y4m import end_of, frame_bytes
 from vsr.media.integrity.truncation import cut_off
 
 
@@ -38,7 +38,7 @@ def test_a_whole_stream_needs_what_is_there_and_a_cut_one_the_rest_of_its_pictur
 
 @pytest.mark.parametrize("head", ["", "YUV4MPEG2 W4\n", "YUV4MPEG2 Wx H4\n", "YUV4MPEG2 W4 H4 C444alpha\n"])
 def test_a_header_that_does_not_say_it_promises_nothing(head: str) -> None:
-    assert picture_bytes(head) is None
+    assert frame_bytes(head) is None
     assert end_of(head.encode(), 100) is None
 
 

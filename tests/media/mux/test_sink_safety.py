@@ -68,7 +68,7 @@ def test_of_two_runs_to_one_new_name_the_later_is_refused(clip: Path, folder: Pa
         for frame in video.frames():
             slow.write(fitted(frame, slow.layout))
     first = pass_through(clip, target).path.read_bytes()
-    with pytest.raises(OutputError, match="appeared while"):
+    with pytest.raises(OutputError, match="appeared during the run"):
         slow.finish()
     assert target.read_bytes() == first
 

@@ -104,7 +104,7 @@ def test_flags_of_tracks_are_kept(tmp_path: Path, target: str) -> None:
     assert streams[3]["disposition"]["forced"] == 1
     assert streams[4]["disposition"]["hearing_impaired"] == 1
     assert streams[2]["disposition"]["comment"] == 1
-    assert streams[1]["tags"].get("title", "") == "", "the room for what is written is gone from the title"
+    assert streams[1]["tags"].get("title", "") == "", "the placeholder is removed from the title"
 
 
 def test_webm_names_the_flags_that_it_has_no_place_for(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from av.container import InputContainer
 
-from vsr.media.files.ffmpeg_log import talkative
+from vsr.media.files.ffmpeg_log import log_level_info
 
 _STREAM = re.compile(
     r"^  Stream #0:(?P<index>\d+).*?: Audio: .*?, (?P<rate>\d+) Hz, "
@@ -69,7 +69,7 @@ def audio_facts(media: InputContainer) -> dict[int, AudioFacts]:
     Args:
         media: An open file.
     """
-    with talkative():
+    with log_level_info():
         text: str = media.dumps_format()  # type: ignore[attr-defined]
     found = (_facts(match) for match in _STREAM.finditer(text))
     return dict(pair for pair in found if pair[1].channels)

@@ -1,3 +1,5 @@
-"""Files and streams as they are opened: what may be opened, pipes, YUV4MPEG2, PyAV's two series, and where a
-result goes. Nothing here looks at frames.
+"""Opening of files and streams: what may be opened, pipes, YUV4MPEG2, the PyAV releases, and the output's
+path.
+
+No module here reads the content of frames.
 """

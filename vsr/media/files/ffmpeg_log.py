@@ -1,4 +1,4 @@
-"""What FFmpeg prints of a file or a frame, where PyAV has no name for it."""
+"""Reads facts from FFmpeg's log that PyAV does not expose."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import av
 
 _level = threading.Lock()
-"""Held while FFmpeg's log level, which is the whole process's, is raised."""
+"""Held while FFmpeg's log level, which applies to the whole process, is raised."""
 
 
 @contextmanager
-def talkative() -> Iterator[None]:
-    """Let FFmpeg log at the level INFO inside the block; the caller captures what it says."""
+def log_level_info() -> Iterator[None]:
+    """Set FFmpeg's log level to INFO inside the block; the caller captures the log."""
     with _level:
         before = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)

@@ -1,6 +1,6 @@
-"""The bytes of a file as a sequence, read when asked for: files may be larger than memory.
+"""The bytes of a file as a sequence that is read on demand, because files may be larger than memory.
 
-A memory map would end the process with SIGBUS where somebody cuts the file off meanwhile.
+A memory map would end the process with SIGBUS if another program truncates the file meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _BLOCK = 1 << 20
 
 
 class FileBytes:
-    """Bytes of an open file; what lies beyond its end is empty, and 0 where a single byte is asked for."""
+    """The bytes of an open file. Beyond its end, slices are empty and single bytes are 0."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -27,12 +27,14 @@ class FileBytes:
         return self.file.read(max(0, stop - start))
 
     def byte(self, at: int) -> int:
-        """One byte."""
+        """Return one byte."""
         found = self[at : at + 1]
         return found[0] if found else 0
 
     def search(self, pattern: re.Pattern[bytes], at: int, overlap: int) -> int | None:
-        """Where a pattern is found first, from a place on; it matches at most `overlap` + 1 bytes."""
+        """Return the first match's offset at or after `at`, or None. A match must have at most `overlap` + 1
+        bytes.
+        """
         while at < self._size:
             block = self[at : at + _BLOCK]
             found = pattern.search(block)

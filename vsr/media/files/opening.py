@@ -1,8 +1,8 @@
-"""The only place that opens media for reading, and what may be opened.
+"""Opens media for reading; no other module does. It also defines which formats may be opened.
 
-FFmpeg by itself follows playlists to other files and to the network, renders text files as frames, and
-allocates a gigabyte for a header that promises a huge frame. Here only the `file:` protocol and the
-demuxers of `CONTAINERS` are allowed, and the size of a frame has a limit.
+By itself, FFmpeg follows playlists to other files and to the network, renders text files as video, and
+allocates a gigabyte for a header that states a huge frame. Here, only the `file:` protocol and the demuxers
+of `CONTAINERS` are allowed, and the size of a frame is limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from vsr.media.files.stdio import MUXERS, PipeReader, is_pipe, standard_input
 from vsr.media.files.tiff import READ_COMPRESSIONS, compression_of
 
 MAX_PIXELS = 8192 * 8192
-"""Largest frame accepted by itself; a file of 1 MB can otherwise claim a gigabyte of memory."""
+"""The largest frame that is accepted by default. Without a limit, a file of 1 MB can request a gigabyte of
+memory."""
 
 _CONTAINERS = """
 mov mp4 m4a 3gp 3g2 mj2 matroska webm mpegts mpeg mpegvideo avi flv live_flv asf asf_o ogg mxf nut dv gxf
@@ -37,26 +38,28 @@ bmv hxvs iv8 ifv luodat lmlm4 pmp dsicin tiertexseq avr ipu mtv mxg frm nc msnwc
 flac
 """
 CONTAINERS = tuple(_CONTAINERS.split())
-"""FFmpeg's names of the demuxers that may be used. Not on the list, on purpose: playlists and scripts (hls,
-dash, concat, sdp, rtsp, imf, lavfi), text shown as frames (tty, bin, xbin, idf, adf), headerless raw video,
-and image2, which expands patterns in names. The last five hold audio only: they give a clearer error."""
+"""FFmpeg's names of the allowed demuxers. Deliberately missing are playlists and scripts (hls, dash, concat,
+sdp, rtsp, imf, lavfi), text rendered as video (tty, bin, xbin, idf, adf), raw video without a header, and
+image2, which expands patterns in names. The last five contain audio only; they are listed for a clearer
+error."""
 
 MAX_STREAMS = 500
-"""Streams of a file, attached fonts among them; real ones have at most some two hundred."""
+"""The largest number of streams in a file, attached fonts included; real files have at most about two
+hundred."""
 
 MAX_TAGS = 5000
-"""Metadata tags of a file and its streams; real ones have at most some hundreds."""
+"""The largest number of metadata tags of a file and its streams; real files have at most some hundreds."""
 
 PROBE_BYTES = 1 << 26
-"""Read at most to learn what streams are, where a header does not say (MPEG-TS): audio may begin late.
-FFmpeg's own limit of 5 MB is a second of Blu-ray."""
+"""The number of bytes that FFmpeg may read to find the streams where no header lists them (MPEG-TS); audio
+may begin late. FFmpeg's own limit of 5 MB is one second of Blu-ray."""
 
 GENERATED_TIMES = 1
-"""AVFMT_FLAG_GENPTS, which PyAV sets: FFmpeg then invents the presentation times that a container lacks from
-the decoding times of the next packets, in the wrong order where there are B-frames."""
+"""AVFMT_FLAG_GENPTS, which PyAV sets. With it, FFmpeg computes missing presentation times from the decoding
+times of the next packets, in the wrong order if there are B-frames."""
 
 _BUFFER = 1 << 20
-"""Bytes that FFmpeg asks of a pipe at once; of a file it asks itself."""
+"""The number of bytes that FFmpeg requests from a pipe at once; for a file, FFmpeg decides itself."""
 
 _OPTIONS = {
     "protocol_whitelist": "file",
@@ -65,11 +68,11 @@ _OPTIONS = {
     "max_streams": str(MAX_STREAMS + 1),
 }
 _LIVE = {"fpsprobesize": "0"}
-"""With this FFmpeg does not read twenty frames of NUT, which has no frame rate, to find one."""
+"""With this, FFmpeg does not read twenty frames of NUT, which states no frame rate, to estimate one."""
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video itself. Run `git lfs pull`"),
     (b"#EXTM3U", "a playlist. Give the video file itself"),
-    (b"ffconcat version", "a playlist. Give the video files one by one"),
+    (b"ffconcat version", "a playlist. Give the video files one at a time"),
     (b"<!DOCTYPE", "a web page. Download the video itself"),
     (b"<html", "a web page. Download the video itself"),
     (b"<?xml", "an XML document, not a video"),
@@ -80,7 +83,7 @@ _PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
 _PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
 ANIMATED_WEBP = "an animated WebP, which cannot be decoded here. Convert it to GIF, APNG or a video first"
 _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-"""As it is left of `https://...` by a path, which knows no double slash."""
+"""Matches what a path makes of `https://...`, since a path has no double slash."""
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -90,14 +93,15 @@ def open_media(
     """Open a local video file, or standard input, for reading; the caller closes it.
 
     Args:
-        path: Of a regular file (links are followed). Any name is fine: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
+        path: Path of a regular file (links are followed). Any name is allowed: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
         max_pixels: Larger frames are refused.
-        last: Nobody opens it again. A pipe is kept in memory until then, and only its beginning.
-        hwaccel: What the decoders of its streams use, see `vsr.media.decode.hwaccel`; None is software.
+        last: Whether this is the last time that the input is opened. Until then, the beginning of a pipe is
+            kept in memory.
+        hwaccel: Hardware decoding for its streams, see `vsr.media.decode.hwaccel`; None is software.
 
     Raises:
-        InputError: missing, not a regular file, empty, of no accepted format, cut off before its index, with
-            more than `MAX_STREAMS` streams or with larger frames; one line that says which.
+        InputError: the file is missing, not regular, empty, of no accepted format, cut off before its index,
+            has more than `MAX_STREAMS` streams or larger frames; the message is one line.
     """
     container = _opened(path, max_pixels=max_pixels, last=last, hwaccel=hwaccel)
     try:
@@ -144,35 +148,38 @@ def _opened(
 
 
 def reopen_media(path: str | Path) -> InputContainer:
-    """Open a file again whose frames were judged before, or are our own, without judging their size.
+    """Open a file again without checking the size of its frames: they were checked before, or vsr wrote them.
 
-    Its streams are copied, not decoded. FFmpeg itself decodes some to describe them, covers above all; there
-    the limit holds.
+    Its streams are copied, not decoded. FFmpeg itself decodes some to describe them, mainly covers; the limit
+    still applies to these.
     """
     return _opened(path, max_pixels=MAX_PIXELS)
 
 
 def open_own(data: bytes, demuxer: str) -> InputContainer:
-    """Open a file in memory that vsr made itself, a description of a stream; the caller closes it.
+    """Open a file in memory that vsr itself made to describe a stream; the caller closes it.
 
     Args:
         data: The whole file.
-        demuxer: FFmpeg's name.
+        demuxer: FFmpeg's name of the demuxer.
     """
     return av.open(io.BytesIO(data), "r", format=demuxer)
 
 
 def shown(path: str | Path) -> str:
-    """A path, or any text of a file, as it can be printed: control characters and stray bytes are escaped."""
+    """Return a path, or any text from a file, in printable form: control characters and invalid bytes are
+    escaped.
+    """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _demuxer(path: Path) -> str | None:
-    """The demuxer of a JPEG under a frame's name; None for all else, which FFmpeg recognises by content.
+    """Return the demuxer of a JPEG file with a suffix of images; None for others, which FFmpeg recognises by
+    content.
 
-    By itself it goes by a frame's name, and takes image2 for a JPEG, which would expand patterns in it.
-    What begins as JPEG under another name may be a video of many (MJPEG).
+    For a JPEG with such a suffix FFmpeg would choose image2, which expands patterns in the name. A file that
+    begins as JPEG under another name may be a video of many images (MJPEG).
     """
     if path.suffix.lower() not in _PICTURE_SUFFIXES:
         return None
@@ -204,12 +211,14 @@ def _advice(path: Path) -> str:
 def _check_streams(container: InputContainer, path: Path) -> None:
     if len(container.streams) > MAX_STREAMS:
         raise InputError(
-            f"{shown(path)}: has more than {MAX_STREAMS} streams. Copy the ones that are wanted to a new file"
+            f"{shown(path)}: has more than {MAX_STREAMS} streams. Copy those that you need to a new file"
         )
 
 
 def _check_tags(container: InputContainer, path: Path) -> None:
-    """FFmpeg looks for each tag among all others, so that 20,000 of them take it seconds each time."""
+    """Limit the number of tags: FFmpeg searches all tags for each one, so 20,000 of them take seconds each
+    time.
+    """
     count = sum(len(owner.metadata) for owner in (container, *container.streams))
     if count > MAX_TAGS:
         raise InputError(
@@ -219,7 +228,7 @@ def _check_tags(container: InputContainer, path: Path) -> None:
 
 
 def _check_packing(container: InputContainer, path: Path) -> None:
-    """Of TIFF that is packed in a way that it does not know, FFmpeg makes noise and says nothing."""
+    """Refuse TIFF with a compression that FFmpeg decodes to noise without an error."""
     if container.format.name != "tiff_pipe" or is_pipe(path):
         return
     with path.open("rb") as file:
@@ -243,8 +252,8 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
 
 
 def _why_not(path: Path, error: Exception) -> str:
-    """One line for what FFmpeg refused, by how the file begins."""
-    if isinstance(error, MemoryError):  # also where the limit of streams is reached
+    """Return one line about a file that FFmpeg refused, from its first bytes."""
+    if isinstance(error, MemoryError):  # also raised at the limit of streams
         return f"{shown(path)}: has more than {MAX_STREAMS} streams, or claims more memory than there is"
     if is_pipe(path):
         return f"standard input: its header is damaged ({getattr(error, 'strerror', None) or error})"

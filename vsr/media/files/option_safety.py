@@ -1,7 +1,7 @@
-"""Which options of encoders and filters may name files or compute for ever.
+"""Refuses options of encoders and filters that name files or may compute without end.
 
-Settings come from pipeline files, too, which people send each other. So an option that would have an encoder
-write or read a file is refused unless the command itself allows it, and so is an expression with a loop.
+Settings also come from pipeline files, which people exchange. Therefore an option that makes an encoder read
+or write a file is refused unless the command itself allows it, and so is an expression with a loop.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from vsr.errors import ConfigError
 
 FILE_OPTIONS = frozenset({"passlogfile", "stats", "x265-stats"})
-"""FFmpeg's options whose value is a file's name."""
+"""FFmpeg's options whose value is a file name."""
 NESTED = frozenset({"x264-params", "x265-params", "svtav1-params", "ts-parameters"})
-"""Options that hold further ones for the encoder's library, in the notation of FFmpeg's dictionaries."""
+"""Options that contain further options for the encoder's library, in the syntax of FFmpeg's dictionaries."""
 PLAIN_NESTED = "x264opts"
-"""The same without quotes and escapes."""
+"""An option of the same kind whose syntax has no quotes and escapes."""
 
 _FILE_WORDS = frozenset(
     {"csv", "dump", "save", "load", "stats", "recon", "path", "rpu", "ladder", "config", "cfg", "clbin"}
     | {"reuse", "table"}
 )
-"""Words in the names of libraries' options that read or write files: dump-yuv, analysis-save, fgs-table."""
+"""Words in the names of library options that read or write files: dump-yuv, analysis-save, fgs-table."""
 _FILE_NAMES = frozenset(
     {
         "pass",
@@ -35,30 +35,30 @@ _FILE_NAMES = frozenset(
     }
     | {"multi-pass-opt-distortion", "scenecut-qp-config", "lambda-file", "opencl"}
 )
-"""Names of others. A first pass writes its figures beside the user's files, under a name of its own."""
+"""Other names of such options. A first pass writes its statistics to a file with a default name."""
 _HARMLESS_VALUES = {
     "scaling-list": ("off", "default"),
     "film-grain": tuple(map(str, range(51))),
     "pass": ("0",),
 }
-"""Values of such options that name no file: x265's own matrices, and what of these names is SVT-AV1's."""
+"""Values of such options that name no file: x265's own matrices, and SVT-AV1's options of the same names."""
 _LOOPS = re.compile(r"(?:while|taylor|root)\(")
-"""Functions of FFmpeg's expressions that compute until something comes true, or a thousand times."""
+"""Functions in FFmpeg's expressions that repeat until a condition is true, or a thousand times."""
 _MOST = 4096
-"""Characters of an option's value."""
+"""The largest number of characters in an option's value."""
 
 
 def check_option(codec: str, key: str, value: str, *, allow_files: bool) -> None:
-    """Refuse an encoder's option that names a file or may never end.
+    """Refuse an encoder option that names a file or may never end.
 
     Args:
         codec: FFmpeg's name of the encoder.
-        key: Of the option.
-        value: As FFmpeg reads it.
+        key: Name of the option.
+        value: Value in FFmpeg's syntax.
         allow_files: Whether files may be named.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: the option is refused.
     """
     check_expression(value, where=f"{codec}: option {key}")
     if allow_files:
@@ -73,25 +73,29 @@ def check_option(codec: str, key: str, value: str, *, allow_files: bool) -> None
 
 
 def check_expression(text: str, *, where: str) -> None:
-    """Refuse a value whose expression has a loop, or that is longer than any that makes sense.
+    """Refuse a value whose expression has a loop, or that is longer than any useful one.
+
+    Args:
+        text: The value in FFmpeg's syntax.
+        where: The beginning of the error message.
 
     Raises:
-        ConfigError: it has; `where` starts the message.
+        ConfigError: the value is refused.
     """
     if len(text) > _MOST:
-        raise ConfigError(f"{where}: has {len(text)} characters; {_MOST} are the most")
-    bare = re.sub(r"[\s\\']", "", text)  # what FFmpeg takes away before it reads a name
+        raise ConfigError(f"{where}: has {len(text)} characters; at most {_MOST} are allowed")
+    bare = re.sub(r"[\s\\']", "", text)  # FFmpeg removes these before it reads a name
     found = _LOOPS.search(bare)
     if found is not None:
-        raise ConfigError(f"{where}: {found[0]}...) may compute for ever; write it without a loop")
+        raise ConfigError(f"{where}: {found[0]}...) may never end; write it without a loop")
 
 
 def names_a_file(name: str, value: str) -> bool:
-    """Whether an option of x264, x265 or SVT-AV1 has the library read or write a file."""
+    """Return whether an option of x264, x265 or SVT-AV1 makes the library read or write a file."""
     name = name.strip().lstrip("-").replace("_", "-").lower()
     if name == "csv-log-level" or value in _HARMLESS_VALUES.get(name, ()):
         return False
-    # x264 and x265 take "no-csv" and "nocsv" for csv with another value.
+    # x264 and x265 accept "no-csv" and "nocsv" as the option csv with another value.
     forms = {name, name.removeprefix("no-"), name.removeprefix("no")}
     if any(_FILE_WORDS & set(form.split("-")) or form in _FILE_NAMES for form in forms):
         return True
@@ -99,18 +103,18 @@ def names_a_file(name: str, value: str) -> bool:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Whether a value can only be a file's name; fractions and lists of zones have a slash, too."""
+    """Return whether a value can only be a file name. Fractions and lists of zones contain a slash, too."""
     if name == "zones" or re.fullmatch(r"\d+(\.\d+)?/\d+(\.\d+)?", value):
         return False
     return "/" in value or "\\" in value or value.startswith("~")
 
 
 def _refused(codec: str, what: str) -> ConfigError:
-    return ConfigError(f"{codec}: option {what} names a file to write or read; --allow-files lets it")
+    return ConfigError(f"{codec}: option {what} names a file to write or read; --allow-files permits that")
 
 
 def _nested(key: str, value: str) -> Iterator[tuple[str, str]]:
-    """The options within an option."""
+    """Yield the options within an option."""
     if key == PLAIN_NESTED:
         for part in value.split(":"):
             name, _, inner = part.partition("=")
@@ -127,7 +131,9 @@ def _nested(key: str, value: str) -> Iterator[tuple[str, str]]:
 
 
 def _token(text: str, ends: str) -> tuple[str, str, str]:
-    """As FFmpeg's av_get_token: what stands before one of `ends`, unquoted; the rest; that end."""
+    """Parse like FFmpeg's av_get_token: return the unquoted text before one of `ends`, the rest, and that
+    end.
+    """
     taken, quoted, at = [], False, 0
     while at < len(text):
         char = text[at]

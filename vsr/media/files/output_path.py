@@ -1,4 +1,4 @@
-"""The output's path: checks before the work, the hidden name, the rename at the end."""
+"""Checks the output's path before the work, creates the hidden temporary file, and renames it at the end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from vsr.writing import move_new, move_over, new_file, temporary_name
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
-    """Refuse a target that would destroy something.
+    """Refuse a target whose creation would destroy something.
+
+    Args:
+        target: Path of the output.
+        source: Path of the input.
+        overwrite: Whether an existing target may be replaced.
 
     Returns:
-        Where the file goes: what `target` leads to, where it is a link. The link stays.
+        The path of the file to create. If `target` is a link, this is its destination, and the link stays.
 
     Raises:
-        ConfigError: it is the source, a folder, a device, pipe or socket, a link to itself, too long a name,
-            or exists without `overwrite`.
-        OutputError: its folder is missing, or cannot be looked into.
+        ConfigError: the target is the source, a folder, a device, pipe or socket, a link to itself, has too
+            long a name, or exists without `overwrite`.
+        OutputError: its folder is missing, or cannot be read.
     """
     name = shown(target)
     try:
@@ -43,7 +48,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
 
 
 def _mode(path: Path) -> int | None:
-    """Type and permissions; None where there is nothing."""
+    """Return type and permissions of a file; None if it does not exist."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -51,7 +56,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _unusable(target: Path, error: OSError) -> VsrError:
-    """Why a name leads nowhere, in one line."""
+    """Return the error for a path that cannot be used, in one line."""
     if error.errno == errno.ENAMETOOLONG:
         return ConfigError(f"{shown(target.name)[:40]}...: the name is too long for its folder; shorten it")
     if error.errno == errno.ELOOP:
@@ -60,10 +65,11 @@ def _unusable(target: Path, error: OSError) -> VsrError:
 
 
 def temporary_beside(target: Path) -> Path:
-    """A new, hidden, empty file beside the target; its short name fits wherever the target's does.
+    """Create a new, hidden, empty file beside the target. Its name is short enough wherever the target's name
+    is.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written to.
     """
     path = temporary_name(target.parent)
     try:
@@ -77,10 +83,10 @@ def temporary_beside(target: Path) -> Path:
 
 
 def make_anew(temporary: Path, target: Path) -> None:
-    """Make an empty file under a name that is ours; FFmpeg, which writes it, would follow what stands there.
+    """Create an empty file under vsr's own name. FFmpeg, which writes it, would follow a link with that name.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written to.
     """
     try:
         new_file(temporary).close()
@@ -89,10 +95,10 @@ def make_anew(temporary: Path, target: Path) -> None:
 
 
 def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name, at once and whole.
+    """Rename a finished file to its final name, in one step.
 
     Raises:
-        OutputError: another file took the name while this one was made, and may not be replaced.
+        OutputError: another file took the name meanwhile, and may not be replaced.
         OSError: the disk refuses.
     """
     if overwrite:
@@ -106,13 +112,12 @@ def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
 
 def _taken(place: Path) -> OutputError:
     return OutputError(
-        f"{shown(place)}: appeared while the video was made, and is kept; -y would replace it, "
-        "or name another file"
+        f"{shown(place)}: appeared during the run, so it is kept; replace it with -y, or name another file"
     )
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
+    """Wait until a file or folder is stored on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -121,7 +126,7 @@ def sync(path: Path) -> None:
 
 
 def free_space(folder: Path) -> str:
-    """What is left on the disk of a folder, for people."""
+    """Return the free space on the disk of a folder, for messages."""
     try:
         left = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,6 @@
-"""Copy protection that FFmpeg does not tell: it decodes encrypted packets to garbage, without a word."""
+"""Detects copy protection that FFmpeg does not report: it decodes encrypted packets to garbage without an
+error.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +20,29 @@ _PROTECTION = frozenset(
 )
 """Content Encryption, Extended and Advanced Content Encryption (Advanced Systems Format, 3.14 to 3.16)."""
 _HEAD = 24
-"""Bytes of an object before its content: its number and its size."""
+"""Bytes of an object before its content: its identifier and its size."""
 _HEADER_HEAD = 6
 _EXTENSION_HEAD = 22
-"""Bytes of the two objects that hold others before the first of these."""
+"""Bytes of the two container objects before the first object that they contain."""
 
 
 _MOST_OBJECTS = 1000
-"""In a header, after which a search is given up."""
+"""The number of objects in a header after which a search stops."""
 _SEARCHED = 1 << 22
-"""Bytes at the beginning of a file in which scrambled packets are looked for."""
+"""The number of bytes at the beginning of a file in which scrambled packets are searched."""
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
 
 def is_protected(path: str, kind: str, stream_id: int) -> bool:
-    """Whether a file says that the packets of its video are encrypted.
+    """Return whether a file states that the packets of its video are encrypted.
 
     Args:
-        path: Of a regular file.
+        path: Path of a regular file.
         kind: FFmpeg's name of its demuxer.
         stream_id: Number of the video stream in the container: the PID in MPEG-TS.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with Path(path).open("rb") as file:
         if kind.startswith("asf"):
@@ -53,12 +55,12 @@ def is_protected(path: str, kind: str, stream_id: int) -> bool:
 
 
 def _is_scrambled(bits: list[bool]) -> bool:
-    """Whether most packets are: of a DVD only some sectors, beginnings aside, are left clear."""
+    """Return whether most packets are scrambled. A protected DVD leaves only some sectors clear."""
     return 2 * sum(bits) > len(bits)
 
 
 def _pes_bits(data: bytes, stream_id: int) -> list[bool]:
-    """Of each packet of a stream in a program stream, whether it is scrambled (ISO/IEC 13818-1, 2.4.3.7)."""
+    """Return whether each packet of a stream in a program stream is scrambled (ISO/IEC 13818-1, 2.4.3.7)."""
     start = b"\0\0\1" + bytes([stream_id & 0xFF])
     found, at = [], data.find(start)
     while 0 <= at < len(data) - 7:
@@ -69,7 +71,9 @@ def _pes_bits(data: bytes, stream_id: int) -> list[bool]:
 
 
 def _ts_bits(data: bytes, pid: int) -> list[bool]:
-    """Of each packet of a stream in a transport stream, whether it is scrambled (2.4.3.2)."""
+    """Return whether each packet of a stream in a transport stream is scrambled (ISO/IEC 13818-1,
+    2.4.3.2).
+    """
     start = next((n for n in range(_TS_PACKET) if data[n::_TS_PACKET][:5] == bytes([_TS_SYNC] * 5)), None)
     if start is None:
         return []
@@ -90,7 +94,7 @@ def _is_protected_asf(file: BinaryIO) -> bool:
 
 
 def _objects(file: BinaryIO, start: int, end: int) -> Iterator[tuple[uuid.UUID, int, int]]:
-    """Number of each object, and where its content begins and ends."""
+    """Yield the identifier of each object, and where its content begins and ends."""
     for _ in range(_MOST_OBJECTS):
         if start + _HEAD > end:
             return

@@ -1,7 +1,8 @@
-"""Video from standard input and to standard output. Read once, from front to end; never sought in.
+"""Video from standard input and to standard output, read or written once from start to end, without seeking.
 
-Two formats travel in pipes: YUV4MPEG2, which many tools speak and which has a constant rate, and NUT, which
-has timestamps and every pixel format. `opening.py` opens what is read, `pipe_sink.py` what is written.
+Two formats are supported in pipes: YUV4MPEG2, which many tools support and which has a constant rate, and
+NUT, which has timestamps and every pixel format. `opening.py` opens the input, `pipe_sink.py` writes the
+output.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from vsr.media.files.y4m import end_of
 from vsr.settings.schema import PipeFormat
 
 STANDARD = Path("-")
-"""The place that means standard input or standard output."""
+"""The path that means standard input or standard output."""
 MUXERS: dict[PipeFormat, str] = {"y4m": "yuv4mpegpipe", "nut": "nut"}
-"""Formats of pipes to FFmpeg's names of them."""
+"""Maps the formats of pipes to FFmpeg's names."""
 HEAD_BYTES = 1 << 27
-"""Of the beginning, kept at most until the frames are read: twice what FFmpeg may want to learn from."""
+"""The number of bytes of the beginning that are kept at most until the frames are read: twice what FFmpeg may
+read to find the streams."""
 _PIPE_BYTES = 1 << 20
-"""Asked of the kernel for a pipe, whose 64 KiB are less than a row of tiles; more needs privileges."""
+"""The buffer size requested for a pipe. The default of 64 KiB is less than a row of tiles; more needs
+privileges."""
 _BEGINNINGS: tuple[tuple[bytes, PipeFormat], ...] = (
     (b"YUV4MPEG2 ", "y4m"),
     (b"nut/multimedia container\0", "nut"),
@@ -36,18 +39,22 @@ _READY = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 def is_pipe(path: Path | str) -> bool:
-    """Whether a place is standard input or output; a file of that name is `./-`, made absolute."""
+    """Return whether a path is standard input or output. A file with the name `-` is given as `./-`, and made
+    absolute.
+    """
     return str(path) == "-"
 
 
 def place_of(word: Path | str) -> Path:
-    """What a user's word means: `-` is the pipe, and any other word for a file called so is made absolute."""
+    """Return the path that a user's argument means: `-` is the pipe; any other name of a file called `-` is
+    made absolute.
+    """
     path = Path(word)
     return path.absolute() if is_pipe(path) and str(word) != "-" else path
 
 
 class Waker:
-    """Lets a thread wait for a file descriptor, and another thread call it off."""
+    """Lets a thread wait for a file descriptor, and lets another thread cancel the wait."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -55,7 +62,7 @@ class Waker:
         """Whether `call` was called."""
 
     def wait(self, fd: int, event: int) -> bool:
-        """Wait until `fd` is ready for `event` (of `select.poll`); False when called off."""
+        """Wait until `fd` is ready for `event` (of `select.poll`); return False if the wait was cancelled."""
         poll = select.poll()
         poll.register(fd, event)
         poll.register(self._read, select.POLLIN)
@@ -65,7 +72,7 @@ class Waker:
         return False
 
     def call(self) -> None:
-        """Call all waiting off, for good; from any thread."""
+        """Cancel all waits, now and in future; from any thread."""
         self.called = True
         with suppress(OSError):
             os.write(self._write, b"x")
@@ -77,7 +84,7 @@ class Waker:
 
 
 class PipeInput:
-    """A file descriptor that can be opened several times while its beginning is kept, then once for good."""
+    """A file descriptor that can be opened several times while its beginning is kept, then one last time."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -86,23 +93,23 @@ class PipeInput:
         self._waker = Waker()
         self._lock = threading.Lock()
         self.total = 0
-        """Bytes that came, so far."""
+        """The number of bytes read so far."""
         self.first = b""
-        """The first bytes, for what stands in a header."""
+        """The first bytes, which contain the header."""
         self.ended = False
         """Whether the writer has closed it."""
         self.live = False
-        """Whether each frame is wanted as soon as it comes, so that none is read ahead to learn the rate."""
+        """Whether each frame is needed as soon as it comes, so none is read ahead to estimate the rate."""
         _enlarge(fd)
 
     def open(self, *, last: bool = False) -> PipeReader:
-        """A reader from the first byte on.
+        """Return a reader that starts at the first byte.
 
         Args:
-            last: Nobody opens it again: from now on, what was read is not kept.
+            last: Whether this is the last time that the pipe is opened. From then on, data is not kept.
 
         Raises:
-            InputError: it was opened for good before, or called off.
+            InputError: the pipe was opened with `last` before, or was stopped.
         """
         if self._settled:
             raise InputError("standard input: can be read once only, and has been; give a file")
@@ -110,10 +117,10 @@ class PipeInput:
         return PipeReader(self, last=last)
 
     def format(self) -> PipeFormat:
-        """What comes, by its first bytes.
+        """Return the format of the input, from its first bytes.
 
         Raises:
-            InputError: nothing, a terminal, or neither of the two formats.
+            InputError: there is no data, or it is a terminal, or it has neither of the two formats.
         """
         if os.isatty(self._fd):
             raise InputError("standard input: is a terminal; pipe a video into it, or name a file")
@@ -125,17 +132,17 @@ class PipeInput:
             if self.first.startswith(beginning):
                 return found
         if not self.first:
-            raise InputError("standard input: is empty; the program before the pipe gave nothing")
+            raise InputError("standard input: is empty; the program before the pipe wrote nothing")
         raise InputError(
             "standard input: is neither YUV4MPEG2 nor NUT; with ffmpeg, write -f nut (or -f yuv4mpegpipe)"
         )
 
     def stop(self) -> None:
-        """Let a read that waits, and all later ones, find the end; from any thread."""
+        """Make a waiting read and all later reads return the end of the data; from any thread."""
         self._waker.call()
 
     def read_at(self, position: int, size: int, *, last: bool) -> bytes:
-        """At most `size` bytes from `position` on; none at the end, and beyond what is kept."""
+        """Return at most `size` bytes from `position` on; none at the end, and none beyond what is kept."""
         with self._lock:
             if position < len(self._head):
                 return bytes(memoryview(self._head)[position : position + size])
@@ -147,7 +154,7 @@ class PipeInput:
             return bytes(memoryview(self._head)[position : position + size])
 
     def _more(self, size: int) -> bool:
-        """Read on, and keep what comes; False at the end."""
+        """Read and keep more data; return False at the end."""
         data = self._live(size)
         self._head += data
         return bool(data)
@@ -169,36 +176,36 @@ class PipeInput:
 
 
 class PipeReader:
-    """What PyAV reads from. It has no `seek`, so FFmpeg takes it for a stream."""
+    """The file object that PyAV reads from. It has no `seek`, so FFmpeg treats it as a stream."""
 
     def __init__(self, pipe: PipeInput, *, last: bool) -> None:
         self._pipe, self._last, self._position = pipe, last, 0
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Return at most `size` bytes; none at the end."""
         data = self._pipe.read_at(self._position, size, last=self._last)
         self._position += len(data)
         return data
 
 
 class PipeOutput:
-    """A file descriptor that PyAV writes to. It has no `seek`; a write can be called off."""
+    """A file descriptor that PyAV writes to. It has no `seek`, and a waiting write can be cancelled."""
 
     def __init__(self, fd: int) -> None:
-        """Look at it, and have it ready.
+        """Check the descriptor and prepare it.
 
         Raises:
-            OutputError: a terminal, or closed.
+            OutputError: it is a terminal, or closed.
         """
         self._fd = fd
         self._waker = Waker()
         self.bytes = 0
-        """Written so far."""
+        """The number of bytes written so far."""
         if os.isatty(fd):
             raise OutputError("standard output: is a terminal; pipe it into a program, or name a file")
         _enlarge(fd)
         try:
-            # A pipe takes what it has room for, so that no write waits where it cannot be called off.
+            # Writes to a pipe must not block in the kernel, where they could not be cancelled.
             self._waits = os.get_blocking(fd)
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
                 os.set_blocking(fd, False)
@@ -206,11 +213,11 @@ class PipeOutput:
             raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
     def write(self, data: bytes) -> int:
-        """All of `data`.
+        """Write all of `data`, and return its length.
 
         Raises:
-            BrokenPipeError: the reader went away.
-            OSError: the disk behind it is full, or it was called off.
+            BrokenPipeError: the reader closed the pipe.
+            OSError: the disk is full, or the write was cancelled.
         """
         rest = memoryview(data)
         while rest:
@@ -223,43 +230,44 @@ class PipeOutput:
         return len(data)
 
     def stop(self) -> None:
-        """Let a write that waits, and all later ones, fail; from any thread."""
+        """Make a waiting write and all later writes fail; from any thread."""
         self._waker.call()
 
     def close(self) -> None:
-        """Leave the descriptor as it was found; it stays open."""
+        """Restore the descriptor's mode; it stays open."""
         with suppress(OSError):
             os.set_blocking(self._fd, self._waits)
 
 
 def _enlarge(fd: int) -> None:
-    """A larger buffer, where it is a pipe of this kernel."""
+    """Enlarge the buffer of a pipe where the kernel supports that."""
     with suppress(OSError, AttributeError):
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 _standard: list[PipeInput] = []
-"""Of the process, once it is used: what was read of it cannot be read again by another."""
+"""The process's standard input after its first use; its data cannot be read again by another object."""
 
 
 def standard_input() -> PipeInput:
-    """The process's standard input."""
+    """Return the process's standard input."""
     if not _standard:
         _standard.append(PipeInput(0))
     return _standard[0]
 
 
 def settle_delay(source: Path, target: Path, format: PipeFormat | None) -> None:
-    """Say before the input is opened whether its frames are wanted as they come: from pipe to pipe.
+    """Set, before the input is opened, whether its frames are needed as soon as they come: from pipe to pipe.
 
-    Not for YUV4MPEG2, whose header says a frame rate: where NUT comes in, twenty frames are read to learn it.
+    This excludes YUV4MPEG2 as output: its header states a frame rate, so twenty frames of a NUT input are
+    read to estimate it.
     """
     if is_pipe(source):
         standard_input().live = is_pipe(target) and format != "y4m"
 
 
 def missing_end(of: Callable[[], PipeInput] = standard_input) -> str | None:
-    """Why what came through the pipe is known to be cut off, in words; None where it is whole."""
+    """Return a sentence that says why the piped data is cut off; None if it is complete."""
     pipe = of()
     end = end_of(pipe.first, pipe.total) if pipe.ended else None
     if end is None or end <= pipe.total:

@@ -1,4 +1,7 @@
-"""The directory of a TIFF file, as far as a decoder needs it (TIFF 6.0, Adobe, 1992). No torch, no FFmpeg."""
+"""Reads the directory of a TIFF file, as far as a decoder needs it (TIFF 6.0, Adobe, 1992).
+
+Torch and FFmpeg are not used here.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946})
-"""None, three of fax, LZW, Deflate, PackBits, Deflate's old number: what FFmpeg unpacks. 6 and 7 are JPEG."""
+"""Compressions that FFmpeg decodes: none, three of fax, LZW, Deflate, PackBits, and Deflate's old number. 6
+and 7 are JPEG."""
 _COMPRESSION, _ORIENTATION = 259, 274
 _KNOWN = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 317, 320, 322, 323, 324, 325, 339}
 )
-"""Tags that say how pixels are stored. FFmpeg's strict decoder takes a file with one that it does not know
-for damaged: how a photograph was held (274), what a fourth sample means (338), all that programs add."""
+"""Tags that describe how pixels are stored. FFmpeg's strict decoder treats a file as damaged if it has an
+unknown tag, such as the orientation (274), the meaning of a fourth sample (338) and the tags that programs
+add."""
 _SHORT, _LONG = 3, 4
 _MATRICES = {
     2: (-1, 0, 0, 1),
@@ -24,25 +29,26 @@ _MATRICES = {
     7: (0, -1, -1, 0),
     8: (0, -1, 1, 0),
 }
-"""Of orientations: a, b, c, d of the display matrix; a pixel at p, q is shown at a*p + c*q, b*p + d*q."""
+"""Maps an orientation to a, b, c, d of the display matrix: a pixel at (p, q) is shown at (a*p + c*q, b*p +
+d*q)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiff:
-    """A TIFF file of which only tags are left that FFmpeg knows."""
+    """A TIFF file whose directory has only tags that FFmpeg knows."""
 
     data: bytes
     matrix: tuple[int, ...] | None
-    """As FFmpeg's display matrix, in whole numbers; None where the frame is stored upright."""
+    """The display matrix as in FFmpeg, in whole numbers; None if the image is stored upright."""
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as TIFF does."""
+    """Return whether a file begins like a TIFF file."""
     return head[:4] in (b"II*\0", b"MM\0*")
 
 
 def compression_of(file: BinaryIO) -> int:
-    """How the pixels of an open TIFF file are packed; 1, for none, where its directory cannot be read."""
+    """Return the compression of an open TIFF file; 1 (none) if its directory cannot be read."""
     order = "<" if file.read(2) == b"II" else ">"
     try:
         file.seek(4)
@@ -54,7 +60,7 @@ def compression_of(file: BinaryIO) -> int:
 
 
 def without_unknown_tags(data: bytes) -> Tiff:
-    """Take what FFmpeg does not know out of the first directory.
+    """Remove the tags that FFmpeg does not know from the first directory.
 
     Raises:
         ValueError: the directory lies outside of the file.
@@ -77,13 +83,13 @@ def without_unknown_tags(data: bytes) -> Tiff:
 
 
 def _values(entries: bytes, order: str) -> dict[int, int]:
-    """The tags whose value is one whole number."""
+    """Return the tags whose value is a single whole number."""
     found = (_small(entries[start : start + 12], order) for start in range(0, len(entries), 12))
     return {tag: value for tag, value in found if value is not None}
 
 
 def _small(entry: bytes, order: str) -> tuple[int, int | None]:
-    """A tag, and its value where that is one whole number."""
+    """Return a tag, and its value if that is a single whole number, else None."""
     tag, kind, count = struct.unpack(order + "HHL", entry[:8])
     if count != 1 or kind not in (_SHORT, _LONG):
         return tag, None

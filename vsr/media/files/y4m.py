@@ -1,7 +1,7 @@
-"""The length that a YUV4MPEG2 stream must have.
+"""Computes the length that a complete YUV4MPEG2 stream must have.
 
-https://wiki.multimedia.cx/index.php/YUV4MPEG2 describes the header: a line of parameters, each a letter and
-its value; then frames, each behind a line that begins with FRAME.
+The header is described at https://wiki.multimedia.cx/index.php/YUV4MPEG2: a line of parameters, each a letter
+and its value, then the frames, each after a line that begins with FRAME.
 """
 
 from __future__ import annotations
@@ -16,31 +16,33 @@ _CHROMA: dict[str, tuple[int, int]] = {
     "444": (1, 1),
     "410": (4, 4),
 }
-"""First digits of the colour space to the pixels, across and down, that share a chroma sample."""
+"""Maps the first digits of the colour space to the pixels, across and down, that share a chroma sample."""
 
 
 def end_of(head: bytes, size: int) -> int | None:
-    """Bytes that a stream needs to hold the last frame that it begins.
+    """Return the number of bytes that a stream needs to contain its last frame completely.
 
     Args:
-        head: At least its first line.
-        size: Bytes that are there.
+        head: The beginning of the stream, with at least its first line.
+        size: The number of bytes in the stream.
 
     Returns:
-        `size` for a whole stream; None where the header tells nothing, or frames carry parameters.
+        `size` for a complete stream; None where the header is insufficient, or frames have parameters.
     """
     line, newline, rest = head.partition(b"\n")
-    picture = picture_bytes(line.decode("ascii", "replace"))
-    if not line.startswith(b"YUV4MPEG2 ") or not newline or not picture:
+    frame = frame_bytes(line.decode("ascii", "replace"))
+    if not line.startswith(b"YUV4MPEG2 ") or not newline or not frame:
         return None
     if not rest.startswith(b"FRAME\n"[: len(rest)]):
         return None
-    begins, one = len(line) + 1, _MARK + picture
+    begins, one = len(line) + 1, _MARK + frame
     return begins + -(-(size - begins) // one) * one
 
 
-def picture_bytes(header: str) -> int | None:
-    """Bytes of one frame, by the first line of a stream; None for a colour space that is not known."""
+def frame_bytes(header: str) -> int | None:
+    """Return the number of bytes in a frame, from the first line of a stream; None for an unknown colour
+    space.
+    """
     values = {word[0]: word[1:] for word in header.split()[1:] if word}
     try:
         width, height = int(values["W"]), int(values["H"])

@@ -1,3 +1,3 @@
-"""What containers are like: which codecs each holds, how exact its timestamps are, and the boxes and elements
-of MP4, Matroska and ASF that FFmpeg does not read or write.
+"""Properties of containers: the codecs and timestamps that each can store, and the parts of MP4, Matroska and
+ASF that FFmpeg neither reads nor writes.
 """

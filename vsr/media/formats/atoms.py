@@ -1,4 +1,4 @@
-"""The top level of an MP4 or MOV file: its atoms (ISO/IEC 14496-12, 4.2)."""
+"""Reads the top-level atoms of an MP4 or MOV file (ISO/IEC 14496-12, 4.2)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MOST_EMPTY = 1000
-"""Atoms without content that are read; a muxer writes one or two, in place of what it did not need."""
+"""The largest number of atoms without content that are read; a muxer writes one or two as padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A box at the top level; its end may lie beyond the file's."""
+    """A box at the top level. Its end may lie beyond the end of the file."""
 
     start: int
     length: int
@@ -20,13 +20,13 @@ class Atom:
 
 
 def top_level_atoms(file: BinaryIO, size: int) -> Iterator[Atom]:
-    """The atoms in their order, up to the first one that states no length: 0 is "to the end of the file".
+    """Yield the atoms in order, up to the first one whose length is 0: it extends to the end of the file.
 
-    A file of nothing but empty atoms ends after `MOST_EMPTY` of them: it could have millions, on no purpose.
+    After `MOST_EMPTY` empty atoms the iteration ends: a crafted file could have millions of them.
 
     Args:
-        file: At any place, which changes.
-        size: Of the file in bytes.
+        file: At any position, which changes.
+        size: Size of the file in bytes.
     """
     start = empty = 0
     while start + 8 <= size and empty < MOST_EMPTY:

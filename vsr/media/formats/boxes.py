@@ -1,4 +1,4 @@
-"""The boxes inside an MP4 or MOV file's index (ISO/IEC 14496-12): found, read, and rewritten in memory."""
+"""Finds, reads and rewrites the boxes inside the index of an MP4 or MOV file (ISO/IEC 14496-12)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import BinaryIO
 from vsr.media.formats.atoms import MOST_EMPTY
 
 MAX_BOX = 1 << 20
-"""Bytes: boxes that describe a track are smaller; a larger one is damaged, or not read."""
+"""In bytes; boxes that describe a track are smaller. A larger one is damaged, and is not read."""
 Edit = Callable[[bytes], bytes | None]
-"""From a box's content to its new content; None takes the box out."""
+"""Returns the new content of a box, given the old one; None removes the box."""
 
 
 def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[tuple[int, int]]:
-    """Where the contents of all boxes along `path` begin and end, in a file."""
+    """Yield where the contents of all boxes along `path` begin and end in a file."""
     empty = 0
     while start + 8 <= end and empty < MOST_EMPTY:
         file.seek(start)
@@ -35,17 +35,17 @@ def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[t
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """A box with its head."""
+    """Return a box with its header."""
     return (len(content) + 8).to_bytes(4, "big") + kind + content
 
 
 def full_box(kind: bytes, content: bytes) -> bytes:
-    """A box with version and flags of 0 before its content."""
+    """Return a box with version 0 and flags 0 before its content."""
     return box(kind, bytes(4) + content)
 
 
 def split_boxes(content: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The boxes that `content` consists of, kind and content of each, and what remains behind them."""
+    """Return the kind and content of each box in `content`, and the bytes that remain after them."""
     found, start = [], 0
     while start + 8 <= len(content):
         size = int.from_bytes(content[start : start + 4], "big")
@@ -57,7 +57,7 @@ def split_boxes(content: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 def edited(content: bytes, edit: Edit, *path: bytes) -> bytes:
-    """`content` with the first box along `path` of kinds edited; as it was where there is none."""
+    """Return `content` with the first box along `path` edited; unchanged if there is no such box."""
     boxes, rest = split_boxes(content)
     parts, done = [], False
     for kind, inside in boxes:
@@ -70,6 +70,6 @@ def edited(content: bytes, edit: Edit, *path: bytes) -> bytes:
 
 
 def first_box(content: bytes, *path: bytes) -> bytes | None:
-    """The content of the first box along `path` of kinds."""
+    """Return the content of the first box along `path`, or None."""
     found = next((inside for kind, inside in split_boxes(content)[0] if kind == path[0]), None)
     return found if found is None or len(path) == 1 else first_box(found, *path[1:])

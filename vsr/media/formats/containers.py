@@ -1,4 +1,4 @@
-"""The containers that `vsr` writes, one line each, and what each can hold besides the frame."""
+"""The containers that `vsr` writes, and what each can store besides the video."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Family = Literal["matroska", "mp4", "pipe"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A file format, and how streams that it has no place for can still be kept."""
+    """A file format, and how it keeps streams that it does not support directly."""
 
     name: str
-    """For people."""
+    """The name in messages."""
     muxer: str
     """FFmpeg's name of the muxer."""
     family: Family
-    """Whose rules for timestamps apply."""
+    """The family whose rules for timestamps apply."""
     text_subtitles: str
-    """Codec into which text subtitles go when their own has no place here."""
+    """The codec to which text subtitles are converted if the container does not support their own."""
     attachments: bool = False
-    """Whether files (fonts) can be attached."""
+    """Whether files such as fonts can be attached."""
     covers: Literal["attachment", "stream", "none"] = "none"
-    """As what a cover picture is stored."""
+    """How a cover picture is stored."""
 
 
 _MATROSKA = Container(
@@ -48,17 +48,17 @@ CONTAINERS: dict[str, Container] = {
     ".m4v": _MP4,
     ".mov": _MOV,
 }
-"""Suffix of the output's name, in lower case, to its container."""
+"""Maps the suffix of the output's name, in lower case, to its container."""
 
 
 def container_of(target: Path) -> Container:
-    """The container that a name asks for.
+    """Return the container for the suffix of a name.
 
     Raises:
-        ConfigError: the suffix is none that we write.
+        ConfigError: no container has this suffix.
     """
     found = CONTAINERS.get(target.suffix.lower())
     if found is None:
         known = ", ".join(CONTAINERS)
-        raise ConfigError(f"{target.name}: no container is known by {target.suffix!r}; use one of {known}")
+        raise ConfigError(f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known}")
     return found

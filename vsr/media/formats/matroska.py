@@ -1,11 +1,11 @@
-"""Exact timestamps in Matroska, whose muxer in FFmpeg only writes whole milliseconds.
+"""Writes exact timestamps in Matroska, although FFmpeg's muxer writes whole milliseconds only.
 
-The format itself counts in ticks of TimestampScale nanoseconds (RFC 9559, 5.1.2.9). So the muxer is given
-finer ticks in the belief that they are milliseconds, and afterwards the finished file is told what they were:
-TimestampScale is overwritten in place, and so are the DURATION tags, which the muxer spells out in seconds.
-Chapters, codec delays and default durations are in nanoseconds whatever the scale, and need no repair.
+The format itself counts ticks of TimestampScale nanoseconds (RFC 9559, 5.1.2.9). The muxer gets times in
+finer ticks, which it treats as milliseconds. In the finished file, TimestampScale is then overwritten with
+the true length of a tick, and so are the DURATION tags, which the muxer writes as text in seconds. Chapters,
+codec delays and default durations are in nanoseconds whatever the scale, and need no correction.
 
-What the muxer is not told of the frame is written by `matroska_track`.
+`matroska_track` writes the properties of the video that the muxer does not get.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import av
 from av.stream import Stream
 
 MILLISECOND = 1_000_000
-"""TimestampScale of the muxer, in nanoseconds."""
+"""The muxer's TimestampScale, in nanoseconds."""
 CLUSTER_TICKS = 30_000
-"""Longest cluster: block times are 16-bit signed, relative to their cluster (RFC 9559, 10.2)."""
+"""The longest cluster, in ticks: block times are 16-bit signed, relative to their cluster (RFC 9559,
+10.2)."""
 _NS = 10**9
 
 EBML = 0x1A45DFA3
@@ -41,29 +42,32 @@ TAG_NAME = 0x45A3
 TAG_STRING = 0x4487
 
 
-def tick_for(picture: Fraction, sound: Iterable[Fraction] = ()) -> int:
-    """The tick to write with, in nanoseconds, at most a millisecond.
+def tick_for(video: Fraction, audio: Iterable[Fraction] = ()) -> int:
+    """Return the length of a tick to write with, in nanoseconds, at most a millisecond.
 
     Args:
-        frame: Time base of the frame; its times are off by a quarter of a tick at most, by nothing where
-            the tick is a whole number of nanoseconds and long enough.
-        audio: Time bases of the audio; its times are off by less than half a tick, so rounding finds them.
+        video: Time base of the video. Its times are exact if the tick is a whole number of nanoseconds and
+            long enough; otherwise they are off by at most a quarter of a tick.
+        audio: Time bases of the audio. Its times are off by less than half a tick, so that rounding restores
+            them.
 
     Returns:
-        A millisecond where all time bases are multiples of it.
+        A millisecond if all time bases are multiples of it.
     """
-    others = list(sound)
-    if all((base * 1000).denominator == 1 for base in (picture, *others)):
+    others = list(audio)
+    if all((base * 1000).denominator == 1 for base in (video, *others)):
         return MILLISECOND
     limits = [base * _NS if base * _NS % 1 == 0 else base * _NS * Fraction(9, 10) for base in others]
-    exact = (picture * _NS).denominator == 1
-    limit = min([picture * _NS / (1 if exact else 2), Fraction(MILLISECOND), *limits])
+    exact = (video * _NS).denominator == 1
+    limit = min([video * _NS / (1 if exact else 2), Fraction(MILLISECOND), *limits])
     longest = max(1, int(limit))
-    return _divisor(int(picture * _NS), longest) if exact else longest
+    return _divisor(int(video * _NS), longest) if exact else longest
 
 
 def _divisor(length: int, longest: int) -> int:
-    """The longest tick up to `longest` that divides `length`, if one is nearly as long; else `longest`."""
+    """Return the longest tick up to `longest` that divides `length`, if one is nearly as long; else
+    `longest`.
+    """
     for parts in range(-(-length // longest), 4 * length // longest + 1):
         if length % parts == 0:
             return length // parts
@@ -76,13 +80,13 @@ class Element:
 
     id: int
     start: int
-    """Offset of its content."""
+    """Offset of its content in bytes."""
     size: int
-    """Of its content, in bytes."""
+    """Size of its content in bytes."""
 
 
 def children(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
-    """The elements between two offsets, in order; one of unknown size reaches to `end`."""
+    """Yield the elements between two offsets in order. One of unknown size extends to `end`."""
     offset = start
     while offset < end:
         file.seek(offset)
@@ -97,7 +101,7 @@ def children(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
 
 
 def _number(file: BinaryIO, *, keep_marker: bool) -> int | None:
-    """A variable-length integer (RFC 8794, 4); -1 for "unknown size", None at the end of the file."""
+    """Read a variable-length integer (RFC 8794, 4); -1 means "unknown size", None the end of the file."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -111,10 +115,10 @@ def _number(file: BinaryIO, *, keep_marker: bool) -> int | None:
 
 
 def rescale_file(path: Path, tick: int) -> None:
-    """Tell a finished file that its ticks are `tick` nanoseconds long, not a millisecond.
+    """Set the length of a finished file's ticks to `tick` nanoseconds instead of a millisecond.
 
     Raises:
-        ValueError: the file has no TimestampScale to overwrite; the muxer changed.
+        ValueError: the file has no TimestampScale to overwrite, which means that FFmpeg's muxer changed.
     """
     if tick == MILLISECOND:
         return
@@ -130,10 +134,10 @@ def rescale_file(path: Path, tick: int) -> None:
 
 
 def codec_delay(stream: Stream, muxer: str = "matroska") -> int:
-    """Nanoseconds of priming that the muxer declares for a copy of `stream` (RFC 9559, 5.1.4.1.25).
+    """Return the nanoseconds of priming that the muxer states for a copy of `stream` (RFC 9559, 5.1.4.1.25).
 
-    It is the only way to learn what FFmpeg knows of a stream's priming; 0 where it knows of none, or where
-    Matroska does not take the codec.
+    This is the only way to get FFmpeg's knowledge of a stream's priming. The result is 0 where FFmpeg knows
+    of none, or where Matroska does not support the codec.
     """
     buffer = io.BytesIO()
     output = av.open(buffer, "w", format=muxer)
@@ -153,7 +157,7 @@ def codec_delay(stream: Stream, muxer: str = "matroska") -> int:
 
 
 def segment_of(file: BinaryIO) -> Element:
-    """The element that holds all others.
+    """Return the Segment, which contains all other elements.
 
     Raises:
         ValueError: there is none.
@@ -166,12 +170,12 @@ def segment_of(file: BinaryIO) -> Element:
 
 
 def span(element: Element) -> tuple[int, int]:
-    """Offsets at which the content of an element begins and ends."""
+    """Return the offsets at which the content of an element begins and ends."""
     return element.start, element.start + element.size
 
 
 def walk(file: BinaryIO, parent: Element, *path: int) -> Iterator[Element]:
-    """All descendants that lie along `path` of ids."""
+    """Yield all descendants along a `path` of element IDs."""
     for child in list(children(file, *span(parent))):
         if child.id == path[0]:
             if len(path) == 1:
@@ -181,7 +185,7 @@ def walk(file: BinaryIO, parent: Element, *path: int) -> Iterator[Element]:
 
 
 def uint_of(file: BinaryIO, element: Element) -> int:
-    """The content of an element as a whole number."""
+    """Return the content of an element as a whole number."""
     file.seek(element.start)
     return int.from_bytes(file.read(element.size), "big")
 
@@ -204,7 +208,7 @@ def _duration_strings(file: BinaryIO, tags: Element) -> Iterator[Element]:
 
 
 def text_of(file: BinaryIO, element: Element) -> str:
-    """The content of an element as text."""
+    """Return the content of an element as text."""
     file.seek(element.start)
     return file.read(element.size).rstrip(b"\0").decode(errors="replace")
 
@@ -219,7 +223,7 @@ def _write_duration(file: BinaryIO, element: Element, tick: int) -> None:
 
 
 def _clock(nanoseconds: int) -> str:
-    """`HH:MM:SS.nnnnnnnnn`, as mkvmerge and FFmpeg write durations."""
+    """Return `HH:MM:SS.nnnnnnnnn`, the form in which mkvmerge and FFmpeg write durations."""
     seconds, rest = divmod(nanoseconds, _NS)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,8 +1,9 @@
-"""Elements of a Matroska track that PyAV does not carry.
+"""Reads and writes elements of a Matroska track that PyAV does not support.
 
-PyAV tells the muxer neither the proportions of a pixel nor cropping, 360 degrees, or HDR metadata. So while
-the file is written, the frame's title ends in `PLACEHOLDER`; in the finished file the title is cut, and
-what is missing stands in the room that becomes free. Element numbers are those of RFC 9559, 5.1.4.1.28.
+PyAV cannot give the muxer the pixel aspect ratio, cropping, 360 degree projections or HDR metadata. Therefore
+the title of the video track ends in `PLACEHOLDER` while the file is written. In the finished file the title
+is cut, and the missing elements are written into the space that becomes free. Element IDs are those of RFC
+9559, 5.1.4.1.28.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from vsr.media.formats.matroska import (
 )
 
 PLACEHOLDER = "-" * 600
-"""Appended to the frame's title while it is written: room for `finish_track`, which needs 330 bytes."""
+"""Appended to the title of the video track while the file is written: space for `finish_track`, which needs
+330 bytes."""
 
 NAME = 0x536E
 TRACK_TYPE = 0x83
@@ -43,31 +45,34 @@ DISPLAY_HEIGHT = 0x54BA
 DISPLAY_UNIT = 0x54B2
 _DISPLAY = frozenset({DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT})
 ASPECT_RATIO = 3
-"""Of DisplayUnit: the two others are a ratio, not pixels."""
+"""A value of DisplayUnit: the other two values are a ratio, not pixels."""
 COLOUR = 0x55B0
 MAX_CLL = 0x55BC
 MAX_FALL = 0x55BD
 MASTERING = 0x55D0
 MASTERING_VALUES = (0x55D1, 0x55D2, 0x55D3, 0x55D4, 0x55D5, 0x55D6, 0x55D7, 0x55D8, 0x55D9, 0x55DA)
-"""x and y of red, green, blue and white, greatest and least luminance."""
+"""x and y of red, green, blue and white, then maximum and minimum luminance."""
 PROJECTION = 0x7670
 PROJECTION_TYPE = 0x7671
 PROJECTION_PRIVATE = 0x7672
 POSE = (0x7673, 0x7674, 0x7675)
-"""Yaw, pitch, roll in degrees."""
+"""Yaw, pitch and roll in degrees."""
 ADDITION_MAPPING = 0x41E4
 ADDITION_TYPE = 0x41E7
 ADDITION_DATA = 0x41ED
 VOID = 0xEC
 _MOST_OF_AN_ENTRY = 1 << 22
-"""Bytes of a track entry; real ones have some hundred, with the codec's own data some thousand."""
+"""The largest number of bytes in a track entry that is read. Real ones have a few hundred, or a few thousand
+with the codec's own data."""
 _SEARCHED = 10_000
-"""Elements of a file among which its tracks are looked for; they stand among the first."""
+"""The number of elements in a file among which its tracks are searched; they are among the first."""
 
 _PROJECTION_TYPES = {0: 1, 1: 2, 2: 1}
-"""FFmpeg's AVSphericalProjection to ProjectionType: part of an equirectangular frame is one with bounds."""
+"""Maps FFmpeg's AVSphericalProjection to ProjectionType: a part of an equirectangular frame is one with
+bounds."""
 _EYES = dict.fromkeys((1, 8, 9, 11), (2, 1)) | dict.fromkeys((2, 3, 6, 7), (1, 2))
-"""StereoMode to how many views lie beside and above each other: DisplayWidth and DisplayHeight are of one."""
+"""Maps StereoMode to the number of views beside and above each other; DisplayWidth and DisplayHeight are for
+one view."""
 _STEREO_MODES = {
     (1, False): "left_right",
     (1, True): "right_left",
@@ -82,19 +87,20 @@ _STEREO_MODES = {
     (7, False): "col_interleaved_lr",
     (7, True): "col_interleaved_rl",
 }
-"""FFmpeg's AVStereo3DType and whether it is inverted, to the tag of which its muxer makes StereoMode."""
+"""Maps FFmpeg's AVStereo3DType and whether it is inverted to the tag from which FFmpeg's muxer makes
+StereoMode."""
 
 
 def finish_track(path: Path, info: VideoInfo, *, width: int, height: int, whole_pixels: bool) -> None:
-    """Write into a finished file what its muxer was not told of the frame.
+    """Write the properties of the video that the muxer did not get into a finished file.
 
     Args:
-        path: Of a file whose frame has a title that ends in `PLACEHOLDER`.
-        info: Says what is to be written; its crop is in pixels of the result.
-        width: Of the frame as stored.
-        height: Of the frame as stored.
-        whole_pixels: Whether sizes must be pixels, as in WebM; else proportions that are no whole pixels are
-            written as a ratio.
+        path: Path of a file with a video track whose title ends in `PLACEHOLDER`.
+        info: The properties to write; its crop is in pixels of the output.
+        width: Stored width of the frames.
+        height: Stored height of the frames.
+        whole_pixels: Whether display sizes must be pixels, as in WebM; otherwise proportions that are not
+            whole pixels are written as a ratio.
 
     Raises:
         ValueError: there is no such title.
@@ -111,28 +117,30 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int, whole_
 
 
 def stereo_mode(stereo: Stereo | None) -> str | None:
-    """What FFmpeg's muxer takes as the tag "stereo_mode"; None where Matroska has no value for it."""
+    """Return the value of the tag "stereo_mode" for FFmpeg's muxer; None where Matroska has no value for
+    it.
+    """
     return None if stereo is None else _STEREO_MODES.get((stereo.kind, stereo.inverted))
 
 
 NOT_IN_WEBM = frozenset({"block_lr", "block_rl", "anaglyph_green_magenta"})
-"""Values of that tag that WebM's muxer refuses."""
+"""Values of that tag that the WebM muxer refuses."""
 
 
 def can_project(sphere: Spherical) -> bool:
-    """Whether containers have a value for the projection."""
+    """Return whether containers have a value for the projection."""
     return sphere.projection in _PROJECTION_TYPES
 
 
 def track_entry(path: str, number: int) -> bytes:
-    """The entry of a Matroska file's video track `number`, counted from 0; empty where there is none."""
+    """Return the entry of a Matroska file's video track `number`, counted from 0; empty if there is none."""
     with Path(path).open("rb") as file:
         entry = _video_entry(file, number)
         return b"" if entry is None or entry.size > _MOST_OF_AN_ENTRY else _content(file, entry)
 
 
 def dolby_config_of(entry: bytes) -> bytes | None:
-    """The configuration of Dolby Vision in a track entry (RFC 9559, 5.1.4.1.17)."""
+    """Return the Dolby Vision configuration in a track entry (RFC 9559, 5.1.4.1.17), or None."""
     for id_, mapping, _ in elements_of(entry):
         if id_ == ADDITION_MAPPING:
             fields = {inner: content for inner, content, _ in elements_of(mapping)}
@@ -142,7 +150,7 @@ def dolby_config_of(entry: bytes) -> bytes | None:
 
 
 def crop_of(entry: bytes) -> Crop | None:
-    """What a track entry hides of frames."""
+    """Return the cropping in a track entry, or None."""
     video = next((content for id_, content, _ in elements_of(entry) if id_ == VIDEO), b"")
     values = {id_: Fraction(int.from_bytes(content, "big")) for id_, content, _ in elements_of(video)}
     crop = Crop(**{side: values[id_] for side, id_ in CROPS.items() if id_ in values})
@@ -150,7 +158,9 @@ def crop_of(entry: bytes) -> Crop | None:
 
 
 def stated_size(path: str, number: int) -> tuple[int, int] | None:
-    """Width and height that a Matroska file states for its video track `number`, counted from 0."""
+    """Return the width and height that a Matroska file states for its video track `number`, counted from
+    0.
+    """
     with Path(path).open("rb") as file:
         entry = _video_entry(file, number)
         if entry is None:
@@ -173,7 +183,7 @@ def _content(file: BinaryIO, element: Element) -> bytes:
 
 
 def _finished(entry: bytes, info: VideoInfo, width: int, height: int, whole_pixels: bool) -> bytes:
-    """The content of a track entry, of the same length: title cut, the frame described, the rest void."""
+    """Return the content of a track entry with the same length: title cut, video described, the rest void."""
     parts = []
     for id_, content, raw in elements_of(entry):
         if id_ == NAME:
@@ -188,7 +198,7 @@ def _finished(entry: bytes, info: VideoInfo, width: int, height: int, whole_pixe
 
 
 def elements_of(content: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Number, content and all bytes of each element."""
+    """Return the ID, the content and all bytes of each element."""
     found, begin = [], 0
     for element in children(io.BytesIO(content), 0, len(content)):
         end = element.start + element.size
@@ -198,7 +208,7 @@ def elements_of(content: bytes) -> list[tuple[int, bytes, bytes]]:
 
 
 def _video(content: bytes, info: VideoInfo, width: int, height: int, whole_pixels: bool) -> bytes:
-    """The content of Video with what it lacks, and nothing twice."""
+    """Return the content of the element Video with the added elements, each once."""
     old = elements_of(content)
     added = _crop(info.crop) | _hdr(old, info.mastering_display, info.content_light)
     added |= _projection(info.spherical)
@@ -213,7 +223,7 @@ def _video(content: bytes, info: VideoInfo, width: int, height: int, whole_pixel
 def _display(
     info: VideoInfo, width: int, height: int, eyes: tuple[int, int], whole_pixels: bool
 ) -> dict[int, bytes]:
-    """Size or proportions at which what is not cropped is shown, of one eye's view."""
+    """Return the display size, or proportions, of the uncropped part of one eye's view."""
     crop = info.crop or Crop()
     across = Fraction(width - crop.left - crop.right) * (info.sample_aspect_ratio or 1) / eyes[0]
     down = Fraction(height - crop.top - crop.bottom) / eyes[1]
@@ -235,7 +245,7 @@ def _crop(crop: Crop | None) -> dict[int, bytes]:
 def _hdr(
     old: list[tuple[int, bytes, bytes]], display: MasteringDisplay | None, light: ContentLight | None
 ) -> dict[int, bytes]:
-    """Colour with mastering metadata and light level added; nothing where there is neither."""
+    """Return the element Colour with mastering metadata and light level added; empty if there is neither."""
     added: dict[int, bytes] = {}
     if light is not None:
         added |= {MAX_CLL: _whole(light.max_cll), MAX_FALL: _whole(light.max_fall)}
@@ -264,7 +274,9 @@ def _projection(sphere: Spherical | None) -> dict[int, bytes]:
 
 
 def projection_bounds(sphere: Spherical) -> bytes | None:
-    """The content of box "equi" or "cbmp" behind its version (Spherical Video V2); None for a whole one."""
+    """Return the content of the box "equi" or "cbmp" after its version (Spherical Video V2); None for a full
+    projection.
+    """
     if sphere.projection == 1:
         return struct.pack(">2I", 0, sphere.padding)
     left, top, right, bottom = sphere.bounds
@@ -272,7 +284,7 @@ def projection_bounds(sphere: Spherical) -> bytes | None:
 
 
 def needs_finishing(info: VideoInfo) -> bool:
-    """Whether there is anything that the muxers are not told."""
+    """Return whether a video has properties that the muxers do not get."""
     marks: Iterable[object] = (
         info.crop,
         info.stereo,
@@ -284,14 +296,14 @@ def needs_finishing(info: VideoInfo) -> bool:
 
 
 def element_of(id_: int, content: bytes) -> bytes:
-    """An element with its length in two bytes, or eight where two do not do."""
+    """Return an element with its length in two bytes, or in eight where two are not enough."""
     width = 2 if len(content) < (1 << 14) - 1 else 8
     length = (len(content) | 1 << 7 * width).to_bytes(width, "big")
     return _whole(id_) + length + content
 
 
 def void_of(length: int) -> bytes:
-    """Nothing, in exactly `length` bytes, at least two."""
+    """Return a Void element of exactly `length` bytes, or of none if `length` is 0."""
     if length < 2:
         raise ValueError("no room for the properties of the video")
     if length < 10:

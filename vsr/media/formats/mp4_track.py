@@ -1,8 +1,8 @@
-"""Boxes of an MP4 or MOV track that PyAV does not carry.
+"""Reads and writes boxes of an MP4 or MOV track that PyAV does not support.
 
-As in `matroska_track`, the frame's title ends in a placeholder while the file is written. In the finished
-file the title is cut, the boxes that are missing are put in, and the rest becomes a box `free`: the index
-keeps its length, so every offset into the file still holds.
+As in `matroska_track`, the title of the video track ends in a placeholder while the file is written. In the
+finished file the title is cut, the missing boxes are inserted, and the rest becomes a box `free`. The index
+keeps its length, so every offset into the file stays valid.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _STSD = (b"mdia", b"minf", b"stbl", b"stsd")
 _ENTRY_HEAD = 8 + 78
 """Bytes of a VisualSampleEntry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 _TKHD_SIZES = 8
-"""Bytes at the end of a tkhd: width and height, 16.16."""
+"""Bytes at the end of a tkhd: width and height, as 16.16 fixed point."""
 _ST3D = {(0, False): 0, (2, False): 1, (1, False): 2}
-"""FFmpeg's AVStereo3DType and whether it is inverted to st3d's stereo_mode (Spherical Video V2), of what
-FFmpeg reads."""
+"""Maps FFmpeg's AVStereo3DType and whether it is inverted to st3d's stereo_mode (Spherical Video V2), for the
+values that FFmpeg reads."""
 
 
 def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> None:
-    """Write into a finished file what its muxer was not told of the frame.
+    """Write the properties of the video that the muxer did not get into a finished file.
 
     Args:
-        path: Of a file whose frame has a title that ends in `PLACEHOLDER`.
-        info: Says what is to be written; its crop is in pixels of the result.
-        width: Of the frame as stored.
-        height: Of the frame as stored.
+        path: Path of a file with a video track whose title ends in `PLACEHOLDER`.
+        info: The properties to write; its crop is in pixels of the output.
+        width: Stored width of the frames.
+        height: Stored height of the frames.
 
     Raises:
-        ValueError: there is no such title, or not enough room.
+        ValueError: there is no such title, or not enough space.
     """
     with path.open("r+b") as file:
         size = path.stat().st_size
@@ -46,7 +46,7 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> Non
             if atom.kind == b"moov":
                 file.seek(atom.start + 8)
                 old = file.read(atom.length - 8)
-                new = with_room_kept(_finished(old, info, width, height), len(old))
+                new = padded_to(_finished(old, info, width, height), len(old))
                 file.seek(atom.start + 8)
                 file.write(new)
                 return
@@ -54,11 +54,11 @@ def finish_track(path: Path, info: VideoInfo, *, width: int, height: int) -> Non
 
 
 def stated_size(path: str, track: int) -> tuple[int, int] | None:
-    """Width and height that the first sample entry of an MP4 or MOV file's track states.
+    """Return the width and height in the first sample entry of an MP4 or MOV file's track, or None.
 
     Args:
-        path: Of the file.
-        track: Its number (track_ID).
+        path: Path of the file.
+        track: Number of the track (track_ID).
     """
     entry = sample_entry(path, track)
     if len(entry) < _ENTRY_HEAD:
@@ -68,11 +68,11 @@ def stated_size(path: str, track: int) -> tuple[int, int] | None:
 
 
 def sample_entry(path: str, track: int) -> bytes:
-    """The first sample entry of an MP4 or MOV file's track, from its size on; empty where there is none.
+    """Return the first sample entry of an MP4 or MOV file's track, from its size on; empty if there is none.
 
     Args:
-        path: Of the file.
-        track: Its number (track_ID).
+        path: Path of the file.
+        track: Number of the track (track_ID).
     """
     with Path(path).open("rb") as file:
         size = file.seek(0, 2)
@@ -89,13 +89,15 @@ def sample_entry(path: str, track: int) -> bytes:
 
 
 def dolby_config_of(entry: bytes) -> bytes | None:
-    """The configuration of Dolby Vision in a sample entry (Dolby Vision Streams within ISO BMFF, 3.2)."""
+    """Return the Dolby Vision configuration in a sample entry (Dolby Vision Streams within ISO BMFF, 3.2), or
+    None.
+    """
     boxes = (first_box(entry[_ENTRY_HEAD:], kind) for kind in (b"dvcC", b"dvvC", b"dvwC"))
     return next((found for found in boxes if found is not None), None)
 
 
 def crop_of(entry: bytes) -> Crop | None:
-    """What the clean aperture in a sample entry hides of frames."""
+    """Return the cropping by the clean aperture in a sample entry, or None."""
     clap = first_box(entry[_ENTRY_HEAD:], b"clap") if len(entry) > _ENTRY_HEAD else None
     if clap is None or len(clap) < 32:
         return None
@@ -121,15 +123,15 @@ def _finished(moov: bytes, info: VideoInfo, width: int, height: int) -> bytes:
             found = True
             content = edited(content, _without_placeholder, b"udta")
             content = edited(content, partial(_with_size, info=info, width=width, height=height), b"tkhd")
-            content = edited(content, partial(_with_marks, info=info, width=width, height=height), *_STSD)
+            content = edited(content, partial(_described, info=info, width=width, height=height), *_STSD)
         parts.append(box(kind, content))
     if not found:
         raise ValueError("no title with a placeholder")
     return b"".join(parts) + rest
 
 
-def with_room_kept(content: bytes, length: int) -> bytes:
-    """`content` made as long as `length` by a box `free`.
+def padded_to(content: bytes, length: int) -> bytes:
+    """Return `content`, extended to `length` bytes by a box `free`.
 
     Raises:
         ValueError: it is longer, or the rest is too short for a box.
@@ -141,7 +143,7 @@ def with_room_kept(content: bytes, length: int) -> bytes:
 
 
 def _without_placeholder(udta: bytes) -> bytes | None:
-    """The user data of the track with the title cut; none where nothing else is in it."""
+    """Return the user data of the track with the title cut; None if nothing else is in it."""
 
     def cut(name: bytes) -> bytes | None:
         return name.removesuffix(PLACEHOLDER.encode()) or None
@@ -150,7 +152,9 @@ def _without_placeholder(udta: bytes) -> bytes | None:
 
 
 def _with_size(tkhd: bytes, *, info: VideoInfo, width: int, height: int) -> bytes:
-    """With the size at which the track is shown, before the matrix (ISO/IEC 14496-12, 8.3.2)."""
+    """Return the tkhd with the size at which the track is shown, before the matrix (ISO/IEC 14496-12,
+    8.3.2).
+    """
     crop = info.crop or Crop()
     across = (width - crop.left - crop.right) * (info.sample_aspect_ratio or 1)
     down = height - crop.top - crop.bottom
@@ -158,20 +162,20 @@ def _with_size(tkhd: bytes, *, info: VideoInfo, width: int, height: int) -> byte
     return tkhd[:-_TKHD_SIZES] + struct.pack(">II", *sizes)
 
 
-def _with_marks(stsd: bytes, *, info: VideoInfo, width: int, height: int) -> bytes:
-    """With the boxes that describe the frame in its only sample entry."""
-    marks = _marks(info, width, height)
+def _described(stsd: bytes, *, info: VideoInfo, width: int, height: int) -> bytes:
+    """Return the stsd with the boxes that describe the video in its only sample entry."""
+    added = _description(info, width, height)
     entry_size = int.from_bytes(stsd[8:12], "big")
-    entry, behind = stsd[8 : 8 + entry_size], stsd[8 + entry_size :]
+    entry, rest = stsd[8 : 8 + entry_size], stsd[8 + entry_size :]
     boxes, tail = split_boxes(entry[_ENTRY_HEAD:])
-    parts = [box(kind, inside) for kind, inside in boxes if kind not in marks]
-    parts += marks.values()
+    parts = [box(kind, inside) for kind, inside in boxes if kind not in added]
+    parts += added.values()
     content = entry[8:_ENTRY_HEAD] + b"".join(parts) + tail
-    return stsd[:8] + box(entry[4:8], content) + behind
+    return stsd[:8] + box(entry[4:8], content) + rest
 
 
-def _marks(info: VideoInfo, width: int, height: int) -> dict[bytes, bytes]:
-    """Whole boxes by their kind."""
+def _description(info: VideoInfo, width: int, height: int) -> dict[bytes, bytes]:
+    """Return complete boxes by their kind."""
     found = {
         b"clap": _clap(info.crop, width, height) if info.crop else b"",
         b"st3d": _st3d(info.stereo) if info.stereo else b"",
@@ -183,7 +187,9 @@ def _marks(info: VideoInfo, width: int, height: int) -> dict[bytes, bytes]:
 
 
 def _clap(crop: Crop, width: int, height: int) -> bytes:
-    """The clean aperture (ISO/IEC 14496-12, 12.1.4): size, and its centre's offset from the frame's."""
+    """Return the clean aperture (ISO/IEC 14496-12, 12.1.4): its size, and the offset of its centre from the
+    frame's.
+    """
     sizes = (width - crop.left - crop.right, height - crop.top - crop.bottom)
     offsets = ((crop.left - crop.right) / 2, (crop.top - crop.bottom) / 2)
     numbers = [(f.numerator, f.denominator) for f in map(Fraction, (*sizes, *offsets))]
@@ -196,7 +202,7 @@ def _st3d(stereo: Stereo) -> bytes:
 
 
 def _sv3d(sphere: Spherical) -> bytes:
-    """Spherical Video V2: who wrote it, the pose, and the projection."""
+    """Return the box of Spherical Video V2: the writing program, the pose, and the projection."""
     if sphere.projection not in (0, 1, 2):
         return b""
     angles = (round(angle * 65536) for angle in (sphere.yaw, sphere.pitch, sphere.roll))
@@ -208,7 +214,7 @@ def _sv3d(sphere: Spherical) -> bytes:
 
 
 def _mdcv(display: MasteringDisplay) -> bytes:
-    """SMPTE ST 2086 in the units and order of H.265's message: green, blue, red."""
+    """Return SMPTE ST 2086 metadata in the units and order of H.265's message: green, blue, red."""
     points = (*display.green, *display.blue, *display.red, *display.white)
     steps = [round(value / CHROMATICITY_STEP) for value in points]
     lights = [round(value / LUMINANCE_STEP) for value in (display.max_luminance, display.min_luminance)]
@@ -220,5 +226,5 @@ def _clli(light: ContentLight) -> bytes:
 
 
 def can_mark(stereo: Stereo) -> bool:
-    """Whether MP4 has a value for views that lie so."""
+    """Return whether MP4 has a value for this arrangement of views."""
     return (stereo.kind, stereo.inverted) in _ST3D

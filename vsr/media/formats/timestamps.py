@@ -1,4 +1,4 @@
-"""Conversion from the source's clock to the output's."""
+"""Converts times from the source's clock to the output's."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ _MAX_TIMESCALE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """How packets are stamped for a muxer."""
+    """The conversion of packets' times for a muxer."""
 
     shift: Fraction = Fraction(0)
-    """Seconds added to every time; a whole number of the frame's ticks."""
+    """Seconds added to every time; a whole number of ticks of the video."""
     tick: int | None = None
-    """Nanoseconds in a tick that the Matroska muxer takes for a millisecond; None where a muxer is exact."""
+    """Nanoseconds in a tick that the Matroska muxer treats as a millisecond; None for muxers with exact
+    times."""
     delays: Mapping[int, int] = field(default_factory=dict)
-    """Index of a stream to nanoseconds that the Matroska muxer adds to its times, in its "milliseconds"."""
+    """Maps the index of a stream to the nanoseconds that the Matroska muxer adds to its times, in its
+    "milliseconds"."""
 
     def stamp(self, packet: Packet[Any]) -> Packet[Any]:
-        """Set the packet's times, in place; its stream is the output's already.
+        """Convert the packet's times in place. Its stream must already be the output's.
 
         Raises:
-            InputError: a time lies so far off that the output's ticks cannot say it, as damage may have it.
+            InputError: a time is too far off for the output's ticks, which happens in damaged sources.
         """
         hours = float((packet.pts or packet.dts or 0) * packet.time_base / 3600)
         try:
             return self._stamp(packet)
         except OverflowError as error:
             raise InputError(
-                f"a timestamp of the source lies at {hours:.3g} hours, beyond what the output can hold: the "
+                f"a timestamp of the source is at {hours:.3g} hours, beyond what the output can store: the "
                 "source is damaged; leave that part out with --start and --end"
             ) from error
 
@@ -57,14 +59,14 @@ class Clock:
         packet.time_base = Fraction(1, 1000)
         return packet
 
-    def not_before_zero(self, first: Fraction, picture: Fraction) -> Clock:
-        """The same clock, later where the first frame would otherwise come before zero.
+    def not_before_zero(self, first: Fraction, video: Fraction) -> Clock:
+        """Return this clock, or a later one if the first frame would otherwise come before zero.
 
         Args:
-            first: Seconds on the source's clock.
-            frame: Time base of the frame.
+            first: Time of the first frame in seconds on the source's clock.
+            video: Time base of the video.
         """
-        more = shift_for(first + self.shift, picture)
+        more = shift_for(first + self.shift, video)
         return replace(self, shift=self.shift + more)
 
     def _ticks(self, time: int | None, base: Fraction, late: int) -> int | None:
@@ -72,14 +74,16 @@ class Clock:
         return None if time is None else round((time * base + self.shift) * _NS / self.tick) + late
 
     def _late(self, index: int) -> int:
-        """Ticks that the muxer, believing in milliseconds, fails to add for the priming of a stream."""
+        """Return the ticks that the muxer, which assumes milliseconds, fails to add for the priming of a
+        stream.
+        """
         assert self.tick is not None
         delay = self.delays.get(index, 0)
         return half_up(Fraction(delay, self.tick)) - half_up(Fraction(delay, MILLISECOND))
 
 
 def half_up(number: Fraction) -> int:
-    """The nearest whole number, as FFmpeg's av_rescale finds it for what is not negative."""
+    """Return the nearest whole number of a value that is not negative, rounded like FFmpeg's av_rescale."""
     return int(number + Fraction(1, 2))
 
 
@@ -87,18 +91,21 @@ def _plus(time: int | None, offset: int) -> int | None:
     return None if time is None else time + offset
 
 
-def shift_for(earliest: Fraction, picture: Fraction) -> Fraction:
-    """Seconds to add so that nothing begins before zero, in whole ticks of the frame's time base.
+def shift_for(earliest: Fraction, video: Fraction) -> Fraction:
+    """Return the seconds to add so that nothing begins before zero, in whole ticks of the video's time base.
 
     Args:
-        earliest: When the first thing plays, in seconds.
-        frame: Time base of the frame.
+        earliest: The earliest time in the output, in seconds.
+        video: Time base of the video.
     """
-    return ceil(-earliest / picture) * picture if earliest < 0 else Fraction(0)
+    return ceil(-earliest / video) * video if earliest < 0 else Fraction(0)
 
 
 def timescale_for(bases: list[Fraction]) -> int:
-    """Ticks per second in which all time bases are whole; for MP4's edit lists. The first counts most."""
+    """Return the ticks per second that represent all time bases exactly, for MP4's edit lists.
+
+    If no such number fits into 31 bits, later time bases are ignored first.
+    """
     best = bases[0].denominator
     for base in bases[1:]:
         both = lcm(best, base.denominator)

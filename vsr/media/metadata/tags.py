@@ -16,7 +16,7 @@ import av.filter
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Range
 from vsr.frame import ContentLight, DolbyVision, FieldOrder, MasteringDisplay, Spherical, Stereo
-from vsr.media.files.ffmpeg_log import talkative
+from vsr.media.files.ffmpeg_log import log_level_info
 from vsr.media.metadata.side_data import side_data
 
 _SHOWN = re.compile(r"\bcl:(?P<place>\w+) .*\bi:(?P<field>[PTB])\b")
@@ -61,7 +61,7 @@ def details_of(frame: av.VideoFrame) -> Details:
     FFmpeg's log is captured while one frame passes `showinfo`; the log level, which is the whole process's,
     is put back at once.
     """
-    with talkative(), av.logging.Capture() as lines:
+    with log_level_info(), av.logging.Capture() as lines:
         _show(frame)
     for _, _, message in lines:
         found = _SHOWN.search(message)

@@ -16,7 +16,7 @@ from vsr.media.formats.atoms import top_level_atoms
 from vsr.media.formats.boxes import box, edited, first_box, full_box, split_boxes
 from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, walk
 from vsr.media.formats.matroska_track import NAME, element_of, elements_of, void_of
-from vsr.media.formats.mp4_track import with_room_kept
+from vsr.media.formats.mp4_track import padded_to
 from vsr.media.passthrough.marks import CHARACTERISTICS, LANGUAGE_BCP47, Pending
 
 _ROLES = "urn:mpeg:dash:role:2011"
@@ -82,7 +82,7 @@ def _into_mp4(path: Path, pending: Sequence[Pending]) -> None:
         tracks = (_track(inside, pending) if kind == b"trak" else inside for kind, inside in boxes)
         made = b"".join(box(kind, new) for (kind, _), new in zip(boxes, tracks, strict=True))
         file.seek(moov.start + 8)
-        file.write(with_room_kept(made + b"".join(mark.box for mark in pending) + rest, len(old)))
+        file.write(padded_to(made + b"".join(mark.box for mark in pending) + rest, len(old)))
 
 
 def _track(trak: bytes, pending: Sequence[Pending]) -> bytes:
