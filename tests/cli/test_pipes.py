@@ -217,7 +217,7 @@ def test_a_file_goes_into_a_pipe_as_nut_and_what_stays_behind_is_said(
     assert "-color_range 1 -colorspace 6" in done.err
     assert pts_of(out) == pts_of(source)
     done = piped(capfd, source, "-", *QUICK, "--format", "y4m", given=source, to=out)
-    assert "3 frames move to the rate of" in done.err
+    assert "3 frames get times of the rate" in done.err
     assert first_line(out).startswith(b"YUV4MPEG2 W128 H96 ")
 
 

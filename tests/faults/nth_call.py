@@ -155,11 +155,11 @@ def _count_renames(count: Counter) -> None:
 def _count_codecs(count: Counter) -> None:
     """PyAV's own methods cannot be replaced; ours around them can."""
     from vsr.media.decode import source
-    from vsr.media.encode.video_encoder import PictureEncoder
+    from vsr.media.encode.video_encoder import VideoEncoder
     from vsr.media.passthrough import copier
 
     for name in ("encode", "flush"):
-        setattr(PictureEncoder, name, _codec(f"PictureEncoder.{name}", getattr(PictureEncoder, name), count))
+        setattr(VideoEncoder, name, _codec(f"VideoEncoder.{name}", getattr(VideoEncoder, name), count))
     for module in (source, copier):
         module.read_packets = _reading(module.read_packets, count)
 

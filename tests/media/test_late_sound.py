@@ -28,4 +28,4 @@ def test_sound_that_is_not_found_near_the_beginning_is_left_out_for_that_reason(
     path.write_bytes(b"".join(u for u in units if (u[1] & 0x1F) << 8 | u[2] != sound_id))
     passed = pass_through(path, tmp_path / "o.mkv")
     assert tracks(passed.path, "audio") == []
-    assert any("too late in the file to learn what it is" in warning for warning in passed.warnings)
+    assert any("too late in the file to be identified" in warning for warning in passed.warnings)

@@ -114,7 +114,7 @@ def test_webm_has_an_encoder_of_its_own_where_none_is_asked_for(tmp_path: Path) 
     clip = make_clip(tmp_path / "a.mkv", frames=3)
     report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
     assert report.encoder["codec"] == "libsvtav1"
-    with pytest.raises(ConfigError, match="WebM cannot hold what libx264"):
+    with pytest.raises(ConfigError, match="WebM does not support the output of libx264"):
         upscale_video(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
 
 

@@ -17,7 +17,7 @@ from tests.media_maker import Audio, make_clip
 from vsr.frame import Crop
 from vsr.media.decode.probe import probe
 from vsr.media.formats.boxes import box, edited, find_boxes, full_box
-from vsr.media.metadata.orientation import moved_with, ratio_of_ffmpeg, turned_only
+from vsr.media.metadata.orientation import moved_with, ratio_of_ffmpeg, rotation_of
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import EncoderSettings
@@ -176,14 +176,14 @@ def test_a_stretch_in_the_matrix_becomes_the_pixels_own(
 
 
 def test_a_matrix_is_taken_apart_and_grows_with_the_picture() -> None:
-    pure, stretch = turned_only(_TURNED_AND_WIDE)
+    pure, stretch = rotation_of(_TURNED_AND_WIDE)
     assert pure is not None
     assert (pure[:6], stretch) == ((0, _ONE, 0, -_ONE, 0, 0), 2)
-    assert turned_only(_WIDE) == (None, 2)
-    assert turned_only((2 * _ONE, 0, 0, 0, 2 * _ONE, 0, 0, 0, 1 << 30)) == (None, 1)
+    assert rotation_of(_WIDE) == (None, 2)
+    assert rotation_of((2 * _ONE, 0, 0, 0, 2 * _ONE, 0, 0, 0, 1 << 30)) == (None, 1)
     assert moved_with(pure, Fraction(2), Fraction(3))[6] == 3 * 48 * _ONE
     sheared = (_ONE, _ONE, 0, 0, _ONE, 0, 0, 0, 1 << 30)
-    assert turned_only(sheared) == (sheared, 1)
+    assert rotation_of(sheared) == (sheared, 1)
     assert ratio_of_ffmpeg(_WIDE) == 2
 
 

@@ -243,7 +243,7 @@ def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
     with open_frames(job, meter) as frames:
         write_frames(job, _reported(job, frames, meter, on_progress), meter)
     if isinstance(job.sink, SegmentedSink):
-        job.sink.end_pictures()
+        job.sink.end_frames()
     _same_count(job, meter)
     return meter
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from vsr.media.audio.audio_gaps import SoundWatch
+from vsr.media.audio.audio_gaps import AudioWatch
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Packet:
 
 
 def notes(*packets: Any, broken: tuple[int, ...] = ()) -> list[str]:
-    watch = SoundWatch()
+    watch = AudioWatch()
     for packet in packets:
         watch.packet(packet)
     return watch.notes(broken=broken)

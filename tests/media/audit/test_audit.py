@@ -110,7 +110,7 @@ def test_a_result_in_the_same_place_is_whole_where_only_size_differs(source: Pat
         ({"chapters": [(0.0, 0.4, "one")]}, "chapters: one, not one, two"),
         ({"chapters": [(0.0, 0.5, "one"), (0.5, 0.8, "two")]}, "chapters: one lies at 0.000 to 0.500 s"),
         ({"attachments": []}, "attached files: a.ttf missing"),
-        ({"attachments": [("a.ttf", "font/ttf", b"y" * 9)]}, "attached files: a.ttf missing or of other"),
+        ({"attachments": [("a.ttf", "font/ttf", b"y" * 9)]}, "attached files: a.ttf missing or with other"),
         ({"attachments": [("b.ttf", "font/ttf", b"x" * 9)]}, "attached files: a.ttf under another name"),
         ({"metadata": {}}, "metadata: title"),
         ({"color": ColorSpec()}, "colour: matrix unspecified, not bt709"),

@@ -16,7 +16,7 @@ from vsr.errors import ConfigError, DeviceError
 from vsr.frame import ContentLight, MasteringDisplay, VideoInfo
 from vsr.media.encode.encoder_choice import EncoderPlan, available, choose
 from vsr.media.encode.encoder_table import ENCODERS
-from vsr.media.encode.video_encoder import PictureEncoder
+from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
@@ -68,9 +68,9 @@ def plan_for(
     return choose(settings, info, width=size[0], height=size[1], container=CONTAINERS[suffix])
 
 
-def opened(plan: EncoderPlan, info: VideoInfo, muxer: str = "matroska") -> PictureEncoder:
+def opened(plan: EncoderPlan, info: VideoInfo, muxer: str = "matroska") -> VideoEncoder:
     with av.open(io.BytesIO(), "w", format=muxer) as output:
-        return PictureEncoder(output, plan, info)
+        return VideoEncoder(output, plan, info)
 
 
 def test_every_format_of_the_table_is_one_that_ffmpeg_offers_for_the_encoder() -> None:
@@ -228,8 +228,8 @@ def test_user_sub_options_are_added_to_ours() -> None:
         ({"crf": 52.0}, "out of range"),
         ({"crf": -1.0}, "out of range"),
         ({"preset": "quick"}, "veryslow"),
-        ({"pixel_format": "yuv420p12le"}, "it takes yuv420p"),
-        ({"pixel_format": "nonsense"}, "does not take"),
+        ({"pixel_format": "yuv420p12le"}, "it supports yuv420p"),
+        ({"pixel_format": "nonsense"}, "does not support"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_would_be_right(more: dict[str, object], message: str) -> None:

@@ -50,12 +50,12 @@ def test_a_crop_is_seen_by_whoever_asks_for_the_size(tmp_path: Path) -> None:
     ("words", "where", "line"),
     [
         (["movie=/etc/passwd"], "filters_before", "filter 'movie' is not allowed; use atadenoise, "),
-        (["fps=50"], "filters_before", "'fps' is not possible"),
+        (["fps=50"], "filters_before", "'fps' is not allowed"),
         (["crop"], "filters_after", "'crop' is allowed in filters_before only"),
         (["atadenoise"], "filters_after", "in filters_before only"),
-        (["crop=8:8[a];movie=x"], "filters_before", "'crop' does not take '8:8"),
-        (["crop=900:900"], "filters_before", "'crop' does not take '900:900' for 64x48"),
-        (["unsharp=nonsense=3"], "filters_before", "'unsharp' does not take 'nonsense=3'"),
+        (["crop=8:8[a];movie=x"], "filters_before", "'crop' refuses '8:8"),
+        (["crop=900:900"], "filters_before", "'crop' refuses '900:900' for 64x48"),
+        (["unsharp=nonsense=3"], "filters_before", "'unsharp' refuses 'nonsense=3'"),
         (["removegrain"], "filters_before", r"'removegrain' cannot keep 10 bits \(becomes 8\)"),
     ],
 )

@@ -35,7 +35,7 @@ def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     probe.leave(done=True)
     probe.path.mkdir(mode=0o700)
     os.chown(probe.path, 12345, 12345)
-    with pytest.raises(OutputError, match="another user's"):
+    with pytest.raises(OutputError, match="belongs to another user"):
         WorkFolder(tmp_path / "out.mkv")
     assert list(tmp_path.iterdir()) == [probe.path]
 
@@ -45,7 +45,7 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     probe.leave(done=True)
     probe.path.mkdir()
     probe.path.chmod(0o777)
-    with pytest.raises(OutputError, match="others may write there"):
+    with pytest.raises(OutputError, match="others may write to it"):
         WorkFolder(tmp_path / "out.mkv")
 
 

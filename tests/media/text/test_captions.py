@@ -86,7 +86,7 @@ def test_each_caption_is_one_line_as_long_as_it_is_on_the_screen(
     (track,) = tracks(out.path, "subtitle")
     assert track.codec == codec
     assert lines(out.path) == SHOWN
-    told = [warning for warning in out.warnings if "place on the screen" in warning]
+    told = [warning for warning in out.warnings if "position on the screen" in warning]
     assert len(told) == (codec != "ssa"), "only ASS says where on the screen a caption stands"
 
 

@@ -251,7 +251,9 @@ def test_finished_parts_of_other_pictures_are_not_mixed_in(
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES if whole_job else 16)
     kept = parts(tmp_path)
     make_clip(clip, frames=FRAMES, first_number=1, audio=[Audio()])
-    with pytest.raises(ConfigError, match="no longer what its finished parts were made of, from frame 0 on"):
+    with pytest.raises(
+        ConfigError, match="input changed since its finished parts were made, from frame 0 on"
+    ):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
     assert parts(tmp_path) == kept
     assert not (tmp_path / "out.mkv").exists()
@@ -269,7 +271,7 @@ def test_parts_are_of_as_many_pictures_and_of_their_times(
         make_clip(clip, frames=LENGTH - 1, bframes=2)
     else:
         make_clip(clip, frames=FRAMES, bframes=2, pts=[40 * i + i % 2 for i in range(FRAMES)])
-    with pytest.raises(ConfigError, match="no longer what its finished parts were made of"):
+    with pytest.raises(ConfigError, match="the input changed since its finished parts were made"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
 
 
@@ -288,7 +290,7 @@ def test_damage_that_decodes_another_way_is_no_other_input(
     cut_off(clip, tmp_path / "more.mkv", SETTINGS, after=12)
     os.utime(clip, (1, 1))
     monkeypatch.setattr(SourceHashes, "of", lambda self, number: "a third")
-    with pytest.raises(ConfigError, match="no longer what"):
+    with pytest.raises(ConfigError, match="the input changed"):
         upscale_video(clip, tmp_path / "more.mkv", SETTINGS)
 
 
@@ -452,7 +454,7 @@ def test_a_full_disk_keeps_what_is_finished(
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=14)
     kept = len(parts(tmp_path))
     monkeypatch.setattr(os, "statvfs", nearly_full)
-    with pytest.raises(OutputError, match="make room, then the same command"):
+    with pytest.raises(OutputError, match="make room, then repeat the command"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
     monkeypatch.undo()
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept == kept * LENGTH

@@ -1,1 +1,3 @@
-"""Audio as packets and samples: facts of codecs, lossless conversion, AAC in LATM, exact copies."""
+"""Audio streams as packets and samples: facts about codecs, lossless conversion, AAC in LATM, exact
+copies.
+"""

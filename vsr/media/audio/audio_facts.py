@@ -1,8 +1,9 @@
-"""Facts of audio streams that PyAV has no name for, as FFmpeg prints them.
+"""Reads facts of audio streams that PyAV does not expose from FFmpeg's printed description.
 
-PyAV must not be asked for a channel layout, nor for the number of channels, nor to decode audio whose layout
-is custom (channels in an order of their own, as in some MOV): it frees a table that belongs to FFmpeg, and
-the process aborts (PyAV 18.1 and 19.0, `audio/layout.py`). FFmpeg's description of the file says the same.
+Do not ask PyAV for a channel layout or the number of channels, and do not let it decode audio, if the layout
+is custom (channels in a non-standard order, as in some MOV files). PyAV then frees a table that belongs to
+FFmpeg, and the process aborts (PyAV 18.1 and 19.0, `audio/layout.py`). FFmpeg's description of the file has
+the same facts.
 """
 
 from __future__ import annotations
@@ -34,37 +35,39 @@ _CHANNELS = dict.fromkeys(("mono", "1 channels"), 1) | {
     "cube": 8,
     "hexadecagonal": 16,
 }
-"""FFmpeg's names of layouts without a number in them."""
+"""FFmpeg's names of layouts that contain no number."""
 _BITS = {"u8": 8, "s16": 16, "s32": 32, "s64": 64, "flt": 32, "dbl": 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFacts:
-    """An audio stream, as the container and the first packets describe it."""
+    """Facts of an audio stream, from the container and the first packets."""
 
     rate: int
-    """Samples per second and channel."""
+    """Samples per second in each channel."""
     channels: int
     layout: str
-    """FFmpeg's words: "stereo", "5.1(side)", "2 channels", "2 channels (FR+FL)"."""
+    """FFmpeg's description: "stereo", "5.1(side)", "2 channels", "2 channels (FR+FL)"."""
     sample_format: str
-    """Of decoded samples, without the mark for planes: u8, s16, s32, s64, flt, dbl; empty where unknown."""
+    """Format of decoded samples, without the suffix for planar: u8, s16, s32, s64, flt, dbl; empty if
+    unknown."""
     bits: int
-    """That carry information in an integer sample; 24 and 20 lie at the top of 32."""
+    """Significant bits of an integer sample; 24 and 20 bits are in the upper part of 32."""
 
     @property
     def nameless(self) -> bool:
-        """Whether the channels are counted only."""
+        """Whether only the number of channels is known."""
         return _COUNTED.fullmatch(self.layout) is not None
 
     @property
     def custom(self) -> bool:
-        """Whether the channels are listed one by one, or are no loudspeakers (ambisonic)."""
+        """Whether the channels are listed individually, or are not loudspeakers (ambisonic)."""
         return _LISTED.match(self.layout) is not None
 
 
 def audio_facts(media: InputContainer) -> dict[int, AudioFacts]:
-    """Return what FFmpeg says of each audio stream, by its index; streams that it knows too little of lack.
+    """Return FFmpeg's facts of each audio stream, by its index. Streams about which FFmpeg knows too little
+    are left out.
 
     Args:
         media: An open file.
@@ -87,7 +90,7 @@ def _facts(match: re.Match[str]) -> tuple[int, AudioFacts]:
 
 
 def _channels(layout: str) -> int:
-    """The number of channels that a layout's name states ("5.1(side)" is six); 0 where it states none."""
+    """Return the number of channels that a layout's name states ("5.1(side)" is six); 0 if it states none."""
     if counted := _COUNTED.match(layout):
         return int(counted[1])
     if layout in _CHANNELS:

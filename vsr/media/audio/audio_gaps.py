@@ -1,4 +1,4 @@
-"""Gaps and overlaps in the audio that is copied."""
+"""Detects gaps and overlaps in copied audio."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from av.packet import Packet
 
 MISSING = Fraction(9, 10)
-"""A gap of so many packets' length is a packet lost, where the file is damaged; less is rounding."""
+"""A gap of at least this many packet lengths is a lost packet if the file is damaged; a smaller one is
+rounding."""
 DISPLACED = Fraction(1, 4)
-"""Seconds that audio may fall back behind what came before, and still be written near its frame."""
+"""Seconds by which audio may jump back and still be written close to its video."""
 
 
-class SoundWatch:
-    """Sees each packet of audio, in the file's order."""
+class AudioWatch:
+    """Checks each packet of audio, in the file's order."""
 
     def __init__(self) -> None:
         self._ends: dict[int, Fraction] = {}
@@ -25,7 +26,7 @@ class SoundWatch:
         self._displaced: Counter[int] = Counter()
 
     def packet(self, packet: Packet[Any]) -> None:
-        """See a packet with its time on the continued clock."""
+        """Record a packet, with its time on the continuous clock (see `Parts`)."""
         if packet.pts is None:
             return
         index, begins = packet.stream_index, packet.pts * packet.time_base
@@ -40,14 +41,14 @@ class SoundWatch:
 
     @property
     def gaps(self) -> set[int]:
-        """Streams with gaps: a pause, or a loss."""
+        """Streams with gaps, which are pauses or losses."""
         return set(self._gaps)
 
     def notes(self, *, broken: Collection[int] = ()) -> list[str]:
-        """A sentence for each stream with damage.
+        """Return a sentence for each stream with damage.
 
         Args:
-            broken: Streams whose gaps are a loss, as their container says.
+            broken: Streams whose gaps are losses according to their container.
         """
         lost = [
             f"audio of stream {index} is missing in {count} places, where the file is damaged"

@@ -1,4 +1,4 @@
-"""Streams copied packet for packet, and whether a muxer takes one."""
+"""Adds streams that are copied packet by packet, and tests whether a muxer accepts one."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from vsr.media.files.pyav import TEXT, time_base_of
 from vsr.media.formats.muxers import REFUSED
 
 USUAL_SPEAKERS = dict(enumerate(("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"), start=1))
-"""Number of channels to FFmpeg's default layout."""
+"""Maps a number of channels to FFmpeg's default layout."""
 _NO_TAG = "\0\0\0\0"
 _SILENCE = (
     b"RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\xbb\0\0\0\x77\x01\0\x02\0\x10\0data\x02\0\0\0\0\0"
 )
-"""A WAV file of one sample: a stream of a codec that every muxer but WebM's takes."""
+"""A WAV file of one sample. Every muxer except WebM's accepts its codec."""
 
 
 def add_copy(output: OutputContainer, stream: Stream, facts: AudioFacts | None = None) -> Stream:
-    """Return a new stream of `output` with the codec parameters of `stream`; metadata are the caller's.
+    """Add a stream to `output` with the codec parameters of `stream`; the caller copies the metadata.
 
     Args:
-        output: Not yet started.
+        output: Not started yet.
         stream: Of an open source.
-        facts: Of an audio stream. Channels that the source only counts (AVI) are named as usual for MP4 and
-            MOV, which refuse audio without names.
+        facts: Of an audio stream. If the source states only the number of channels (AVI), MP4 and MOV get
+            FFmpeg's default layout, because they refuse audio without one.
 
     Raises:
-        ValueError: the container does not take the codec.
+        ValueError: the container does not support the codec.
     """
     made = _add(output, stream)
     if facts is not None and facts.nameless and output.format.name in ("mp4", "mov"):
@@ -48,9 +48,10 @@ def add_copy(output: OutputContainer, stream: Stream, facts: AudioFacts | None =
 
 
 def _add(output: OutputContainer, stream: Stream) -> Stream:
-    """Matroska's muxer writes any audio that has a number in WAV files, though it does not list it.
+    """Add a stream, even if PyAV refuses to.
 
-    PyAV adds no audio for which FFmpeg has no decoder (AC-4, MPEG-H); the muxer is asked all the same.
+    Matroska's muxer writes any audio codec that has a number in WAV files, although its list lacks them. PyAV
+    refuses audio for which FFmpeg has no decoder (AC-4, MPEG-H), although the muxer may accept it.
     """
     try:
         return output.add_stream_from_template(stream, opaque=True)
@@ -62,10 +63,11 @@ def _add(output: OutputContainer, stream: Stream) -> Stream:
 
 
 def _add_unlisted(output: OutputContainer, stream: Stream) -> Stream:
-    """A copy of an audio stream without asking the container's list of codecs; its header decides.
+    """Add a copy of an audio stream without checking the container's list of codecs; the header shows the
+    outcome.
 
-    PyAV's `add_stream_from_template` asks that list. So a stream of a listed codec is added, and then takes
-    all parameters from the output of a bitstream filter that changes nothing.
+    PyAV's `add_stream_from_template` checks that list. Therefore a stream of a listed codec is added first,
+    and then gets all parameters from the output of a bitstream filter that changes nothing.
     """
     with open_own(_SILENCE, "wav") as placeholder:
         made = output.add_stream_from_template(placeholder.streams.audio[0], opaque=True)
@@ -78,13 +80,15 @@ def _add_unlisted(output: OutputContainer, stream: Stream) -> Stream:
 def muxer_takes(
     stream: Stream, muxer: str, packets: list[Packet[Any]], facts: AudioFacts | None = None
 ) -> bool:
-    """Whether FFmpeg's muxer writes a copy of `stream`; tried in memory, to the end: some faults show there.
+    """Return whether FFmpeg's muxer can write a copy of `stream`.
+
+    This is tried in memory, to the end of the file, because some errors appear only there.
 
     Args:
         stream: Of an open source.
-        muxer: FFmpeg's name.
-        packets: The first of the stream; their times change. Damaged ones do not count, unless all are.
-            Without any (an empty stream), the header decides.
+        muxer: FFmpeg's name of the muxer.
+        packets: The first packets of the stream; their times are changed. Damaged ones do not count, unless
+            all are damaged. For an empty stream, the header decides.
         facts: Of an audio stream.
     """
     output = av.open(io.BytesIO(), "w", format=muxer, **TEXT)
@@ -98,13 +102,13 @@ def muxer_takes(
     except (av.FFmpegError, ValueError):
         return False
     finally:
-        with suppress(av.FFmpegError):  # a trailer without packets may fail; it is thrown away
+        with suppress(av.FFmpegError):  # a trailer without packets may fail; it is not needed
             output.close()
     return True
 
 
 def _taken(output: OutputContainer, stream: Stream, second: int, packet: Packet[Any]) -> bool:
-    """Mux a packet at a given second; False where it is damaged."""
+    """Mux a packet at a given second; return False if it is damaged."""
     packet.stream = stream
     packet.pts = packet.dts = round(second / time_base_of(packet))
     try:

@@ -1,9 +1,9 @@
-"""Lossless conversion of audio that a container cannot hold.
+"""Converts audio without loss if the output's container does not support its codec.
 
-PCM in other words (big-endian, 8-bit signed, of DVD, Blu-ray, SMPTE 302M), lossless codecs, and codecs whose
-decoders give whole numbers (A-law, ADPCM, GSM): their samples go into PCM, or into FLAC, which more players
-read in MP4 than PCM. What decodes to floating point stays behind unless the codec is lossless: no PCM of
-whole numbers holds it, and PCM of floats would be ten times its size.
+This applies to other forms of PCM (big-endian, signed 8-bit, from DVD, Blu-ray, SMPTE 302M), lossless codecs,
+and codecs whose decoders return integers (A-law, ADPCM, GSM). Their samples are written as PCM, or as FLAC,
+which more players support in MP4. Lossy codecs that decode to floating point are not converted: integer PCM
+cannot hold the samples exactly, and floating-point PCM would be ten times as large.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ _PCM = {
     "flt": "pcm_f32le",
     "dbl": "pcm_f64le",
 }
-"""Kind of samples to the PCM that holds them; s24 is 32 bits of which the upper 24 carry something."""
+"""Maps a kind of samples to the PCM codec that holds them; s24 is 32 bits with the upper 24 significant."""
 _FLAC = _PCM | dict.fromkeys(("u8", "s16", "s24"), "flac")
 _TARGETS = {"matroska": _PCM, "mov": _PCM, "mp4": _FLAC}
-"""FFmpeg's name of a muxer to the codecs into which audio is converted there."""
+"""Maps FFmpeg's name of a muxer to the codecs to which audio is converted for it."""
 _FLAC_CHANNELS = 8
 _FLAC_PCM = {"u8": "pcm_s16le", "s16": "pcm_s16le", "s24": "pcm_s24le"}
-"""What takes the place of FLAC, whose loudspeakers are eight."""
+"""The replacement for FLAC where audio has more than its eight channels or a layout without loudspeakers."""
 _GAP = Fraction(1, 500)
-"""Seconds between packets from which on audio has a gap; less is rounding and jitter of timestamps."""
+"""Seconds between packets above which audio has a gap; less is rounding and jitter of timestamps."""
 _SHORT_GAP = Fraction(1, 50)
-"""Seconds of gaps that are not worth a silence: nobody hears audio come so much earlier."""
+"""Seconds below which a gap is not filled with silence: the shift of the later audio is inaudible."""
 _LONGEST_SILENCE = 60
-"""Seconds of gaps that are filled in any case; more only if no longer than the audio so far, as gaps of hours
-come from damaged timestamps."""
+"""Seconds of gaps that are always filled. More is filled only if it is not longer than the audio so far,
+because gaps of hours come from damaged timestamps."""
 
 
 def exact_target(stream: Stream, facts: AudioFacts | None, muxer: str) -> str | None:
-    """Return the codec into which an audio stream can be converted without a change; None: there is none.
+    """Return the codec to which an audio stream can be converted without loss, or None.
 
     Args:
         stream: Of an open source, with a decoder.
         facts: Of the stream.
-        muxer: FFmpeg's name.
+        muxer: FFmpeg's name of the muxer.
     """
     context = stream.codec_context
     if facts is None or context is None:
@@ -76,7 +76,9 @@ def exact_target(stream: Stream, facts: AudioFacts | None, muxer: str) -> str | 
 
 
 def _is_written(to: str, facts: AudioFacts, muxer: str) -> bool:
-    """Whether a muxer writes a file with this audio, header and index: MP4 refuses some channels there."""
+    """Return whether a muxer can write a complete file with this audio. MP4 refuses some layouts only at the
+    end.
+    """
     output = av.open(io.BytesIO(), "w", format=muxer, **TEXT)
     try:
         stream = _add_stream(output, to, facts)
@@ -95,7 +97,7 @@ def _is_written(to: str, facts: AudioFacts, muxer: str) -> bool:
 
 
 def _add_stream(output: OutputContainer, to: str, facts: AudioFacts) -> AudioStream:
-    """A stream of codec `to`, in ticks of a sample."""
+    """Add a stream of codec `to`, whose time base is one sample."""
     stream = cast(AudioStream, output.add_stream(to, rate=facts.rate))
     context = stream.codec_context
     context.time_base = stream.time_base = Fraction(1, facts.rate)
@@ -110,7 +112,7 @@ def _kind(facts: AudioFacts) -> str:
 
 
 class ExactConverter:
-    """Turns the packets of an audio stream into packets of PCM or FLAC."""
+    """Converts the packets of an audio stream to packets of PCM or FLAC."""
 
     def __init__(
         self, source: Stream, output: OutputContainer, to: str, facts: AudioFacts, *, fill: bool
@@ -118,41 +120,41 @@ class ExactConverter:
         """Add a stream of codec `to` to `output`.
 
         Args:
-            source: Of an open source; its decoder is used up.
-            output: Not yet started.
-            to: As `exact_target` says.
+            source: Of an open source; its decoder is used here and nowhere else.
+            output: Not started yet.
+            to: As returned by `exact_target`.
             facts: Of the stream.
-            fill: Put silence into gaps: MP4 plays audio without pauses.
+            fill: Whether to fill gaps with silence, because MP4 plays audio without pauses.
         """
         self._reader, self._facts, self._fill = SampleReader(source, facts), facts, fill
         self.broken = 0
-        """Packets that could not be decoded."""
+        """The number of packets that could not be decoded."""
         self.stream = _add_stream(output, to, facts)
         self._encoder = self.stream.codec_context
         self._tick = Fraction(1, facts.rate)
         self._packed = _packing(to, _kind(facts))
         self._encode = self._as_flac if to == "flac" else self._as_pcm
         self._next: int | None = None
-        """Where the next sample belongs, in ticks."""
+        """The time of the next sample, in ticks."""
         self._heard = self._filled = 0
-        """Samples of each channel so far: of the source, and of silence in gaps."""
+        """Samples of each channel so far: of the source, and of inserted silence."""
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """The packets that are ready once `packet` is in; its samples keep their times."""
+        """Return the packets that are ready after `packet`; the samples keep their times."""
         return self._all(packet)
 
     def until(self, seconds: Fraction) -> list[Packet[Any]]:
-        """Nothing: audio does not wait for what overlaps it."""
+        """Return nothing: audio does not wait for overlapping packets."""
         return []
 
     def flush(self) -> list[Packet[Any]]:
-        """What the decoder and the encoder still hold."""
-        if self._next is None:  # nothing came, and the decoder may not be open
+        """Return the packets that the decoder and the encoder still hold."""
+        if self._next is None:  # there was no packet, and the decoder may not be open
             return []
         return self._all(None) + (self._flushed() if self._encode == self._as_flac else [])
 
-    def complaint(self, index: int) -> str | None:
-        """A sentence where packets of the source's stream `index` could not be decoded."""
+    def damage_note(self, index: int) -> str | None:
+        """Return a sentence if packets of the source's stream `index` could not be decoded, else None."""
         return f"{self.broken} packets of audio stream {index} cannot be decoded" if self.broken else None
 
     def _all(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
@@ -165,9 +167,9 @@ class ExactConverter:
         return made
 
     def _placed(self, pts: Fraction | None, samples: Samples) -> list[Packet[Any]]:
-        """Packets of some samples at their place: behind those before, but for gaps.
+        """Return packets of samples at their times: directly after the earlier samples, except after a gap.
 
-        Where gaps are filled, samples never move back: what is written has no times of its own.
+        Where gaps are filled, samples never move back, because the output has no times of its own.
         """
         begins = None if pts is None else round(pts / self._tick)
         if self._next is None:
@@ -218,14 +220,14 @@ class ExactConverter:
 
 
 def _safe_layout(facts: AudioFacts) -> str:
-    """A layout by name, never one that lists its channels: PyAV would free it twice."""
+    """Return a layout by name, never one that lists its channels, because PyAV would free that one twice."""
     if not (facts.nameless or facts.custom):
         return facts.layout
     return USUAL_SPEAKERS.get(facts.channels, f"{facts.channels} channels")
 
 
 def _packing(to: str, kind: str) -> Callable[[Samples], Samples]:
-    """How samples are laid out for the codec `to`."""
+    """Return a function that arranges samples for the codec `to`."""
     if to == "pcm_s24le":
         return lambda samples: samples.astype("<i4").view("u1").reshape(-1, 4)[:, 1:]
     if kind == "u8" and to != "pcm_u8":
@@ -234,7 +236,7 @@ def _packing(to: str, kind: str) -> Callable[[Samples], Samples]:
 
 
 def _full(packets: list[Packet[Any]], tick: Fraction) -> list[Packet[Any]]:
-    """An encoder's packets with their time base, without the empty last one (FLAC's checksum of all)."""
+    """Return an encoder's packets with their time base, without the empty last one (FLAC's checksum)."""
     for packet in packets:
         packet.time_base = packet.time_base or tick
     return [packet for packet in packets if packet.size]

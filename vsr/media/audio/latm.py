@@ -1,7 +1,8 @@
-"""AAC as broadcasts carry it, in LATM (ISO/IEC 14496-3, 1.7): unpacked into plain AAC, which more can play.
+"""Converts AAC in LATM (ISO/IEC 14496-3, 1.7), as used in broadcasts, to plain AAC, which more players
+support.
 
 A packet is an AudioSyncStream element: a sync word, a length, sometimes the configuration, then access units
-that need not begin at a byte. One programme of one layer is read, as broadcasts send it.
+that need not begin at a byte boundary. Only one programme with one layer is supported, as in broadcasts.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _SYNC, _SYNC_BITS, _LENGTH_BITS = 0x2B7, 11, 13
 _GENERAL_AUDIO = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
 """Audio object types with a GASpecificConfig (ISO/IEC 14496-3, table 1.17)."""
 _RESILIENT = 17
-"""The first object type with error resilience, whose configuration is longer."""
+"""The first object type with error resilience, which has a longer configuration."""
 _SBR, _PS = 5, 29
 
 
 class _UnreadableError(ValueError):
-    """A packet that ends early, or uses what broadcasts do not."""
+    """A packet that ends too early, or uses features that broadcasts do not use."""
 
 
 @dataclass(slots=True)
@@ -48,28 +49,32 @@ class _Bits:
         return self.value >> self.left & (1 << count) - 1
 
     def bytes(self, bits: int, place: int) -> bytes:
-        """The `bits` bits before which `place` were left, as whole bytes, zeros at the end."""
+        """Return `bits` bits, which began when `place` bits were left, as whole bytes with zeros at the
+        end.
+        """
         pad = -bits % 8
         number = self.value >> place - bits & (1 << bits) - 1
         return (number << pad).to_bytes((bits + pad) // 8, "big")
 
     def number(self) -> int:
-        """LatmGetValue (1.7.3): up to four bytes."""
+        """Read LatmGetValue (1.7.3): up to four bytes."""
         return self.take(8 * (self.take(2) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class LatmConfig:
-    """StreamMuxConfig (1.7.3)."""
+    """The StreamMuxConfig (1.7.3)."""
 
     audio: bytes
-    """AudioSpecificConfig: what MP4 and Matroska keep beside plain AAC."""
+    """The AudioSpecificConfig, which MP4 and Matroska store beside plain AAC."""
     units: int
-    """Access units in a packet."""
+    """The number of access units in a packet."""
 
 
 def latm_config(packets: Iterable[Packet[Any]]) -> LatmConfig | None:
-    """Return the configuration of the first packet that carries one; None where none is understood."""
+    """Return the configuration in the first packet that has one; None if no packet has one that is
+    supported.
+    """
     for packet in packets:
         try:
             config = _opened(bytes(packet))[1]
@@ -81,11 +86,11 @@ def latm_config(packets: Iterable[Packet[Any]]) -> LatmConfig | None:
 
 
 def access_units(data: bytes, config: LatmConfig) -> tuple[list[bytes], LatmConfig]:
-    """Return the AAC access units of a packet, and the configuration that holds from it on.
+    """Return the AAC access units of a packet, and the configuration that applies from it on.
 
     Args:
         data: An AudioSyncStream element.
-        config: Of the packet before.
+        config: The configuration of the previous packet.
 
     Raises:
         ValueError: the packet is damaged.
@@ -105,7 +110,7 @@ def access_units(data: bytes, config: LatmConfig) -> tuple[list[bytes], LatmConf
 
 
 def _opened(data: bytes) -> tuple[_Bits, LatmConfig | None]:
-    """The bits from the access units on, and the configuration before them."""
+    """Return the bits from the access units on, and the configuration before them."""
     bits = _Bits.of(data)
     if bits.take(_SYNC_BITS) != _SYNC or bits.take(_LENGTH_BITS) > bits.left // 8:
         raise _UnreadableError
@@ -123,7 +128,7 @@ def _config(bits: _Bits) -> LatmConfig:
     if not together or bits.take(4) or bits.take(3):  # one programme of one layer
         raise _UnreadableError
     audio = _audio_config(bits, bits.number() if version else None)
-    if bits.take(3):  # frameLengthType: of AAC it is 0
+    if bits.take(3):  # frameLengthType: 0 for AAC
         raise _UnreadableError
     bits.take(8)  # latmBufferFullness
     _skip_other_data(bits, version)
@@ -133,7 +138,7 @@ def _config(bits: _Bits) -> LatmConfig:
 
 
 def _audio_config(bits: _Bits, length: int | None) -> bytes:
-    """AudioSpecificConfig, of a stated length in bits or as long as it turns out to be."""
+    """Read the AudioSpecificConfig, whose length in bits is either stated or found by parsing."""
     place = bits.left
     if length is not None:
         bits.take(length)
@@ -183,17 +188,17 @@ def _skip_other_data(bits: _Bits, version: int) -> None:
 
 
 class LatmConverter:
-    """Turns LATM packets into packets of plain AAC, at the same times."""
+    """Converts LATM packets to packets of plain AAC with the same times."""
 
     def __init__(self, output: OutputContainer, config: LatmConfig, facts: AudioFacts) -> None:
-        """Add a stream of AAC to `output`, which is not yet started."""
+        """Add a stream of AAC to `output`, which must not be started yet."""
         self._config, self._first = config, config.audio
         self.broken = self._changed = 0
         with open_own(_matroska(config.audio, facts), "matroska") as described:
             self.stream: Stream = output.add_stream_from_template(described.streams.audio[0], opaque=True)
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """The access units of a packet."""
+        """Return the access units of a packet."""
         try:
             units, self._config = access_units(bytes(packet), self._config)
         except ValueError:
@@ -209,25 +214,27 @@ class LatmConverter:
         return made
 
     def until(self, seconds: object) -> list[Packet[Any]]:
-        """Nothing is held back."""
+        """Return nothing: no packet is held back."""
         return []
 
     def flush(self) -> list[Packet[Any]]:
-        """Nothing is held back."""
+        """Return nothing: no packet is held back."""
         return []
 
-    def complaint(self, index: int) -> str | None:
-        """A sentence where packets could not be read, or need another configuration than the first."""
+    def damage_note(self, index: int) -> str | None:
+        """Return a sentence if packets could not be read, or have another configuration than the first, else
+        None.
+        """
         if self.broken or self._changed:
             return (
                 f"{self.broken} packets of audio stream {index} are damaged and left out; "
-                f"{self._changed} are of another configuration than the first, and may not play"
+                f"{self._changed} have another configuration than the first, and may not play"
             )
         return None
 
 
 def _matroska(audio: bytes, facts: AudioFacts) -> bytes:
-    """A Matroska file without content, from whose header a muxer learns of AAC and its configuration."""
+    """Return a Matroska file without content, whose header gives the muxer the AAC configuration."""
     sound = _element(0xB5, struct.pack(">d", facts.rate)) + _element(0x9F, bytes([facts.channels]))
     track = _element(0xD7, b"\x01") + _element(0x73C5, b"\x01") + _element(0x83, b"\x02")
     track += _element(0x86, b"A_AAC") + _element(0x63A2, audio) + _element(0xE1, sound)
@@ -237,6 +244,6 @@ def _matroska(audio: bytes, facts: AudioFacts) -> bytes:
 
 
 def _element(number: int, content: bytes) -> bytes:
-    """An EBML element with its length in four bytes."""
+    """Return an EBML element with its length in four bytes."""
     name = number.to_bytes(-(-number.bit_length() // 8), "big")
     return name + (len(content) | 1 << 28).to_bytes(4, "big") + content

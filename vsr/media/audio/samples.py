@@ -1,4 +1,4 @@
-"""Samples of audio streams, decoded; without a decoder where PCM is plain."""
+"""Decodes samples of audio streams, without FFmpeg's decoder for plain PCM."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[Any]
-    """`(n * channels,)`, channels side by side, as the decoder gives them (8 bits unsigned, 24 bits at the
-    top of 32), in the machine's byte order."""
+    """`(n * channels,)`, channels interleaved, in the decoder's format (8 bits unsigned, 24 bits in the upper
+    part of 32) and the machine's byte order."""
 
 TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-"""FFmpeg's sample format, without the mark of planes, to numpy's."""
+"""Maps FFmpeg's sample format, without the suffix for planar, to numpy's."""
 _PLAIN = {"pcm_s8": "i1", "pcm_s16be": ">i2", "pcm_s32be": ">i4", "pcm_f32be": ">f4", "pcm_f64be": ">f8"}
+"""PCM that needs no decoder. Its channels may have a custom layout, which PyAV cannot decode."""
 _PLAIN |= {"pcm_s16le": "<i2", "pcm_s32le": "<i4", "pcm_f32le": "<f4", "pcm_f64le": "<f8", "pcm_u8": "u1"}
 """PCM that needs no decoder: its channels may be of a custom layout, which PyAV cannot decode."""
 _MOST_PLANES = 8
-"""Channels that PyAV hands out of a decoded frame; of more it reads past the end of FFmpeg's table."""
+"""The largest number of channels that PyAV can return from a decoded frame; for more it reads past the end of
+FFmpeg's table."""
 
 
 def is_readable(stream: Stream, facts: AudioFacts | None) -> bool:
-    """Whether PyAV can decode an audio stream without harm.
+    """Return whether PyAV can decode an audio stream safely.
 
     Args:
         stream: Of an open file.
@@ -48,22 +50,22 @@ def _can_decode(facts: AudioFacts) -> bool:
 
 
 class SampleReader:
-    """Decodes a stream that is readable."""
+    """Decodes a stream for which `is_readable` is true."""
 
     def __init__(self, stream: Stream, facts: AudioFacts) -> None:
         self._context = cast(AudioStream, stream).codec_context
         self._channels = facts.channels
-        # FFmpeg 9 (PyAV 19) takes what an edit list hides for priming, and its decoder leaves that out of the
-        # packets that come, though the hidden ones are not among them.
+        # FFmpeg 9 (PyAV 19) treats the samples that an edit list hides as priming. Its decoder drops as many
+        # from the packets that it gets, although the hidden samples are not in them.
         decoded = _can_decode(facts) and not getattr(self._context, "initial_padding", 0)
         self._plain = None if decoded else _PLAIN.get(self._context.name)
 
     def read(self, packet: Packet[Any] | None) -> Iterator[tuple[Fraction | None, Samples]]:
-        """The samples of a packet with the time of the first in seconds; None gives what was held back.
+        """Yield the samples of a packet with the time of the first in seconds; None flushes the decoder.
 
         Raises:
             FFmpegError: the packet is damaged.
-            ValueError: its channels are not as many as the stream has.
+            ValueError: it does not have the stream's number of channels.
         """
         if self._plain is None:
             for frame in self._context.decode(packet):
@@ -73,7 +75,7 @@ class SampleReader:
             yield _seconds(packet, ticks), self._values(packet, self._plain)
 
     def _values(self, packet: Packet[Any], kind: str) -> Samples:
-        import numpy as np  # here, as it would be a fifth of the start of `vsr info`
+        import numpy as np  # imported late: it takes a fifth of the start-up of `vsr info`
 
         size = np.dtype(kind).itemsize * self._channels
         count = packet.size // size
@@ -87,16 +89,18 @@ class SampleReader:
         import numpy as np
 
         if frame.layout.nb_channels != self._channels:
-            raise ValueError("another number of channels")
+            raise ValueError("the number of channels differs")
         kind, packed = TYPES[frame.format.packed.name], not frame.format.is_planar
         count = frame.samples * (self._channels if packed else 1)
-        planes = frame.planes[: 1 if packed else self._channels]  # PyAV counts too many of eight
+        planes = frame.planes[: 1 if packed else self._channels]  # PyAV counts too many for eight channels
         values = [np.frombuffer(memoryview(plane), kind)[:count] for plane in planes]
         return values[0] if packed else np.stack(values, axis=1).reshape(-1)
 
 
 def _hidden(packet: Packet[Any]) -> tuple[int, int]:
-    """Samples at the beginning and the end of a packet that the container hides (AVPacketSideDataType)."""
+    """Return how many samples at the start and end of a packet the container hides
+    (AV_PKT_DATA_SKIP_SAMPLES).
+    """
     if not packet.has_sidedata("skip_samples"):
         return 0, 0
     first, last = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))

@@ -1,10 +1,11 @@
-"""What a result lacks of its source, for any two files, whoever made the second: what `vsr verify` says.
+"""Compares two files and reports what the result lacks of its source, whichever program made it; for `vsr
+verify`.
 
-Both files are read once and decoded whole (`reading`), into what can be compared (`contents`): frames as
-thumbnails (`thumbnails`, `images`), audio as samples (`listening`), subtitles as lines of text (`texts`). All
-times count from the first frame, so that every stream is held against the video. A check is a function that
-yields a sentence for each loss; `checks` has those of the video and the file, `stream_checks` the others'. A
-new comparison is a field of `Contents` and a check in `CHECKS`.
+Both files are read once and decoded completely (`reading`), to data that can be compared (`contents`): frames
+as thumbnails (`thumbnails`, `images`), audio as samples (`decoded_audio`), subtitles as lines of text
+(`texts`). All times count from the first frame, so that every stream is compared relative to the video. A
+check is a function that yields a sentence for each loss; `checks` has those of the video and the file,
+`stream_checks` those of the other streams. A new comparison is a field of `Contents` and a check in `CHECKS`.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from vsr.media.audit.span import Span
 from vsr.media.files.opening import MAX_PIXELS
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
-"""Of source, result, and the part of the source that the result was made of."""
+"""Takes the source, the result, and the part of the source from which the result was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What came of comparing a result with its source, a sentence each."""
+    """The outcome of comparing a result with its source, one sentence for each finding."""
 
     lost: tuple[str, ...]
-    """Empty where nothing is lost of what was compared."""
+    """Empty if nothing of what was compared is lost."""
     not_compared: tuple[str, ...]
-    """What the files do not allow to compare."""
+    """What could not be compared."""
 
 
 CHECKS: tuple[Check, ...] = (
     checks.check_frames,
-    checks.check_picture_tags,
+    checks.check_video_tags,
     checks.check_shape,
-    checks.check_beside,
+    checks.check_side_data,
     stream_checks.check_streams,
     checks.check_flags,
     checks.check_attachments,
@@ -61,14 +62,15 @@ def audit(
     """Compare a result with its source.
 
     Args:
-        source: The video that was upscaled.
-        result: What came of it.
-        max_pixels: Larger frames are refused, of both.
-        start: Seconds from the first frame of the source, where the result was told to begin.
-        end: Seconds from the first frame of the source, where the result was told to end.
+        source: Path of the video that was upscaled.
+        result: Path of the output.
+        max_pixels: Larger frames are refused in both files.
+        start: Value of `--start` with which the result was made, in seconds after the first frame of the
+            source.
+        end: Value of `--end` with which the result was made, in seconds after the first frame of the source.
 
     Raises:
-        InputError: one of them cannot be opened, or holds no frame.
+        InputError: a file cannot be opened, or contains no frame.
     """
     before, after = (read_contents(path, max_pixels=max_pixels) for path in (source, result))
     span = Span(start=start, end=end)

@@ -1,4 +1,4 @@
-"""All comparisons of a result with its source."""
+"""Compares the video, the file's metadata and its attachments with those of the source."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from itertools import pairwise
 import numpy as np
 
 from vsr.frame import Crop, Spherical, VideoInfo
-from vsr.media.audit.beside import Beside
 from vsr.media.audit.contents import Contents
-from vsr.media.audit.images import as_codes, compare_images, contrast, untold_order
+from vsr.media.audit.images import as_codes, compare_images, contrast, unknown_order
 from vsr.media.audit.reading import UNITS
+from vsr.media.audit.side_data_digests import SideDataDigests
 from vsr.media.audit.span import Span
 from vsr.media.metadata.messages import LABELS
 
 SHORT = Fraction(1, 1000)
-"""Seconds by which times of frames may differ: what Matroska can say, at its usual millisecond."""
+"""Seconds by which times of frames may differ: half of Matroska's usual millisecond, rounded up."""
 LONG = Fraction(1, 50)
-"""Seconds by which the length of a last frame and the ends of chapters may differ."""
+"""Seconds by which the duration of the last frame and the times of chapters may differ."""
 
 
 def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Number, times, order and duration of frames, and what they show."""
+    """Compare the number, times, order, duration and content of frames."""
     old, new = before.frames, after.frames
     wanted = span.frames(old.times)
     times = [old.times[i] - old.times[wanted[0]] for i in wanted]
     if len(wanted) != len(new.times):
         yield f"frames: {len(new.times)} of {len(wanted)}"
     elif late := [i for i, (a, b) in enumerate(zip(times, new.times, strict=True)) if abs(a - b) > SHORT]:
-        yield f"timestamps: {len(late)} frames have another, from frame {late[0]} on"
+        yield f"timestamps: those of {len(late)} frames differ, from frame {late[0]} on"
     backwards = _backwards(new.times)
     if backwards > _backwards(times):
-        yield f"order: {backwards} frames of the result are not later than the one before"
+        yield f"order: {backwards} frames of the result are not later than the previous frame"
     if span.whole and old.last_duration and abs((new.last_duration or 0) - old.last_duration) > LONG:
         now, was = float(new.last_duration or 0), float(old.last_duration)
         yield f"duration: the last frame is shown for {now:.3f} s, not {was:.3f} s"
@@ -47,22 +47,22 @@ def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]
 
 
 def _backwards(times: Sequence[Fraction]) -> int:
-    """How many times are not later than the one before."""
+    """Count the times that are not later than the previous time."""
     return sum(b <= a for a, b in pairwise(times))
 
 
 def uncompared_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Frames whose order cannot be told, where they are most of the film."""
+    """Yield a sentence if the order of most frames, or their content, cannot be compared."""
     chosen = span.frames(before.frames.times)
-    still = untold_order(as_codes(before.frames.thumbnails[chosen], UNITS))
+    still = unknown_order(as_codes(before.frames.thumbnails[chosen], UNITS))
     if 2 * still > len(chosen):
-        yield f"the order of {still} of {len(chosen)} frames: they hardly differ from the one before"
+        yield f"the order of {still} of {len(chosen)} frames: they hardly differ from the previous frame"
     if not contrast(as_codes(before.frames.thumbnails[chosen], UNITS)):
-        yield "what frames show: all are of one colour, or nearly"
+        yield "the content of frames: each has only one colour, or nearly"
 
 
 def pairs(before: list[Fraction], after: tuple[Fraction, ...]) -> list[tuple[int, int]]:
-    """Which frames belong together: by number, or where frames are missing, those of the same time."""
+    """Return pairs of frame numbers in both files: by number, or by time where frames are missing."""
     if len(before) == len(after):
         return [(i, i) for i in range(len(before))]
     old, new = np.array(before, float), np.array(after, float)
@@ -71,8 +71,8 @@ def pairs(before: list[Fraction], after: tuple[Fraction, ...]) -> list[tuple[int
     return [(int(i), j) for j, i in enumerate(nearest) if abs(old[i] - new[j]) <= 2 * float(SHORT)]
 
 
-def check_picture_tags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
-    """Depth, chroma subsampling, transparency and colour tags."""
+def check_video_tags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
+    """Compare bit depth, chroma subsampling, transparency and colour tags."""
     old, new = before.info, after.info
     if old.layout.alpha and old.codec != "gif" and not new.layout.alpha:
         yield f"transparency: {new.pixel_format} of {old.pixel_format}"
@@ -82,7 +82,7 @@ def check_picture_tags(before: Contents, after: Contents, _: Span) -> Iterable[s
         yield f"chroma: {new.pixel_format} of {old.pixel_format}"
     if old.layout.family == "rgb" and new.layout.family == "yuv" and any(new.layout.chroma_shift):
         yield f"chroma: {new.pixel_format} of {old.pixel_format}"
-    names = ["primaries", "transfer"]  # the other two follow from the kind of samples
+    names = ["primaries", "transfer"]  # the other two depend on the family of samples
     names += ["matrix", "range"] if old.layout.family == new.layout.family else []
     for name in names:
         was, now = getattr(old.tagged, name), getattr(new.tagged, name)
@@ -90,11 +90,11 @@ def check_picture_tags(before: Contents, after: Contents, _: Span) -> Iterable[s
             yield f"colour: {name} {now.name.lower()}, not {was.name.lower()}"
     for name in ("mastering_display", "content_light"):
         if getattr(old, name) is not None and getattr(new, name) != getattr(old, name):
-            yield f"colour: {name.replace('_', ' ')} is missing or another"
+            yield f"colour: {name.replace('_', ' ')} is missing or differs"
 
 
 def check_shape(before: Contents, after: Contents, _: Span) -> Iterable[str]:
-    """Size, width over height as a player shows it, and how a frame holds two views or a sphere."""
+    """Compare the size, the aspect ratio as displayed, and the stereo and spherical layout."""
     old, new = before.info, after.info
     (width, height), (wide, high) = _visible(old), _visible(new)
     pixels = [info.sample_aspect_ratio or Fraction(1) for info in (old, new)]
@@ -104,49 +104,49 @@ def check_shape(before: Contents, after: Contents, _: Span) -> Iterable[str]:
         sizes = [f"{float(across):g}x{float(down):g}" for across, down in ((wide, high), (width, height))]
         yield f"size: {sizes[0]} is not larger than the source's {sizes[1]}"
     was, now = width / height * pixels[0], wide / high * pixels[1]
-    grain = 1 / min(width, height)  # a size is rounded to whole, or even, pixels
+    grain = 1 / min(width, height)  # sizes are rounded to whole, or even, pixels
     if abs(now / was - 1) > 2 * grain:
         yield f"shape: {float(now):.3f} wide for 1 high, not {float(was):.3f}"
     if old.stereo is not None and new.stereo != old.stereo:
-        yield "shape: the stereo arrangement is missing or another"
+        yield "shape: the stereo arrangement is missing or differs"
     if old.spherical is not None and _without_padding(new) != _without_padding(old):
-        yield "shape: the spherical arrangement is missing or another"
+        yield "shape: the spherical arrangement is missing or differs"
 
 
 def _without_padding(info: VideoInfo) -> Spherical | None:
-    """The sphere without what is in pixels, which grow with the frame."""
+    """Return the projection without its padding, which is in pixels and grows with the frame."""
     return info.spherical and replace(info.spherical, padding=0)
 
 
 def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Width and height of what the container shows."""
+    """Return the width and height that the container shows."""
     crop = info.crop or Crop()
     return info.width - crop.left - crop.right, info.height - crop.top - crop.bottom
 
 
-def check_beside(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Whether each frame of the result carries what its source carries."""
+def check_side_data(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Check that each frame of the result has the side data of its source frame."""
     old, new = before.frames, after.frames
     wanted = span.frames(old.times)
     times = [old.times[i] - old.times[wanted[0]] for i in wanted]
     met: dict[str, int] = {}
     lost: dict[str, int] = {}
     for i, j in pairs(times, new.times):
-        for kind in dict.fromkeys(kind for kind, _ in old.beside[wanted[i]]):
+        for kind in dict.fromkeys(kind for kind, _ in old.side_data[wanted[i]]):
             met[kind] = met.get(kind, 0) + 1
-            differs = _of(kind, old.beside[wanted[i]]) != _of(kind, new.beside[j])
+            differs = _of(kind, old.side_data[wanted[i]]) != _of(kind, new.side_data[j])
             lost[kind] = lost.get(kind, 0) + differs
     for kind, count in lost.items():
         if count:
-            yield f"{LABELS[kind]}: missing or another beside {count} of {met[kind]} frames"
+            yield f"{LABELS[kind]}: missing or different in {count} of {met[kind]} frames"
 
 
-def _of(kind: str, carried: Beside) -> list[bytes]:
+def _of(kind: str, carried: SideDataDigests) -> list[bytes]:
     return [digest for name, digest in carried if name == kind]
 
 
 def check_flags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
-    """Dispositions of all streams."""
+    """Compare the dispositions of all streams."""
     yield from _missing_flags("video", before.dispositions, after.dispositions)
     for kind in ("audio", "subtitle"):
         for number, (a, b) in enumerate(zip(before.of_kind(kind), after.of_kind(kind), strict=False)):
@@ -160,11 +160,11 @@ def _missing_flags(name: str, before: frozenset[str], after: frozenset[str]) -> 
 
 
 def check_attachments(before: Contents, after: Contents, _: Span) -> Iterable[str]:
-    """Attached files and covers, by name and content."""
+    """Compare attached files and covers, by name and content."""
     there = {digest for _, digest in after.attachments}
     missing = [name or "a cover" for name, digest in before.attachments if digest not in there]
     if missing:
-        yield f"attached files: {', '.join(missing)} missing or of other content"
+        yield f"attached files: {', '.join(missing)} missing or with other content"
     renamed = set(before.attachments) - set(after.attachments)
     renamed = {(name, digest) for name, digest in renamed if name and digest in there}
     if renamed:
@@ -172,7 +172,7 @@ def check_attachments(before: Contents, after: Contents, _: Span) -> Iterable[st
 
 
 def check_chapters(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Titles and times."""
+    """Compare the titles and times of chapters."""
     old, new = span.chapters(before), after.chapters
     if [chapter.title for chapter in old] != [chapter.title for chapter in new]:
         names = [", ".join(chapter.title for chapter in chapters) or "none" for chapters in (new, old)]
@@ -181,13 +181,13 @@ def check_chapters(before: Contents, after: Contents, span: Span) -> Iterable[st
     for a, b in zip(old, new, strict=True):
         if abs(a.begin - b.begin) > LONG or abs(a.end - b.end) > LONG:
             yield (
-                f"chapters: {a.title or 'one'} lies at {float(b.begin):.3f} to {float(b.end):.3f} s, "
+                f"chapters: {a.title or 'one'} is at {float(b.begin):.3f} to {float(b.end):.3f} s, "
                 f"not {float(a.begin):.3f} to {float(a.end):.3f} s"
             )
 
 
 def check_tags(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Metadata of the file, and the timecode."""
+    """Compare the metadata of the file, and the timecode."""
     for key, value in before.tags.items():
         if after.tags.get(key) != value:
             yield f"metadata: {key} is {after.tags.get(key, 'missing')!r}, not {value!r}"

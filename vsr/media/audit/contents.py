@@ -1,4 +1,4 @@
-"""What is known of a file for a comparison."""
+"""The data of a file that is compared."""
 
 from __future__ import annotations
 
@@ -14,56 +14,57 @@ from vsr.frame import VideoInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
-    """The frames of the video stream, in the order in which they are shown."""
+    """The frames of the video stream in display order."""
 
     times: tuple[Fraction, ...]
-    """Seconds from the first one."""
+    """Seconds after the first frame."""
     last_duration: Fraction | None
     """Seconds for which the last frame is shown; None where the file does not say."""
     thumbnails: NDArray[np.int16]
-    """`(N, 3, 8, 8)`, 1/128 of an 8-bit code; see `thumbnails`."""
-    beside: tuple[tuple[tuple[str, bytes], ...], ...]
-    """What each frame carries beside its samples: kinds, as FFmpeg names them, and digests; these are
-    empty where no result can carry it."""
+    """`(N, 3, 8, 8)`, in units of 1/128 of an 8-bit code; see `thumbnails`."""
+    side_data: tuple[tuple[tuple[str, bytes], ...], ...]
+    """For each frame, FFmpeg's kind and a digest of each item of side data; the digest is empty if no output
+    can carry the kind."""
     broken: int
-    """Packets that do not decode, and frames in which errors were concealed."""
+    """The number of packets that cannot be decoded, and of frames with concealed errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What a player makes of an audio stream."""
+class DecodedAudio:
+    """The decoded samples of an audio stream."""
 
     rate: int
-    """Samples a second."""
+    """Samples per second."""
     channels: int
     digest: str
-    """Of all samples, as numbers in [-1, 1]: the same for PCM and for FLAC of the same audio."""
+    """Digest of all samples as numbers in [-1, 1]; it is equal for PCM and FLAC of the same audio."""
     blocks: tuple[bytes, ...]
     """A digest of the samples of each decoded block."""
     starts: NDArray[np.float64]
-    """`(N, 2)`: samples before each decoded block, and its time in seconds from the first frame."""
+    """`(N, 2)`: the number of samples before each decoded block, and its time in seconds after the first
+    frame."""
     samples: int
-    """In each channel."""
+    """The number of samples in each channel."""
 
     @property
     def begin(self) -> float:
-        """Seconds from the first frame."""
+        """In seconds after the first frame."""
         return float(self.starts[0, 1])
 
     @property
     def end(self) -> float:
-        """Seconds from the first frame."""
+        """In seconds after the first frame."""
         before, time = self.starts[-1]
         return float(time + (self.samples - before) / self.rate)
 
 
 FOREVER = 1e9
-"""Seconds: the end of a text that is shown until the next one, where there is none."""
+"""End in seconds of a text that is shown until the next one, if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text and when it is shown, in seconds from the first frame; `FOREVER` is no end."""
+    """A line of text and when it is shown, in seconds after the first frame; `FOREVER` means no end."""
 
     begin: float
     end: float
@@ -73,28 +74,28 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """A stream beside the video."""
+    """A stream other than the video."""
 
     kind: str
     """FFmpeg's media type."""
     codec: str
-    """FFmpeg's name; empty where there is none."""
+    """FFmpeg's name; empty if there is none."""
     language: str
     dispositions: frozenset[str]
     """FFmpeg's names of the flags that are set."""
     packets: tuple[bytes, ...]
     """A digest of each packet's bytes."""
     times: tuple[Fraction, ...]
-    """When each packet is shown, in seconds from the first frame."""
-    heard: Heard | None = None
-    """Of audio that could be decoded."""
+    """When each packet is shown, in seconds after the first frame."""
+    audio: DecodedAudio | None = None
+    """For audio that can be decoded."""
     lines: tuple[Line, ...] | None = None
-    """Of subtitles that are text."""
+    """For subtitles that are text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A chapter, in seconds from the first frame."""
+    """A chapter, in seconds after the first frame."""
 
     begin: Fraction
     end: Fraction
@@ -103,7 +104,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a file carries."""
+    """The compared data of a file."""
 
     info: VideoInfo
     dispositions: frozenset[str]
@@ -111,12 +112,12 @@ class Contents:
     frames: Frames
     tracks: tuple[Track, ...]
     attachments: tuple[tuple[str, str], ...]
-    """Name, empty for a cover, and a digest of the bytes."""
+    """Name, empty for a cover, and a digest of the content."""
     chapters: tuple[Chapter, ...]
     tags: dict[str, str]
-    """Of the file, those that every container has a place for."""
+    """Metadata of the file, limited to the keys that every container supports."""
     timecode: str | None
 
     def of_kind(self, kind: str) -> Sequence[Track]:
-        """The streams of a media type."""
+        """Return the streams of a media type."""
         return [track for track in self.tracks if track.kind == kind]

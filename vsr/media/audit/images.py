@@ -1,9 +1,10 @@
-"""Comparison of what the frames show.
+"""Compares what the frames show.
 
-Three questions, each with its own measure, because lossy encoders move each of them by another amount:
-is the film as a whole turned, negated, grey or of another brightness; does a frame show something else; does
-a frame show what an earlier or later one should. Limits come from x264, x265 and SVT-AV1 at CRF 18 to 51 on
-real clips, fades, dark and grainy footage (`docs/reliability.md`): no encoder's own faults reach them.
+There are three questions, each with its own measure, because lossy encoders affect each differently. Is the
+video as a whole rotated, negated, grey or of another brightness? Does a frame show something else? Does a
+frame show what an earlier or later one should show? The limits come from x264, x265 and SVT-AV1 at CRF 18 to
+51 on real clips, fades, dark and grainy footage (`docs/reliability.md`); the errors of these encoders stay
+below them.
 """
 
 from __future__ import annotations
@@ -14,52 +15,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 Grids = NDArray[np.float32]
-"""`(N, 3, 8, 8)`: Y', Cb, Cr in 8-bit codes, of N frames."""
+"""`(N, 3, 8, 8)`: Y', Cb, Cr of N frames, in 8-bit codes."""
 Numbers = NDArray[np.float32]
 
 LEVEL, SHARE = 10.0, 0.3
-"""A frame that shows something else differs by more than so many codes and this share of its contrast."""
+"""A frame shows something else if it differs by more than `LEVEL` codes plus this share of its contrast."""
 BETTER, WHOLE = 0.5, 0.25
-"""Another explanation, of a frame and of a film, leaves less than this share of the difference."""
+"""Another explanation of a frame (`BETTER`) or of the video is accepted if less than this share of the
+difference remains."""
 LEAST, NOISES = 0.3, 3.5
-"""Codes, and multiples of the encoder's noise, below which no order of frames can be told."""
+"""In codes, and in multiples of the encoder's noise: below this, the order of frames cannot be compared."""
 TONE, TONE_NOISES, GAIN, DULL = 6.0, 2.0, 0.12, 1.3
-"""Codes, multiples of the noise, share of contrast, and codes of that, by which a film's tone may differ."""
+"""Limits for brightness and contrast of the video: codes, multiples of the noise, share of the contrast, and
+codes of the latter."""
 PLACE, PLACE_NOISES = 12.0, 6.0
-"""Codes, and multiples of the noise, by which a cell may differ in most frames; at CRF 51 some do by 9.8."""
+"""In codes, and in multiples of the noise: the amount by which a cell may differ in most frames. At CRF 51
+some differ by 9.8."""
 FLAT = 1.0
-"""Contrast in codes below which a component or a frame shows too little to compare."""
+"""A contrast in codes below which a component or frame shows too little to compare."""
 _STILL = 0.02
-"""Codes by which frames of a result may differ that are one frame repeated."""
+"""Codes by which the repetitions of one frame in a result may differ."""
 
 
 def _negated(grids: Grids) -> Grids:
     return np.array([251, 256, 256], np.float32).reshape(3, 1, 1) - grids  # 16 + 235, and 2 * 128
 
 
-def _turned(quarters: int) -> Callable[[Grids], Grids]:
+def _rotated(quarters: int) -> Callable[[Grids], Grids]:
     return lambda grids: np.rot90(grids, quarters, axes=(2, 3))
 
 
 EXPLANATIONS: tuple[tuple[str, Callable[[Grids], Grids]], ...] = (
     ("mirrored", lambda grids: grids[:, :, :, ::-1]),
     ("upside down and mirrored", lambda grids: grids[:, :, ::-1]),
-    ("upside down", _turned(2)),
-    ("turned by 90 degrees", _turned(1)),
-    ("turned by 90 degrees", _turned(3)),
+    ("upside down", _rotated(2)),
+    ("rotated by 90 degrees", _rotated(1)),
+    ("rotated by 90 degrees", _rotated(3)),
     ("negated", _negated),
     ("shown with Cb and Cr swapped", lambda grids: grids[:, [0, 2, 1]]),
     ("shown in reverse order", lambda grids: grids[::-1]),
 )
-"""What may have been done to a whole film, and how to undo it."""
+"""What may have been done to a whole video, and a function that reverses it."""
 
 
 def compare_images(before: Grids, after: Grids) -> Iterator[str]:
-    """Say where frames of a result do not show what those of the source show.
+    """Yield sentences where frames of a result do not show what those of the source show.
 
     Args:
-        before: Of the source.
-        after: Of the result, frame for frame.
+        before: Frames of the source.
+        after: Frames of the result, one for each of the source.
     """
     whole = _explained(before, after)
     if whole is not None:
@@ -71,21 +75,21 @@ def compare_images(before: Grids, after: Grids) -> Iterator[str]:
     shows = before.std(axis=(2, 3)).max(axis=1) > FLAT
     moved = shows & (best < BETTER * own) & (own > max(LEAST, NOISES * noise)) & ~other
     yield from _named(other, "show something else than the source's")
-    yield from _named(moved, "show what an earlier or later one of the source shows")
+    yield from _named(moved, "show what an earlier or later frame of the source shows")
     if not (other | moved).any():
         yield from _covered(before, after, max(PLACE, PLACE_NOISES * noise))
     if not other.all():
         yield from _tones(before[~other], after[~other], max(TONE, TONE_NOISES * noise))
 
 
-def untold_order(before: Grids) -> int:
-    """How many frames differ so little from the one before that their order cannot be compared."""
+def unknown_order(before: Grids) -> int:
+    """Return how many frames differ so little from the previous one that their order cannot be compared."""
     steps = _rms(before[1:] - before[:-1], axis=(1, 2, 3))
     return int((steps < LEAST).sum())
 
 
 def contrast(before: Grids) -> bool:
-    """Whether frames show enough to compare."""
+    """Return whether frames show enough to compare."""
     return bool(before.std(axis=(0, 2, 3)).max(initial=0) > FLAT)
 
 
@@ -96,7 +100,7 @@ def _named(bad: NDArray[np.bool_], what: str) -> Iterator[str]:
 
 
 def _explained(before: Grids, after: Grids) -> str | None:
-    """What was done to the whole film, where one of `EXPLANATIONS` explains most of the difference."""
+    """Return what was done to the whole video, if one of `EXPLANATIONS` explains most of the difference."""
     now = _typical(before, after)
     if now < FLAT:
         return None
@@ -118,9 +122,10 @@ def _shows_something_else(before: Grids, after: Grids) -> NDArray[np.bool_]:
 
 
 def _misfits(before: Grids, after: Grids) -> tuple[Numbers, Numbers]:
-    """How badly each frame fits its own frame of the source, and the best of the others, in codes.
+    """Return how badly each frame fits its own source frame, and how badly it fits the best of the others, in
+    codes.
 
-    Brightness and contrast are fitted first: in a fade, encoders lag behind by several codes.
+    Brightness and contrast are fitted first, because in a fade encoders lag by several codes.
     """
     count = len(before)
     shapes, targets = _shape(before), _shape(after)
@@ -136,7 +141,7 @@ def _misfits(before: Grids, after: Grids) -> tuple[Numbers, Numbers]:
 
 
 def _distances(count: int) -> Iterator[int]:
-    """1, 2, 3, 4, 6, 8, 12 ... frames, up to the film's length."""
+    """Yield 1, 2, 3, 4, 6, 8, 12 ... frames, up to the number of frames."""
     step = 1
     while step < count:
         yield step
@@ -146,19 +151,21 @@ def _distances(count: int) -> Iterator[int]:
 
 
 def _start_of_repeats(after: Grids) -> NDArray[np.intp]:
-    """For each frame of the result the first of those that it repeats."""
+    """Return, for each frame of the result, the first of the frames that it repeats."""
     is_new = np.ones(len(after), bool)
     is_new[1:] = np.abs(after[1:] - after[:-1]).max(axis=(1, 2, 3)) > _STILL
     return np.maximum.accumulate(np.where(is_new, np.arange(len(after)), 0))
 
 
 def _shape(grids: Grids) -> Numbers:
-    """`(N, 192)`: without each component's mean."""
+    """Return the grids without each component's mean, `(N, 192)`."""
     return (grids - grids.mean(axis=(2, 3), keepdims=True)).reshape(len(grids), -1)
 
 
 def _misfit(targets: Numbers, shapes: Numbers) -> Numbers:
-    """RMS in codes of what is left of each target when its shape is fitted to it by one positive gain."""
+    """Return the RMS of each target, in codes, after its shape has been fitted to it with one positive
+    gain.
+    """
     energy = np.einsum("ij,ij->i", targets, targets)
     inner = np.maximum(np.einsum("ij,ij->i", targets, shapes), 0)
     size = np.maximum(np.einsum("ij,ij->i", shapes, shapes), 1e-6)
@@ -167,7 +174,9 @@ def _misfit(targets: Numbers, shapes: Numbers) -> Numbers:
 
 
 def _covered(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
-    """Places that differ in most frames beyond what the whole film does: something lies over the frame."""
+    """Yield a sentence about cells that differ in most frames, beyond the whole video's difference: an
+    overlay.
+    """
     difference = after - before
     usual = np.median(difference - difference.mean(axis=(2, 3), keepdims=True), axis=0)
     count = int((np.abs(usual).max(axis=0) > allowed).sum())
@@ -176,7 +185,7 @@ def _covered(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
 
 
 def _tones(before: Grids, after: Grids, allowed: float) -> Iterator[str]:
-    """Brightness, contrast and saturation of the film as a whole; a shift of `allowed` codes is none."""
+    """Yield differences in brightness, contrast and saturation of the whole video; `allowed` is in codes."""
     for name, part in (("brightness", 0), ("colour Cb", 1), ("colour Cr", 2)):
         old, new = before[:, part], after[:, part]
         shift = float((new - old).mean())
@@ -195,5 +204,5 @@ def _rms(values: Grids, *, axis: Sequence[int]) -> Numbers:
 
 
 def as_codes(thumbnails: NDArray[np.int16], units: int) -> Grids:
-    """Thumbnails as they are kept, in codes."""
+    """Convert stored thumbnails to codes."""
     return thumbnails.astype(np.float32) / np.float32(units)

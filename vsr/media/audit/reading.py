@@ -1,4 +1,4 @@
-"""One pass over a file that collects all that is compared."""
+"""Reads a file once, and collects all data that is compared."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from vsr.frame import VideoInfo
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
-from vsr.media.audit.beside import beside
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
-from vsr.media.audit.listening import AudioReader
+from vsr.media.audit.decoded_audio import AudioReader
+from vsr.media.audit.side_data_digests import side_data_digests
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
 from vsr.media.decode.frame_times import FrameTimes
@@ -37,16 +37,16 @@ from vsr.media.passthrough.stream_kinds import attachment_data, is_cover
 from vsr.media.text.subtitles import is_text
 
 UNITS = 128
-"""Steps of a thumbnail in an 8-bit code."""
+"""Units of a thumbnail in one 8-bit code."""
 _TAGS = ("title", "artist", "comment", "language")
-"""Of a file: those that every container has a place for."""
+"""Metadata keys of a file that every container supports."""
 
 
 def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
-    """Decode every stream of a file, and read everything else.
+    """Decode every stream of a file, and read all other data.
 
     Raises:
-        InputError: it cannot be opened, or holds no frame.
+        InputError: the file cannot be opened, or contains no frame.
     """
     info = probe(path, max_pixels=max_pixels)
     with open_media(path, max_pixels=max_pixels) as media:
@@ -76,7 +76,7 @@ def _decoded(
     frames: _FrameReader,
     others: Mapping[int, _TrackReader],
 ) -> Iterator[VideoFrame]:
-    """Frames of the video stream, while the packets of all others go to their readers."""
+    """Yield the frames of the video stream. Packets of other streams are given to their readers."""
     packets = read_packets(media, frames.failed)
     parts, sequences = Parts(video), Sequences(video.codec_context.codec.canonical_name, decoder)
     for packet in chain(parts.joined(packets) if can_start_over(media) else packets, [None]):
@@ -93,7 +93,7 @@ def _decoded(
 
 
 class _FrameReader:
-    """Reduces the frames of the video stream."""
+    """Reduces the frames of the video stream to the data that is compared."""
 
     def __init__(self, info: VideoInfo, stream: VideoStream) -> None:
         self.times = FrameTimes()
@@ -101,7 +101,7 @@ class _FrameReader:
         self._timeline = Timeline(time_base=info.time_base, step=nominal_step(stream))
         self._seconds: list[Fraction] = []
         self._thumbnails: list[NDArray[np.int16]] = []
-        self._beside: list[tuple[tuple[str, bytes], ...]] = []
+        self._side_data: list[tuple[tuple[str, bytes], ...]] = []
         self._duration = 0
         self._broken = 0
 
@@ -111,17 +111,17 @@ class _FrameReader:
         return self._seconds[0] if self._seconds else Fraction(0)
 
     def failed(self, _: Exception) -> None:
-        """Count a fault."""
+        """Count an error."""
         self._broken += 1
 
     def read(self, frames: Iterable[VideoFrame], reorders: Callable[[], bool]) -> None:
-        """See all frames."""
+        """Read all frames."""
         for frame, time in self.times.timed(frames, reorders):
             stamp = self._timeline.stamp(frame, time)
             self._broken += frame.is_corrupt
             self._seconds.append(stamp.seconds)
             self._duration = stamp.duration
-            self._beside.append(beside(frame))
+            self._side_data.append(side_data_digests(frame))
             self._thumbnails.append(np.rint(thumbnail(frame, self._info) * UNITS).astype(np.int16))
 
     def result(self) -> Frames:
@@ -130,13 +130,13 @@ class _FrameReader:
             times=tuple(time - self.origin for time in self._seconds),
             last_duration=last or None,
             thumbnails=np.array(self._thumbnails, np.int16).reshape(-1, 3, CELLS, CELLS),
-            beside=tuple(self._beside),
+            side_data=tuple(self._side_data),
             broken=self._broken,
         )
 
 
 class _TrackReader:
-    """Reads a stream beside the video."""
+    """Reads a stream other than the video."""
 
     def __init__(self, stream: Stream, facts: AudioFacts | None, marks: TrackMarks) -> None:
         self._stream, self._marks = stream, marks
@@ -148,7 +148,7 @@ class _TrackReader:
         self._edits = Edits(stream, hides=True) if edited else None
 
     def push(self, packet: Packet[Any]) -> None:
-        """See a packet; what edit lists hide is neither heard nor read."""
+        """Read a packet, unless an edit list hides it."""
         for shown in [packet] if self._edits is None else self._edits.push(packet):
             self._read(shown)
 
@@ -174,7 +174,7 @@ class _TrackReader:
             dispositions=self._marks.names,
             packets=tuple(self._packets),
             times=tuple(time - origin for time in self._times),
-            heard=None if self._audio is None else self._audio.result(origin),
+            audio=None if self._audio is None else self._audio.result(origin),
             lines=None if self._text is None else self._text.result(origin),
         )
 
@@ -185,7 +185,9 @@ def _is_track(stream: Stream, video: VideoStream) -> bool:
 
 
 def _attachments(path: Path, media: InputContainer) -> list[tuple[str, str]]:
-    """Attached files by their names, and covers, whose names a container may change."""
+    """Return attached files with their names, and covers without names, because a container may change
+    these.
+    """
     found = []
     for stream in media.streams:
         if stream.type == "attachment" or is_cover(stream):
@@ -210,6 +212,6 @@ def _title(metadata: Mapping[str, str]) -> str:
 
 
 def _timecode(media: InputContainer, video: VideoStream) -> str | None:
-    """Of the video stream or the file; Matroska writes the key in capitals."""
+    """Return the timecode of the video stream or of the file. Matroska writes the key in capitals."""
     tags = {key.lower(): value for owner in (media, video) for key, value in owner.metadata.items()}
     return tags.get("timecode")

@@ -1,4 +1,4 @@
-"""The part of the source that `--start` and `--end` chose."""
+"""The part of the source that `--start` and `--end` select."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from vsr.media.audit.contents import Chapter, Contents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Seconds from the first frame of the source; None is where it begins or ends."""
+    """A range in seconds after the first frame of the source; None stands for its start or end."""
 
     start: Fraction | None = None
     end: Fraction | None = None
-    """Frames of this time are no longer part of it."""
+    """Frames at this time are not part of the range."""
 
     @property
     def whole(self) -> bool:
-        """Whether it is all of the source."""
+        """Whether it is the whole source."""
         return self.start is None and self.end is None
 
     @property
     def from_start(self) -> bool:
-        """Whether it begins where the source begins."""
+        """Whether it begins at the start of the source."""
         return not self.start
 
     def frames(self, times: Sequence[Fraction]) -> list[int]:
-        """Numbers of the frames inside."""
+        """Return the numbers of the frames in the range."""
         return [i for i, time in enumerate(times) if self.holds(time)]
 
     def holds(self, time: Fraction) -> bool:
-        """Whether a time lies inside."""
+        """Return whether a time is in the range."""
         return (self.start is None or time >= self.start) and (self.end is None or time < self.end)
 
     def origin(self, times: Sequence[Fraction]) -> Fraction:
-        """Time of the first frame inside."""
+        """Return the time of the first frame in the range."""
         return next((time for time in times if self.holds(time)), Fraction(0))
 
     def chapters(self, contents: Contents) -> list[Chapter]:
-        """The chapters inside, cut to the span and counted from its first frame."""
+        """Return the chapters in the range, trimmed to it, with times after its first frame."""
         origin = self.origin(contents.frames.times)
         cut = []
         for chapter in contents.chapters:

@@ -1,4 +1,4 @@
-"""Comparison of the other streams: audio, subtitles, attachments, chapters."""
+"""Compares the streams other than the video: audio, subtitles and further video."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from statistics import median
 
 import numpy as np
 
-from vsr.media.audit.contents import FOREVER, Contents, Heard, Line, Track
+from vsr.media.audit.contents import FOREVER, Contents, DecodedAudio, Line, Track
 from vsr.media.audit.span import Span
 from vsr.media.audit.texts import missing_time
 from vsr.media.metadata.languages import same_language
 
 KNOWN = 0.5
-"""Share of packets or of decoded blocks by which a cut is known to be the source's. Not all blocks come out
-alike: a decoder that begins in the middle fills in other noise (AAC's perceptual noise substitution)."""
+"""A trimmed stream is the source's if at least this share of its packets or decoded blocks is equal. Not all
+blocks are equal: a decoder that starts in the middle generates other noise (AAC's perceptual noise
+substitution)."""
 KINDS = ("audio", "subtitle", "video")
 LATE = 0.02
-"""Seconds by which audio may move against the video: half a frame, and half of what anybody notices (ITU-R
-BT.1359: 45 ms). Recordings time their packets only so roughly."""
+"""Seconds by which audio may move against the video: half a frame, and half of the threshold of detection
+(ITU-R BT.1359: 45 ms). The packet times of recordings are only this exact."""
 READ = 0.05
 """Seconds by which a subtitle may be shown earlier or later."""
 
 
 def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Number, languages and content of all streams beside the video."""
+    """Compare number, languages and content of all streams other than the video."""
     for kind in KINDS:
         old, new = before.of_kind(kind), after.of_kind(kind)
         further = "further " if kind == "video" else ""
@@ -41,17 +42,17 @@ def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str
 
 
 def uncompared_streams(before: Contents, after: Contents, _: Span) -> Iterable[str]:
-    """What cannot be compared of streams that both files have."""
+    """Yield what cannot be compared in streams that both files have."""
     for kind in KINDS:
         for number, (a, b) in enumerate(zip(before.of_kind(kind), after.of_kind(kind), strict=False)):
-            if kind == "audio" and (a.heard is None or b.heard is None) and a.packets:
-                yield f"how audio {number} ({a.codec}) sounds: it cannot be decoded; packets were compared"
+            if kind == "audio" and (a.audio is None or b.audio is None) and a.packets:
+                yield f"the samples of audio {number} ({a.codec}), not decodable; packets were compared"
             if kind == "subtitle" and a.codec != b.codec and (a.lines is None or b.lines is None):
-                yield f"what subtitle {number} ({a.codec}, now {b.codec}) shows: one of them is no text"
+                yield f"the content of subtitle {number} ({a.codec}, now {b.codec}); one is not text"
 
 
 def _content(a: Track, b: Track, span: Span, origin: Fraction) -> Iterable[str]:
-    if a.heard is not None and b.heard is not None:
+    if a.audio is not None and b.audio is not None:
         return _audio(a, b, span, float(origin))
     if a.lines is not None and b.lines is not None:
         return _texts(a, b, span, float(origin))
@@ -59,7 +60,7 @@ def _content(a: Track, b: Track, span: Span, origin: Fraction) -> Iterable[str]:
 
 
 def _audio(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
-    old, new = a.heard, b.heard
+    old, new = a.audio, b.audio
     assert old is not None
     assert new is not None
     if (new.rate, new.channels) != (old.rate, old.channels):
@@ -67,21 +68,27 @@ def _audio(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
     elif not span.whole:
         yield from _part_of_audio(a, b, old, new, origin)
     elif new.samples != old.samples:
-        yield f"{_seconds(new)} of {_seconds(old)} are heard ({new.samples} samples, not {old.samples})"
-    elif new.digest != old.digest and not set(b.packets) <= set(
-        a.packets
-    ):  # noise depends on what was before
-        yield "other samples than the source's: it was encoded again, or is another one"
+        yield f"{_seconds(new)} of {_seconds(old)} are present ({new.samples} samples, not {old.samples})"
+    elif new.digest != old.digest and not _is_copied(a, b):
+        yield _OTHER_SAMPLES
     else:
         yield from _lateness(old, new)
 
 
-def _seconds(heard: Heard) -> str:
-    return f"{heard.samples / heard.rate:.3f} s"
+_OTHER_SAMPLES = "the samples differ from the source's: it was encoded again, or is another stream"
 
 
-def _lateness(old: Heard, new: Heard) -> Iterable[str]:
-    """Where the same samples are heard at other times."""
+def _is_copied(a: Track, b: Track) -> bool:
+    """Return whether all packets are the source's. Their samples may still differ, as decoders add noise."""
+    return set(b.packets) <= set(a.packets)
+
+
+def _seconds(audio: DecodedAudio) -> str:
+    return f"{audio.samples / audio.rate:.3f} s"
+
+
+def _lateness(old: DecodedAudio, new: DecodedAudio) -> Iterable[str]:
+    """Yield a sentence if the same samples have other times."""
     places = np.union1d(old.starts[:, 0], new.starts[:, 0])
     late = _times_of(new, places) - _times_of(old, places)
     worst = int(np.abs(late).argmax())
@@ -91,23 +98,23 @@ def _lateness(old: Heard, new: Heard) -> Iterable[str]:
 
 
 def _times_of(
-    heard: Heard, places: np.ndarray[tuple[int], np.dtype[np.float64]]
+    audio: DecodedAudio, places: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """When samples are heard, by the block that each lies in."""
-    block = np.searchsorted(heard.starts[:, 0], places, side="right") - 1
-    return heard.starts[block, 1] + (places - heard.starts[block, 0]) / heard.rate
+    """Return the times of samples, from the block that contains each."""
+    block = np.searchsorted(audio.starts[:, 0], places, side="right") - 1
+    return audio.starts[block, 1] + (places - audio.starts[block, 0]) / audio.rate
 
 
-def _part_of_audio(a: Track, b: Track, old: Heard, new: Heard, origin: float) -> Iterable[str]:
-    """Of a cut, whether its packets, or what is decoded from them, are the source's, and at their times."""
-    often = Counter(old.blocks)  # silence stands in many places
+def _part_of_audio(a: Track, b: Track, old: DecodedAudio, new: DecodedAudio, origin: float) -> Iterable[str]:
+    """Check that the packets or decoded blocks of a trimmed stream are the source's, with the same times."""
+    often = Counter(old.blocks)  # blocks of silence occur many times
     places = {digest: number for number, digest in enumerate(old.blocks) if often[digest] == 1}
     known = [(places[digest], j) for j, digest in enumerate(new.blocks) if digest in places]
     same = sum(digest in often for digest in new.blocks) / len(new.blocks)
     packets = set(a.packets)
     copied = sum(digest in packets for digest in b.packets) / max(1, len(b.packets))
     if max(same, copied) < KNOWN:
-        yield "other samples than the source's: it was encoded again, or is another one"
+        yield _OTHER_SAMPLES
         return
     late = [float(new.starts[j, 1] - old.starts[i, 1]) + origin for i, j in known]
     if late and abs(median(late)) > LATE:
@@ -126,12 +133,14 @@ def _texts(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
 
 
 def _known(line: Line) -> Line:
-    """The line as long as it is known to be shown."""
+    """Return the line with its end, or with a short duration if the end is unknown."""
     return line if line.end < FOREVER / 2 else Line(line.begin, line.begin + 2 * READ, line.text)
 
 
 def _allowed(line: Line) -> float:
-    """Short lines are missed whole before `READ` is over."""
+    """Return the allowed difference in seconds; less for short lines, which would otherwise be missed
+    completely.
+    """
     return min(READ, (line.end - line.begin) / 2) if line.end > line.begin else READ
 
 
@@ -143,13 +152,13 @@ def _cut(lines: Sequence[Line], span: Span, origin: float) -> list[Line]:
 
 
 def _packets(a: Track, b: Track, span: Span, origin: Fraction) -> Iterable[str]:
-    """Of what nobody decodes."""
+    """Compare the packets of streams that cannot be decoded."""
     if not span.whole:
         return
     if len(b.packets) < len(a.packets):
         yield f"{len(b.packets)} packets of {len(a.packets)}"
     elif a.codec == b.codec and a.packets != b.packets:
-        yield "other packets than the source's"
+        yield "its packets differ from the source's"
     elif a.codec == b.codec:
         late = [float(y - x) for x, y in zip(a.times, b.times, strict=True)]
         worst = max(late, key=abs, default=0.0)

@@ -1,4 +1,4 @@
-"""Subtitles as texts with times, for a comparison."""
+"""Reads subtitles as lines of text with times, for comparison."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vsr.media.text.captions import CAPTION_DECODERS, CaptionReader
 _MARKUP = re.compile(r"\{[^}]*\}|<[^>]*>")
 """Override tags of ASS, and the HTML that SubRip and WebVTT allow."""
 _ASS_FIELDS = 8
-"""Commas before the text of an event as FFmpeg's decoders give it."""
+"""The number of commas before the text in an event from FFmpeg's decoders."""
 _UNTIL_NEXT = 2**32 - 1
-"""FFmpeg's word for "until the next one", in milliseconds."""
+"""FFmpeg's value for "until the next one", in milliseconds."""
 
 
 class TextReader:
@@ -34,7 +34,7 @@ class TextReader:
         self._captions = CaptionReader(stream) if self._decoder.name in CAPTION_DECODERS else None
 
     def push(self, packet: Packet[Any]) -> None:
-        """Decode a packet. What does not decode shows nothing."""
+        """Decode a packet. A packet that cannot be decoded has no text."""
         if self._captions is not None:
             self._captions.push(packet)
             return
@@ -51,7 +51,7 @@ class TextReader:
         self._shown.append((begin, end, lines))
 
     def result(self, origin: Fraction) -> tuple[Line, ...]:
-        """All lines; one without an end is shown until the next text, or for ever."""
+        """Return all lines. A line without an end is shown until the next text, or without end."""
         captions = self._captions.captions() if self._captions is not None else []
         self._shown += [(caption.begin, caption.end, _all_lines(caption.text)) for caption in captions]
         shown = sorted(self._shown, key=lambda row: row[0])
@@ -69,7 +69,7 @@ def _all_lines(text: SubtitleSet | None) -> list[str]:
 
 
 def _lines_of(rect: object) -> list[str]:
-    """The lines of a text, without markup and the spaces around them."""
+    """Return the lines of a text without markup and surrounding spaces."""
     if not isinstance(rect, AssSubtitle):
         return []
     event = rect.ass.decode("utf-8", "replace").split(",", _ASS_FIELDS)
@@ -78,13 +78,13 @@ def _lines_of(rect: object) -> list[str]:
 
 
 def missing_time(line: Line, others: Sequence[Line]) -> float:
-    """Seconds of `line` in which none of `others` shows its text."""
+    """Return the seconds of `line` during which none of `others` shows its text."""
     spans = [(other.begin, other.end) for other in others if other.text == line.text]
     return line.end - line.begin - covered(line.begin, line.end, spans)
 
 
 def covered(begin: float, end: float, spans: Iterable[tuple[float, float]]) -> float:
-    """Seconds of a span that lie in at least one of `spans`."""
+    """Return the seconds of a time range that are in at least one of `spans`."""
     total, at = 0.0, begin
     for first, last in sorted(spans):
         first, last = max(first, at), min(last, end)

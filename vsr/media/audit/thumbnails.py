@@ -1,7 +1,7 @@
-"""Frames reduced to a few numbers, for a comparison.
+"""Reduces frames to thumbnails, for comparison.
 
-A thumbnail is the mean of each component over a grid of 8x8 cells. Means do not depend on the resolution, on
-bit depth, subsampling or the pixel format, and the matrix is linear, so that means convert as samples do.
+A thumbnail is the mean of each component in each cell of an 8x8 grid. Means do not depend on resolution, bit
+depth, subsampling or pixel format. The colour matrix is linear, so means can be converted like samples.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from vsr.media.pixels.layouts import is_planar_already, layout_of, planar_format
 Grid = NDArray[np.float32]
 
 CELLS = 8
-"""Cells on each side of the grid."""
+"""The number of cells on each side of the grid."""
 _AT_ONCE = 1 << 22
-"""Samples that are brought to float at once: frames may have 67 million."""
+"""The number of samples that are converted to float at once; a frame may have 67 million."""
 _ZERO = np.zeros((CELLS, CELLS), np.float32)
 _UNSPECIFIED_MATRIX = 2
 _GBR_TO_RGB = (2, 0, 1)
-"""Where R, G and B are among FFmpeg's planes G, B, R."""
+"""Indices of R, G and B among FFmpeg's planes G, B, R."""
 
 
 def thumbnail(frame: VideoFrame, info: VideoInfo) -> Grid:
     """Reduce a decoded frame to `(3, 8, 8)`: Y', Cb, Cr by BT.709's matrix, in 8-bit codes of limited range.
 
-    Rows and columns are those that a player shows: the display matrix of the stream is applied. Frames of a
-    matrix that is no weighted sum of R'G'B' (ICtCp, YCgCo) keep their own components.
+    Rows and columns are those that a player shows: the stream's display matrix is applied. Frames with a
+    matrix that is not a weighted sum of R'G'B' (ICtCp, YCgCo) keep their own components.
 
     Args:
         frame: In host memory, of any pixel format.
-        info: Of its stream, for what the frame does not say itself.
+        info: Of its stream, for facts that the frame does not state.
     """
     layout = layout_of(frame.format.name)
     color = _color(frame, info, layout)
@@ -48,15 +48,15 @@ def thumbnail(frame: VideoFrame, info: VideoInfo) -> Grid:
 
 
 def _color(frame: VideoFrame, info: VideoInfo, layout: PixelLayout) -> ColorSpec:
-    """The frame's own tags, which may change on the way, else its stream's, guessed if they are missing."""
+    """Return the frame's own tags, which may change within a stream, completed by those of its stream."""
     own = color_of(frame, ChromaLocation.UNSPECIFIED)
-    if layout.family == "yuv" and own.matrix is Matrix.RGB:  # a tag that cannot be
+    if layout.family == "yuv" and own.matrix is Matrix.RGB:  # an impossible tag
         own = ColorSpec(range=own.range)
     return own.over(info.color)
 
 
 def _planes(frame: VideoFrame, layout: PixelLayout) -> list[NDArray[np.generic]]:
-    """Y, U, V, or R, G, B, or grey, each `(H, W)`."""
+    """Return Y, U, V, or R, G, B, or grey, each `(H, W)`."""
     if not is_planar_already(frame.format.name):
         frame = _planar(frame, layout)
     channels = 2 if layout.family == "gray" and layout.alpha else 1
@@ -67,7 +67,7 @@ def _planes(frame: VideoFrame, layout: PixelLayout) -> list[NDArray[np.generic]]
 
 
 def _visible(plane: NDArray[np.generic], frame: VideoFrame, info: VideoInfo) -> NDArray[np.generic]:
-    """The plane without what the container hides of it, in whole samples."""
+    """Return the plane without the part that the container hides, in whole samples."""
     crop = info.crop
     if crop is None:
         return plane
@@ -79,7 +79,7 @@ def _visible(plane: NDArray[np.generic], frame: VideoFrame, info: VideoInfo) -> 
 
 def _planar(frame: VideoFrame, layout: PixelLayout) -> VideoFrame:
     matrix = frame.colorspace
-    if layout.family == "yuv":  # swscale refuses matrices that it does not know, even where it needs none
+    if layout.family == "yuv":  # swscale refuses matrices that it does not know, even where none is needed
         frame.colorspace = _UNSPECIFIED_MATRIX
     try:
         return frame.reformat(format=planar_format(layout), threads=1)
@@ -105,7 +105,9 @@ def _cell_means(plane: NDArray[np.generic]) -> Grid:
 
 @cache
 def _weights(length: int) -> Grid:
-    """The share `(8, length)` of each sample in each cell's mean; a sample on a border belongs to both."""
+    """Return the weight `(8, length)` of each sample in each cell's mean; a sample on a border belongs to
+    both cells.
+    """
     edges = np.arange(CELLS + 1) * length / CELLS
     starts = np.arange(length)
     covered = np.minimum(starts + 1, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
@@ -139,7 +141,7 @@ def _quantised(luma: Grid, cb: Grid, cr: Grid) -> Grid:
 
 
 def _as_shown(grid: Grid, info: VideoInfo) -> Grid:
-    """Turn and mirror by the display matrix: x' = a x + c y, y' = b x + d y (libavutil/display.h)."""
+    """Rotate and mirror by the display matrix: x' = a x + c y, y' = b x + d y (libavutil/display.h)."""
     if info.display_matrix is None:
         return grid
     a, b, _, c, d, *_ = info.display_matrix

@@ -32,7 +32,7 @@ from vsr.media.files.stdio import is_pipe
 from vsr.media.filters.fields import field_order_of
 from vsr.media.integrity.truncation import has_avi_index
 from vsr.media.metadata.messages import messages_of
-from vsr.media.metadata.orientation import Matrix, ratio_of_ffmpeg, turned_only
+from vsr.media.metadata.orientation import Matrix, ratio_of_ffmpeg, rotation_of
 from vsr.media.metadata.tags import (
     color_of,
     content_light_of,
@@ -116,7 +116,7 @@ def describe(
         frame_rate=_frame_rate(stream),
         sample_aspect_ratio=_sample_aspect_ratio(stream, matrix),
         rotation=round(frame.rotation / 90) * 90 % 360,
-        display_matrix=matrix and turned_only(matrix)[0],
+        display_matrix=matrix and rotation_of(matrix)[0],
         field_order=order,
         fields_by_container=by_container,
         start_seconds=_first_shown(stream, frame),
@@ -222,7 +222,7 @@ def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
 def _sample_aspect_ratio(stream: VideoStream, matrix: Matrix | None) -> Fraction | None:
     """Return the ratio that the file states, times the stretching of the display matrix."""
     stated = fraction(stream.sample_aspect_ratio) or fraction(stream.codec_context.sample_aspect_ratio)
-    stretch = turned_only(matrix)[1] if matrix else Fraction(1)
+    stretch = rotation_of(matrix)[1] if matrix else Fraction(1)
     if matrix is None or stretch == 1:
         return stated
     guessed = ratio_of_ffmpeg(matrix)

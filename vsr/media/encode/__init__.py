@@ -1,3 +1,3 @@
-"""From frames to packets: the choice of encoder and pixel format, the table of encoders, and the segments
-that a resumable run writes.
+"""Encoding of frames to packets: choice of encoder and pixel format, the table of encoders, and the segments
+of a resumable run.
 """

@@ -1,6 +1,6 @@
-"""The encoder, its pixel format and options for a source.
+"""Chooses the encoder for a source, with its pixel format and options.
 
-Nothing is opened here except to ask an encoder for its option names; `picture.py` opens and runs it.
+No encoder is opened here, except to read the names of its options; `video_encoder.py` opens and runs it.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ from vsr.settings.schema import EncoderSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderPlan:
-    """How the frame of one source is encoded."""
+    """How the video of one source is encoded."""
 
     codec: str
     """FFmpeg's name of the encoder."""
     pixel_format: str
-    """FFmpeg's name of what the encoder is opened with; perhaps packed."""
+    """FFmpeg's name of the format with which the encoder is opened; it may be packed."""
     layout: PixelLayout
-    """The same samples as planes: what frames are handed over in."""
+    """The planar layout of the same samples, in which frames are given to the encoder."""
     color: ColorSpec
-    """Of the frames handed over, and of the output's tags."""
+    """Colour of the frames given to the encoder, and of the output's tags."""
     width: int
     height: int
     threads: int
     options: Mapping[str, str]
-    """The encoder's, as FFmpeg names them."""
+    """The encoder's options by FFmpeg's names."""
     tag: str | None = None
-    """Codec tag to write; None leaves it to FFmpeg."""
+    """The codec tag to write; None leaves it to FFmpeg."""
     notes: tuple[str, ...] = ()
-    """A sentence for each thing that cannot be kept."""
+    """A sentence for each property that cannot be kept."""
 
 
 def codec_of(encoder: str) -> str:
-    """FFmpeg's name of the codec that an encoder writes: "hevc" of "libx265"."""
+    """Return FFmpeg's name of the codec that an encoder writes, such as "hevc" for "libx265"."""
     return av.Codec(encoder, "w").canonical_name
 
 
 def available() -> list[str]:
-    """Names of the table that this build of FFmpeg has; NVENC may still lack its driver."""
+    """Return the encoders of the table that this build of FFmpeg has. NVENC may still lack its driver."""
     return [name for name in ENCODERS if name in av.codecs_available]
 
 
 def choose(
     settings: EncoderSettings, info: VideoInfo, *, width: int, height: int, container: Container
 ) -> EncoderPlan:
-    """Plan the encoding: the source's depth, subsampling and family where the encoder has them.
+    """Plan the encoding, with the source's depth, subsampling and family if the encoder supports them.
 
     Args:
         settings: The user's choice of encoder, quality, preset, options and pixel format.
         info: The source's video stream.
-        width: Of the output in pixels.
-        height: Of the output in pixels.
-        container: Where the stream will go.
+        width: Width of the output in pixels.
+        height: Height of the output in pixels.
+        container: Container of the output.
 
     Raises:
         ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
@@ -87,7 +87,7 @@ def plan_with(
     height: int,
     container: Container,
 ) -> EncoderPlan:
-    """Plan the encoding with an encoder that may not stand in the table; else as `choose`."""
+    """Plan the encoding like `choose`, with an encoder that may be missing in the table."""
     name = spec.codec
     pixel_format, notes = _pick_format(name, spec, settings, info, width, height)
     layout = layout_of(pixel_format)
@@ -111,7 +111,9 @@ def plan_with(
 
 
 def _usual(container: Container, info: VideoInfo) -> str:
-    """The encoder where none is asked for: the first that fits, in WebM one that keeps transparency."""
+    """Return the default encoder: the first that the container supports, in WebM one that keeps
+    transparency.
+    """
     usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and name in available()]
     if container.muxer == "webm" and info.layout.alpha:
         usual.sort(key=lambda name: not any(layout_of(f).alpha for f in ENCODERS[name].pixel_formats))
@@ -132,13 +134,13 @@ def _check_container(name: str, spec: EncoderSpec, container: Container) -> None
     suffixes = [suffix for suffix, other in CONTAINERS.items() if other.muxer in spec.muxers]
     fitting = [other for other in available() if container.muxer in ENCODERS[other].muxers]
     raise ConfigError(
-        f"{container.name} cannot hold what {name} writes; use {' or '.join(suffixes)}, "
+        f"{container.name} does not support the output of {name}; use {' or '.join(suffixes)}, "
         f"or one of the encoders {', '.join(fitting)}"
     )
 
 
 def _without_lost_alpha(spec: EncoderSpec, container: Container) -> EncoderSpec:
-    """Without the formats whose transparency the container would lose."""
+    """Remove the formats whose transparency the container would lose."""
     if spec.alpha_muxers is None or container.muxer in spec.alpha_muxers:
         return spec
     return replace(spec, pixel_formats=tuple(f for f in spec.pixel_formats if not layout_of(f).alpha))
@@ -163,7 +165,9 @@ def _pick_format(
 
 
 def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
-    """PQ and HLG spread their codes so wide that eight bits show bands (ITU-R BT.2100 has 10 and 12 only)."""
+    """Refuse 8 bits for PQ and HLG: their range is so wide that 8 bits show bands (ITU-R BT.2100 has 10 and
+    12 only).
+    """
     if info.color.transfer in (Transfer.PQ, Transfer.HLG) and given.bit_depth < 10 <= info.layout.bit_depth:
         fitting = [
             other
@@ -178,11 +182,9 @@ def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
 
 def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: int) -> str:
     if asked not in spec.pixel_formats:
-        raise ConfigError(f"{name} does not take {asked!r}; it takes {', '.join(spec.pixel_formats)}")
+        raise ConfigError(f"{name} does not support {asked!r}; it supports {', '.join(spec.pixel_formats)}")
     if spec.even and not divides(layout_of(asked), width, height):
-        raise ConfigError(
-            f"{name} needs an even size for {asked}, not {width}x{height}; leave the format to vsr"
-        )
+        raise ConfigError(f"{name} needs an even size for {asked}, not {width}x{height}; leave out --pix-fmt")
     return asked
 
 
@@ -204,19 +206,19 @@ def _format_notes(
 def _color_for(
     name: str, spec: EncoderSpec, layout: PixelLayout, info: VideoInfo, height: int
 ) -> tuple[ColorSpec, list[str]]:
-    """The source's colour, in so far as `layout` can carry it."""
+    """Return the source's colour, as far as `layout` can represent it."""
     color, notes = info.color, []
     if layout.family == "rgb":
         color = replace(color, matrix=Matrix.RGB, range=Range.FULL)
     elif layout.family == "yuv" and color.matrix is Matrix.RGB:
-        # Samples change to Y'CbCr: the usual range, so that every player shows them right.
-        # Grey keeps its range, and with it its samples.
+        # Samples become Y'CbCr, with the usual range, so that every player shows them correctly.
+        # Grey keeps its range, and so its samples.
         kept = color.range if info.layout.family == "gray" else Range.LIMITED
         bare = replace(color, matrix=Matrix.UNSPECIFIED, range=kept)
         color = bare.guess_for(height=height, layout=layout)[0]
     if spec.limited_only and color.range is Range.FULL and layout.family == "yuv":
         color = replace(color, range=Range.LIMITED)
-        notes.append(f"{name} knows limited range only: the full-range source is converted")
+        notes.append(f"{name} supports limited range only: the full-range source is converted")
     return color, notes
 
 
@@ -227,7 +229,7 @@ def _options(
     layout: PixelLayout,
     more: Iterable[Mapping[str, str]],
 ) -> dict[str, str]:
-    """Defaults, quality and preset, then the user's options over them; sub-options are joined."""
+    """Return defaults, quality and preset, overridden by the user's options; sub-options are joined."""
     options = dict(spec.options)
     options |= _quality(name, spec.quality, settings.crf) | _preset(
         name, spec.preset, settings.preset, layout
@@ -239,7 +241,7 @@ def _options(
         if key not in known:
             raise ConfigError(f"{name} has no option {key!r}{_near(key, known)}")
         options[key] = _join(options.get(key), value) if key.endswith("-params") else value
-    for key, _ in settings.options:  # as they are joined: a quote may begin in one value and end in the next
+    for key, _ in settings.options:  # joined, as a quote may begin in one value and end in the next
         check_option(name, key, options[key], allow_files=settings.allow_files)
     return options
 
@@ -271,20 +273,20 @@ def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLa
 
 
 def has_avx512() -> bool:
-    """Whether encoders find a processor with AVX-512."""
-    import torch  # not above: a list of encoders needs none of it
+    """Return whether the CPU has AVX-512."""
+    import torch  # imported late: listing the encoders does not need torch
 
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def option_names(name: str) -> frozenset[str]:
-    """Every option that encoder `name` of this FFmpeg takes, its own and the general ones."""
+    """Return all options of encoder `name` in this FFmpeg, its own and the general ones."""
     options = av.CodecContext.create(name, "w").supported_options
     return frozenset(option.name for option in (*options.generic, *options.private))
 
 
 def _join(before: str | None, more: str) -> str:
-    """Sub-options in FFmpeg's notation; the later ones win."""
+    """Join sub-options in FFmpeg's syntax; later ones override earlier ones."""
     return f"{before}:{more}" if before else more
 
 

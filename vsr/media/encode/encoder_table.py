@@ -1,4 +1,4 @@
-"""The encoders, one line each."""
+"""The table of encoders: containers, pixel formats and options of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """The knob of constant quality."""
+    """The option for constant quality, with its range."""
 
     option: str
     default: float
@@ -18,7 +18,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """The knob of speed against size."""
+    """The option that trades speed for size, with its values."""
 
     option: str = "preset"
     default: str
@@ -27,50 +27,50 @@ class Preset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSpec:
-    """What an encoder takes."""
+    """Properties of an encoder."""
 
     codec: str
     """FFmpeg's name of the encoder."""
     muxers: tuple[str, ...]
-    """FFmpeg's names of the containers that hold its codec."""
+    """FFmpeg's names of the containers that support its codec."""
     pixel_formats: tuple[str, ...]
-    """Planar formats, best liked first."""
+    """Planar formats in order of preference."""
     stored_as: Mapping[str, str] = field(default_factory=dict)
-    """Packed formats that hold the same samples, where the encoder has no planar one."""
+    """Maps planar formats to packed ones with the same samples, where the encoder has no planar one."""
     quality: Quality | None = None
     preset: Preset | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    """Always set, unless the user sets them."""
+    """Set unless the user sets them."""
     even: bool = False
-    """Whether subsampled chroma needs sides that it divides."""
+    """Whether the size must be a multiple of the chroma subsampling."""
     min_side: int = 1
     """Smallest width and height in pixels; measured."""
     memory: int = 20
-    """Bytes that it holds for a pixel of 8-bit 4:2:0, at its default preset; see
+    """Bytes of memory for each pixel of 8-bit 4:2:0, at the default preset; see
     `pipeline/job/host_memory.py`."""
     mp4_tag: str | None = None
-    """Codec tag in MP4 and QuickTime, where FFmpeg's own choice does not play everywhere."""
+    """Codec tag in MP4 and QuickTime, where FFmpeg's default does not play everywhere."""
     limited_only: bool = False
-    """Whether its codec has no way to say full range."""
+    """Whether its codec cannot signal full range."""
     alpha_muxers: tuple[str, ...] | None = None
-    """Containers in which its transparency survives; None where all of `muxers` keep it."""
+    """Containers that keep its transparency; None if all of `muxers` do."""
     wide: Mapping[str, str] = field(default_factory=dict)
-    """Sub-options on a processor with AVX-512; see Note [Why x264 leaves AVX-512 alone]."""
+    """Sub-options on a CPU with AVX-512; see Note [x264 without AVX-512]."""
     fast: Mapping[str, str] = field(default_factory=dict)
-    """Sub-options for more than `FAST` frames a second."""
+    """Sub-options for more than `FAST` frames per second."""
     small: Mapping[str, str] = field(default_factory=dict)
     """Sub-options for frames with a side below `SMALL`."""
 
 
 SMALL = 64
-"""Pixels: below one coding block of H.265 a side, libx265 with cutree writes beyond its memory; measured."""
+"""In pixels. If a side is smaller than one coding block of H.265, libx265 with cutree writes beyond its
+memory; measured."""
 FAST = 240
-"""Frames a second: what SVT-AV1 refuses to be told more of, though it is a label and changes nothing else."""
+"""In frames per second. SVT-AV1 refuses a higher rate, although the rate is only a label."""
 _X264_REPEATS = {"x264-params": "asm=AVX2"}
-"""Note [Why x264 leaves AVX-512 alone]: with it, x264 (FFmpeg 8.1) codes the same frames differently from
-run to run: three of four runs on one clip; without, all are equal, at the same speed. A run that was cut off
-must end as an unbroken one.
-"""
+"""Note [x264 without AVX-512]: with AVX-512, x264 (in FFmpeg 8.1) codes the same frames differently in each
+run: in three of four runs on one clip. Without it, all runs are equal, at the same speed. The output of a
+resumed run must equal that of an unbroken run."""
 _YUV8 = ("yuv420p", "yuv422p", "yuv444p")
 _YUV10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _YUV12 = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
@@ -88,7 +88,7 @@ RAW_FORMATS: Mapping[str, tuple[str, ...]] = {
         *("yuva420p9le", "yuva422p9le", "yuva444p9le", "yuva420p16le", *_ALPHA, *_ALPHA_DEEP, *_RGB_ALPHA),
     ),
 }
-"""Muxers of pipes to the planar formats that FFmpeg writes into them and reads back; measured."""
+"""Maps muxers of pipes to the planar formats that FFmpeg writes with them and reads back; measured."""
 _MPEG = ("matroska", "mp4", "mov")
 _X26X_PRESETS = Preset(
     default="medium",
@@ -159,7 +159,7 @@ _TABLE = (
         quality=Quality(option="crf", default=22, worst=63),
         preset=Preset(option="cpu-used", default="3", choices=tuple(str(n) for n in range(9))),
         options={"b": "0", "row-mt": "1"},
-        alpha_muxers=("matroska", "webm"),  # it travels beside the packets, and MP4 has no place for that
+        alpha_muxers=("matroska", "webm"),  # stored beside the packets, which MP4 does not support
     ),
     EncoderSpec(
         codec="prores_ks",
@@ -199,6 +199,6 @@ _TABLE = (
     ),
 )
 ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}
-"""FFmpeg's name of an encoder to what it takes. A new encoder is a new line."""
+"""Maps FFmpeg's name of an encoder to its properties."""
 USUAL = ("libx264", "libsvtav1", "libvpx-vp9")
-"""Encoders for those who ask for none: the first that the container holds."""
+"""The default encoders: the first that the container supports is used."""

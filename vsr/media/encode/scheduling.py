@@ -1,4 +1,4 @@
-"""Priorities of threads, kept from what libraries do to them."""
+"""Restores the priorities of threads after libraries change them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _Scheduling = tuple[int, int]
 
 @contextmanager
 def kept_priority() -> Iterator[None]:
-    """Undo what happens inside to the scheduling of threads; new ones get the caller's. Linux only.
+    """Undo changes to the scheduling of threads inside the block; new threads get the caller's. Linux only.
 
-    libsvtav1, opened by root, makes itself and the thread that opens it real-time threads of the highest
-    priority (`pthread_setschedparam`, SCHED_FIFO, 99): the machine then answers nobody else, and two threads
-    that spin wait for a third for ever.
+    When root opens libsvtav1, it makes itself and the opening thread real-time threads of the highest
+    priority (`pthread_setschedparam`, SCHED_FIFO, 99). The machine then stops responding, and two spinning
+    threads can wait for a third one forever.
     """
     if sys.platform != "linux":
         yield
@@ -31,14 +31,14 @@ def kept_priority() -> Iterator[None]:
         for thread, now in _all().items():
             wanted = before.get(thread, own)
             if now != wanted:
-                with suppress(OSError):  # it has ended meanwhile, or is not ours to change
+                with suppress(OSError):  # it has ended, or may not be changed
                     os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
 
 
 def _all() -> dict[int, _Scheduling]:
     found = {}
     for thread in (int(entry.name) for entry in _THREADS.iterdir()):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # it has ended
             found[thread] = _scheduling(thread)
     return found
 

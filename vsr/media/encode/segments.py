@@ -1,8 +1,8 @@
 """Segments of the video stream on the disk, from which a run is resumed.
 
-Each segment comes from an encoder of its own, so it begins with a key frame, refers to nothing outside, and
-is the same whether the frames before it were encoded in this run or in an earlier one. The file holds
-packets as the encoder gave them, then what is known of them all; it gets its name only when it is whole.
+Each segment comes from its own encoder. So it begins with a key frame, refers to no other segment, and is the
+same whether the earlier frames were encoded in this run or in a previous one. The file contains the encoder's
+packets, then a JSON trailer. It gets its final name when it is complete.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from av.packet import Packet
 from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan
-from vsr.media.encode.video_encoder import PictureEncoder
+from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.formats.containers import Container
 from vsr.settings.toml import from_table
 from vsr.writing import move_over, new_file
@@ -38,46 +38,48 @@ _MAGIC = b"vsr-seg2"
 _NO_TIME = -(2**63)
 _KEY = 1
 _SPARE = frozenset({"quality_stats", "cpb_properties"})
-"""Data beside packets that no container holds."""
+"""Side data of packets that no container stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """What is known of a finished segment."""
+    """The trailer of a finished segment."""
 
     frames: int
     first_pts: int
-    """Of the first frame shown, in the source's time base."""
+    """Time of the first frame shown, in ticks of the source."""
     end: int
-    """When the last frame ends, in the same."""
+    """Time at which the last frame ends, in ticks of the source."""
     extradata: str
-    """The encoder's global header in hexadecimal, which all segments of a file must share."""
+    """The encoder's global header in hexadecimal; it must be the same in all segments of a file."""
     bytes: int
-    """Of all packets."""
+    """Size of all packets."""
     source: str
-    """Hash of the source's frames that it was made of; see `SourceHashes`."""
+    """Hash of the source frames from which it was made; see `SourceHashes`."""
 
 
 def resumable(plan: EncoderPlan) -> bool:
-    """Whether packets can be kept: VP9 has transparency beside its packets, where PyAV cannot put it back."""
+    """Return whether packets can be stored. VP9's alpha is side data of packets, which PyAV cannot
+    restore.
+    """
     return not (plan.codec == "libvpx-vp9" and plan.pixel_format.startswith("yuva"))
 
 
 class SegmentWriter:
-    """Encodes frames into a segment; the file exists once `finish` has returned."""
+    """Encodes frames to a segment; the file exists when `finish` has returned."""
 
     def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo, container: Container) -> None:
-        """Open an encoder as `container` wants it.
+        """Open an encoder with the settings that `container` needs.
 
         Raises:
-            DeviceError, ConfigError: see `PictureEncoder`.
-            OSError: the folder cannot be written.
+            DeviceError, ConfigError: see `VideoEncoder`.
+            OSError: the folder cannot be written to.
         """
         self._path, self._plan, self._frames = path, plan, 0
         self._first_pts = 0
-        # Nothing is muxed: encoders only ask their container whether headers go into it.
+        # Nothing is muxed: encoders need a container only to decide where headers are stored.
         self._shell = av.open(io.BytesIO(), "w", format=container.muxer)
-        self._encoder = PictureEncoder(self._shell, plan, info)
+        self._encoder = VideoEncoder(self._shell, plan, info)
         self._file = new_file(path.with_suffix(".part"))
 
     def write(self, frame: YuvFrame) -> None:
@@ -97,13 +99,13 @@ class SegmentWriter:
         self._keep(packets)
 
     def finish(self, source: str) -> tuple[Segment, str]:
-        """Empty the encoder and give the file its name, safe on the disk.
+        """Flush the encoder, store the file on the disk, and rename it to its final name.
 
         Args:
-            source: Hash of the source's frames that it was made of.
+            source: Hash of the source frames from which it was made.
 
         Returns:
-            The segment, and the file's sha256.
+            The segment, and the file's SHA-256.
         """
         try:
             packets = self._encoder.flush()
@@ -130,7 +132,7 @@ class SegmentWriter:
         return segment, digest
 
     def drop(self) -> None:
-        """Leave nothing behind; harmless when repeated, or when finished."""
+        """Remove what is unfinished; may be called repeatedly, also after `finish`."""
         with suppress(OSError):
             self._file.close()
         self._path.with_suffix(".part").unlink(missing_ok=True)
@@ -149,7 +151,7 @@ def _check_side_data(packet: Packet[Any], plan: EncoderPlan) -> None:
     strange = sorted({data.data_type for data in packet.iter_sidedata()} - _SPARE)
     if strange:
         raise DeviceError(
-            f"{plan.codec} gives {', '.join(strange)} beside its packets, which a run that can be resumed "
+            f"{plan.codec} adds {', '.join(strange)} to its packets, which a resumable run "
             "would lose; use --no-resume"
         )
 
@@ -159,20 +161,20 @@ def _failed(plan: EncoderPlan, where: str, error: av.FFmpegError) -> DeviceError
 
 
 def read_segment(path: Path) -> Segment:
-    """What is known of a finished segment.
+    """Read the trailer of a finished segment.
 
     Raises:
-        OutputError: the file is not a whole segment, or cannot be read.
+        OutputError: the file is not a complete segment, or cannot be read.
     """
     with _reading(path), path.open("rb") as file:
         return _trailer(file)[0]
 
 
 def read_packets(path: Path, time_base: Fraction) -> Iterator[Packet[Any]]:
-    """The packets of a segment in the encoder's order, in ticks of `time_base`.
+    """Yield the packets of a segment in the encoder's order, in ticks of `time_base`.
 
     Raises:
-        OutputError: the file is not a whole segment, or cannot be read.
+        OutputError: the file is not a complete segment, or cannot be read.
     """
     with ExitStack() as stack:
         with _reading(path):
@@ -189,7 +191,7 @@ def read_packets(path: Path, time_base: Fraction) -> Iterator[Packet[Any]]:
 
 
 def _packet(file: BinaryIO, end: int) -> Packet[Any] | None:
-    """The next packet before `end`."""
+    """Read the next packet before `end`, or None."""
     if file.tell() >= end:
         return None
     pts, dts, duration, flags, size = _PACKET.unpack(file.read(_PACKET.size))
@@ -206,20 +208,22 @@ def _packet(file: BinaryIO, end: int) -> Packet[Any] | None:
 
 @contextmanager
 def _reading(path: Path) -> Generator[None, None, None]:
-    """What may go wrong with a part on the disk, in one line."""
+    """Translate errors of reading a segment to one line."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path.name}: a finished part cannot be read ({error.strerror}); see to the disk, then the same "
-            "command goes on, or --restart begins anew"
+            f"{path.name}: a finished part cannot be read ({error.strerror}); check the disk and repeat the "
+            "command to resume, or start again with --restart"
         ) from error
     except (ValueError, TypeError, RecursionError, ConfigError, struct.error) as error:
-        raise OutputError(f"{path.name}: is no whole part ({error}); --restart begins anew") from error
+        raise OutputError(
+            f"{path.name}: is not a complete part ({error}); start again with --restart"
+        ) from error
 
 
 def _trailer(file: BinaryIO) -> tuple[Segment, int]:
-    """What is known of the segment, and where its packets end."""
+    """Read the trailer of a segment, and return where its packets end."""
     whole = file.seek(0, os.SEEK_END)
     file.seek(max(0, whole - _END.size))
     size, magic = _END.unpack(file.read(_END.size))
@@ -231,6 +235,6 @@ def _trailer(file: BinaryIO) -> tuple[Segment, int]:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

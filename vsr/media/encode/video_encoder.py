@@ -1,4 +1,4 @@
-"""The video encoder. It knows nothing of what else is in the file."""
+"""Opens the video encoder and runs it. It handles no other streams."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vsr.media.metadata.bitstream import ONCE, TAKES, with_messages
 from vsr.media.pixels.planes import to_av_frame
 
 FALLBACK_RATE = Fraction(25)
-"""Label for rate control where a source states no frame rate; timestamps never come from it."""
+"""The frame rate for rate control if the source states none; timestamps are never computed from it."""
 
 
-class PictureEncoder:
-    """An open encoder, tied to one video stream of an output."""
+class VideoEncoder:
+    """An open encoder for the video stream of an output."""
 
     def __init__(self, output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> None:
         """Add a stream to `output` and open its encoder.
@@ -34,9 +34,9 @@ class PictureEncoder:
         """
         self.plan = plan
         self.bytes = 0
-        """Of all packets so far."""
+        """The size of all packets so far."""
         self.end = 0
-        """When the last frame ends, in ticks; one without a duration lasts as long as the one before it."""
+        """When the last frame ends, in ticks. A frame without a duration lasts like the previous one."""
         self._stamps: dict[int, Stamp] = {}
         self._last: int | None = None
         self._codec = codec_of(plan.codec)
@@ -45,17 +45,21 @@ class PictureEncoder:
         _open(self.stream, plan)
 
     def encode(self, frame: YuvFrame) -> list[av.Packet[Any]]:
-        """Packets that are ready once `frame` is in; stamps are the frames', in the source's time base."""
-        picture = to_av_frame(frame, self.plan.pixel_format)
-        picture.pts = self._in_order(frame.stamp)
-        return self._stamped(self.stream.encode(picture))
+        """Return the packets that are ready after `frame`; their times are the frames', in the source's time
+        base.
+        """
+        av_frame = to_av_frame(frame, self.plan.pixel_format)
+        av_frame.pts = self._in_order(frame.stamp)
+        return self._stamped(self.stream.encode(av_frame))
 
     def flush(self) -> list[av.Packet[Any]]:
-        """The packets that the encoder still held; nothing can be encoded afterwards."""
+        """Return the packets that the encoder still holds; afterwards nothing can be encoded."""
         return self._stamped(self.stream.encode(None))
 
     def _in_order(self, stamp: Stamp) -> int:
-        """The timestamp that the encoder sees: the frame's own, or just after the one before for strays."""
+        """Return a timestamp for the encoder: the frame's own, or one tick after the previous one if it is
+        not later.
+        """
         step = 1 if self._last is None else max(1, stamp.pts - self._last)
         self.end = stamp.pts + (stamp.duration or step)
         pts = stamp.pts if self._last is None else max(stamp.pts, self._last + 1)
@@ -64,7 +68,7 @@ class PictureEncoder:
         return pts
 
     def _stamped(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-        """With each frame's own time, duration and messages; encoders forget the last two."""
+        """Set each packet's own time, duration and messages; encoders drop the last two."""
         made = []
         for packet in packets:
             assert packet.pts is not None
@@ -77,7 +81,7 @@ class PictureEncoder:
         return made
 
     def _with_messages(self, packet: av.Packet[Any], messages: tuple[Message, ...]) -> av.Packet[Any]:
-        """The packet with those of the messages that the codec takes."""
+        """Return the packet with those of the messages that the codec supports."""
         wanted = [m for m in messages if m.kind in self._takes and (packet.is_keyframe or m.kind not in ONCE)]
         data = with_messages(self._codec, bytes(packet), wanted) if wanted else None
         if data is None:
@@ -97,7 +101,7 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
     context.time_base = info.time_base
     stream.time_base = info.time_base
     context.thread_count = plan.threads
-    context.thread_type = "AUTO"  # PyAV's own choice has libx264 cut frames into as many slices as threads
+    context.thread_type = "AUTO"  # PyAV's default makes libx264 use as many slices as threads
     if plan.tag:
         context.codec_tag = plan.tag
     context.color_primaries = int(plan.color.primaries)
@@ -115,7 +119,7 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
 
 def _open(stream: VideoStream, plan: EncoderPlan) -> None:
     if plan.codec == "libsvtav1":
-        # SVT-AV1 writes a page about itself to stderr; 1 leaves its errors.
+        # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only.
         os.environ.setdefault("SVT_LOG", "1")
     context = stream.codec_context
     try:
@@ -123,16 +127,16 @@ def _open(stream: VideoStream, plan: EncoderPlan) -> None:
             context.open()
     except (av.FFmpegError, ValueError) as error:
         raise _refusal(plan, error) from error
-    if context.options:  # FFmpeg leaves here what nobody took
+    if context.options:  # FFmpeg leaves unused options here
         key = next(iter(context.options))
-        raise ConfigError(f"{plan.codec} did not take the option {key}={context.options[key]}; leave it out")
+        raise ConfigError(f"{plan.codec} did not use the option {key}={context.options[key]}; leave it out")
 
 
 def _refusal(plan: EncoderPlan, error: Exception) -> ConfigError | DeviceError:
-    """Why an encoder did not open, in one line."""
+    """Return the error for an encoder that did not open, in one line."""
     if plan.codec.endswith("_nvenc"):
         return DeviceError(
-            f"{plan.codec} cannot start: no NVIDIA driver, or a GPU that cannot encode this; "
+            f"{plan.codec} cannot start: there is no NVIDIA driver, or the GPU cannot encode this; "
             "use --encoder libx264 or another software encoder"
         )
     reason = getattr(error, "strerror", None) or error

@@ -1,3 +1,4 @@
-"""What frames and streams carry beside their samples: colour tags, side data, SEI messages, HDR10 and HDR10+,
-the orientation. Read and written here; whether it is kept is decided by those who encode and mux.
+"""Metadata of frames and streams: colour tags, side data, SEI messages, HDR10 and HDR10+, orientation.
+
+It is read and written here. The modules that encode and mux decide what is kept.
 """

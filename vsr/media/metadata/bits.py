@@ -1,10 +1,10 @@
-"""Bit fields, written one after the other."""
+"""Writes bit fields one after the other."""
 
 from __future__ import annotations
 
 
 class BitWriter:
-    """Whole numbers of any width, the highest bit first."""
+    """Writes whole numbers of any width, the highest bit first."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -14,7 +14,7 @@ class BitWriter:
         """Append `value` in `bits` bits.
 
         Raises:
-            ValueError: it does not fit.
+            ValueError: the value does not fit.
         """
         if not 0 <= value < 1 << bits:
             raise ValueError(f"{value} does not fit into {bits} bits")
@@ -26,6 +26,6 @@ class BitWriter:
         self.put(value + 1, 2 * (value + 1).bit_length() - 1)
 
     def done(self) -> bytes:
-        """All of it, filled up with zeros to whole bytes."""
+        """Return all bytes; the last one is padded with zero bits."""
         spare = -self._bits % 8
         return (self._value << spare).to_bytes((self._bits + spare) // 8, "big")

@@ -1,7 +1,7 @@
-"""SEI messages and OBUs put into encoded frames.
+"""Inserts SEI messages and OBUs into encoded frames.
 
-Encoders have no way of their own for most of what a frame carries, and those that have differ; a message
-before the first slice of the frame is the same for all of them.
+Encoders cannot write most kinds of side data, and where they can, their options differ. A message before the
+first slice of a frame works for all of them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ _H264_SEI = b"\x06"
 _H265_SLICES = frozenset(range(32))
 _H265_PREFIX_SEI = 39 << 1
 T35 = 4
-"""SEI's payload type of user data registered by ITU-T T.35."""
+"""SEI payload type of user data registered by ITU-T T.35."""
 _OBU_HAS_SIZE = 1 << 1
 _OBU_EXTENSION = 1 << 2
 _OBU_METADATA = 5
 _OBU_FRAMES = frozenset({3, 6})
-"""A frame's header, and a whole frame (AV1, 6.2.2)."""
+"""OBU types of a frame header and of a complete frame (AV1, 6.2.2)."""
 _METADATA_T35 = 4
 _TRAILING = b"\x80"
 
 
 def with_messages(codec: str, packet: bytes, messages: Sequence[Message]) -> bytes | None:
-    """An encoded frame with messages.
+    """Return an encoded frame with messages inserted.
 
     Args:
         codec: FFmpeg's name of the codec; see `TAKES`.
-        packet: Of H.264 or H.265 with start codes, or a temporal unit of AV1.
-        messages: Of kinds that the codec takes.
+        packet: H.264 or H.265 with start codes, or a temporal unit of AV1.
+        messages: Of kinds that the codec supports.
 
     Returns:
-        None where the packet has no frame.
+        None if the packet contains no frame.
     """
     return _WRITERS[codec](packet, messages)
 
@@ -49,13 +49,13 @@ def _in_h265(packet: bytes, messages: Sequence[Message]) -> bytes | None:
     at = _first_slice(packet, lambda head: head >> 1 & 0x3F in _H265_SLICES)
     if at is None:
         return None
-    layer_and_time = packet[at + len(_START_CODE) + 1]  # of the slice: a message's may not be lower
+    layer_and_time = packet[at + len(_START_CODE) + 1]  # of the slice: those of a message must not be lower
     head = bytes([_H265_PREFIX_SEI, layer_and_time])
     return _before(packet, at, head, messages)
 
 
 def _first_slice(packet: bytes, is_slice: Callable[[int], bool]) -> int | None:
-    """Where the start code of the first slice is."""
+    """Return the offset of the first slice's start code, or None."""
     at = packet.find(_START_CODE)
     while at >= 0 and at + 4 < len(packet):
         if is_slice(packet[at + len(_START_CODE)]):
@@ -77,7 +77,7 @@ def _sei(message: Message) -> bytes:
 
 
 def escaped(body: bytes) -> bytes:
-    """With a byte 3 wherever a start code would appear (ITU-T H.264, 7.4.1)."""
+    """Insert a byte 3 wherever a start code would appear by chance (ITU-T H.264, 7.4.1)."""
     out, zeros = bytearray(), 0
     for byte in body:
         if zeros >= 2 and byte <= 3:
@@ -89,7 +89,7 @@ def escaped(body: bytes) -> bytes:
 
 
 def _in_av1(packet: bytes, messages: Sequence[Message]) -> bytes | None:
-    """Before the last frame of the temporal unit, the only one that is shown."""
+    """Insert before the last frame of the temporal unit, the only one that is shown."""
     at = None
     for start, kind in _units(packet):
         at = start if kind in _OBU_FRAMES else at
@@ -99,7 +99,7 @@ def _in_av1(packet: bytes, messages: Sequence[Message]) -> bytes | None:
 
 
 def _units(packet: bytes) -> list[tuple[int, int]]:
-    """Offset and type of each open bitstream unit."""
+    """Return the offset and type of each open bitstream unit."""
     found, at = [], 0
     while at < len(packet):
         head = packet[at]
@@ -113,7 +113,7 @@ def _units(packet: bytes) -> list[tuple[int, int]]:
 
 
 def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where the bytes behind it begin."""
+    """Return a number, and the offset of the byte after it."""
     value = 0
     for index, byte in enumerate(data[at : at + 8]):
         value |= (byte & 0x7F) << 7 * index
@@ -149,6 +149,6 @@ TAKES: dict[str, frozenset[str]] = {
     "hevc": _SEI_KINDS,
     "av1": frozenset({"A53_CC", "DYNAMIC_HDR_PLUS"}),
 }
-"""FFmpeg's name of a codec to the kinds of messages that it has a place for, and that decoders read there."""
+"""Maps FFmpeg's name of a codec to the kinds of messages that it supports and that decoders read from it."""
 ONCE = frozenset({"AMBIENT_VIEWING_ENVIRONMENT"})
-"""Kinds that hold for all frames up to the next key frame."""
+"""Kinds that apply to all frames up to the next key frame."""

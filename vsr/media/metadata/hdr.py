@@ -1,4 +1,4 @@
-"""Mastering display and light level in the words of each encoder."""
+"""Mastering display and light level metadata as options of each encoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from fractions import Fraction
 from vsr.frame import ContentLight, MasteringDisplay, VideoInfo
 
 CHROMATICITY_STEP = Fraction(1, 50_000)
-"""Unit of a chromaticity in the SEI message (ITU-T H.265 D.3.28)."""
+"""Unit of a chromaticity in the SEI message (ITU-T H.265, D.3.28)."""
 LUMINANCE_STEP = Fraction(1, 10_000)
-"""Unit of a luminance there, in cd/m2."""
+"""Unit of a luminance in that message, in cd/m2."""
 
 Writer = Callable[[MasteringDisplay | None, ContentLight | None], dict[str, str]]
-"""Makes sub-options from what is known."""
+"""Makes sub-options of an encoder from the metadata."""
 
 
 def _in_steps(display: MasteringDisplay) -> str:
-    """`G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)` in whole units, as x264 and x265 take it."""
+    """Return `G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)` in whole units, as x264 and x265 expect it."""
     points = {"G": display.green, "B": display.blue, "R": display.red, "WP": display.white}
     text = "".join(
         f"{name}({round(x / CHROMATICITY_STEP)},{round(y / CHROMATICITY_STEP)})"
@@ -28,7 +28,7 @@ def _in_steps(display: MasteringDisplay) -> str:
 
 
 def _in_decimals(display: MasteringDisplay) -> str:
-    """The same in decimal fractions, as SVT-AV1 takes it."""
+    """Return the same in decimal fractions, as SVT-AV1 expects it."""
     points = {"G": display.green, "B": display.blue, "R": display.red, "WP": display.white}
     text = "".join(f"{name}({float(x):.5f},{float(y):.5f})" for name, (x, y) in points.items())
     return f"{text}L({float(display.max_luminance):.4f},{float(display.min_luminance):.4f})"
@@ -59,19 +59,21 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "libx265": ("x265-params", _x265),
     "libsvtav1": ("svtav1-params", _svt),
 }
-"""Encoder to the option that takes its sub-options, and who makes them."""
+"""Maps an encoder to the option that contains sub-options, and to the function that makes these."""
 
 
 def hdr_options(codec: str, info: VideoInfo, *, in_file: bool) -> tuple[dict[str, str], list[str]]:
-    """Options that write `info`'s mastering metadata into the stream, and a note where they are lost.
+    """Return options that write the mastering metadata into the stream, and a note where the metadata is
+    lost.
 
     Args:
         codec: FFmpeg's name of the encoder.
         info: Of the source.
-        in_file: Whether a file's container holds them, too (`matroska_track`, `mp4_track`).
+        in_file: Whether the output is a file, whose container stores them, too (`matroska_track`,
+            `mp4_track`).
 
     Returns:
-        At most one option of sub-options, `key=value` joined by colons; at most one sentence.
+        At most one option with sub-options, `key=value` joined by colons; at most one sentence.
     """
     if info.mastering_display is None and info.content_light is None:
         return {}, []

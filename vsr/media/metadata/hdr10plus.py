@@ -1,6 +1,6 @@
-"""HDR10+ (SMPTE ST 2094-40): from FFmpeg's structure back to the message of ITU-T T.35 that carries it.
+"""Converts HDR10+ (SMPTE ST 2094-40) from FFmpeg's structure back to the ITU-T T.35 message that carries it.
 
-The syntax is that of CTA-861-H, annex S; offsets are those of libavutil/hdr_dynamic_metadata.h.
+The syntax is that of CTA-861-H, annex S. Offsets are those of libavutil/hdr_dynamic_metadata.h.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from vsr.media.metadata.bits import BitWriter
 
 _HEAD = bytes.fromhex("b5003c000104")
-"""Country (USA), provider (Samsung), its code, and application 4."""
+"""Country (USA), provider (Samsung), provider code, and application 4."""
 _PARAMS = 4
 """Offset of the first window's parameters."""
 _TARGET = 1288
@@ -20,18 +20,18 @@ _MASTERING_PEAKS = 6300
 _SIZE = 11304
 _PEAKS_A_ROW = 25
 _LUMINANCE, _SHARE, _PEAK, _BRIGHT, _KNEE, _ANCHOR, _SATURATION = 1, 100_000, 15, 1000, 4095, 1023, 8
-"""Steps in one, of each kind of fraction."""
+"""The number of steps in 1.0, for each kind of fraction."""
 
 
 def hdr10plus_message(data: bytes) -> bytes | None:
-    """The T.35 message, country code included.
+    """Return the T.35 message, including the country code.
 
     Args:
         data: An AVDynamicHDRPlus.
 
     Returns:
-        None where the frame has several windows, whose places are pixels of the smaller frame, or where
-        the numbers make no sense.
+        None if the frame has several windows, whose positions are in pixels of the smaller frame, or if the
+        numbers are invalid.
     """
     if len(data) < _SIZE or data[2] != 1:
         return None
@@ -62,7 +62,7 @@ _Fraction = Callable[[int, int, int], None]
 
 
 def _peaks(data: bytes, offset: int, bits: BitWriter, fraction: _Fraction) -> None:
-    """The flag, and the table of luminances where it is set."""
+    """Write the flag, and the table of luminances if it is set."""
     flag, rows, columns = data[offset : offset + 3]
     bits.put(flag, 1)
     if not flag:

@@ -1,4 +1,4 @@
-"""Names of languages: BCP 47 tags (pt-BR, zh-Hant), and the three letters that containers hold."""
+"""Converts language codes: BCP 47 tags (pt-BR, zh-Hant) and the three-letter codes that containers store."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ alb:sqi arm:hye baq:eus bur:mya chi:zho cze:ces dut:nld fre:fra geo:kat ger:deu 
 mao:mri may:msa per:fas rum:ron slo:slk tib:bod wel:cym
 """
 _TERMINOLOGY = {pair[:3]: pair[4:] for pair in _PAIRS.split()}
-"""ISO 639-2/B to /T, where they differ: Matroska holds the first, MP4 the second."""
+"""Maps ISO 639-2/B to ISO 639-2/T where they differ: Matroska stores the first, MP4 the second."""
 _BIBLIOGRAPHIC = {after: before for before, after in _TERMINOLOGY.items()}
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
 def tag_of(text: str) -> str:
-    """The BCP 47 tag that a container's text means; empty where it means none.
+    """Return the BCP 47 tag in a container's text; empty if there is none.
 
-    Of several, which broadcasts give to two channels of speech, it is the first one.
+    Of several tags, which broadcasts give to two channels of speech, the first is returned.
 
     >>> tag_of("es"), tag_of("por"), tag_of("pt_BR"), tag_of("eng,fra"), tag_of("Klingon")
     ('es', 'por', 'pt-BR', 'eng', '')
@@ -42,12 +42,12 @@ def tag_of(text: str) -> str:
 
 
 def three_letters(tag: str, *, terminology: bool = False) -> str:
-    """The ISO 639-2 code of a tag's language; "und" where it has none.
+    """Return the ISO 639-2 code of a tag's language; "und" if it has none.
 
     Args:
         tag: A BCP 47 tag.
-        terminology: Give the code that the language's own name led to ("fra", not "fre"), for languages that
-            stand in the tag with two letters; codes of three letters stay as they are.
+        terminology: Return the code derived from the language's own name ("fra", not "fre") if the tag has
+            two letters. Codes of three letters are returned unchanged.
 
     >>> three_letters("pt-BR"), three_letters("zh-Hant"), three_letters("zh-Hant", terminology=True)
     ('por', 'chi', 'zho')
@@ -60,7 +60,7 @@ def three_letters(tag: str, *, terminology: bool = False) -> str:
 
 
 def says_more(tag: str) -> bool:
-    """Whether a tag says more than three letters can.
+    """Return whether a tag has information that three letters cannot express.
 
     >>> says_more("pt-BR"), says_more("es"), says_more("spa")
     (True, False, False)
@@ -69,7 +69,7 @@ def says_more(tag: str) -> bool:
 
 
 def same_language(first: str, second: str) -> bool:
-    """Whether two tags name one language, script and region included.
+    """Return whether two tags mean the same language, script and region.
 
     >>> same_language("es", "spa"), same_language("fre", "fra"), same_language("pt-BR", "por")
     (True, True, False)

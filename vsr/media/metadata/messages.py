@@ -1,4 +1,4 @@
-"""Side data of frames as messages for the result, and in words."""
+"""Converts side data of frames to messages for the output, and to words for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsr.media.metadata.side_data import side_data_of
 _ATSC = bytes.fromhex("b50031")
 """Country (USA) and provider (ATSC) of ITU-T T.35."""
 _TRIPLES = 31
-"""Most caption triples that a message has room for (CTA-708, 4.3)."""
+"""The largest number of caption triples in a message (CTA-708, 4.3)."""
 _AMBIENT = struct.Struct("=6i")
 """AVAmbientViewingEnvironment: illuminance, x and y of the light, as rationals."""
 _AMBIENT_TYPE = 148
@@ -24,13 +24,14 @@ _UNREGISTERED_TYPE = 5
 _PANSCAN = struct.Struct("=3i6h")
 """AVPanScan: number, width and height, and three positions."""
 _MASTERING_FLAGS = struct.Struct("=80x2i")
-"""The end of AVMasteringDisplayMetadata: whether it has primaries, and luminances."""
+"""The end of AVMasteringDisplayMetadata: whether it has primaries, and whether it has luminances."""
 _UNSPECIFIED_STEREO = 8
 _ENCODERS_OWN = (
     bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
 )
-"""UUIDs under which x264 and x265 say what they are; of a result it is no longer true."""
+"""UUIDs of the messages in which x264 and x265 describe their own settings, which do not apply to the
+output."""
 
 LABELS: dict[str, str] = {
     "A53_CC": "closed captions",
@@ -53,23 +54,22 @@ LABELS: dict[str, str] = {
     "PARTIAL_MASTERING": "mastering display metadata that lack a part",
     "3D_REFERENCE_DISPLAYS": "3D reference displays",
 }
-"""Kinds of side data that belong to the frame, in words. What is not here is a field of `VideoInfo`, or
-says only how the stream was coded."""
+"""Words for the kinds of side data that belong to a frame. Other kinds are fields of `VideoInfo`, or describe
+only how the stream was coded."""
 
 
 def messages_of(frame: av.VideoFrame) -> tuple[tuple[Message, ...], tuple[str, ...]]:
-    """What a frame carries beside its samples.
+    """Return the side data of a frame.
 
     Returns:
-        What a result can carry, if its codec can, and the kinds of everything that belongs to the frame.
+        The messages that an output can carry if its codec supports them, and the kinds of all side data that
+        belongs to the frame.
     """
     found = side_data_of(frame)
     if not found:
         return (), ()
     made = [m for kind, data in found if kind in _MAKERS for m in _MAKERS[kind](bytes(data))]
-    kinds = [
-        kind for kind, data in found if kind not in _SAYS_SOMETHING or _SAYS_SOMETHING[kind](bytes(data))
-    ]
+    kinds = [kind for kind, data in found if kind not in _IS_RELEVANT or _IS_RELEVANT[kind](bytes(data))]
     kinds = [kind for kind in dict.fromkeys(_ALIASES.get(kind, kind) for kind in kinds) if kind in LABELS]
     empty = set(kinds) & set(_MAKERS) - {message.kind for message in made}
     if "DYNAMIC_HDR_PLUS" in empty:
@@ -80,28 +80,28 @@ def messages_of(frame: av.VideoFrame) -> tuple[tuple[Message, ...], tuple[str, .
 
 
 def not_carried(kinds: Iterable[str], codec: str) -> list[str]:
-    """Those of `kinds` that a result of `codec` (FFmpeg's name) cannot carry."""
+    """Return those of `kinds` that an output of `codec` (FFmpeg's name) cannot carry."""
     return [kind for kind in kinds if kind not in TAKES.get(codec, frozenset())]
 
 
 def loss_note(kinds: Iterable[str], *, codec: str, dolby_vision: DolbyVision | None = None) -> list[str]:
-    """One sentence that names what a result will lack; none where it lacks nothing.
+    """Return at most one sentence that names the side data that an output will lack.
 
     Args:
-        kinds: Of side data, as `messages_of` gives them.
-        codec: FFmpeg's name of the result's codec.
+        kinds: Kinds of side data as returned by `messages_of`.
+        codec: FFmpeg's name of the output's codec.
         dolby_vision: Of the source.
     """
     lost = not_carried(kinds, codec)
     if not lost:
         return []
     words = [_label(kind, dolby_vision) for kind in lost]
-    note = f"the result lacks what the source carries beside its frames: {', '.join(words)}"
+    note = f"the output lacks side data of the source's frames: {', '.join(words)}"
     return [f"{note}{_remedy(lost, codec)}"]
 
 
 def _remedy(lost: list[str], codec: str) -> str:
-    """Which encoders would keep what some encoder can keep."""
+    """Return a phrase that names the encoders which would keep the side data; empty if there is none."""
     if codec == "rawvideo":
         return ""
     possible = {kind for kind in lost if any(kind in kinds for kinds in TAKES.values())}
@@ -122,13 +122,15 @@ def _label(kind: str, dolby_vision: DolbyVision | None) -> str:
 
 
 def labels_of(info: VideoInfo) -> list[str]:
-    """What the first frame carries beside its samples, in words."""
+    """Return words for the side data of the first frame."""
     profile = info.dolby_vision and f"Dolby Vision profile {info.dolby_vision.profile}"
     return [profile if profile and kind == "DOVI_METADATA" else LABELS[kind] for kind in info.side_data]
 
 
 def caption_messages(data: bytes) -> list[Message]:
-    """CTA-708 caption data as in ATSC A/53 part 4, 6.2.3: triples of two flags with a type, and two bytes."""
+    """Convert CTA-708 caption data as in ATSC A/53 part 4, 6.2.3: triples of flags with a type, and two
+    bytes.
+    """
     parts = [data[start : start + 3 * _TRIPLES] for start in range(0, len(data) // 3 * 3, 3 * _TRIPLES)]
     return [
         _t35("A53_CC", _ATSC + b"GA94" + bytes([3, 0xC0 | len(part) // 3, 0xFF]) + part + b"\xff")
@@ -137,7 +139,7 @@ def caption_messages(data: bytes) -> list[Message]:
 
 
 def _active_format(data: bytes) -> list[Message]:
-    """ETSI TS 101 154, B.3: the flag that says that a format follows, and the format."""
+    """Convert the active format as in ETSI TS 101 154, B.3: a flag that a format follows, and the format."""
     return [_t35("AFD", _ATSC + b"DTG1" + bytes([0x41, 0xF0 | data[0] & 15]))] if data else []
 
 
@@ -147,7 +149,9 @@ def _hdr10plus(data: bytes) -> list[Message]:
 
 
 def _ambient(data: bytes) -> list[Message]:
-    """ITU-T H.274, 8.10: illuminance in 1/10000 lux, the light's x and y in 1/50000."""
+    """Convert as in ITU-T H.274, 8.10: illuminance in units of 1/10000 lux, the light's x and y in units of
+    1/50000.
+    """
     if len(data) < _AMBIENT.size:
         return []
     lux, lux_parts, x, x_parts, y, y_parts = _AMBIENT.unpack_from(data)
@@ -166,23 +170,23 @@ def _unregistered(data: bytes) -> list[Message]:
     return [Message(kind="SEI_UNREGISTERED", payload_type=_UNREGISTERED_TYPE, payload=data)]
 
 
-def _pans(data: bytes) -> bool:
-    """Whether the window of an AVPanScan is anywhere but in the middle; MPEG-2 has one in every frame."""
+def _is_off_center(data: bytes) -> bool:
+    """Return whether the window of an AVPanScan is off centre; MPEG-2 has a centred one in every frame."""
     return len(data) >= _PANSCAN.size and any(_PANSCAN.unpack_from(data)[3:])
 
 
 def _is_partial(data: bytes) -> bool:
-    """Whether an AVMasteringDisplayMetadata has only primaries, or only luminances."""
+    """Return whether an AVMasteringDisplayMetadata has only primaries, or only luminances."""
     return len(data) >= _MASTERING_FLAGS.size and _MASTERING_FLAGS.unpack_from(data) in ((0, 1), (1, 0))
 
 
 def _is_another_view(data: bytes) -> bool:
-    """Whether an AVStereo3D says that the second eye's view is not within the frames (MV-HEVC)."""
+    """Return whether an AVStereo3D says that the other eye's view is outside of these frames (MV-HEVC)."""
     return len(data) >= 4 and int.from_bytes(data[:4], sys.byteorder) == _UNSPECIFIED_STEREO
 
 
-_SAYS_SOMETHING: dict[str, Callable[[bytes], bool]] = {
-    "PANSCAN": _pans,
+_IS_RELEVANT: dict[str, Callable[[bytes], bool]] = {
+    "PANSCAN": _is_off_center,
     "MASTERING_DISPLAY_METADATA": _is_partial,
     "STEREO3D": _is_another_view,
 }

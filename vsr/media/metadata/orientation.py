@@ -1,4 +1,4 @@
-"""Rotation, mirroring and stretch for display."""
+"""Rotation, mirroring and stretching of frames for display."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import math
 from fractions import Fraction
 
 Matrix = tuple[int, ...]
-"""Nine numbers as FFmpeg stores them: a b u c d v x y w; all but u, v and w in 16.16. A pixel at p, q is
-shown at a*p + c*q + x, b*p + d*q + y."""
+"""Nine numbers as FFmpeg stores them: a b u c d v x y w; all but u, v and w are 16.16 fixed point. A pixel at
+(p, q) is shown at (a*p + c*q + x, b*p + d*q + y)."""
 _ONE = 1 << 16
 _UPRIGHT = (_ONE, 0, 0, _ONE)
 _SHEARED = 0.01
-"""Cosine of the angle between the pixel's sides from which on the matrix does more than turn and stretch."""
+"""Cosine of the angle between a pixel's sides above which the matrix does more than rotate and stretch."""
 
 
-def turned_only(matrix: Matrix) -> tuple[Matrix | None, Fraction]:
-    """The matrix without its stretch, None where nothing is left, and by how much it widens a stored pixel.
+def rotation_of(matrix: Matrix) -> tuple[Matrix | None, Fraction]:
+    """Split a matrix into its rotation, None if there is none, and the factor by which it widens a stored
+    pixel.
 
-    Matroska has no stretch in its matrix, and most players leave it out everywhere: it belongs to the
-    proportions of a pixel. What does more than turn, mirror and stretch is left as it is.
+    Matroska's projection has no stretching, and most players ignore it in other containers, so it belongs in
+    the pixel aspect ratio. A matrix that does more than rotate, mirror and stretch is returned unchanged.
     """
     a, b, u, c, d, v, x, y, w = matrix
     across, down = math.hypot(a, b), math.hypot(c, d)
@@ -33,14 +34,16 @@ def turned_only(matrix: Matrix) -> tuple[Matrix | None, Fraction]:
 
 
 def moved_with(matrix: Matrix, x_scale: Fraction, y_scale: Fraction) -> Matrix:
-    """The matrix for a frame that is larger: where it lies grows with it."""
+    """Return the matrix for a scaled frame: its translation is scaled, too."""
     a, b, u, c, d, v, x, y, w = matrix
     across = (x_scale, y_scale) if abs(a) >= abs(c) else (y_scale, x_scale)
     return a, b, u, c, d, v, round(x * across[0]), round(y * across[1]), w
 
 
 def ratio_of_ffmpeg(matrix: Matrix) -> Fraction | None:
-    """The pixel aspect that FFmpeg takes from the matrix of a file that states none; None for no aspect."""
+    """Return the pixel aspect ratio that FFmpeg derives from the matrix of a file without one; None if it
+    derives none.
+    """
     a, b, _, c, d, _, *_ = matrix
     across, down = math.hypot(a, c), math.hypot(b, d)
     if min(across, down) <= 1 or abs(across / down - 1) <= 0.01:

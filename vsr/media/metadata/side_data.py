@@ -1,7 +1,7 @@
-"""Side data of frames, of every kind that FFmpeg knows. No torch.
+"""Reads side data of frames, of every kind that FFmpeg knows. Torch is not imported here.
 
-PyAV lists fewer kinds than the FFmpeg that it brings along. Of a frame with a kind that is not on its list
-(EXIF is one) PyAV shows nothing at all, but raises ValueError.
+PyAV's list of kinds is shorter than that of the FFmpeg in its wheel. If a frame has a kind that is not on the
+list (such as EXIF), PyAV raises ValueError and returns no side data at all.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from av.sidedata.sidedata import SideData, Type
 from vsr.media.files.pyav import all_of
 
 _LATER_KINDS = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
-"""FFmpeg's numbers (libavutil/frame.h) that PyAV 18 does not know, and their names there."""
+"""FFmpeg's numbers of kinds (libavutil/frame.h) that PyAV 18 does not know, with their names."""
 
 
 def side_data_of(frame: av.VideoFrame) -> list[tuple[str, SideData]]:
-    """All side data of a frame in the decoder's order, each with its kind as FFmpeg names it ("A53_CC").
+    """Return all side data of a frame in the decoder's order, each with FFmpeg's name of its kind ("A53_CC").
 
-    A kind may occur several times. What is of a kind that nobody here knows is named by its number.
+    A kind may occur several times. An unknown kind is named by its number.
     """
     _accept_all_kinds()
     return [(_name(data), data) for data in all_of(frame.side_data)]
 
 
 def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
-    """The first side data of one kind, as FFmpeg keeps it in memory; None where the frame has none."""
+    """Return the first side data of one kind, as FFmpeg stores it in memory, or None."""
     return next((bytes(data) for name, data in side_data_of(frame) if name == kind), None)
 
 
 def _name(data: SideData) -> str:
-    """FFmpeg's name; PyAV 19 has one that is spelt otherwise, as Python's names cannot begin with a digit."""
+    """Return FFmpeg's name. PyAV 19 spells one differently, as Python names cannot begin with a digit."""
     number: Any = data.type.value
     return _LATER_KINDS.get(number, data.type.name)
 
 
 @cache
 def _accept_all_kinds() -> None:
-    """Let PyAV 18's enumeration of kinds take any number, as PyAV 19's does; those that it knows stay."""
+    """Make PyAV 18's enumeration of kinds accept any number, as PyAV 19's does."""
     Type._missing_ = classmethod(_new_kind)  # type: ignore[assignment]
 
 

@@ -1,7 +1,7 @@
-"""Colour, aspect and field tags of a decoded frame. No torch.
+"""Reads colour, aspect and field tags of a decoded frame. Torch is not imported here.
 
-PyAV shows neither the chroma location nor which field comes first. FFmpeg's `showinfo` filter prints both for
-every codec, so one frame is sent through it and its line is read (`details_of`).
+PyAV exposes neither the chroma location nor the field order. FFmpeg's `showinfo` filter prints both for every
+codec, so one frame is sent through it and its output is parsed (`details_of`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _PLACES = {
 }
 _FIELDS: dict[str, FieldOrder] = {"P": "progressive", "T": "top-first", "B": "bottom-first"}
 _MASTERING = struct.Struct("=20i2i")
-"""AVMasteringDisplayMetadata: 10 rationals (R, G, B and white point as x, y; least, greatest), two flags."""
+"""AVMasteringDisplayMetadata: 10 rationals (x and y of R, G, B and white; minimum and maximum luminance), two
+flags."""
 _LIGHT = struct.Struct("=2I")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
 _MATRIX = struct.Struct("=9i")
@@ -38,28 +39,28 @@ _STEREO = struct.Struct("=2i")
 """The beginning of AVStereo3D: type, flags."""
 _STEREO_INVERTED = 1
 _STEREO_KINDS = frozenset({1, 2, 3, 4, 5, 6, 7})
-"""AVStereo3DType of two views in one frame, or in turn."""
+"""Values of AVStereo3DType with both views in one frame, or in alternate frames."""
 _SPHERICAL = struct.Struct("=4i5I")
 """AVSphericalMapping: projection, yaw, pitch, roll (16.16), left, top, right, bottom, padding."""
 _OFFSET = struct.Struct("=Q")
 _DOLBY_HEADER = 17
-"""Bytes of AVDOVIRpuDataHeader up to its last flag; AVDOVIMetadata begins with its offset."""
+"""Bytes of AVDOVIRpuDataHeader up to its last flag; AVDOVIMetadata begins with the header's offset."""
 _TWELVE_BITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What PyAV does not show of a frame."""
+    """Facts of a frame that PyAV does not expose."""
 
     chroma_location: ChromaLocation
     field_order: FieldOrder
 
 
 def details_of(frame: av.VideoFrame) -> Details:
-    """Chroma location and field order of a frame.
+    """Return the chroma location and field order of a frame.
 
-    FFmpeg's log is captured while one frame passes `showinfo`; the log level, which is the whole process's,
-    is put back at once.
+    FFmpeg's log is captured while the frame passes `showinfo`. The log level of the process is restored
+    afterwards.
     """
     with log_level_info(), av.logging.Capture() as lines:
         _show(frame)
@@ -72,27 +73,29 @@ def details_of(frame: av.VideoFrame) -> Details:
 
 
 def color_of(frame: av.VideoFrame, chroma_location: ChromaLocation) -> ColorSpec:
-    """The tags that a frame carries; numbers that H.273 reserves count as unspecified."""
-    told = ColorSpec.from_numbers(
+    """Return the colour tags of a frame. Numbers that H.273 reserves count as unspecified."""
+    tags = ColorSpec.from_numbers(
         matrix=frame.colorspace,
         transfer=frame.color_trc,
         primaries=frame.color_primaries,
         range=frame.color_range,
         chroma_location=chroma_location,
     )
-    if frame.format.name.startswith("yuvj"):  # FFmpeg's old way to say full range
-        return told.over(ColorSpec(range=Range.FULL))
-    return told
+    if frame.format.name.startswith("yuvj"):  # FFmpeg's older notation for full range
+        return tags.over(ColorSpec(range=Range.FULL))
+    return tags
 
 
 def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """How the frame is turned and mirrored for display; None where it is shown as it is stored."""
+    """Return the matrix that rotates and mirrors the frame for display; None if it is shown as stored."""
     data = side_data(frame, "DISPLAYMATRIX")
     return None if data is None or len(data) < _MATRIX.size else _MATRIX.unpack_from(data)
 
 
 def stereo_of(frame: av.VideoFrame) -> Stereo | None:
-    """How the views of both eyes lie in the frame, by the container or the stream; None for one view."""
+    """Return the arrangement of both eyes' views in the frame, from the container or stream; None for one
+    view.
+    """
     data = side_data(frame, "STEREO3D")
     if data is None or len(data) < _STEREO.size:
         return None
@@ -101,7 +104,7 @@ def stereo_of(frame: av.VideoFrame) -> Stereo | None:
 
 
 def spherical_of(frame: av.VideoFrame) -> Spherical | None:
-    """How the frame lies on a sphere; None for a flat one."""
+    """Return the frame's projection on a sphere; None for a flat frame."""
     data = side_data(frame, "SPHERICAL")
     if data is None or len(data) < _SPHERICAL.size:
         return None
@@ -112,9 +115,10 @@ def spherical_of(frame: av.VideoFrame) -> Spherical | None:
 
 
 def dolby_vision_of(frame: av.VideoFrame, codec: str) -> DolbyVision | None:
-    """The profile of Dolby Vision that the frame's metadata are of; None where it has none.
+    """Return the Dolby Vision profile of the frame's metadata; None if there is no such metadata.
 
-    Metadata name no profile; it is told from their header, in which profiles differ (ETSI GS CCM 001, 5.3).
+    The metadata does not name a profile. It is derived from the header, in which profiles differ (ETSI GS CCM
+    001, 5.3).
     """
     data = side_data(frame, "DOVI_METADATA")
     if data is None or len(data) < _OFFSET.size:
@@ -137,7 +141,7 @@ def dolby_vision_of(frame: av.VideoFrame, codec: str) -> DolbyVision | None:
 
 
 def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
-    """SMPTE ST 2086 metadata, if the frame carries it whole."""
+    """Return SMPTE ST 2086 metadata, if the frame has it completely."""
     data = side_data(frame, "MASTERING_DISPLAY_METADATA")
     if data is None or len(data) < _MASTERING.size:
         return None
@@ -152,7 +156,7 @@ def mastering_display_of(frame: av.VideoFrame) -> MasteringDisplay | None:
 
 
 def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
-    """CTA-861.3 metadata, if the frame carries it."""
+    """Return CTA-861.3 metadata, if the frame has it."""
     data = side_data(frame, "CONTENT_LIGHT_LEVEL")
     if data is None or len(data) < _LIGHT.size:
         return None

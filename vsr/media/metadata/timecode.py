@@ -1,4 +1,4 @@
-"""SMPTE timecodes (ST 12-1): which one the first frame of a cut has, and which ones a container can hold."""
+"""SMPTE timecodes (ST 12-1): computes the timecode of the first frame of a trimmed video."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from math import ceil
 
 _CODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d{2,3})")
 _ROUNDING = Fraction(1, 100)
-"""Of a frame: times are rounded to ticks."""
+"""In frames; timestamps are rounded to ticks."""
 _DROPPING = Fraction(30000, 1001)
-"""Drop-frame codes exist at multiples of this rate only."""
+"""Drop-frame timecodes exist only at multiples of this rate."""
 
 
 def move_codes(
     holders: Iterable[MutableMapping[str, str]], *, start: Fraction, rate: Fraction | None
 ) -> None:
-    """Move the timecodes in metadata to the first frame that is kept, in place.
+    """Change the timecodes in metadata, in place, to those of the first frame that is kept.
 
     Args:
         holders: Metadata of a file and its streams.
-        start: Seconds of the film that are left out.
-        rate: Of the frames; without one, codes stay as they are.
+        start: Seconds left out at the start of the video.
+        rate: Frame rate; without one, timecodes are not changed.
     """
     if rate is None:
         return
@@ -33,10 +33,10 @@ def move_codes(
 
 
 def later(code: str, frames: int, rate: Fraction) -> str:
-    """The timecode so many frames after `code`; what is no timecode stays as it is.
+    """Return the timecode that is `frames` frames after `code`; other text is returned unchanged.
 
-    Drop-frame codes, marked by a semicolon, leave out two numbers a minute, but not in every tenth, so that
-    29.97 frames a second keep up with the clock (four at 59.94).
+    Drop-frame timecodes, marked by a semicolon, skip two numbers in each minute except every tenth, so that
+    at 29.97 frames a second they agree with the clock (four numbers at 59.94).
     """
     found = _CODE.fullmatch(code.strip())
     if found is None:

@@ -1,3 +1,3 @@
-"""From packets to a finished file: interleaving, decode order, the hidden work folder of a resumable run, and
-the file read back and counted before it gets its name.
+"""From packets to a finished file: interleaving, decoding order, the work folder of a resumable run, and
+reading the file back before it gets its name.
 """

@@ -1,9 +1,8 @@
-"""Decoding times where presentation times are not quite in order.
+"""Makes decoding times valid where presentation times are not quite in order.
 
-Some files show a frame with a timestamp before its predecessor's, or twice the same. The frame keeps
-what the source says. But a muxer wants decoding times that never run back and never come after the
-presentation, so those of the few packets before such a frame are moved down. In a file in order nothing
-changes.
+Some files give a frame an earlier timestamp than its predecessor, or the same one. The frame keeps its
+timestamp. But a muxer requires decoding times that increase and are not after the presentation time, so the
+decoding times of the few packets before such a frame are reduced. In a file in order nothing changes.
 """
 
 from __future__ import annotations
@@ -18,22 +17,23 @@ from av.packet import Packet
 from vsr.media.files.pyav import time_base_of
 
 HELD = 8
-"""Packets held back: how far behind its neighbours a stray frame may be and still keep its timestamp."""
+"""The number of packets held back: a frame may be this far behind its neighbours and still keep its
+timestamp."""
 
 
 class DecodingOrder:
-    """Takes packets with `pts` and `dts` in the encoder's order, gives them back a little later."""
+    """Takes packets with `pts` and `dts` in the encoder's order, and returns them with a delay."""
 
     def __init__(self) -> None:
         self.raised = 0
-        """Frames whose timestamp had to be moved, because it lay too far back."""
+        """The number of frames whose timestamp was too far back and had to be changed."""
         self._held: deque[Packet[Any]] = deque()
         self._last: int | None = None
         self._first_decoded = 0
         self._first_shown = 0
 
     def push(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Take the next packet; give those that no later one can concern any more."""
+        """Take the next packet; return those that no later packet can affect."""
         assert packet.pts is not None
         if packet.dts is None:
             packet.dts = packet.pts
@@ -47,14 +47,14 @@ class DecodingOrder:
         return [self._released()]
 
     def flush(self) -> list[Packet[Any]]:
-        """The packets that are still held."""
+        """Return the packets that are still held."""
         return [self._released() for _ in range(len(self._held))]
 
     def _released(self) -> Packet[Any]:
-        """Return the oldest packet; its frame lasts no longer than until the next one is shown.
+        """Return the oldest packet. Its duration is limited to the time until the next frame.
 
-        Muxers take the latest end of any frame for the film's, and the durations of some sources are steps
-        between decoding times (MP4), or those of a rate that does not hold everywhere.
+        Muxers treat the latest end of any frame as the end of the video. The durations in some sources are
+        steps between decoding times (MP4), or those of a rate that does not apply everywhere.
         """
         ready = self._held.popleft()
         self._last = ready.dts
@@ -65,12 +65,12 @@ class DecodingOrder:
         return ready
 
     def fill_up(self, end: int) -> None:
-        """Make the film end at `end`, in ticks, where its last frame ends; before `flush`.
+        """Make the video end at `end`, in ticks, where its last frame ends; called before `flush`.
 
-        MP4 has no durations of frames. FFmpeg's muxer takes the sum of the steps between decoding times and
-        the last packet's duration for the length of the track, and the latest sum of presentation time and
-        duration for the end of its edit, which players obey. So the last packet is decoded later where its
-        duration would have to reach beyond `end` for the track to be as long as its edit.
+        MP4 stores no durations of frames. FFmpeg's muxer uses the sum of the steps between decoding times and
+        the last packet's duration as the length of the track, and the latest sum of presentation time and
+        duration as the end of its edit, which players obey. If the last packet's duration would have to
+        extend beyond `end` to make the track as long as its edit, the packet is decoded later instead.
         """
         if not self._held:
             return
@@ -80,12 +80,12 @@ class DecodingOrder:
         needed = end - self._first_shown - (last.dts - self._first_decoded)
         beyond = needed - (end - _presented(last))
         if beyond > 0:
-            last.dts += beyond  # its presentation time less the delay of the first packet
+            last.dts += beyond  # its presentation time minus the delay of the first packet
         if last is not shown:
             last.duration = max(1, min(needed, end - _presented(last)))
 
     def _settle(self) -> None:
-        """Bring the held decoding times under the newest packet's, each before the next."""
+        """Reduce the held decoding times to below the newest packet's, each below the next."""
         newest = self._held[-1]
         assert newest.pts is not None
         floor = None if self._last is None else self._last + len(self._held)
@@ -99,17 +99,17 @@ class DecodingOrder:
 
 
 class RisingTimes:
-    """Keeps decoding times of copied streams from running back, which would end the muxing half-way."""
+    """Keeps decoding times of copied streams increasing, because otherwise the muxer stops with an error."""
 
     def __init__(self, *, strict: bool) -> None:
-        """With `strict`, equal times are no good either (MP4)."""
+        """Start before the first packet; with `strict`, times must not repeat (MP4)."""
         self.moved = 0
-        """Packets whose time had to be raised."""
+        """The number of packets whose time had to be increased."""
         self._step = int(strict)
         self._last: dict[int, int] = {}
 
     def push(self, packet: Packet[Any]) -> Packet[Any]:
-        """The packet in its output stream's ticks, in place, its time raised if need be."""
+        """Convert the packet to its output stream's ticks, in place, and increase its time if necessary."""
         base = time_base_of(packet.stream)
         ratio = time_base_of(packet) / base
         pts, dts = _scaled(packet.pts, ratio), _scaled(packet.dts, ratio)
@@ -135,5 +135,5 @@ def _presented(packet: Packet[Any]) -> int:
 
 
 def _scaled(time: int | None, ratio: Fraction) -> int | None:
-    """In other ticks, to the nearest."""
+    """Convert a time to other ticks, rounded to the nearest."""
     return None if time is None else floor(time * ratio + Fraction(1, 2))

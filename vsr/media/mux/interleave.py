@@ -1,4 +1,4 @@
-"""Packets of all streams in the order of time."""
+"""Muxes the packets of all streams in order of time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vsr.media.passthrough.copier import StreamCopier
 
 
 class Interleaver:
-    """Muxes an output's frame together with all that is copied beside it."""
+    """Muxes an output's video together with the copied streams."""
 
     def __init__(
         self,
         output: OutputContainer,
-        picture: VideoStream,
+        video: VideoStream,
         copier: StreamCopier,
         clock: Clock,
         *,
@@ -34,28 +34,29 @@ class Interleaver:
         alone: bool,
         mp4: bool,
     ) -> None:
-        """Nothing is written yet.
+        """Start before the first packet.
 
         Args:
-            output: Whose header is written before the first packet.
-            frame: The stream of the frame in it.
-            copier: Has the packets of all other streams.
-            clock: From the source's times to the output's; may be replaced before the first packet.
-            target: For messages.
+            output: Its header is written before the first packet.
+            video: Video stream of `output`.
+            copier: Source of the packets of all other streams.
+            clock: Converts the source's times to the output's; may be replaced before the first packet.
+            target: Path of the output, for messages.
             damage: Packets that are left out are counted here.
-            alone: Whether the frame is all that there is: what the muxer refuses is then no damage.
-            mp4: Whether the frame's last packet says where the film ends, and times may not repeat.
+            alone: Whether there are no other streams; then a packet that the muxer refuses is an error.
+            mp4: Whether the last video packet determines the end of the video, and times must not repeat.
         """
         self.clock = clock
         self.refused = 0
-        """Packets of the source that made no sense to the muxer."""
-        self._output, self._picture, self._copier = output, picture, copier
+        """The number of the source's packets that the muxer refused."""
+        self._output, self._video, self._copier = output, video, copier
         self._target, self._damage, self._alone, self._mp4 = target, damage, alone, mp4
         self._order = DecodingOrder()
         self._rising = RisingTimes(strict=mp4)
 
-    def pictures(self, packets: Iterable[Packet[Any]]) -> None:
-        """Mux frames, in the source's time base and on its clock.
+    def push(self, packets: Iterable[Packet[Any]]) -> None:
+        """Mux video packets, in the source's time base and on its clock, and the other streams' packets
+        before them.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -64,7 +65,7 @@ class Interleaver:
             self._ready(self._order.push(packet))
 
     def rest(self, end: int) -> None:
-        """Mux all that is left, of the frame and beside it; `end` is where the last frame ends, in ticks.
+        """Mux all remaining packets; `end` is where the last frame ends, in ticks.
 
         Raises:
             OutputError: the disk is full, or the file cannot be written.
@@ -73,32 +74,33 @@ class Interleaver:
             self._order.fill_up(end)
         self._ready(self._order.flush())
         for packet in self._copier.rest():
-            self._beside(packet)
+            self._mux_other(packet)
 
     def moved(self) -> list[str]:
-        """A sentence for each kind of packet whose time could not stay what it was."""
+        """Return a sentence for each kind of packet whose time had to be changed."""
         said = []
         if self._order.raised:
             said.append(
-                f"{self._order.raised} timestamps lie too far back to be written; moved to their neighbours'"
+                f"{self._order.raised} timestamps are too far back to be written; they get their neighbours' "
+                "times"
             )
         if self._rising.moved:
             said.append(
-                f"{self._rising.moved} packets of audio or subtitles run back in time or repeat one; "
-                "moved behind their neighbours"
+                f"{self._rising.moved} packets of audio or subtitles run back in time or repeat a time; "
+                "they are moved after their neighbours"
             )
         return said
 
     def _ready(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
             assert packet.dts is not None
-            packet.stream = self._picture
+            packet.stream = self._video
             for other in self._copier.packets_until(packet.dts * packet.time_base):
-                self._beside(other)
+                self._mux_other(other)
             self._mux(self.clock.stamp(packet))
 
-    def _beside(self, packet: Packet[Any]) -> None:
-        """Mux a packet of another stream; one whose time the output cannot say is left out and counted."""
+    def _mux_other(self, packet: Packet[Any]) -> None:
+        """Mux a packet of another stream. If the output cannot store its time, it is left out and counted."""
         try:
             stamped = self.clock.stamp(packet)
         except InputError:
@@ -108,10 +110,10 @@ class Interleaver:
         self._mux(self._rising.push(stamped))
 
     def _mux(self, packet: Packet[Any]) -> None:
-        """Mux a packet; one of the source's that is damaged is left out and counted, not the film's end.
+        """Mux a packet. A damaged one of the source's is left out and counted, and muxing continues.
 
-        The muxer may hold a packet until the next one, so the refused one need not be `packet`; that no
-        frame was, `check_written` finds out.
+        The muxer may hold a packet until the next one, so the refused packet need not be `packet`.
+        `check_written` checks that it was not a video packet.
         """
         try:
             self._output.mux_one(packet)

@@ -1,6 +1,6 @@
-"""The journal of a resumable run, in two copies.
+"""Reads and writes the journal of a resumable run.
 
-It is read as a stranger's: whatever is not as it was written counts as no journal.
+The file is not trusted: one that differs in any way from what was written counts as missing.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 from vsr.writing import move_over, new_file, sync_folder
 
 _MAX_BYTES = 1 << 26
-"""A part of a second each of a film of a week has 50 MB of hashes."""
+"""The largest size that is read. With short segments, a video of a week has 50 MB of hashes."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
-    """What is known of a job."""
+    """The state of a job."""
 
     key: dict[str, Any]
     facts: dict[str, Any]
-    """What was decided at its start and has to stay so."""
+    """Decisions made at its start that must not change."""
     segments: dict[int, str] = field(default_factory=dict)
-    """Number of each finished segment to the sha256 of its file."""
+    """Maps the number of each finished segment to the SHA-256 of its file."""
     turn: int = 0
-    """Times that the journal was written."""
+    """How often the journal was written."""
 
 
 def read_journal(path: Path) -> Journal | None:
-    """A journal, or None where there is none that is whole."""
+    """Read a journal; None if there is none that is complete."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None
@@ -44,11 +44,11 @@ def read_journal(path: Path) -> Journal | None:
         journal = Journal(key=table["key"], facts=table["facts"], segments=segments, turn=table["turn"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    return journal if _is_sound(journal) else None
+    return journal if _is_valid(journal) else None
 
 
-def _is_sound(journal: Journal) -> bool:
-    """Whether all is of the type that the fields say."""
+def _is_valid(journal: Journal) -> bool:
+    """Return whether all values have the types of their fields."""
     return (
         isinstance(journal.key, dict)
         and isinstance(journal.facts, dict)
@@ -58,10 +58,10 @@ def _is_sound(journal: Journal) -> bool:
 
 
 def write_journal(path: Path, journal: Journal) -> None:
-    """Write a journal, so that `path` is whole at any time.
+    """Write a journal so that the file at `path` is complete at any time.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk refuses it.
     """
     body = {
         "key": journal.key,

@@ -1,4 +1,4 @@
-"""Header fields that FFmpeg's muxers cannot write: they are put into the closed file."""
+"""Writes header fields into the closed file that FFmpeg's muxers cannot write."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def complete_headers(
     tick: int | None,
     pending: Sequence[Pending],
 ) -> None:
-    """Write into a closed file what its muxer could not.
+    """Write the fields that the muxer could not write into a closed file.
 
     Args:
-        path: Of the file, whose muxer has finished it.
+        path: Path of the file.
         info: Of the source's video.
         plan: How the video was encoded.
-        container: Of the file.
+        container: Container of the file.
         tick: Nanoseconds in a tick of Matroska; None for other containers.
-        pending: Languages and flags of the other streams.
+        pending: Languages and flags of the streams.
     """
     if tick is not None:
         rescale_file(path, tick)

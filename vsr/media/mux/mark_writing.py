@@ -1,7 +1,7 @@
-"""Languages and flags written into a finished file, in the room that a placeholder in the title becomes.
+"""Writes languages and flags into a finished file, in the space of a placeholder in the title.
 
-As for the frame (`matroska_track`, `mp4_track`), the index keeps its length, so that every offset into the
-file still holds.
+As for the video (`matroska_track`, `mp4_track`), the index keeps its length, so every offset into the file
+stays valid.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _KINDS = {
     Disposition.visual_impaired: "description",
     Disposition.descriptions: "description",
 }
-"""The roles of MPEG-DASH (ISO/IEC 23009-1, 5.8.5.5) that FFmpeg writes into MP4, and reads from MOV too."""
+"""The roles of MPEG-DASH (ISO/IEC 23009-1, 5.8.5.5) that FFmpeg writes into MP4, and reads from MOV, too."""
 
 
 def write_marks(path: Path, pending: Sequence[Pending], *, matroska: bool) -> None:
-    """Write what FFmpeg did not into the tracks of a finished file.
+    """Write the marks that FFmpeg could not write into the tracks of a finished file.
 
     Args:
-        path: Of a file of which the tracks' titles end in the places of `pending`.
-        pending: What is to be written.
+        path: Path of a file whose track titles end in the placeholders of `pending`.
+        pending: The marks to write.
         matroska: Whether it is Matroska or WebM, else MP4 or MOV.
 
     Raises:
-        ValueError: a place is missing, or too small.
+        ValueError: a placeholder is missing or too small.
     """
     if pending:
         (_into_matroska if matroska else _into_mp4)(path, pending)
@@ -60,7 +60,7 @@ def _into_matroska(path: Path, pending: Sequence[Pending]) -> None:
 
 
 def _entry(old: bytes, mark: Pending) -> bytes:
-    """The content of a track entry, of the same length."""
+    """Return the content of a track entry with the same length."""
     parts = []
     for number, content, raw in elements_of(old):
         if number == NAME:
@@ -95,7 +95,7 @@ def _track(trak: bytes, pending: Sequence[Pending]) -> bytes:
 
 
 def _user_data(udta: bytes, *, mark: Pending) -> bytes | None:
-    """Title without the placeholder, roles and characteristics; no box where nothing is left."""
+    """Return the title without the placeholder, roles and characteristics; None if nothing is left."""
     kept = edited(udta, lambda name: name.removesuffix(mark.place.encode()) or None, b"name")
     values = dict.fromkeys(value for flag, value in _KINDS.items() if flag in mark.flags)
     kinds = [full_box(b"kind", f"{_ROLES}\0{value}\0".encode()) for value in values]
@@ -105,7 +105,7 @@ def _user_data(udta: bytes, *, mark: Pending) -> bytes | None:
 
 
 def _media(mdia: bytes, *, mark: Pending) -> bytes:
-    """With the language, and the extended one behind the media's head (ISO/IEC 14496-12, 8.4.6)."""
+    """Add the language, and the extended language after the media header (ISO/IEC 14496-12, 8.4.6)."""
     boxes, rest = split_boxes(mdia)
     made = []
     for kind, inside in boxes:
@@ -117,7 +117,7 @@ def _media(mdia: bytes, *, mark: Pending) -> bytes:
 
 
 def _with_letters(mdhd: bytes, letters: str) -> bytes:
-    """With a language of three letters, five bits each (8.4.2)."""
+    """Set a language of three letters, five bits each (ISO/IEC 14496-12, 8.4.2)."""
     if not (letters.isascii() and letters.islower()):
         return mdhd
     place = 32 if mdhd[:1] == b"\1" else 20

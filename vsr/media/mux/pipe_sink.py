@@ -1,7 +1,7 @@
-"""A sink for standard output: uncompressed frames as they are made, with times where the format has any.
+"""Writes uncompressed frames to standard output, with times if the format has any.
 
-Nothing can be promised of what is not kept: no name to hold back, no reading again, no going on. What is
-promised is that every frame went out whole, in order, and that the end is only written after the last.
+What goes into a pipe cannot be kept under a temporary name, read back or resumed. Guaranteed is that every
+frame is written completely and in order, and that the end is written only after the last frame.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vsr.errors import ConfigError, OutputError, ReaderGoneError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan, plan_with
 from vsr.media.encode.encoder_table import RAW_FORMATS, EncoderSpec
-from vsr.media.encode.video_encoder import FALLBACK_RATE, PictureEncoder
+from vsr.media.encode.video_encoder import FALLBACK_RATE, VideoEncoder
 from vsr.media.files.opening import reopen_media
 from vsr.media.files.stdio import MUXERS, STANDARD, PipeOutput, is_pipe, standard_input
 from vsr.media.formats.containers import Container
@@ -35,7 +35,7 @@ CONTAINERS: dict[PipeFormat, Container] = {
     "nut": Container(name="NUT", muxer="nut", family="pipe", text_subtitles=""),
 }
 _BUFFER = 1 << 20
-"""Bytes that FFmpeg gathers before it writes."""
+"""The number of bytes that FFmpeg collects before it writes."""
 
 
 def open_pipe_sink(
@@ -49,21 +49,21 @@ def open_pipe_sink(
     start: Fraction | None = None,
     fd: int = 1,
 ) -> PipeSink:
-    """Open standard output for frames; see `open_sink` for what is not said here.
+    """Open standard output for frames; see also `open_sink`.
 
     Args:
-        source: The input.
-        info: Of the input's frame.
-        width: Of the output in pixels.
-        height: Of the output in pixels.
-        settings: Only `pixel_format` has a meaning here.
-        format: None takes that of the input where it comes through a pipe, else NUT.
-        start: Seconds from the start of the frame; time runs from there.
-        fd: Where it is written to.
+        source: Path of the input.
+        info: Of the input's video.
+        width: Width of the output in pixels.
+        height: Height of the output in pixels.
+        settings: Only `pixel_format` is used.
+        format: None is the input's format if that comes through a pipe, else NUT.
+        start: In seconds after the first frame; the output's times begin there.
+        fd: The file descriptor to write to.
 
     Raises:
-        ConfigError: settings of an encoder, or a pixel format that the format has not.
-        OutputError: it cannot be written to.
+        ConfigError: there are settings of an encoder, or the format does not support the pixel format.
+        OutputError: standard output cannot be written to.
     """
     chosen = format or (standard_input().format() if is_pipe(source) else "nut")
     container = CONTAINERS[chosen]
@@ -75,13 +75,13 @@ def open_pipe_sink(
         codec="rawvideo", muxers=(container.muxer,), pixel_formats=RAW_FORMATS[container.muxer]
     )
     plan = plan_with(spec, settings, info, width=width, height=height, container=container)
-    plan = replace(plan, threads=1)  # FFmpeg's rawvideo encoder holds back a frame for each further thread
+    plan = replace(plan, threads=1)  # FFmpeg's rawvideo encoder delays frames by one for each further thread
     begin = None if start is None else (info.start_seconds or Fraction(0)) + start
-    return PipeSink(PipeOutput(fd), plan, info, chosen, begin=begin, notes=_left_behind(source, info, chosen))
+    return PipeSink(PipeOutput(fd), plan, info, chosen, begin=begin, notes=_losses(source, info, chosen))
 
 
-def _left_behind(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]:
-    """A sentence for each thing of the source that the format has no place for."""
+def _losses(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]:
+    """Return a sentence for each property of the source that the format does not support."""
     notes = []
     if not is_pipe(source):
         with reopen_media(source) as media:
@@ -90,12 +90,12 @@ def _left_behind(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]
             notes.append(f"a pipe carries the video only; {others} other streams of the source are left out")
     if info.display_matrix is not None:
         notes.append(f"{CONTAINERS[chosen].name} cannot say that frames are shown rotated or mirrored")
-    marks = {
+    unsupported = {
         "hidden borders": info.crop,
         "the arrangement of two views": info.stereo,
         "the mark of 360 degree video": info.spherical,
     }
-    if lost := [words for words, mark in marks.items() if mark is not None]:
+    if lost := [words for words, mark in unsupported.items() if mark is not None]:
         notes.append(f"a pipe cannot carry {', '.join(lost)}")
     if chosen == "nut":
         color = info.color
@@ -107,7 +107,7 @@ def _left_behind(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]
 
 
 class PipeSink:
-    """Standard output being written; as `VideoSink`, without what needs a file."""
+    """A sink like `VideoSink` that writes to standard output."""
 
     def __init__(
         self,
@@ -121,14 +121,14 @@ class PipeSink:
     ) -> None:
         """Use `open_pipe_sink`."""
         self.plan = plan
-        """How the frame is written."""
+        """How the video is written."""
         self.streams = StreamPlan()
-        """None but the frame."""
+        """Empty, as only the video is written."""
         self.warnings = [*notes, *plan.notes]
         self.damage = Damage()
-        """Of other streams: none are read."""
+        """Always empty: no other streams are read."""
         self.frames = 0
-        """Frames written."""
+        """The number of frames written."""
         self._out, self._info, self._chosen = out, info, chosen
         zero = info.clock_start if begin is None else begin
         shift = -(zero // info.time_base) * info.time_base
@@ -139,27 +139,27 @@ class PipeSink:
         self._report: SinkReport | None = None
         self._box = av.open(out, "w", format=MUXERS[chosen], options=_OPTIONS[chosen], buffer_size=_BUFFER)
         self._numbered = chosen == "y4m"
-        """Whether frames are numbered, and carry no times: the rate in the header is all that is said."""
+        """Whether frames are only numbered: the format has a rate in its header, but no times."""
         if self._numbered:
             self._shift = Fraction(0)
-        self._encoder = PictureEncoder(self._box, plan, _numbered(info) if self._numbered else info)
+        self._encoder = VideoEncoder(self._box, plan, _numbered(info) if self._numbered else info)
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its frames."""
+        """The layout of the frames that `write` takes."""
         return self.plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its frames."""
+        """The colour of the frames that `write` takes."""
         return self.plan.color
 
     def write(self, frame: YuvFrame) -> None:
         """Write one frame.
 
         Raises:
-            ReaderGoneError: nobody reads any more.
-            OutputError: it cannot be written.
+            ReaderGoneError: the reader closed the pipe.
+            OutputError: standard output cannot be written to.
         """
         try:
             self._mux(self._encoder.encode(self._as_numbered(frame) if self._numbered else frame))
@@ -169,11 +169,11 @@ class PipeSink:
         self.frames += 1
 
     def finish(self) -> SinkReport:
-        """Write the end; once.
+        """Write the end of the stream; repeated calls return the same report.
 
         Raises:
-            ReaderGoneError: nobody reads any more.
-            OutputError: it cannot be written, or there was no frame.
+            ReaderGoneError: the reader closed the pipe.
+            OutputError: standard output cannot be written to, or there was no frame.
         """
         if self._report is None:
             if not self.frames:
@@ -184,7 +184,7 @@ class PipeSink:
             except (av.FFmpegError, OSError, ValueError) as error:
                 raise self._failure(error) from error
             self._out.close()
-            self._say_what_changed()
+            self._warn_of_changes()
             self._report = SinkReport(
                 path=STANDARD,
                 frames=self.frames,
@@ -196,16 +196,16 @@ class PipeSink:
         return self._report
 
     def close(self) -> None:
-        """`finish`."""
+        """Call `finish`."""
         self.finish()
 
     def drop_name(self) -> None:
-        """Write nothing more, even while another thread writes; then `abort`."""
+        """Stop writing, even while another thread writes; `abort` follows."""
         if self._report is None:
             self._out.stop()
 
     def abort(self) -> None:
-        """Leave the stream without its end; harmless when repeated, or when finished."""
+        """End without writing the end of the stream; may be called repeatedly, also after `finish`."""
         if self._report is None:
             self._out.stop()
             with suppress(av.FFmpegError, OSError, ValueError):
@@ -217,7 +217,7 @@ class PipeSink:
             offset = round(self._shift / packet.time_base)
             assert packet.pts is not None
             assert packet.dts is not None
-            self._raised += packet.pts < packet.dts  # a source's own time that strays back
+            self._raised += packet.pts < packet.dts  # a wrong time in the source
             packet.pts = packet.dts = max(packet.pts, packet.dts) + offset
             self._box.mux_one(packet)
 
@@ -226,38 +226,38 @@ class PipeSink:
         return replace(frame, stamp=replace(frame.stamp, pts=self.frames, duration=1, time_base=1 / rate))
 
     def _watch_rate(self, frame: YuvFrame) -> None:
-        """Count frames whose time YUV4MPEG2, which only knows a rate, puts a tick or more elsewhere."""
+        """Count frames whose time in YUV4MPEG2, which has only a rate, is off by a tick or more."""
         if self._first_pts is None:
             self._first_pts = frame.stamp.pts
         rate = self._info.frame_rate or FALLBACK_RATE
-        said = self.frames / rate
-        meant = (frame.stamp.pts - self._first_pts) * frame.stamp.time_base
-        self._irregular += abs(meant - said) >= max(frame.stamp.time_base, Fraction(1, 1000))
+        nominal = self.frames / rate
+        actual = (frame.stamp.pts - self._first_pts) * frame.stamp.time_base
+        self._irregular += abs(actual - nominal) >= max(frame.stamp.time_base, Fraction(1, 1000))
 
-    def _say_what_changed(self) -> None:
+    def _warn_of_changes(self) -> None:
         if self._chosen == "y4m" and self._irregular:
             self.warnings.append(
-                f"YUV4MPEG2 has no timestamps: {self._irregular} frames move to the rate of "
+                f"YUV4MPEG2 has no timestamps: {self._irregular} frames get times of the rate "
                 f"{self._info.frame_rate or FALLBACK_RATE}; --format nut keeps every time"
             )
         if self._raised:
             self.warnings.append(
-                f"{self._raised} timestamps repeat or run back; moved behind their neighbours"
+                f"{self._raised} timestamps repeat or decrease; they are moved after their neighbours"
             )
 
     def _failure(self, error: Exception) -> OutputError:
         if isinstance(error, BrokenPipeError):
-            return ReaderGoneError(f"standard output: the reader went away after {self.frames} frames")
+            return ReaderGoneError(f"standard output: the reader closed the pipe after {self.frames} frames")
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(f"standard output: cannot be written ({reason}); check what reads it")
 
 
 def _numbered(info: VideoInfo) -> VideoInfo:
-    """With ticks of a frame: FFmpeg writes them into YUV4MPEG2's header as the rate."""
+    """Return `info` with ticks of one frame; FFmpeg writes them into the YUV4MPEG2 header as the rate."""
     return replace(info, time_base=1 / (info.frame_rate or FALLBACK_RATE))
 
 
 _OPTIONS: dict[PipeFormat, dict[str, str]] = {
-    "y4m": {"strict": "-1"},  # more than 8 bits are FFmpeg's extension of the format
+    "y4m": {"strict": "-1"},  # formats of more than 8 bits are FFmpeg's extension
     "nut": {},
 }

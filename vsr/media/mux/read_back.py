@@ -1,4 +1,4 @@
-"""A finished file read and counted again."""
+"""Reads a finished file again, and counts its packets."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from vsr.media.files.opening import reopen_media
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCount:
-    """A stream of a file."""
+    """The packets of a stream in a file."""
 
     kind: str
     """FFmpeg's media type."""
     codec: str
-    """FFmpeg's name; empty where there is none."""
+    """FFmpeg's name; empty if there is none."""
     packets: int
-    """With content."""
+    """The number of packets with content."""
     bytes: int
-    """Of all packets."""
+    """Size of all packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What went into a stream."""
+    """The packets that were muxed into a stream."""
 
     kind: str
     """FFmpeg's media type."""
     packets: int
     bytes: int | None = None
-    """Of all packets, where a container may cut them anew: PCM."""
+    """Size of all packets; for PCM, which a container may split differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recount:
-    """A file, read from its first packet to its last."""
+    """A file that was read from its first packet to its last."""
 
     streams: tuple[StreamCount, ...]
     bytes: int
 
     def count(self, kind: str) -> int:
-        """Streams of a media type."""
+        """Return the number of streams of a media type."""
         return sum(stream.kind == kind for stream in self.streams)
 
 
@@ -53,8 +53,8 @@ def recount(path: Path) -> Recount:
     """Open a file and count the packets of each stream; frames are not decoded.
 
     Raises:
-        InputError: it cannot be opened.
-        OutputError: it cannot be read to its end.
+        InputError: the file cannot be opened.
+        OutputError: the file cannot be read to its end.
     """
     packets: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
@@ -84,14 +84,14 @@ def _codec(stream: av.stream.Stream) -> str:
 
 
 def check_written(path: Path, wanted: list[Written], *, name: str, refused: int = 0) -> Recount:
-    """Compare a finished file with what was put into it.
+    """Compare a finished file with what was muxed into it.
 
     Args:
-        path: Of the file, still under its temporary name.
-        wanted: Of each stream, in the order in which they were added; an attached file has no packets. MP4
+        path: Path of the file, which still has its temporary name.
+        wanted: For each stream, in the order in which they were added. An attached file has no packets. MP4
             leaves out streams without packets, and adds a text track for chapters.
-        name: Of the file for messages.
-        refused: Packets, of any stream but the frame's, that the muxer would not take.
+        name: Name of the file in messages.
+        refused: The number of packets of any stream except the video that the muxer refused.
 
     Raises:
         OutputError: something is missing.
@@ -100,7 +100,7 @@ def check_written(path: Path, wanted: list[Written], *, name: str, refused: int 
         found = recount(path)
     except VsrError as error:
         raise OutputError(
-            f"{name}: what was written cannot be read back ({error}); check the disk"
+            f"{name}: the written file cannot be read back ({error}); check the disk"
         ) from error
     if refused:
         _check_sum(found, wanted, refused, name)
@@ -111,15 +111,15 @@ def check_written(path: Path, wanted: list[Written], *, name: str, refused: int 
         for place, written in enumerate(put):
             lack = _lack(streams[place] if place < len(streams) else None, written)
             if lack is not None:
-                raise OutputError(f"{name}: {kind} stream {place} holds {lack} were written; check the disk")
+                raise OutputError(f"{name}: {kind} stream {place} has {lack} were written; check the disk")
     return found
 
 
 def _lack(stream: StreamCount | None, written: Written) -> str | None:
-    """How much a stream holds, where that is not what was written.
+    """Return the difference if a stream does not have what was written, else None.
 
-    PCM counts by bytes, as MP4 cuts it into packets of its own. QuickTime text may hold more packets: the
-    muxer fills the gaps between lines with empty ones.
+    PCM is compared by bytes, because MP4 splits it into other packets. QuickTime text may have more packets,
+    because the muxer fills the gaps between lines with empty ones.
     """
     if stream is None:
         return f"0 packets where {written.packets}"
@@ -132,11 +132,13 @@ def _lack(stream: StreamCount | None, written: Written) -> str | None:
 
 
 def _check_sum(found: Recount, wanted: list[Written], refused: int, name: str) -> None:
-    """Which streams the refused packets are of is not known: all others together lack those and no more."""
+    """Check the sum of packets of all streams except the video: it is unknown which streams the refused
+    packets belong to.
+    """
     kinds = {written.kind for written in wanted} - {"video"}
     there = sum(stream.packets for stream in found.streams if stream.kind in kinds)
     number = sum(written.packets for written in wanted if written.kind in kinds) - refused
     if there < number:
         raise OutputError(
-            f"{name}: audio and subtitles hold {there} packets where {number} were written; check the disk"
+            f"{name}: audio and subtitles have {there} packets where {number} were written; check the disk"
         )

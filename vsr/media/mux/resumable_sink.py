@@ -1,8 +1,8 @@
-"""The sink of a resumable run: segments, a journal, and the join at the end.
+"""The sink of a resumable run: writes segments and a journal, and joins the segments at the end.
 
-Whatever ends a run, the same command goes on with it, and what it makes is what an unbroken run makes:
-segments are cut by the number of the frame, each by an encoder of its own, and everything else of the file
-is copied when it is put together.
+However a run ends, repeating the same command resumes it, and the output equals that of an unbroken run.
+Segments begin at fixed frame numbers, and each has its own encoder. The other streams are copied when the
+segments are joined.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vsr.media.passthrough.stream_kinds import StreamPlan
 
 
 class SegmentedSink:
-    """Takes frames like `VideoSink`, but not again those of segments that an earlier run finished."""
+    """Takes frames like `VideoSink`, except those in segments that an earlier run finished."""
 
     def __init__(
         self,
@@ -38,36 +38,36 @@ class SegmentedSink:
         container: Container,
         *,
         length: int,
-        shaky: Callable[[], bool] = lambda: False,
+        unrepeatable: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Read what an earlier run has left.
+        """Read the segments of an earlier run.
 
         Args:
-            work: Where segments are kept; its job has begun.
-            checked: The output, opened to see that it can be made, and aborted.
+            work: The folder of the segments; its job has started.
+            checked: The output, opened as a test and aborted.
             open_output: Opens the output again, at the end.
-            info: Of the frame that is written.
+            info: Of the video that is written.
             container: Of the output.
-            length: Frames in a segment.
-            shaky: Asked where the source's frames differ from those that a segment was made of: whether
-                decoding them twice need not give the same.
+            length: The number of frames in a segment.
+            unrepeatable: Called if the source's frames differ from those of a finished segment; returns
+                whether decoding the source twice may give different frames.
         """
         self._work, self._open_output, self._info, self._container = work, open_output, info, container
         self.length = length
-        """Frames in a segment; where one ends, a batch must."""
+        """The number of frames in a segment; a batch must not extend over its end."""
         self.plan: EncoderPlan = checked.plan
-        """How the frame is encoded."""
+        """How the video is encoded."""
         self.streams: StreamPlan = checked.streams
-        """What becomes of all other streams."""
+        """The plan for all other streams."""
         self.warnings: list[str] = list(checked.warnings)
         self._target = checked.target
         self.damage = Damage()
-        """What was wrong with the source's other streams; complete once `finish` returns."""
+        """Damage of the source's other streams; complete when `finish` has returned."""
         self._segments = _kept(work)
         self._unseen = set(self._segments)
-        self._hashes, self._shaky = SourceHashes(length), shaky
+        self._hashes, self._unrepeatable = SourceHashes(length), unrepeatable
         self.kept = sum(segment.frames for segment in self._segments.values())
-        """Frames that an earlier run has made."""
+        """The number of frames from earlier runs."""
         self._writer: SegmentWriter | None = None
         self._number = self._seen = -1
         self._output: VideoSink | None = None
@@ -75,24 +75,25 @@ class SegmentedSink:
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its frames."""
+        """The layout of the frames that `write` takes."""
         return self.plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its frames; also what the output is tagged with."""
+        """The colour of the frames that `write` takes, and of the output's tags."""
         return self.plan.color
 
     @property
     def frames(self) -> int:
-        """Frames in finished segments, those of earlier runs included."""
+        """The number of frames in finished segments, including those of earlier runs."""
         return sum(segment.frames for segment in self._segments.values())
 
     def wants(self, frame: YuvFrame) -> bool:
-        """Whether a frame of the source, in order, has still to be made; on the decoder's thread.
+        """Return whether the next frame of the source must be upscaled; called by the decoder's thread for
+        each frame.
 
         Raises:
-            ConfigError: finished segments were made of other frames.
+            ConfigError: finished segments were made from other frames.
         """
         number = self._hashes.add(frame)
         if number != self._seen:
@@ -101,7 +102,7 @@ class SegmentedSink:
         return number not in self._work.journal.segments
 
     def _compare(self, number: int) -> None:
-        """Whether a finished segment was made of the frames that the source has now.
+        """Check that a finished segment was made from the frames that the source has now.
 
         Raises:
             ConfigError: it was not.
@@ -109,14 +110,14 @@ class SegmentedSink:
         if number not in self._unseen:
             return
         self._unseen.remove(number)
-        if self._segments[number].source != self._hashes.of(number) and not self._shaky():
+        if self._segments[number].source != self._hashes.of(number) and not self._unrepeatable():
             raise ConfigError(
-                f"{shown(self._target)}: the input is no longer what its finished parts were made of, from "
-                f"frame {number * self.length} on; bring it back as it was, or begin anew with --restart"
+                f"{shown(self._target)}: the input changed since its finished parts were made, from frame "
+                f"{number * self.length} on; restore it, or start again with --restart"
             )
 
     def write(self, frame: YuvFrame) -> None:
-        """Encode one frame that is wanted.
+        """Encode a frame for which `wants` returned True.
 
         Raises:
             DeviceError: the encoder failed.
@@ -126,7 +127,7 @@ class SegmentedSink:
             number = frame.stamp.index // self.length
             if self._writer is None or number != self._number:
                 self._end_segment()
-                self._check_room()
+                self._check_space()
                 path = self._work.segment(number)
                 self._writer = SegmentWriter(path, self.plan, self._info, self._container)
                 self._number = number
@@ -134,11 +135,11 @@ class SegmentedSink:
         except OSError as error:
             raise cannot_write(self._target, error) from error
 
-    def end_pictures(self) -> None:
-        """Finish the last segment; no frame comes after it.
+    def end_frames(self) -> None:
+        """Finish the last segment after the last frame.
 
         Raises:
-            ConfigError: finished segments were made of other frames, or of more than there are.
+            ConfigError: finished segments were made from other frames, or from more frames than there are.
             OutputError: the disk is full; finished segments are kept.
         """
         for number in sorted(self._unseen):
@@ -160,8 +161,10 @@ class SegmentedSink:
         self._segments[self._number] = segment
         self._work.add(self._number, digest)
 
-    def _check_room(self) -> None:
-        """All segments are copied into the output at the end; better to stop now than after a day more."""
+    def _check_space(self) -> None:
+        """Check that the disk has space for the joined segments, so that a run stops early and not at its
+        end.
+        """
         sizes = [segment.bytes for segment in self._segments.values()]
         needed = sum(sizes) + 2 * max(sizes, default=0)
         with suppress(OSError):
@@ -169,18 +172,20 @@ class SegmentedSink:
             if free < needed:
                 raise OutputError(
                     f"{shown(self._target)}: {free / 1e6:.0f} MB are free and {needed / 1e6:.0f} MB are "
-                    "needed by now; make room, then the same command goes on"
+                    "needed so far; make room, then repeat the command to resume"
                 )
 
     def finish(self) -> SinkReport:
-        """Put the output together, check it, give it its name, and remove the segments; once.
+        """Join the segments to the output, check it, rename it, and remove the segments.
+
+        Repeated calls return the same report.
 
         Raises:
-            OutputError: a segment was changed on the disk, or the output cannot be written.
+            OutputError: a segment changed on the disk, or the output cannot be written.
             InputError: with `strict`, a stream that is copied is damaged.
         """
         if self._report is None:
-            self.end_pictures()
+            self.end_frames()
             self._output = output = self._open_output()
             for number, segment in sorted(self._segments.items()):
                 self._append(output, number, segment)
@@ -195,24 +200,24 @@ class SegmentedSink:
         try:
             if sha256_of(path) != self._work.journal.segments[number]:
                 raise OutputError(
-                    f"{shown(self._target)}: a finished part changed on the disk; the same command makes it "
-                    "again"
+                    f"{shown(self._target)}: a finished part changed on the disk; repeat the command to make "
+                    "it again"
                 )
         except OSError as error:
             raise cannot_write(self._target, error) from error
         output.append(segment, read_packets(path, self._info.time_base))
 
     def close(self) -> None:
-        """`finish`, unless it was aborted."""
+        """Call `finish`, unless the sink was aborted."""
         self.finish()
 
     def drop_name(self) -> None:
-        """Nothing carries the output's name yet, and segments are kept; see `abort`."""
+        """Remove the output's temporary file, if there is one; segments are kept. `abort` follows."""
         if self._output is not None:
             self._output.drop_name()
 
     def abort(self) -> None:
-        """Drop what is not finished; harmless when repeated, or when finished."""
+        """Remove what is unfinished; may be called repeatedly, also after `finish`."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.drop()
@@ -223,7 +228,7 @@ class SegmentedSink:
 
 
 def _kept(work: WorkFolder) -> dict[int, Segment]:
-    """What is known of the segments that an earlier run has made; what cannot be read is made again."""
+    """Read the trailers of the segments from an earlier run. Unreadable segments are made again."""
     found = {}
     for number in list(work.journal.segments):
         try:
@@ -234,5 +239,7 @@ def _kept(work: WorkFolder) -> dict[int, Segment]:
 
 
 def segment_length(info: VideoInfo, seconds: Fraction) -> int:
-    """Frames in a segment of so many seconds; at least one. A label, the rate, is good enough for that."""
+    """Return the number of frames in a segment of `seconds`, at least one. The nominal rate is exact enough
+    for this.
+    """
     return max(1, round(seconds * (info.frame_rate or 25)))

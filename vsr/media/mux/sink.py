@@ -1,8 +1,8 @@
-"""The sink of a file: encodes, muxes, checks, renames.
+"""The sink of a file: encodes, muxes, checks and renames.
 
-The order of things is the promise. `open_sink` checks all that can be checked (paths, container, encoder,
-streams) and writes the header under a hidden temporary name beside the target; `write` encodes; `finish`
-closes the file, reads it back, counts, and renames. Whatever fails on the way, the target is untouched.
+`open_sink` checks everything that can be checked before the work (paths, container, encoder, streams), and
+writes the header to a hidden temporary file beside the target. `write` encodes. `finish` closes the file,
+reads it back, counts the packets, and renames it. If any step fails, the target is unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.decode.alpha import without_unused_alpha
 from vsr.media.encode.encoder_choice import EncoderPlan, choose
 from vsr.media.encode.segments import Segment
-from vsr.media.encode.video_encoder import PictureEncoder
+from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.files.opening import shown
 from vsr.media.files.output_path import check_target, make_anew, put_in_place, sync, temporary_beside
 from vsr.media.files.pyav import TEXT
@@ -63,21 +63,22 @@ def open_sink(
     """Check everything, then open the output under a temporary name.
 
     Args:
-        target: The file to be; its suffix names the container.
-        source: The input, whose other streams go along.
-        info: Of the input's frame.
-        width: Of the output in pixels.
-        height: Of the output in pixels.
-        settings: Encoder, quality, options.
-        overwrite: Replace an existing target, at the very end.
-        start: Seconds from the start of the frame; other streams begin there, and time runs from there.
-        end: Seconds from the start of the frame; other streams end there.
+        target: Path of the output; its suffix names the container.
+        source: Path of the input, whose other streams are copied.
+        info: Of the input's video.
+        width: Width of the output in pixels.
+        height: Height of the output in pixels.
+        settings: Encoder, quality and options.
+        overwrite: Replace an existing target at the very end.
+        start: In seconds after the first frame; other streams and the output's times begin there.
+        end: In seconds after the first frame; other streams end there.
         strict: Raise `InputError` at the first damage to other streams instead of counting it.
-        temporary: Where the file is written until it is complete, on the target's disk; None finds a name.
+        temporary: Path of the unfinished file, on the target's disk; None chooses a name.
 
     Raises:
-        ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit.
-        OutputError: the folder is missing or cannot be written, or the container refuses the streams.
+        ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit
+            together.
+        OutputError: the folder is missing or cannot be written to, or the container refuses the streams.
         DeviceError: a hardware encoder cannot start.
         InputError: the source cannot be opened.
     """
@@ -109,7 +110,7 @@ def open_sink(
 
 
 class VideoSink:
-    """An output being written. As a context manager it finishes, or aborts when an exception passes."""
+    """An output that is being written. As a context manager, it finishes, or aborts after an exception."""
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class VideoSink:
         end: Fraction | None = None,
         strict: bool = False,
     ) -> None:
-        """Use `open_sink`."""
+        """Use `open_sink` instead."""
         self._target, self._temporary, self._place = target, temporary, place
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
@@ -134,26 +135,26 @@ class VideoSink:
         self._appended = False
         self._strict = strict
         self.damage = Damage()
-        """What was wrong with the source's other streams; complete once `finish` returns."""
+        """Damage of the source's other streams; complete when `finish` has returned."""
         self._report: SinkReport | None = None
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
         begin = None if start is None else whole_ticks(origin + start, info.time_base)
         until = None if end is None else origin + end
-        tick = tick_for(info.time_base, streams.sound_bases) if container.family == "matroska" else None
-        options = muxer_options(container, tick, [info.time_base, *streams.sound_bases])
+        tick = tick_for(info.time_base, streams.audio_bases) if container.family == "matroska" else None
+        options = muxer_options(container, tick, [info.time_base, *streams.audio_bases])
         self._output: OutputContainer | None = av.open(
             f"file:{temporary.absolute()}", "w", format=container.muxer, container_options=options, **TEXT
         )
         self._copier: StreamCopier | None = None
         try:
-            self._encoder = PictureEncoder(self._output, plan, info)
+            self._encoder = VideoEncoder(self._output, plan, info)
             self._copier = StreamCopier(
                 source,
                 streams,
                 self._output,
                 container,
-                picture=info.stream_index,
+                video=info.stream_index,
                 damage=self.damage,
                 start=begin,
                 end=until,
@@ -192,27 +193,27 @@ class VideoSink:
 
     @property
     def target(self) -> Path:
-        """The file to be."""
+        """Path of the output."""
         return self._target
 
     @property
     def plan(self) -> EncoderPlan:
-        """How the frame is encoded."""
+        """How the video is encoded."""
         return self._plan
 
     @property
     def streams(self) -> StreamPlan:
-        """What becomes of all other streams."""
+        """The plan for all other streams."""
         return self._streams
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its frames."""
+        """The layout of the frames that `write` takes."""
         return self._plan.layout
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its frames; also what the output is tagged with."""
+        """The colour of the frames that `write` takes, and of the output's tags."""
         return self._plan.color
 
     def __enter__(self) -> VideoSink:
@@ -227,11 +228,11 @@ class VideoSink:
             self.abort()
 
     def write(self, frame: YuvFrame) -> None:
-        """Encode one frame, and mux what is due before it.
+        """Encode one frame, and mux the packets that are due before it.
 
         Args:
-            frame: In presentation order, in host memory, of `layout` and `color`, stamped in the source's
-                time base and on its clock.
+            frame: In presentation order, in host memory, of `layout` and `color`, with a stamp in the
+                source's time base and on its clock.
 
         Raises:
             DeviceError: the encoder failed.
@@ -249,14 +250,14 @@ class VideoSink:
             self._begin(frame.stamp.seconds)
         self.frames += 1
         self._end = self._encoder.end
-        self._packets.pictures(packets)
+        self._packets.push(packets)
         self._stop_at_damage()
 
     def append(self, segment: Segment, packets: Iterable[Packet[Any]]) -> None:
-        """Mux frames that another encoder of the same plan has encoded, instead of `write`.
+        """Mux frames that another encoder with the same plan has encoded; used instead of `write`.
 
         Args:
-            segment: What is known of them.
+            segment: The trailer of the segment.
             packets: In that encoder's order, in the source's time base and on its clock.
 
         Raises:
@@ -266,28 +267,32 @@ class VideoSink:
         header = (self._encoder.stream.codec_context.extradata or b"").hex()
         if segment.extradata != header:
             raise OutputError(
-                f"{shown(self._target)}: {self._plan.codec} made a part with another header than this one's; "
-                "--restart begins anew"
+                f"{shown(self._target)}: {self._plan.codec} made a part with another header than it makes "
+                "now; start again with --restart"
             )
         if not self.frames:
             self._begin(segment.first_pts * self._info.time_base)
         self.frames += segment.frames
         self._end = segment.end
         self._appended = True
-        self._packets.pictures(packets)
+        self._packets.push(packets)
         self._stop_at_damage()
 
     def encoded_bytes(self) -> int:
-        """Size of all frames so far, the encoder emptied for it: after this, only `abort` can follow."""
-        self._packets.pictures(self._encoder.flush())
+        """Flush the encoder, and return the size of all frames so far; afterwards only `abort` may be
+        called.
+        """
+        self._packets.push(self._encoder.flush())
         return self._encoder.bytes
 
     def finish(self) -> SinkReport:
-        """Write what is left, close, read back, count, and put the file in its place; once.
+        """Write the remaining packets, close the file, read it back, count, and rename it.
+
+        Repeated calls return the same report.
 
         Raises:
             DeviceError: the encoder failed.
-            OutputError: the file is incomplete or cannot be written; the target is untouched.
+            OutputError: the file is incomplete or cannot be written; the target is unchanged.
             InputError: with `strict`, a stream that is copied is damaged.
         """
         if self._report is None:
@@ -299,18 +304,18 @@ class VideoSink:
         return self._report
 
     def close(self) -> None:
-        """`finish`, unless it was finished or aborted already."""
+        """Call `finish`, unless the sink was finished or aborted."""
         if self._output is not None:
             self.finish()
 
     def drop_name(self) -> None:
-        """Take the unfinished file out of its folder, even while another thread writes; then `abort`."""
-        with suppress(OSError):  # whatever ends the run is what has to be told
+        """Delete the unfinished file from its folder, even while another thread writes; `abort` follows."""
+        with suppress(OSError):  # the error that ended the run is the one to report
             self._temporary.unlink(missing_ok=True)
 
     def abort(self) -> None:
-        """Leave nothing behind; harmless when repeated, or when finished."""
-        self.drop_name()  # first: closing then writes an index into a file that is gone already
+        """Remove what is unfinished; may be called repeatedly, also after `finish`."""
+        self.drop_name()  # before closing, which writes an index into the file, now without a name
         if self._copier is not None:
             self._copier.close()
         output, self._output = self._output, None
@@ -330,7 +335,7 @@ class VideoSink:
             raise DeviceError(
                 f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
             ) from error
-        self._packets.pictures(packets)
+        self._packets.push(packets)
         self._packets.rest(self._end)
         self._copier.close()
         if refused := self._packets.refused:
@@ -375,10 +380,12 @@ class VideoSink:
         )
 
     def _begin(self, first: Fraction) -> None:
-        """Before the first packet: nothing may begin before zero."""
+        """Set the clock before the first packet, so that nothing begins before zero."""
         self._packets.clock = self._packets.clock.not_before_zero(first, self._info.time_base)
 
     def _stop_at_damage(self) -> None:
         if self._strict and self.damage:
             what = next(iter(self.damage.notes), "a packet of audio or subtitles is damaged")
-            raise InputError(f"{shown(self._info.path)}: {what}. Without --strict, vsr goes on and counts")
+            raise InputError(
+                f"{shown(self._info.path)}: {what}. Without --strict, vsr continues and counts the damage"
+            )

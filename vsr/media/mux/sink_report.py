@@ -1,4 +1,4 @@
-"""What a sink reports when the output is complete."""
+"""The report of a sink when the output is complete."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkReport:
-    """What was written."""
+    """Facts about the written output."""
 
     path: Path
     frames: int
     streams: int
-    """Besides the frame, attached files included."""
+    """The number of streams besides the video, attached files included."""
     packets: int
-    """Of those streams."""
+    """The number of packets of those streams."""
     bytes: int
     """Size of the file."""
     shift: Fraction
-    """Seconds by which every time was moved, so that clips and recordings begin at zero."""
+    """Seconds added to every time, so that clips and recordings begin at zero."""

@@ -1,4 +1,4 @@
-"""Hashes of the decoded frames that a segment was made of."""
+"""Hashes of the decoded frames from which segments are made."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from vsr.frame import YuvFrame
 
 
 class SourceHashes:
-    """Takes decoded frames in order; knows the hash of each segment that they belong to.
+    """Takes decoded frames in order, and returns the hash of each segment to which they belong.
 
-    One thread adds frames; another may ask for the hash of a segment that no frame will be added to.
+    One thread adds frames. Another may read the hash of a segment to which no more frames will be added.
     """
 
     def __init__(self, length: int) -> None:
-        """With `length` frames in a segment."""
+        """Start before the first frame, with `length` frames in a segment."""
         self._length = length
         self._digests: dict[int, Any] = {}
 
     def add(self, frame: YuvFrame) -> int:
-        """Take the next frame, in host memory; the number of its segment.
+        """Add the next frame, in host memory, and return the number of its segment.
 
-        CRCs of the planes are hashed, not their bytes, which would take thrice as long (measured): they are
-        asked for what changed by accident.
+        The hash covers CRCs of the planes and not their bytes, which would take three times as long
+        (measured). It only needs to detect accidental changes.
         """
         number = frame.stamp.index // self._length
         digest = self._digests.setdefault(number, hashlib.sha256())
         digest.update(struct.pack("<qq", frame.stamp.pts, frame.stamp.duration or 0))
         planes = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
         for plane in planes:
-            # By numpy: torch's operators belong to another thread (see `pipeline.flow.graph`).
+            # numpy, because only another thread may use torch's operators (see `pipeline.flow.graph`).
             array = np.ascontiguousarray(plane.numpy())
             digest.update(struct.pack("<IQ", zlib.crc32(array.data), array.nbytes))
         return number
 
     def of(self, number: int) -> str:
-        """Hash of the frames of a segment so far, in hexadecimal; of none where there was none."""
+        """Return the hash of the frames in a segment so far, in hexadecimal; empty if there are none."""
         digest = self._digests.get(number)
         return "" if digest is None else str(digest.hexdigest())

@@ -1,10 +1,11 @@
 """The hidden work folder of a resumable run, and its lock.
 
-It holds a lock, the finished segments and the journal. The journal is written anew for each segment, in turn
-under two names, each time whole and by renaming: whatever is torn, the other one is at most a segment older.
+It contains a lock, the finished segments and the journal. After each segment the complete journal is written
+and renamed, alternately under two names. If one copy is torn, the other is at most one segment older.
 
-The folder may stand where others can write, in /tmp for example. So it must be ours and closed to others, and
-all files in it are reached through a descriptor of it: whatever is put under its name meanwhile is not used.
+The folder may be where other users can write, such as /tmp. Therefore it must belong to this user and be
+closed to others, and all files in it are accessed through a descriptor of the folder. A folder that another
+user puts under its name meanwhile is not used.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ _RESULT = "result.tmp"
 _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Key = Mapping[str, Any]
-"""What decides the result of a job, by name; plain types only."""
+"""Everything that determines the output of a job, by name; plain types only."""
 
 
 class WorkFolder:
-    """A job's folder, locked as long as this process holds it."""
+    """The folder of a job, locked while this process uses it."""
 
     def __init__(self, place: Path) -> None:
-        """Make the folder if need be, and lock it.
+        """Create the folder if necessary, and lock it.
 
         Raises:
-            OutputError: another process works there, it is somebody else's, or the disk refuses.
+            OutputError: another process uses it, it belongs to another user, or the disk refuses.
         """
         self.path = folder_of(place)
         self._place = place
@@ -51,7 +52,7 @@ class WorkFolder:
             self._handle, self._lock = _entered(self.path)
         except BlockingIOError as error:
             raise OutputError(
-                f"{shown(place)}: another vsr is making it; wait for it, or name another output"
+                f"{shown(place)}: another vsr process is making it; wait for it, or name another output"
             ) from error
         except OSError as error:
             raise OutputError(
@@ -63,22 +64,22 @@ class WorkFolder:
 
     @property
     def result(self) -> Path:
-        """The file that is put together at the end, until it gets its name."""
+        """Path of the joined output until it gets its name."""
         return self._inside / _RESULT
 
     def take_over(self, places: Iterable[Path], key: Key) -> None:
-        """Where no job is here, share the finished segments of the same job for another file.
+        """If there is no job in this folder, share the finished segments of the same job for another output.
 
-        A film that one container cannot hold is then put into another without being made again. The other job
-        keeps what it has.
+        A video that one container does not support can so be written to another container without being
+        upscaled again. The other job keeps its segments.
 
         Args:
-            places: Other outputs, of the same film.
-            key: Of the job that is wanted.
+            places: Paths of other outputs of the same video.
+            key: Key of the wanted job.
         """
         for place in places:
             if self._newest() is None and folder_of(place).is_dir():
-                with suppress(OutputError, OSError):  # somebody works there, or the disk has no hard links
+                with suppress(OutputError, OSError):  # another process uses it, or hard links fail
                     self._share(WorkFolder(place), key)
 
     def _share(self, other: WorkFolder, key: Key) -> None:
@@ -94,17 +95,17 @@ class WorkFolder:
             other.leave(done=False)
 
     def begin(self, key: Key, facts: Mapping[str, Any], *, restart: bool) -> None:
-        """Go on with the job that is here, if it is the same; else there must be none.
+        """Resume the job in this folder, or start a new one.
 
-        Segments whose file is missing or changed are forgotten, so that they are made again.
+        Segments whose file is missing or changed are removed from the journal, so that they are made again.
 
         Args:
-            key: Of the job that is wanted.
-            facts: For a new job; one that is gone on with keeps its own, see `journal`.
-            restart: Begin anew, whatever is here.
+            key: Key of the wanted job.
+            facts: For a new job; a resumed job keeps its own, see `journal`.
+            restart: Start again, whatever the folder contains.
 
         Raises:
-            ConfigError: a job of another key is here.
+            ConfigError: the folder contains a job with another key.
             OutputError: the folder cannot be read or cleared.
         """
         kept = None if restart else self._newest()
@@ -131,8 +132,8 @@ class WorkFolder:
         if different:
             name = different[0]
             raise ConfigError(
-                f"{shown(self._place)}: a job that was cut off is kept here, with {name} {kept.get(name)}, "
-                f"not {wanted.get(name)}; repeat its command, or begin anew with --restart"
+                f"{shown(self._place)}: an unfinished job is kept here, with {name} {kept.get(name)}, "
+                f"not {wanted.get(name)}; repeat its command, or start again with --restart"
             )
 
     def _verifies(self, number: int, digest: str) -> bool:
@@ -142,7 +143,7 @@ class WorkFolder:
             return False
 
     def _sweep(self, good: Mapping[int, str]) -> None:
-        """Remove what no journal names; the lock stays."""
+        """Remove files that no journal names; the lock stays."""
         keep = {self.segment(number).name for number in good} | {_LOCK}
         keep |= set(_JOURNALS) if good else set()
         for path in self._inside.iterdir():
@@ -154,23 +155,23 @@ class WorkFolder:
                 path.unlink()
 
     def segment(self, number: int) -> Path:
-        """Where a segment is, or will be."""
+        """Return the path of a segment."""
         return self._inside / f"{number:08d}.segment"
 
     def free_bytes(self) -> int:
-        """Room on its disk.
+        """Return the free space on its disk in bytes.
 
         Raises:
-            OSError: nobody knows.
+            OSError: the free space is unknown.
         """
         left = os.statvfs(self._inside)
         return left.f_bavail * left.f_frsize
 
     def add(self, number: int, digest: str) -> None:
-        """Note a segment whose file is safe on the disk; afterwards it is never computed again.
+        """Record a segment whose file is stored on the disk; from then on it is never computed again.
 
         Raises:
-            OSError: the disk is full; the journal before is still there.
+            OSError: the disk is full; the previous journal is still there.
         """
         self.journal.segments[number] = digest
         self.journal.turn += 1
@@ -181,9 +182,9 @@ class WorkFolder:
             raise
 
     def leave(self, *, done: bool) -> None:
-        """Let go; the folder stays only if it holds something that a later run can go on with.
+        """Release the folder; it stays only if it contains segments from which a later run can resume.
 
-        The lock goes last: as long as anything is removed, nobody else may begin here.
+        The lock is removed last, so that no other process can start here while files are removed.
         """
         if self._lock is None or self._handle is None:
             return
@@ -198,24 +199,26 @@ class WorkFolder:
 
 
 def folder_of(place: Path) -> Path:
-    """The folder of a job; short, for the name of its output may be the longest that there is."""
+    """Return the folder of a job. Its name is short, because the output's name may have the maximum
+    length.
+    """
     name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
     return place.parent / f".{name}.vsr"
 
 
 def _entered(path: Path) -> tuple[int, int]:
-    """A folder that is ours, made if need be, and its lock, which we hold: descriptors of both.
+    """Create a folder if necessary, lock it, and return descriptors of the folder and its lock.
 
     Raises:
-        BlockingIOError: another process holds it.
-        OSError: it is a link or somebody else's, or the disk refuses.
+        BlockingIOError: another process has locked it.
+        OSError: it is a link, or belongs to another user, or the disk refuses.
     """
     for _ in range(10):
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
-        except FileNotFoundError:  # whoever held it has just removed it
+        except FileNotFoundError:  # the process that had locked it has just removed it
             continue
         try:
             _check_own(path, os.fstat(handle))
@@ -230,45 +233,49 @@ def _entered(path: Path) -> tuple[int, int]:
 
 
 def _check_own(path: Path, found: os.stat_result) -> None:
-    """A folder planted under the name would give others our files, or lead ours over other files of ours.
+    """Check that a folder belongs to this user and that others cannot write to it.
+
+    Otherwise another user could read files or redirect writes to other files of this user.
 
     Raises:
-        OSError: the folder is somebody else's, or others may write there.
+        OSError: the folder belongs to another user, or others may write to it.
     """
     if found.st_uid == os.geteuid() and not found.st_mode & _OPEN_TO_OTHERS:
         return
-    trial = temporary_name(path.parent)  # some disks know no owners and modes: all of them are alike there
+    trial = temporary_name(path.parent)  # on file systems without owners and modes, all folders are alike
     trial.mkdir(mode=0o700)
     usual = trial.stat()
     trial.rmdir()
     if found.st_uid != usual.st_uid:
-        raise PermissionError(errno.EACCES, "it is another user's")
+        raise PermissionError(errno.EACCES, "it belongs to another user")
     if found.st_mode & _OPEN_TO_OTHERS & ~usual.st_mode:
-        raise PermissionError(errno.EACCES, "others may write there")
+        raise PermissionError(errno.EACCES, "others may write to it")
 
 
 def _through(handle: int, path: Path) -> Path:
-    """A folder by its descriptor, for another may be put under its name; by that where there is no /proc."""
+    """Return a path through the folder's descriptor, since its name may be replaced; its own path without
+    /proc.
+    """
     inside = Path(f"/proc/self/fd/{handle}")
     return inside if inside.is_dir() else path
 
 
 def _locked(path: Path) -> int | None:
-    """Open a file and hold it against other processes; the kernel lets go when this one ends, however.
+    """Open a file and lock it against other processes. The kernel releases the lock when this process ends.
 
     Returns:
-        Its descriptor; None where it was removed by whom held it before, so that it locks nothing any more.
+        Its descriptor; None if the previous holder has removed the file, so that it locks nothing.
 
     Raises:
-        BlockingIOError: another process holds it.
+        BlockingIOError: another process has locked it.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    except FileNotFoundError:  # in a folder that was removed
+    except FileNotFoundError:  # the folder was removed
         return None
     try:
         import fcntl
-    except ImportError:  # no such locks on this system
+    except ImportError:  # this system has no such locks
         return handle
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

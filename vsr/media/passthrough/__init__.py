@@ -1,3 +1,3 @@
-"""Everything of a source that is not its video stream: the plan of what is copied, converted or left out, and
-the copier that carries it out.
+"""Streams, metadata and chapters of a source other than its video: which are copied, converted or left out,
+and how.
 """

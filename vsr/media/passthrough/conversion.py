@@ -1,4 +1,4 @@
-"""The converter for a stream whose codec changes."""
+"""Creates the converter for a stream whose codec changes."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from vsr.media.text.subtitles import TextConverter
 
 
 class Converter(Protocol):
-    """Turns the packets of a source's stream into packets of another codec."""
+    """Converts the packets of a source's stream to another codec."""
 
     @property
     def stream(self) -> Stream:
-        """In the output."""
+        """The stream in the output."""
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Return the packets that are ready once `packet` is in."""
+        """Return the packets that are ready after `packet`."""
 
     def until(self, seconds: Fraction) -> list[Packet[Any]]:
-        """Return what has ended by `seconds` on the source's clock."""
+        """Return the packets that have ended by `seconds` on the source's clock."""
 
     def flush(self) -> list[Packet[Any]]:
-        """Return what is left at the end."""
+        """Return the remaining packets."""
 
-    def complaint(self, index: int) -> str | None:
-        """Return a sentence where packets of the source's stream `index` could not be read."""
+    def damage_note(self, index: int) -> str | None:
+        """Return a sentence if packets of the source's stream `index` could not be read, else None."""
 
 
 def converter_of(
@@ -47,14 +47,15 @@ def converter_of(
     planned: PlannedStream,
     facts: AudioFacts | None,
 ) -> Converter:
-    """Add a stream as `planned` to `output`, and return what fills it with packets of `stream`.
+    """Add a stream to `output` as planned, and return the converter that makes its packets from those of
+    `stream`.
 
     Args:
-        source: The file of which `stream` is.
-        stream: Of an open source; its decoder is used up.
-        output: Not yet started.
-        container: What `output` is.
-        planned: What becomes of `stream`.
+        source: Path of the file that contains `stream`.
+        stream: Of an open source; its decoder is used by the converter only.
+        output: Not started yet.
+        container: Container of `output`.
+        planned: The plan for `stream`.
         facts: Of an audio stream.
     """
     if stream.type != "audio":

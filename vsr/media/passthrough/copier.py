@@ -1,7 +1,7 @@
-"""Packets of the other streams, handed out in the order of time.
+"""Reads the packets of the streams other than the video, in order of time.
 
-It opens the source a second time and never reads ahead further than asked (but for the first packet of each
-audio track), so memory does not grow with the film.
+The source is opened a second time for this. Packets are never read further ahead than needed (except for the
+first packet of each audio track), so memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from av.stream import Discard, Stream
 
 from vsr.frame import Damage
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
-from vsr.media.audio.audio_gaps import SoundWatch
+from vsr.media.audio.audio_gaps import AudioWatch
 from vsr.media.audio.copies import add_copy
 from vsr.media.decoders.concatenated import Parts, can_start_over
 from vsr.media.decoders.decoder import read_packets
@@ -46,13 +46,14 @@ from vsr.media.text.long_texts import LongTexts
 from vsr.media.text.subtitles import fine_base
 
 _RUN_UP = 10
-"""Seconds read before and after a range: for subtitles that still show, and files not quite in order."""
+"""Seconds read before and after a time range: for subtitles that are still shown, and packets out of
+order."""
 _PEEK = 2000
-"""Packets read at most to find the start of every audio track."""
+"""The largest number of packets read to find the start of every audio track."""
 
 
 class StreamCopier:
-    """An open source whose frame is ignored, tied to the streams of an output."""
+    """An open source whose video is ignored, connected to the streams of an output."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class StreamCopier:
         output: OutputContainer,
         container: Container,
         *,
-        picture: int,
+        video: int,
         damage: Damage,
         start: Fraction | None = None,
         end: Fraction | None = None,
@@ -69,26 +70,27 @@ class StreamCopier:
         """Add the planned streams to `output`.
 
         Args:
-            source: The input.
-            plan: What of it is kept.
-            output: Not yet started.
-            container: What `output` is.
-            frame: Index of the frame's stream in the source; where its times start over, the others do.
-            damage: Takes what turns out to be wrong with the source.
-            start: Seconds on the source's clock; what ended before is left out.
-            end: Seconds on the source's clock; what begins then or later is left out.
+            source: Path of the input.
+            plan: The streams to keep.
+            output: Not started yet.
+            container: Container of `output`.
+            video: Index of the video stream in the source. Where its times start again, those of the others
+                do, too.
+            damage: Gets the damage that is found in the source.
+            start: In seconds on the source's clock; packets that ended before are left out.
+            end: In seconds on the source's clock; packets that begin then or later are left out.
         """
         self.notes: list[str] = []
         self.counts: dict[int, int] = {}
-        """Index in the output to packets handed out."""
+        """Maps an index in the output to the number of packets returned."""
         self.sizes: dict[int, int] = {}
-        """Index in the output to bytes handed out."""
+        """Maps an index in the output to the number of bytes returned."""
         self.pending: list[Pending] = []
-        """What is to be written into the finished file."""
-        self._picture, self._damage = picture, damage
+        """Languages and flags that must be written into the finished file."""
+        self._video, self._damage = video, damage
         self._start, self._end = start, end
         self._media = reopen_media(source)
-        self._sound = SoundWatch()
+        self._audio_watch = AudioWatch()
         self._parts: Parts | None = None
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
@@ -122,35 +124,40 @@ class StreamCopier:
         self.close()
 
     def close(self) -> None:
-        """Close the source; harmless when repeated."""
+        """Close the source; may be called repeatedly."""
         self._media.close()
 
     @property
-    def sounds(self) -> dict[int, Stream]:
-        """Audio tracks: index in the output to the stream in the source."""
+    def audio_tracks(self) -> dict[int, Stream]:
+        """Maps the index in the output of each audio track to the stream in the source."""
         pairs = ((self._targets[index].index, self._media.streams[index]) for index in self._targets)
         return {target: stream for target, stream in pairs if stream.type == "audio"}
 
     @property
     def delays(self) -> dict[int, int]:
-        """Index in the output of each audio track to nanoseconds that a Matroska muxer hides at its start."""
-        found = {index: codec_delay(stream) for index, stream in self.sounds.items()}
+        """Maps the index in the output of each audio track to the nanoseconds that Matroska hides at its
+        start.
+        """
+        found = {index: codec_delay(stream) for index, stream in self.audio_tracks.items()}
         primed = {self._targets[index].index: seconds for index, seconds in self._priming.items()}
         return found | {index: round(seconds * 10**9) for index, seconds in primed.items()}
 
     def earliest(self, delays: dict[int, Fraction], *, cuts: bool) -> Fraction | None:
-        """Seconds on the source's clock at which the first of the first packets plays; None without any.
+        """Return the earliest time at which a packet plays, in seconds on the source's clock; None if there
+        is none.
+
+        Only the packets that `_peek` has read are considered.
 
         Args:
-            delays: Index in the output to the seconds that a stream may begin before zero.
-            cuts: Whether the container can hide what plays before zero (MP4's edit lists): then packets do
-                not count that the source hides (priming of an audio codec), or that the range cuts.
+            delays: Maps an index in the output to the seconds by which a stream may begin before zero.
+            cuts: Whether the container can hide what plays before zero (MP4's edit lists). Then packets that
+                the source hides (an audio codec's priming) or that lie before the range do not count.
         """
         counted = [packet for packet in self._queue if not (cuts and self._hidden(packet))]
-        heard = [(packet, _shown(packet)) for packet in counted]
+        shown = [(packet, _shown(packet)) for packet in counted]
         times = [
             (packet.stream_index, time if time is None or not cuts else time + hidden_start(packet))
-            for packet, time in heard
+            for packet, time in shown
         ]
         return min((time + delays.get(index, 0) for index, time in times if time is not None), default=None)
 
@@ -159,12 +166,12 @@ class StreamCopier:
         return packet.is_discard or (self._start is not None and time is not None and time < self._start)
 
     def packets_until(self, seconds: Fraction) -> Iterator[Packet[Any]]:
-        """The packets that are due by `seconds` on the source's clock; their stream is the output's."""
+        """Yield the packets that are due by `seconds` on the source's clock; their stream is the output's."""
         while (packet := self._head()) is not None and _due(packet) <= seconds:
             yield self._taken(self._queue.popleft())
 
     def rest(self) -> Iterator[Packet[Any]]:
-        """All packets that are left."""
+        """Yield all remaining packets."""
         while self._head() is not None:
             yield self._taken(self._queue.popleft())
 
@@ -198,9 +205,9 @@ class StreamCopier:
         self.counts[target.index] = self.sizes[target.index] = 0
 
     def _cut_off(self, indices: list[int]) -> dict[int, Fraction]:
-        """Return zero for each track whose priming FFmpeg claims to know from an edit list.
+        """Return zero for each track whose priming FFmpeg derives from an edit list.
 
-        FFmpeg 9 (PyAV 19) takes all that the list hides at the start for it, also what was cut off.
+        FFmpeg 9 (PyAV 19) treats everything that the list hides at the start as priming, even trimmed audio.
         """
         if "mp4" not in self._media.format.name:
             return {}
@@ -216,12 +223,14 @@ class StreamCopier:
                 self._texts[stream.index] = LongTexts()
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """Packets of the planned streams, inside the range, converted and pointed at the output."""
+        """Yield the packets of the planned streams inside the range, converted and assigned to the output's
+        streams.
+        """
         if not self._targets:
             return
         for packet in self._unedited():
             if packet.stream.type == "audio":
-                self._sound.packet(packet)
+                self._audio_watch.packet(packet)
             if self._end is not None and _due(packet) > self._end + _RUN_UP:
                 break
             if self._inside(packet):
@@ -229,20 +238,21 @@ class StreamCopier:
                 yield from self._placed(packet)
         if repaired := sum(watch.repaired for watch in self._strays.values()):
             self._damage.notes.append(
-                f"{repaired} timestamps of audio or subtitles are damaged; moved between their neighbours'"
+                f"{repaired} timestamps of audio or subtitles are damaged; they get times between their "
+                "neighbours'"
             )
-        self._damage.notes += self._sound.notes(broken=self._broken())
+        self._damage.notes += self._audio_watch.notes(broken=self._broken())
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
-            if complaint := converter.complaint(index):
-                self.notes.append(complaint)
+            if note := converter.damage_note(index):
+                self.notes.append(note)
 
     def _unedited(self) -> Iterator[Packet[Any]]:
-        """The packets of the planned streams that no edit list hides."""
+        """Yield the packets of the planned streams that no edit list hides."""
         for packet in self._with_repaired_times(self._continued()):
-            if packet.stream_index not in self._targets:  # also streams that appear on the way
+            if packet.stream_index not in self._targets:  # also streams that appear later in the file
                 continue
-            if packet.pts is None:  # what is copied is never reordered
+            if packet.pts is None:  # these streams are never reordered
                 packet.pts = packet.dts
             edits = self._edits.get(packet.stream_index)
             yield from [packet] if edits is None else edits.push(packet)
@@ -250,7 +260,7 @@ class StreamCopier:
             yield from edits.flush()
 
     def _with_repaired_times(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """The packets, single times that lie far from their neighbours' repaired and counted."""
+        """Yield the packets. Single times far from those of neighbouring packets are repaired and counted."""
         strays = self._strays
         for packet in packets:
             kind = packet.stream.type
@@ -258,31 +268,35 @@ class StreamCopier:
                 yield packet
                 continue
             if packet.stream_index not in strays:
-                far = FAR if kind == "audio" else AGES  # texts come when somebody speaks
+                far = FAR if kind == "audio" else AGES  # subtitles come at irregular intervals
                 strays[packet.stream_index] = StrayTimes(time_base_of(packet), far=far)
             yield from map(_at_time, strays[packet.stream_index].push(packet, packet.pts))
         for watch in strays.values():
             yield from map(_at_time, watch.flush())
 
     def _continued(self) -> Iterator[Packet[Any]]:
-        """The packets from shortly before the range, their times moved on where those of the frame are."""
+        """Yield the packets from shortly before the range on. At joins, their times are shifted like the
+        video's.
+        """
         joins = can_start_over(self._media)
-        wanted = {*self._targets, self._picture} if joins else set(self._targets)
+        wanted = {*self._targets, self._video} if joins else set(self._targets)
         for stream in self._media.streams:
             if stream.index not in wanted:
                 stream.discard = Discard.all
         if not joins and self._start is not None and self._start > _RUN_UP:
             self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
         packets = read_packets(self._media, self._unreadable)
-        picture = self._media.streams[self._picture]
-        if not joins or not isinstance(picture, VideoStream):
+        video = self._media.streams[self._video]
+        if not joins or not isinstance(video, VideoStream):
             return packets
-        self._parts = Parts(picture)
+        self._parts = Parts(video)
         return self._parts.joined(packets)
 
     def _broken(self) -> set[int]:
-        """Streams with gaps whose packets were lost on the way, where the container counts them (MPEG-TS)."""
-        gaps = self._sound.gaps
+        """Return the streams with gaps in which packets were lost, according to the container's counters
+        (MPEG-TS).
+        """
+        gaps = self._audio_watch.gaps
         joined = self._parts is not None and self._parts.notes
         if not gaps or joined or self._media.format.name != "mpegts":
             return set()
@@ -296,9 +310,11 @@ class StreamCopier:
             self._damage.notes.append(note)
 
     def _inside(self, packet: Packet[Any]) -> bool:
-        """Whether a packet overlaps the range; a subtitle that began before is cut to it."""
+        """Return whether a packet overlaps the range. A subtitle that began before is trimmed to the
+        range.
+        """
         begins = _shown(packet)
-        if begins is None or packet.stream.type == "video":  # a cover picture is of all times
+        if begins is None or packet.stream.type == "video":  # a cover picture has no time
             return True
         if self._end is not None and begins >= self._end:
             return False
@@ -313,7 +329,9 @@ class StreamCopier:
         return True
 
     def _with_duration(self, packet: Packet[Any]) -> None:
-        """Give audio without a duration the step from the packet before: MP4 hides a last one without."""
+        """Give audio without a duration the step from the previous packet; MP4 would hide a last one without
+        a duration.
+        """
         index, before = packet.stream.index, self._before.get(packet.stream.index)
         if packet.stream.type != "audio" or packet.pts is None:
             return
@@ -326,7 +344,7 @@ class StreamCopier:
             yield from self._at(index, converter.until(seconds))
 
     def _at(self, index: int, packets: list[Packet[Any]]) -> list[Packet[Any]]:
-        """Packets made from stream `index`, pointed at the output."""
+        """Assign packets made from stream `index` to the output's stream."""
         target = self._targets[index]
         texts = self._texts.get(target.index)
         if texts is not None:
@@ -357,8 +375,8 @@ class StreamCopier:
         return packet
 
     def _peek(self) -> None:
-        """Read until every audio track has shown its first packet, so that `earliest` knows them."""
-        waiting = set(self.sounds)
+        """Read until every audio track has had its first packet, so that `earliest` knows them."""
+        waiting = set(self.audio_tracks)
         while waiting and len(self._queue) < _PEEK:
             packet = next(self._packets, None)
             if packet is None:
@@ -375,12 +393,12 @@ def _at_time(settled: tuple[Packet[Any], int]) -> Packet[Any]:
 
 
 def _shown(packet: Packet[Any]) -> Fraction | None:
-    """When a packet is presented, in seconds."""
+    """Return when a packet is presented, in seconds, or None."""
     ticks = packet.pts if packet.pts is not None else packet.dts
     return None if ticks is None else ticks * packet.time_base
 
 
 def _due(packet: Packet[Any]) -> Fraction:
-    """When a packet belongs into the file, in seconds; at once where it has no time."""
+    """Return when a packet must be muxed, in seconds; a packet without a time is due at once."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base

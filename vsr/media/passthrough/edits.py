@@ -1,8 +1,9 @@
-"""What an MP4 or QuickTime edit list hides of audio and text stays hidden.
+"""Applies the edit lists of MP4 and QuickTime to audio and text, so that hidden packets stay hidden.
 
-FFmpeg gives the packets of a track edit by edit, and marks those that no edit shows. A copy has no edits but
-one at its start, so the others are left out. Those in front of the first shown packet are kept as far as the
-output can hide them again: an encoder's priming, and what the decoder needs to begin with.
+FFmpeg returns the packets of a track edit by edit, and marks those that no edit shows. In the output only an
+edit at the start is possible, so the marked packets are left out. Those before the first shown packet are
+kept as far as the output can hide them again: an encoder's priming, and the packets that a decoder needs to
+start.
 """
 
 from __future__ import annotations
@@ -22,34 +23,36 @@ from vsr.media.decoders.decoder import read_packets
 from vsr.media.files.opening import reopen_media
 
 PRIMING = Fraction(1, 8)
-"""Seconds: what is hidden at the start for longer was not put there by an encoder. HE-AAC has 0.12 s."""
+"""In seconds; audio that is hidden at the start for longer is not an encoder's priming. HE-AAC has 0.12 s."""
 RUN_UP = {"mp3": 2, "opus": 4}
-"""Packets that a decoder needs before the first one that is heard (bit reservoir, 80 ms of convergence)."""
+"""The number of packets that a decoder needs before the first audible one (bit reservoir, 80 ms of
+convergence)."""
 _USUAL_RUN_UP = 1
-"""For overlapping transforms."""
+"""For codecs with overlapping transforms."""
 _MOST = 2000
-"""Hidden packets kept at most: three quarters of a minute of AAC, before which no video key frame lies."""
+"""The largest number of hidden packets that is kept: 45 seconds of AAC. Key frames of video are closer
+together."""
 _SEARCHED = 20_000
-"""Packets of a file that are read at most to find the first shown one of each track."""
+"""The largest number of packets of a file that are read to find the first shown one of each track."""
 _SILENCE = {"pcm_u8": b"\x80", "pcm_alaw": b"\xd5", "pcm_mulaw": b"\xff"}
-"""What other codecs of PCM in QuickTime write as zeros."""
+"""The bytes of silence in PCM; the other PCM codecs of QuickTime use zeros."""
 _SKIP = struct.Struct("<I")
-"""AV_PKT_DATA_SKIP_SAMPLES begins with the number of samples to leave out at the start."""
+"""AV_PKT_DATA_SKIP_SAMPLES begins with the number of samples to skip at the start."""
 
 
 class Edits:
-    """Passes on the packets of one track that are shown, and of the hidden ones those that must be kept."""
+    """Returns the packets of one track that are shown, and those of the hidden ones that must be kept."""
 
     def __init__(self, stream: Stream, *, hides: bool) -> None:
-        """Nothing has been seen.
+        """Start before the first packet.
 
         Args:
             stream: The track in the source.
-            hides: Whether the output can hide any number of packets at its start (MP4); otherwise priming and
-                a decoder's run-up are kept.
+            hides: Whether the output can hide any number of packets at its start (MP4). Otherwise only
+                priming and the packets that a decoder needs are kept.
         """
         context = stream.codec_context if isinstance(stream, AudioStream) else None
-        codec = context.name if context is not None else ""  # without a decoder there is no context
+        codec = context.name if context is not None else ""  # without a decoder, there is no context
         self._pcm = codec.startswith("pcm_")
         self._keeps = isinstance(stream, AudioStream) and not self._pcm
         self._run_up = _MOST if hides else RUN_UP.get(codec, _USUAL_RUN_UP)
@@ -59,10 +62,10 @@ class Edits:
         self._held: Packet[Any] | None = None
         self._begun = self._jumped = False
         self.begin: int | None = None
-        """When the track is first shown, in its ticks; often within a packet."""
+        """The start of the shown part in the track's ticks; often inside a packet."""
 
     def push(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Take the next packet in the order of the file, give those that are kept."""
+        """Take the next packet in file order, and return those that are kept."""
         if self.begin is None and packet.has_sidedata("skip_samples"):
             self.begin = _begin(packet) + self._skipped(packet)
         if packet.is_discard:
@@ -80,7 +83,7 @@ class Edits:
         return [*self._kept(), packet]
 
     def flush(self) -> list[Packet[Any]]:
-        """Give the last packet, if it is still held."""
+        """Return the last packet, if it is still held."""
         held, self._held = self._held, None
         return [] if held is None else [held]
 
@@ -96,10 +99,11 @@ class Edits:
         return hidden[-self._run_up :]
 
     def _cut(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Give the packet before, as long as until this one begins where an edit lies between them.
+        """Return the previous packet, trimmed or extended to the start of this one if an edit lies between
+        them.
 
-        FFmpeg lets edits begin with whole packets, so up to one may be too much or too little, and MP4 would
-        show all that follows too late or too early.
+        FFmpeg lets edits begin with whole packets. So up to one packet may be too much or missing, and MP4
+        would show all later packets too late or too early.
         """
         ready, self._held = self._held, packet
         jumped, self._jumped = self._jumped, False
@@ -112,14 +116,14 @@ class Edits:
 
 
 def priming_of(source: Path, indices: Collection[int]) -> dict[int, Fraction]:
-    """How long an output that can only hide a codec's priming (Matroska) must hide each track at its start.
+    """Return how much of each track a container that can only hide priming (Matroska) must hide at its start.
 
     Args:
-        source: The input; only MP4 and QuickTime have something to hide.
-        indices: Of streams.
+        source: Path of the input; only MP4 and QuickTime hide anything.
+        indices: Indices of streams.
 
     Returns:
-        Index to seconds, of those tracks where it is more than nothing.
+        Maps an index to seconds, for tracks with more than zero.
     """
     found: dict[int, Fraction] = {}
     with reopen_media(source) as media:
@@ -139,7 +143,9 @@ def priming_of(source: Path, indices: Collection[int]) -> dict[int, Fraction]:
 
 
 def hidden_start(packet: Packet[Any]) -> Fraction:
-    """Seconds at the start of an audio packet that its container hides, up to the tick lost in rounding."""
+    """Return the seconds at the start of an audio packet that its container hides, including a tick lost in
+    rounding.
+    """
     context = packet.stream.codec_context if isinstance(packet.stream, AudioStream) else None
     if context is None or not context.sample_rate or not packet.has_sidedata("skip_samples"):
         return Fraction(0)
@@ -159,7 +165,7 @@ def _without_start(packet: Packet[Any], ticks: int) -> Packet[Any]:
 
 
 def _part(packet: Packet[Any], start: int, stop: int, silence: bytes = b"") -> Packet[Any]:
-    """A packet of PCM from one tick to another; its bytes are spread evenly over its duration."""
+    """Return a packet of PCM from one tick to another; its bytes are spread evenly over its duration."""
     tick = packet.size // (packet.duration or 1)
     data = bytes(packet)[start * tick : stop * tick]
     cut: Packet[Any] = Packet(data + silence * ((stop - start) * tick - len(data)))

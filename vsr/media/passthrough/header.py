@@ -1,4 +1,4 @@
-"""Metadata, chapters, attachments and tags of the output's header."""
+"""Copies metadata, chapters and track tags to the output's header."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ if TYPE_CHECKING:  # PyAV has it in its stubs only
 _MUXERS_OWN = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
 )
-"""Keys that describe the old file, not the film; the muxer writes its own."""
+"""Keys that describe the old file and not its content; the muxer writes its own values."""
 _MP4_TRACK_TAGS = frozenset(
     {"language", "title", "handler_name", "vendor_id", "creation_time", "timecode", "filename", "mimetype"}
     | {"rotate", "encoder", "bps", "number_of_frames", "number_of_bytes", "_statistics_writing_app"}
     | {"_statistics_tags", "_statistics_writing_date_utc", "alpha_mode", "stereo_mode"}
 )
-"""Keys of a stream that MP4 keeps, or that say nothing of the film."""
+"""Keys of a stream that MP4 keeps, or that do not describe the content."""
 
 
 def copy_header(
     source: Path,
     output: OutputContainer,
-    picture: VideoStream,
+    video: VideoStream,
     info: VideoInfo,
     *,
     container: Container,
@@ -54,31 +54,31 @@ def copy_header(
     end: Fraction | None,
     pending: list[Pending],
 ) -> list[str]:
-    """Give `output` the metadata and chapters of `source`, and `picture` those of its frame.
+    """Copy the metadata and chapters of `source` to `output`, and those of its video stream to `video`.
 
     Args:
-        source: The input.
-        output: Not yet started.
-        frame: Its video stream.
-        info: Of the source's frame.
-        container: What `output` is.
-        streams: The others that are kept.
+        source: Path of the input.
+        output: Not started yet.
+        video: Video stream of the output.
+        info: Of the source's video.
+        container: Container of `output`.
+        streams: The other streams that are kept.
         shift: Seconds added to every time.
-        start: Seconds on the source's clock; chapters that ended before are left out.
-        end: Seconds on the source's clock; chapters that begin later are left out.
-        pending: Gets what is to be written of the frame into the finished file.
+        start: In seconds on the source's clock; chapters that ended before are left out.
+        end: In seconds on the source's clock; chapters that begin later are left out.
+        pending: Gets the marks of the video that must be written into the finished file.
 
     Returns:
-        A sentence for metadata that the container has no place for.
+        A sentence for each kind of metadata that the container does not support.
     """
     with reopen_media(source) as media:
         stream = media.streams[info.stream_index]
         kept = stream_metadata(stream, encoded=True)
-        # Matroska's muxer takes this tag for its own field; whether there is alpha, the encoder knows.
-        picture.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
+        # Matroska's muxer uses this tag for its own field, but only the encoder knows whether there is alpha.
+        video.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
         if container.family == "mp4":
-            name_track(picture)
-        notes = _mark_views(picture, info, container)
+            name_track(video)
+        notes = _mark_views(video, info, container)
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
         own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
         lost = _lost(container, tags)
@@ -87,10 +87,10 @@ def copy_header(
         marks = read_marks(source, media)[stream.index]
         own_marks = replace(marks, flags=marks.flags & ~Disposition.attached_pic)
         box = keys_box(keys, quicktime=container.muxer == "mov")
-        mark = apply_marks(picture, own_marks, container, box=box)
+        mark = apply_marks(video, own_marks, container, box=box)
         pending += [] if mark is None else [mark]
-        told = lost_marks(own_marks, "the video", container)
-        notes += [] if told is None else [told]
+        lost_note = lost_marks(own_marks, "the video", container)
+        notes += [] if lost_note is None else [lost_note]
         chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
     output.metadata.update(tags | usual_places(container, tags))
     output.set_chapters([chapter for chapter in chapters if chapter is not None])
@@ -99,24 +99,26 @@ def copy_header(
         move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)
     if lost:
         names = ", ".join(sorted(lost))
-        notes.append(f"{container.name} has no place for the metadata {names}; write to .mkv to keep them")
+        notes.append(f"{container.name} does not support the metadata {names}; write to .mkv to keep them")
     return notes
 
 
-def _mark_views(picture: VideoStream, info: VideoInfo, container: Container) -> list[str]:
-    """Tell Matroska's muxer how two views lie in a frame; a sentence for what the container cannot say."""
+def _mark_views(video: VideoStream, info: VideoInfo, container: Container) -> list[str]:
+    """Tag the arrangement of two views for Matroska's muxer; return sentences for what the container does not
+    support.
+    """
     notes = []
-    tagged = picture.metadata.pop("stereo_mode", None) or stereo_mode(info.stereo)
+    tagged = video.metadata.pop("stereo_mode", None) or stereo_mode(info.stereo)
     if container.family == "mp4":
         taken = tagged is None or (info.stereo is not None and can_mark(info.stereo))
     else:
         taken = tagged is None or container.muxer != "webm" or tagged not in NOT_IN_WEBM
-        picture.metadata.update({"stereo_mode": tagged} if tagged and taken else {})
+        video.metadata.update({"stereo_mode": tagged} if tagged and taken else {})
     if not taken:
         words = f"the arrangement of two views ({str(tagged).replace('_', ' ')})"
-        notes.append(f"{container.name} has no place for {words}; write to .mkv to keep it")
+        notes.append(f"{container.name} does not support {words}; write to .mkv to keep it")
     if info.spherical is not None and not can_project(info.spherical):
-        notes.append("the result lacks the mark of 360 degree video: no container has its projection")
+        notes.append("the output lacks the mark of 360 degree video: no container supports its projection")
     return notes
 
 
@@ -124,7 +126,7 @@ _NS = Fraction(1, 10**9)
 
 
 def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fraction | None) -> Chapter | None:
-    """The chapter on the output's clock, cut to the range; None where it lies outside."""
+    """Return the chapter on the output's clock, trimmed to the range; None if it is outside."""
     base = fraction(chapter["time_base"])
     if base is None or (not shift and start is None and end is None):
         return chapter
@@ -135,12 +137,12 @@ def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fract
         return None
     moved = chapter.copy()
     moved["start"], moved["end"] = round((first + shift) / _NS), round((last + shift) / _NS)
-    moved["time_base"] = cast(Any, _NS)  # PyAV 19 takes fractions too, and its types know only AVRational
+    moved["time_base"] = cast(Any, _NS)  # PyAV 19 accepts fractions, too, but its types do not
     return moved
 
 
 def _lost_of_streams(container: Container, streams: list[Stream]) -> set[str]:
-    """Keys of streams' metadata that MP4 has no place for."""
+    """Return the keys of streams' metadata that MP4 does not support."""
     if container.family == "matroska":
         return set()
     keys = {key for stream in streams for key in stream_metadata(stream, encoded=True)}
@@ -148,7 +150,7 @@ def _lost_of_streams(container: Container, streams: list[Stream]) -> set[str]:
 
 
 def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
-    """Keys of file metadata that do not come back from a file of one packet, made in memory."""
+    """Return the keys of file metadata that are missing after writing and reading a small file in memory."""
     if container.family == "matroska" or not tags:
         return set()
     buffer = io.BytesIO()
@@ -162,7 +164,7 @@ def _lost(container: Container, tags: Mapping[str, str]) -> set[str]:
         output.close()
         buffer.seek(0)
         with av.open(buffer, "r", **TEXT) as back:
-            # A creation time of zero is the format's word for "unknown"; a timecode becomes a track.
+            # A creation time of zero means "unknown" in this format; a timecode becomes a track.
             found = {key.lower() for key in back.metadata} | {"creation_time", "timecode"}
             return {key for key in tags if key.lower() not in found}
     except av.FFmpegError:

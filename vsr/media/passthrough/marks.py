@@ -1,8 +1,8 @@
-"""What a track says of its language and its use, beyond what FFmpeg reads and writes of it.
+"""Reads a track's language and flags, beyond those that FFmpeg reads and writes.
 
-FFmpeg knows three letters of a language, and of MOV no flag but the default one. Matroska's LanguageBCP47,
-MP4's `elng` and `kind` and QuickTime's media characteristics (`tagc`) say more; they are read here from the
-source, and `mark_writing` puts them into the finished file.
+FFmpeg supports three letters of a language, and in MOV only the flag "default". Matroska's LanguageBCP47,
+MP4's `elng` and `kind`, and QuickTime's media characteristics (`tagc`) contain more. They are read here from
+the source, and `mark_writing` writes them into the finished file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vsr.media.metadata.languages import says_more, tag_of, three_letters
 
 TRACK_TYPE, CODEC_ID, LANGUAGE_BCP47 = 0x83, 0x86, 0x22B59D
 _SHOWN_TYPES = frozenset({1, 2, 17})
-"""Matroska's track types of which FFmpeg makes streams: video, audio, subtitles."""
+"""Matroska's track types that FFmpeg exposes as streams: video, audio, subtitles."""
 NONE = Disposition(0)
 CHARACTERISTICS: Mapping[Disposition, tuple[str, ...]] = {
     Disposition.original: ("public.original-content",),
@@ -39,19 +39,20 @@ CHARACTERISTICS: Mapping[Disposition, tuple[str, ...]] = {
     ),
     Disposition.visual_impaired: ("public.accessibility.describes-video",),
 }
-"""QuickTime's media characteristics (AVMediaCharacteristic) of a flag; each stands in a box `tagc`."""
+"""Maps a flag to QuickTime's media characteristics (AVMediaCharacteristic); each is stored in a box
+`tagc`."""
 _MARKED = {name: flag for flag, names in CHARACTERISTICS.items() for name in names}
 _ALIKE = {
     Disposition.captions: Disposition.hearing_impaired,
     Disposition.descriptions: Disposition.visual_impaired,
 }
-"""FFmpeg's flags that a container may know under one name only."""
+"""FFmpeg's flags that some containers have under one name only."""
 _ROOM = 700
-"""Bytes of title that a track gets while it is written: all that there may be to write needs less."""
+"""Bytes added to the title of a track while it is written: more than `mark_writing` ever needs."""
 
 
 _LONGEST_TAG = 255
-"""Bytes: a longer one is damage."""
+"""In bytes; a longer language tag is damaged."""
 
 
 def _all(*flags: Disposition) -> Disposition:
@@ -65,23 +66,23 @@ _HELD = {
     "mp4": _MP4,
     "mov": _MP4,
 }
-"""FFmpeg's name of a muxer to the flags that its tracks have, with what `mark_writing` adds."""
+"""Maps FFmpeg's name of a muxer to the flags that its tracks can have, including those by `mark_writing`."""
 _OF_PICTURES = _all(
     Disposition.attached_pic, Disposition.timed_thumbnails, Disposition.still_image, Disposition.multilayer
 )
-"""Flags that say what a stream is, not what it is for."""
+"""Flags that describe the type of a stream, not its purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackMarks:
-    """Language and use of a track."""
+    """Language and purpose of a track."""
 
     language: str = ""
-    """BCP 47 tag; empty where it is unknown."""
+    """A BCP 47 tag; empty if unknown."""
     flags: Disposition = NONE
 
     def held_by(self, container: Container) -> Disposition:
-        """The flags with which the container marks the track, `_ALIKE` taken for one another."""
+        """Return the flags that the track has in the container, where `_ALIKE` flags replace each other."""
         held, flags = _HELD[container.muxer], self.flags
         for flag, alike in _ALIKE.items():
             if flag in flags and flag not in held:
@@ -90,14 +91,14 @@ class TrackMarks:
 
     @property
     def names(self) -> frozenset[str]:
-        """FFmpeg's names of the flags, one for those that are alike."""
+        """FFmpeg's names of the flags; one name for those that are alike."""
         flags = self.flags
         for flag, alike in _ALIKE.items():
             flags = flags & ~flag | alike if flag in flags else flags
         return frozenset(flag.name for flag in flags if flag.name)
 
     def lost_in(self, container: Container) -> list[str]:
-        """FFmpeg's names of the flags that the container has no place for."""
+        """Return FFmpeg's names of the flags that the container does not support."""
         kept = self.held_by(container)
         near = _all(*(flag for flag, alike in _ALIKE.items() if alike in kept))
         lost = self.flags & ~(kept | near | _OF_PICTURES)
@@ -106,29 +107,29 @@ class TrackMarks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """What is to be written into a track of the finished file."""
+    """Marks that must be written into a track of the finished file."""
 
     place: str
-    """Behind the title of the track; its length is the room for what is written."""
+    """A placeholder at the end of the track's title; its length is the space for what is written."""
     letters: str = ""
-    """Three letters for a MOV, where FFmpeg writes only languages that a Macintosh of 1990 knew."""
+    """Three letters for MOV; FFmpeg itself writes only the languages of the old Macintosh language codes."""
     language: str = ""
-    """BCP 47 tag."""
+    """A BCP 47 tag."""
     flags: Disposition = NONE
     box: bytes = b""
-    """For the end of an MP4 or MOV file's index."""
+    """A box for the end of an MP4 or MOV file's index."""
 
 
 def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
-    """Return what each stream of a file says of itself, by its index.
+    """Return the marks of each stream of a file, by its index.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         media: The same file, open.
     """
     found: dict[int, TrackMarks] = {}
     if not is_pipe(path):
-        with path.open("rb") as file, suppress(ValueError, OSError):  # a damaged file says nothing here
+        with path.open("rb") as file, suppress(ValueError, OSError):  # a damaged file has no marks
             if "matroska" in media.format.name:
                 found = _of_matroska(file, media)
             elif "mov" in media.format.name.split(","):
@@ -143,7 +144,7 @@ def _together(stream: Stream, found: TrackMarks | None) -> TrackMarks:
 
 
 def _of_matroska(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
-    """Languages of the tracks, which FFmpeg's streams follow in order."""
+    """Return the languages of the tracks; FFmpeg's streams are in the same order."""
     tracks = next((p for p in children(file, *span(segment_of(file))) if p.id == TRACKS), None)
     languages = []
     for entry in walk(file, tracks, TRACK_ENTRY) if tracks is not None else ():
@@ -157,7 +158,7 @@ def _of_matroska(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]
 
 
 def _of_mp4(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
-    """Extended languages and media characteristics, by the tracks' numbers."""
+    """Return extended languages and media characteristics, by the tracks' numbers."""
     numbers = {stream.id: stream.index for stream in media.streams}
     size = file.seek(0, 2)
     found = {}
@@ -183,13 +184,14 @@ def _contents(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[by
 
 
 def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: bytes = b"") -> Pending | None:
-    """Tell FFmpeg of a track what it can write; return what must be written into the finished file.
+    """Set the marks of a track that FFmpeg can write; return those that must be written into the finished
+    file.
 
     Args:
-        made: A stream of the output, its header not yet written; its title may get a placeholder.
+        made: A stream of the output, whose header is not written yet; its title may get a placeholder.
         marks: Of the source's stream.
         container: Of the output.
-        box: For the end of the index, written along with what is written of the track.
+        box: For the end of the index, written together with the marks.
     """
     name = made.metadata.get("language", "")
     if len(name) == 3 and name.isascii():
@@ -212,16 +214,16 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: b
 
 
 def lost_marks(marks: TrackMarks, label: str, container: Container) -> str | None:
-    """A sentence for the flags of a track that a container has no place for.
+    """Return a sentence for the flags of a track that a container does not support, or None.
 
     Args:
         marks: Of the source's stream.
-        label: Names the stream.
+        label: Name of the stream in the sentence.
         container: Of the output.
     """
     lost = marks.lost_in(container)
     if not lost:
         return None
     others = [suffix for suffix in (".mkv", ".mp4") if not marks.lost_in(CONTAINERS[suffix])]
-    remedy = f"write to {others[0]} to keep it" if others else "nor has any other that vsr writes"
-    return f"{label} is marked as {', '.join(lost)}, for which {container.name} has no place; {remedy}"
+    remedy = f"write to {others[0]} to keep it" if others else "no container that vsr writes does"
+    return f"{label} is marked as {', '.join(lost)}, which {container.name} does not support; {remedy}"

@@ -1,7 +1,9 @@
-"""A stream with another CodecDelay: what Matroska hides at the start of a track (RFC 9559, 5.1.4.1.25).
+"""Sets the CodecDelay of a stream: the time that Matroska hides at the start of a track (RFC 9559,
+5.1.4.1.25).
 
-FFmpeg's muxer writes it from the stream's own parameters, which PyAV does not let one change. FFmpeg's
-demuxer reads it into them. So the header of a Matroska file is made in memory, given the element, and read.
+FFmpeg's muxer writes it from the stream's parameters, which PyAV cannot change. FFmpeg's demuxer reads it
+into them. Therefore the header of a Matroska file is made in memory, the element is added, and the header is
+read.
 """
 
 from __future__ import annotations
@@ -33,30 +35,30 @@ _TIMESTAMP = 0xE7
 
 
 def add_hidden(output: OutputContainer, stream: Stream, delay: Fraction) -> Stream:
-    """Return a new stream of `output`, a Matroska or WebM file, that hides `delay` seconds at its start.
+    """Add a stream to `output`, a Matroska or WebM file, that hides `delay` seconds at its start.
 
     Args:
-        output: Not yet started.
+        output: Not started yet.
         stream: Audio of an open source.
         delay: In seconds.
 
     Raises:
-        ValueError: the container does not take the codec.
+        ValueError: the container does not support the codec.
     """
     with with_delay(stream, delay, output.format.name) as described:
         return add_copy(output, described.streams[0])
 
 
 def with_delay(stream: Stream, delay: Fraction, muxer: str) -> InputContainer:
-    """Open a description of `stream`, whose first audio stream hides `delay` seconds; the caller closes it.
+    """Open a description of `stream` whose first audio stream hides `delay` seconds; the caller closes it.
 
     Args:
         stream: Audio of an open source.
         delay: In seconds.
-        muxer: FFmpeg's name; of Matroska or WebM.
+        muxer: FFmpeg's name of the muxer: matroska or webm.
 
     Raises:
-        ValueError, av.FFmpegError: the muxer does not take the stream.
+        ValueError, av.FFmpegError: the muxer refuses the stream.
     """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=muxer) as output:
@@ -69,7 +71,7 @@ def with_delay(stream: Stream, delay: Fraction, muxer: str) -> InputContainer:
 
 
 def _header_with(buffer: io.BytesIO, element: bytes) -> bytes:
-    """The header in `buffer`, with another element in its track entry, and an empty cluster."""
+    """Return the header in `buffer` with a further element in its track entry, and an empty cluster."""
     data, segment, parts = buffer.getvalue(), segment_of(buffer), []
     for part in children(buffer, *span(segment)):
         if part.id == INFO:
@@ -85,7 +87,7 @@ def _header_with(buffer: io.BytesIO, element: bytes) -> bytes:
 
 
 def _element(id_: int, content: bytes) -> bytes:
-    """An element whose length takes eight bytes."""
+    """Return an element whose length is stored in eight bytes."""
     return (
         id_.to_bytes((id_.bit_length() + 7) // 8, "big")
         + (1 << 56 | len(content)).to_bytes(8, "big")

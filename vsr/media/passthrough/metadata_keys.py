@@ -1,7 +1,7 @@
-"""Metadata under keys of one's own in MOV and MP4 (QuickTime's `mdta`): places and dates of phones, say.
+"""Metadata under custom keys in MOV and MP4 (QuickTime's `mdta`), such as the places and dates of phones.
 
-FFmpeg reads them, but writes either these or the usual tags. So they are put into the finished file, at the
-end of its index: behind the usual tags, which FFmpeg could not read any more if they came later.
+FFmpeg reads these keys, but writes either them or the usual tags. Therefore they are written into the
+finished file, at the end of its index: after the usual tags, which FFmpeg could not read if they came later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vsr.media.formats.boxes import box, full_box
 from vsr.media.formats.containers import Container
 
 MAX_BYTES = 1 << 16
-"""Keys and values of a file are kept up to this size together."""
+"""The keys and values of a file are kept up to this total size."""
 _APPLE = "com.apple.quicktime."
 _USUAL = {_APPLE + "location.ISO6709": "location", _APPLE + "creationdate": "date"}
 _TEXT = bytes.fromhex("0000000100000000")
@@ -20,12 +20,12 @@ _TEXT = bytes.fromhex("0000000100000000")
 
 
 def keys_for(container: Container, tags: Mapping[str, str], lost: Collection[str]) -> dict[str, str]:
-    """Return the tags that the container keeps as keys of its own.
+    """Return the tags that the container stores under custom keys.
 
     Args:
         container: Of the output.
         tags: Of the source's file.
-        lost: Those that have no place among the usual ones.
+        lost: Keys without a place among the usual tags.
     """
     if container.family != "mp4":
         return {}
@@ -35,7 +35,7 @@ def keys_for(container: Container, tags: Mapping[str, str], lost: Collection[str
 
 
 def usual_places(container: Container, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return what phones write under keys of their own, under those that every reader of MP4 knows.
+    """Return values that phones write under custom keys, under the keys that all readers of MP4 support.
 
     Args:
         container: Of the output.
@@ -47,11 +47,11 @@ def usual_places(container: Container, tags: Mapping[str, str]) -> dict[str, str
 
 
 def keys_box(keys: Mapping[str, str], *, quicktime: bool) -> bytes:
-    """Return the box `meta` that holds the keys; empty where there are none.
+    """Return the box `meta` that contains the keys; empty if there are none.
 
     Args:
-        keys: Names and texts.
-        quicktime: Write it as QuickTime does, without version and flags.
+        keys: Keys and texts.
+        quicktime: Whether to write it as in QuickTime, without version and flags.
     """
     if not keys:
         return b""
@@ -67,7 +67,7 @@ def keys_box(keys: Mapping[str, str], *, quicktime: bool) -> bytes:
 
 
 def spelt(key: str) -> str:
-    """Apple's keys as Apple spells them; Matroska's muxer makes capitals of all."""
+    """Return Apple's keys in Apple's spelling, because Matroska's muxer writes them in capitals."""
     if key.lower().startswith(_APPLE):
         return key.lower().replace("iso6709", "ISO6709")
     return key

@@ -1,10 +1,4 @@
-"""The plan for everything that is not the video stream.
-
-A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
-but tried: a file with its first packets is written in memory, from header to index. What it does not take is
-converted where the user loses nothing by it (text subtitles), attached (cover pictures in Matroska), or left
-out with one warning that names the remedy.
-"""
+"""Types for the plan of all streams except the video, and what is known about kinds of streams."""
 
 from __future__ import annotations
 
@@ -26,43 +20,43 @@ Way = Literal["copy", "convert", "attach"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStream:
-    """A stream of the source that goes into the output."""
+    """A stream of the source that is written to the output."""
 
     index: int
-    """In the source, counting all streams."""
+    """Index in the source, counting all streams."""
     kind: str
     """FFmpeg's media type."""
     codec: str
-    """FFmpeg's name in the source; empty for data without one."""
+    """FFmpeg's name in the source; empty for data without a codec."""
     way: Way
     to: str = ""
-    """Codec that it is converted to."""
+    """The codec to which it is converted."""
     latm: LatmConfig | None = None
-    """Of AAC that is unpacked."""
+    """For AAC in LATM, which is unpacked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedStream:
-    """A stream of the source that stays behind."""
+    """A stream of the source that is left out."""
 
     index: int
     kind: str
     codec: str
     reason: str
-    """For people: why, and what would keep it."""
+    """A sentence with the reason, and what would keep the stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """All streams but the frame."""
+    """The plan for all streams except the video."""
 
     kept: tuple[PlannedStream, ...] = ()
     """In the source's order."""
     dropped: tuple[DroppedStream, ...] = ()
     notes: tuple[str, ...] = ()
-    """What changes in streams that are kept."""
-    sound_bases: tuple[Fraction, ...] = ()
-    """Time bases of the audio that is kept."""
+    """Changes in streams that are kept."""
+    audio_bases: tuple[Fraction, ...] = ()
+    """Time bases of the audio streams that are kept."""
 
     @property
     def copied(self) -> tuple[PlannedStream, ...]:
@@ -79,31 +73,32 @@ class StreamPlan:
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a video stream is a cover picture."""
+    """Return whether a video stream is a cover picture."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def left_empty(container: Container, streams: StreamPlan, counts: Mapping[int, int]) -> list[str]:
-    """A warning for each stream that MP4 leaves out, because nothing was in it.
+    """Return a warning for each stream that MP4 leaves out because it has no packets.
 
     Args:
         container: Of the output.
-        streams: What was planned.
-        counts: Index in the output to packets written, of all streams that are not attached, in their order.
+        streams: The plan.
+        counts: Maps an index in the output to the number of packets written, for all streams that are not
+            attached, in their order.
     """
     if container.family != "mp4":
         return []
     planned = (stream for stream in streams.kept if stream.way != "attach")  # the order of `counts`
     return [
-        f"stream {stream.index} ({stream.kind} {stream.codec}) is left out: it holds no packets, and "
-        f"{container.name} keeps no empty tracks; write to .mkv to keep it"
+        f"stream {stream.index} ({stream.kind} {stream.codec}) is left out: it has no packets, and "
+        f"{container.name} stores no empty tracks; write to .mkv to keep it"
         for stream, count in zip(planned, counts.values(), strict=True)
         if not count
     ]
 
 
 def add_attachment(output: OutputContainer, stream: Stream, data: bytes) -> Stream:
-    """A file in `output` with the name, type and metadata of `stream`."""
+    """Attach a file to `output` with the name, type and metadata of `stream`."""
     suffix = codec_name(stream) or "bin"
     name = stream.metadata.get("filename") or f"cover.{_SUFFIXES.get(suffix, suffix)}"
     mimetype = stream.metadata.get("mimetype") or _MIMETYPES.get(suffix, "application/octet-stream")
@@ -113,7 +108,7 @@ def add_attachment(output: OutputContainer, stream: Stream, data: bytes) -> Stre
 
 
 def attachment_data(source: Path, stream: Stream) -> bytes:
-    """The bytes of an attachment, or of a cover picture."""
+    """Return the content of an attachment or a cover picture."""
     if isinstance(stream, AttachmentStream):
         return stream.data
     with reopen_media(source) as media:
@@ -132,21 +127,21 @@ _MIMETYPES = {
     "webp": "image/webp",
 }
 _STALE = frozenset({"duration", "number_of_frames", "number_of_bytes", "bps"})
-"""Tags of a Matroska stream that count what is in it; the muxer writes the duration anew."""
+"""Tags of a Matroska stream that count its content; the muxer writes a new duration."""
 
 
 def stream_metadata(stream: Stream, *, encoded: bool = False) -> dict[str, str]:
-    """The metadata of a stream that still holds in the output.
+    """Return the metadata of a stream that is still valid in the output.
 
     Args:
         stream: Of the source.
-        encoded: Whether its packets are made anew, so that counts and the encoder's name no longer hold.
+        encoded: Whether its packets are encoded again, so that counts and the encoder's name are invalid.
     """
     return {key: value for key, value in stream.metadata.items() if not _is_stale(key.lower(), encoded)}
 
 
 def name_track(stream: Stream) -> None:
-    """Keep a track's title in MP4, whose tracks have a handler's name only; players show it as the title."""
+    """Keep a track's title in MP4, whose tracks have a handler name instead; players show it as the title."""
     if stream.metadata.get("title"):
         stream.metadata["handler_name"] = stream.metadata["title"]
 
@@ -159,6 +154,6 @@ def _is_stale(key: str, encoded: bool) -> bool:
 
 
 def codec_name(stream: Stream) -> str:
-    """FFmpeg's name of what a stream holds; empty where there is none."""
+    """Return FFmpeg's name of a stream's codec; empty if there is none."""
     context = getattr(stream, "codec_context", None)
     return context.name if context is not None else getattr(stream, "name", None) or ""

@@ -1,9 +1,9 @@
-"""What becomes of each stream: copied, converted or left out.
+"""Decides for each stream whether it is copied, converted or left out.
 
-A stream is copied packet for packet where the target's container takes it. Whether it does is not looked up
-but tried: a file with its first packets is written in memory, from header to index. What it does not take is
-converted where the user loses nothing by it (text subtitles, audio whose samples stay the same), attached
-(cover pictures in Matroska), or left out with one warning that names the remedy.
+A stream is copied packet by packet if the output's container supports it. This is tested: a file with the
+stream's first packets is written in memory, from header to index. A stream that is not supported is converted
+if that loses nothing (text subtitles, audio whose samples stay the same), attached (cover pictures in
+Matroska), or left out with a warning that names an alternative.
 """
 
 from __future__ import annotations
@@ -43,22 +43,24 @@ from vsr.media.passthrough.stream_kinds import (
 from vsr.media.text.captions import CAPTION_DECODERS
 from vsr.media.text.subtitles import is_text
 
-PICTURE_ONLY = "a pipe carries the video only"
+VIDEO_ONLY = "a pipe carries the video only"
 _FRAGILE = frozenset({"tta"})
-"""Audio that is always converted: its decoder needs the number of samples, which Matroska does not keep."""
+"""Audio codecs that are always converted: the decoder needs the number of samples, which Matroska does not
+store."""
 _TRIED = 10
-"""Packets of a stream that are muxed in a trial: after a damaged one, FFmpeg cuts a few in wrong places."""
+"""The number of packets of a stream that are muxed as a test. After a damaged one, FFmpeg splits a few
+wrongly."""
 _SEARCHED = 2000
-"""Packets of a file that are read at most to find them."""
+"""The largest number of packets of a file that are read to find them."""
 
 
 def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
-    """Decide for every stream of `source` but the frame.
+    """Plan every stream of `source` except the video.
 
     Args:
-        source: The input.
-        video_index: Of the frame that is upscaled, among all streams.
-        target: Its suffix names the container.
+        source: Path of the input.
+        video_index: Index of the upscaled video among all streams.
+        target: Path of the output; its suffix names the container.
 
     Raises:
         InputError: the source cannot be opened.
@@ -66,14 +68,14 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
     """
     container = container_of(target)
     with reopen_media(source) as media:
-        film = media.streams[video_index]
+        video = media.streams[video_index]
         others = [stream for stream in media.streams if stream.index != video_index]
         if is_pipe(source):
-            return StreamPlan(dropped=tuple(_dropped(stream, PICTURE_ONLY) for stream in others))
-        heard = [stream for stream in others if stream.type in ("audio", "data")]
-        first = _first_packets(media, heard)
+            return StreamPlan(dropped=tuple(_dropped(stream, VIDEO_ONLY) for stream in others))
+        tried = [stream for stream in others if stream.type in ("audio", "data")]
+        first = _first_packets(media, tried)
         parts = programmes(source) if media.format.name == "mpegts" else []
-        known = _Known(media, film, first, audio_facts(media), read_marks(source, media), parts)
+        known = _Known(media, video, first, audio_facts(media), read_marks(source, media), parts)
         chosen = [_decide(known, stream, container) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
         notes = tuple(note for plan in kept for note in _notes(known, plan, container))
@@ -82,53 +84,52 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         kept=kept,
         dropped=tuple(plan for plan in chosen if isinstance(plan, DroppedStream)),
         notes=notes,
-        sound_bases=tuple(base for base in bases if base),
+        audio_bases=tuple(base for base in bases if base),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a source while its streams are decided."""
+    """Facts of a source that are needed to plan its streams."""
 
     media: InputContainer
-    film: Stream
-    """The frame."""
+    video: Stream
     first: Mapping[int, list[Packet[Any]]]
-    """Index of a stream to its first packets."""
+    """Maps the index of a stream to its first packets."""
     audio: Mapping[int, AudioFacts]
     marks: Mapping[int, TrackMarks]
     programmes: Sequence[frozenset[int]]
-    """Numbers (PID) of the streams of each programme of a transport stream."""
+    """The PIDs of the streams in each programme of a transport stream."""
 
-    def elsewhere(self, stream: Stream) -> bool:
-        """Whether a stream belongs to other programmes only than the frame's."""
+    def in_other_programme(self, stream: Stream) -> bool:
+        """Return whether a stream belongs only to programmes other than the video's."""
         own = [programme for programme in self.programmes if stream.id in programme]
-        return bool(own) and not any(self.film.id in programme for programme in own)
+        return bool(own) and not any(self.video.id in programme for programme in own)
 
 
 def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStream | DroppedStream | None:
-    """The plan for one stream; None for what FFmpeg makes anew (the tracks behind chapters and timecode)."""
+    """Return the plan for a stream; None for tracks that FFmpeg writes itself (for chapters and timecode)."""
     kind, media = stream.type, known.media
-    if container.family == "mp4" and _is_timecode_of(known.film, stream):
+    if container.family == "mp4" and _is_timecode_of(known.video, stream):
         return None
-    if known.elsewhere(stream):
+    if known.in_other_programme(stream):
         return _dropped(
-            stream, f"it belongs to another programme of the broadcast; {_way_there(known, stream)}"
+            stream, f"it belongs to another programme of the broadcast; {_programme_remedy(known, stream)}"
         )
     if kind == "video" and not is_cover(stream):
         return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
     if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
-        return _dropped(stream, "it begins too late in the file to learn what it is; remux the source first")
+        return _dropped(stream, "it begins too late in the file to be identified; remux the source first")
     kept = _kept(known, stream, container)
     if kept is not None:
         return kept
     if kind == "data" and media.chapters() and "mov" in media.format.name:
         return None
-    return _dropped(stream, f"{container.name} cannot hold it; {_remedy(known, stream, container)}")
+    return _dropped(stream, f"{container.name} does not support it; {_remedy(known, stream, container)}")
 
 
-def _way_there(known: _Known, stream: Stream) -> str:
-    """How the programme of a stream is upscaled."""
+def _programme_remedy(known: _Known, stream: Stream) -> str:
+    """Return how to upscale the programme of a stream."""
     pids = {pid for programme in known.programmes if stream.id in programme for pid in programme}
     video = next((other.index for other in known.media.streams.video if other.id in pids), None)
     if video is None:
@@ -137,7 +138,7 @@ def _way_there(known: _Known, stream: Stream) -> str:
 
 
 def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream | None:
-    """The plan for a stream that a container takes, as it is or converted without a loss."""
+    """Return the plan for a stream that a container supports, copied or converted without loss; else None."""
     plan = partial(PlannedStream, index=stream.index, kind=stream.type, codec=codec_name(stream))
     facts, first = known.audio.get(stream.index), known.first.get(stream.index, [])
     if codec_name(stream) == "aac_latm" and facts is not None and container.muxer != "webm":
@@ -149,40 +150,42 @@ def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream 
         return plan(way=way)
     to: str | None = container.text_subtitles if is_text(stream) else None
     if codec_name(stream) in CAPTION_DECODERS and container.muxer == "matroska":
-        to = "ass"  # which keeps where on the screen a caption stands
+        to = "ass"  # ASS keeps the position of captions on the screen
     if stream.type == "audio":
         to = exact_target(stream, facts, container.muxer)
     return None if to is None else plan(way="convert", to=to)
 
 
 def _remedy(known: _Known, stream: Stream, container: Container) -> str:
-    """What keeps a stream that a container cannot hold: another one that was tried, where there is one."""
+    """Return what would keep a stream that a container does not support: another container that supports it,
+    if any.
+    """
     if stream.type == "data":
         return ".mov keeps some of them"
     for suffix in (".mkv", ".mov", ".mp4"):
         other = CONTAINERS[suffix]
         if other is not container and _kept(known, stream, other) is not None:
             return f"write to {suffix} to keep it"
-    return "nor can any other that vsr writes"
+    return "no other container that vsr writes supports it"
 
 
 def _audio_base(known: _Known, plan: PlannedStream) -> Fraction | None:
-    """Time base of an audio stream in the output."""
+    """Return the time base of an audio stream in the output."""
     if plan.way == "convert" and plan.latm is None:
         return Fraction(1, known.audio[plan.index].rate)
     return fraction(known.media.streams[plan.index].time_base)
 
 
-def _is_timecode_of(film: Stream, stream: Stream) -> bool:
-    """Whether FFmpeg's MP4 muxer makes this track from a tag of the frame."""
+def _is_timecode_of(video: Stream, stream: Stream) -> bool:
+    """Return whether FFmpeg's MP4 muxer makes this track from a tag of the video."""
     code = stream.metadata.get("timecode")
-    return stream.type == "data" and code is not None and code == film.metadata.get("timecode")
+    return stream.type == "data" and code is not None and code == video.metadata.get("timecode")
 
 
 def _way(
     stream: Stream, container: Container, first: list[Packet[Any]], facts: AudioFacts | None
 ) -> Way | None:
-    """How the container takes a stream as it is, if it does."""
+    """Return how the container stores a stream without conversion, or None."""
     if stream.type == "attachment":
         return "attach" if container.attachments else None
     if stream.type == "video" and container.covers != "stream":
@@ -191,7 +194,7 @@ def _way(
 
 
 def _first_packets(media: InputContainer, streams: list[Stream]) -> dict[int, list[Packet[Any]]]:
-    """The first few packets of each stream, as far as they stand near the beginning."""
+    """Return the first few packets of each stream, if they are near the start of the file."""
     first: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
     waiting = set(first)
     packets = read_packets(media, lambda _: None) if waiting else iter(())
@@ -221,16 +224,16 @@ def _name(stream: Stream) -> str:
 
 
 _LOSSY_WAYS = {
-    "ass": "the text stays, positions and fonts do not",
-    "ssa": "the text stays, positions and fonts do not",
-    "cc_dec": "the text stays, its place on the screen does not",
-    "truehd": "its samples stay, Atmos objects, where there are any, do not",
+    "ass": "the text stays, but not positions and fonts",
+    "ssa": "the text stays, but not positions and fonts",
+    "cc_dec": "the text stays, but not its position on the screen",
+    "truehd": "its samples stay, but not Atmos objects, if there are any",
 }
-"""Codec of which a conversion keeps less than all, and what."""
+"""Maps a codec whose conversion loses something to a description of the loss."""
 
 
 def _notes(known: _Known, plan: PlannedStream, container: Container) -> list[str]:
-    """A sentence for each thing of a kept stream that does not come along."""
+    """Return a sentence for each property of a kept stream that is lost."""
     said = []
     label = f"stream {plan.index} ({plan.kind} {plan.codec})"
     if plan.way == "convert" and plan.codec in _LOSSY_WAYS and plan.to != "ass":
@@ -238,7 +241,7 @@ def _notes(known: _Known, plan: PlannedStream, container: Container) -> list[str
     facts = known.audio.get(plan.index)
     if facts is not None and facts.custom and container.family == "matroska":
         said.append(
-            f"{label} has channels of its own order, {facts.layout}, which {container.name} cannot say; "
+            f"{label} has channels in a custom order, {facts.layout}, which {container.name} cannot store; "
             "write to .mov to keep it"
         )
     mark = lost_marks(known.marks[plan.index], label, container)

@@ -1,1 +1,1 @@
-"""Text subtitles and captions, converted from one codec to another."""
+"""Converts text subtitles and captions from one codec to another."""

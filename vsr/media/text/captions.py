@@ -1,8 +1,8 @@
-"""Tracks of CEA-608 captions as text.
+"""Reads tracks of CEA-608 captions as text.
 
-Such a track holds two bytes a frame, which draw a screen step by step. One text therefore comes from many
-packets, and is known only when the screen changes again. All are read when the converter is made: a MOV's
-index leads to them, and they are a few bytes each.
+Such a track has two bytes for each frame, which draw a screen step by step. Therefore one text comes from
+many packets, and is known only when the screen changes again. All packets are read when the converter is
+created: the index of a MOV file leads to them, and they are small.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vsr.media.files.pyav import time_base_of
 from vsr.media.text.subtitles import TextConverter
 
 CAPTION_DECODERS = frozenset({"cc_dec", "eia_608"})
-"""FFmpeg's names of what such a track holds, and of its decoder."""
+"""FFmpeg's names of the codec of such a track, and of its decoder."""
 _MICROSECOND = Fraction(1, 1_000_000)
 _MILLISECOND = Fraction(1, 1000)
 
@@ -37,28 +37,30 @@ class Caption:
     """A screen of text."""
 
     begin: Fraction
-    """Seconds on the source's clock."""
+    """In seconds on the source's clock."""
     end: Fraction
     text: SubtitleSet
 
 
 class CaptionReader:
-    """Takes the packets of a caption track, and gives what they draw."""
+    """Takes the packets of a caption track, and returns the screens that they draw."""
 
     def __init__(self, stream: Stream) -> None:
         self._decoder = cast(SubtitleCodecContext, stream.codec_context)
         self._found: list[Caption] = []
         self._last = Fraction(0)
         self.broken = 0
-        """Packets that could not be decoded."""
+        """The number of packets that could not be decoded."""
 
     def push(self, packet: Packet[Any]) -> None:
-        """See a packet."""
+        """Decode a packet."""
         self._last = ((packet.pts or 0) + (packet.duration or 0)) * time_base_of(packet)
         self._decode(packet)
 
     def captions(self) -> list[Caption]:
-        """All captions, at the end. One shows until the next one at the latest: each is the whole screen."""
+        """Return all captions at the end. Each is shown at most until the next one, because it is the whole
+        screen.
+        """
         before = len(self._found)
         self._decode(Packet())
         self._found[before:] = [Caption(c.begin, self._last, c.text) for c in self._found[before:]]
@@ -78,23 +80,25 @@ class CaptionReader:
 
 
 class CaptionConverter(TextConverter):
-    """Turns a caption track into text: its packets only say how far the source has come."""
+    """Converts a caption track to text. Its packets only show how far the source has been read."""
 
     def __init__(self, source: Path, stream: Stream, output: OutputContainer, codec: str) -> None:
         """Read all captions, and add a stream of `codec` to `output`.
 
         Args:
-            source: The file of which `stream` is.
+            source: Path of the file that contains `stream`.
             stream: The caption track.
-            output: Not yet started.
-            codec: FFmpeg's name.
+            output: Not started yet.
+            codec: FFmpeg's name of the codec.
         """
         super().__init__(stream, output, codec)
         self._waiting = deque(self._read(source, stream.index))
         self._reached: Fraction | None = None
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """The captions that have appeared; one that appeared before the first packet is cut to it."""
+        """Return the captions that have appeared. A caption from before the first packet is trimmed to start
+        with it.
+        """
         base = time_base_of(packet)
         begin = (packet.pts or 0) * base
         if self._reached is None:
@@ -103,14 +107,14 @@ class CaptionConverter(TextConverter):
         return self.until(begin)
 
     def until(self, seconds: Fraction) -> list[Packet[Any]]:
-        """The captions that have appeared by `seconds` on the source's clock."""
+        """Return the captions that have appeared by `seconds` on the source's clock."""
         made = []
         while self._reached is not None and self._waiting and self._waiting[0].begin <= seconds:
             made.append(self._packet(self._waiting.popleft()))
         return made
 
     def flush(self) -> list[Packet[Any]]:
-        """The captions that are left, where the track was read to its end."""
+        """Return the remaining captions, if the track was read to its end."""
         return [] if self._reached is None else self.until(self._reached)
 
     def _cut_before(self, begin: Fraction) -> None:

@@ -1,11 +1,11 @@
-"""Texts that overlap in time, as one after the other."""
+"""Converts texts that overlap in time to texts one after the other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 UNKNOWN_SECONDS = 5
-"""How long a last text without a duration shows."""
+"""Duration of a last text without a duration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Text:
     start: int
     """In ticks."""
     end: int | None
-    """In ticks; None shows it until the next one."""
+    """In ticks; None means until the next text."""
     payload: bytes
     """Two bytes of length, the text in UTF-8, then boxes of styling."""
 
@@ -25,14 +25,16 @@ class Text:
 
 
 class Flattener:
-    """Takes texts in the order of their starts; gives spans in which one text, or several joined, show."""
+    """Takes texts in the order of their starts, and returns time spans that show one text, or several
+    joined.
+    """
 
     def __init__(self) -> None:
         self._active: list[Text] = []
         self._now = 0
 
     def push(self, text: Text) -> list[Text]:
-        """Take the next text; give the spans that ended by its start."""
+        """Take the next text, and return the spans that end by its start."""
         done = self._spans(text.start, cut=True)
         self._active = [other for other in self._active if other.end is not None]
         self._now = max(self._now, text.start)
@@ -41,14 +43,14 @@ class Flattener:
         return done
 
     def until(self, time: int) -> list[Text]:
-        """The spans that end by `time`, if all that starts before it was pushed."""
+        """Return the spans that end by `time`, provided that all texts with an earlier start were pushed."""
         return self._spans(time, cut=False)
 
     def flush(self, tick_rate: int) -> list[Text]:
-        """All spans that are left.
+        """Return all remaining spans.
 
         Args:
-            tick_rate: Ticks in a second.
+            tick_rate: Ticks per second.
         """
         known = [text.end for text in self._active if text.end is not None]
         last = max(known, default=self._now + UNKNOWN_SECONDS * tick_rate)
@@ -56,7 +58,7 @@ class Flattener:
         return self.until(last)
 
     def _spans(self, time: int, *, cut: bool) -> list[Text]:
-        """The spans between changes up to `time`, which is one itself with `cut`."""
+        """Return the spans between changes up to `time`; with `cut`, `time` itself is a change."""
         done = []
         while self._active:
             changes = [text.end for text in self._active if text.end is not None] + [time] * cut
@@ -70,7 +72,7 @@ class Flattener:
 
 
 def _joined(texts: list[Text]) -> bytes:
-    """One below the other; styling is kept where a text stands alone."""
+    """Join texts one below the other. Styling is kept only for a single text."""
     if len(texts) == 1:
         return texts[0].payload
     words = b"\n".join(text.words for text in texts)[:0xFFFF].decode(errors="ignore").encode()

@@ -1,7 +1,7 @@
-"""QuickTime text that stays for long, or is long in coming: MP4's muxer counts both in 31 bits.
+"""Splits QuickTime texts that are shown for long, and fills long gaps between texts.
 
-In its fine ticks (`subtitles.fine_base`) these are half an hour. A longer text is written as several, a
-longer silence as blank ones; a player shows the same.
+MP4's muxer counts durations in 31 bits, which in the fine ticks of `subtitles.fine_base` is half an hour. A
+longer text is written as several texts, a longer gap as blank texts; a player shows the same.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from av.packet import Packet
 from vsr.media.files.pyav import time_base_of
 
 BLANK = b"\0\0"
-"""A text of no letters."""
+"""A text without characters."""
 MOST_TICKS = 2**31 - 2**20
-"""A little less than the muxer's limit, for rounding."""
+"""Slightly less than the muxer's limit, for rounding."""
 
 
 class LongTexts:
-    """Takes the texts of one track in order; gives none that lasts too long, and no gap that does."""
+    """Takes the texts of one track in order; no returned text or gap is too long for the muxer."""
 
     def __init__(self) -> None:
         self._end: int | None = None
 
     def push(self, packet: Packet[Any], tick: Fraction) -> list[Packet[Any]]:
-        """Take the next text; give it with what is needed before it.
+        """Take the next text, and return it with the texts that are needed before it.
 
         Args:
-            packet: With times in its own time base, the same for all.
-            tick: Of the output, in seconds.
+            packet: With times in its own time base, which is the same for all.
+            tick: Length of the output's tick in seconds.
         """
         if packet.pts is None:
             return [packet]
@@ -45,7 +45,7 @@ class LongTexts:
 
 
 def _pieces(packet: Packet[Any], payload: bytes, start: int, end: int, most: int) -> list[Packet[Any]]:
-    """Texts of the greatest length from `start` on, as long as more than that is left up to `end`."""
+    """Return texts of the maximum length from `start` on, while more than that remains up to `end`."""
     whole = max(0, -(-(end - start) // most) - 1)
     return [_piece(packet, payload, at, at + most) for at in range(start, start + whole * most, most)]
 

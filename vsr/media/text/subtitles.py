@@ -1,7 +1,7 @@
-"""Text subtitles converted from one codec to another.
+"""Converts text subtitles from one codec to another.
 
-Each packet of the source becomes one packet, shown when the container said; only where texts overlap and the
-target is QuickTime text, which shows one at a time, they are cut and joined (`flatten.py`).
+Each packet of the source becomes one packet with the same time. The exception is QuickTime text, which shows
+one text at a time: texts that overlap are cut and joined (`flatten.py`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from vsr.media.files.pyav import time_base_of
 from vsr.media.text.flatten import Flattener, Text
 
 BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" ", "ass": b"0,0,Default,,0,0,0,,"}
-"""A text that shows nothing. QuickTime text fills the gaps between its lines with such packets; they are kept
-as blank lines, so that packets in are packets out. Empty ones would be dropped by Matroska's demuxers."""
+"""A text that shows nothing. QuickTime text fills the gaps between its lines with such packets. They are kept
+as blank lines, so that the number of packets stays the same; Matroska's demuxers would drop empty ones."""
 
 _PLAIN = b"""[Script Info]
 ScriptType: v4.00+
@@ -35,36 +35,36 @@ Style: Default,Arial,16
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""Header for ASS that came without one; FFmpeg's encoders want some."""
+"""Header for ASS without one; FFmpeg's encoders require a header."""
 
 
 def is_text(stream: Stream) -> bool:
-    """Whether a stream holds subtitles as text, which FFmpeg can read."""
+    """Return whether a stream contains subtitles as text that FFmpeg can decode."""
     context = getattr(stream, "codec_context", None)
     return stream.type == "subtitle" and context is not None and bool(context.codec.text_sub)
 
 
 def fine_base(base: Fraction, others: Iterable[Fraction]) -> Fraction:
-    """Ticks for QuickTime text that divide `base`, and of which a second has more than of the others.
+    """Return a time base for QuickTime text whose ticks divide `base` and are at least as fine as the others.
 
-    FFmpeg's muxer compares a text's end in its own ticks with other streams' times in theirs (8.1.2), and
-    with coarser ones adds an empty packet after each text.
+    FFmpeg's muxer (8.1.2) compares a text's end in its own ticks with other streams' times in their ticks.
+    With coarser ticks it adds an empty packet after each text.
     """
     most = max([1_000_000, *(other.denominator for other in others)])
     return base / max(1, -(-most // base.denominator))
 
 
 class TextConverter:
-    """Turns the packets of one text stream into another codec's."""
+    """Converts the packets of a text stream to another codec."""
 
     def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
-        """Add a stream of `codec` to `output`; its header goes in when `output` starts."""
+        """Add a stream of `codec` to `output`; its header is written when `output` starts."""
         self._decoder: SubtitleCodecContext = cast(SubtitleStream, source).codec_context
         self._decoder.open(strict=False)
         self._blank = BLANK[codec]
         self._flat = Flattener() if codec == "mov_text" else None
         self.broken = 0
-        """Texts that could not be read; they show nothing."""
+        """The number of texts that could not be read; they show nothing."""
         self.stream = cast(SubtitleStream, output.add_stream(codec))
         self._encoder: SubtitleCodecContext = self.stream.codec_context
         self._encoder.subtitle_header = self._decoder.subtitle_header or _PLAIN
@@ -72,7 +72,9 @@ class TextConverter:
         self._encoder.time_base = self.stream.time_base = self._base
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """The same text in the other codec, at the same time; for QuickTime the texts before it instead."""
+        """Return the text in the other codec with the same time; for QuickTime text, the earlier texts that
+        have ended.
+        """
         payload = self._payload(packet)
         if self._flat is None:
             return [_packet(payload, packet.pts, packet.duration or 0, time_base_of(packet))]
@@ -81,17 +83,17 @@ class TextConverter:
         return [self._span(text) for text in self._flat.push(Text(start, end, payload))]
 
     def until(self, seconds: Fraction) -> list[Packet[Any]]:
-        """The texts that have ended by `seconds` on the source's clock."""
+        """Return the texts that have ended by `seconds` on the source's clock."""
         spans = [] if self._flat is None else self._flat.until(int(seconds / self._base))
         return [self._span(text) for text in spans]
 
     def flush(self) -> list[Packet[Any]]:
-        """The texts that are left at the end."""
+        """Return the remaining texts."""
         spans = [] if self._flat is None else self._flat.flush(int(1 / self._base))
         return [self._span(text) for text in spans]
 
-    def complaint(self, index: int) -> str | None:
-        """A sentence where texts of the source's stream `index` could not be read."""
+    def damage_note(self, index: int) -> str | None:
+        """Return a sentence if texts of the source's stream `index` could not be read, else None."""
         said = f"{self.broken} texts of stream {index} cannot be read and are left blank"
         return said if self.broken else None
 

@@ -84,7 +84,7 @@ def open_output(
             container_of(target),
             length=segment_length(info, settings.segment_seconds),
             # Decoders conceal damage with what their threads have at hand.
-            shaky=lambda: untouched and bool(video.damage),
+            unrepeatable=lambda: untouched and bool(video.damage),
         )
     except BaseException:
         work.leave(done=False)

@@ -1,4 +1,4 @@
-"""Comparison of what frames carry beside their samples."""
+"""Reduces the side data of frames to digests, for comparison."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from av import VideoFrame
 
 from vsr.media.metadata.messages import messages_of
 
-Beside = tuple[tuple[str, bytes], ...]
+SideDataDigests = tuple[tuple[str, bytes], ...]
 
 
-def beside(frame: VideoFrame) -> Beside:
-    """Kind and digest of what a frame carries; what no result can carry has no digest."""
+def side_data_digests(frame: VideoFrame) -> SideDataDigests:
+    """Return kind and digest of each item of side data; the digest is empty if no output can carry the
+    kind.
+    """
     messages, kinds = messages_of(frame)
     made = [(m.kind, hashlib.blake2b(m.payload, digest_size=8).digest()) for m in messages]
     return (*made, *((kind, b"") for kind in kinds if kind not in dict(made)))

@@ -1,4 +1,4 @@
-"""`audit` compares what frames carry beside their samples, frame by frame."""
+"""`audit` compares the side data of frames, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsr.pipeline.run import upscale_video
 
 
 def _lost(source: Path, result: Path) -> list[str]:
-    return [line for line in audit(source, result).lost if "beside" in line]
+    return [line for line in audit(source, result).lost if "missing or different" in line]
 
 
 def test_a_result_of_ours_carries_all(tmp_path: Path) -> None:
@@ -32,10 +32,10 @@ def test_what_is_missing_late_or_another_is_found(tmp_path: Path) -> None:
     plain = make_clip(tmp_path / "plain.mkv", frames=8)
     other = carrying_clip(tmp_path / "other.mkv", "h264", late, active_format)
     assert _lost(source, plain) == [
-        f"{name}: missing or another beside 8 of 8 frames"
+        f"{name}: missing or different in 8 of 8 frames"
         for name in ("closed captions", "the active format (AFD)")
     ]
-    assert _lost(source, other) == ["closed captions: missing or another beside 8 of 8 frames"]
+    assert _lost(source, other) == ["closed captions: missing or different in 8 of 8 frames"]
 
 
 @pytest.mark.parametrize(("encoder", "count"), [("libx265", 0), ("libx264", 1)])

@@ -1,4 +1,4 @@
-"""Audio as decoded samples, for a comparison."""
+"""Decodes audio to samples, for comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vsr.media.audio.audio_facts import AudioFacts
 from vsr.media.audio.samples import SampleReader, is_readable
-from vsr.media.audit.contents import Heard
+from vsr.media.audit.contents import DecodedAudio
 from vsr.media.decoders.decoder import READ_ERRORS
 
 
@@ -22,7 +22,12 @@ class AudioReader:
     """Decodes an audio stream."""
 
     def __init__(self, stream: AudioStream, facts: AudioFacts | None) -> None:
-        """Args: the stream, of an open file, and what is known of it; without, nothing is decoded."""
+        """Start before the first packet.
+
+        Args:
+            stream: Of an open file.
+            facts: Of the stream; without facts, nothing is decoded.
+        """
         self._reader = SampleReader(stream, facts) if facts and is_readable(stream, facts) else None
         self._digest = hashlib.sha256()
         self._blocks: list[bytes] = []
@@ -31,27 +36,31 @@ class AudioReader:
         self._rate, self._channels = (facts.rate, facts.channels) if facts else (0, 0)
 
     def push(self, packet: Packet[Any] | None) -> None:
-        """Decode a packet; None is the end. What does not decode is left out."""
+        """Decode a packet; None marks the end. Packets that cannot be decoded are left out."""
         if self._reader is None or (packet is None and not self._starts):
             return
         with suppress(*READ_ERRORS):
             for time, samples in self._reader.read(packet):
-                self._hear(time, samples)
+                self._add(time, samples)
 
-    def _hear(self, time: Fraction | None, samples: NDArray[Any]) -> None:
-        behind = self._starts[-1] if self._starts else (0, Fraction(0))
-        expected = behind[1] + Fraction(self._samples - behind[0], self._rate)
+    def _add(self, time: Fraction | None, samples: NDArray[Any]) -> None:
+        before = self._starts[-1] if self._starts else (0, Fraction(0))
+        expected = before[1] + Fraction(self._samples - before[0], self._rate)
         self._starts.append((self._samples, expected if time is None else time))
         data = _as_numbers(samples).tobytes()
         self._digest.update(data)
         self._blocks.append(hashlib.blake2b(data, digest_size=8).digest())
         self._samples += len(samples) // self._channels
 
-    def result(self, origin: Fraction) -> Heard | None:
-        """None where nothing could be decoded."""
+    def result(self, origin: Fraction) -> DecodedAudio | None:
+        """Return the decoded audio; None if nothing could be decoded.
+
+        Args:
+            origin: Time of the first frame in seconds.
+        """
         if not self._samples:
             return None
-        return Heard(
+        return DecodedAudio(
             rate=self._rate,
             channels=self._channels,
             digest=self._digest.hexdigest(),
@@ -62,7 +71,7 @@ class AudioReader:
 
 
 def _as_numbers(samples: NDArray[Any]) -> NDArray[np.float64]:
-    """In [-1, 1); float64 holds every format's values exactly."""
+    """Convert samples to [-1, 1). Float64 holds the values of every format exactly."""
     numbers = samples.astype(np.float64)
     if samples.dtype == np.uint8:
         return (numbers - 128) / 128
