@@ -204,7 +204,7 @@ def test_standard_output_goes_on_where_it_is_even_as_a_file(name: str, tmp_path:
 def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     place = tmp_path / "report.json"
     place.write_bytes(b"old")
-    with pytest.raises(ConfigError, match=r"^--report .*exists already; -y"):
+    with pytest.raises(ConfigError, match=r"^--report .*exists already; `overwrite=True`"):
         check_writable(place, what="--report", overwrite=False)
     check_writable(place, what="--report", overwrite=True)
     assert place.read_bytes() == b"old"

@@ -126,7 +126,7 @@ def check_writable(path: Path, *, what: str, overwrite: bool) -> None:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             return
         if path.exists() and not overwrite:
-            raise ConfigError(f"{name}: exists already; -y replaces it")
+            raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
         _check_folder(name, Path(os.path.realpath(path)))
     except OSError as error:
         raise _unusable(name, error) from error

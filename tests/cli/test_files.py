@@ -27,7 +27,7 @@ def test_a_report_replaces_a_file_only_when_asked(clip: Path, tmp_path: Path, ca
     words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", report)
     refused = run_cli(capfd, *words)
     assert refused.code == 2
-    assert "-y replaces it" in refused.line
+    assert "--overwrite replaces it" in refused.line
     assert report.read_text() == "precious"
     assert not (tmp_path / "out.mkv").exists()
     assert run_cli(capfd, *words, "-y").code == 0
@@ -82,7 +82,7 @@ def test_a_comparison_replaces_neither_a_picture_unasked_nor_a_video_at_all(
     picture, video = tmp_path / "photo.png", tmp_path / "video.png"
     picture.write_bytes(b"precious")
     words = ("compare", clip, tmp_path / "out.mkv", "-o")
-    assert "-y replaces it" in run_cli(capfd, *words, picture).line
+    assert "--overwrite replaces it" in run_cli(capfd, *words, picture).line
     assert picture.read_bytes() == b"precious"
     assert run_cli(capfd, *words, picture, "-y").code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -96,7 +96,7 @@ def test_a_demo_replaces_nothing_unasked(tmp_path: Path, capfd: Capture) -> None
     (tmp_path / "clip.mkv").write_bytes(b"precious")
     refused = run_cli(capfd, "demo", "--folder", tmp_path)
     assert refused.code == 2
-    assert "-y replaces it" in refused.line
+    assert "--overwrite replaces it" in refused.line
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"precious"]
 
 

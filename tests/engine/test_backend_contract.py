@@ -146,7 +146,7 @@ def test_steps_of_10_bits_survive(case: Case) -> None:
 def test_what_it_does_not_take_is_refused_in_one_line(case: Case) -> None:
     other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()  # its ends are 9x9 convolutions
     for made, dtype in [(other, case.dtype), (network(), torch.float64)]:
-        with pytest.raises(ConfigError, match=f"--backend {case.name} ") as caught:
+        with pytest.raises(ConfigError, match=f"`backend={case.name!r}` ") as caught:
             select.select(made, case.device, backend=case.name, dtype=dtype)
         assert "\n" not in str(caught.value)
 

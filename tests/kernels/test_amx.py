@@ -171,7 +171,7 @@ def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
     assert select.select(network(), CPU, dtype=BF16).backend != "amx"
-    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave --backend out"):
+    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave `backend` out"):
         select.select(network(), CPU, backend="amx", dtype=BF16)
 
 

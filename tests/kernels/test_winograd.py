@@ -198,7 +198,7 @@ def test_with_amx_auto_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_it_is_absent_asking_for_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "available", lambda: False)
-    with pytest.raises(ConfigError, match=r"needs llvmlite and .*; leave --backend out"):
+    with pytest.raises(ConfigError, match=r"needs llvmlite and .*; leave `backend` out"):
         select.select(network(), CPU, backend="winograd", dtype=FP32)
 
 

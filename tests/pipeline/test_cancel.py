@@ -47,7 +47,7 @@ def test_the_same_call_goes_on_from_the_parts_that_are_kept(clip: Path) -> None:
     done: list[int] = []
     count = lambda now: done.append(now.frames)  # noqa: E731
     wishes = {"segment_seconds": "0.4", "encoder": "ffv1", "model": "bicubic", "device": "cpu"}
-    with pytest.raises(vsr.CancelledError, match="frames are kept; the same call goes on"):
+    with pytest.raises(vsr.CancelledError, match="frames are kept; run it again to go on"):
         vsr.upscale(clip, target, on_progress=count, cancel=lambda: len(done) >= 30, **wishes)
     assert not target.exists()
     report = vsr.upscale(clip, target, **wishes)

@@ -82,7 +82,7 @@ def test_one_that_is_stopped_after_its_last_step_has_a_checkpoint_and_goes_on_to
     expected = finetune([film], model=beginner, output=whole, recipe=tuning(60))
     log = output.with_suffix(".jsonl")
     ended = lambda: log.exists() and '"step": 60,' in log.read_text()  # noqa: E731
-    with pytest.raises(StoppedEarlyError, match="stopped at step 60; the same command goes on"):
+    with pytest.raises(StoppedEarlyError, match="stopped at step 60; run it again to go on"):
         finetune([film], model=beginner, output=output, recipe=tuning(60), stop=ended)
     assert checkpoints(output)[0].stem == "step-000000060"
     found = finetune([film], model=beginner, output=output, recipe=tuning(60))

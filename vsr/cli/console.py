@@ -2,7 +2,7 @@
 
 What is printed may hold names and metadata of strangers' files, so nothing is printed elsewhere in vsr
 (`tests/test_house.py`): here characters that would steer a terminal are escaped, C1 controls, directional
-overrides and line breaks among them.
+overrides and line breaks among them. What the library says of its settings is said in flags (`wording`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
+
+from vsr.cli.wording import in_flags
 
 
 class _Messages(io.TextIOBase):
@@ -111,7 +113,7 @@ def _print(text: Text) -> None:
 
 
 def _printable(message: str) -> str:
-    return _encodable(printable(message), sys.stderr.encoding)
+    return _encodable(printable(in_flags(message)), sys.stderr.encoding)
 
 
 def printable(text: str) -> str:

@@ -50,7 +50,7 @@ def choose_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise DeviceError(
             f"device {name!r} was asked for, but torch {torch.__version__} sees no CUDA device;"
-            " install a CUDA build of torch and a driver, or use --device cpu"
+            " install a CUDA build of torch and a driver, or use `device='cpu'`"
         )
     index = device.index or 0
     if index >= torch.cuda.device_count():

@@ -60,7 +60,7 @@ class Plan:
         if side <= smallest:
             raise DeviceMemoryError(
                 f"out of memory with one picture at a time and tiles of {side} pixels, the smallest;"
-                " close other programs, use a smaller --model, or --device cpu"
+                " close other programs, use a smaller `model`, or `device='cpu'`"
             )
         return Plan(batch=1, tile=max(smallest, -(-side // 2)))
 

@@ -300,7 +300,7 @@ def _own_strength(found: catalog.Resolved, partner: str | Path | None) -> float:
 def _partner_of(found: catalog.Resolved, strength: float) -> str:
     if found.entry is None or found.entry.partner is None:
         raise ConfigError(
-            f"{found.name} has no partner to mix with at strength {strength:g}; name one with --partner"
+            f"{found.name} has no partner to mix with at strength {strength:g}; name one with `partner`"
         )
     return found.entry.partner
 

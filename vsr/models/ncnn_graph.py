@@ -120,7 +120,7 @@ def _check_known(layer: Layer, path: Path) -> None:
     kind = _KINDS[layer.kind]
     if layer.kind == "Interp" and layer.number(1) < 1:
         raise ModelError(
-            f"{where}: shrinks what the network made; convert the pair of its own size, --scale does the rest"
+            f"{where}: shrinks what the network made; convert the pair of its own size, `scale` does the rest"
         )
     if layer.kind == "Convolution" and layer.number(8):
         raise ModelError(f"{where}: int8 weights; convert the fp16 or fp32 pair of this network")

@@ -246,7 +246,7 @@ def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
     network = SpandrelNetwork(descriptor).float().eval()
     if network.config.tiling != "supported":
         logger.warning(
-            "%s should see whole pictures; --tile 0 computes them whole where memory is enough",
+            "%s should see whole pictures; `tile=0` computes them whole where memory is enough",
             network.config.architecture,
         )
     return network

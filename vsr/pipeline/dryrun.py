@@ -83,7 +83,7 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
         VsrError: whatever the run itself would be refused for.
     """
     if is_pipe(source) or is_pipe(target):
-        raise ConfigError("a pipe cannot be tried out: what is read of it is gone; --dry-run needs files")
+        raise ConfigError("a pipe cannot be tried out: what is read of it is gone; name files")
     with prepare(source, target, replace(settings, resume=False), overwrite=overwrite) as job:
         meter = Meter()
         fps, picture_bytes = _measure(job, meter)

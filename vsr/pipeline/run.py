@@ -116,7 +116,7 @@ def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
     if cancelled():
         kept = job.kept_frames()
         left = (
-            f"{kept} finished frames are kept; the same call goes on from there"
+            f"{kept} finished frames are kept; run it again to go on from there"
             if kept
             else "nothing is left"
         )
@@ -205,7 +205,7 @@ def _open_sink(
         )
     if settings.format is not None:
         raise ConfigError(
-            f"--format {settings.format} is for standard output; a file's suffix says what it is"
+            f"`format={settings.format!r}` is for standard output; a file's suffix says what it is"
         )
     opener = partial(
         open_sink,
@@ -226,9 +226,9 @@ def _open_sink(
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
     start, end, duration = settings.start, settings.end, info.duration_seconds
     if start is not None and end is not None and end <= start:
-        raise ConfigError(f"--end {float(end):g} s is not after --start {float(start):g} s")
+        raise ConfigError(f"`end` {float(end):g} s is not after `start` {float(start):g} s")
     if start is not None and duration is not None and start >= duration:
-        raise ConfigError(f"--start {float(start):g} s is beyond the end, {float(duration):g} s")
+        raise ConfigError(f"`start` {float(start):g} s is beyond the end, {float(duration):g} s")
 
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:

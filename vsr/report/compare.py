@@ -68,7 +68,7 @@ def picture_at(path: Path, at: Fraction) -> Tensor:
             last = frame
         else:
             if last is not None and first is not None and at > last.stamp.seconds - first + _LAST_SECONDS:
-                raise InputError(f"{path}: ends before {float(at):g} s; choose an earlier --at")
+                raise InputError(f"{path}: ends before {float(at):g} s; choose an earlier `at`")
         if last is None:
             raise InputError(f"{path}: no picture can be decoded")
         return to_rgb(last.planes, last.color, last.layout)

@@ -45,5 +45,5 @@ def read_pipeline(name: str | Path) -> UpscaleSettings:
         )
     settings = read_toml(path, UpscaleSettings)
     if settings.encoder.allow_files:
-        raise ConfigError(f"{path.name}: no pipeline can set encoder.allow_files; --allow-files does")
+        raise ConfigError(f"{path.name}: no pipeline can set encoder.allow_files; `allow_files=True` does")
     return settings

@@ -136,7 +136,7 @@ def finish(
         forget(run.output)
         raise ModelError(
             f"{run.output}: not written, the model did not become better on the footage held out"
-            f" ({before['gain']:+.2f} dB over bicubic before); give more footage or more --minutes"
+            f" ({before['gain']:+.2f} dB over bicubic before); give more footage or more `minutes`"
         )
     state.average.load_state_dict(interpolate(start, tuned, share))
     words = {name: f"{value:+.3f}" for name, value in after.items()}

@@ -62,7 +62,7 @@ def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
     first, second = recipe.with_name("first.safetensors"), recipe.with_name("second.safetensors")
     train(str(recipe), data=[data], output=first)
     recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # another start, unless there is one given
-    train(str(recipe), data=[data], output=second, start=str(first), minutes=1e-9)  # one step only
+    train(str(recipe), data=[data], output=second, start_from=str(first), minutes=1e-9)  # one step only
     expected, found = load_file(first), load_file(second)
     # a step of Adam moves a weight by no more than the learning rate, here 1e-3 / 25
     assert all((found[name] - expected[name]).abs().max() < 1e-4 for name in expected)
@@ -71,7 +71,7 @@ def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
 def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
     output = recipe.with_name("out.safetensors")
     output.write_bytes(b"precious")
-    with pytest.raises(OutputError, match="-y replaces it"):
+    with pytest.raises(OutputError, match="--overwrite replaces it"):
         train(str(recipe), data=[data], output=output)
     assert output.read_bytes() == b"precious"
     train(str(recipe), data=[data], output=output, overwrite=True)
@@ -119,5 +119,5 @@ def test_dump_writes_what_the_network_sees_and_trains_nothing(
 def test_a_recipe_that_compares_features_asks_for_vgg(recipe: Path, data: Path) -> None:
     losses = "[losses.perceptual]\nlayers = {conv5_4 = 1.0}\n"
     recipe.write_text(RECIPE + losses, encoding="utf-8")
-    with pytest.raises(ConfigError, match="--vgg FILE"):
+    with pytest.raises(ConfigError, match="`vgg`"):
         train(str(recipe), data=[data], output=recipe.with_name("out.safetensors"))

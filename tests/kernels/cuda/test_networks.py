@@ -122,5 +122,7 @@ def test_networks_and_formats_that_it_does_not_take_are_known() -> None:
 
 def test_on_the_cpu_it_is_refused_in_one_line() -> None:
     network = Compact(CompactConfig(nf=32, nc=1))
-    with pytest.raises(ConfigError, match=r"--backend cuda runs .* on a CUDA device, not this one .* on cpu"):
+    with pytest.raises(
+        ConfigError, match=r"`backend='cuda'` runs .* on a CUDA device, not this one .* on cpu"
+    ):
         select.select(network, torch.device("cpu"), backend="cuda", dtype=torch.bfloat16)

@@ -157,7 +157,7 @@ def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
 ) -> None:
     path = make_clip(tmp_path / name, **knobs)
     ours, software = open_video(path, hwaccel="auto"), open_video(path)
-    assert ours.warnings == [f"--hwaccel auto: {words}; software decodes the same frames instead"]
+    assert ours.warnings == [f"`hwaccel='auto'`: {words}; software decodes the same frames instead"]
     assert ours.decoding.name == "software"
     assert card.used == 0
     software.warnings += ours.warnings
@@ -170,7 +170,7 @@ def test_strict_decodes_in_software_because_a_card_does_not_tell_of_damage(
     path = make_clip(tmp_path / "a.mp4")
     ours = open_video(path, hwaccel="auto", strict=True)
     assert ours.decoding.card is None
-    assert "--strict" in ours.warnings[0]
+    assert "`strict=True`" in ours.warnings[0]
 
 
 class RefusingCard(FakeCard):
@@ -214,7 +214,7 @@ def test_a_card_whose_first_picture_is_another_one_is_not_used(
     assert decoding.card is None
     assert words in str(decoding.note)
     with pytest.raises(
-        DeviceError, match=f"--hwaccel cuda is impossible: {words}; use --hwaccel auto, or leave it out"
+        DeviceError, match=f"`hwaccel='cuda'` is impossible: {words}; use `hwaccel='auto'`, or leave it out"
     ):
         choose_decoding(info, "cuda")
 
@@ -244,7 +244,7 @@ def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch:
     assert hwaccel.missing(3) == why
     info = probe(make_clip(tmp_path / "a.mp4"))
     note = choose_decoding(info, "auto", card=3).note
-    assert note == f"--hwaccel auto: {why}; software decodes the same frames instead"
+    assert note == f"`hwaccel='auto'`: {why}; software decodes the same frames instead"
 
 
 def test_a_build_without_decoders_for_cards_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,9 +256,9 @@ def test_unknown_encoders_and_containers_list_what_there_is() -> None:
 
 
 def test_lossless_encoders_have_no_crf_or_preset() -> None:
-    with pytest.raises(ConfigError, match="leave out --crf"):
+    with pytest.raises(ConfigError, match="leave out `crf="):
         plan_for(info_of(), "ffv1", crf=18.0)
-    with pytest.raises(ConfigError, match="leave out --preset"):
+    with pytest.raises(ConfigError, match="leave out `preset="):
         plan_for(info_of(), "ffv1", preset="slow")
 
 

@@ -61,7 +61,7 @@ READS = [
 
 @pytest.mark.parametrize(("codec", "key", "value"), [*WRITES, *READS])
 def test_options_that_name_files_need_permission(codec: str, key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match="--allow-files"):
+    with pytest.raises(ConfigError, match="`allow_files=True`"):
         check_option(codec, key, value, allow_files=False)
     check_option(codec, key, value, allow_files=True)
 
@@ -123,7 +123,7 @@ def test_what_is_refused_would_have_written(tmp_path: Path, monkeypatch: pytest.
     ):
         options = ((f"{codec[3:]}-params", value),)
         wish = replace(settings, encoder=EncoderSettings(encoder=codec, preset="ultrafast", options=options))
-        with pytest.raises(ConfigError, match="--allow-files"):
+        with pytest.raises(ConfigError, match="`allow_files=True`"):
             upscale_video(clip, tmp_path / f"{number}.mkv", wish)
         before = set(tmp_path.iterdir())
         upscale_video(clip, tmp_path / f"{number}.mkv", wish, allow_files=True)

@@ -58,7 +58,7 @@ def test_a_truncated_file_is_reported(tmp_path: Path, name: str, share: float) -
     assert [number_in(frame.planes[0]) for frame in whole_frames] == list(range(len(whole_frames)))
     assert damage
     assert damage.notes
-    with pytest.raises(InputError, match="Without --strict"):
+    with pytest.raises(InputError, match="Without `strict`"):
         read(path, strict=True)
 
 

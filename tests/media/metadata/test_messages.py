@@ -161,7 +161,7 @@ def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
     (note,) = [line for line in report.warnings if "beside its frames" in line]
     assert "closed captions" in note
     assert "active format" in note
-    assert "libx264 or libx265" in note
+    assert "`encoder='libx264'` or `encoder='libx265'`" in note
 
 
 def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_words_say_what_an_encoder_would_keep_and_what_none_does() -> None:
     assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")
     (note,) = loss_note(["DYNAMIC_HDR_PLUS", "ICC_PROFILE"], codec="h264")
     assert note.endswith(
-        "HDR10+ metadata, an ICC profile; --encoder libx265 or libsvtav1 keeps HDR10+ metadata"
+        "HDR10+ metadata, an ICC profile; `encoder='libx265'` or `encoder='libsvtav1'` keeps HDR10+ metadata"
     )
     assert all(loss_note([kind], codec="rawvideo") for kind in LABELS)
 

@@ -190,7 +190,7 @@ def test_streams_of_another_programme_are_left_out_by_name(tmp_path: Path) -> No
         plan = plan_streams(source, video_index=index[mine], target=Path("out.mkv"))
         assert [stream.kind for stream in plan.kept] == ["audio"]
         assert len(plan.warnings) == 2
-        assert all(f"--video-stream {index[other]}" in warning for warning in plan.warnings)
+        assert all(f"`video_stream={index[other]}`" in warning for warning in plan.warnings)
 
 
 def test_a_language_of_two_letters_gets_three_in_mp4(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_further_video_stream_is_left_out_with_one_warning(tmp_path: Path) -> 
     plan = plan_streams(two, video_index=1, target=Path("out.mkv"))
     assert plan.kept == ()
     assert len(plan.warnings) == 1
-    assert "--video-stream 0" in plan.warnings[0]
+    assert "`video_stream=0`" in plan.warnings[0]
 
 
 def with_two_pictures(path: Path) -> Path:

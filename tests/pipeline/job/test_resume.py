@@ -211,7 +211,7 @@ def test_another_job_is_refused_by_what_differs(
     kept = parts(tmp_path)
     with pytest.raises(ConfigError, match=named) as refused:
         upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed))  # type: ignore[arg-type]
-    assert "--restart" in str(refused.value)
+    assert "`restart=True`" in str(refused.value)
     assert parts(tmp_path) == kept  # the job of the first command is still there
     report = upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed, restart=True))  # type: ignore[arg-type]
     assert report.frames_kept == 0
@@ -366,7 +366,7 @@ def test_a_journal_with_facts_of_wrong_types_is_no_riddle(
         assert journal is not None
         journal.facts = facts
         write_journal(path, journal)
-    with pytest.raises(ConfigError, match="--restart"):
+    with pytest.raises(ConfigError, match="`restart`"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS, restart=True).frames_out == FRAMES
 
@@ -454,7 +454,7 @@ def test_a_full_disk_keeps_what_is_finished(
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=14)
     kept = len(parts(tmp_path))
     monkeypatch.setattr(os, "statvfs", nearly_full)
-    with pytest.raises(OutputError, match="make room, then repeat the command"):
+    with pytest.raises(OutputError, match="make room, then run it again"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
     monkeypatch.undo()
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept == kept * LENGTH

@@ -132,7 +132,7 @@ def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(photographs: Path
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     train(recipe, data=[photographs], output=whole)
     seen: list[Progress] = []
-    with pytest.raises(StoppedEarlyError, match=r"stopped at step 3; the same command goes on"):
+    with pytest.raises(StoppedEarlyError, match=r"stopped at step 3; run it again to go on"):
         train(recipe, data=[photographs], output=broken, on_step=seen.append, stop=lambda: len(seen) == 3)
     assert [path.stem for path in checkpoints(broken)] == ["step-000000003"]
     train(recipe, data=[photographs], output=broken, on_step=seen.append, stop=lambda: False)

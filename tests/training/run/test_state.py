@@ -68,7 +68,7 @@ def test_only_what_the_losses_ask_for_is_there(tmp_path: Path) -> None:
 
 
 def test_features_without_a_file_are_refused_with_how_to_give_it() -> None:
-    with pytest.raises(ConfigError, match=r"--vgg FILE .*nothing is downloaded"):
+    with pytest.raises(ConfigError, match=r"`vgg` .*nothing is downloaded"):
         new_state(tiny_crisp())
 
 

@@ -14,7 +14,7 @@ from vsr.cli.commands.train import SAVED, check_output, progress_lines
 
 def finetune(
     footage: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos or pictures.")],
-    model: Annotated[str, typer.Option("--from", help="Model to start from: a name or a weight file.")],
+    start_from: Annotated[str, typer.Option("--from", help="Model to start from: a name or a weight file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")],
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Longest time to train.")] = 20,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="Where --from names a family.")] = None,
@@ -45,7 +45,7 @@ def finetune(
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         outcome = run(
             footage,
-            model=model,
+            model=start_from,
             output=output,
             minutes=minutes,
             scale=scale,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsr.cli import console
+from vsr.cli.wording import in_flags
 from vsr.errors import ConfigError, ModelError, OutputError
 from vsr.writing import check_writable, write_whole
 
@@ -167,7 +168,7 @@ def _check_output(output: Path, *, overwrite: bool, suffix: str = ".safetensors"
         raise ConfigError(f"{output}: must end in {suffix}")
     check_writable(output, what="", overwrite=True)
     if output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists; -y replaces it")
+        raise OutputError(f"{output}: exists; --overwrite replaces it")
 
 
 def _row(entry: Any) -> tuple[str, ...]:
@@ -175,8 +176,16 @@ def _row(entry: Any) -> tuple[str, ...]:
     from vsr.models.catalog import read_header
 
     if entry.path is None:
-        return entry.name, "filter", "any", "0", "-", entry.licence, entry.description
+        return entry.name, "filter", "any", "0", "-", entry.licence, in_flags(entry.description)
     header = read_header(entry.path)
     size = f"{header.file_bytes / 1e6:.2f} MB"
     count = f"{header.parameters:,}"
-    return entry.name, entry.family, f"x{entry.scale}", count, size, entry.licence, entry.description
+    return (
+        entry.name,
+        entry.family,
+        f"x{entry.scale}",
+        count,
+        size,
+        entry.licence,
+        in_flags(entry.description),
+    )

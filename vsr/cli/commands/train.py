@@ -43,7 +43,7 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = None,
-    start: Annotated[
+    start_from: Annotated[
         str | None, typer.Option("--from", help="Weights to start from: a model's name or a file.")
     ] = None,
     vgg: Annotated[
@@ -80,7 +80,7 @@ def train(
         _dump(settings, data, output, dump)
         return
     check_output(output, overwrite=overwrite)
-    weights = None if start is None else load_generator(start, fold=False).network.state_dict()
+    weights = None if start_from is None else load_generator(start_from, fold=False).network.state_dict()
     logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
@@ -112,7 +112,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{output}: must end in .safetensors")
     check_writable(output, what="", overwrite=True)
     if output.exists() and not checkpoints(output) and not overwrite:
-        raise OutputError(f"{output}: exists; -y replaces it")
+        raise OutputError(f"{output}: exists; --overwrite replaces it")
 
 
 def progress_lines() -> Callable[[Progress], None]:

@@ -12,6 +12,7 @@ import typer
 
 from vsr.cli import console, parse, setting_flags
 from vsr.cli.shown_run import run_shown
+from vsr.cli.wording import in_flags
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
 from vsr.settings.overrides import with_overrides
@@ -114,4 +115,4 @@ def _print_plan(source: Path, target: Path, settings: UpscaleSettings, *, overwr
     from vsr.pipeline.dryrun import dry_run
 
     for line in dry_run(source, target, settings, overwrite=overwrite).lines():
-        console.out(line)
+        console.out(in_flags(line))

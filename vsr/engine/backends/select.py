@@ -117,12 +117,12 @@ def _dtype(network: nn.Module, device: torch.device, backend: Backend, precision
 def _asked(it: BackendSpec, network: nn.Module, device: torch.device, dtype: torch.dtype) -> Selection:
     if it.device not in ("any", device.type) or not it.supports(network, dtype):
         raise ConfigError(
-            f"--backend {it.name} runs {it.takes} on {_NAMES[it.device]}, not this one in"
-            f" {str(dtype).removeprefix('torch.')} on {device}; leave --backend out"
+            f"`backend={it.name!r}` runs {it.takes} on {_NAMES[it.device]}, not this one in"
+            f" {str(dtype).removeprefix('torch.')} on {device}; leave `backend` out"
         )
     if not it.available():
-        how = f"pip install 'vsr-pipeline[{it.extra}]'" if it.extra else "leave --backend out"
-        raise ConfigError(f"--backend {it.name} needs {it.needs}; {how}")
+        how = f"pip install 'vsr-pipeline[{it.extra}]'" if it.extra else "leave `backend` out"
+        raise ConfigError(f"`backend={it.name!r}` needs {it.needs}; {how}")
     return _selected(it, network, device, dtype)
 
 
@@ -149,10 +149,11 @@ def _in_integers(
     dtype = dtype or (choose_dtype("int8", device) if possible else torch.float32)
     if not (possible and it.supports_int8(network, dtype)):
         raise ConfigError(
-            "--precision int8 is for Compact networks in OpenVINO on the CPU; use --precision auto for others"
+            "`precision='int8'` is for Compact networks in OpenVINO on the CPU;"
+            " use `precision='auto'` for others"
         )
     if not it.available():
-        raise ConfigError("--precision int8 needs OpenVINO; pip install 'vsr-pipeline[openvino]'")
+        raise ConfigError("`precision='int8'` needs OpenVINO; pip install 'vsr-pipeline[openvino]'")
     assert it.compiled_int8 is not None
     return Selection(it.name, dtype, True, partial(it.compiled_int8, network, dtype), it.window())
 

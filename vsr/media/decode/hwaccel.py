@@ -80,9 +80,9 @@ def choose_decoding(
     if why is None:
         return Decoding(card)
     if wish == "auto":
-        return Decoding(note=f"--hwaccel auto: {why}; software decodes the same frames instead")
+        return Decoding(note=f"`hwaccel='auto'`: {why}; software decodes the same frames instead")
     raise DeviceError(
-        f"{shown(info.path)}: --hwaccel {wish} is impossible: {why}; use --hwaccel auto, or leave it out"
+        f"{shown(info.path)}: `hwaccel={wish!r}` is impossible: {why}; use `hwaccel='auto'`, or leave it out"
     )
 
 
@@ -138,7 +138,7 @@ def available() -> dict[str, str]:
 def _why_not(info: VideoInfo, card: int, *, strict: bool, max_pixels: int) -> str | None:
     """Return why a GPU may not decode a video, or None. The cheapest checks come first."""
     if strict:
-        return "--strict has to notice damage within frames, and a GPU does not report it"
+        return "`strict=True` has to notice damage within frames, and a GPU does not report it"
     if info.codec not in CODECS:
         return f"only {' and '.join(CODECS)} are decoded on a GPU, not {info.codec}"
     if info.pixel_format.replace("yuvj", "yuv") not in PLANAR.values():

@@ -8,8 +8,8 @@ from vsr.frame import FieldOrder, VideoInfo
 from vsr.media.filters.deinterlace import Deinterlacer, Stamped
 from vsr.settings.schema import Deinterlace
 
-INTERLACED_ON = "interlaced frames are deinterlaced with bwdif; --deinterlace off keeps them as they are"
-INTERLACED_OFF = "the input is interlaced and upscaled as it is; --deinterlace auto deinterlaces it"
+INTERLACED_ON = "interlaced frames are deinterlaced with bwdif; `deinterlace='off'` keeps them as they are"
+INTERLACED_OFF = "the input is interlaced and upscaled as it is; `deinterlace='auto'` deinterlaces it"
 SINGLE_FIELDS = "each frame is a single field of interlaced video; each field is upscaled on its own"
 
 

@@ -215,7 +215,7 @@ def first_frame(
 
 def _why(stream: VideoStream, errors: list[Exception], max_pixels: int) -> str:
     if not stream.codec_context.width:  # the demuxer does not set it if the header states too large a size
-        return f"their size is unknown, or over the limit of {max_pixels} pixels, see --max-pixels"
+        return f"their size is unknown, or over the limit of {max_pixels} pixels, see `max_pixels`"
     return str(getattr(errors[0], "strerror", None) or errors[0]) if errors else "the stream is empty"
 
 

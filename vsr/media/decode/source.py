@@ -267,7 +267,7 @@ class VideoSource:
         if self._info.dolby_vision is not None and not self._info.dolby_vision.viewable:
             self._warn(
                 "the colours are wrong: the video is Dolby Vision without a layer for other displays, and "
-                "--color sets its matrix"
+                "`color` sets its matrix"
             )
         interlacing = note_on_interlacing(self._raw, self._deinterlace)
         if interlacing is not None:
@@ -285,7 +285,7 @@ def _refuse_false_colors(info: VideoInfo, color: ColorSpec) -> None:
     raise InputError(
         f"{shown(info.path)}: is Dolby Vision profile {info.dolby_vision.profile} without a layer for other "
         "displays: its colours would be wrong. Convert it to HDR10 first (FFmpeg's filter libplacebo can), "
-        "or take the colours as they come with --color matrix=bt2020_ncl"
+        "or take the colours as they come with `color={'matrix': 'bt2020_ncl'}`"
     )
 
 

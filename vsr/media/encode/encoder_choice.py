@@ -176,7 +176,7 @@ def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
         ]
         raise ConfigError(
             f"{name} has {given.bit_depth} bits only, too few for HDR; use one of {', '.join(fitting)}, "
-            "or ask for it with --pix-fmt"
+            "or ask for it with `pixel_format`"
         )
 
 
@@ -184,7 +184,9 @@ def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: 
     if asked not in spec.pixel_formats:
         raise ConfigError(f"{name} does not support {asked!r}; it supports {', '.join(spec.pixel_formats)}")
     if spec.even and not divides(layout_of(asked), width, height):
-        raise ConfigError(f"{name} needs an even size for {asked}, not {width}x{height}; leave out --pix-fmt")
+        raise ConfigError(
+            f"{name} needs an even size for {asked}, not {width}x{height}; leave out `pixel_format`"
+        )
     return asked
 
 
@@ -194,7 +196,7 @@ def _format_notes(
     notes = []
     lost = losses(info.layout, given)
     if lost:
-        notes.append(f"{name} cannot keep {', '.join(lost)}; --encoder ffv1 into .mkv keeps everything")
+        notes.append(f"{name} cannot keep {', '.join(lost)}; `encoder='ffv1'` into .mkv keeps everything")
     added = spec.even and not divides(info.layout, width, height) and given.chroma_shift == (0, 0)
     if info.layout.family == "yuv" and added:
         notes.append(
@@ -249,12 +251,12 @@ def _options(
 def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str, str]:
     if quality is None:
         if crf is not None:
-            raise ConfigError(f"{name} has no constant quality: leave out --crf {crf:g}")
+            raise ConfigError(f"{name} has no constant quality: leave out `crf={crf:g}`")
         return {}
     value = quality.default if crf is None else crf
     if not quality.best <= value <= quality.worst:
         raise ConfigError(
-            f"--crf {value:g} is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
+            f"`crf={value:g}` is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
         )
     return {quality.option: f"{value:g}"}
 
@@ -262,7 +264,7 @@ def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str,
 def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:
     if preset is None:
         if asked is not None:
-            raise ConfigError(f"{name} has no presets: leave out --preset {asked}")
+            raise ConfigError(f"{name} has no presets: leave out `preset={asked!r}`")
         return {}
     value = preset.default if asked is None else asked
     if value not in preset.choices:

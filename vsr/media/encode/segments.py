@@ -152,12 +152,12 @@ def _check_side_data(packet: Packet[Any], plan: EncoderPlan) -> None:
     if strange:
         raise DeviceError(
             f"{plan.codec} adds {', '.join(strange)} to its packets, which a resumable run "
-            "would lose; use --no-resume"
+            "would lose; use `resume=False`"
         )
 
 
 def _failed(plan: EncoderPlan, where: str, error: av.FFmpegError) -> DeviceError:
-    return DeviceError(f"{plan.codec} failed at {where} ({error.strerror}); try another --encoder")
+    return DeviceError(f"{plan.codec} failed at {where} ({error.strerror}); try another `encoder`")
 
 
 def read_segment(path: Path) -> Segment:
@@ -213,12 +213,12 @@ def _reading(path: Path) -> Generator[None, None, None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path.name}: a finished part cannot be read ({error.strerror}); check the disk and repeat the "
-            "command to resume, or start again with --restart"
+            f"{path.name}: a finished part cannot be read ({error.strerror}); check the disk and run it "
+            "again to resume, or start again with `restart=True`"
         ) from error
     except (ValueError, TypeError, RecursionError, ConfigError, struct.error) as error:
         raise OutputError(
-            f"{path.name}: is not a complete part ({error}); start again with --restart"
+            f"{path.name}: is not a complete part ({error}); start again with `restart=True`"
         ) from error
 
 

@@ -137,11 +137,11 @@ def _refusal(plan: EncoderPlan, error: Exception) -> ConfigError | DeviceError:
     if plan.codec.endswith("_nvenc"):
         return DeviceError(
             f"{plan.codec} cannot start: there is no NVIDIA driver, or the GPU cannot encode this; "
-            "use --encoder libx264 or another software encoder"
+            "use `encoder='libx264'` or another software encoder"
         )
     reason = getattr(error, "strerror", None) or error
     options = " ".join(f"{key}={value}" for key, value in plan.options.items())
     return ConfigError(
         f"{plan.codec} refuses {plan.width}x{plan.height} {plan.pixel_format} with {options} ({reason}); "
-        "check --encoder-option and the size"
+        "check `options` and the size"
     )

@@ -247,7 +247,7 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
         if context is not None and pixels > max_pixels:
             raise InputError(
                 f"{shown(path)}: frames of {context.width}x{context.height} are larger than the limit of "
-                f"{max_pixels} pixels. Give --max-pixels {pixels} if you trust the file"
+                f"{max_pixels} pixels. Give `max_pixels={pixels}` if you trust the file"
             )
 
 

@@ -110,7 +110,9 @@ def _is_path(name: str, value: str) -> bool:
 
 
 def _refused(codec: str, what: str) -> ConfigError:
-    return ConfigError(f"{codec}: option {what} names a file to write or read; --allow-files permits that")
+    return ConfigError(
+        f"{codec}: option {what} names a file to write or read; `allow_files=True` permits that"
+    )
 
 
 def _nested(key: str, value: str) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
     if not place.parent.is_dir():
         raise OutputError(f"{name}: the folder {shown(place.parent)} does not exist; make it first")
     if mode is not None and not overwrite:
-        raise ConfigError(f"{name}: exists already; -y replaces it")
+        raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
     return place
 
 
@@ -112,7 +112,8 @@ def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
 
 def _taken(place: Path) -> OutputError:
     return OutputError(
-        f"{shown(place)}: appeared during the run, so it is kept; replace it with -y, or name another file"
+        f"{shown(place)}: appeared during the run, so it is kept; replace it with `overwrite=True`, "
+        "or name another file"
     )
 
 

@@ -43,7 +43,7 @@ class Clock:
         except OverflowError as error:
             raise InputError(
                 f"a timestamp of the source is at {hours:.3g} hours, beyond what the output can store: the "
-                "source is damaged; leave that part out with --start and --end"
+                "source is damaged; leave that part out with `start` and `end`"
             ) from error
 
     def _stamp(self, packet: Packet[Any]) -> Packet[Any]:

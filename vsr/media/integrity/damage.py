@@ -162,7 +162,7 @@ class DamageWatch:
 
     def _fault(self, what: str) -> None:
         if self._strict:
-            raise InputError(f"{self._path}: {what}. Without --strict, vsr continues and counts the damage")
+            raise InputError(f"{self._path}: {what}. Without `strict`, vsr continues and counts the damage")
         self.damage.notes.append(what)
 
 

@@ -109,7 +109,7 @@ def _remedy(lost: list[str], codec: str) -> str:
     if not possible or not fitting:
         return ""
     kept = ", ".join(LABELS[kind] for kind in lost if kind in possible)
-    return f"; --encoder {' or '.join(fitting)} keeps {kept}"
+    return f"; {' or '.join(f'`encoder={name!r}`' for name in fitting)} keeps {kept}"
 
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}

@@ -177,7 +177,7 @@ class PipeSink:
         """
         if self._report is None:
             if not self.frames:
-                raise OutputError("standard output: no frame was written; check --start and --end")
+                raise OutputError("standard output: no frame was written; check `start` and `end`")
             try:
                 self._mux(self._encoder.flush())
                 self._box.close()
@@ -238,7 +238,7 @@ class PipeSink:
         if self._chosen == "y4m" and self._irregular:
             self.warnings.append(
                 f"YUV4MPEG2 has no timestamps: {self._irregular} frames get times of the rate "
-                f"{self._info.frame_rate or FALLBACK_RATE}; --format nut keeps every time"
+                f"{self._info.frame_rate or FALLBACK_RATE}; `format='nut'` keeps every time"
             )
         if self._raised:
             self.warnings.append(

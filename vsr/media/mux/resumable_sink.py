@@ -113,7 +113,7 @@ class SegmentedSink:
         if self._segments[number].source != self._hashes.of(number) and not self._unrepeatable():
             raise ConfigError(
                 f"{shown(self._target)}: the input changed since its finished parts were made, from frame "
-                f"{number * self.length} on; restore it, or start again with --restart"
+                f"{number * self.length} on; restore it, or start again with `restart=True`"
             )
 
     def write(self, frame: YuvFrame) -> None:
@@ -172,7 +172,7 @@ class SegmentedSink:
             if free < needed:
                 raise OutputError(
                     f"{shown(self._target)}: {free / 1e6:.0f} MB are free and {needed / 1e6:.0f} MB are "
-                    "needed so far; make room, then repeat the command to resume"
+                    "needed so far; make room, then run it again to resume"
                 )
 
     def finish(self) -> SinkReport:
@@ -200,7 +200,7 @@ class SegmentedSink:
         try:
             if sha256_of(path) != self._work.journal.segments[number]:
                 raise OutputError(
-                    f"{shown(self._target)}: a finished part changed on the disk; repeat the command to make "
+                    f"{shown(self._target)}: a finished part changed on the disk; run it again to make "
                     "it again"
                 )
         except OSError as error:

@@ -244,7 +244,7 @@ class VideoSink:
         except av.FFmpegError as error:
             raise DeviceError(
                 f"{self._plan.codec} failed at frame {frame.stamp.index} ({error.strerror}); "
-                "try another --encoder"
+                "try another `encoder`"
             ) from error
         if not self.frames:
             self._begin(frame.stamp.seconds)
@@ -268,7 +268,7 @@ class VideoSink:
         if segment.extradata != header:
             raise OutputError(
                 f"{shown(self._target)}: {self._plan.codec} made a part with another header than it makes "
-                "now; start again with --restart"
+                "now; start again with `restart=True`"
             )
         if not self.frames:
             self._begin(segment.first_pts * self._info.time_base)
@@ -328,12 +328,12 @@ class VideoSink:
         assert self._output is not None
         assert self._copier is not None
         if not self.frames:
-            raise OutputError(f"{shown(self._target)}: no frame was written; check --start and --end")
+            raise OutputError(f"{shown(self._target)}: no frame was written; check `start` and `end`")
         try:
             packets = [] if self._appended else self._encoder.flush()
         except av.FFmpegError as error:
             raise DeviceError(
-                f"{self._plan.codec} failed at its end ({error.strerror}); try another --encoder"
+                f"{self._plan.codec} failed at its end ({error.strerror}); try another `encoder`"
             ) from error
         self._packets.push(packets)
         self._packets.rest(self._end)
@@ -387,5 +387,5 @@ class VideoSink:
         if self._strict and self.damage:
             what = next(iter(self.damage.notes), "a packet of audio or subtitles is damaged")
             raise InputError(
-                f"{shown(self._info.path)}: {what}. Without --strict, vsr continues and counts the damage"
+                f"{shown(self._info.path)}: {what}. Without `strict`, vsr continues and counts the damage"
             )

@@ -57,7 +57,7 @@ class WorkFolder:
         except OSError as error:
             raise OutputError(
                 f"{shown(place)}: the folder {shown(self.path.name)} for its parts cannot be used "
-                f"({error.strerror}); make room, choose another folder, or use --no-resume"
+                f"({error.strerror}); make room, choose another folder, or use `resume=False`"
             ) from error
         self._inside = _through(self._handle, self.path)
         self.journal = Journal(key={}, facts={})
@@ -120,7 +120,7 @@ class WorkFolder:
         except OSError as error:
             raise OutputError(
                 f"{shown(self._place)}: the folder {shown(self.path.name)} for its parts cannot be cleared "
-                f"({error.strerror}); remove it, or use --no-resume"
+                f"({error.strerror}); remove it, or use `resume=False`"
             ) from error
 
     def _newest(self) -> Journal | None:
@@ -133,7 +133,7 @@ class WorkFolder:
             name = different[0]
             raise ConfigError(
                 f"{shown(self._place)}: an unfinished job is kept here, with {name} {kept.get(name)}, "
-                f"not {wanted.get(name)}; repeat its command, or start again with --restart"
+                f"not {wanted.get(name)}; repeat that run as it was, or start again with `restart=True`"
             )
 
     def _verifies(self, number: int, digest: str) -> bool:

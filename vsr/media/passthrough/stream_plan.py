@@ -117,7 +117,7 @@ def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStrea
             stream, f"it belongs to another programme of the broadcast; {_programme_remedy(known, stream)}"
         )
     if kind == "video" and not is_cover(stream):
-        return _dropped(stream, f"a further video stream; upscale it with --video-stream {stream.index}")
+        return _dropped(stream, f"a further video stream; upscale it with `video_stream={stream.index}`")
     if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
         return _dropped(stream, "it begins too late in the file to be identified; remux the source first")
     kept = _kept(known, stream, container)
@@ -134,7 +134,7 @@ def _programme_remedy(known: _Known, stream: Stream) -> str:
     video = next((other.index for other in known.media.streams.video if other.id in pids), None)
     if video is None:
         return "it has no video"
-    return f"upscale that one with --video-stream {video}"
+    return f"upscale that one with `video_stream={video}`"
 
 
 def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream | None:

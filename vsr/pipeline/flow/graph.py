@@ -149,8 +149,8 @@ def _named_errors(job: Job) -> Generator[None, None, None]:
 def _lost(job: Job, error: BaseException) -> str:
     first = str(error).partition("\n")[0]
     return (
-        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then give the"
-        " same command, or --device cpu"
+        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then run it"
+        " again, or use `device='cpu'`"
     )
 
 
@@ -159,5 +159,5 @@ def _too_little_memory(job: Job) -> str:
     need = job.upscaler.estimate_bytes(info.height, info.width) / 2**20
     return (
         f"{job.report.source}: out of memory after all retries; the generator needs about {need:.0f} MiB;"
-        " close other programs, or use a smaller --tile, --batch 1 or a smaller --model"
+        " close other programs, or use a smaller `tile`, `batch=1` or a smaller `model`"
     )

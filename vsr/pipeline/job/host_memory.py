@@ -34,7 +34,7 @@ def check_room(size: TargetSize, *, batch: int, free: int | None = None) -> None
     if need > free:
         raise DeviceMemoryError(
             f"pictures of {size.width}x{size.height} need about {_gib(need)} of memory, and {_gib(free)} are"
-            " free; use a smaller --scale, or close other programs"
+            " free; use a smaller `scale`, or close other programs"
         )
 
 
@@ -49,7 +49,7 @@ def tight(size: TargetSize, plan: EncoderPlan, *, batch: int, free: int | None =
         return []
     return [
         f"{plan.codec} may run out of memory: pictures of {size.width}x{size.height} need about "
-        f"{_gib(need)} with it, and {_gib(free)} are free; --encoder ffv1 or a quick --preset needs less"
+        f"{_gib(need)} with it, and {_gib(free)} are free; `encoder='ffv1'` or a quick `preset` needs less"
     ]
 
 

@@ -32,9 +32,9 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
         ConfigError: contradicting or impossible wishes.
     """
     if settings.scale is not None and settings.height is not None:
-        raise ConfigError("--scale and --size or --height contradict each other; give one of them")
+        raise ConfigError("`scale` contradicts `height` and `width`; give one of them")
     if settings.width is not None and settings.height is None:
-        raise ConfigError("a width needs a height; use --size WIDTHxHEIGHT")
+        raise ConfigError("a width needs a height; give both")
     if settings.height is None:
         return None if settings.scale is None else _checked(settings.scale)
     shown_height, shown_width = _shown(info)

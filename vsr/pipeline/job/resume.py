@@ -72,7 +72,7 @@ def open_output(
         if not settings.restart:
             work.take_over(_other_containers(target), key)
         work.begin(key, now, restart=settings.restart)
-        begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see --restart)")
+        begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see `restart`)")
         plan = Plan(batch=begun.engine.batch, tile=begun.engine.tile)
         upscaler.follow(plan, info.height, info.width, backend=begun.engine.backend)
         untouched = work.journal.facts["file"] == now["file"]

@@ -161,7 +161,7 @@ def find_pictures(folder: Path) -> list[Picture]:
         InputError: there is no such folder, or no picture in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; --data takes a folder of pictures")
+        raise InputError(f"{folder}: is not a folder; `data` takes a folder of pictures")
     table = _sources(folder)
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.suffix.lower() in SUFFIXES and is_material(path)]

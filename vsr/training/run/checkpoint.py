@@ -134,7 +134,7 @@ def _check_origin(path: Path, head: Mapping[str, str], origin: Origin | None) ->
     if words:
         raise ConfigError(
             f"{path}: was begun with other material: {'; '.join(words)}. Give what it was begun with, or"
-            " start a new run from its weights: --from them, with another --output"
+            " start a new run with `start_from` its weights, and another `output`"
         )
 
 

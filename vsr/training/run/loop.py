@@ -254,9 +254,7 @@ def _stop_if_asked(run: Run, state: State) -> None:
 
 def stopped_early(run: Run, state: State) -> StoppedEarlyError:
     """What is raised when a run ends because it was asked to, with a checkpoint to go on from."""
-    return StoppedEarlyError(
-        f"{run.output}: stopped at step {state.step}; the same command goes on from there"
-    )
+    return StoppedEarlyError(f"{run.output}: stopped at step {state.step}; run it again to go on from there")
 
 
 def _roll_back(run: Run, state: State, *, again: bool) -> None:

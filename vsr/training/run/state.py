@@ -101,7 +101,7 @@ def _perceptual(recipe: Recipe, device: torch.device, vgg: Path | None) -> nn.Mo
         return None
     if vgg is None:
         raise ConfigError(
-            f"recipe {recipe.name} compares VGG19's features; give its weights with --vgg FILE"
+            f"recipe {recipe.name} compares VGG19's features; give its weights with `vgg`"
             " (torchvision's vgg19, .pth or .safetensors; nothing is downloaded)"
         )
     names = [name for name, _ in wanted.layers]
