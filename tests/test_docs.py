@@ -72,6 +72,19 @@ def test_every_file_that_the_documentation_names_exists() -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+def test_every_table_that_contributing_names_is_in_its_file() -> None:
+    """As `TABLE` of `path`, or `path`: ... `TABLE`."""
+    page = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    named = [(path, table) for table, path in re.findall(r"`([A-Z_]+)` of `(\S+?\.py)`", page)]
+    named += re.findall(r"`([a-z]\S+?\.py)`: (?:[^`.]|`[a-z]+`)*`([A-Z_]+)`", page)
+    assert len(named) >= 8
+    for path, table in named:
+        assert re.search(rf"^{table}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+            path,
+            table,
+        )
+
+
 def test_every_link_of_the_documentation_leads_to_a_file() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8")):
