@@ -1,16 +1,16 @@
 """The errors that `vsr` raises, and the exit code of each.
 
 ```
-VsrError               1   anything of ours that went wrong
+VsrError               1   any error that `vsr` raises on purpose
 ├── ConfigError        2   a setting, a flag or a pipeline file is wrong
-├── InputError         3   the input cannot be opened, holds no video, or is not what it claims
+├── InputError         3   the input cannot be opened, contains no video, or is not what it claims to be
 ├── OutputError        4   the output cannot be written: folder, disk, an existing file
-│   └── ReaderGoneError  141   nobody reads standard output any more
-├── ModelError         5   weights missing, unreadable, of an unknown or wrong shape
+│   └── ReaderGoneError  141   the reader of standard output has closed the pipe
+├── ModelError         5   weights are missing, unreadable, or of an unknown or wrong shape
 ├── DeviceMemoryError  6   too little memory, even after smaller batches and tiles
-├── DeviceError        7   a device or an encoder cannot do what was asked
-├── PluginError        1   a plugin failed; carries the distribution's name
-└── CancelledError   130   the caller of `vsr.upscale` asked for the end
+├── DeviceError        7   a device or an encoder cannot do what was requested
+├── PluginError        1   a plugin failed; the message names its distribution
+└── CancelledError   130   the caller of `vsr.upscale` cancelled the run
 ```
 
 A message is one line: what is wrong with which value, what the limit is, and what to do next. Errors of
@@ -23,65 +23,65 @@ from typing import ClassVar
 
 
 class VsrError(Exception):
-    """Root of all errors that `vsr` raises on purpose."""
+    """Base class of all errors that `vsr` raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
 
 class ConfigError(VsrError):
-    """A setting, a flag or a pipeline file is wrong; nothing was started."""
+    """A setting, a flag or a pipeline file is wrong; no work was started."""
 
     exit_code = 2
 
 
 class InputError(VsrError):
-    """The input cannot be opened or decoded, or holds no video."""
+    """The input cannot be opened or decoded, or contains no video."""
 
     exit_code = 3
 
 
 class OutputError(VsrError):
-    """The output cannot be written; the final path is untouched."""
+    """The output cannot be written; the file at the final path is unchanged."""
 
     exit_code = 4
 
 
 class ReaderGoneError(OutputError):
-    """Nobody reads standard output any more: often on purpose, as with `head`."""
+    """The reader of standard output has closed the pipe, often on purpose, as `head` does."""
 
     exit_code = 141
 
 
 class ModelError(VsrError):
-    """Weights are missing, unreadable, or not of a network that we know."""
+    """Weights are missing, unreadable, or not of a supported network."""
 
     exit_code = 5
 
 
 class DeviceMemoryError(VsrError):
-    """Too little memory even for the smallest batch and tile."""
+    """There is too little memory even for the smallest batch and tile."""
 
     exit_code = 6
 
 
 class DeviceError(VsrError):
-    """A device or an encoder cannot do what was asked of it."""
+    """A device or an encoder cannot do what was requested."""
 
     exit_code = 7
 
 
 class PluginError(VsrError):
-    """A plugin failed to load or to run; the message names its distribution."""
+    """A plugin cannot be loaded or failed; the message names its distribution."""
 
 
 class CancelledError(VsrError):
-    """The caller asked for the end of a run; nothing unfinished carries the output's name."""
+    """The caller cancelled a run; no unfinished file has the output's name."""
 
     exit_code = 130
 
 
 DAMAGED_INPUT = 10
-"""Exit code of a finished run whose input was damaged; the counts were reported."""
+"""Exit code of a finished run whose input was damaged; the damage was counted and reported."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 TERMINATED = 143

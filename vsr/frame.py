@@ -1,7 +1,7 @@
-"""Frames, their time stamps, and the facts of a video: what travels through the pipeline.
+"""Frames, their timestamps, and the facts of a video, which travel through the pipeline.
 
-A stage replaces the frame and leaves the `Stamp` alone, so variable frame rate just works. Torch is
-imported for types only: `vsr info` reads `VideoInfo` without paying for it.
+A stage replaces the samples and keeps the `Stamp`, so a variable frame rate needs no special treatment. Torch
+is imported for types only, so that `vsr info` can read a `VideoInfo` without loading it.
 """
 
 from __future__ import annotations
@@ -17,55 +17,56 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FieldOrder = Literal["progressive", "top-first", "bottom-first", "single fields", "unknown"]
-"""Which field of a frame is shown first; "single fields": each frame is one field, as H.265 codes them."""
+"""Which field of a frame is shown first. "single fields" means that each frame is one field, as coded in
+H.265."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something that belongs to one frame and no encoder computes: captions, dynamic HDR metadata."""
+    """Side data of one frame that no encoder generates: captions, dynamic HDR metadata."""
 
     kind: str
-    """FFmpeg's name of the side data it was: "A53_CC"."""
+    """FFmpeg's name of the side data, such as "A53_CC"."""
     payload_type: int
-    """Of the SEI message that carries it (ITU-T H.274): 4 is user data registered by ITU-T T.35."""
+    """Of the SEI message that carries it (ITU-T H.274); 4 is user data registered by ITU-T T.35."""
     payload: bytes
-    """Of that message."""
+    """Content of the SEI message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """When a frame is shown, and what belongs to it. Never computed from a frame rate."""
+    """When a frame is shown, and its side data. Times are never computed from a frame rate."""
 
     index: int
     """Number of the frame in presentation order, from 0 at the start of the stream."""
     pts: int
-    """Presentation time in ticks of `time_base`, as the source says. Nearly always later than the frame
-    before; where a source's own timestamps stray, one may repeat or lie up to a second back."""
+    """Presentation time in ticks of `time_base`, as in the source. It is nearly always later than that of the
+    previous frame. If the source's own timestamps are wrong, one may repeat or be up to a second earlier."""
     duration: int
-    """In ticks; 0 where the source does not say."""
+    """In ticks; 0 if the source does not state it."""
     time_base: Fraction
-    """Seconds in a tick."""
+    """Seconds per tick."""
     messages: tuple[Message, ...] = ()
-    """What goes into the result beside the frame, as far as its codec has a place for it."""
+    """Side data for the output, as far as its codec supports it."""
 
     @property
     def seconds(self) -> Fraction:
-        """Presentation time in seconds, exactly."""
+        """Exact presentation time in seconds."""
         return self.pts * self.time_base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YuvFrame:
-    """A frame as planes: what decoders give and encoders take."""
+    """A frame as planes, which decoders return and encoders take."""
 
     planes: tuple[Tensor, ...]
-    """`(H, W)` each: Y, U, V, or R, G, B, or one grey; uint8, or uint16 with the value in the low bits.
-    Chroma of odd sizes is rounded up. Any device; on the host they may alias the decoder's memory."""
+    """`(H, W)` each: Y, U, V, or R, G, B, or one grey plane; uint8, or uint16 with the value in the low bits.
+    Chroma of odd sizes is rounded up. On any device; in host memory they may alias the decoder's memory."""
     alpha: Tensor | None = None
-    """`(H, W)`, of the planes' dtype, full range."""
+    """`(H, W)`, with the planes' dtype, full range."""
     layout: PixelLayout
     color: ColorSpec
-    """Complete: what the source left unspecified has been guessed."""
+    """Complete: tags that the source lacks are guessed."""
     stamp: Stamp
 
     @property
@@ -77,8 +78,11 @@ class YuvFrame:
         return int(self.planes[0].shape[1])
 
     def to_rgb(self) -> RgbFrame:
-        """The frame as the generator sees it, float32, converted by its own colour tags; where it lies."""
-        from vsr.color.convert import alpha_to_float, to_rgb  # here: who only probes a file needs no torch
+        """Convert to the generator's input, float32, by the frame's own colour tags, on its device."""
+        from vsr.color.convert import (  # imported late: probing a file does not need torch
+            alpha_to_float,
+            to_rgb,
+        )
 
         alpha = None if self.alpha is None else alpha_to_float(self.alpha, self.layout)
         return RgbFrame(image=to_rgb(self.planes, self.color, self.layout), alpha=alpha, stamp=self.stamp)
@@ -86,10 +90,10 @@ class YuvFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RgbFrame:
-    """A frame as the generator sees it."""
+    """A frame in the generator's representation."""
 
     image: Tensor
-    """`(3, H, W)`, float; nominally [0, 1], R'G'B' with the source's transfer curve, not clipped."""
+    """`(3, H, W)` R'G'B', float, nominally [0, 1] and not clipped, with the source's transfer curve."""
     alpha: Tensor | None = None
     """`(1, H, W)`, [0, 1]."""
     stamp: Stamp
@@ -97,7 +101,7 @@ class RgbFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasteringDisplay:
-    """SMPTE ST 2086: the display on which HDR material was graded."""
+    """SMPTE ST 2086: the display on which HDR video was graded."""
 
     red: tuple[Fraction, Fraction]
     """CIE 1931 x, y."""
@@ -112,7 +116,7 @@ class MasteringDisplay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentLight:
-    """CTA-861.3: brightest pixel and brightest frame average of HDR material, in cd/m2."""
+    """CTA-861.3: the brightest pixel and the highest frame average of HDR video, in cd/m2."""
 
     max_cll: int
     max_fall: int
@@ -120,7 +124,9 @@ class ContentLight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """What the container hides of the stored frame, in its pixels; MP4 allows for fractions of one."""
+    """The borders of the stored frame that the container hides, in pixels; MP4 allows fractions of a
+    pixel.
+    """
 
     left: Fraction = Fraction(0)
     top: Fraction = Fraction(0)
@@ -128,49 +134,49 @@ class Crop:
     bottom: Fraction = Fraction(0)
 
     def scaled(self, x: Fraction, y: Fraction) -> Crop:
-        """The same of a frame that is `x` times as wide and `y` times as high."""
+        """Return the crop for a frame that is `x` times as wide and `y` times as high."""
         return Crop(left=self.left * x, right=self.right * x, top=self.top * y, bottom=self.bottom * y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stereo:
-    """How the views of both eyes lie in one frame."""
+    """The arrangement of both eyes' views in a frame."""
 
     kind: int
-    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 3 one frame each, in turn,
-    4 checkerboard, 6 lines, 7 columns."""
+    """FFmpeg's AVStereo3DType: 1 side by side, 2 top and bottom, 3 alternate frames, 4 checkerboard, 6 lines,
+    7 columns."""
     inverted: bool = False
     """Whether the right eye's view comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spherical:
-    """How the frame lies on a sphere (360 degree video)."""
+    """The projection of the frame on a sphere (360 degree video)."""
 
     projection: int
-    """FFmpeg's AVSphericalProjection: 0 equirectangular, 1 cube map, 2 a part of an equirectangular."""
+    """FFmpeg's AVSphericalProjection: 0 equirectangular, 1 cube map, 2 part of an equirectangular frame."""
     yaw: Fraction = Fraction(0)
-    """Degrees, as are the next two."""
+    """In degrees, like the next two."""
     pitch: Fraction = Fraction(0)
     roll: Fraction = Fraction(0)
     bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Left, top, right and bottom margin of the part within the whole, in units of 2**-32 of it."""
+    """Left, top, right and bottom margin of the part within the whole, in units of 2**-32 of the whole."""
     padding: int = 0
     """Pixels around each face of a cube map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DolbyVision:
-    """What Dolby Vision adds to a frame; a result has only the base layer."""
+    """Dolby Vision metadata of a source; an output has the base layer only."""
 
     profile: int
     viewable: bool
-    """Whether the base layer alone has true colours; profile 5 has a colour space of its own (IPT)."""
+    """Whether the base layer alone has correct colours. Profile 5 has its own colour space (IPT)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What is known of a video stream before it is decoded."""
+    """Facts of a video stream that are known before it is decoded."""
 
     path: str
     stream_index: int
@@ -178,67 +184,68 @@ class VideoInfo:
     codec: str
     """FFmpeg's name of the codec."""
     width: int
-    """Of the frame as decoded, before any display rotation."""
+    """Of the decoded frame in pixels, before any display rotation."""
     height: int
     pixel_format: str
-    """FFmpeg's name, as decoded."""
+    """FFmpeg's name of the decoded frames' format."""
     layout: PixelLayout
-    """After repacking into planes; never loses a bit of `pixel_format`."""
+    """After repacking into planes; it keeps every bit of `pixel_format`."""
     tagged: ColorSpec
-    """Colour as the source tags it; may be unspecified."""
+    """The source's colour tags, which may be unspecified."""
     color: ColorSpec
-    """`tagged`, completed by `ColorSpec.guess_for`: what frames are converted by; the output's tags."""
+    """`tagged`, completed by `ColorSpec.guess_for`: used for the conversion of frames, and for the output's
+    tags."""
     guesses: tuple[str, ...] = ()
     """One sentence for each tag that was guessed."""
     time_base: Fraction
     frame_rate: Fraction | None
-    """A label for people and for encoders' rate control; never used to compute a timestamp."""
+    """A label for people and for encoders' rate control; timestamps are never computed from it."""
     sample_aspect_ratio: Fraction | None
-    """Width of a pixel over its height; None where the source does not say."""
+    """Width of a pixel divided by its height; None if the source does not state it."""
     rotation: int = 0
     """Display rotation in degrees, counter-clockwise (FFmpeg's display matrix): 0, 90, 180 or 270."""
     display_matrix: tuple[int, ...] | None = None
-    """The whole matrix behind `rotation`, mirroring included: nine numbers as FFmpeg stores them."""
+    """The complete matrix of `rotation`, mirroring included: nine numbers as FFmpeg stores them."""
     field_order: FieldOrder = "progressive"
     fields_by_container: bool = False
-    """Whether `field_order` is said by the container alone, so that no frame is marked as interlaced."""
+    """Whether only the container states `field_order`, so that no frame is flagged as interlaced."""
     start_seconds: Fraction | None = None
-    """When the first frame that decodes is shown, on the container's clock."""
+    """When the first frame that can be decoded is shown, on the container's clock."""
     clock_start: Fraction = Fraction(0)
-    """Where the container's clock stands when the film begins: 0 but in broadcast formats, whose clocks run
-    on from one recording to the next."""
+    """The container's clock at the start of the recording. It is not 0 only in broadcast formats, whose
+    clocks run on from one recording to the next."""
     duration_seconds: Fraction | None = None
     frames_promised: int | None = None
-    """Frames that the container says it holds; None where it does not say."""
+    """The number of frames that the container states; None if it states none."""
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
     crop: Crop | None = None
-    """What the container hides of each frame; None where it shows all."""
+    """Borders of each frame that the container hides; None if it shows the whole frame."""
     stereo: Stereo | None = None
     spherical: Spherical | None = None
     dolby_vision: DolbyVision | None = None
     side_data: tuple[str, ...] = ()
-    """Kinds of what else the first frame carries beside its samples, as FFmpeg names them."""
+    """FFmpeg's names of other side data of the first frame."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What was wrong with an input. Counted while it is decoded; read it when decoding has ended."""
+    """Damage found in an input. It is counted during decoding, and complete when decoding has ended."""
 
     broken_packets: int = 0
-    """Packets that the decoder refused; of audio and subtitles, those that could not be read or written."""
+    """Packets that the decoder refused; of audio and subtitles, packets that could not be read or written."""
     corrupt_frames: int = 0
-    """Frames that the decoder delivered but marked as damaged (errors concealed)."""
+    """Frames that the decoder returned but flagged as damaged (concealed errors)."""
     missing_frames: int = 0
-    """Frames that the container promised and that did not come out."""
+    """Frames that the container states but that were not decoded."""
     notes: list[str] = field(default_factory=list)
-    """A sentence each, for people: what, where, how many."""
+    """Sentences for people: what, where, how many."""
 
     def __bool__(self) -> bool:
         return bool(self.broken_packets or self.corrupt_frames or self.missing_frames or self.notes)
 
     def plus(self, other: Damage) -> Damage:
-        """Both together."""
+        """Return the sum of both."""
         return Damage(
             broken_packets=self.broken_packets + other.broken_packets,
             corrupt_frames=self.corrupt_frames + other.corrupt_frames,
@@ -248,33 +255,33 @@ class Damage:
 
 
 class FrameSource(Protocol):
-    """Where frames come from."""
+    """A source of frames."""
 
     @property
     def info(self) -> VideoInfo: ...
 
     def frames(self) -> Iterator[YuvFrame]:
-        """Frames in presentation order, each once."""
+        """Yield frames in presentation order, each once."""
         ...
 
     def close(self) -> None: ...
 
 
 class FrameSink(Protocol):
-    """Where frames go to."""
+    """A destination of frames."""
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout in which `write` wants its frames."""
+        """The layout of the frames that `write` takes."""
         ...
 
     @property
     def color(self) -> ColorSpec:
-        """The colour in which `write` wants its frames; also what the output is tagged with."""
+        """The colour of the frames that `write` takes, and of the output's tags."""
         ...
 
     def write(self, frame: YuvFrame) -> None:
-        """Take one frame; presentation order, host memory."""
+        """Take one frame, in presentation order and in host memory."""
         ...
 
     def close(self) -> None: ...

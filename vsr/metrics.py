@@ -1,7 +1,7 @@
-"""PSNR and SSIM as super-resolution papers compute them, and flicker.
+"""Computes PSNR and SSIM as super-resolution papers do, and flicker.
 
-Images are R'G'B' in [0, 1]. Nothing is rounded: who compares with published figures rounds both images to
-8 bits first, as their image files are. Each function waits for the device, since it gives a Python number.
+Images are R'G'B' in [0, 1]. Nothing is rounded: for comparison with published figures, round both images to 8
+bits first, like their image files. Each function returns a Python number, so it waits for the device.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 def luma_studio(rgb: Tensor) -> Tensor:
-    """Luma of BT.601 in limited range: 16 + 65.481 R + 128.553 G + 24.966 B, unrounded.
+    """Return the luma of BT.601 in limited range: 16 + 65.481 R + 128.553 G + 24.966 B, unrounded.
 
-    This is MATLAB's `rgb2ycbcr` (ITU-R BT.601-7, 8-bit levels), in which papers measure, whatever the matrix
-    of the video.
+    This is MATLAB's `rgb2ycbcr` (ITU-R BT.601-7, 8-bit levels), which papers use, whatever the matrix of the
+    video.
 
     Args:
         rgb: `(..., 3, H, W)`, [0, 1], any float dtype and device.
@@ -26,21 +26,21 @@ def luma_studio(rgb: Tensor) -> Tensor:
     Returns:
         `(..., 1, H, W)`, float64, [16, 235].
     """
-    # float64: a float32 mean over megapixels moves PSNR above 60 dB.
+    # float64, because a float32 mean over megapixels changes PSNR above 60 dB.
     red, green, blue = rgb.to(torch.float64).split(1, dim=-3)
     return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
 
 
 def psnr(a: Tensor, b: Tensor, *, border: int) -> float:
-    """Peak signal-to-noise ratio over all channels: -10 lg mean((a - b)^2).
+    """Return the peak signal-to-noise ratio over all channels: -10 lg mean((a - b)^2).
 
     Args:
         a: `(..., C, H, W)`, [0, 1].
-        b: The same shape and device.
-        border: Pixels left out at each side; papers leave out as many as the scale.
+        b: Of the same shape and device.
+        border: Pixels ignored at each side; papers ignore as many as the scale.
 
     Returns:
-        dB; infinite where the images are equal.
+        In dB; infinite if the images are equal.
 
     Raises:
         ValueError: The shapes differ, or the border leaves nothing.
@@ -50,15 +50,15 @@ def psnr(a: Tensor, b: Tensor, *, border: int) -> float:
 
 
 def psnr_y(a: Tensor, b: Tensor, *, border: int) -> float:
-    """PSNR of `luma_studio` with a peak of 255: what papers call Y-PSNR.
+    """Return the PSNR of `luma_studio` with a peak of 255, which papers call Y-PSNR.
 
     Args:
         a: R'G'B', `(..., 3, H, W)`, [0, 1].
-        b: The same shape and device.
-        border: Pixels left out at each side; papers leave out as many as the scale.
+        b: Of the same shape and device.
+        border: Pixels ignored at each side; papers ignore as many as the scale.
 
     Returns:
-        dB; infinite where the luma is equal.
+        In dB; infinite if the luma is equal.
 
     Raises:
         ValueError: The shapes differ, or the border leaves nothing.
@@ -68,15 +68,16 @@ def psnr_y(a: Tensor, b: Tensor, *, border: int) -> float:
 
 
 def psnr_chroma(a: Tensor, b: Tensor, *, border: int) -> float:
-    """PSNR of Cb and Cr together with a peak of 255, of BT.601 in limited range as `luma_studio` is.
+    """Return the PSNR of Cb and Cr together with a peak of 255, by BT.601 in limited range like
+    `luma_studio`.
 
     Args:
         a: R'G'B', `(..., 3, H, W)`, [0, 1].
-        b: The same shape and device.
-        border: Pixels left out at each side.
+        b: Of the same shape and device.
+        border: Pixels ignored at each side.
 
     Returns:
-        dB; infinite where the colours are equal.
+        In dB; infinite if the chroma is equal.
 
     Raises:
         ValueError: The shapes differ, or the border leaves nothing.
@@ -86,7 +87,7 @@ def psnr_chroma(a: Tensor, b: Tensor, *, border: int) -> float:
 
 
 def _chroma_studio(rgb: Tensor) -> Tensor:
-    """Cb and Cr beside `luma_studio`, without the 128: `(..., 2, H, W)`."""
+    """Return Cb and Cr like `luma_studio`, without the offset of 128: `(..., 2, H, W)`."""
     red, green, blue = rgb.to(torch.float64).split(1, dim=-3)
     return torch.cat(
         [-37.797 * red - 74.203 * green + 112 * blue, 112 * red - 93.786 * green - 18.214 * blue], dim=-3
@@ -94,11 +95,12 @@ def _chroma_studio(rgb: Tensor) -> Tensor:
 
 
 def grid(sr: Sequence[Tensor], hr: Sequence[Tensor], *, scale: int) -> float | None:
-    """How much of a pattern that repeats every `scale` pixels images have more than their originals.
+    """Return how much stronger a pattern with a period of `scale` pixels is in images than in their
+    originals.
 
-    Rows and columns go through a windowed Fourier transform of `GRID_LENGTH` pixels, less where images are
-    smaller. Of the mean power of all of them, that at the multiples of 1 / scale is compared with the median
-    of its neighbours', in dB; the largest counts. The figure is what SR has more than HR.
+    Rows and columns are transformed by a windowed Fourier transform of `GRID_LENGTH` pixels, or fewer in
+    smaller images. The mean power at each multiple of 1 / scale is compared with the median of its
+    neighbours', in dB, and the largest difference counts. The result is that of SR minus that of HR.
 
     Args:
         sr: R'G'B', each `(3, H, W)`, [0, 1], any float dtype.
@@ -106,8 +108,8 @@ def grid(sr: Sequence[Tensor], hr: Sequence[Tensor], *, scale: int) -> float | N
         scale: HR side over LR side, at least 2.
 
     Returns:
-        dB. From about 1 on a grid is seen in flat areas with contrast doubled, from 3 without. None where a
-        side is below `GRID_LEAST` pixels.
+        In dB. From about 1 on a grid is visible in flat areas at doubled contrast, from 3 on without that.
+        None if a side is below `GRID_LEAST` pixels.
     """
     least = min(side for image in sr for side in image.shape[-2:])
     if least < GRID_LEAST:
@@ -117,7 +119,7 @@ def grid(sr: Sequence[Tensor], hr: Sequence[Tensor], *, scale: int) -> float | N
 
 
 GRID_LENGTH, GRID_LEAST = 256, 64
-"""Pixels."""
+"""In pixels."""
 
 
 def _excess(images: Sequence[Tensor], scale: int, length: int) -> float:
@@ -126,34 +128,36 @@ def _excess(images: Sequence[Tensor], scale: int, length: int) -> float:
 
 
 def _power(image: Tensor, length: int) -> Tensor:
-    """Mean power of the rows of `(3, H, W)`, `(length / 2 + 1,)`, in pieces that overlap by half."""
-    pieces = image.to(torch.float64).unfold(-1, length, length // 2)
-    pieces = pieces - pieces.mean(-1, keepdim=True)
+    """Return the mean power of the rows of `(3, H, W)` as `(length / 2 + 1,)`, from segments that overlap by
+    half.
+    """
+    segments = image.to(torch.float64).unfold(-1, length, length // 2)
+    segments = segments - segments.mean(-1, keepdim=True)
     window = torch.hann_window(length, periodic=False, dtype=torch.float64, device=image.device)
-    return torch.fft.rfft(pieces * window).abs().square().mean((0, 1, 2))
+    return torch.fft.rfft(segments * window).abs().square().mean((0, 1, 2))
 
 
 def _peak(power: Tensor, at: int) -> float:
-    """dB by which the power at a frequency stands above its neighbours'."""
+    """Return by how many dB the power at a frequency exceeds that of its neighbours."""
     near = torch.cat([power[at - 12 : at - 4], power[at + 5 : at + 13]]).quantile(0.5)
-    tiny = torch.finfo(power.dtype).tiny  # a flat image has no power at all
+    tiny = torch.finfo(power.dtype).tiny  # a flat image has no power
     peak = power[max(at - 1, 0) : at + 2].max()
     return 10 * math.log10((peak.item() + tiny) / (near.item() + tiny))
 
 
 def ssim_y(a: Tensor, b: Tensor, *, border: int) -> float:
-    """Structural similarity of `luma_studio`, as in the authors' `ssim_index.m`.
+    """Return the structural similarity of `luma_studio`, as in the authors' `ssim_index.m`.
 
     Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", IEEE TIP 13(4), 2004, equation 13: a Gaussian
-    window of 11x11 and sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, the mean over where the window fits wholly.
+    window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, averaged where the window fits completely.
 
     Args:
-        a: R'G'B', `(..., 3, H, W)`, [0, 1]; at least 11 pixels each way inside the border.
-        b: The same shape and device.
-        border: Pixels left out at each side before anything is computed.
+        a: R'G'B', `(..., 3, H, W)`, [0, 1]; at least 11 pixels in each direction inside the border.
+        b: Of the same shape and device.
+        border: Pixels ignored at each side.
 
     Returns:
-        At most 1, which is for equal luma.
+        At most 1, which means equal luma.
 
     Raises:
         ValueError: The shapes differ, or fewer than 11 pixels are left.
@@ -171,22 +175,22 @@ def ssim_y(a: Tensor, b: Tensor, *, border: int) -> float:
 
 
 def flicker(sr: Tensor, hr: Tensor, pan: tuple[int, int]) -> float:
-    """How much more a pan changes from image to image in SR than in HR, motion taken away.
+    """Return how much more a panned image changes from frame to frame in SR than in HR, without the motion.
 
-    With x_t moved onto x_(t+1) by the known pan, D(x) = mean |x_(t+1) - moved x_t| over where both show the
-    content, all channels and neighbours; the figure is D(sr) - D(hr). For a pan of whole pixels over a still
-    image D(hr) is 0, and every change is the network's, or the codec's that it let through.
+    With x_t moved onto x_(t+1) by the known pan, D(x) is the mean of |x_(t+1) - moved x_t| over the common
+    area, all channels and all neighbours. The result is D(sr) - D(hr). For a pan by whole pixels over a still
+    image D(hr) is 0, and every change comes from the network, or from the codec through it.
 
     Args:
         sr: R'G'B', `(T, 3, H, W)`, [0, 1], T at least 2.
-        hr: The same shape and device.
-        pan: HR pixels, down and right, by which the window moves a image; content moves the other way.
+        hr: Of the same shape and device.
+        pan: HR pixels, down and right, by which the window moves in each frame; content moves the other way.
 
     Returns:
-        In 8-bit levels; 0 is as steady as HR, below 0 is smoother in time than it.
+        In 8-bit levels; 0 is as steady as HR, less is smoother in time than HR.
 
     Raises:
-        ValueError: The shapes differ, there is one image only, or the pan leaves nothing to compare.
+        ValueError: The shapes differ, there is only one image, or the pan leaves nothing to compare.
     """
     _check_clips(sr, hr)
     content = (-pan[0], -pan[1])
@@ -194,20 +198,20 @@ def flicker(sr: Tensor, hr: Tensor, pan: tuple[int, int]) -> float:
 
 
 def temporal_difference(sr: Tensor, hr: Tensor) -> float:
-    """How far the change from image to image is off: mean |(sr_(t+1) - sr_t) - (hr_(t+1) - hr_t)|.
+    """Return the error of the change between frames: mean |(sr_(t+1) - sr_t) - (hr_(t+1) - hr_t)|.
 
-    A constant error costs nothing here, so it is no measure of quality by itself. It needs no motion: where
-    `flicker` asks for a known pan, this works on footage. What moves wrongly counts too.
+    A constant error does not count, so this is no measure of quality by itself. It needs no known motion,
+    unlike `flicker`, so it works on any footage. Wrong motion counts, too.
 
     Args:
         sr: R'G'B', `(T, 3, H, W)`, [0, 1], T at least 2.
-        hr: The same shape and device.
+        hr: Of the same shape and device.
 
     Returns:
-        In 8-bit levels; 0 where SR changes just as HR does.
+        In 8-bit levels; 0 if SR changes exactly like HR.
 
     Raises:
-        ValueError: The shapes differ, or there is one image only.
+        ValueError: The shapes differ, or there is only one image.
     """
     _check_clips(sr, hr)
     error = sr.to(torch.float64) - hr.to(torch.float64)
@@ -215,15 +219,15 @@ def temporal_difference(sr: Tensor, hr: Tensor) -> float:
 
 
 def overlap(a: Tensor, b: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Cut two images down to the content that both show, aligned.
+    """Crop two images to the content that both show, aligned.
 
     Args:
         a: `(..., H, W)`.
-        b: The same shape.
+        b: Of the same shape.
         shift: Pixels, down and right: what is at (y, x) in a is at (y, x) + shift in b.
 
     Returns:
-        Views of a and b of one shape.
+        Views of a and b of the same shape.
 
     Raises:
         ValueError: The shift leaves nothing.
@@ -237,12 +241,14 @@ def overlap(a: Tensor, b: Tensor, shift: tuple[int, int]) -> tuple[Tensor, Tenso
 
 
 def _kept(side: int, start: int) -> slice:
-    """What is left of a side from `start`, or, where that is negative, up to so far from the end."""
+    """Return the slice of a side from `start` on; for a negative `start`, up to that distance from the
+    end.
+    """
     return slice(max(0, start), side + min(0, start))
 
 
 def _unrest(clip: Tensor, shift: tuple[int, int]) -> float:
-    """Mean change between neighbours whose content moves by `shift`, in 8-bit levels."""
+    """Return the mean change between neighbours whose content moves by `shift`, in 8-bit levels."""
     before, after = overlap(clip[:-1].to(torch.float64), clip[1:].to(torch.float64), shift)
     return 255 * (after - before).abs().mean().item()
 
@@ -250,7 +256,7 @@ def _unrest(clip: Tensor, shift: tuple[int, int]) -> float:
 def _check_clips(sr: Tensor, hr: Tensor) -> None:
     if sr.shape != hr.shape or len(sr) < 2:
         raise ValueError(
-            f"clips of {tuple(sr.shape)} and {tuple(hr.shape)} cannot be compared; one shape and two"
+            f"clips of {tuple(sr.shape)} and {tuple(hr.shape)} cannot be compared; the same shape and two"
             " images or more are needed"
         )
 
@@ -259,7 +265,7 @@ _WINDOW, _SIGMA = 11, 1.5
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Gaussian mean of `(..., 1, H, W)` where the window fits wholly."""
+    """Return the Gaussian mean of `(..., 1, H, W)` where the window fits completely."""
     at = torch.arange(_WINDOW, dtype=x.dtype, device=x.device) - _WINDOW // 2
     weights = torch.exp(-(at**2) / (2 * _SIGMA**2))
     weights = weights / weights.sum()
@@ -268,10 +274,10 @@ def _blur(x: Tensor) -> Tensor:
 
 
 def _inner(a: Tensor, b: Tensor, border: int, *, least: int = 1) -> tuple[Tensor, Tensor]:
-    """Both images in float64 without their border."""
+    """Return both images in float64 without their borders."""
     if a.shape != b.shape:
         raise ValueError(
-            f"images of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; same shape needed"
+            f"images of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared; the same shape is needed"
         )
     height, width = a.shape[-2] - 2 * border, a.shape[-1] - 2 * border
     if border < 0 or min(height, width) < least:

@@ -1,7 +1,7 @@
-"""Regular files that a user names, read up to a limit.
+"""Reads regular files that a user names, up to a size limit.
 
-A pipe that nobody writes to would hang for ever, a device such as /dev/zero never ends, and a file may grow
-while it is read. Media have their own opener (`vsr.media.files.opening`).
+A pipe without a writer would block forever, a device such as /dev/zero never ends, and a file may grow while
+it is read. Media files are opened by `vsr.media.files.opening`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading.
 
     Raises:
-        OSError: it cannot be opened, or is something else; `strerror` says it in words.
+        OSError: the file cannot be opened, or is not a regular file; `strerror` says why.
     """
-    _refuse_other_kinds(path, path.stat())  # before it is opened: that alone can move a tape
+    _refuse_other_kinds(path, path.stat())  # before opening, which may have effects on a device
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _refuse_other_kinds(path, os.fstat(handle))  # it may have been replaced meanwhile
+        _refuse_other_kinds(path, os.fstat(handle))  # the file may have been replaced meanwhile
     except OSError:
         os.close(handle)
         raise
@@ -38,10 +38,14 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, *, most_bytes: int) -> bytes:
-    """Read a regular file whole.
+    """Read a regular file completely.
+
+    Args:
+        path: Path of the file.
+        most_bytes: The largest size that is accepted.
 
     Raises:
-        OSError: it cannot be read, is something else, or is longer; `strerror` says it in words.
+        OSError: the file cannot be read, is not a regular file, or is larger; `strerror` says why.
     """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size

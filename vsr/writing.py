@@ -1,8 +1,7 @@
-"""Files written under a temporary name and renamed when they are complete.
+"""Writes files under a temporary name beside their final path, and renames them when they are complete.
 
-A file is made under a temporary name beside its place and renamed. A temporary name is never opened for
-truncation: a crash may have left it as a second name of a finished file, or somebody may have planted a link
-there. What stands under it is unlinked, and the file is made anew.
+A file with the temporary name is never opened for truncation: after a crash it may be a second name of a
+finished file, or another user may have created a link there. It is unlinked, and a new file is created.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from typing import Any, BinaryIO
 from vsr.errors import ConfigError, OutputError, VsrError
 
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
-"""Of Linux's fcntl.h and fs.h."""
+"""From Linux's fcntl.h and fs.h."""
 _CANNOT_SAY = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP})
-"""What a kernel or file system answers that knows no renaming without replacing."""
+"""Errors of a kernel or file system that does not support renaming without replacing."""
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
 
 def new_file(path: Path) -> BinaryIO:
-    """Make a file under a name that is ours to use; what stands there loses that name, and keeps its content.
+    """Create a file with a temporary name. An existing file loses that name, and keeps its content.
 
     Raises:
-        OSError: the folder does not let us.
+        OSError: the folder cannot be written to.
     """
     with suppress(FileNotFoundError):
         path.unlink()
@@ -45,18 +44,20 @@ def new_file(path: Path) -> BinaryIO:
 
 
 def temporary_name(folder: Path) -> Path:
-    """A hidden name that nobody can guess; short, to fit wherever the file's own does."""
+    """Return a hidden name that cannot be guessed. It is short, so that it is valid wherever the file's own
+    name is.
+    """
     return folder / f".vsr-{secrets.token_hex(6)}.tmp"
 
 
 def move_new(temporary: Path, place: Path) -> None:
-    """Rename a file to a name that must be free, in one step.
+    """Rename a file in one step to a name that must not exist.
 
-    Where neither kernel nor file system can, a hard link does: it fails where the name is taken, too, and a
-    crash between its two steps leaves the file whole under both names.
+    If neither kernel nor file system supports that, a hard link is made, which also fails if the name exists.
+    A crash between its two steps leaves the complete file under both names.
 
     Raises:
-        FileExistsError: the name is taken.
+        FileExistsError: the name exists.
         OSError: the disk refuses.
     """
     if _rename_without_replacing(temporary, place):
@@ -65,35 +66,35 @@ def move_new(temporary: Path, place: Path) -> None:
         os.link(temporary, place)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links, too
+    except OSError:  # the file system has no hard links either
         if os.path.lexists(place):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
-        os.rename(temporary, place)  # noqa: PTH104 (does not say that it replaces)
+        os.rename(temporary, place)  # noqa: PTH104 (Path.rename does not say that it replaces)
         return
-    with suppress(OSError):  # the file has its name and is whole; a second, hidden name harms nobody
+    with suppress(OSError):  # the file is complete; a second, hidden name does no harm
         temporary.unlink()
 
 
 def move_over(temporary: Path, place: Path) -> None:
-    """Rename a file to a name that is free, or that of another file.
+    """Rename a file to a name that does not exist or belongs to another file, which is replaced.
 
     Raises:
-        OSError: a device, pipe, folder or the like stands there, or the disk refuses.
+        OSError: a device, pipe, folder or the like has that name, or the disk refuses.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(place.lstat().st_mode):
-            raise OSError(errno.EEXIST, "what stands there is no regular file", str(place))
-    os.replace(temporary, place)  # noqa: PTH105 (says that it replaces)
+            raise OSError(errno.EEXIST, "it is not a regular file", str(place))
+    os.replace(temporary, place)  # noqa: PTH105 (the name says that it replaces)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all; into a device, a pipe or a standard stream it is written straight.
+    """Write a file completely or not at all. Devices, pipes and standard streams are written to directly.
 
     Raises:
-        OutputError: the folder, the disk or the device does not let us.
+        OutputError: the folder, the disk or the device refuses.
     """
     try:
-        if not _is_straight(path):
+        if not _is_direct(path):
             _write_beside(Path(os.path.realpath(path)), data)
             return
         own = _own_descriptor(path)
@@ -106,22 +107,22 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def check_writable(path: Path, *, what: str, overwrite: bool) -> None:
-    """Before any work: whether `write_whole` will be able to write there.
+    """Check, before the work, whether `write_whole` can write to a path.
 
     Args:
-        path: The file to be.
-        what: Stands before its name in messages; may be empty.
-        overwrite: Whether a file may be replaced.
+        path: Path of the future file.
+        what: Put before its name in messages; may be empty.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
         ConfigError: it is a folder, its name is too long, or it is a file that may not be replaced.
-        OutputError: its folder is missing or cannot be written.
+        OutputError: its folder is missing or cannot be written to.
     """
     name = f"{what} {path}".strip()
     try:
         if path.is_dir():
             raise ConfigError(f"{name}: is a folder; name a file in it")
-        if _is_straight(path):
+        if _is_direct(path):
             if not os.access(path, os.W_OK):
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             return
@@ -166,7 +167,7 @@ def _write_beside(place: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a rename on the disk before anything follows it; some file systems cannot."""
+    """Store a rename on the disk before anything else follows; some file systems cannot."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -176,18 +177,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def leads_to(path: Path, handle: int) -> bool:
-    """Whether a path leads to where a descriptor of ours does."""
+    """Return whether a path leads to the same file as an open descriptor."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except OSError:
         return False
 
 
-def _is_straight(path: Path) -> bool:
-    """Whether a path leads to one of our open files, or to what is no regular file: none is to be replaced.
+def _is_direct(path: Path) -> bool:
+    """Return whether a path must be written to directly: it is an open file of this process, or not a regular
+    file.
 
-    Even a regular file is not where it is, say, standard output: that would go on being printed into the old
-    one.
+    Even a regular file must not be replaced if it is, for example, standard output, which would continue to
+    go to the old file.
     """
     own = _own_descriptor(path)
     if own is not None:
@@ -200,9 +202,11 @@ def _is_straight(path: Path) -> bool:
 
 
 def _own_descriptor(path: Path) -> int | None:
-    """Number of the open file that a path leads to by name: /dev/stdout, /dev/fd/1, a link to them."""
+    """Return the number of this process's open file that a path names: /dev/stdout, /dev/fd/1, or a link to
+    them.
+    """
     at = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow the last link, too)
-    for _ in range(40):  # Linux's own limit for links
+    for _ in range(40):  # Linux's limit for links
         found = _DESCRIPTOR.fullmatch(str(Path(os.path.realpath(at.parent), at.name)))
         if found is not None and found[2] in (None, str(os.getpid())):
             return int(found[1] or found[3])
@@ -214,17 +218,17 @@ def _own_descriptor(path: Path) -> int | None:
 
 @cache
 def _renameat2() -> Any:
-    """The C library's function; None where it has none."""
-    import ctypes  # not above: a command that writes nothing needs none of it
+    """Return the C library's function; None if it has none."""
+    import ctypes  # imported late: commands that write nothing do not need it
 
     return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 def _rename_without_replacing(temporary: Path, place: Path) -> bool:
-    """Whether it was done; False where it cannot be said in one step here.
+    """Return True after renaming; False if renaming without replacing is not supported here.
 
     Raises:
-        OSError: it was refused.
+        OSError: the renaming was refused.
     """
     call = _renameat2()
     if call is None:
