@@ -113,7 +113,7 @@ def test_only_a_file_is_replaced(kind: str, made: Path, tmp_path: Path) -> None:
     else:
         place.symlink_to("elsewhere")
     before = place.lstat()
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         move_over(made, place)
     assert os.path.samestat(before, place.lstat())
 

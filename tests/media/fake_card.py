@@ -1,4 +1,4 @@
-"""A graphics card for machines without one: software decodes, and gives its pictures in NVDEC's layouts."""
+"""A fake GPU for machines without one: software decodes, and returns its frames in NVDEC's layouts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ _LAYOUTS = {
     "yuvj420p": ("nv12", np.uint8),
     "yuv420p10le": ("p010le", np.uint16),
 }
-"""Planar formats to the card's, and what holds a sample."""
+"""Maps planar formats to the GPU's formats, and to the dtype of a sample."""
 _UP = {"nv12": 0, "p010le": 6}
-"""Bits by which a sample stands higher than in a planar format."""
+"""Bits by which a sample is shifted up compared to the planar format."""
 
 
 def semi_planar(frame: av.VideoFrame) -> av.VideoFrame:
-    """A picture as a card gives it: U and V in turn, 10 bits at the upper end of 16; tags and times stay."""
+    """Convert a frame to a GPU's layout: U and V interleaved, 10 bits in the upper part of 16; tags and times
+    are kept.
+    """
     name, kind = _LAYOUTS[frame.format.name]
-    matrix, frame.colorspace = frame.colorspace, 2  # swscale refuses some, and only makes room here
+    matrix, frame.colorspace = frame.colorspace, 2  # swscale refuses some, and only allocates memory here
     out = frame.reformat(format=name, threads=1)
     frame.colorspace = out.colorspace = matrix
     y, u, v = (_rows(plane, kind)[:, : plane.width] << _UP[name] for plane in frame.planes)
@@ -37,29 +39,29 @@ def semi_planar(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def _rows(plane: av.video.plane.VideoPlane, kind: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
-    """The samples of a plane, with what is behind each row."""
+    """Return the samples of a plane, including the padding of each row."""
     return np.frombuffer(plane, kind).reshape(plane.height, -1)
 
 
 class FakeCard:
-    """A card that decodes what software does. `install` puts it in the place of a real one."""
+    """A GPU that decodes like software. `install` replaces the real one."""
 
     def __init__(self, *, until: int | None = None) -> None:
-        """Be able to decode so many pictures of a run; software goes on behind them, as FFmpeg's does."""
+        """Decode this many frames of a run; then software continues, as in FFmpeg."""
         self.until = until
         self.used = 0
         """Decoders that were made on it."""
         self._opening = False
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Let `hwaccel` find this card."""
+        """Make `hwaccel` find this GPU."""
         patch.setattr(hwaccel, "missing", lambda card=0: None)
         for module in (hwaccel, source):
             patch.setattr(module, "accelerator", self._accelerator)
             patch.setattr(module, "decoder_of", self._decoder_of)
 
     def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
-        """What it makes of software's pictures."""
+        """Convert software's frames to the GPU's."""
         return [semi_planar(frame) for frame in frames]
 
     def _accelerator(self, card: int | None) -> None:

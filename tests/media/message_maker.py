@@ -1,4 +1,4 @@
-"""Clips whose frames carry messages: captions, active format, HDR10+, ambient light, user data."""
+"""Makes clips whose frames have side data: captions, active format, HDR10+, ambient light, user data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UUID = bytes(range(16))
 
 
 def caption(number: int, triples: int = 2) -> Message:
-    """Two letters of CEA-608 that differ from frame to frame, and padding."""
+    """Return two CEA-608 characters that differ from frame to frame, and padding."""
     words = bytes([0xFC, 0x80 | 0x41 + number % 26, 0x80 | 0x61]) + bytes([0xF8, 0x80, 0x80]) * (triples - 1)
     payload = b"\xb5\0\x31GA94\x03" + bytes([0xC0 | triples, 0xFF]) + words + b"\xff"
     return Message(kind="A53_CC", payload_type=4, payload=payload)
@@ -38,7 +38,7 @@ def ambient(number: int) -> Message:
 
 
 def dynamic(number: int) -> Message:
-    """HDR10+ of one window, with a tone curve (CTA-861-H, annex S)."""
+    """Return HDR10+ metadata of one window, with a tone curve (CTA-861-H, annex S)."""
     bits = BitWriter()
     fields = [(1, 8), (1, 2), (400, 27), (0, 1), (100 + number, 17), (90, 17), (80, 17), (50, 17), (2, 4)]
     fields += [(1, 7), (11, 17), (99, 7), (99_000, 17), (7, 10), (0, 1)]
@@ -51,7 +51,9 @@ def dynamic(number: int) -> Message:
 def carrying_clip(
     path: Path, codec: str, *makers: Callable[[int], Message], frames: int = 8, pix_fmt: str = ""
 ) -> Path:
-    """A clip of `codec` (FFmpeg's name) whose every frame has a message of each maker, by its number."""
+    """Write a clip of `codec` (FFmpeg's name) in which every frame has a message from each maker, given its
+    number.
+    """
     encoder = {"h264": "libx264", "hevc": "libx265"}[codec]
     with av.open(str(path), "w") as box:
         stream = box.add_stream(

@@ -1,4 +1,4 @@
-"""Carry a clip's pictures through the sink unchanged, as an upscaler of scale 1 would; read the result."""
+"""Passes a clip's frames unchanged through the sink, like an upscaler of scale 1, and reads the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Passed:
     report: SinkReport
     warnings: list[str]
     times: list[Fraction]
-    """Of the pictures that went in, in seconds."""
+    """Of the frames of the source, in seconds."""
 
 
 def settings_for(encoder: str = "libx264", **more: object) -> EncoderSettings:
@@ -58,7 +58,7 @@ def pass_through(
     video_stream: int | None = None,
     **more: object,
 ) -> Passed:
-    """Decode, write straight, finish."""
+    """Decode, write without a generator, and finish."""
     times = []
     with open_video(source, start=start, end=end, threads=1, video_stream=video_stream) as video:
         sink = open_for(
@@ -73,7 +73,7 @@ def pass_through(
 
 
 def fitted(frame: YuvFrame, layout: PixelLayout) -> YuvFrame:
-    """The same samples in another layout: shifted in depth, chroma repeated or thinned, neutral for grey."""
+    """Convert samples to another layout: depth shifted, chroma repeated or dropped, neutral for grey."""
     if frame.layout == layout:
         return frame
     up = layout.bit_depth - frame.layout.bit_depth
@@ -104,7 +104,7 @@ def _resized(plane: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Track:
-    """What a stream holds, packet by packet."""
+    """The packets of a stream."""
 
     kind: str
     codec: str
@@ -121,7 +121,7 @@ class Track:
 
 
 def tracks(path: Path, kind: str) -> list[Track]:
-    """All streams of a kind, read packet by packet."""
+    """Return all streams of a kind with their packets."""
     with av.open(str(path), **TEXT) as box:
         chosen = [stream for stream in box.streams if stream.type == kind]
         packets: dict[int, list[av.Packet]] = {stream.index: [] for stream in chosen}

@@ -1,4 +1,4 @@
-"""Audio that a container does not list, or does not hold: copied, or converted without a change."""
+"""Audio that a container does not list or support is copied, or converted without loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vsr.media.passthrough.stream_plan import plan_streams
 
 
 def samples(path: Path) -> NDArray[np.float64]:
-    """Decoded samples of the first audio stream, `(channels, n)`, full scale 1."""
+    """Return the decoded samples of the first audio stream, `(channels, n)`, in [-1, 1]."""
     parts = []
     with av.open(str(path)) as box:
         for frame in box.decode(audio=0):
@@ -40,7 +40,7 @@ def _whole(values: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def clip(path: Path, codec: str, **knobs: object) -> Path:
-    """A clip with one audio stream, its picture of a codec that the container takes."""
+    """Write a clip with one audio stream, and video of a codec that the container supports."""
     if codec not in av.codecs_available:
         pytest.skip(f"PyAV {av.__version__} has no encoder {codec}")
     picture = {".ts": "mpeg2video", ".m2ts": "mpeg2video", ".vob": "mpeg2video", ".wmv": "wmv2"}
@@ -107,7 +107,7 @@ EXACT = [
 
 @pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])
 @pytest.mark.parametrize(("codec", "suffix", "knobs"), EXACT)
-def test_audio_that_does_not_fit_keeps_every_bit_of_its_samples(
+def test_converted_audio_keeps_every_bit_of_its_samples(
     tmp_path: Path, codec: str, suffix: str, knobs: dict[str, object], target: str
 ) -> None:
     source = clip(tmp_path / f"in{suffix}", codec, **knobs)
@@ -120,7 +120,7 @@ def test_audio_that_does_not_fit_keeps_every_bit_of_its_samples(
     assert abs(now.times[0] - out.report.shift - was.times[0]) <= Fraction(1, 48000)
 
 
-def test_what_replaces_pcm_of_a_blu_ray_is_read_by_others(tmp_path: Path) -> None:
+def test_converted_blu_ray_pcm_can_be_read_by_other_programs(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.m2ts", "pcm_bluray", layout="5.1(side)")
     out = pass_through(source, tmp_path / "out.mp4").path
     (track,) = [s for s in judges.ffprobe(out)["streams"] if s["codec_type"] == "audio"]
@@ -179,7 +179,7 @@ def test_the_container_that_a_warning_names_does_keep_the_audio(
 
 
 def with_gap(source: Path, path: Path, ticks: int) -> Path:
-    """A copy of a clip with a gap in its audio after 4 packets of 1024 samples."""
+    """Copy a clip with a gap in its audio after 4 packets of 1024 samples."""
     with av.open(str(source)) as box, av.open(str(path), "w") as out:
         pairs = {s.index: out.add_stream_from_template(s, opaque=True) for s in box.streams}
         for packet in [p for p in box.demux() if p.size]:
@@ -190,7 +190,7 @@ def with_gap(source: Path, path: Path, ticks: int) -> Path:
     return path
 
 
-def test_a_gap_of_any_length_stays_one_in_matroska(tmp_path: Path) -> None:
+def test_a_gap_of_any_length_is_kept_in_matroska(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.nut", "pcm_u16le", layout="mono", seconds=0.2)
     gappy = with_gap(source, tmp_path / "gappy.nut", 480)
     out = pass_through(gappy, tmp_path / "out.mkv").path
@@ -200,7 +200,7 @@ def test_a_gap_of_any_length_stays_one_in_matroska(tmp_path: Path) -> None:
     assert max(map(abs, late)) <= Fraction(1, 48000)
 
 
-def test_a_gap_becomes_silence_where_pcm_has_no_times_of_its_own(tmp_path: Path) -> None:
+def test_a_gap_becomes_silence_where_pcm_has_no_times(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.nut", "pcm_u16le", layout="mono", seconds=0.2)
     gappy = with_gap(source, tmp_path / "gappy.nut", 2400)
     before, after = samples(source), samples(pass_through(gappy, tmp_path / "out.mp4").path)
@@ -214,7 +214,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def with_custom_channels(path: Path, labels: list[int]) -> Path:
-    """Write into a MOV that its channels are these, in this order (QuickTime's `chan`, by description)."""
+    """Write these channels, in this order, into a MOV (QuickTime's `chan`, by description)."""
     data = bytearray(path.read_bytes())
     at = data.index(b"chan") - 4
     rows = b"".join(struct.pack(">II3f", label, 0, 0, 0, 0) for label in labels)
@@ -230,8 +230,8 @@ def with_custom_channels(path: Path, labels: list[int]) -> Path:
 
 
 @pytest.mark.parametrize("target", [".mov", ".mp4", ".mkv"])
-def test_channels_in_an_order_of_their_own_end_no_process(tmp_path: Path, target: str) -> None:
-    """In a process of its own: PyAV frees such a layout twice when it is asked for it."""
+def test_channels_in_a_custom_order_do_not_crash_the_process(tmp_path: Path, target: str) -> None:
+    """Runs in its own process: PyAV frees such a layout twice when it is read."""
     source = make_clip(tmp_path / "in.mov", frames=3, audio=[Audio(codec="pcm_s16le")])
     with_custom_channels(source, [2, 1])
     out = tmp_path / f"out{target}"
@@ -257,8 +257,8 @@ def test_a_priming_shorter_than_a_packet_stays_hidden_in_quicktime(
     assert (before == after).all()
 
 
-def test_audio_without_a_decoder_is_copied_where_the_muxer_knows_it(tmp_path: Path) -> None:
-    """MPEG-H by its name only: FFmpeg has no decoder, and PyAV adds no such stream by itself."""
+def test_audio_without_a_decoder_is_copied_if_the_muxer_supports_it(tmp_path: Path) -> None:
+    """Uses the name of MPEG-H only: FFmpeg has no decoder for it, and PyAV refuses to add such a stream."""
     source = make_clip(tmp_path / "in.mp4", audio=[Audio()])
     data = source.read_bytes().replace(b"esds", b"free")
     at = data.rindex(b"mp4a")

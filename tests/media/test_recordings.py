@@ -15,20 +15,22 @@ from tests.media.pass_through import pass_through, tracks
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
 
 HOURS = 125_000
-"""Frames at 25 a second, nearly an hour and a half."""
+"""Frames at 25 per second, nearly an hour and a half."""
 WRAP = 2**33
-"""Ticks of 1/90000 s after which the clock of MPEG starts over."""
+"""Ticks of 1/90000 s after which MPEG's clock wraps."""
 
 
 def recording(path: Path, *, first: int = HOURS, late: float = 0.1) -> Path:
-    """A second of MPEG-2 whose clock has counted `first` frames before; its audio begins `late` s later."""
-    sound = Audio(codec="mp2", start=first / 25 + late)
+    """Write one second of MPEG-2 whose clock has counted `first` frames before; its audio begins `late` s
+    later.
+    """
+    audio = Audio(codec="mp2", start=first / 25 + late)
     times = [first + number for number in range(25)]
-    return make_clip(path, codec="mpeg2video", bframes=2, pts=times, audio=[sound])
+    return make_clip(path, codec="mpeg2video", bframes=2, pts=times, audio=[audio])
 
 
 def pva_of(source: Path, path: Path) -> Path:
-    """The same packets in the format of early DVB cards: headers of eight bytes, times in 1/90000 s."""
+    """Write the same packets in the format of early DVB cards: headers of eight bytes, times in 1/90000 s."""
     counters = {1: 0, 2: 0}
     with av.open(str(source)) as box, path.open("wb") as file:
         for packet in box.demux():
@@ -45,7 +47,7 @@ def _pva_blocks(kind: int, counters: dict[int, int], packet: av.Packet) -> Itera
     for begin in range(0, len(data), 6000):
         time = struct.pack(">I", ticks % 2**32)
         content = data[begin : begin + 6000]
-        if kind == 1:  # a time in front of the first block only
+        if kind == 1:  # a time before the first block only
             flags, body = (0x10, time + content) if not begin else (0, content)
         else:  # a PES packet
             header = b"\x80\x80\x05" + _pes_time(ticks)
@@ -61,14 +63,14 @@ def _pes_time(ticks: int) -> bytes:
 
 
 def starts(path: Path) -> dict[str, float]:
-    """When the first stream of each kind begins, in seconds, by ffprobe."""
+    """Return when the first stream of each kind begins, in seconds, by ffprobe."""
     found = ffprobe(path)["streams"]
     return {stream["codec_type"]: float(stream["start_time"]) for stream in found}
 
 
 @pytest.mark.parametrize("target", ["out.mkv", "out.mp4"])
 @pytest.mark.parametrize("name", ["in.ts", "in.m2ts", "in.mpg", "in.vob", "in.wtv", "in.pva", "wrap.ts"])
-def test_a_recording_begins_at_zero_whatever_its_clock_shows(tmp_path: Path, name: str, target: str) -> None:
+def test_a_recording_begins_at_zero_whatever_its_clock(tmp_path: Path, name: str, target: str) -> None:
     first = WRAP // 3600 - 12 if name == "wrap.ts" else HOURS if name != "in.pva" else 1000
     source = recording(tmp_path / ("in.ts" if name == "in.pva" else name), first=first)
     if name == "in.pva":
@@ -83,7 +85,7 @@ def test_a_recording_begins_at_zero_whatever_its_clock_shows(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("target", ["out.mkv", "out.mp4"])
-def test_audio_that_begins_first_is_the_zero_of_the_recording(tmp_path: Path, target: str) -> None:
+def test_a_recording_whose_audio_begins_first_starts_with_the_audio(tmp_path: Path, target: str) -> None:
     source = recording(tmp_path / "in.ts", late=-0.2)
     made = pass_through(source, tmp_path / target).path
     assert starts(made)["audio"] == pytest.approx(0, abs=0.001)
@@ -103,14 +105,14 @@ def test_a_recording_without_audio_begins_at_zero_too(tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize("name", ["in.mkv", "in.mp4"])
-def test_an_offset_that_is_meant_stays(tmp_path: Path, name: str) -> None:
+def test_an_intended_offset_is_kept(tmp_path: Path, name: str) -> None:
     times = [1000 + number for number in range(25)]
     source = make_clip(tmp_path / name, pts=times)
     assert pts_of(pass_through(source, tmp_path / "out.mkv").path)[0] == 40
 
 
 def between_key_frames(source: Path, path: Path, *, skipped: int) -> Path:
-    """A copy without the first so many packets of the video, among them a key frame."""
+    """Copy a recording without the first packets of the video, which include a key frame."""
     with av.open(str(source)) as box, av.open(str(path), "w") as made:
         copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in box.streams}
         left_out = 0
@@ -127,8 +129,8 @@ def between_key_frames(source: Path, path: Path, *, skipped: int) -> Path:
 def test_a_range_of_a_recording_that_begins_between_key_frames_has_its_audio(
     tmp_path: Path, target: str
 ) -> None:
-    sound = [Audio(codec="mp2")]
-    whole = make_clip(tmp_path / "whole.ts", codec="mpeg2video", frames=50, gop=24, audio=sound)
+    audio = [Audio(codec="mp2")]
+    whole = make_clip(tmp_path / "whole.ts", codec="mpeg2video", frames=50, gop=24, audio=audio)
     source = between_key_frames(whole, tmp_path / "in.ts", skipped=3)
     made = pass_through(source, tmp_path / target, start=Fraction(1, 5), end=Fraction(7, 10)).path
     assert numbers_of(made) == list(range(29, 42)), "frames before the second key frame cannot be decoded"

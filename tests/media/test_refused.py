@@ -1,4 +1,4 @@
-"""What is refused for a reason of its own, and what was refused without one."""
+"""Inputs that are refused with a specific reason, and inputs that must not be refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_wmv_with_copy_protection_is_refused(tmp_path: Path, kind: str) -> Non
         probe(path)
 
 
-def test_what_is_no_asf_is_not_protected(tmp_path: Path) -> None:
+def test_a_file_that_is_not_asf_is_not_protected(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"0&" + bytes(3))
     assert not is_protected(str(path), "asf", 1)
@@ -86,7 +86,7 @@ def test_a_dvd_and_a_broadcast_that_are_scrambled_are_refused(tmp_path: Path) ->
         probe(dvd)
 
 
-def test_an_animated_webp_is_called_one(tmp_path: Path) -> None:
+def test_an_animated_webp_is_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
     with av.open(str(path), "w", format="webp") as box:
         stream = box.add_stream("libwebp_anim", rate=5)
@@ -101,7 +101,7 @@ def test_an_animated_webp_is_called_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [Fraction(300), Fraction(1000), Fraction(30)])
-def test_svt_av1_takes_any_rate_and_the_container_says_the_true_one(tmp_path: Path, rate: Fraction) -> None:
+def test_svt_av1_accepts_any_rate_and_the_container_states_it(tmp_path: Path, rate: Fraction) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=6, rate=rate, time_base=Fraction(1, 90000))
     result = tmp_path / "b.mkv"
     upscale_video(clip, result, model="bicubic", scale=2, encoder="libsvtav1", preset="12")
@@ -110,7 +110,7 @@ def test_svt_av1_takes_any_rate_and_the_container_says_the_true_one(tmp_path: Pa
     assert probe(result).frame_rate == pytest.approx(rate, rel=1e-2)
 
 
-def test_webm_has_an_encoder_of_its_own_where_none_is_asked_for(tmp_path: Path) -> None:
+def test_webm_has_its_own_default_encoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=3)
     report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
     assert report.encoder["codec"] == "libsvtav1"
@@ -118,7 +118,7 @@ def test_webm_has_an_encoder_of_its_own_where_none_is_asked_for(tmp_path: Path) 
         upscale_video(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
 
 
-def test_webm_keeps_transparency_where_no_encoder_is_asked_for(tmp_path: Path) -> None:
+def test_webm_keeps_transparency_with_the_default_encoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuva420p", frames=3)
     report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
     assert (report.encoder["codec"], report.encoder["pixel_format"]) == ("libvpx-vp9", "yuva420p")

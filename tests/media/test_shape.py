@@ -1,6 +1,6 @@
-"""The picture keeps its shape: proportions of a pixel, borders that a container hides, and how it is turned.
+"""The shape of frames is kept: pixel aspect ratio, hidden borders, and orientation.
 
-Sources are written by mkvmerge, or box by box; ffprobe, mkvinfo and mediainfo say what a result holds.
+Sources are written by mkvmerge, or box by box. ffprobe, mkvinfo and mediainfo read the results.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def _video(path: Path) -> dict[str, object]:
 
 
 def _track_lines(path: Path) -> list[str]:
-    """What mkvinfo says of the video track, a line each."""
+    """Return mkvinfo's lines about the video track."""
     text = run("mkvinfo", "-v", str(path)).partition("Video track")[2].partition("| + Track\n")[0]
     return [line.lstrip("| +") for line in text.splitlines()]
 
 
 def _replaced_in_index(path: Path, change: object) -> Path:
-    """The file with its index edited; the index stands at the end, so that nothing else moves."""
+    """Return the file with its index edited; the index is at the end, so nothing else moves."""
     data = path.read_bytes()
     with path.open("rb") as file:
         ((start, end),) = find_boxes(file, 0, len(data), b"moov")
@@ -62,7 +62,7 @@ def _replaced_in_index(path: Path, change: object) -> Path:
 
 
 def _with_clean_aperture(path: Path, *numbers: int) -> Path:
-    """The file with a clap of these eight numbers in its first sample entry."""
+    """Return the file with a clap of these eight numbers in its first sample entry."""
 
     def put(stsd: bytes) -> bytes:
         size = int.from_bytes(stsd[8:12], "big")
@@ -75,7 +75,7 @@ def _with_clean_aperture(path: Path, *numbers: int) -> Path:
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "webm"])
 @pytest.mark.parametrize("mode", [1, 3], ids=["side by side", "top and bottom"])
-def test_two_views_in_one_picture_keep_their_pixels_and_their_arrangement(
+def test_two_views_in_one_frame_keep_their_pixels_and_arrangement(
     tmp_path: Path, suffix: str, mode: int
 ) -> None:
     source = _with_matroska(tmp_path, "--stereo-mode", f"0:{mode}", "--display-dimensions", "0:64x48")
@@ -86,7 +86,7 @@ def test_two_views_in_one_picture_keep_their_pixels_and_their_arrangement(
 
 @pytest.mark.parametrize("sar", [Fraction(32, 27), Fraction(2)])
 @pytest.mark.parametrize("source", ["mkv", "mp4"])
-def test_each_fact_of_shape_stands_once_in_matroska_and_outlives_mkvmerge(
+def test_each_shape_element_occurs_once_in_matroska_and_survives_mkvmerge(
     tmp_path: Path, sar: Fraction, source: str
 ) -> None:
     clip = make_clip(tmp_path / f"a.{source}", frames=3, sar=sar, audio=[Audio()])
@@ -100,11 +100,11 @@ def test_each_fact_of_shape_stands_once_in_matroska_and_outlives_mkvmerge(
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
-def test_an_mp4_track_is_as_wide_as_it_is_shown(tmp_path: Path, suffix: str) -> None:
+def test_the_size_of_an_mp4_track_is_its_display_size(tmp_path: Path, suffix: str) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=3, sar=Fraction(32, 27), video_metadata={"title": "Film"})
     made = _upscaled(clip, suffix)
     data = made.read_bytes()
-    kind = data.index(b"tkhd")  # of the first track, the picture
+    kind = data.index(b"tkhd")  # of the first track, the video
     (size,) = struct.unpack_from(">I", data, kind - 4)
     across, down = struct.unpack_from(">II", data, kind - 4 + size - 8)
     assert (round(across / 65536), down / 65536) == (152, 96)
@@ -125,10 +125,10 @@ _SIDES = {"left": 16, "top": 8, "right": 4, "bottom": 12}
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize("source", ["mp4", "mkv"])
-def test_hidden_borders_go_from_container_to_container(tmp_path: Path, suffix: str, source: str) -> None:
+def test_hidden_borders_are_converted_between_containers(tmp_path: Path, suffix: str, source: str) -> None:
     if source == "mp4":
         clip = make_clip(tmp_path / "a.mp4", frames=3)
-        _with_clean_aperture(clip, 54, 1, 38, 1, 3, 1, -1, 1)  # 8 left, 2 right, 4 above, 6 below
+        _with_clean_aperture(clip, 54, 1, 38, 1, 3, 1, -1, 1)  # 8 left, 2 right, 4 top, 6 bottom
     else:
         clip = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6")
     assert probe(clip).crop == Crop(**{side: Fraction(n, 2) for side, n in _SIDES.items()})
@@ -145,12 +145,14 @@ def test_a_clean_aperture_of_half_pixels_is_exact(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "numbers", [(0, 1, 0, 1, 0, 1, 0, 1), (64, 0, 48, 1, 0, 1, 0, 1), (99, 1, 48, 1, 9, 1, 0, 1)]
 )
-def test_a_clean_aperture_that_makes_no_sense_is_left_out(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+def test_an_invalid_clean_aperture_is_ignored(tmp_path: Path, numbers: tuple[int, ...]) -> None:
     assert probe(_with_clean_aperture(make_clip(tmp_path / "a.mp4", frames=3), *numbers)).crop is None
 
 
 def _with_matrix(path: Path, matrix: tuple[int, ...], *, stated: bool) -> Path:
-    """A clip with a display matrix; `stated` writes that pixels are square, else FFmpeg asks the matrix."""
+    """Write a clip with a display matrix. With `stated`, square pixels are stated; otherwise FFmpeg uses the
+    matrix.
+    """
     with av.open(str(path), "w") as box_:
         stream = box_.add_stream("libx264", rate=25)
         stream.width, stream.height = 64, 48
@@ -166,7 +168,7 @@ def _with_matrix(path: Path, matrix: tuple[int, ...], *, stated: bool) -> Path:
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 @pytest.mark.parametrize("stated", [True, False])
 @pytest.mark.parametrize(("matrix", "rotation"), [(_WIDE, 0), (_TURNED_AND_WIDE, -90)])
-def test_a_stretch_in_the_matrix_becomes_the_pixels_own(
+def test_a_stretching_matrix_becomes_the_pixel_aspect_ratio(
     tmp_path: Path, suffix: str, matrix: tuple[int, ...], rotation: int, stated: bool
 ) -> None:
     video = _video(_upscaled(_with_matrix(tmp_path / "a.mp4", matrix, stated=stated), suffix))
@@ -175,7 +177,7 @@ def test_a_stretch_in_the_matrix_becomes_the_pixels_own(
     assert found == ([rotation] if rotation else found)
 
 
-def test_a_matrix_is_taken_apart_and_grows_with_the_picture() -> None:
+def test_a_matrix_is_split_and_scaled_with_the_frame() -> None:
     pure, stretch = rotation_of(_TURNED_AND_WIDE)
     assert pure is not None
     assert (pure[:6], stretch) == ((0, _ONE, 0, -_ONE, 0, 0), 2)
@@ -187,7 +189,7 @@ def test_a_matrix_is_taken_apart_and_grows_with_the_picture() -> None:
     assert ratio_of_ffmpeg(_WIDE) == 2
 
 
-def test_the_walker_through_boxes_ends_at_nonsense(tmp_path: Path) -> None:
+def test_the_search_for_boxes_ends_at_invalid_data(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(box(b"moov", b"\xff" * 30) + full_box(b"trak", b"") + b"\0\0\0\2moov")
     with path.open("rb") as file:
@@ -196,23 +198,23 @@ def test_the_walker_through_boxes_ends_at_nonsense(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "suffix", "told"),
+    ("mode", "suffix", "reported"),
     [(5, "mp4", True), (5, "mkv", False), (11, "mov", True), (12, "webm", True), (13, "mkv", False)],
 )
-def test_an_arrangement_that_a_container_cannot_say_is_told(
-    tmp_path: Path, mode: int, suffix: str, told: bool
+def test_an_arrangement_of_views_that_a_container_does_not_support_is_reported(
+    tmp_path: Path, mode: int, suffix: str, reported: bool
 ) -> None:
     source = _with_matroska(tmp_path, "--stereo-mode", f"0:{mode}")
     report = upscale_video(source, tmp_path / f"b.{suffix}", model="bicubic", scale=2)
-    assert any("arrangement of two views" in line for line in report.warnings) is told
-    if not told:
+    assert any("arrangement of two views" in line for line in report.warnings) is reported
+    if not reported:
         stereo = [
             mkvmerge(path)["tracks"][0]["properties"]["stereo_mode"] for path in (source, tmp_path / "b.mkv")
         ]
         assert stereo == [mode, mode]
 
 
-def test_frame_packing_in_the_stream_becomes_the_containers_mark(tmp_path: Path) -> None:
+def test_frame_packing_in_the_stream_becomes_the_containers_stereo_mode(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.ts", frames=30, options={"x264-params": "frame-packing=3"})
     for suffix in ("mkv", "mp4"):
         (data,) = _video(_upscaled(clip, suffix))["side_data_list"]
@@ -222,7 +224,7 @@ def test_frame_packing_in_the_stream_becomes_the_containers_mark(tmp_path: Path)
 @pytest.mark.parametrize(
     ("encoder", "suffix"), [("ffv1", "mkv"), ("libvpx-vp9", "webm"), ("libsvtav1", "mp4")]
 )
-def test_mastering_display_and_light_level_stand_in_every_container(
+def test_mastering_display_and_light_level_are_stored_in_every_container(
     tmp_path: Path, encoder: str, suffix: str
 ) -> None:
     clip = make_clip(tmp_path / "a.mkv", codec="libx265", pix_fmt="yuv420p10le", hdr10=True, frames=3)
@@ -235,14 +237,14 @@ def test_mastering_display_and_light_level_stand_in_every_container(
     assert [track[key].split()[0] for key in ("MaxCLL", "MaxFALL")] == ["1000", "400"]
 
 
-def test_marks_of_places_go_where_a_filter_cuts(tmp_path: Path) -> None:
+def test_position_metadata_is_dropped_if_a_filter_crops(tmp_path: Path) -> None:
     source = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6")
     target = tmp_path / "b.mkv"
     upscale_video(source, target, model="bicubic", scale=2, filters_before=("crop=48:32:8:4",))
     assert probe(target).crop is None
 
 
-def test_a_pipe_names_the_marks_that_it_cannot_carry(tmp_path: Path) -> None:
+def test_a_pipe_names_the_properties_that_it_cannot_carry(tmp_path: Path) -> None:
     source = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6", "--stereo-mode", "0:1")
     with (tmp_path / "out.nut").open("wb") as file:
         sink = open_pipe_sink(

@@ -1,4 +1,6 @@
-"""360 degree video stays 360 degree video: whatever its mark was, the result's container has its own."""
+"""360 degree video keeps its projection: the output has its own container's metadata, whatever the
+source's.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/"><GSpherical:Spheri
 
 
 def _marked(path: Path) -> Path:
-    """An MP4 with the mark of Spherical Video V1, an uuid box with XML."""
+    """Write an MP4 with Spherical Video V1 metadata, a uuid box with XML."""
     data = make_clip(path, frames=3).read_bytes()
     with path.open("rb") as file:
         ((start, end),) = find_boxes(file, 0, len(data), b"moov")
@@ -37,7 +39,7 @@ def _marked(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "webm"])
-def test_the_old_mark_becomes_the_containers_own(tmp_path: Path, suffix: str) -> None:
+def test_spherical_v1_metadata_becomes_the_containers_own(tmp_path: Path, suffix: str) -> None:
     source, target = _marked(tmp_path / "a.mp4"), tmp_path / f"b.{suffix}"
     upscale_video(source, target, model="bicubic", scale=2)
     (video,) = ffprobe(target, "-show_streams", "-select_streams", "v")["streams"]
@@ -57,7 +59,7 @@ def test_the_old_mark_becomes_the_containers_own(tmp_path: Path, suffix: str) ->
     ],
     ids=["turned", "a part", "cube map"],
 )
-def test_every_projection_comes_back(tmp_path: Path, suffix: str, sphere: Spherical) -> None:
+def test_every_projection_is_kept(tmp_path: Path, suffix: str, sphere: Spherical) -> None:
     source, target = make_clip(tmp_path / "a.mkv", frames=3), tmp_path / f"b.{suffix}"
     info = replace(probe(source), spherical=sphere)
     sink = open_sink(target, source=source, info=info, width=64, height=48, settings=EncoderSettings())
@@ -67,7 +69,7 @@ def test_every_projection_comes_back(tmp_path: Path, suffix: str, sphere: Spheri
     assert probe(target).spherical == sphere
 
 
-def test_a_projection_that_no_container_knows_is_told(tmp_path: Path) -> None:
+def test_a_projection_that_no_container_supports_is_reported(tmp_path: Path) -> None:
     source, target = make_clip(tmp_path / "a.mkv", frames=3), tmp_path / "b.mp4"
     info = replace(probe(source), spherical=Spherical(projection=5))
     sink = open_sink(target, source=source, info=info, width=64, height=48, settings=EncoderSettings())

@@ -1,4 +1,4 @@
-"""Sound that is missing or out of place is seen, and nothing else is taken for it."""
+"""Missing or displaced audio is detected, without false alarms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsr.media.audio.audio_gaps import AudioWatch
 
 @dataclass
 class Packet:
-    """What the watch looks at."""
+    """The attributes of a packet that the watch reads."""
 
     pts: int | None
     duration: int = 20
@@ -26,11 +26,11 @@ def notes(*packets: Any, broken: tuple[int, ...] = ()) -> list[str]:
     return watch.notes(broken=broken)
 
 
-def test_whole_sound_raises_no_alarm() -> None:
+def test_continuous_audio_is_not_reported_as_damaged() -> None:
     assert notes(Packet(0), Packet(20), Packet(40), Packet(None), Packet(61), Packet(80)) == []
 
 
-def test_a_pause_alone_is_no_damage() -> None:
+def test_a_pause_alone_is_not_damage() -> None:
     assert notes(Packet(0), Packet(20), Packet(4000), Packet(4020)) == []
 
 
@@ -40,7 +40,7 @@ def test_a_gap_in_a_broken_stream_is_counted() -> None:
     assert notes(Packet(0), Packet(21), Packet(40), broken=(1,)) == []
 
 
-def test_sound_far_behind_what_came_before_is_counted() -> None:
+def test_audio_that_jumps_far_back_is_counted() -> None:
     assert notes(Packet(1000), Packet(800), Packet(1020)) == []
     (note,) = notes(Packet(1000), Packet(0), Packet(20), Packet(1020))
     assert "2 packets of audio of stream 1 run back" in note

@@ -1,4 +1,4 @@
-"""Files changed by Debian's ffmpeg: what PyAV cannot write."""
+"""Files changed by Debian's ffmpeg in ways that PyAV does not support."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.judges import run
 
 @pytest.fixture
 def edit() -> Callable[..., Path]:
-    """Copy a file's packets with further arguments of ffmpeg."""
+    """Copy a file's packets with additional arguments of ffmpeg."""
 
     def edited(source: Path, target: Path, *arguments: str) -> Path:
         words = ["-v", "error", "-y", "-i", str(source), "-map", "0", "-c", "copy", *arguments, str(target)]

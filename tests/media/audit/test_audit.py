@@ -1,4 +1,4 @@
-"""`audit` finds what a result lacks, and nothing in a result that is whole."""
+"""`audit` finds what a result lacks, and nothing in a complete result."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RICH: dict[str, object] = {
     "attachments": [("a.ttf", "font/ttf", b"x" * 9)],
     "metadata": {"title": "a film"},
 }
-"""A clip that carries one of everything."""
+"""A clip with one stream or property of each kind."""
 LARGE = {"width": 128, "height": 96}
-"""Twice the size of a clip: what a result is."""
+"""Twice the size of a clip, as a result has it."""
 QUICK = EncoderSettings(preset="ultrafast")
 
 
@@ -53,7 +53,7 @@ def upscaled(source: Path, target: Path, **wishes: object) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mov"])
-def test_a_result_of_ours_has_lost_nothing(source: Path, tmp_path: Path, suffix: str) -> None:
+def test_vsr_output_loses_nothing(source: Path, tmp_path: Path, suffix: str) -> None:
     result = upscaled(source, tmp_path / f"out.{suffix}")
     known = {"mkv": (), "mov": ("attached files: a.ttf missing",)}[suffix]
     found = [line for line in lost(source, result) if not line.startswith(known or ("-",))]
@@ -77,14 +77,12 @@ def test_a_result_of_ours_has_lost_nothing(source: Path, tmp_path: Path, suffix:
     ],
     ids=lambda knobs: " ".join(f"{key}={value}" for key, value in knobs.items())[:40],
 )
-def test_a_result_of_ours_has_lost_nothing_whatever_the_frames_are(
-    tmp_path: Path, knobs: dict[str, object]
-) -> None:
+def test_vsr_output_loses_nothing_whatever_the_frames_show(tmp_path: Path, knobs: dict[str, object]) -> None:
     source = make_clip(tmp_path / "in.mkv", **knobs)
     assert lost(source, upscaled(source, tmp_path / "out.mkv")) == []
 
 
-def test_a_result_in_the_same_place_is_whole_where_only_size_differs(source: Path, tmp_path: Path) -> None:
+def test_a_copy_at_twice_the_size_has_lost_nothing(source: Path, tmp_path: Path) -> None:
     assert lost(source, make_clip(tmp_path / "out.mkv", **(RICH | LARGE))) == []
 
 
@@ -142,7 +140,7 @@ def test_fewer_bits_and_coarser_chroma_are_losses(tmp_path: Path) -> None:
     assert lost(tmp_path / "small.mkv", tmp_path / "large.mkv") == []
 
 
-def test_samples_of_another_kind_are_a_loss_where_fewer_are_kept(tmp_path: Path) -> None:
+def test_another_pixel_format_is_a_loss_only_if_samples_are_dropped(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="libx264rgb", pix_fmt="rgb24")
     assert lost(source, upscaled(source, tmp_path / "out.mkv")) == []  # 4:4:4
     assert "chroma: yuv420p of gbrp" in lost(source, make_clip(tmp_path / "coarse.mkv", **LARGE))
@@ -151,7 +149,7 @@ def test_samples_of_another_kind_are_a_loss_where_fewer_are_kept(tmp_path: Path)
     assert said == ["transparency: rgb24 of rgba"]
 
 
-def test_a_disposition_that_is_gone_is_a_loss(tmp_path: Path, edit: Callable[..., Path]) -> None:
+def test_a_missing_disposition_is_a_loss(tmp_path: Path, edit: Callable[..., Path]) -> None:
     source = edit(make_clip(tmp_path / "a.mkv", **RICH), tmp_path / "in.mkv", "-disposition:a", "forced")
     result = make_clip(tmp_path / "out.mkv", **(RICH | LARGE))
     assert any(
@@ -159,7 +157,7 @@ def test_a_disposition_that_is_gone_is_a_loss(tmp_path: Path, edit: Callable[...
     )
 
 
-def test_of_a_cut_the_part_that_was_wanted_is_compared(source: Path, tmp_path: Path) -> None:
+def test_only_the_selected_range_of_the_source_is_compared(source: Path, tmp_path: Path) -> None:
     result = upscaled(source, tmp_path / "out.mkv", start=Fraction(1, 5), end=Fraction(3, 5))
     assert audit(source, result, start=Fraction(1, 5), end=Fraction(3, 5)).lost == ()
     assert any(line.startswith("frames: 10 of 20") for line in lost(source, result))
@@ -168,22 +166,22 @@ def test_of_a_cut_the_part_that_was_wanted_is_compared(source: Path, tmp_path: P
     )
 
 
-def test_the_command_says_so_and_exits_with_4(
+def test_the_command_reports_losses_and_exits_with_4(
     source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = run_cli(capfd, "verify", source, make_clip(tmp_path / "whole.mkv", **(RICH | LARGE)))
     assert (whole.code, whole.out.strip()) == (0, "nothing lost")
     short = make_clip(tmp_path / "short.mkv", **(RICH | LARGE | {"frames": 10}))
-    told = run_cli(capfd, "verify", source, short)
-    assert told.code == 4
-    assert "lost  frames: 10 of 20" in told.out
+    reported = run_cli(capfd, "verify", source, short)
+    assert reported.code == 4
+    assert "lost  frames: 10 of 20" in reported.out
     part = run_cli(capfd, "verify", source, short, "--end", "0.4")
     assert "frames: 10" not in part.out
     missing = run_cli(capfd, "verify", source, tmp_path / "nothing.mkv")
     assert missing.code == 3
 
 
-def test_a_result_that_was_cut_off_is_found(tmp_path: Path) -> None:
+def test_a_truncated_result_is_found(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", **RICH)
     part = truncated(make_clip(tmp_path / "whole.mkv", **(RICH | LARGE)), tmp_path / "part.mkv", 0.6)
     assert any(line.startswith("frames") for line in lost(source, part))

@@ -1,4 +1,4 @@
-"""Frames that show something else are found, and an encoder's own faults are taken for none."""
+"""Different frame content is found; compression artifacts of encoders are not reported."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from vsr.media.encode.scheduling import kept_priority
 from vsr.media.pixels.layouts import layout_of
 
 Film = NDArray[np.float64]
-"""`(N, 3, H, W)`: Y', Cb, Cr, 8-bit codes."""
+"""`(N, 3, H, W)`: Y', Cb, Cr in 8-bit codes."""
 HEIGHT, WIDTH, COUNT = 64, 96, 40
 
 
 def film(seed: int = 0, count: int = COUNT) -> Film:
-    """A still that a camera moves over, one pixel a frame."""
+    """Return a still image over which a camera moves by one pixel per frame."""
     rng = np.random.default_rng(seed)
     small = rng.uniform(40, 200, (3, 9, 24))
-    small[1:] = rng.uniform(108, 148, (2, 9, 24))  # R'G'B' can say them all
+    small[1:] = rng.uniform(108, 148, (2, 9, 24))  # so that R'G'B' can represent them all
     wide = small.repeat(8, axis=1).repeat(8, axis=2)
     return np.stack([wide[:, :HEIGHT, t : t + WIDTH] for t in range(count)])
 
 
 def written(path: Path, frames: Film, *, times: int = 1, codec: str = "libx264", **options: str) -> Path:
-    """Encode frames in 4:2:0, each sample repeated `times` times in both directions."""
+    """Encode frames in 4:2:0, with each sample repeated `times` times in both directions."""
     with kept_priority(), av.open(str(path), "w") as box:
         stream = box.add_stream(codec, rate=25, options={"preset": "ultrafast", "crf": "20"} | options)
         assert isinstance(stream, av.VideoStream)
@@ -108,9 +108,7 @@ ATTACKS: dict[str, tuple[Callable[[Film], Film], str]] = {
 
 
 @pytest.mark.parametrize(("attack", "said"), ATTACKS.values(), ids=list(ATTACKS))
-def test_a_film_that_shows_something_else_is_found(
-    tmp_path: Path, attack: Callable[[Film], Film], said: str
-) -> None:
+def test_different_frame_content_is_found(tmp_path: Path, attack: Callable[[Film], Film], said: str) -> None:
     source = written(tmp_path / "in.mkv", film())
     result = written(tmp_path / "out.mkv", attack(film()), times=2)
     lines = audit(source, result).lost
@@ -131,7 +129,7 @@ def grainy() -> Film:
 
 
 def faded() -> Film:
-    """From black, by half a code a frame at most: what encoders follow late."""
+    """Return a fade from black by at most half a code per frame, which encoders follow with a delay."""
     frames = film()[:1].repeat(COUNT, axis=0)
     share = np.linspace(0.3, 0.4, COUNT).reshape(-1, 1, 1)
     return with_luma(frames, lambda y: 16 + (y - 16) * share)
@@ -158,7 +156,7 @@ ENCODERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("options", ENCODERS.values(), ids=list(ENCODERS))
 @pytest.mark.parametrize("make", [panned, very_dark, grainy, faded, flickering, interlaced])
-def test_what_encoders_do_to_frames_is_no_loss(
+def test_compression_artifacts_are_not_a_loss(
     tmp_path: Path, make: Callable[[], Film], options: dict[str, str]
 ) -> None:
     source = written(tmp_path / "in.mkv", make())
@@ -166,7 +164,7 @@ def test_what_encoders_do_to_frames_is_no_loss(
     assert audit(source, result).lost == ()
 
 
-def test_a_source_that_was_compressed_strongly_is_no_loss(tmp_path: Path) -> None:
+def test_a_strongly_compressed_source_is_not_a_loss(tmp_path: Path) -> None:
     source = written(tmp_path / "in.mkv", film(), crf="45")
     decoded = as_codes(read_contents(source).frames.thumbnails, UNITS)
     result = written(
@@ -176,7 +174,7 @@ def test_a_source_that_was_compressed_strongly_is_no_loss(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("still", [film()[:1].repeat(COUNT, axis=0), np.broadcast_to(BLACK, film().shape)])
-def test_what_cannot_be_told_of_frames_is_said(tmp_path: Path, still: Film) -> None:
+def test_what_cannot_be_compared_in_frames_is_reported(tmp_path: Path, still: Film) -> None:
     source = written(tmp_path / "in.mkv", still)
     found = audit(source, written(tmp_path / "out.mkv", still, times=2))
     assert found.lost == ()
@@ -212,7 +210,7 @@ def test_means_do_not_depend_on_the_pixel_format(name: str) -> None:
     other.colorspace, other.color_range = int(info.color.matrix), int(info.color.range)
     one, two = thumbnail(wide, _info("yuv420p")), thumbnail(other, info)
     parts = slice(0, 1) if name in ("gray", "ya8") else slice(0, 3)
-    # Rounding to 8 bits of R'G'B' and back costs up to a code.
+    # Rounding to 8-bit R'G'B' and back costs up to one code.
     assert np.abs(one[parts] - two[parts]).max() < 1.5
 
 

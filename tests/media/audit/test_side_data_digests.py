@@ -17,14 +17,14 @@ def _lost(source: Path, result: Path) -> list[str]:
     return [line for line in audit(source, result).lost if "missing or different" in line]
 
 
-def test_a_result_of_ours_carries_all(tmp_path: Path) -> None:
+def test_vsr_output_keeps_all_side_data(tmp_path: Path) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
     result = tmp_path / "b.mp4"
     upscale_video(source, result, model="bicubic", scale=2, preset="ultrafast")
     assert _lost(source, result) == []
 
 
-def test_what_is_missing_late_or_another_is_found(tmp_path: Path) -> None:
+def test_missing_late_or_different_side_data_is_found(tmp_path: Path) -> None:
     def late(number: int) -> Message:
         return caption(number + 1)
 

@@ -1,4 +1,4 @@
-"""Transparency of a GIF is missed only where there is some."""
+"""A loss of transparency is reported for a GIF only if it has transparent pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsr.media.decode.probe import probe
 
 
 def gif(path: Path, *, holes: bool) -> Path:
-    """Five pictures; with `holes`, the last is transparent in part."""
+    """Write five images; with `holes`, the last one is partly transparent."""
     with av.open(str(path), "w") as box:
         stream = box.add_stream("gif", rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = 32, 32, "pal8"
@@ -33,12 +33,12 @@ def gif(path: Path, *, holes: bool) -> Path:
         box.mux(stream.encode(None))
     data = bytearray(path.read_bytes())
     for place in (n for n in range(len(data)) if holes and data[n : n + 3] == b"\x21\xf9\x04"):
-        data[place + 3] = data[place + 3] & ~0x1C | 0x08  # clear the picture before the next one is drawn
+        data[place + 3] = data[place + 3] & ~0x1C | 0x08  # clear the image before the next one is drawn
     path.write_bytes(data)
     return path
 
 
-def test_an_opaque_gif_loses_nothing_and_is_not_said_to(tmp_path: Path) -> None:
+def test_no_loss_is_reported_for_an_opaque_gif(tmp_path: Path) -> None:
     source = gif(tmp_path / "in.gif", holes=False)
     assert probe(source).layout.alpha, "the decoder always gives alpha"
     assert not without_unused_alpha(probe(source)).layout.alpha
@@ -46,13 +46,13 @@ def test_an_opaque_gif_loses_nothing_and_is_not_said_to(tmp_path: Path) -> None:
     assert not any("transparency" in warning for warning in passed.warnings)
 
 
-def test_transparency_in_a_later_picture_is_named(tmp_path: Path) -> None:
+def test_transparency_in_a_later_frame_is_reported(tmp_path: Path) -> None:
     source = gif(tmp_path / "in.gif", holes=True)
     assert without_unused_alpha(probe(source)).layout.alpha
     passed = pass_through(source, tmp_path / "out.mp4")
     assert any("transparency" in warning for warning in passed.warnings)
 
 
-def test_other_formats_are_taken_at_their_word(tmp_path: Path) -> None:
+def test_alpha_of_other_formats_is_not_checked(tmp_path: Path) -> None:
     info = probe(make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva420p", frames=1))
     assert without_unused_alpha(info) is info

@@ -1,4 +1,4 @@
-"""Frames get the times at which they are meant to be shown, also where a container stores other ones."""
+"""Frames get their intended times, even if a container stores other times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKED = {"codec": "libx264", "bframes": 2, "frames": 25}
 
 
 def frames(pts: Sequence[int | None], dts: Sequence[int | None]) -> list[av.VideoFrame]:
-    """Empty frames with these times."""
+    """Return empty frames with these times."""
     made = []
     for shown, decoded in zip(pts, dts, strict=True):
         frame = av.VideoFrame(16, 16, "gray")
@@ -34,7 +34,7 @@ def frames(pts: Sequence[int | None], dts: Sequence[int | None]) -> list[av.Vide
 def chosen(
     pts: Sequence[int | None], dts: Sequence[int | None], *, packets: Sequence[int | None] = ()
 ) -> list[int | None]:
-    """The times that `FrameTimes` chooses where the decoder may change the order of frames."""
+    """Return the times that `FrameTimes` chooses if the decoder may reorder frames."""
     times = FrameTimes()
     for packet in packets:
         times.packet(packet)
@@ -42,7 +42,7 @@ def chosen(
 
 
 def best_effort(path: Path) -> list[float]:
-    """The times of all frames that ffprobe knows, in seconds; the last few may be missing."""
+    """Return the times of all frames from ffprobe, in seconds; the last few may be missing."""
     entries = "frame=best_effort_timestamp_time"
     found = ffprobe(path, "-select_streams", "v:0", "-show_frames", "-show_entries", entries)["frames"]
     key = "best_effort_timestamp_time"
@@ -54,7 +54,7 @@ def steps(times: Sequence[Fraction]) -> set[Fraction]:
 
 
 def remuxed(source: Path, target: Path) -> Path:
-    """The same packets with times that rise in decoding order, as simple tools write them."""
+    """Write the same packets with times that increase in decoding order, as simple tools do."""
     with av.open(str(source)) as box, av.open(str(target), "w") as made:
         video = box.streams.video[0]
         copy = made.add_stream_from_template(video, opaque=True)
@@ -65,34 +65,34 @@ def remuxed(source: Path, target: Path) -> Path:
     return target
 
 
-def test_times_that_rise_stay_whatever_the_decoding_times() -> None:
+def test_increasing_times_are_kept_whatever_the_decoding_times() -> None:
     assert chosen([0, 40, 80, 120], [0, 10, 20, 30]) == [0, 40, 80, 120]
     assert chosen([0, 40, 80, 120], [0, 0, 0, 0]) == [0, 40, 80, 120]
 
 
-def test_missing_times_are_the_decoding_times() -> None:
+def test_missing_times_are_replaced_by_decoding_times() -> None:
     assert chosen([None, None, 80, None], [0, 40, 80, None]) == [0, 40, 80, None]
 
 
-def test_times_in_decoding_order_give_way_from_the_first_frame_on() -> None:
+def test_times_in_decoding_order_are_replaced_from_the_first_frame_on() -> None:
     pts = [0, 120, 40, 80, 240, 160, 200, 360, 280, 320]
     dts = list(range(80, 480, 40))
     assert chosen(pts, dts) == dts
     assert chosen(pts, [*dts[:-1], None]) == [*dts[:-1], None]
 
 
-def test_one_time_that_strays_changes_nothing() -> None:
+def test_a_single_wrong_time_changes_nothing() -> None:
     pts = [0, 40, 80, 120, 110, *range(160, 800, 40)]
     assert chosen(pts, list(range(0, 40 * len(pts), 40))) == pts
 
 
-def test_decoding_times_that_run_back_as_often_are_no_better() -> None:
+def test_decoding_times_are_not_used_if_they_decrease_as_often() -> None:
     pts = [0, 40, 20, 80, 60, 120, 100]
     assert chosen(pts, [9, 8, 7, 6, 5, 4, 3]) == pts
 
 
 @pytest.mark.parametrize(("packets", "held"), [([0, 120, 40], 1), ([0, 40, 80], SETTLED_AFTER)])
-def test_frames_are_held_back_only_where_packets_give_no_proof(packets: list[int], held: int) -> None:
+def test_frames_are_held_back_only_while_the_right_time_is_unknown(packets: list[int], held: int) -> None:
     taken = 0
     times = FrameTimes()
     for packet in packets:
@@ -112,7 +112,7 @@ def test_frames_are_held_back_only_where_packets_give_no_proof(packets: list[int
 
 @pytest.mark.parametrize("name", ["a.avi", "mpeg4.avi", "a.mkv", "a.mp4", "a.mxf"])
 @pytest.mark.parametrize("target", ["out.mkv", "out.mp4"])
-def test_frames_of_files_that_store_decoding_order_come_evenly(
+def test_frames_are_evenly_spaced_if_a_file_stores_times_in_decoding_order(
     tmp_path: Path, name: str, target: str
 ) -> None:
     codec = "mpeg4" if "mpeg4" in name else "libx264"
@@ -127,7 +127,7 @@ def test_frames_of_files_that_store_decoding_order_come_evenly(
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mpg", "a.mkv", "a.ts"])
-def test_times_are_those_that_ffprobe_gives(tmp_path: Path, name: str) -> None:
+def test_times_equal_those_of_ffprobe(tmp_path: Path, name: str) -> None:
     codec = "mpeg2video" if name == "a.mpg" else "libx264"
     source = open_video(make_clip(tmp_path / name, **(PACKED | {"codec": codec})))
     times = [float(frame.stamp.seconds) for frame in source.frames()]
@@ -137,7 +137,7 @@ def test_times_are_those_that_ffprobe_gives(tmp_path: Path, name: str) -> None:
     assert (DECODING_TIMES in source.warnings) == (name == "a.avi")
 
 
-def test_frames_at_each_others_times_are_a_loss(tmp_path: Path) -> None:
+def test_frames_with_swapped_times_are_a_loss(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", **PACKED)
     with av.open(str(source)) as box, av.open(str(tmp_path / "wrong.mp4"), "w") as made:
         video = box.streams.video[0]

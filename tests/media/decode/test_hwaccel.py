@@ -1,4 +1,4 @@
-"""A card decodes to what software decodes to; where it cannot, software does, and a line says so."""
+"""A GPU decodes the same frames as software; where it cannot, software decodes with a note."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLIPS: dict[str, dict[str, Any]] = {
     "hevc.mp4": {"codec": "libx265", "bframes": 2},
     "hdr.mkv": {"codec": "libx265", "pix_fmt": "yuv420p10le", "bframes": 2, "hdr10": True, "color": HDR},
 }
-"""Clips that a card may decode."""
+"""Clips that a GPU may decode."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def read(video: VideoSource) -> list[YuvFrame]:
 
 
 def assert_same(ours: VideoSource, software: VideoSource) -> None:
-    """One decodes to what the other does: samples, times, order, tags, damage, and what is said of it."""
+    """Check that both decode the same: samples, times, order, tags, damage, and notes."""
     frames, expected = read(ours), read(software)
     assert [frame.stamp for frame in frames] == [frame.stamp for frame in expected]
     for one, other in zip(frames, expected, strict=True):
@@ -61,20 +61,20 @@ def assert_same(ours: VideoSource, software: VideoSource) -> None:
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_what_a_card_decodes_is_what_software_decodes(tmp_path: Path, card: FakeCard, name: str) -> None:
+def test_a_gpu_decodes_the_same_frames_as_software(tmp_path: Path, card: FakeCard, name: str) -> None:
     path = make_clip(tmp_path / name, **CLIPS[name])
     ours = open_video(path, hwaccel="cuda")
     assert ours.decoding == Decoding(card=0)
     assert_same(ours, open_video(path))
-    assert card.used == 2  # for the trial, and for the run
+    assert card.used == 2  # for the test of the first frame, and for the run
 
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("name", CLIPS)
-def test_nvdec_decodes_to_the_bits_of_software(tmp_path: Path, name: str) -> None:
+def test_nvdec_decodes_the_same_bits_as_software(tmp_path: Path, name: str) -> None:
     if hwaccel.available()["cuda"].startswith("not here"):
-        pytest.skip(hwaccel.available()["cuda"])  # a card that computes, on a machine where none decodes
-    # Exact: H.264 and H.265 define every bit. NVDEC takes no pictures as small as those of the other tests.
+        pytest.skip(hwaccel.available()["cuda"])  # a GPU that can compute, but not decode
+    # Exact: H.264 and H.265 define every bit. NVDEC refuses frames as small as those of the other tests.
     path = make_clip(tmp_path / name, width=320, height=180, **CLIPS[name])
     ours = open_video(path, hwaccel="cuda")
     assert ours.decoding.name == "cuda:0"
@@ -82,17 +82,15 @@ def test_nvdec_decodes_to_the_bits_of_software(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["plain.mp4", "hdr.mkv"])
-def test_decoding_where_a_card_may_be_missing_gives_the_same_and_does_not_fail(
-    tmp_path: Path, name: str
-) -> None:
+def test_hwaccel_auto_gives_the_same_frames_with_and_without_a_gpu(tmp_path: Path, name: str) -> None:
     path = make_clip(tmp_path / name, **CLIPS[name])
     ours, software = open_video(path, hwaccel="auto"), open_video(path)
-    software.warnings += ours.warnings  # a line where this machine has no card, none where it has
+    software.warnings += ours.warnings  # one note if this machine has no GPU, else none
     assert len(ours.warnings) == (ours.decoding.card is None)
     assert_same(ours, software)
 
 
-def test_a_part_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
+def test_a_range_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
     part = {"start": Fraction(5, 25), "end": Fraction(12, 25)}
     assert_same(open_video(path, hwaccel="cuda", **part), open_video(path, **part))
@@ -100,7 +98,7 @@ def test_a_part_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
-def test_a_truncated_file_is_as_damaged(tmp_path: Path, card: FakeCard, name: str) -> None:
+def test_a_truncated_file_has_the_same_damage(tmp_path: Path, card: FakeCard, name: str) -> None:
     cut = truncated(make_clip(tmp_path / name, frames=60, gop=6), tmp_path / f"cut_{name}", 0.4)
     ours = open_video(cut, hwaccel="cuda")
     assert_same(ours, open_video(cut))
@@ -112,7 +110,7 @@ def test_a_truncated_file_is_as_damaged(tmp_path: Path, card: FakeCard, name: st
     [{"width": 96, "height": 80}, {"pix_fmt": "yuv420p10le"}, {"color": FULL}],
     ids=["size", "depth", "range"],
 )
-def test_what_changes_on_the_way_becomes_what_software_makes_of_it(
+def test_a_video_whose_format_changes_is_decoded_as_in_software(
     tmp_path: Path, card: FakeCard, then: dict[str, Any]
 ) -> None:
     color = ColorSpec(matrix=Matrix.BT709, range=Range.LIMITED)
@@ -125,7 +123,7 @@ def test_what_changes_on_the_way_becomes_what_software_makes_of_it(
     assert_same(open_video(joined, hwaccel="cuda"), open_video(joined))
 
 
-def test_what_a_card_cannot_go_on_with_software_does_and_says_so(
+def test_software_takes_over_with_a_warning_when_the_gpu_cannot_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
@@ -152,7 +150,7 @@ def test_what_a_card_cannot_go_on_with_software_does_and_says_so(
         ("a.webm", {"codec": "libvpx-vp9"}, "only h264 and hevc are decoded on a GPU, not vp9"),
     ],
 )
-def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
+def test_software_decodes_unsupported_formats_with_a_note(
     tmp_path: Path, card: FakeCard, name: str, knobs: dict[str, Any], words: str
 ) -> None:
     path = make_clip(tmp_path / name, **knobs)
@@ -164,7 +162,7 @@ def test_what_a_card_does_not_decode_is_told_and_decoded_in_software(
     assert_same(ours, software)
 
 
-def test_strict_decodes_in_software_because_a_card_does_not_tell_of_damage(
+def test_strict_decodes_in_software_because_a_gpu_does_not_report_damage(
     tmp_path: Path, card: FakeCard
 ) -> None:
     path = make_clip(tmp_path / "a.mp4")
@@ -174,14 +172,14 @@ def test_strict_decodes_in_software_because_a_card_does_not_tell_of_damage(
 
 
 class RefusingCard(FakeCard):
-    """FFmpeg falls back to software from the first picture on, as for H.264 of 10 bits."""
+    """FFmpeg falls back to software from the first frame on, as for H.264 with 10 bits."""
 
     def __init__(self) -> None:
         super().__init__(until=0)
 
 
 class OtherBits(FakeCard):
-    """One sample is another one."""
+    """One sample differs."""
 
     def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         made = super().pictures(frames)
@@ -191,7 +189,7 @@ class OtherBits(FakeCard):
 
 
 class OtherSize(FakeCard):
-    """FFmpeg does not crop a card's pictures at the left and at the top."""
+    """FFmpeg does not crop a GPU's frames at the left and top."""
 
     def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         return super().pictures([frame.reformat(width=frame.width + 2, threads=1) for frame in frames])
@@ -205,7 +203,7 @@ class OtherSize(FakeCard):
         (OtherSize, "the GPU's first frame differs from the one that software decodes"),
     ],
 )
-def test_a_card_whose_first_picture_is_another_one_is_not_used(
+def test_a_gpu_whose_first_frame_differs_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeCard], words: str
 ) -> None:
     kind().install(monkeypatch)
@@ -219,20 +217,20 @@ def test_a_card_whose_first_picture_is_another_one_is_not_used(
         choose_decoding(info, "cuda")
 
 
-def test_without_the_wish_no_card_is_looked_for(tmp_path: Path, card: FakeCard) -> None:
+def test_no_gpu_is_used_unless_requested(tmp_path: Path, card: FakeCard) -> None:
     assert open_video(make_clip(tmp_path / "a.mp4")).decoding == SOFTWARE
     assert card.used == 0
 
 
-def test_ffmpeg_is_told_which_card_and_that_software_may_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[object, dict[str, object]]] = []
-    monkeypatch.setattr(hwaccel, "HWAccel", lambda kind, **more: told.append((kind, more)))
+def test_ffmpeg_gets_the_gpu_number_and_may_fall_back_to_software(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[object, dict[str, object]]] = []
+    monkeypatch.setattr(hwaccel, "HWAccel", lambda kind, **more: calls.append((kind, more)))
     hwaccel.accelerator(None)
     hwaccel.accelerator(3)
-    assert told == [("cuda", {"device": 3, "allow_software_fallback": True})]
+    assert calls == [("cuda", {"device": 3, "allow_software_fallback": True})]
 
 
-def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_gpu_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoDevice:
         def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -247,22 +245,22 @@ def test_a_machine_without_a_card_is_told_to_be_one(tmp_path: Path, monkeypatch:
     assert note == f"`hwaccel='auto'`: {why}; software decodes the same frames instead"
 
 
-def test_a_build_without_decoders_for_cards_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of this build no decoder of PNG can use a card: what PyAV says of it, it says of any that cannot.
+def test_an_ffmpeg_build_without_gpu_decoders_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No PNG decoder can use a GPU, so PyAV raises the error here that it raises for all such decoders.
     monkeypatch.setattr(hwaccel, "CODECS", ("png",))
     assert hwaccel.missing() == "this build of FFmpeg cannot decode on NVIDIA GPUs"
 
 
-def test_a_card_without_libraries_for_video_is_not_said_to_be_there(
+def test_a_gpu_without_video_libraries_is_not_available(
     monkeypatch: pytest.MonkeyPatch, card: FakeCard
 ) -> None:
-    # A container has the driver but, without the capability `video`, not what decodes: FFmpeg falls back.
+    # Without the capability `video`, a container has the driver but no decoder, and FFmpeg falls back.
     assert "lacks its video libraries" in hwaccel.available()["cuda"]
     monkeypatch.setattr(hwaccel, "is_decoded_on_gpu", lambda decoder: True)
     assert hwaccel.available() == {"cuda": "is there, for h264 and hevc"}
 
 
-def test_a_picture_in_planes_has_the_tags_and_times_of_the_cards(tmp_path: Path, card: FakeCard) -> None:
+def test_a_planar_frame_keeps_the_tags_and_times_of_the_gpu_frame(tmp_path: Path, card: FakeCard) -> None:
     path = make_clip(tmp_path / "a.mkv", **CLIPS["interlaced.mkv"])
     with av.open(str(path)) as box:
         for frame in box.decode(video=0):

@@ -1,4 +1,4 @@
-"""What headers and the first picture say of a video ends up in `VideoInfo`."""
+"""The facts in the headers and the first frame of a video are in its `VideoInfo`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_size_time_and_codec(tmp_path: Path) -> None:
     assert info.start_seconds == 0
 
 
-def test_the_start_of_the_picture_is_kept(tmp_path: Path) -> None:
+def test_the_start_time_of_the_video_is_kept(tmp_path: Path) -> None:
     ticks = [90000 + 3600 * i for i in range(8)]
     info = probe(make_clip(tmp_path / "a.mp4", pts=ticks, time_base=Fraction(1, 90000)))
     assert info.start_seconds == 1
@@ -41,7 +41,7 @@ def test_the_start_of_the_picture_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotation_is_ffmpegs_counter_clockwise(tmp_path: Path, suffix: str, degrees: int) -> None:
+def test_rotation_is_counter_clockwise_as_in_ffmpeg(tmp_path: Path, suffix: str, degrees: int) -> None:
     info = probe(make_clip(tmp_path / f"a.{suffix}", rotation=degrees))
     assert info.rotation == degrees
     assert (info.width, info.height) == (64, 48)
@@ -54,7 +54,7 @@ def test_pixels_that_are_not_square(tmp_path: Path, suffix: str) -> None:
     )
 
 
-def test_untagged_stays_untagged_and_is_guessed_aloud(tmp_path: Path) -> None:
+def test_missing_tags_are_guessed_with_a_note(tmp_path: Path) -> None:
     info = probe(make_clip(tmp_path / "a.mkv"))
     assert info.tagged.matrix is Matrix.UNSPECIFIED
     assert info.color.matrix is not Matrix.UNSPECIFIED
@@ -81,13 +81,13 @@ def test_chroma_location_is_read_from_the_stream(tmp_path: Path, code: int, plac
     assert probe(path).tagged.chroma_location is place
 
 
-def test_jpeg_pictures_are_full_range_with_centred_chroma(tmp_path: Path) -> None:
+def test_jpeg_frames_are_full_range_with_centred_chroma(tmp_path: Path) -> None:
     info = probe(make_clip(tmp_path / "a.mov", codec="mjpeg", pix_fmt="yuvj420p"))
     assert info.color.range is Range.FULL
     assert info.color.chroma_location is ChromaLocation.CENTER
 
 
-def test_probing_leaves_ffmpegs_log_level_alone(tmp_path: Path) -> None:
+def test_probing_restores_ffmpegs_log_level(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", frames=2)
     before = av.logging.get_level()
     probe(path)
@@ -124,7 +124,7 @@ def test_transparent_webm_keeps_its_alpha(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_a_cover_picture_is_not_the_film(tmp_path: Path, suffix: str) -> None:
+def test_a_cover_picture_is_not_chosen_as_the_video(tmp_path: Path, suffix: str) -> None:
     info = probe(make_clip(tmp_path / f"a.{suffix}", cover=True))
     assert (info.codec, info.width) == ("h264", 64)
 
@@ -136,7 +136,7 @@ def test_the_video_stream_can_be_chosen_and_a_wrong_choice_lists_them(tmp_path: 
         probe(path, video_stream=1)
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_audio_only_is_refused(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.wav"), "w") as box:
         stream = box.add_stream("pcm_s16le", rate=8000)
         frame = av.AudioFrame(format="s16", layout="stereo", samples=800)
@@ -147,7 +147,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         probe(tmp_path / "a.wav")
 
 
-def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_a_decodable_frame_is_refused(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", codec="mjpeg", pix_fmt="yuvj420p", frames=3)
     data = path.read_bytes()
     head = data.index(b"\xff\xd8\xff")
@@ -156,7 +156,7 @@ def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_a_small_file_with_a_huge_picture_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_small_file_with_a_huge_frame_is_refused(tmp_path: Path) -> None:
     side = 9000  # 81 million pixels, over the limit of 67 million
     path = tmp_path / "bomb.png"
     rows = zlib.compress(bytes((1 + side // 8) * side), 1)
@@ -168,12 +168,12 @@ def test_a_small_file_with_a_huge_picture_is_refused_by_name(tmp_path: Path) -> 
         probe(path)
 
 
-def test_a_truncated_matroska_still_tells_how_long_it_was(tmp_path: Path) -> None:
+def test_a_truncated_matroska_still_states_its_duration(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "a.mkv", frames=60)
     assert probe(whole).frames_promised == 60
 
 
-def test_fragmented_mp4_makes_no_promise(tmp_path: Path) -> None:
+def test_fragmented_mp4_states_no_number_of_frames(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", container_options={"movflags": "frag_keyframe+empty_moov"})
     assert probe(path).frames_promised is None
     with pytest.raises(InputError):
@@ -201,7 +201,7 @@ def test_real_clips(material: Path) -> None:
     assert probe(clips / "testsrc2_444_10bit_hevc.mp4").layout.bit_depth == 10
 
 
-def test_an_encrypted_video_is_told_to_be_one(tmp_path: Path) -> None:
+def test_an_encrypted_video_is_refused_as_such(tmp_path: Path) -> None:
     scheme = {
         "encryption_scheme": "cenc-aes-ctr",
         "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",

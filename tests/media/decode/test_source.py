@@ -1,4 +1,6 @@
-"""Every picture of a file comes out once, in order, with its own timestamp; odd input is repaired aloud."""
+"""Every frame of a file is returned once, in order, with its own timestamp; repairs of unusual input are
+reported.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from vsr.media.files.opening import GENERATED_TIMES
 from vsr.media.files.pyav import TEXT
 
 VFR = [0, 40, 41, 200, 260, 600, 601, 640, 900, 1500, 1501, 4000]
-"""Milliseconds."""
+"""In milliseconds."""
 MS = Fraction(1, 1000)
 WHOLE: dict[str, dict[str, Any]] = {
     "plain.mp4": {},
@@ -69,7 +71,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "opengop.mp4": {"codec": "libx265", "bframes": 2, "gop": 6, "frames": 40},
     "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "frames": 30},
 }
-"""Files with nothing wrong."""
+"""Files without damage."""
 
 
 def read(source: VideoSource, *args: int) -> list[YuvFrame]:
@@ -86,7 +88,7 @@ def numbers(frames: list[YuvFrame]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_all_pictures_of_a_whole_file_with_the_times_of_a_plain_decode(tmp_path: Path, name: str) -> None:
+def test_all_frames_of_an_intact_file_have_the_times_of_a_plain_decode(tmp_path: Path, name: str) -> None:
     path = make_clip(tmp_path / name, **WHOLE[name])
     source = open_video(path)
     frames = read(source)
@@ -98,7 +100,7 @@ def test_all_pictures_of_a_whole_file_with_the_times_of_a_plain_decode(tmp_path:
     assert source.warnings == []
 
 
-def test_pictures_that_an_edit_list_hides_are_not_missed(tmp_path: Path) -> None:
+def test_frames_hidden_by_an_edit_list_are_not_reported_missing(tmp_path: Path) -> None:
     pts = [-200 + 40 * i for i in range(12)]
     path = make_clip(tmp_path / "a.mp4", pts=pts, time_base=MS, options={"x264-params": "keyint=1"})
     source = open_video(path)
@@ -110,7 +112,7 @@ def test_pictures_that_an_edit_list_hides_are_not_missed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
-def test_alpha_comes_with_the_picture(tmp_path: Path, codec: str) -> None:
+def test_frames_keep_their_alpha(tmp_path: Path, codec: str) -> None:
     options = {"auto-alt-ref": "0"}
     path = make_clip(tmp_path / "a.webm", codec=codec, pix_fmt="yuva420p", frames=3, options=options)
     frames = read(open_video(path))
@@ -119,10 +121,10 @@ def test_alpha_comes_with_the_picture(tmp_path: Path, codec: str) -> None:
     for frame in frames:
         assert frame.alpha is not None
         assert frame.alpha.shape == frame.planes[0].shape
-        assert frame.alpha[-1].float().mean() > frame.alpha[0].float().mean() + 50  # the maker's slope
+        assert frame.alpha[-1].float().mean() > frame.alpha[0].float().mean() + 50  # the maker's gradient
 
 
-def test_deep_samples_arrive_as_they_were_stored(tmp_path: Path) -> None:
+def test_samples_of_more_than_8_bits_are_unchanged(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuv422p10le", frames=2)
     with av.open(str(path)) as box:
         stored = next(box.decode(video=0))
@@ -133,7 +135,7 @@ def test_deep_samples_arrive_as_they_were_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_a_range_of_pictures_is_the_same_as_that_part_of_the_whole(tmp_path: Path, name: str) -> None:
+def test_a_range_of_frames_equals_that_part_of_the_whole_video(tmp_path: Path, name: str) -> None:
     source = open_video(make_clip(tmp_path / name, frames=20, bframes=2))
     whole = list(source.frames())
     for first, stop in ((0, 5), (7, 13), (15, None), (19, 20), (3, 3), (40, None)):
@@ -142,7 +144,7 @@ def test_a_range_of_pictures_is_the_same_as_that_part_of_the_whole(tmp_path: Pat
         assert numbers(part) == numbers(whole[first:stop])
 
 
-def test_start_and_end_are_seconds_from_the_first_picture(tmp_path: Path) -> None:
+def test_start_and_end_are_seconds_after_the_first_frame(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", pts=[8000 + 40 * i for i in range(25)], time_base=MS)
     frames = read(open_video(path, start=Fraction(2, 10), end=Fraction(4, 10)))
     assert numbers(frames) == [5, 6, 7, 8, 9]
@@ -150,7 +152,7 @@ def test_start_and_end_are_seconds_from_the_first_picture(tmp_path: Path) -> Non
     assert frames[0].stamp.index == 5
 
 
-def test_a_stream_without_timestamps_gets_even_ones_and_says_so(tmp_path: Path) -> None:
+def test_a_stream_without_timestamps_gets_even_ones_with_a_warning(tmp_path: Path) -> None:
     source = open_video(make_clip(tmp_path / "a.h264", bframes=2))
     frames = read(source)
     assert times(frames) == [Fraction(i, 25) for i in range(12)]
@@ -186,7 +188,7 @@ def test_a_pixel_format_that_changes_is_converted_to_the_first(tmp_path: Path) -
 def test_a_range_that_changes_is_converted_to_the_first(tmp_path: Path, first: str, then: str) -> None:
     parts = []
     for part, pixel_format in enumerate((first, then)):
-        # With a matrix H.264 states the range as well; without, FFmpeg goes on with that of the part before.
+        # With a matrix, H.264 states the range, too; without one, FFmpeg keeps the previous part's range.
         color = ColorSpec(matrix=Matrix.BT709, range=Range.FULL if "j" in pixel_format else Range.LIMITED)
         parts.append(make_clip(tmp_path / f"{part}.ts", pix_fmt=pixel_format, frames=10, color=color))
     joined = tmp_path / "joined.ts"
@@ -199,7 +201,7 @@ def test_a_range_that_changes_is_converted_to_the_first(tmp_path: Path, first: s
     assert len(frames) == 20
 
 
-def test_times_that_start_over_continue_and_say_so(tmp_path: Path) -> None:
+def test_times_that_start_again_are_continued_with_a_warning(tmp_path: Path) -> None:
     pts = [90000 * 10 + 3600 * i for i in range(12)]
     late = make_clip(tmp_path / "1.ts", pts=pts, time_base=Fraction(1, 90000))
     early = make_clip(tmp_path / "2.ts", first_number=12)
@@ -214,14 +216,14 @@ def test_times_that_start_over_continue_and_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_last_interlaced_pictures_come_out_too(tmp_path: Path, count: int) -> None:
+def test_the_last_interlaced_frames_are_not_lost(tmp_path: Path, count: int) -> None:
     path = make_clip(tmp_path / "a.mkv", codec="ffv1", interlaced="top", frames=count)
     assert numbers(read(open_video(path))) == list(range(count))
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
 @pytest.mark.parametrize("order", ["top", "bottom"])
-def test_interlaced_pictures_are_deinterlaced_one_for_one(tmp_path: Path, name: str, order: str) -> None:
+def test_each_interlaced_frame_becomes_one_deinterlaced_frame(tmp_path: Path, name: str, order: str) -> None:
     codec = "mpeg2video" if name == "a.ts" else "libx264"
     path = make_clip(tmp_path / name, codec=codec, interlaced=order, bframes=1)
     source = open_video(path)
@@ -232,8 +234,8 @@ def test_interlaced_pictures_are_deinterlaced_one_for_one(tmp_path: Path, name: 
     assert source.warnings == [INTERLACED_ON]
 
 
-def test_deinterlacing_takes_the_comb_out(tmp_path: Path) -> None:
-    """Moving bars: rows of the two fields show different numbers, so neighbouring rows differ."""
+def test_deinterlacing_removes_combing(tmp_path: Path) -> None:
+    """In moving bars, the two fields show different positions, so neighbouring rows differ."""
     path = make_clip(tmp_path / "a.mkv", codec="ffv1", interlaced="top", frames=12)
     combed = [frame.planes[0].clone() for frame in read(open_video(path, deinterlace="off"))]
     woven = tmp_path / "woven.mkv"
@@ -262,7 +264,7 @@ def test_deinterlacing_takes_the_comb_out(tmp_path: Path) -> None:
     assert comb(read(open_video(woven))) < 0.2 * comb(read(open_video(woven, deinterlace="off")))
 
 
-def test_interlaced_pictures_left_as_they_are_is_said_once(tmp_path: Path) -> None:
+def test_keeping_interlaced_frames_warns_once(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.ts", codec="mpeg2video", interlaced="top")
     source = open_video(path, deinterlace="off")
     read(source)
@@ -278,7 +280,7 @@ def test_closing_ends_a_running_iteration(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs_material
-def test_every_real_clip_equals_a_plain_decode_and_raises_no_alarm(material: Path) -> None:
+def test_every_real_clip_equals_a_plain_decode_without_damage(material: Path) -> None:
     for path in sorted((material / "data" / "clips").iterdir()):
         source = open_video(path)
         got = [(frame.stamp.pts, frame.stamp.time_base) for frame in read(source)]

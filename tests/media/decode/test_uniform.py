@@ -1,4 +1,4 @@
-"""What changes inside a file is converted where a result cannot say it twice, or told."""
+"""Properties that change inside a file are converted to those of the output, or the change is reported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BT709 = ColorSpec(
 
 
 def joined(path: Path, *parts: dict[str, object]) -> Path:
-    """Transport streams of ten frames each, one behind the other; numbers go on."""
+    """Write transport streams of ten frames each, joined end to end; their frame numbers continue."""
     whole = b""
     for place, knobs in enumerate(parts):
         clip = make_clip(path.with_name(f"{place}.ts"), frames=10, first_number=10 * place, **knobs)
@@ -86,8 +86,8 @@ def test_the_largest_size_is_found_in_a_file_too_large_to_be_read(
 
 
 @pytest.mark.parametrize("suffix", [".webm", ".mkv"])
-def test_a_container_that_states_a_size_has_it_whatever_comes_first(tmp_path: Path, suffix: str) -> None:
-    """As a video call is recorded, which begins with small frames."""
+def test_the_size_that_a_container_states_overrides_the_first_frames(tmp_path: Path, suffix: str) -> None:
+    """A recorded video call, for example, begins with small frames."""
     clips = [
         make_clip(tmp_path / f"{w}.webm", codec="libvpx-vp9", width=w, height=h, frames=5)
         for w, h in (SMALL, LARGE)
@@ -107,7 +107,7 @@ def test_a_container_that_states_a_size_has_it_whatever_comes_first(tmp_path: Pa
     assert size_of(read(clips[0])[0]) == {SMALL}, "nothing changes in a file of one size"
 
 
-def test_the_size_of_a_file_that_does_not_change_is_not_searched(
+def test_files_of_constant_size_are_not_searched_for_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sizes, "_key_frames", lambda *_, **__: pytest.fail("it was searched"))
@@ -116,18 +116,18 @@ def test_the_size_of_a_file_that_does_not_change_is_not_searched(
 
 
 def test_each_frame_is_converted_by_its_own_matrix(tmp_path: Path) -> None:
-    """Two parts with the same Y'CbCr values show other colours, and each must keep its own."""
+    """Two parts with equal Y'CbCr values have different colours, and each must keep its own."""
     frames, warnings = read(joined(tmp_path / "in.ts", {"color": BT601}, {"color": BT709}))
     assert [frame.color.matrix for frame in frames] == [Matrix.SMPTE170M] * 10 + [Matrix.BT709] * 10
     before, after = frames[0].to_rgb().image, frames[10].to_rgb().image
     assert float((before - after)[:, 24:].abs().max()) > 0.02, "the same values are other colours"
     assert any("colour matrix changes" in warning for warning in warnings)
-    told, warnings = read(tmp_path / "in.ts", color=ColorSpec(matrix=Matrix.BT709))
-    assert {frame.color.matrix for frame in told} == {Matrix.BT709}
+    overridden, warnings = read(tmp_path / "in.ts", color=ColorSpec(matrix=Matrix.BT709))
+    assert {frame.color.matrix for frame in overridden} == {Matrix.BT709}
     assert not any("matrix changes" in warning for warning in warnings)
 
 
-def test_frames_without_tags_are_taken_by_their_own_size(tmp_path: Path) -> None:
+def test_the_matrix_of_untagged_frames_is_guessed_from_their_own_size(tmp_path: Path) -> None:
     parts = [
         {"codec": "mpeg2video", "width": 720, "height": 480},
         {"codec": "mpeg2video", "width": 1280, "height": 720},
@@ -137,7 +137,7 @@ def test_frames_without_tags_are_taken_by_their_own_size(tmp_path: Path) -> None
     assert [frame.color.matrix for frame in frames] == [Matrix.SMPTE170M] * 10 + [Matrix.BT709] * 10
 
 
-def test_primaries_and_curves_that_change_are_told_once_with_the_time(tmp_path: Path) -> None:
+def test_a_change_of_primaries_or_curve_is_reported_once_with_its_time(tmp_path: Path) -> None:
     pq = ColorSpec(primaries=Primaries.BT2020, transfer=Transfer.PQ, matrix=Matrix.BT709, range=Range.LIMITED)
     _, warnings = read(joined(tmp_path / "in.ts", {"color": BT709}, {"color": pq}, {"color": BT709}))
     (primaries,) = [text for text in warnings if "primaries" in text]
@@ -148,7 +148,7 @@ def test_primaries_and_curves_that_change_are_told_once_with_the_time(tmp_path: 
     assert not any("changes at" in text for text in warnings)
 
 
-def test_curves_that_are_one_function_are_not_told(tmp_path: Path) -> None:
+def test_a_change_between_equal_curves_is_not_reported(tmp_path: Path) -> None:
     other = ColorSpec(
         primaries=Primaries.BT709, transfer=Transfer.SMPTE170M, matrix=Matrix.BT709, range=Range.LIMITED
     )
@@ -157,7 +157,7 @@ def test_curves_that_are_one_function_are_not_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_a_shape_of_pixels_that_changes_is_told(tmp_path: Path, codec: str) -> None:
+def test_a_change_of_the_pixel_aspect_ratio_is_reported(tmp_path: Path, codec: str) -> None:
     wide, narrow = (
         {"codec": codec, "width": 144, "height": 96, "sar": sar} for sar in (Fraction(8, 9), Fraction(32, 27))
     )
@@ -167,8 +167,8 @@ def test_a_shape_of_pixels_that_changes_is_told(tmp_path: Path, codec: str) -> N
     assert not any("pixel aspect ratio" in text for text in warnings)
 
 
-def test_colours_of_frames_with_another_matrix_arrive(tmp_path: Path) -> None:
-    """R'G'B' of the second part is what it is in a file of its own."""
+def test_frames_with_another_matrix_keep_their_colours(tmp_path: Path) -> None:
+    """The R'G'B' values of the second part equal those of its own file."""
     frames, _ = read(joined(tmp_path / "in.ts", {"color": BT601}, {"color": BT709}))
     alone, _ = read(tmp_path / "1.ts")
     assert torch.equal(frames[10].to_rgb().image, alone[0].to_rgb().image)

@@ -1,4 +1,4 @@
-"""Files joined end to end play on: no picture on top of another, and the sound stays with its picture."""
+"""Files joined end to end are played in sequence: no frames overlap, and audio stays in sync."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURE, SOUND = 0, 1
 
 @dataclass
 class Packet:
-    """What `Parts` looks at; PyAV's own do not let their place in the file be set."""
+    """The attributes that `Parts` reads; the file position of PyAV's packets cannot be set."""
 
     stream_index: int
     pts: int
@@ -35,7 +35,7 @@ class Packet:
 def joined(
     tmp_path: Path, packets: Iterable[tuple[int, int, int]]
 ) -> tuple[list[tuple[int, int]], list[str]]:
-    """Packets given as stream, time in milliseconds and place in the file; what comes out, and the notes."""
+    """Take packets as (stream, time in milliseconds, file position); return the packets, and the notes."""
     with av.open(str(make_clip(tmp_path / "a.mkv"))) as box:
         parts = Parts(box.streams.video[PICTURE])
     made: Any = (Packet(index, time, time, place) for index, time, place in packets)
@@ -46,18 +46,18 @@ def pictures(times: list[int]) -> list[tuple[int, int, int]]:
     return [(PICTURE, time, 100 * place) for place, time in enumerate(times)]
 
 
-def test_times_that_never_fall_stay(tmp_path: Path) -> None:
+def test_times_that_never_decrease_are_kept(tmp_path: Path) -> None:
     times = [0, 40, 80, 5000, 5001, 5040]
     assert joined(tmp_path, pictures(times)) == ([(PICTURE, time) for time in times], [])
 
 
-def test_a_stray_picture_stays_where_it_is(tmp_path: Path) -> None:
+def test_a_single_frame_with_an_earlier_time_is_not_moved(tmp_path: Path) -> None:
     times = [0, 79, 113, 146, 133, 213, 246, 230]
     assert joined(tmp_path, pictures(times)) == ([(PICTURE, time) for time in times], [])
 
 
 @pytest.mark.parametrize("back", [0, 100, 1000])
-def test_times_that_fall_and_stay_there_go_on_behind_the_last(tmp_path: Path, back: int) -> None:
+def test_times_that_fall_and_stay_low_continue_after_the_last(tmp_path: Path, back: int) -> None:
     first, second = [1000, 1040, 1080], [1000 - back, 1040 - back, 1080 - back]
     out, notes = joined(tmp_path, pictures(first + second + second))
     assert [time for _, time in out] == list(range(1000, 1360, 40))
@@ -65,7 +65,7 @@ def test_times_that_fall_and_stay_there_go_on_behind_the_last(tmp_path: Path, ba
     assert "jump back at 1.080 s" in notes[0]
 
 
-def test_sound_moves_by_the_same_time_even_when_it_comes_first(tmp_path: Path) -> None:
+def test_audio_is_shifted_like_the_video_even_if_it_comes_first(tmp_path: Path) -> None:
     packets = [
         (SOUND, 0, 0), (PICTURE, 0, 10), (SOUND, 20, 20), (PICTURE, 40, 30), (SOUND, 40, 40),
         (SOUND, 0, 60), (PICTURE, 80, 50), (PICTURE, 0, 70), (SOUND, 20, 80), (PICTURE, 40, 90),
@@ -76,15 +76,15 @@ def test_sound_moves_by_the_same_time_even_when_it_comes_first(tmp_path: Path) -
     assert [time for index, time in out if index == SOUND] == [0, 20, 40, 120, 140, 160]
 
 
-def test_sound_that_never_falls_back_moves_by_its_place_in_the_file(tmp_path: Path) -> None:
-    """The first part's sound ended long before its pictures."""
+def test_audio_that_never_falls_back_is_shifted_by_its_file_position(tmp_path: Path) -> None:
+    """The first part's audio ended long before its video."""
     packets = [(SOUND, 0, 0), *((PICTURE, 40 * i, 10 + i) for i in range(10))]
     packets += [(PICTURE, 200, 100), (SOUND, 200, 101), (PICTURE, 240, 102), (PICTURE, 280, 103)]
     out, _ = joined(tmp_path, packets)
     assert [time for index, time in out if index == SOUND] == [0, 400]
 
 
-def test_sound_without_pictures_is_not_held_for_ever(tmp_path: Path) -> None:
+def test_audio_without_video_is_not_held_back_forever(tmp_path: Path) -> None:
     packets = [(PICTURE, 0, 0), *((SOUND, i, i) for i in range(MOST + 10)), (PICTURE, 40, 1)]
     out, notes = joined(tmp_path, packets)
     assert len(out) == len(packets)
@@ -92,7 +92,7 @@ def test_sound_without_pictures_is_not_held_for_ever(tmp_path: Path) -> None:
 
 
 def concatenated(tmp_path: Path, **knobs: Any) -> Path:
-    """Two seconds in two parts; the second shows the numbers from 25."""
+    """Write two seconds in two parts; the second shows the numbers from 25 on."""
     both = b""
     for first in (0, 25):
         part = make_clip(
@@ -104,7 +104,7 @@ def concatenated(tmp_path: Path, **knobs: Any) -> Path:
     return path
 
 
-def test_pictures_of_joined_transport_streams_follow_each_other(tmp_path: Path) -> None:
+def test_frames_of_joined_transport_streams_follow_each_other(tmp_path: Path) -> None:
     with open_video(concatenated(tmp_path, bframes=2)) as source:
         frames = list(source.frames())
     times = [frame.stamp.seconds for frame in frames]
@@ -115,7 +115,7 @@ def test_pictures_of_joined_transport_streams_follow_each_other(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_sound_of_joined_transport_streams_stays_with_its_picture(tmp_path: Path, suffix: str) -> None:
+def test_audio_of_joined_transport_streams_stays_in_sync(tmp_path: Path, suffix: str) -> None:
     path = concatenated(tmp_path)
     (before,) = tracks(path, "audio")
     passed = pass_through(path, tmp_path / f"o.{suffix}")
@@ -123,12 +123,12 @@ def test_sound_of_joined_transport_streams_stays_with_its_picture(tmp_path: Path
     assert after.payloads == [data[7:] for data in before.payloads]  # without the headers of ADTS
     half = len(after.times) // 2
     for one, two in zip(after.times[:half], after.times[half:], strict=True):
-        # One second on; the first of a part begins with the priming, which overlaps the part before.
+        # One second later; a part's first packet is priming, which overlaps the previous part.
         assert abs(two - one - 1) < Fraction(25, 1000)
     assert after.times == sorted(after.times)
 
 
-def test_a_range_in_the_second_part_holds_its_sound(tmp_path: Path) -> None:
+def test_a_range_in_the_second_part_has_its_audio(tmp_path: Path) -> None:
     passed = pass_through(concatenated(tmp_path), tmp_path / "o.mkv", start=Fraction(3, 2))
-    (sound,) = tracks(passed.path, "audio")
-    assert Fraction(45, 100) < sound.times[-1] - sound.times[0] < Fraction(60, 100)
+    (audio,) = tracks(passed.path, "audio")
+    assert Fraction(45, 100) < audio.times[-1] - audio.times[0] < Fraction(60, 100)

@@ -1,4 +1,4 @@
-"""The encoder table, and the plan for a source."""
+"""The table of encoders, and the encoding plan for a source."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ def test_every_software_encoder_opens_with_its_defaults(encoder: str) -> None:
         ("yuva444p12le", "ffv1", "yuva444p12le"),
     ],
 )
-def test_a_format_that_loses_nothing_is_chosen_and_needs_no_note(
-    source: str, encoder: str, chosen: str
-) -> None:
+def test_a_lossless_format_is_chosen_without_a_note(source: str, encoder: str, chosen: str) -> None:
     suffix = ".mov" if encoder == "prores_ks" else ".mkv"
     plan = plan_for(info_of(source), encoder, suffix)
     assert plan.pixel_format == chosen
@@ -145,7 +143,7 @@ def test_a_format_that_loses_nothing_is_chosen_and_needs_no_note(
         ("rgb24", "libx264", "yuv444p", "R'G'B'"),
     ],
 )
-def test_what_cannot_be_kept_is_said_in_one_note_that_names_ffv1(
+def test_a_loss_is_reported_in_one_note_that_names_ffv1(
     source: str, encoder: str, chosen: str, word: str
 ) -> None:
     plan = plan_for(info_of(source), encoder)
@@ -165,7 +163,7 @@ def test_odd_sizes_become_444_with_a_note_and_the_encoder_opens(encoder: str) ->
 
 
 @pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "ffv1"])
-def test_odd_sizes_stay_420_where_the_codec_can(encoder: str) -> None:
+def test_odd_sizes_stay_420_if_the_codec_supports_them(encoder: str) -> None:
     info = info_of("yuv420p")
     plan = plan_for(info, encoder, size=(65, 49))
     assert plan.layout == info.layout
@@ -192,7 +190,7 @@ def test_prores_says_that_full_range_is_converted() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
-def test_hdr_metadata_is_handed_to_the_encoders_that_can_store_it(encoder: str) -> None:
+def test_hdr_metadata_is_passed_to_encoders_that_can_store_it(encoder: str) -> None:
     light = ContentLight(max_cll=1000, max_fall=400)
     info = info_of("yuv420p10le", PQ, mastering_display=DISPLAY, content_light=light)
     plan = plan_for(info, encoder)
@@ -201,20 +199,20 @@ def test_hdr_metadata_is_handed_to_the_encoders_that_can_store_it(encoder: str) 
     opened(plan, info)
 
 
-def test_hdr_metadata_that_an_encoder_cannot_store_stand_in_a_files_container_but_in_no_pipe() -> None:
+def test_hdr_metadata_is_stored_in_the_container_if_not_by_the_encoder_but_not_in_pipes() -> None:
     info = info_of("yuv420p10le", PQ, mastering_display=DISPLAY)
     assert plan_for(info, "ffv1").notes == ()
     assert hdr_options("rawvideo", info, in_file=True) == ({}, [])
     assert "mastering metadata" in hdr_options("rawvideo", info, in_file=False)[1][0]
 
 
-def test_hdr_into_eight_bits_is_refused_unless_asked_for() -> None:
+def test_hdr_in_8_bits_is_refused_unless_requested() -> None:
     with pytest.raises(ConfigError, match="libx265"):
         plan_for(info_of("yuv420p10le", PQ), "libvpx-vp9")
     assert plan_for(info_of("yuv420p10le", PQ), "libvpx-vp9", pixel_format="yuv420p").layout.bit_depth == 8
 
 
-def test_user_sub_options_are_added_to_ours() -> None:
+def test_user_sub_options_are_added_to_the_defaults() -> None:
     info = info_of("yuv420p10le", PQ, mastering_display=DISPLAY)
     plan = plan_for(info, "libx265", options=(("x265-params", "aq-mode=3"),))
     assert "master-display" in plan.options["x265-params"]
@@ -232,7 +230,7 @@ def test_user_sub_options_are_added_to_ours() -> None:
         ({"pixel_format": "nonsense"}, "does not support"),
     ],
 )
-def test_wrong_settings_are_refused_with_what_would_be_right(more: dict[str, object], message: str) -> None:
+def test_wrong_settings_are_refused_with_a_correct_alternative(more: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan_for(info_of(), **more)
 
@@ -246,7 +244,7 @@ def test_an_option_value_that_the_encoder_refuses_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_encoders_and_containers_list_what_there_is() -> None:
+def test_errors_about_unknown_encoders_and_containers_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="libx265"):
         plan_for(info_of(), "h265")
     with pytest.raises(ConfigError, match="libvpx-vp9"):
@@ -262,7 +260,7 @@ def test_lossless_encoders_have_no_crf_or_preset() -> None:
         plan_for(info_of(), "ffv1", preset="slow")
 
 
-def test_sizes_below_the_encoders_least_are_refused() -> None:
+def test_sizes_below_the_encoders_minimum_are_refused() -> None:
     with pytest.raises(ConfigError, match="16 pixels"):
         plan_for(info_of(), "libx265", size=(8, 8))
     info = info_of("yuv420p")
@@ -270,7 +268,7 @@ def test_sizes_below_the_encoders_least_are_refused() -> None:
 
 
 @pytest.mark.skipif("h264_nvenc" not in available(), reason="this FFmpeg has no NVENC")
-def test_nvenc_without_a_driver_is_a_device_error_that_names_a_way_out() -> None:
+def test_nvenc_without_a_driver_is_a_device_error_that_names_an_alternative() -> None:
     info = info_of()
     message = ""
     try:
@@ -287,7 +285,7 @@ def test_layouts_compare_by_value() -> None:
     assert layout_of("yuv420p") == PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 
-def test_transparency_is_planned_only_where_the_container_keeps_it() -> None:
+def test_transparency_is_encoded_only_if_the_container_keeps_it() -> None:
     info = info_of("yuva420p")
     assert plan_for(info, "libvpx-vp9", ".webm").pixel_format == "yuva420p"
     plan = plan_for(info, "libvpx-vp9", ".mp4")
@@ -315,8 +313,8 @@ for _ in range(3):
 
 
 @pytest.mark.parametrize("size", [(36, 32), (48, 34), (34, 128), (62, 62)])
-def test_libx265_survives_small_pictures(size: tuple[int, int]) -> None:
-    """In a process of its own, for it would take the tests along."""
+def test_libx265_does_not_crash_on_small_frames(size: tuple[int, int]) -> None:
+    """Runs in its own process, because a crash would end the tests."""
     params = plan_for(info_of(), "libx265", size=size).options["x265-params"]
     assert "cutree=0" in params, "the encoder does not crash every time"
     words = [str(number) for number in size]
@@ -324,5 +322,5 @@ def test_libx265_survives_small_pictures(size: tuple[int, int]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_libx265_is_left_alone_where_pictures_are_large() -> None:
+def test_libx265_options_are_unchanged_for_large_frames() -> None:
     assert "cutree" not in plan_for(info_of(), "libx265", size=(64, 64)).options["x265-params"]

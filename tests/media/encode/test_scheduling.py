@@ -1,4 +1,4 @@
-"""Claims: no encoder makes threads of this process real-time ones, whoever runs it."""
+"""No encoder leaves real-time threads in this process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def policies() -> set[int]:
     return found
 
 
-def test_no_thread_is_a_real_time_one_while_svt_av1_encodes(tmp_path: Path) -> None:
-    """As root, which libsvtav1 asks for; other users never saw it."""
+def test_no_thread_is_real_time_while_svt_av1_encodes(tmp_path: Path) -> None:
+    """Only root is affected: libsvtav1 requests real-time threads for root."""
     clip = make_clip(tmp_path / "in.mp4", frames=4, width=128, height=128)
     seen = set()
     with open_video(clip) as video:
@@ -42,10 +42,10 @@ def test_no_thread_is_a_real_time_one_while_svt_av1_encodes(tmp_path: Path) -> N
     assert seen == {os.SCHED_OTHER}
 
 
-# SCHED_BATCH is a policy that anybody may take and give back, unlike the real-time ones.
+# Any user may set and leave SCHED_BATCH, unlike the real-time policies.
 
 
-def test_what_a_library_does_to_the_callers_thread_is_taken_back() -> None:
+def test_a_librarys_changes_to_the_callers_thread_are_undone() -> None:
     with kept_priority():
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         assert os.sched_getscheduler(0) == os.SCHED_BATCH
@@ -61,8 +61,10 @@ def test_threads_that_a_library_starts_get_the_callers_scheduling() -> None:
 
 
 @pytest.mark.parametrize("caller", [True, False])
-def test_what_a_host_chose_for_its_threads_stays(caller: bool) -> None:
-    """One thread is a batch thread, the caller's or another; opening an encoder changes neither."""
+def test_the_hosts_scheduling_of_its_threads_is_kept(caller: bool) -> None:
+    """One thread has the policy SCHED_BATCH: the caller's or another one. Opening an encoder changes
+    neither.
+    """
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         one.submit(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)).result()
         assert other.submit(os.sched_getscheduler, 0).result() == os.SCHED_OTHER

@@ -1,4 +1,4 @@
-"""Only real, local, sane videos are opened; everything else is one line that says why."""
+"""Only real, local and valid videos are opened; everything else gives one line that says why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+def test_files_without_video_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
     content, words = TEXTS[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words) as caught:
@@ -36,19 +36,19 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path, name: str) -> N
 
 
 def test_missing_files_folders_and_pipes_are_refused_without_being_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")  # opening it for reading would wait for ever
+    os.mkfifo(tmp_path / "pipe")  # opening it for reading would block forever
     for path, words in (("gone.mp4", "no such file"), (".", "is a folder"), ("pipe", "not a regular file")):
         with pytest.raises(InputError, match=words):
             open_media(tmp_path / path)
 
 
-def test_an_mp4_without_its_index_is_called_cut_off(tmp_path: Path) -> None:
+def test_an_mp4_without_an_index_is_reported_as_truncated(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4")
     with pytest.raises(InputError, match="cut off"):
         open_media(truncated(whole, tmp_path / "part.mp4", 0.5))
 
 
-def test_a_picture_over_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_frame_over_the_limit_is_refused(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", width=64, height=48)
     with pytest.raises(InputError, match="64x48"):
         open_media(path, max_pixels=64 * 48 - 1)
@@ -63,7 +63,7 @@ def test_any_file_name_opens(tmp_path: Path, name: str) -> None:
         assert len(container.streams.video) == 1
 
 
-def test_bytes_that_are_no_utf8_and_control_characters_are_printable(tmp_path: Path) -> None:
+def test_invalid_utf8_and_control_characters_are_made_printable(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\x1b[31m.mp4")
     shutil.copy(make_clip(tmp_path / "clip.mp4", frames=2), path)
     open_media(path).close()
@@ -101,13 +101,13 @@ def test_a_playlist_named_mp4_does_not_open_its_neighbour(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name", ["a.mp4", "a.mov", "a.mkv", "a.ts", "a.avi", "a.flv", "a.nut", "a.mpg", "a.h264"]
 )
-def test_containers_that_people_have_open(tmp_path: Path, name: str) -> None:
+def test_common_containers_can_be_opened(tmp_path: Path, name: str) -> None:
     codec = "mpeg2video" if name.endswith("mpg") else "libx264"
     with open_media(make_clip(tmp_path / name, codec=codec)) as container:
         assert len(container.streams.video) == 1
 
 
-def test_a_jpeg_under_another_pictures_name_is_opened(tmp_path: Path) -> None:
+def test_a_jpeg_with_another_image_suffix_is_opened(tmp_path: Path) -> None:
     for name in ("a.png", "a.webp", "a.tif", "a.jfif"):
         Image.new("RGB", (64, 48), "red").save(tmp_path / name, format="JPEG")
         with open_media(tmp_path / name) as container:
@@ -115,7 +115,7 @@ def test_a_jpeg_under_another_pictures_name_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("compression", "read"), [("raw", True), ("tiff_lzw", True), ("jpeg", False)])
-def test_tiff_that_ffmpeg_would_make_noise_of_is_refused(
+def test_tiff_that_ffmpeg_would_decode_to_noise_is_refused(
     tmp_path: Path, compression: str, read: bool
 ) -> None:
     path = tmp_path / "a.tif"

@@ -1,4 +1,4 @@
-"""Options set numbers and modes: they neither name files, unless allowed, nor compute for ever."""
+"""Options set numbers and modes. They name no files, unless allowed, and contain no endless loops."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def test_options_that_name_files_need_permission(codec: str, key: str, value: st
         ("libvpx-vp9", "row-mt", "1"),
     ],
 )
-def test_numbers_and_modes_pass(codec: str, key: str, value: str) -> None:
+def test_numbers_and_modes_are_allowed(codec: str, key: str, value: str) -> None:
     check_option(codec, key, value, allow_files=False)
 
 
-def test_every_text_that_an_encoder_takes_is_judged() -> None:
-    """A newer FFmpeg with another option that names a file shows here."""
+def test_every_text_option_of_an_encoder_is_classified() -> None:
+    """A further option that names a file, in a newer FFmpeg, makes this test fail."""
     harmless = {
         "codec_whitelist",
         "dump_separator",
@@ -114,7 +114,7 @@ def test_every_text_that_an_encoder_takes_is_judged() -> None:
     assert found <= FILE_OPTIONS | NESTED | {PLAIN_NESTED} | harmless
 
 
-def test_what_is_refused_would_have_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_options_would_have_written_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=3)
     monkeypatch.chdir(tmp_path)
     settings = UpscaleSettings(model="bicubic", resume=False)
@@ -132,7 +132,7 @@ def test_what_is_refused_would_have_written(tmp_path: Path, monkeypatch: pytest.
             (tmp_path / name).unlink(missing_ok=True)
 
 
-def test_a_quote_over_two_options_hides_nothing(tmp_path: Path) -> None:
+def test_a_quote_across_two_options_hides_nothing(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2)
     options = (("x265-params", "keyint='"), ("x265-params", "':csv=made"))
     wish = UpscaleSettings(model="bicubic", encoder=EncoderSettings(encoder="libx265", options=options))
@@ -140,14 +140,14 @@ def test_a_quote_over_two_options_hides_nothing(tmp_path: Path) -> None:
         upscale_video(clip, tmp_path / "out.mkv", wish)
 
 
-def test_no_pipeline_can_allow_files(tmp_path: Path) -> None:
+def test_a_pipeline_file_cannot_allow_files(tmp_path: Path) -> None:
     path = tmp_path / "theirs.toml"
     path.write_text("[encoder]\nallow_files = true\n")
     with pytest.raises(ConfigError, match=r"theirs\.toml: no pipeline can set encoder\.allow_files"):
         read_pipeline(path)
 
 
-def test_pipelines_that_come_along_need_no_permission() -> None:
+def test_shipped_pipelines_need_no_permission() -> None:
     for name in names():
         settings = read_pipeline(name).encoder
         for key, value in settings.options:
@@ -165,17 +165,17 @@ def test_pipelines_that_come_along_need_no_permission() -> None:
         "y=root(1,9)",
     ],
 )
-def test_filters_and_options_do_not_compute_for_ever(arguments: str) -> None:
+def test_filters_and_options_with_endless_loops_are_refused(arguments: str) -> None:
     with pytest.raises(ConfigError, match="may never end"):
         parse([f"crop={arguments}"], where="filters_before")
     with pytest.raises(ConfigError, match="may never end"):
         check_option("libx264", "g", arguments.partition("=")[2], allow_files=True)
 
 
-def test_expressions_without_loops_pass() -> None:
+def test_expressions_without_loops_are_allowed() -> None:
     assert parse(["crop=w=iw-8*squish(0):x=sqrt(4)+if(gt(iw,4),1,2)"], where="filters_before")
 
 
 @pytest.mark.parametrize("name", ["csv_", "--no-csv", "NoStats", "Dump-YUV", "qp-file", "opencl-clbin"])
-def test_names_are_seen_in_every_form(name: str) -> None:
+def test_option_names_are_recognised_in_every_form(name: str) -> None:
     assert names_a_file(name, "1")

@@ -1,4 +1,4 @@
-"""Nothing that stands at the target is harmed, and nothing but files is replaced."""
+"""What exists at the target is not damaged, and only files are replaced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_link_leads_to_its_file_and_stays(tmp_path: Path, source: Path, made: Path) -> None:
+def test_the_target_of_a_link_is_written_and_the_link_stays(tmp_path: Path, source: Path, made: Path) -> None:
     real, link = tmp_path / "real.mkv", tmp_path / "link.mkv"
     real.write_bytes(b"old")
     link.symlink_to(real)
@@ -37,7 +37,7 @@ def test_a_link_leads_to_its_file_and_stays(tmp_path: Path, source: Path, made: 
     assert real.read_bytes() == b"new"
 
 
-def test_a_link_to_nothing_leads_to_the_new_file(tmp_path: Path, source: Path, made: Path) -> None:
+def test_a_dangling_link_leads_to_the_new_file(tmp_path: Path, source: Path, made: Path) -> None:
     link = tmp_path / "link.mkv"
     link.symlink_to(tmp_path / "later.mkv")
     put_in_place(made, check_target(link, source, overwrite=False), overwrite=False)
@@ -63,12 +63,12 @@ def test_a_pipe_is_never_replaced(tmp_path: Path, source: Path, overwrite: bool)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_names_that_no_folder_holds_are_said_to_be_too_long(tmp_path: Path, source: Path) -> None:
+def test_too_long_names_are_reported_as_such(tmp_path: Path, source: Path) -> None:
     with pytest.raises(ConfigError, match="too long"):
         check_target(tmp_path / ("ü" * 150 + ".mkv"), source, overwrite=False)
 
 
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, source: Path, made: Path) -> None:
+def test_a_file_that_appears_during_the_run_is_kept(tmp_path: Path, source: Path, made: Path) -> None:
     place = check_target(tmp_path / "out.mkv", source, overwrite=False)
     place.write_bytes(b"another's")
     with pytest.raises(OutputError, match="appeared during the run"):

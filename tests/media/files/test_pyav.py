@@ -1,4 +1,4 @@
-"""The same films, to the tick and the byte, with PyAV 18 and with PyAV 19."""
+"""Times and metadata are exactly the same with PyAV 18 and PyAV 19."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATIN = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}nchen".encode("latin-1")
 
 
 class Unknown:
-    """What PyAV 19 gives where FFmpeg knows no rate: as its AVRational it is false, but not None."""
+    """PyAV 19's value of an unknown rate: its AVRational is false, but not None."""
 
     numerator, denominator = 0, 0
 
@@ -26,7 +26,7 @@ class Unknown:
         return False
 
 
-def test_a_rate_that_is_not_known_is_none_in_every_release() -> None:
+def test_an_unknown_rate_is_none_in_every_pyav_release() -> None:
     assert fraction(None) is None
     assert fraction(Unknown()) is None
     assert fraction(Fraction(30000, 1001)) == Fraction(30000, 1001)
@@ -43,7 +43,9 @@ def test_times_of_packets_and_streams_are_fractions_that_multiply_exactly(tmp_pa
 
 
 def latin_clip(path: Path) -> Path:
-    """A file whose titles, of itself, its audio and its chapter, are Latin-1 although Matroska is UTF-8."""
+    """Write a file whose titles (of the file, its audio and its chapter) are Latin-1 although Matroska uses
+    UTF-8.
+    """
     title = "X" * len(LATIN)
     make_clip(
         path,
@@ -58,7 +60,7 @@ def latin_clip(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_metadata_that_is_not_utf8_comes_out_as_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+def test_metadata_that_is_not_utf8_keeps_its_bytes(tmp_path: Path, suffix: str) -> None:
     source = latin_clip(tmp_path / "in.mkv")
     assert source.read_bytes().count(LATIN) == 3
     made = pass_through(source, tmp_path / f"out{suffix}").path

@@ -1,4 +1,4 @@
-"""Descriptors that can neither be sought in nor read twice."""
+"""Input and output through descriptors that cannot seek."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Y4M = b"YUV4MPEG2 W4 H4 F25:1 C420jpeg\n"
 
 @dataclass(frozen=True)
 class Ends:
-    """Of a pipe; unbuffered, and closing twice harms nobody."""
+    """Both ends of a pipe, unbuffered; closing them twice does no harm."""
 
     reading: FileIO
     writing: FileIO
@@ -57,7 +57,7 @@ def test_the_beginning_can_be_read_again_and_the_last_reader_gets_everything(end
         pipe.open()
 
 
-def test_an_early_reader_keeps_its_place_and_takes_nothing_from_the_last_one(ends: Ends) -> None:
+def test_an_early_reader_keeps_its_position_and_takes_nothing_from_the_last_one(ends: Ends) -> None:
     ends.writing.write(Y4M)
     pipe = PipeInput(ends.reading.fileno())
     early = pipe.open()
@@ -65,11 +65,11 @@ def test_an_early_reader_keeps_its_place_and_takes_nothing_from_the_last_one(end
     last = pipe.open(last=True)
     ends.writing.write(b"more")
     ends.writing.close()
-    assert early.read(100) == b""  # it would have to take what is not kept
+    assert early.read(100) == b""  # this data is not kept
     assert last.read(10) + last.read(100) + last.read(100) == Y4M + b"more"
 
 
-def test_nothing_is_kept_behind_the_last_reader(ends: Ends) -> None:
+def test_nothing_is_kept_after_the_last_open(ends: Ends) -> None:
     ends.writing.write(b"a" * 1000)
     pipe = PipeInput(ends.reading.fileno())
     pipe.open().read(1000)
@@ -89,12 +89,12 @@ def test_nothing_is_kept_behind_the_last_reader(ends: Ends) -> None:
         (b"\x00\x00\x00\x20ftypisom", "write -f nut"),
     ],
 )
-def test_what_is_no_video_is_told(ends: Ends, data: bytes, words: str) -> None:
+def test_piped_data_of_another_format_is_refused(ends: Ends, data: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         filled(ends, data).format()
 
 
-def test_a_read_that_waits_can_be_called_off(ends: Ends) -> None:
+def test_a_waiting_read_can_be_cancelled(ends: Ends) -> None:
     pipe = PipeInput(ends.reading.fileno())
     reader = pipe.open(last=True)
     got: list[bytes] = []
@@ -105,7 +105,7 @@ def test_a_read_that_waits_can_be_called_off(ends: Ends) -> None:
     assert got == [b""]
 
 
-def test_a_write_that_waits_can_be_called_off_and_the_descriptor_is_left_as_it_was(
+def test_a_waiting_write_can_be_cancelled_and_the_descriptor_is_restored(
     ends: Ends,
 ) -> None:
     out = PipeOutput(ends.writing.fileno())
@@ -127,7 +127,7 @@ def test_a_write_that_waits_can_be_called_off_and_the_descriptor_is_left_as_it_w
     assert os.get_blocking(ends.writing.fileno())
 
 
-def test_everything_is_written_however_slow_the_reader(ends: Ends) -> None:
+def test_everything_is_written_even_if_the_reader_is_slow(ends: Ends) -> None:
     data = os.urandom(3 << 20)
     got: list[bytes] = []
 
@@ -145,14 +145,14 @@ def test_everything_is_written_however_slow_the_reader(ends: Ends) -> None:
     assert out.bytes == len(data)
 
 
-def test_a_reader_that_goes_away_is_a_broken_pipe(ends: Ends) -> None:
+def test_a_closed_reader_is_a_broken_pipe(ends: Ends) -> None:
     out = PipeOutput(ends.writing.fileno())
     ends.reading.close()
     with pytest.raises(BrokenPipeError):
         out.write(b"x")
 
 
-def test_a_terminal_is_no_place_for_a_video() -> None:
+def test_a_terminal_is_refused() -> None:
     ours, theirs = os.openpty()
     try:
         with pytest.raises(InputError, match="is a terminal; pipe a video into it"):
@@ -164,14 +164,14 @@ def test_a_terminal_is_no_place_for_a_video() -> None:
         os.close(theirs)
 
 
-def test_what_is_closed_or_a_folder_is_told(tmp_path: Path) -> None:
+def test_closed_descriptors_and_folders_are_reported(tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         with pytest.raises(InputError, match="standard input: cannot be read"):
             PipeInput(folder).format()
     finally:
         os.close(folder)
-    nothing = 1000  # no descriptor of this process
+    nothing = 1000  # not a descriptor of this process
     with pytest.raises(InputError, match="standard input: cannot be read"):
         PipeInput(nothing).format()
     with pytest.raises(OutputError, match="standard output: cannot be written"):

@@ -1,4 +1,4 @@
-"""How many bytes a YUV4MPEG2 stream needs, by its header: against what FFmpeg writes."""
+"""The length of a YUV4MPEG2 stream computed from its header equals the length that FFmpeg writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stream(pix_fmt: str, *, width: int = 33, height: int = 21, frames: int = 3) 
 
 
 @pytest.mark.parametrize("pix_fmt", RAW_FORMATS["yuv4mpegpipe"])
-def test_a_whole_stream_needs_what_is_there_and_a_cut_one_the_rest_of_its_picture(pix_fmt: str) -> None:
+def test_a_truncated_stream_needs_the_rest_of_its_last_frame(pix_fmt: str) -> None:
     data = stream(pix_fmt)
     assert end_of(data[:512], len(data)) == len(data)
     assert end_of(data[:512], len(data) - 1) == len(data)
@@ -37,16 +37,16 @@ def test_a_whole_stream_needs_what_is_there_and_a_cut_one_the_rest_of_its_pictur
 
 
 @pytest.mark.parametrize("head", ["", "YUV4MPEG2 W4\n", "YUV4MPEG2 Wx H4\n", "YUV4MPEG2 W4 H4 C444alpha\n"])
-def test_a_header_that_does_not_say_it_promises_nothing(head: str) -> None:
+def test_an_insufficient_header_gives_no_frame_size(head: str) -> None:
     assert frame_bytes(head) is None
     assert end_of(head.encode(), 100) is None
 
 
-def test_pictures_with_parameters_of_their_own_promise_nothing() -> None:
+def test_frames_with_parameters_give_no_length() -> None:
     assert end_of(b"YUV4MPEG2 W4 H4\nFRAME Ip\n", 100) is None
 
 
-def test_a_file_that_ends_in_the_middle_of_a_picture_is_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_ends_inside_a_frame_is_reported(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "in.y4m"
     path.write_bytes(stream("yuv420p")[:-10])
     assert "is cut off" in (cut_off(path, "yuv4mpegpipe") or "")

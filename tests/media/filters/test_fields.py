@@ -1,4 +1,4 @@
-"""Fields are found where frames say so, where the container alone does, and where the user does."""
+"""The field order is found from the frames, from the container alone, or from the user's setting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDERS = {"top-first": 2, "bottom-first": 3}
 
 
 def _combed(number: int, first: int, pix_fmt: str) -> av.VideoFrame:
-    """A white bar that moves 4 pixels a field; rows of parity `first` were filmed before the others."""
+    """Draw a white bar that moves 4 pixels per field; rows of parity `first` were captured earlier."""
     image = np.full((48, 64), 16, np.uint8)
     for row in range(48):
         time = 2 * number + (row % 2 != first)
@@ -31,7 +31,7 @@ def _combed(number: int, first: int, pix_fmt: str) -> av.VideoFrame:
 
 
 def _clip(path: Path, codec: str, order: str | None, *, pix_fmt: str = "yuv422p", **options: str) -> Path:
-    """A clip whose frames are not marked; the container says `order`, if it is given."""
+    """Write a clip whose frames have no interlacing flag; the container states `order`, if given."""
     with av.open(str(path), "w") as box:
         stream: Any = box.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
@@ -45,7 +45,7 @@ def _clip(path: Path, codec: str, order: str | None, *, pix_fmt: str = "yuv422p"
 
 
 def _combing(path: Path, **settings: Any) -> float:
-    """How much rows differ from the mean of their neighbours, as a mean over all frames."""
+    """Return how much rows differ from the mean of their neighbours, averaged over all frames."""
     with open_video(path, **settings) as video:
         frames = [frame.planes[0].numpy().astype(float) for frame in video.frames()]
     assert len(frames) == _FRAMES
@@ -62,7 +62,7 @@ def _combing(path: Path, **settings: Any) -> float:
         ("png", "mov", "rgb24"),
     ],
 )
-def test_fields_that_only_the_container_tells_are_deinterlaced(
+def test_fields_that_only_the_container_states_are_deinterlaced(
     tmp_path: Path, codec: str, suffix: str, pix_fmt: str, order: str
 ) -> None:
     clip = _clip(tmp_path / f"a.{suffix}", codec, order, pix_fmt=pix_fmt)
@@ -74,7 +74,7 @@ def test_fields_that_only_the_container_tells_are_deinterlaced(
         assert INTERLACED_OFF in video.warnings
 
 
-def test_matroskas_own_tool_is_believed(tmp_path: Path) -> None:
+def test_field_order_written_by_mkvpropedit_is_used(tmp_path: Path) -> None:
     plain = _clip(tmp_path / "plain.mkv", "ffv1", None)
     marked = tmp_path / "a.mkv"
     marked.write_bytes(plain.read_bytes())
@@ -84,7 +84,7 @@ def test_matroskas_own_tool_is_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["top-first", "bottom-first"])
-def test_frames_that_nothing_marks_are_deinterlaced_in_a_given_order(tmp_path: Path, order: str) -> None:
+def test_unflagged_frames_are_deinterlaced_in_the_users_field_order(tmp_path: Path, order: str) -> None:
     clip = tmp_path / "a.mkv"
     with av.open(str(clip), "w") as box:
         stream: Any = box.add_stream("libx264", rate=25, options={"qp": "0"})
@@ -101,7 +101,7 @@ def test_frames_that_nothing_marks_are_deinterlaced_in_a_given_order(tmp_path: P
 
 
 def _jumps(clip: Path, order: str) -> float:
-    """How unevenly the bar moves, in pixels."""
+    """Return how unevenly the bar moves, in pixels."""
     with open_video(clip, deinterlace=order) as video:
         frames = [frame.planes[0].numpy().astype(float) - 16 for frame in video.frames()]
     places = [float((f.sum(0) * np.arange(64)).sum() / f.sum()) for f in frames]
@@ -128,7 +128,7 @@ def test_h265_coded_as_fields_is_not_deinterlaced_again(tmp_path: Path) -> None:
         assert np.array_equal(one, field.to_ndarray()[: one.shape[0]])
 
 
-def test_who_is_believed() -> None:
+def test_which_statement_of_the_field_order_wins() -> None:
     assert field_order_of("mpeg2video", "progressive", 2) == ("progressive", False)
     assert field_order_of("mpeg2video", "bottom-first", 2) == ("bottom-first", False)
     assert field_order_of("hevc", "progressive", 2) == ("top-first", True)

@@ -1,4 +1,4 @@
-"""Filters give one picture for each, at its own time, of the samples that came."""
+"""Filters return one frame for each frame, with its own time and in its own pixel format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMES = [0, 40, 41, 100, 160, 161, 300, 340, 400, 401, 480, 520]
 
 
 @pytest.mark.parametrize("name", available())
-def test_every_filter_gives_each_picture_once_at_its_time(tmp_path: Path, name: str) -> None:
+def test_every_filter_returns_each_frame_once_with_its_time(tmp_path: Path, name: str) -> None:
     clip = make_clip(tmp_path / "in.mkv", pts=TIMES, time_base=Fraction(1, 1000), bframes=2)
     words = [f"{name}={ARGUMENTS[name]}" if name in ARGUMENTS else name]
     frames = list(open_video(clip, filters=words))
@@ -30,12 +30,12 @@ def test_every_filter_gives_each_picture_once_at_its_time(tmp_path: Path, name: 
     assert [number_in(frame.planes[0]) for frame in frames] == list(range(12))
 
 
-def test_every_filter_that_is_not_here_is_still_one_of_ffmpeg() -> None:
+def test_available_filters_are_a_subset_of_the_allowed_ones() -> None:
     assert set(available()) <= set(FILTERS)
     assert {"crop", "unsharp", "deband", "cas"} <= set(available())
 
 
-def test_a_crop_is_seen_by_whoever_asks_for_the_size(tmp_path: Path) -> None:
+def test_a_crop_filter_changes_the_reported_size(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", pix_fmt="yuv420p10le", codec="libx265")
     with open_video(clip, filters=["crop=48:32:8:16", "unsharp"]) as video:
         assert (video.info.width, video.info.height, video.info.pixel_format) == (48, 32, "yuv420p10le")
@@ -59,7 +59,7 @@ def test_a_crop_is_seen_by_whoever_asks_for_the_size(tmp_path: Path) -> None:
         (["removegrain"], "filters_before", r"'removegrain' cannot keep 10 bits \(becomes 8\)"),
     ],
 )
-def test_what_a_filter_may_not_do_is_refused_before_the_work(
+def test_unsuitable_filters_are_refused_before_the_work(
     tmp_path: Path, words: list[str], where: str, line: str
 ) -> None:
     clip = make_clip(tmp_path / "in.mkv", pix_fmt="yuv420p10le", codec="libx265", frames=2)
@@ -90,8 +90,8 @@ def frame_of(layout: PixelLayout, *, height: int = 48, width: int = 64) -> YuvFr
     ],
     ids=str,
 )
-def test_behind_the_generator_a_filter_that_does_nothing_changes_no_sample(layout: PixelLayout) -> None:
-    """Whatever FFmpeg converts to for the filter and back."""
+def test_a_neutral_filter_after_the_generator_changes_no_sample(layout: PixelLayout) -> None:
+    """This holds whatever pixel format FFmpeg converts to for the filter."""
     before = frame_of(layout)
     after = FiltersAfter(parse(["gblur=sigma=0"], where="filters_after"), layout, height=48, width=64)(before)
     assert (after.layout, after.stamp, after.color) == (before.layout, before.stamp, before.color)
@@ -101,13 +101,13 @@ def test_behind_the_generator_a_filter_that_does_nothing_changes_no_sample(layou
         assert torch.equal(after.alpha, before.alpha)
 
 
-def test_without_filters_nothing_is_touched() -> None:
+def test_without_filters_frames_are_unchanged() -> None:
     layout = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
     frame = frame_of(layout)
     assert FiltersAfter([], layout, height=48, width=64)(frame) is frame
 
 
-def test_a_filter_behind_does_what_ffmpeg_does() -> None:
+def test_a_filter_after_the_generator_equals_ffmpegs() -> None:
     layout = PixelLayout(family="gray", bit_depth=8)
     frame = frame_of(layout)
     made = FiltersAfter(parse(["gblur=sigma=3"], where="filters_after"), layout, height=48, width=64)(frame)

@@ -1,4 +1,4 @@
-"""Matroska with ticks finer than its muxer's milliseconds."""
+"""Matroska files have ticks finer than the milliseconds of FFmpeg's muxer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NS = 10**9
     "base",
     [Fraction(1, 15360), Fraction(1, 90000), Fraction(1, 30000), Fraction(1001, 30000), Fraction(1, 19184)],
 )
-def test_every_picture_time_is_off_by_a_quarter_of_its_tick_at_most(base: Fraction) -> None:
+def test_every_frame_time_is_off_by_at_most_a_quarter_of_its_tick(base: Fraction) -> None:
     tick = tick_for(base)
     errors = [abs(Fraction(round(n * base * NS / tick) * tick, NS) - n * base) for n in range(2000)]
     assert max(errors) <= base / 4
@@ -42,12 +42,12 @@ def test_ticks_of_whole_nanoseconds_are_exact(base: Fraction) -> None:
     assert base * NS % tick == 0
 
 
-@pytest.mark.parametrize("sound", [Fraction(1, 48000), Fraction(1, 44100), Fraction(1, 8000)])
-def test_sound_times_round_back_to_the_source_tick(sound: Fraction) -> None:
-    tick = tick_for(Fraction(1, 25), [sound])
+@pytest.mark.parametrize("audio", [Fraction(1, 48000), Fraction(1, 44100), Fraction(1, 8000)])
+def test_audio_times_round_back_to_the_source_tick(audio: Fraction) -> None:
+    tick = tick_for(Fraction(1, 25), [audio])
     for n in range(0, 100_000, 1024):
-        written = Fraction(round(n * sound * NS / tick) * tick, NS)
-        assert round(written / sound) == n
+        written = Fraction(round(n * audio * NS / tick) * tick, NS)
+        assert round(written / audio) == n
 
 
 def test_millisecond_sources_keep_the_usual_scale() -> None:
@@ -75,7 +75,7 @@ def test_rescaling_refuses_a_file_that_was_rescaled_before(tmp_path: Path) -> No
         rescale_file(clip, 8000)
 
 
-def test_the_walker_finds_what_the_muxer_wrote(tmp_path: Path) -> None:
+def test_walk_finds_the_elements_that_the_muxer_wrote(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=2)
     with clip.open("rb") as file:
         size = clip.stat().st_size
@@ -86,12 +86,12 @@ def test_the_walker_finds_what_the_muxer_wrote(tmp_path: Path) -> None:
         assert int.from_bytes(file.read(scale.size), "big") == MILLISECOND
 
 
-def test_the_walker_stops_at_a_torn_end() -> None:
+def test_walk_stops_at_a_truncated_end() -> None:
     assert list(children(io.BytesIO(b"\x1a\x45"), 0, 2)) == []
     assert list(children(io.BytesIO(b"\x00\x00"), 0, 2)) == []
 
 
-def test_what_is_said_of_the_picture_needs_its_placeholder(tmp_path: Path) -> None:
+def test_writing_track_properties_needs_the_placeholder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=2)
     with pytest.raises(ValueError, match="placeholder"):
         finish_track(clip, probe(clip), width=64, height=48, whole_pixels=False)

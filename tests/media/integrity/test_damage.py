@@ -1,4 +1,4 @@
-"""Damage is counted and never hides: what is lost is reported, what is whole raises no alarm."""
+"""Damage is counted and always reported, and intact files are not reported as damaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ CUT: dict[str, dict[str, Any]] = {
     "a.webm": {"codec": "libvpx-vp9"},
     "fast.mp4": {"container_options": {"movflags": "faststart"}},
     "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}},
-    "a.avi": {"codec": "mpeg4", "width": 320, "height": 240},  # more picture than the 5.7 kB of AVI headers
+    "a.avi": {
+        "codec": "mpeg4",
+        "width": 320,
+        "height": 240,
+    },  # more than 5.7 kB of AVI headers
     "a.flv": {},
     "a.ts": {},
     "a.gif": {"codec": "gif", "pix_fmt": "rgb8"},
@@ -39,7 +43,7 @@ def read(path: Path, *, strict: bool = False) -> tuple[list[YuvFrame], Damage]:
 
 
 def jpeg_clip(path: Path) -> tuple[Path, list[int]]:
-    """A clip of 12 JPEG pictures, and where each begins."""
+    """Write a clip of 12 JPEG frames; return where each begins."""
     make_clip(path, codec="mjpeg", pix_fmt="yuvj420p")
     data = path.read_bytes()
     starts = [at for at in range(len(data)) if data.startswith(b"\xff\xd8\xff", at)]
@@ -54,7 +58,7 @@ def test_a_truncated_file_is_reported(tmp_path: Path, name: str, share: float) -
     path = truncated(whole, tmp_path / f"cut_{name}", share)
     frames, damage = read(path)
     assert 0 < len(frames) < 60
-    whole_frames = frames[:-1]  # half of the last one may be there
+    whole_frames = frames[:-1]  # half of the last frame may be there
     assert [number_in(frame.planes[0]) for frame in whole_frames] == list(range(len(whole_frames)))
     assert damage
     assert damage.notes
@@ -63,15 +67,15 @@ def test_a_truncated_file_is_reported(tmp_path: Path, name: str, share: float) -
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "fast.mp4", "a.avi"])
-def test_pictures_missing_from_a_truncated_file_are_counted(tmp_path: Path, name: str) -> None:
+def test_frames_missing_from_a_truncated_file_are_counted(tmp_path: Path, name: str) -> None:
     whole = make_clip(tmp_path / name, frames=60, gop=6, **CUT[name])
     frames, damage = read(truncated(whole, tmp_path / f"cut_{name}", 0.5))
     lost = damage.missing_frames + damage.broken_packets
-    assert abs(len(frames) + lost - 60) <= 1  # Matroska states its length in time: good to a picture
+    assert abs(len(frames) + lost - 60) <= 1  # Matroska states its duration, which is exact to one frame
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mov", "avi"])
-def test_a_broken_packet_costs_one_picture_and_no_other(tmp_path: Path, suffix: str) -> None:
+def test_a_broken_packet_costs_only_its_own_frame(tmp_path: Path, suffix: str) -> None:
     path, starts = jpeg_clip(tmp_path / f"a.{suffix}")
     data = bytearray(path.read_bytes())
     data[starts[5] : starts[5] + 200] = bytes(200)
@@ -85,7 +89,7 @@ def test_a_broken_packet_costs_one_picture_and_no_other(tmp_path: Path, suffix: 
 
 
 def test_a_hole_in_a_matroska_file_is_counted(tmp_path: Path) -> None:
-    """The demuxer skips to the next cluster without a word, and so would the decoder."""
+    """The demuxer skips to the next cluster without a message."""
     path = make_clip(
         tmp_path / "a.mkv", codec="ffv1", frames=60, container_options={"cluster_time_limit": "400"}
     )
@@ -109,10 +113,10 @@ def test_a_hole_in_a_transport_stream_is_counted(tmp_path: Path) -> None:
     assert damage.missing_frames + damage.corrupt_frames + damage.broken_packets >= 60 - len(frames)
 
 
-def test_pictures_that_an_avi_lost_are_counted_although_its_header_counts_an_empty_one_too(
+def test_frames_lost_from_an_avi_are_counted_although_its_header_counts_an_empty_packet(
     tmp_path: Path,
 ) -> None:
-    """FFmpeg's muxer writes an empty packet first where B-frames delay the others."""
+    """FFmpeg's muxer writes an empty packet first if B-frames delay the others."""
     path = make_clip(tmp_path / "a.avi", codec="mpeg4", bframes=2, frames=30)
     assert read(path)[1] == Damage()
     data = bytearray(path.read_bytes())
@@ -137,7 +141,7 @@ def test_a_broken_fragment_of_mp4_is_counted(tmp_path: Path, part: str) -> None:
     assert any("fragment at byte" in note for note in damage.notes)
 
 
-def test_a_fragment_that_is_not_there_is_counted(tmp_path: Path) -> None:
+def test_a_missing_fragment_is_counted(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=60, gop=10, **FRAGMENTED)
     data = path.read_bytes()
     starts = [at - 4 for at in range(len(data)) if data.startswith(b"moof", at)]
@@ -147,7 +151,7 @@ def test_a_fragment_that_is_not_there_is_counted(tmp_path: Path) -> None:
     assert damage.missing_frames == 10
 
 
-def test_fragments_with_a_pause_between_them_are_no_damage(tmp_path: Path) -> None:
+def test_a_pause_between_fragments_is_not_damage(tmp_path: Path) -> None:
     pts = [40 * i + (2000 if i >= 30 else 0) for i in range(60)]
     clip = make_clip(tmp_path / "a.mp4", gop=10, pts=pts, time_base=Fraction(1, 1000), **FRAGMENTED)
     frames, damage = read(clip)
@@ -168,7 +172,7 @@ def test_concealed_errors_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_damaged_stream_decodes_the_same_every_time(tmp_path: Path) -> None:
-    """With frame threads it does not: resuming a run would join pictures that differ."""
+    """With frame threads it does not, and a resumed run would join frames that differ."""
     path = make_clip(tmp_path / "a.mkv", frames=60, gop=60, width=320, height=240, bframes=2)
     data = bytearray(path.read_bytes())
     random = Random(5)
@@ -182,7 +186,7 @@ def test_a_damaged_stream_decodes_the_same_every_time(tmp_path: Path) -> None:
             assert all(torch.equal(p, q) for p, q in zip(a.planes, b.planes, strict=True))
 
 
-def test_a_recording_that_starts_without_a_key_frame_is_no_damage(tmp_path: Path) -> None:
+def test_a_recording_that_starts_without_a_key_frame_is_not_damaged(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.ts", frames=40, gop=20)
     data = path.read_bytes()
     path.write_bytes(data[len(data) * 3 // 10 // 188 * 188 :])
@@ -193,11 +197,11 @@ def test_a_recording_that_starts_without_a_key_frame_is_no_damage(tmp_path: Path
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_random_damage_never_crashes_and_never_hides(tmp_path: Path, seed: int) -> None:
+def test_random_damage_never_crashes_and_is_always_reported(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     name = random.choice(["a.mkv", "fast.mp4", "a.avi", "a.flv"])
     data = bytearray(make_clip(tmp_path / name, frames=40, gop=8, **CUT[name]).read_bytes())
-    for _ in range(random.choice([1, 8, 64])):  # behind the headers
+    for _ in range(random.choice([1, 8, 64])):  # after the headers
         data[random.randrange(len(data) // 5, len(data))] = random.randrange(256)
     path = tmp_path / f"bad_{name}"
     path.write_bytes(data)
@@ -209,7 +213,7 @@ def test_random_damage_never_crashes_and_never_hides(tmp_path: Path, seed: int) 
 
 
 def sound_damage(path: Path, target: Path) -> Damage:
-    """What the sink finds wrong with the other streams of a file."""
+    """Return the damage that the sink finds in the other streams of a file."""
     with open_video(path, threads=1) as video, open_for(path, target, video.info) as sink:
         for frame in video.frames():
             sink.write(replace(fitted(frame, sink.layout), color=sink.color))
@@ -217,7 +221,7 @@ def sound_damage(path: Path, target: Path) -> Damage:
         return sink.damage
 
 
-def test_a_cut_program_stream_is_reported(tmp_path: Path) -> None:
+def test_a_truncated_program_stream_is_reported(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mpg", codec="mpeg2video", frames=60, audio=[Audio(codec="mp2")])
     assert read(path)[1] == Damage()
     assert not sound_damage(path, tmp_path / "o.mkv")
@@ -225,13 +229,13 @@ def test_a_cut_program_stream_is_reported(tmp_path: Path) -> None:
     assert "cut off" in read(cut)[1].notes[0]
 
 
-def test_sound_lost_from_a_transport_stream_is_reported(tmp_path: Path) -> None:
+def test_audio_lost_from_a_transport_stream_is_reported(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.ts", frames=60, audio=[Audio(codec="aac")])
     assert not sound_damage(path, tmp_path / "whole.mkv")
     data = path.read_bytes()
     units = [data[at : at + 188] for at in range(0, len(data), 188)]
-    sound = [at for at, unit in enumerate(units) if (unit[1] & 0x1F) << 8 | unit[2] == 0x101]
-    lost = set(sound[len(sound) // 2 :][:21])  # 21 is no multiple of 16, to which continuity counters count
+    audio = [at for at, unit in enumerate(units) if (unit[1] & 0x1F) << 8 | unit[2] == 0x101]
+    lost = set(audio[len(audio) // 2 :][:21])  # not a multiple of 16, at which continuity counters wrap
     path.write_bytes(b"".join(unit for at, unit in enumerate(units) if at not in lost))
     assert "audio of stream 1 is missing" in sound_damage(path, tmp_path / "o.mkv").notes[0]
     assert not read(path)[1], "the video is complete"

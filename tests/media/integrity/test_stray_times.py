@@ -1,4 +1,4 @@
-"""A single timestamp far from its neighbours is damage: repaired where it comes, and counted."""
+"""A single timestamp far from its neighbours is damage: it is repaired and counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settled(times: list[int]) -> tuple[list[int], int]:
 
 
 @pytest.mark.parametrize("value", [2**31, 2**57, -(2**31), -(2**57), 40 * 9 + 5000])
-def test_one_stray_lands_between_its_neighbours(value: int) -> None:
+def test_a_single_wrong_time_is_moved_between_its_neighbours(value: int) -> None:
     times = [*STEADY[:10], value, *STEADY[11:]]
     assert settled(times) == (STEADY, 1)
 
@@ -37,24 +37,24 @@ def test_one_stray_lands_between_its_neighbours(value: int) -> None:
     "times",
     [
         STEADY,
-        [*STEADY[:10], *(time + 10**6 for time in STEADY[10:])],  # a recording that paused
-        [*STEADY[:10], *(time - 10**6 for time in STEADY[10:])],  # one that began anew
+        [*STEADY[:10], *(time + 10**6 for time in STEADY[10:])],  # a recording with a pause
+        [*STEADY[:10], *(time - 10**6 for time in STEADY[10:])],  # a recording that started again
         [5000 * i for i in range(N)],  # a slide show
         [0, 40, 30, 80, 120, 110],  # a little out of order
         [0, 3000, 3040, 9000, 9040],
-        [0, 40, 10_000],  # a last picture that comes late
+        [0, 40, 10_000],  # a late last frame
     ],
 )
-def test_times_that_the_film_goes_on_from_are_kept(times: list[int]) -> None:
+def test_times_from_which_the_stream_continues_are_kept(times: list[int]) -> None:
     assert settled(times) == (times, 0)
 
 
-def test_a_last_time_that_is_ages_away_is_one_too() -> None:
+def test_a_last_time_that_is_very_far_off_is_wrong_too() -> None:
     assert settled([*STEADY[:-1], 2**40]) == (STEADY, 1)
 
 
 def with_stray(folder: Path, kind: str, value: int, suffix: str) -> Path:
-    """A clip in which one packet of a kind has a presentation time of its own."""
+    """Write a clip in which one packet of a stream has the given presentation time."""
     whole, bad = make_clip(folder / "whole.mkv", frames=N, audio=[Audio()]), folder / f"in{suffix}"
     with av.open(str(whole)) as source, av.open(str(bad), "w") as target:
         streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
@@ -74,7 +74,7 @@ def with_stray(folder: Path, kind: str, value: int, suffix: str) -> Path:
 @pytest.mark.parametrize("target", [".mkv", ".mp4"])
 @pytest.mark.parametrize("kind", ["video", "audio"])
 @pytest.mark.parametrize(("value", "suffix"), [(2**31, ".mkv"), (2**40, ".nut")])
-def test_a_film_with_one_wild_time_is_as_long_as_it_was(
+def test_one_wrong_time_does_not_change_the_duration(
     kind: str, value: int, suffix: str, target: str, tmp_path: Path
 ) -> None:
     bad = with_stray(tmp_path, kind, value, suffix)
@@ -92,10 +92,10 @@ def test_a_film_with_one_wild_time_is_as_long_as_it_was(
 @pytest.mark.parametrize(
     ("start_code", "kind"), [(b"\x00\x00\x01\xe0", "picture"), (b"\x00\x00\x01\xc0", "audio")]
 )
-def test_a_flipped_bit_in_a_broadcasts_time_is_no_new_recording(
+def test_a_flipped_bit_in_a_timestamp_does_not_start_a_new_recording(
     start_code: bytes, kind: str, tmp_path: Path
 ) -> None:
-    """The highest bit of a time of 33: thirteen hours, from one packet to the next and back."""
+    """The highest bit of a 33-bit time is thirteen hours, from one packet to the next and back."""
     clip = make_clip(tmp_path / "in.ts", frames=N, audio=[Audio()])
     data = bytearray(clip.read_bytes())
     places = [i for i in range(len(data)) if data[i : i + 4] == start_code]

@@ -1,6 +1,7 @@
-"""Captions, active format, HDR10+ and the like arrive with their own frames; what cannot arrive is named.
+"""Captions, active format, HDR10+ and other side data stay with their frames; what is lost is named.
 
-Sources are made by putting messages into encoded frames; ffprobe says what frames of a result carry.
+Sources are made by inserting messages into encoded frames. ffprobe reads the side data of the output's
+frames.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _AMBIENT, _USER = "Ambient viewing environment", "H.26[45] User Data Unregistere
 
 
 def _beside(path: Path, *kinds: str) -> list[list[object]]:
-    """What ffprobe finds beside each frame, in the order of `kinds`."""
+    """Return the side data that ffprobe finds in each frame, in the order of `kinds`."""
     frames = ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]
     found = [frame.get("side_data_list", []) for frame in frames]
     return [[data for kind in kinds for data in frame if data["side_data_type"] == kind] for frame in found]
@@ -68,7 +69,7 @@ def test_captions_and_active_format_stay_with_their_frames(
 ) -> None:
     source = carrying_clip(tmp_path / "a.ts", "h264", caption, active_format, user_data, frames=30)
     result = _upscaled(source, name, encoder, pixel_format=pix_fmt, segment_seconds=0.5)
-    # ffprobe 5.1 reads the active format of H.264 only.
+    # ffprobe 5.1 reads the active format in H.264 only.
     kinds = [_CAPTIONS, _AFD] if encoder == "libx264" else [_CAPTIONS]
     was = _beside(source, *kinds)
     assert all(len(frame) == len(kinds) for frame in was)
@@ -83,7 +84,9 @@ def test_captions_and_active_format_stay_with_their_frames(
 
 
 def _mpeg2(path: Path) -> Path:
-    """MPEG-2 with B-frames, captions and active format in the user data of frames (ATSC A/53 part 4)."""
+    """Write MPEG-2 with B-frames, captions and active format in the user data of frames (ATSC A/53 part
+    4).
+    """
     with av.open(str(path), "w") as box:
         stream = box.add_stream("mpeg2video", rate=25, options={"bf": "2"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -104,9 +107,9 @@ def _mpeg2(path: Path) -> Path:
     return path
 
 
-def test_captions_of_mpeg2_become_those_of_h264_and_nothing_is_missed(tmp_path: Path) -> None:
+def test_captions_of_mpeg2_become_those_of_h264_without_loss(tmp_path: Path) -> None:
     source = _mpeg2(tmp_path / "a.ts")
-    assert probe(source).side_data == ("A53_CC", "AFD")  # not the window that MPEG-2 always has
+    assert probe(source).side_data == ("A53_CC", "AFD")  # without the pan-scan window that MPEG-2 always has
     result = _upscaled(source, "b.mkv", "libx264")
     was = _beside(source, _CAPTIONS, _AFD)
     assert all(len(frame) == 2 for frame in was)
@@ -130,7 +133,7 @@ def test_captions_stay_with_frames_that_are_deinterlaced_or_repeated(tmp_path: P
 @pytest.mark.parametrize(
     ("encoder", "name"), [("libx265", "b.mp4"), ("libx265", "b.mkv"), ("libsvtav1", "b.mkv")]
 )
-def test_dynamic_metadata_come_back_to_the_last_field(tmp_path: Path, encoder: str, name: str) -> None:
+def test_every_field_of_dynamic_metadata_survives(tmp_path: Path, encoder: str, name: str) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "hevc", dynamic, pix_fmt="yuv420p10le")
     result = _upscaled(source, name, encoder)
     assert len(_bytes_beside(source, "DYNAMIC_HDR_PLUS")) == 8
@@ -139,7 +142,7 @@ def test_dynamic_metadata_come_back_to_the_last_field(tmp_path: Path, encoder: s
         assert _beside(result, _HDR10PLUS) == _beside(source, _HDR10PLUS)
 
 
-def test_ambient_light_is_told_again_at_key_frames(tmp_path: Path) -> None:
+def test_ambient_light_is_repeated_at_key_frames(tmp_path: Path) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "hevc", ambient)
     result = _upscaled(source, "b.mkv", "libx265")
     was = _bytes_beside(source, "AMBIENT_VIEWING_ENVIRONMENT")
@@ -153,7 +156,7 @@ def test_a_frame_with_more_captions_than_a_message_holds_has_several() -> None:
 
 
 @pytest.mark.parametrize(("encoder", "name"), [("libvpx-vp9", "b.mkv"), ("ffv1", "b.mkv")])
-def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
+def test_unsupported_side_data_is_named_once_with_an_encoder_that_keeps_it(
     tmp_path: Path, encoder: str, name: str
 ) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
@@ -164,7 +167,7 @@ def test_what_no_place_is_for_is_named_once_with_what_would_keep_it(
     assert "`encoder='libx264'` or `encoder='libx265'`" in note
 
 
-def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
+def test_side_data_that_begins_later_is_named_too(tmp_path: Path) -> None:
     plain, late = (
         carrying_clip(tmp_path / f"{n}.ts", "h264", *made)
         for n, made in enumerate(((active_format,), (caption,)))
@@ -176,7 +179,7 @@ def test_what_begins_later_in_the_film_is_named_too(tmp_path: Path) -> None:
     assert ["closed captions" in note for note in notes] == [False, True]
 
 
-def test_the_words_say_what_an_encoder_would_keep_and_what_none_does() -> None:
+def test_the_note_names_encoders_only_for_side_data_that_they_keep() -> None:
     assert loss_note(["A53_CC"], codec="h264") == []
     (note,) = loss_note(["DOVI_METADATA"], codec="hevc", dolby_vision=DolbyVision(profile=8, viewable=True))
     assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")
@@ -187,7 +190,7 @@ def test_the_words_say_what_an_encoder_would_keep_and_what_none_does() -> None:
     assert all(loss_note([kind], codec="rawvideo") for kind in LABELS)
 
 
-def test_the_encoders_name_is_no_user_data(tmp_path: Path) -> None:
+def test_the_encoders_own_settings_are_not_user_data(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=2)
     with av.open(str(clip)) as box:
         frame = next(iter(box.decode(video=0)))
@@ -199,12 +202,12 @@ def test_several_windows_of_hdr10plus_are_not_scaled_but_named() -> None:
     data = bytearray(11304)
     data[2] = 2
     assert hdr10plus_message(bytes(data)) is None
-    data[2] = 1  # and every denominator is 0
+    data[2] = 1  # every denominator is 0
     assert hdr10plus_message(bytes(data)) is None
 
 
 def _dolby_vision(profile: int) -> bytes:
-    """A Dolby Vision RPU of identity curves (ETSI GS CCM 001, 5.3), of profile 5 or 8."""
+    """Return a Dolby Vision RPU with identity curves (ETSI GS CCM 001, 5.3), of profile 5 or 8."""
     bits = BitWriter()
     for value, width in [
         (25, 8),
@@ -243,7 +246,7 @@ def _dolby_vision(profile: int) -> bytes:
 
 
 def _with_rpu(path: Path, profile: int) -> Path:
-    """A clip of H.265 with a Dolby Vision unit (type 62) behind each frame's slices."""
+    """Write a clip of H.265 with a Dolby Vision unit (type 62) after each frame's slices."""
     plain = carrying_clip(path.with_name("plain.mkv"), "hevc", pix_fmt="yuv420p10le", frames=3)
     with av.open(str(plain)) as source, av.open(str(path), "w") as box:
         stream = box.add_stream_from_template(source.streams.video[0], opaque=True)
@@ -257,7 +260,9 @@ def _with_rpu(path: Path, profile: int) -> Path:
     return path
 
 
-def test_dolby_vision_without_a_layer_for_others_is_refused_unless_told(tmp_path: Path) -> None:
+def test_dolby_vision_without_a_compatible_layer_is_refused_unless_a_matrix_is_set(
+    tmp_path: Path,
+) -> None:
     clip = _with_rpu(tmp_path / "a.mkv", 5)
     assert probe(clip).dolby_vision == DolbyVision(profile=5, viewable=False)
     with pytest.raises(InputError, match=r"profile 5.*colours would be wrong"):
@@ -266,7 +271,7 @@ def test_dolby_vision_without_a_layer_for_others_is_refused_unless_told(tmp_path
         assert any("colours are wrong" in line for line in video.warnings)
 
 
-def test_the_containers_word_counts_where_frames_have_no_metadata(tmp_path: Path) -> None:
+def test_the_containers_dolby_vision_profile_counts_if_frames_have_no_metadata(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", codec="libx265", frames=2)
     config = bytes([1, 0, 5 << 1, 1, 0]) + bytes(19)
     _put_in_entry(clip, box(b"dvcC", config))
@@ -276,7 +281,7 @@ def test_the_containers_word_counts_where_frames_have_no_metadata(tmp_path: Path
 
 
 def _put_in_entry(path: Path, added: bytes) -> None:
-    """Put a box into the first sample entry; the index stands at the end of the file."""
+    """Insert a box into the first sample entry; the index is at the end of the file."""
 
     def put(stsd: bytes) -> bytes:
         size = int.from_bytes(stsd[8:12], "big")

@@ -1,4 +1,4 @@
-"""What pictures carry beside their samples is read whatever its kind, and none of it ends a run."""
+"""Side data of every kind can be read from frames, and no kind stops a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vsr.media.metadata.side_data import side_data, side_data_of
 
 _ORIENTATION = 274
 _TURNED = 6
-"""EXIF's number of an orientation that is shown turned clockwise by a quarter."""
+"""EXIF's number for an orientation that is displayed rotated clockwise by 90 degrees."""
 
 
 def _exif(orientation: int = _TURNED) -> bytes:
-    """A TIFF header with one entry, the orientation (Exif 2.3, 4.6.4)."""
+    """Return a TIFF header with one entry, the orientation (Exif 2.3, 4.6.4)."""
     entry = struct.pack("<HHIHH", _ORIENTATION, 3, 1, orientation, 0)
     return b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
 
@@ -72,7 +72,7 @@ def test_a_photo_with_exif_is_read_with_its_orientation(
 
 
 @pytest.mark.parametrize("suffix", ["avi", "mkv", "mov"])
-def test_a_video_whose_every_picture_has_exif_is_read_whole(tmp_path: Path, suffix: str) -> None:
+def test_a_video_with_exif_in_every_frame_is_read_completely(tmp_path: Path, suffix: str) -> None:
     with open_video(_mjpeg(tmp_path / f"a.{suffix}")) as video:
         assert len(list(video.frames())) == 3
         assert not video.damage

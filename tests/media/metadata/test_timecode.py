@@ -1,4 +1,4 @@
-"""A cut begins with the timecode of the first frame that it keeps."""
+"""A trimmed video begins with the timecode of its first frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NTSC = Fraction(30000, 1001)
 
 
 def counted(nominal: int, dropped: int, mark: str) -> list[str]:
-    """All codes of the first 21 minutes, written down one by one."""
+    """Return all timecodes of the first 21 minutes, counted one by one."""
     return [
         f"00:{minute:02d}:{second:02d}{mark}{frame:02d}"
         for minute in range(21)
@@ -38,7 +38,7 @@ def counted(nominal: int, dropped: int, mark: str) -> list[str]:
         (2 * NTSC, counted(60, 4, ";")),
     ],
 )
-def test_codes_are_counted_as_the_standard_counts_them(rate: Fraction, codes: list[str]) -> None:
+def test_timecodes_are_counted_as_in_the_standard(rate: Fraction, codes: list[str]) -> None:
     for distance in (0, 1, 29, 1798, 17981, 17982, 17999, 20000):
         pairs = zip(codes, islice(codes, distance, None), strict=False)
         assert all(later(before, distance, rate) == after for before, after in list(pairs)[::97])
@@ -50,7 +50,7 @@ def test_a_day_ends_at_midnight() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1:2:3", "00:00:00", "later"])
-def test_what_is_no_code_stays(text: str) -> None:
+def test_text_that_is_not_a_timecode_is_unchanged(text: str) -> None:
     assert later(text, 10, Fraction(25)) == text
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_code_stays(text: str) -> None:
         (".mov", NTSC, "00:00:59;25", Fraction(5) / NTSC, "00:01:00;02"),
     ],
 )
-def test_a_cut_begins_with_its_first_frames_timecode(
+def test_a_trimmed_video_begins_with_its_first_frames_timecode(
     tmp_path: Path, suffix: str, rate: Fraction, code: str, start: Fraction, moved: str
 ) -> None:
     source = make_clip(
@@ -76,10 +76,10 @@ def test_a_cut_begins_with_its_first_frames_timecode(
     made = pass_through(source, tmp_path / f"out{suffix}", start=start)
     skipped = numbers_of(made.path)[0]
     assert later(code, skipped, rate) == moved
-    told = ffprobe(made.path)
+    reported = ffprobe(made.path)
     found = {
         value
-        for part in (told["format"], *told["streams"])
+        for part in (reported["format"], *reported["streams"])
         for key, value in part.get("tags", {}).items()
         if key.lower() == "timecode"
     }

@@ -1,4 +1,4 @@
-"""Decoding times under presentation times that are not quite in order."""
+"""Decoding times are valid even if presentation times are not quite in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from vsr.media.mux.decode_order import HELD, DecodingOrder
 
 
 def through(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
-    """(pts, dts) of packets, in and out; and how many presentation times were moved."""
+    """Return (pts, dts) of the packets after `DecodingOrder`, and how many presentation times were
+    changed.
+    """
     order, out = DecodingOrder(), []
     for pts, dts in pairs:
         packet = av.Packet(b"x")
@@ -22,12 +24,12 @@ def through(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
     return [(packet.pts, packet.dts) for packet in out], order.raised
 
 
-def test_packets_in_order_are_not_touched() -> None:
+def test_packets_in_order_are_unchanged() -> None:
     reordered = [(0, -2), (4, -1), (2, 0), (1, 1), (3, 2), (8, 3), (6, 4), (5, 5), (7, 6), (9, 7), (10, 8)]
     assert through(reordered) == (reordered, 0)
 
 
-def test_a_stray_keeps_its_time_and_those_before_it_are_decoded_earlier() -> None:
+def test_a_frame_with_an_earlier_time_keeps_it_and_packets_before_it_are_decoded_earlier() -> None:
     times = [0, 40, 80, 120, 110, 160]
     out, raised = through([(time, time) for time in times])
     assert [pts for pts, _ in out] == times
@@ -41,7 +43,7 @@ def test_a_repeated_time_is_kept() -> None:
     assert raised == 0
 
 
-def test_a_stray_from_too_far_back_is_moved_and_counted() -> None:
+def test_a_frame_too_far_back_is_moved_and_counted() -> None:
     times = [*range(0, 40 * (HELD + 4), 40), 5]
     out, raised = through([(time, time) for time in times])
     assert raised == 1
@@ -49,7 +51,7 @@ def test_a_stray_from_too_far_back_is_moved_and_counted() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_decoding_times_always_rise_and_never_follow_the_presentation(seed: int) -> None:
+def test_decoding_times_always_increase_and_are_never_after_the_presentation(seed: int) -> None:
     rng = random.Random(seed)
     times = [n * 10 + rng.randint(-40, 40) for n in range(100)]
     out, _ = through([(time, n * 10) for n, time in enumerate(times)])
@@ -59,7 +61,7 @@ def test_decoding_times_always_rise_and_never_follow_the_presentation(seed: int)
 
 
 def released(pairs: list[tuple[int, int, int]], end: int | None = None) -> list[tuple[int, int, int]]:
-    """(pts, dts, duration) of packets, in and out; with `end` as in MP4."""
+    """Return (pts, dts, duration) of the packets after `DecodingOrder`; with `end`, as in MP4."""
     order, out = DecodingOrder(), []
     for pts, dts, duration in pairs:
         packet = av.Packet(b"x")
@@ -94,7 +96,7 @@ def test_in_mp4_the_edit_ends_with_the_last_frame_and_the_track_not_before(seed:
 
 
 def _with_b_frames(times: list[int], rng: random.Random) -> list[int]:
-    """Times in decoding order: each P-frame before up to two B-frames that are shown before it."""
+    """Return times in decoding order: each P-frame before up to two B-frames that are shown before it."""
     out, rest = times[:1], times[1:]
     while rest:
         group = rest[: rng.randint(1, 3)]

@@ -1,4 +1,4 @@
-"""Counting what a file really holds."""
+"""The packets in a file are counted correctly."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_recount_lists_streams_and_their_packets(clip: Path) -> None:
 
 
 def test_a_complete_file_passes(clip: Path) -> None:
-    sound = recount(clip).streams[1].packets
+    audio = recount(clip).streams[1].packets
     check_written(
         clip,
-        [Written("video", 20), Written("audio", sound), Written("subtitle", 3), Written("attachment", 0)],
+        [Written("video", 20), Written("audio", audio), Written("subtitle", 3), Written("attachment", 0)],
         name="a",
     )
 
@@ -59,7 +59,7 @@ def test_half_a_file_is_an_error(clip: Path, tmp_path: Path) -> None:
         check_written(half, [Written("video", 20)], name="a")
 
 
-def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "empty.mkv"
     path.touch()
     with pytest.raises(InputError):
@@ -68,7 +68,7 @@ def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         check_written(path, [Written("video", 1)], name="a")
 
 
-def test_pcm_counts_by_its_bytes_as_mp4_cuts_it_anew(tmp_path: Path) -> None:
+def test_pcm_is_counted_in_bytes_as_mp4_splits_it_differently(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mov", frames=20, audio=[Audio(codec="pcm_s16le", seconds=0.5)])
     size = int(0.5 * 48000) * 2 * 2
     check_written(path, [Written("video", 20), Written("audio", 3, size)], name="a")

@@ -1,4 +1,4 @@
-"""The sink: what goes in comes out, at its time; and when something fails, nothing is left behind."""
+"""The sink writes every frame with its time, and leaves nothing behind after an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsr.media.formats.matroska import tick_for
 
 TICK = Fraction(1, 15360)
 VFR = [0, 512, 700, 1900, 2411, 2412, 4000, 8000, 8100, 8301, 19000, 19512]
-"""In ticks of 1/15360 s: from one tick to most of a second."""
+"""In ticks of 1/15360 s: durations from one tick to most of a second."""
 PAIRS = [
     (encoder, suffix)
     for encoder in FAST.keys() | {"prores_ks", "ffv1"}
@@ -30,7 +30,9 @@ PAIRS = [
 
 
 def assert_times_kept(passed: Passed) -> None:
-    """Within a quarter of the source's tick, so that rounding finds it again; exactly in MP4."""
+    """Check that times differ by at most a quarter of the source's tick, so that rounding restores them; MP4
+    is exact.
+    """
     limit = TICK / 4 if passed.path.suffix in (".mkv", ".webm") else 0
     got = pts_of(passed.path)
     assert len(got) == len(passed.times)
@@ -53,9 +55,7 @@ def test_variable_rate_survives_every_encoder_and_container(
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
-def test_reordered_pictures_stay_in_their_places(
-    vfr: Path, tmp_path: Path, encoder: str, suffix: str
-) -> None:
+def test_reordered_frames_keep_their_order(vfr: Path, tmp_path: Path, encoder: str, suffix: str) -> None:
     settings = settings_for(encoder, preset="medium", options=(("bf", "3"),))
     passed = pass_through(vfr, tmp_path / f"out{suffix}", settings=settings)
     assert_times_kept(passed)
@@ -67,15 +67,13 @@ def test_reordered_pictures_stay_in_their_places(
 
 
 STILLS = [200 * n * (n + 1) // 2 for n in range(11)]
-"""Milliseconds: each frame is shown longer than the one before, as in a screencast."""
+"""In milliseconds: each frame is shown longer than the previous one, as in a screencast."""
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
 @pytest.mark.parametrize("frames", range(2, 11))
-def test_a_film_of_variable_rate_lasts_as_long_as_its_source(
-    tmp_path: Path, frames: int, suffix: str
-) -> None:
-    """Whether the last frame in decoding order is a B-frame depends on their number."""
+def test_a_video_of_variable_rate_keeps_its_duration(tmp_path: Path, frames: int, suffix: str) -> None:
+    """Whether the last frame in decoding order is a B-frame depends on the number of frames."""
     ms = Fraction(1, 1000)
     gif = make_clip(tmp_path / "in.gif", codec="gif", pix_fmt="rgb8", pts=STILLS[:frames], time_base=ms)
     length = probe(gif).duration_seconds
@@ -85,21 +83,21 @@ def test_a_film_of_variable_rate_lasts_as_long_as_its_source(
     first = pass_through(gif, tmp_path / f"first{suffix}", settings=settings).path
     second = pass_through(first, tmp_path / f"second{suffix}", settings=settings).path
     for made in (first, second):
-        told = ffprobe(made)
-        assert float(told["format"]["duration"]) == pytest.approx(float(length), abs=0.002)
+        reported = ffprobe(made)
+        assert float(reported["format"]["duration"]) == pytest.approx(float(length), abs=0.002)
         if suffix != ".mkv":
-            assert float(told["streams"][0]["duration"]) == pytest.approx(float(length), abs=0.002)
+            assert float(reported["streams"][0]["duration"]) == pytest.approx(float(length), abs=0.002)
 
 
-def test_x264_shares_out_pictures_not_slices(tmp_path: Path) -> None:
-    """With a slice for each thread files are 3 % larger on two cores, and a quarter on sixteen."""
+def test_x264_uses_frame_threads_not_slices(tmp_path: Path) -> None:
+    """With one slice for each thread, files are 3 % larger on two cores, and 25 % on sixteen."""
     source = make_clip(tmp_path / "in.mp4", frames=3, width=64, height=512)
     written = pass_through(source, tmp_path / "out.mp4", settings=settings_for("libx264")).path.read_bytes()
     assert b"sliced_threads=0" in written
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_a_start_offset_stays_and_sound_keeps_its_distance(tmp_path: Path, suffix: str) -> None:
+def test_a_start_offset_is_kept_and_audio_stays_in_sync(tmp_path: Path, suffix: str) -> None:
     times = [1000 + 40 * n for n in range(20)]
     clip = make_clip(
         tmp_path / "in.mkv", pts=times, time_base=Fraction(1, 1000), bframes=2, audio=[Audio(start=1.25)]
@@ -107,13 +105,13 @@ def test_a_start_offset_stays_and_sound_keeps_its_distance(tmp_path: Path, suffi
     passed = pass_through(clip, tmp_path / f"out{suffix}")
     assert passed.report.shift == 0
     assert pts_of(passed.path) == [Fraction(time, 1000) for time in times]
-    sound = tracks(clip, "audio")[0].times[0]
-    assert abs(tracks(passed.path, "audio")[0].times[0] - sound) <= Fraction(1, 2 * 48000)
+    audio = tracks(clip, "audio")[0].times[0]
+    assert abs(tracks(passed.path, "audio")[0].times[0] - audio) <= Fraction(1, 2 * 48000)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("frames", [1, 2])
-def test_the_shortest_films_keep_their_length(tmp_path: Path, suffix: str, frames: int) -> None:
+def test_the_shortest_videos_keep_their_duration(tmp_path: Path, suffix: str, frames: int) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=frames)
     passed = pass_through(clip, tmp_path / f"out{suffix}")
     assert len(pts_of(passed.path)) == frames
@@ -121,8 +119,8 @@ def test_the_shortest_films_keep_their_length(tmp_path: Path, suffix: str, frame
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "medium"])
-def test_pictures_and_sound_without_durations_are_all_shown_in_mp4(tmp_path: Path, preset: str) -> None:
-    """An edit list would hide a last one that lasts no time."""
+def test_frames_and_audio_without_durations_are_all_shown_in_mp4(tmp_path: Path, preset: str) -> None:
+    """An edit list would hide a last frame or packet without a duration."""
     clip = make_clip(tmp_path / "in.nut", frames=9, audio=[Audio(codec="flac")])
     assert tracks(clip, "audio")[0].durations[-1] == 0, "NUT states no durations"
     out = tmp_path / "out.mp4"
@@ -137,7 +135,7 @@ def test_pictures_and_sound_without_durations_are_all_shown_in_mp4(tmp_path: Pat
 
 @pytest.mark.parametrize("preset", ["ultrafast", "medium"])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_stray_and_repeated_timestamps_are_kept(tmp_path: Path, suffix: str, preset: str) -> None:
+def test_decreasing_and_repeated_timestamps_are_kept(tmp_path: Path, suffix: str, preset: str) -> None:
     times = [0, 40, 80, 120, 110, 160, 160, 200, 240]
     clip = make_clip(tmp_path / "in.mp4", frames=len(times))
     settings = settings_for(preset=preset)
@@ -159,20 +157,20 @@ def test_priming_stays_hidden_in_mp4(tmp_path: Path) -> None:
     assert tracks(passed.path, "audio")[0].times == tracks(clip, "audio")[0].times
 
 
-def test_sound_with_codec_delay_is_exact_in_fine_matroska_ticks(tmp_path: Path) -> None:
+def test_audio_with_codec_delay_is_exact_in_fine_matroska_ticks(tmp_path: Path) -> None:
     clip = make_clip(
         tmp_path / "in.mp4", pts=[n * 512 for n in range(30)], time_base=TICK, audio=[Audio(codec="libopus")]
     )
     passed = pass_through(clip, tmp_path / "out.mkv")
     before, after = tracks(clip, "audio")[0], tracks(passed.path, "audio")[0]
-    # The muxer adds the delay, the demuxer takes it off: each rounds to a tick.
+    # The muxer adds the delay, the demuxer subtracts it, and each rounds to a tick.
     limit = Fraction(tick_for(TICK, [before.tick]), 10**9) * Fraction(3, 2)
     late = [a - passed.report.shift - b for a, b in zip(after.times, before.times, strict=True)]
     assert max(map(abs, late)) <= limit
 
 
 def test_microsecond_ticks_with_reordering_survive_matroska(tmp_path: Path) -> None:
-    """So fine that every picture needs a cluster of its own."""
+    """With such fine ticks every frame needs its own cluster."""
     times = [n * 41_666 + (n % 3) * 1003 + 7 for n in range(30)]
     clip = make_clip(tmp_path / "in.nut", pts=times, time_base=Fraction(1, 10**6), bframes=3)
     settings = settings_for(preset="medium")
@@ -181,13 +179,13 @@ def test_microsecond_ticks_with_reordering_survive_matroska(tmp_path: Path) -> N
     assert len(passed.times) == len(times)
 
 
-def test_seeking_in_rescaled_matroska_lands_on_the_key_picture(tmp_path: Path) -> None:
+def test_seeking_in_rescaled_matroska_finds_the_key_frame(tmp_path: Path) -> None:
     times = [n * 512 for n in range(60)]
     clip = make_clip(tmp_path / "in.mp4", pts=times, time_base=TICK)
     settings = settings_for(options=(("g", "10"),))
     out = pass_through(clip, tmp_path / "out.mkv", settings=settings).path
     with av.open(str(out)) as box:
-        box.seek(int(1.4 * 10**6))  # picture 42
+        box.seek(int(1.4 * 10**6))  # frame 42
         frame = next(box.decode(video=0))
     assert round(frame.pts * frame.time_base / TICK) == 40 * 512
 
@@ -206,7 +204,7 @@ def test_pixel_proportions_and_rotation_are_kept(tmp_path: Path, encoder: str, s
 
 
 @pytest.mark.parametrize(("rotation", "mirrored"), [(180, False), (270, False), (0, True), (90, True)])
-def test_every_orientation_comes_back_mirrored_or_not(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+def test_every_orientation_is_kept(tmp_path: Path, rotation: int, mirrored: bool) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=2, rotation=rotation, mirrored=mirrored)
     wanted = probe(clip)
     assert wanted.display_matrix is not None
@@ -216,7 +214,7 @@ def test_every_orientation_comes_back_mirrored_or_not(tmp_path: Path, rotation: 
         assert mirrored or found.rotation == rotation
 
 
-def test_a_title_of_the_picture_survives_the_placeholder(tmp_path: Path) -> None:
+def test_the_title_of_the_video_track_is_kept(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2, sar=Fraction(4, 3), video_metadata={"title": "Main ü"})
     out = pass_through(clip, tmp_path / "out.mkv").path
     with av.open(str(out)) as box:
@@ -238,7 +236,7 @@ HDR_CLIP = {
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
-def test_hdr10_arrives_with_depth_tags_and_mastering(tmp_path: Path, encoder: str, suffix: str) -> None:
+def test_hdr10_keeps_depth_tags_and_mastering_metadata(tmp_path: Path, encoder: str, suffix: str) -> None:
     clip = make_clip(tmp_path / "in.mp4", **HDR_CLIP)
     passed = pass_through(clip, tmp_path / f"out{suffix}", settings=settings_for(encoder))
     before, after = probe(clip), probe(passed.path)
@@ -248,9 +246,9 @@ def test_hdr10_arrives_with_depth_tags_and_mastering(tmp_path: Path, encoder: st
     was, now = before.mastering_display, after.mastering_display
     assert was is not None
     assert now is not None
-    for name in ("min_luminance", "max_luminance"):  # AV1 counts luminance in 2^-14 and 2^-8
+    for name in ("min_luminance", "max_luminance"):  # AV1's units of luminance are 2^-14 and 2^-8
         assert abs(getattr(now, name) - getattr(was, name)) < 2**-8
-    for name in ("red", "green", "blue", "white"):  # and chromaticity in 2^-16
+    for name in ("red", "green", "blue", "white"):  # and its unit of chromaticity is 2^-16
         pairs = zip(getattr(now, name), getattr(was, name), strict=True)
         assert all(abs(a - b) <= Fraction(1, 2**16) for a, b in pairs)
 
@@ -265,7 +263,7 @@ def test_colour_tags_are_written(tmp_path: Path, matrix: Matrix, range_: Range, 
     assert replace(found, chroma_location=color.chroma_location) == color
 
 
-def test_lossless_pictures_are_the_same_samples(tmp_path: Path) -> None:
+def test_lossless_encoding_keeps_every_sample(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuv422p10le", frames=3)
     out = pass_through(clip, tmp_path / "out.mkv", settings=settings_for("ffv1")).path
     with open_video(clip) as a, open_video(out) as b:
@@ -280,12 +278,12 @@ def test_alpha_is_in_the_file_that_vp9_writes(tmp_path: Path) -> None:
     assert passed.warnings == []
     with av.open(str(passed.path)) as box:
         assert box.streams.video[0].metadata["alpha_mode"] == "1"
-        decoder = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own leaves the alpha out
+        decoder = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own decoder ignores alpha
         frames = [frame for packet in box.demux(video=0) if packet.size for frame in decoder.decode(packet)]
     assert frames[0].format.name == "yuva420p"
 
 
-def test_alpha_is_seen_again_in_what_vp9_wrote(tmp_path: Path) -> None:
+def test_alpha_written_by_vp9_is_read_back(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva420p", frames=2)
     settings = settings_for("libvpx-vp9")
     once = pass_through(clip, tmp_path / "once.mkv", settings=settings).path
@@ -294,7 +292,7 @@ def test_alpha_is_seen_again_in_what_vp9_wrote(tmp_path: Path) -> None:
     assert [probe(path).pixel_format for path in (once, twice, flat)] == ["yuva420p", "yuva420p", "yuv420p"]
 
 
-def test_alpha_is_seen_whatever_the_case_of_its_tag(tmp_path: Path) -> None:
+def test_alpha_is_detected_whatever_the_case_of_its_tag(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva420p", frames=2)
     once = pass_through(clip, tmp_path / "once.mkv", settings=settings_for("libvpx-vp9")).path
     tagged = tmp_path / "tagged.mkv"

@@ -1,4 +1,4 @@
-"""The sink refuses what it must before any work, and whatever fails, nothing is left behind."""
+"""The sink refuses bad settings before any work, and leaves nothing behind after an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vsr.media.decode.source import open_video
 from vsr.media.formats.muxers import cannot_write
 from vsr.media.mux.sink import VideoSink
 
-# What is refused, before any work
+# Settings that are refused before any work
 
 
 def info_for(clip: Path) -> VideoInfo:
@@ -36,7 +36,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nothing may be left but what the test put there."""
+    """A folder in which only the test's own files may remain."""
     yield tmp_path
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".vsr-")]
 
@@ -61,7 +61,7 @@ def test_an_existing_file_needs_permission_to_be_replaced(clip: Path, folder: Pa
     assert target.read_text() == "precious"
 
 
-def test_of_two_runs_to_one_new_name_the_later_is_refused(clip: Path, folder: Path) -> None:
+def test_the_later_of_two_runs_to_the_same_new_file_is_refused(clip: Path, folder: Path) -> None:
     target = folder / "out.mkv"
     with open_video(clip) as video:
         slow = open_for(clip, target, video.info)
@@ -73,7 +73,7 @@ def test_of_two_runs_to_one_new_name_the_later_is_refused(clip: Path, folder: Pa
     assert target.read_bytes() == first
 
 
-def test_folders_that_cannot_be_written_are_named(clip: Path, folder: Path) -> None:
+def test_unwritable_folders_are_named(clip: Path, folder: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
         open_for(clip, folder / "none" / "out.mkv", info_for(clip))
     with pytest.raises(ConfigError, match="is a folder"):
@@ -97,7 +97,7 @@ def test_the_file_obeys_the_umask(clip: Path, folder: Path) -> None:
     assert out.stat().st_mode & 0o777 == 0o640
 
 
-# What fails on the way
+# Errors during the work
 
 
 def write_some(clip: Path, target: Path, *, fail_at: int) -> None:
@@ -143,18 +143,18 @@ def test_a_header_that_the_container_refuses_leaves_nothing(
     assert list(folder.iterdir()) == []
 
 
-def test_no_picture_is_an_error_and_leaves_nothing(clip: Path, folder: Path) -> None:
+def test_a_run_without_frames_is_an_error_and_leaves_nothing(clip: Path, folder: Path) -> None:
     sink = open_for(clip, folder / "out.mkv", info_for(clip))
-    with pytest.raises(OutputError, match="no picture"):
+    with pytest.raises(OutputError, match="no frame was written"):
         sink.finish()
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_a_disk_that_fills_at_any_point_is_reported_and_leaves_nothing(
+def test_a_full_disk_at_any_point_is_reported_and_leaves_nothing(
     clip: Path, folder: Path, suffix: str
 ) -> None:
-    """By a limit on file sizes: the last of these bytes are only missed when the file is closed."""
+    """Uses a limit on file sizes. The last of these sizes fails only when the file is closed."""
     whole = pass_through(clip, folder / f"whole{suffix}").report.bytes
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (0, 100, whole // 2, whole - 2048, whole - 1):
@@ -167,7 +167,7 @@ def test_a_disk_that_fills_at_any_point_is_reported_and_leaves_nothing(
         assert [path.name for path in folder.iterdir()] == [f"whole{suffix}"]
 
 
-def test_finishing_twice_is_finishing_once(clip: Path, folder: Path) -> None:
+def test_finish_may_be_called_twice(clip: Path, folder: Path) -> None:
     with open_video(clip) as video:
         sink = open_for(clip, folder / "out.mkv", video.info)
         for frame in video.frames():
@@ -180,11 +180,11 @@ def test_finishing_twice_is_finishing_once(clip: Path, folder: Path) -> None:
     assert (report.frames, report.streams) == (30, 1)
 
 
-# Damaged sound
+# Damaged audio
 
 
 def with_bad_headers(clip: Path, to: Path, which: slice) -> tuple[Path, int]:
-    """A TS whose sound has, in some ADTS headers, a sampling rate that does not exist; and how many."""
+    """Write a TS whose audio has an invalid sampling rate in some ADTS headers; return how many."""
     data = bytearray(clip.read_bytes())
     headers = [n for n in range(len(data) - 4) if data[n] == 0xFF and data[n + 1 : n + 3] == b"\xf1\x4c"]
     for place in headers[which]:
@@ -195,7 +195,7 @@ def with_bad_headers(clip: Path, to: Path, which: slice) -> tuple[Path, int]:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("which", [slice(0, 1), slice(20, 21), slice(20, 24)])
-def test_damaged_sound_is_left_out_and_counted_and_the_film_goes_on(
+def test_damaged_audio_is_left_out_and_counted_and_the_run_continues(
     tmp_path: Path, suffix: str, which: slice
 ) -> None:
     clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
@@ -213,7 +213,7 @@ def test_damaged_sound_is_left_out_and_counted_and_the_film_goes_on(
     assert report.packets == len(tracks(out, "audio")[0].times) == there - sink.damage.broken_packets
 
 
-def test_strict_stops_at_damaged_sound_and_leaves_nothing(folder: Path) -> None:
+def test_strict_stops_at_damaged_audio_and_leaves_nothing(folder: Path) -> None:
     clip = make_clip(folder / "in.ts", frames=30, audio=[Audio()])
     bad, _ = with_bad_headers(clip, folder / "bad.ts", slice(20, 21))
     with pytest.raises(InputError, match="`strict`"):
@@ -222,12 +222,12 @@ def test_strict_stops_at_damaged_sound_and_leaves_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "make room"), (errno.EROFS, "another folder")])
-def test_the_disk_is_blamed_for_what_the_disk_said(tmp_path: Path, number: int, words: str) -> None:
+def test_disk_errors_are_reported_as_disk_errors(tmp_path: Path, number: int, words: str) -> None:
     assert words in str(cannot_write(tmp_path / "out.mkv", OSError(number, os.strerror(number))))
 
 
 @pytest.mark.parametrize("error", [av.InvalidDataError(1, "x"), OSError(errno.EINVAL, "y"), ValueError("z")])
-def test_the_disk_is_not_blamed_for_what_the_muxer_said(tmp_path: Path, error: Exception) -> None:
+def test_muxer_errors_are_not_reported_as_disk_errors(tmp_path: Path, error: Exception) -> None:
     said = str(cannot_write(tmp_path / "out.mkv", error))
     assert "muxer" in said
     assert "room" not in said
@@ -236,26 +236,26 @@ def test_the_disk_is_not_blamed_for_what_the_muxer_said(tmp_path: Path, error: E
 # Real clips
 
 
-def test_transport_streams_are_unpacked_for_mp4_and_matroska(tmp_path: Path) -> None:
-    """AAC loses its ADTS headers there: other bytes, the same sound."""
+def test_aac_of_transport_streams_loses_its_headers_in_mp4_and_matroska(tmp_path: Path) -> None:
+    """Without ADTS headers the bytes differ, but the audio is the same."""
     clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
     for suffix in (".mkv", ".mp4"):
         out = pass_through(clip, tmp_path / f"out{suffix}")
         before, after = tracks(clip, "audio")[0], tracks(out.path, "audio")[0]
         late = [a - out.report.shift - b for a, b in zip(after.times, before.times, strict=True)]
-        assert max(map(abs, late)) <= before.tick * 3  # 90 kHz into 48 kHz ticks
+        assert max(map(abs, late)) <= before.tick * 3  # from 90 kHz to 48 kHz ticks
 
 
 CANNOT = {
     ("testsrc_with_attachment.mkv", ".mp4"): "attachments",
-    # Two texts with gaps between them: QuickTime text fills gaps with blank packets, which the audit counts.
+    # Two texts with a gap: QuickTime text fills gaps with blank packets, which the audit counts.
     ("webvtt.mkv", ".mp4"): "subtitles",
 }
 
 
 @pytest.mark.needs_material
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_nothing_is_lost_of_any_real_clip(material: Path, tmp_path: Path, suffix: str) -> None:
+def test_no_real_clip_loses_anything(material: Path, tmp_path: Path, suffix: str) -> None:
     for source in sorted((material / "data" / "clips").iterdir()):
         out = pass_through(source, tmp_path / f"{source.stem}{suffix}").path
         command = [sys.executable, str(material / "acceptance" / "audit.py"), str(source), str(out)]
@@ -265,8 +265,8 @@ def test_nothing_is_lost_of_any_real_clip(material: Path, tmp_path: Path, suffix
         out.unlink()
 
 
-def test_text_and_sound_go_along_while_pictures_trickle_in(tmp_path: Path) -> None:
-    """Packets of a moment lie together in the file, so that players need not jump."""
+def test_text_and_audio_are_interleaved_with_slow_video(tmp_path: Path) -> None:
+    """Packets of the same time are close together in the file, so that players need not seek."""
     clip = make_clip(tmp_path / "in.mp4", frames=100, audio=[Audio()], subtitles=[Subtitle(codec="mov_text")])
     out = pass_through(clip, tmp_path / "out.mkv").path
     with av.open(str(out)) as box:

@@ -1,4 +1,4 @@
-"""A job's folder is ours alone, even where everybody may write, and its lock is the last to go."""
+"""A job's folder is private even in a shared folder, and its lock is removed last."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [probe.path]
 
 
-def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     probe = WorkFolder(tmp_path / "out.mkv")
     probe.leave(done=True)
     probe.path.mkdir()
@@ -50,15 +50,15 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_owners_and_modes_is_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There every folder has the owner and the mode that the disk was mounted with."""
+    """On such a disk, every folder has the owner and mode of the mount."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     work = WorkFolder(tmp_path / "out.mkv")
     work.leave(done=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_put_in_the_place_of_ours_is_not_written_into(tmp_path: Path) -> None:
-    """In a folder where others may rename, ours can be moved away and another one planted."""
+def test_a_folder_that_replaces_the_work_folder_is_not_written_to(tmp_path: Path) -> None:
+    """In a shared folder another user can move the work folder away and create another one."""
     work = begun(tmp_path / "out.mkv")
     mine = tmp_path / "mine"
     mine.write_bytes(b"precious")
@@ -74,7 +74,7 @@ def test_a_folder_put_in_the_place_of_ours_is_not_written_into(tmp_path: Path) -
     work.leave(done=True)
 
 
-def test_a_journal_through_a_planted_link_leaves_its_file_alone(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_journal_does_not_change_its_target(tmp_path: Path) -> None:
     work = begun(tmp_path / "out.mkv")
     mine = tmp_path / "mine"
     mine.write_bytes(b"precious")
@@ -84,8 +84,8 @@ def test_a_journal_through_a_planted_link_leaves_its_file_alone(tmp_path: Path) 
     work.leave(done=True)
 
 
-def test_the_lock_is_the_last_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else another run could begin in the folder, and its parts would be removed, too."""
+def test_the_lock_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise another run could start in the folder, and its parts would be removed, too."""
     work = begun(tmp_path / "out.mkv")
     finish_part(work, 0)
     finish_part(work, 1)
@@ -103,7 +103,7 @@ def test_the_lock_is_the_last_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_that_was_removed_while_we_waited_locks_nothing(tmp_path: Path) -> None:
+def test_a_lock_that_was_removed_meanwhile_locks_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     real = os.open
 
@@ -120,7 +120,7 @@ def test_a_lock_that_was_removed_while_we_waited_locks_nothing(tmp_path: Path) -
     os.close(handle)
 
 
-def test_folders_inside_are_cleared_as_well(tmp_path: Path) -> None:
+def test_folders_inside_the_work_folder_are_cleared_too(tmp_path: Path) -> None:
     work = begun(tmp_path / "out.mkv")
     (work.path / "folder").mkdir()
     (work.path / "folder" / "file").write_bytes(b"")
@@ -132,7 +132,7 @@ def test_folders_inside_are_cleared_as_well(tmp_path: Path) -> None:
 SOUND = Journal(key={"input": "a"}, facts=FACTS, segments={0: "00"}, turn=3)
 
 
-def test_a_journal_reads_back(tmp_path: Path) -> None:
+def test_a_journal_can_be_read_back(tmp_path: Path) -> None:
     write_journal(tmp_path / "journal-0.json", SOUND)
     assert read_journal(tmp_path / "journal-0.json") == SOUND
 
@@ -160,7 +160,7 @@ BODY = {"key": {}, "facts": {}, "segments": {}, "turn": 1}
         None,
     ],
 )
-def test_a_journal_of_wrong_types_counts_as_none(body: object, tmp_path: Path) -> None:
+def test_a_journal_with_wrong_types_is_ignored(body: object, tmp_path: Path) -> None:
     text = json.dumps(body)
     path = tmp_path / "journal-0.json"
     path.write_text(json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "journal": text}))
@@ -168,7 +168,7 @@ def test_a_journal_of_wrong_types_counts_as_none(body: object, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "", "null", "1", '{"sha256": 1, "journal": 2}', "\ud800"])
-def test_what_is_no_journal_at_all_counts_as_none(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_ignored(text: str, tmp_path: Path) -> None:
     path = tmp_path / "journal-0.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert read_journal(path) is None

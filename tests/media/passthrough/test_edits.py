@@ -1,4 +1,4 @@
-"""What edit lists of MP4 and QuickTime hide of audio stays hidden, and what they show is at its time."""
+"""Audio that edit lists of MP4 and QuickTime hide stays hidden, and what they show keeps its time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.newer_ffmpeg import fails_with_ffmpeg_9
 from vsr.media.audit import audit
 
 RATE = 16000
-"""Of the audio, and ticks a second of its track."""
+"""Sampling rate of the audio, and ticks per second of its track."""
 THREE = [(0.4, 0.0), (0.4, 0.8), (0.4, 1.6)]
-"""Length and place in the track of each edit, in seconds."""
+"""Duration and start in the track of each edit, in seconds."""
 BOX = struct.Struct(">I4s")
 
 
 def with_edits(source: Path, path: Path, edits: Sequence[tuple[float, float]]) -> Path:
-    """A copy of a QuickTime file whose tracks have these edits: (length, place in the track) in seconds."""
+    """Copy a QuickTime file with these edits in its tracks: (duration, start in the track) in seconds."""
     data = source.read_bytes()
     out = b""
     for kind, content in boxes(data):
@@ -67,15 +67,15 @@ def track_with(trak: bytes, edits: Sequence[tuple[float, float]], movie_scale: i
 
 
 def clip(path: Path, codec: str, edits: Sequence[tuple[float, float]]) -> Path:
-    """Two seconds with edits of the picture and of the audio."""
-    sound = Audio(codec=codec, rate=RATE, layout="mono", seconds=2)
+    """Write two seconds with edits of the video and of the audio."""
+    audio_stream = Audio(codec=codec, rate=RATE, layout="mono", seconds=2)
     whole = path.with_name(f"whole{path.suffix}")
-    make_clip(whole, codec="mjpeg", pix_fmt="yuvj420p", frames=50, audio=[sound])
+    make_clip(whole, codec="mjpeg", pix_fmt="yuvj420p", frames=50, audio=[audio_stream])
     return with_edits(whole, path, edits)
 
 
 def heard(path: Path) -> int:
-    """Samples that a plain decode gives; FFmpeg leaves out what the container hides."""
+    """Return the samples of a plain decode; FFmpeg drops what the container hides."""
     with av.open(str(path)) as media:
         return sum(frame.samples for frame in media.decode(audio=0))
 
@@ -84,9 +84,7 @@ def heard(path: Path) -> int:
     ("codec", "suffix"),
     [("pcm_s16le", ".mkv"), ("pcm_s16be", ".mp4"), ("pcm_s16le", ".mov"), ("pcm_u8", ".mov")],
 )
-def test_three_edits_of_pcm_are_heard_for_exactly_their_length(
-    tmp_path: Path, codec: str, suffix: str
-) -> None:
+def test_three_edits_of_pcm_have_exactly_their_length(tmp_path: Path, codec: str, suffix: str) -> None:
     source = clip(tmp_path / "in.mov", codec, THREE)
     assert heard(source) > 1.22 * RATE, "FFmpeg itself lets edits begin with whole packets"
     made = pass_through(source, tmp_path / f"out{suffix}").path
@@ -96,24 +94,28 @@ def test_three_edits_of_pcm_are_heard_for_exactly_their_length(
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
-def test_three_edits_of_a_compressed_codec_hold_no_more_than_they_show(tmp_path: Path, suffix: str) -> None:
+def test_three_edits_of_a_compressed_codec_have_only_their_shown_packets(tmp_path: Path, suffix: str) -> None:
     source = clip(tmp_path / "in.mov", "aac", THREE)
     made = pass_through(source, tmp_path / f"out{suffix}").path
     packet = Fraction(1024, RATE)
-    (sound,) = tracks(made, "audio")
-    assert abs(len(sound.times) * packet - Fraction(12, 10)) <= 4 * packet, "one at each edge of an edit"
-    assert sound.times == sorted(sound.times)
-    assert sound.times[-1] <= Fraction(12, 10)
+    (audio_stream,) = tracks(made, "audio")
+    assert abs(len(audio_stream.times) * packet - Fraction(12, 10)) <= 4 * packet, (
+        "one at each edge of an edit"
+    )
+    assert audio_stream.times == sorted(audio_stream.times)
+    assert audio_stream.times[-1] <= Fraction(12, 10)
     assert abs(heard(made) / RATE - 1.2) <= 4 * packet
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "libmp3lame", "ac3"])
-def test_a_cut_without_encoding_brings_nothing_back(tmp_path: Path, codec: str, suffix: str) -> None:
-    """As `ffmpeg -ss 0.8 -c copy` makes it: all before the cut is still there, and hidden."""
+def test_audio_hidden_by_a_lossless_cut_stays_hidden(tmp_path: Path, codec: str, suffix: str) -> None:
+    """As in `ffmpeg -ss 0.8 -c copy`: the audio before the cut is still in the file, and hidden."""
     rate = 16000 if codec != "ac3" else 32000
-    sound = Audio(codec=codec, rate=rate, layout="mono", seconds=2)
-    whole = make_clip(tmp_path / "whole.mov", codec="mjpeg", pix_fmt="yuvj420p", frames=50, audio=[sound])
+    audio_stream = Audio(codec=codec, rate=rate, layout="mono", seconds=2)
+    whole = make_clip(
+        tmp_path / "whole.mov", codec="mjpeg", pix_fmt="yuvj420p", frames=50, audio=[audio_stream]
+    )
     source = with_edits(whole, tmp_path / "in.mov", [(1.0, 0.8)])
     made = pass_through(source, tmp_path / f"out{suffix}").path
     if (codec, suffix, heard(made) - heard(source)) == ("ac3", ".mp4", 768):
@@ -127,7 +129,7 @@ def test_a_cut_without_encoding_brings_nothing_back(tmp_path: Path, codec: str, 
 
 
 @pytest.mark.parametrize("codec", ["aac", "ac3"])
-def test_priming_is_hidden_by_matroska_too_and_moves_nothing(tmp_path: Path, codec: str) -> None:
+def test_priming_is_hidden_in_matroska_and_shifts_nothing(tmp_path: Path, codec: str) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=25, audio=[Audio(codec=codec)])
     assert tracks(source, "audio")[0].times[0] < 0
     passed = pass_through(source, tmp_path / "out.mkv")
@@ -141,8 +143,10 @@ def test_priming_is_hidden_by_matroska_too_and_moves_nothing(tmp_path: Path, cod
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mp4"])
-def test_pcm_in_long_packets_is_whole_in_mp4(tmp_path: Path, suffix: str) -> None:
-    """Some files have packets of a second; QuickTime's demuxer cuts what it reads into 1,024 samples."""
+def test_pcm_in_long_packets_is_complete_in_mp4(tmp_path: Path, suffix: str) -> None:
+    """Some files have packets of one second; QuickTime's demuxer splits them into packets of 1,024
+    samples.
+    """
     source = make_clip(tmp_path / "in.mkv", frames=50)
     long = tmp_path / "long.mkv"
     with av.open(str(source)) as box, av.open(str(long), "w") as made:

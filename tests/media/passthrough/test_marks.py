@@ -1,4 +1,4 @@
-"""Languages with region and script, flags of tracks, and programmes of a broadcast."""
+"""Languages with region and script, flags of tracks, and programmes of broadcasts are kept or named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsr.media.passthrough.stream_plan import plan_streams
 
 
 def marked(path: Path, flags: dict[int, Disposition], languages: dict[int, str]) -> Path:
-    """A copy of a clip with flags and language texts of its streams, by their index."""
+    """Copy a clip with flags and language texts for its streams, by their index."""
     plain = path.with_name(f"plain{path.suffix}")
     make_clip(plain, frames=6, audio=[Audio(), Audio()], subtitles=[Subtitle(), Subtitle()])
     with av.open(str(plain)) as box, av.open(str(path), "w") as out:
@@ -35,7 +35,7 @@ def marked(path: Path, flags: dict[int, Disposition], languages: dict[int, str])
 
 
 TAGS = {1: "pt-BR", 2: "es-419", 3: "zh-Hant", 4: "fre"}
-"""Written as they are into Matroska's Language by FFmpeg."""
+"""FFmpeg writes these texts unchanged into Matroska's element Language."""
 
 
 def languages(path: Path) -> dict[int, str]:
@@ -55,7 +55,7 @@ def test_region_and_script_of_a_language_reach_matroska(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("between", [".mp4", ".mov"])
-def test_region_and_script_survive_mp4_and_come_back(tmp_path: Path, between: str) -> None:
+def test_region_and_script_of_a_language_survive_mp4(tmp_path: Path, between: str) -> None:
     first = marked(tmp_path / "in.mkv", {}, TAGS)
     second = pass_through(first, tmp_path / f"second{between}").path
     letters = [s.get("tags", {}).get("language") for s in judges.ffprobe(second)["streams"]][1:]
@@ -70,9 +70,7 @@ def test_region_and_script_survive_mp4_and_come_back(tmp_path: Path, between: st
 
 
 @pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])
-def test_the_video_too_has_a_language_beside_all_else_that_is_written_of_it(
-    tmp_path: Path, target: str
-) -> None:
+def test_the_video_track_keeps_its_language_beside_its_other_properties(tmp_path: Path, target: str) -> None:
     knobs = {"language": "pt-BR", "sar": Fraction(4, 3), "video_metadata": {"title": "Filme"}}
     source = make_clip(tmp_path / "in.mkv", frames=4, **knobs)
     out = pass_through(source, tmp_path / f"out{target}").path
@@ -107,22 +105,22 @@ def test_flags_of_tracks_are_kept(tmp_path: Path, target: str) -> None:
     assert streams[1]["tags"].get("title", "") == "", "the placeholder is removed from the title"
 
 
-def test_webm_names_the_flags_that_it_has_no_place_for(tmp_path: Path) -> None:
+def test_flags_that_webm_does_not_support_are_named(tmp_path: Path) -> None:
     source = marked(tmp_path / "in.mkv", USES, {})
     out = pass_through(source, tmp_path / "out.webm", settings=settings_for("libvpx-vp9"))
-    (told,) = [warning for warning in out.warnings if "marked" in warning]
-    assert "stream 4" in told
-    assert "hearing impaired" in told
-    assert ".mkv" in told
+    (reported,) = [warning for warning in out.warnings if "marked" in warning]
+    assert "stream 4" in reported
+    assert "hearing impaired" in reported
+    assert ".mkv" in reported
 
 
-def test_flags_that_no_container_has_are_named() -> None:
+def test_flags_that_no_container_supports_are_named() -> None:
     marks = TrackMarks(flags=Disposition.karaoke | Disposition.dub)
     assert marks.held_by(CONTAINERS[".mp4"]) == Disposition.dub
-    told = lost_marks(marks, "stream 1", CONTAINERS[".mp4"])
-    assert told is not None
-    assert "karaoke" in told
-    assert "no container that vsr writes does" in told
+    reported = lost_marks(marks, "stream 1", CONTAINERS[".mp4"])
+    assert reported is not None
+    assert "karaoke" in reported
+    assert "no container that vsr writes does" in reported
     assert lost_marks(TrackMarks(flags=Disposition.captions), "stream 1", CONTAINERS[".mkv"]) is None
 
 
@@ -137,14 +135,14 @@ def crc(data: bytes) -> bytes:
 
 
 def section(table: int, number: int, body: bytes) -> bytes:
-    """A whole section of PAT or PMT in the payload of a packet."""
+    """Return a complete PAT or PMT section in the payload of a packet."""
     head = bytes([table]) + (0xB000 | len(body) + 9).to_bytes(2, "big") + number.to_bytes(2, "big")
     whole = head + b"\xc1\0\0" + body
     return (b"\0" + whole + crc(whole)).ljust(184, b"\xff")
 
 
 def pmt(number: int, streams: list[tuple[int, int, str]]) -> bytes:
-    """A programme of (PID, stream type, language)."""
+    """Return the PMT of a programme of (PID, stream type, language)."""
     body = (0xE000 | streams[0][0]).to_bytes(2, "big") + b"\xf0\0"
     for pid, kind, language in streams:
         marks = b"\x0a\x04" + language.encode().ljust(3, b"\0") + b"\0" if language else b""
@@ -158,7 +156,7 @@ def pmt(number: int, streams: list[tuple[int, int, str]]) -> bytes:
 
 
 def two_programmes(path: Path) -> Path:
-    """A transport stream of two programmes of one video (MPEG-2) and one audio (AAC) each."""
+    """Write a transport stream of two programmes, each with one video (MPEG-2) and one audio (AAC)."""
     plain = make_clip(path.with_name("plain.ts"), codec="mpeg2video", frames=6, audio=[Audio(), Audio()])
     packets = [plain.read_bytes()[at : at + 188] for at in range(0, plain.stat().st_size, 188)]
     pids = [int.from_bytes(p[1:3], "big") & 0x1FFF for p in packets]
@@ -175,13 +173,13 @@ def two_programmes(path: Path) -> Path:
             out.append(head[:1] + b"\x50\x01" + head[3:] + pmt(2, second))
         else:
             out.append(packet)
-            if pid == 0x100:  # the same pictures are the second programme's
+            if pid == 0x100:  # the second programme has the same video
                 out.append(packet[:1] + bytes([packet[1] & 0xE0 | 0x02]) + packet[2:])
     path.write_bytes(b"".join(out))
     return path
 
 
-def test_streams_of_another_programme_are_left_out_by_name(tmp_path: Path) -> None:
+def test_streams_of_another_programme_are_left_out_with_a_warning(tmp_path: Path) -> None:
     source = two_programmes(tmp_path / "two.ts")
     assert len(judges.ffprobe(source, "-show_programs")["programs"]) == 2
     with av.open(str(source)) as box:

@@ -1,4 +1,4 @@
-"""Metadata under keys of one's own (QuickTime's `mdta`), as phones write places and dates."""
+"""Metadata under custom keys (QuickTime's `mdta`), such as a phone's places and dates, is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PHONE = {
 
 
 def phone_clip(path: Path) -> Path:
-    """A clip with the keys of a phone, written by FFmpeg."""
+    """Write a clip with the keys of a phone, by FFmpeg."""
     options = {"movflags": "use_metadata_tags"} if path.suffix == ".mov" else {}
     return make_clip(path, frames=4, metadata=PHONE, container_options=options)
 
@@ -30,9 +30,7 @@ def tags(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("target", [".mov", ".mp4"])
 @pytest.mark.parametrize("source", [".mov", ".mkv"])
-def test_places_and_dates_of_a_phone_are_kept_as_it_spells_them(
-    tmp_path: Path, source: str, target: str
-) -> None:
+def test_a_phones_places_and_dates_keep_their_keys(tmp_path: Path, source: str, target: str) -> None:
     clip = phone_clip(tmp_path / f"in{source}")
     out = pass_through(clip, tmp_path / f"out{target}")
     assert not [warning for warning in out.warnings if "metadata" in warning]
@@ -42,7 +40,7 @@ def test_places_and_dates_of_a_phone_are_kept_as_it_spells_them(
         assert found["location"].startswith("+12.3456-056.7890"), "the place that every reader knows"
 
 
-def test_usual_tags_are_still_read_beside_keys_of_their_own(tmp_path: Path) -> None:
+def test_usual_tags_are_still_readable_beside_custom_keys(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=4, metadata={"title": "T", "artist": "A", "mood": "blue"})
     out = pass_through(clip, tmp_path / "out.mov")
     assert out.warnings == []
@@ -52,7 +50,7 @@ def test_usual_tags_are_still_read_beside_keys_of_their_own(tmp_path: Path) -> N
     assert (general["Title"], general["Performer"]) == ("T", "A")
 
 
-def test_keys_stand_where_quicktime_looks_for_them(tmp_path: Path) -> None:
+def test_custom_keys_are_where_quicktime_expects_them(tmp_path: Path) -> None:
     data = pass_through(phone_clip(tmp_path / "in.mov"), tmp_path / "out.mov").path.read_bytes()
     moov = first_box(data, b"moov")
     assert moov is not None

@@ -1,4 +1,4 @@
-"""What happens to everything that is not the picture."""
+"""Streams other than the video are copied, converted or left out with a warning."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_matroska_keeps_everything_without_a_warning(rich: Path) -> None:
     assert plan.warnings == ()
 
 
-def test_mp4_converts_text_and_names_what_stays_behind_with_the_remedy(rich: Path) -> None:
+def test_mp4_converts_text_and_names_what_is_left_out_with_a_remedy(rich: Path) -> None:
     plan = plan_streams(rich, video_index=0, target=Path("out.mp4"))
     assert [stream.to for stream in plan.converted] == ["mov_text", "mov_text"]
     assert [stream.kind for stream in plan.dropped] == ["attachment", "attachment"]
@@ -98,7 +98,7 @@ def same(one: list[Track], other: list[Track]) -> bool:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_sound_arrives_packet_for_packet_at_its_time(rich: Path, tmp_path: Path, suffix: str) -> None:
+def test_audio_packets_are_copied_with_their_times(rich: Path, tmp_path: Path, suffix: str) -> None:
     out = pass_through(rich, tmp_path / f"out{suffix}")
     before, after = tracks(rich, "audio"), tracks(out.path, "audio")
     assert same(before, after)
@@ -107,7 +107,7 @@ def test_sound_arrives_packet_for_packet_at_its_time(rich: Path, tmp_path: Path,
         assert max(map(abs, late)) <= a.tick / 2
 
 
-def test_matroska_to_matroska_keeps_text_files_and_marks(rich: Path, tmp_path: Path) -> None:
+def test_matroska_to_matroska_keeps_texts_attachments_and_flags(rich: Path, tmp_path: Path) -> None:
     out = pass_through(rich, tmp_path / "out.mkv")
     assert out.warnings == []
     before, after = tracks(rich, "subtitle"), tracks(out.path, "subtitle")
@@ -144,7 +144,7 @@ def test_matroska_to_mp4_keeps_texts_cover_chapters_and_titles(rich: Path, tmp_p
 
 
 def shown(track: Track, shift: Fraction = Fraction(0)) -> list[tuple[float, float, str]]:
-    """QuickTime texts that are not blank: start, end, text."""
+    """Return QuickTime texts that are not blank: start, end, text."""
     rows = zip(track.times, track.durations, track.payloads, strict=True)
     return [
         (float(round(t - shift, 4)), float(round(t + d - shift, 4)), payload[2:].decode())
@@ -153,7 +153,7 @@ def shown(track: Track, shift: Fraction = Fraction(0)) -> list[tuple[float, floa
     ]
 
 
-def test_texts_go_from_mp4_to_matroska_one_packet_for_one(tmp_path: Path) -> None:
+def test_texts_go_from_mp4_to_matroska_packet_by_packet(tmp_path: Path) -> None:
     lines = ((0.2, 0.4, "a"), (0.4, 0.5, "b ü"), (0.8, 0.9, "c"))
     clip = make_clip(tmp_path / "in.mp4", frames=30, subtitles=[Subtitle(codec="mov_text", lines=lines)])
     out = pass_through(clip, tmp_path / "out.mkv")
@@ -165,7 +165,7 @@ def test_texts_go_from_mp4_to_matroska_one_packet_for_one(tmp_path: Path) -> Non
 
 
 def test_texts_at_the_same_time_are_joined_in_mp4(tmp_path: Path) -> None:
-    """Usual in ASS; two packets of one time would end MP4's muxer half-way."""
+    """This is common in ASS; two packets of the same time would stop MP4's muxer."""
     lines = ((0.1, 0.9, "sign"), (0.1, 0.3, "a"), (0.3, 0.5, "b"))
     clip = make_clip(tmp_path / "in.mkv", frames=30, subtitles=[Subtitle(lines=lines)])
     out = pass_through(clip, tmp_path / "out.mp4")
@@ -176,7 +176,7 @@ def test_texts_at_the_same_time_are_joined_in_mp4(tmp_path: Path) -> None:
     ]
 
 
-def test_sound_that_repeats_its_time_is_moved_with_a_warning(tmp_path: Path) -> None:
+def test_audio_that_repeats_its_time_is_moved_with_a_warning(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=30, audio=[Audio(codec="flac")])
     twice = tmp_path / "twice.mkv"
     with av.open(str(clip)) as box, av.open(str(twice), "w") as out:
@@ -191,7 +191,7 @@ def test_sound_that_repeats_its_time_is_moved_with_a_warning(tmp_path: Path) -> 
     assert tracks(passed.path, "audio")[0].digest == tracks(twice, "audio")[0].digest
 
 
-def test_texts_go_from_mp4_to_mp4_without_further_blanks(tmp_path: Path) -> None:
+def test_texts_go_from_mp4_to_mp4_without_more_blank_packets(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=30, subtitles=[Subtitle(codec="mov_text")])
     out = pass_through(clip, tmp_path / "out.mp4")
     assert tracks(clip, "subtitle")[0].payloads == tracks(out.path, "subtitle")[0].payloads
@@ -203,14 +203,14 @@ def test_webvtt_survives_in_webm(rich: Path, tmp_path: Path) -> None:
     assert payloads == [[b"first", "second ü".encode()], ["一".encode(), "二 ü".encode()]]
 
 
-def test_metadata_without_a_place_in_mp4_is_named(tmp_path: Path) -> None:
+def test_metadata_that_mp4_does_not_support_is_named(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2, metadata={"title": "T", "mood": "blue"})
     out = pass_through(clip, tmp_path / "out.mp4")
     assert [w for w in out.warnings if "MOOD" in w]
     assert "title" not in out.warnings[0]
 
 
-def test_a_clip_takes_along_what_overlaps_it(tmp_path: Path) -> None:
+def test_a_clip_includes_packets_that_overlap_it(tmp_path: Path) -> None:
     lines = ((0.1, 0.3, "before"), (0.3, 0.7, "into"), (0.8, 1.0, "inside"), (1.4, 1.6, "after"))
     clip = make_clip(
         tmp_path / "in.mkv",
@@ -225,8 +225,8 @@ def test_a_clip_takes_along_what_overlaps_it(tmp_path: Path) -> None:
     assert [p.decode() for p in text.payloads] == ["into", "inside"]
     assert [round(float(t - shift), 3) for t in text.times] == [0.0, 0.3]
     assert [round(float(d), 3) for d in text.durations] == [0.2, 0.2]
-    sound = tracks(out.path, "audio")[0]
-    assert 0.8 <= sound.times[-1] + sound.durations[-1] - sound.times[0] <= 0.8 + 2 * sound.durations[0]
+    audio = tracks(out.path, "audio")[0]
+    assert 0.8 <= audio.times[-1] + audio.durations[-1] - audio.times[0] <= 0.8 + 2 * audio.durations[0]
     with av.open(str(out.path)) as box:
         marks = [(c["metadata"]["title"], c["start"] * c["time_base"] - shift) for c in box.chapters()]
     assert marks == [("cut", 0), ("too", Fraction("0.5"))]
@@ -235,7 +235,7 @@ def test_a_clip_takes_along_what_overlaps_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 @pytest.mark.parametrize("container", [".avi", ".mkv"])
-def test_pcm_whose_channels_are_only_counted_goes_into_mp4(
+def test_pcm_without_a_channel_layout_goes_into_mp4(
     tmp_path: Path, container: str, suffix: str, layout: str
 ) -> None:
     clip = make_clip(
@@ -248,18 +248,18 @@ def test_pcm_whose_channels_are_only_counted_goes_into_mp4(
     assert tracks(out, "audio")[0].digest == tracks(clip, "audio")[0].digest
 
 
-def test_sound_that_only_the_index_of_mp4_refuses_is_named_before_the_work(tmp_path: Path) -> None:
+def test_audio_that_only_the_mp4_index_refuses_is_named_before_the_work(tmp_path: Path) -> None:
     clip = tmp_path / "in.mkv"
     with av.open(str(clip), "w") as box, av.open(str(make_clip(tmp_path / "film.mkv"))) as film:
         video = box.add_stream_from_template(film.streams.video[0])
-        sound = box.add_stream("pcm_s16le", rate=48000)
-        sound.layout = "10 channels"  # more than any usual set of loudspeakers
+        audio = box.add_stream("pcm_s16le", rate=48000)
+        audio.layout = "10 channels"  # more than any standard channel layout
         packets = [packet for packet in film.demux() if packet.size]
         packets.insert(0, av.Packet(bytes(20 * 48000)))
         packets[0].pts = packets[0].dts = 0
         packets[0].time_base = Fraction(1, 48000)
         for packet in packets:
-            packet.stream = sound if packet is packets[0] else video
+            packet.stream = audio if packet is packets[0] else video
             box.mux(packet)
     plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
     assert [stream.kind for stream in plan.dropped] == ["audio"]
@@ -269,7 +269,7 @@ def test_sound_that_only_the_index_of_mp4_refuses_is_named_before_the_work(tmp_p
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_a_timecode_track_is_made_anew_from_its_tag(tmp_path: Path, suffix: str) -> None:
+def test_a_timecode_track_is_made_again_from_its_tag(tmp_path: Path, suffix: str) -> None:
     clip = make_clip(tmp_path / "in.mov", video_metadata={"timecode": "01:02:03:04"})
     (before,) = tracks(clip, "data")
     passed = pass_through(clip, tmp_path / f"out{suffix}")
@@ -278,17 +278,17 @@ def test_a_timecode_track_is_made_anew_from_its_tag(tmp_path: Path, suffix: str)
     assert after.payloads == before.payloads
 
 
-def test_sound_with_a_damaged_first_packet_is_kept(tmp_path: Path) -> None:
+def test_audio_with_a_damaged_first_packet_is_kept(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
     data = bytearray(clip.read_bytes())
-    data[data.index(b"\xff\xf1\x4c") + 2] |= 0x3C  # a sampling rate that does not exist
+    data[data.index(b"\xff\xf1\x4c") + 2] |= 0x3C  # an invalid sampling rate
     clip.write_bytes(data)
     plan = plan_streams(clip, video_index=0, target=Path("out.mp4"))
     assert [stream.kind for stream in plan.kept] == ["audio"]
 
 
 @pytest.mark.parametrize(("suffix", "warned"), [(".mp4", True), (".mkv", False)])
-def test_sound_without_packets_is_named_where_mp4_drops_it(tmp_path: Path, suffix: str, warned: bool) -> None:
+def test_an_audio_track_without_packets_is_named_in_mp4(tmp_path: Path, suffix: str, warned: bool) -> None:
     clip = make_clip(tmp_path / "in.mkv", audio=[Audio(), Audio(seconds=0)])
     assert [bool(track.times) for track in tracks(clip, "audio")] == [True, False]
     passed = pass_through(clip, tmp_path / f"out{suffix}")

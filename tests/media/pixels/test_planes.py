@@ -1,4 +1,4 @@
-"""Samples go from FFmpeg to torch and back without one of them changing."""
+"""Samples are converted between FFmpeg's frames and torch's tensors without a change."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REPACKED = {
     "gray16le": "gray16be",
     "ya16le": "ya16be",
 }
-"""Planar format -> formats that hold the very same samples."""
+"""Maps a planar format to formats with the same samples."""
 PAIRS = [(planar, other) for planar, others in REPACKED.items() for other in others.split()]
 
 
@@ -82,7 +82,7 @@ def test_a_planar_format_is_its_own_layout(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANAR)
 @pytest.mark.parametrize("size", [(50, 34), (7, 5), (1, 1)])
-def test_planes_survive_the_way_to_an_encoder_and_back(name: str, size: tuple[int, int]) -> None:
+def test_planes_survive_conversion_to_a_frame_and_back(name: str, size: tuple[int, int]) -> None:
     frame = random_frame(name, *size)
     again = to_av_frame(yuv_frame(frame, ColorSpec()), name)
     assert all(torch.equal(a, b) for a, b in zip(samples(frame), samples(again), strict=True))
@@ -90,7 +90,7 @@ def test_planes_survive_the_way_to_an_encoder_and_back(name: str, size: tuple[in
 
 @pytest.mark.parametrize(("planar", "other"), PAIRS)
 def test_repacking_loses_nothing(planar: str, other: str) -> None:
-    # Even sizes: swscale's writer of p010 and p016 (not its reader) leaves out an odd last chroma sample.
+    # Even sizes: swscale drops an odd last chroma sample when it writes (not reads) p010 and p016.
     frame = random_frame(planar, 130, 34)
     packed = frame.reformat(format=other, threads=1)
     assert packed.format.name == other
@@ -100,7 +100,7 @@ def test_repacking_loses_nothing(planar: str, other: str) -> None:
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (130, 7), (1, 1)])
-def test_the_layouts_of_cards_hold_the_samples_of_planar_ones_of_odd_sizes_too(
+def test_gpu_layouts_have_the_samples_of_planar_ones_also_at_odd_sizes(
     name: str, size: tuple[int, int]
 ) -> None:
     frame = random_frame(name, *size)
@@ -113,14 +113,14 @@ def test_the_layouts_of_cards_hold_the_samples_of_planar_ones_of_odd_sizes_too(
 def test_repacking_needs_no_matrix_and_keeps_its_tag(matrix: int) -> None:
     frame = random_frame("yuv420p10le", 64, 48)
     packed = semi_planar(frame)
-    packed.colorspace = matrix  # swscale by itself refuses eleven of them
+    packed.colorspace = matrix  # swscale itself refuses eleven of them
     planar = repacked(packed, layout_of("p010le"))
     assert (packed.colorspace, planar.colorspace) == (matrix, matrix)
     assert all(torch.equal(a, b) for a, b in zip(samples(frame), samples(planar), strict=True))
 
 
 def test_repacking_is_the_same_every_time() -> None:
-    # With several threads swscale overwrites the start of some rows, in about one picture in 60.
+    # With several threads swscale overwrites the start of some rows, in about one frame in 60.
     packed = random_frame("yuv422p16le", 50, 34).reformat(format="p216le", threads=1)
     first = samples(packed)
     for _ in range(200):
@@ -138,7 +138,7 @@ def test_planes_are_views_of_the_decoders_memory() -> None:
 def test_planes_outlive_their_frame() -> None:
     planes, _ = to_planes(picture(5))
     before = planes[0].clone()
-    others = [picture(i) for i in range(20)]  # would reuse the memory if it had been freed
+    others = [picture(i) for i in range(20)]  # would reuse the memory if it were freed
     assert others
     assert torch.equal(planes[0], before)
 
@@ -159,14 +159,14 @@ def test_a_palette_keeps_colours_and_transparency() -> None:
     assert int(alpha[3, 3]) == 128
 
 
-def test_one_bit_pictures_become_black_and_white() -> None:
+def test_one_bit_frames_become_black_and_white() -> None:
     frame = av.VideoFrame(16, 2, "monob")
     frame.planes[0].update(bytes([0b10100000]) * frame.planes[0].buffer_size)
     planes, _ = to_planes(frame)
     assert planes[0][0, :4].tolist() == [255, 0, 255, 0]
 
 
-def test_bottom_up_pictures_come_upright() -> None:
+def test_bottom_up_frames_are_returned_upright() -> None:
     graph = av.filter.Graph()
     source = graph.add("buffer", "video_size=64x48:pix_fmt=gray:time_base=1/25")
     graph.link_nodes(source, graph.add("vflip"), graph.add("buffersink")).configure()
@@ -180,7 +180,7 @@ def test_bottom_up_pictures_come_upright() -> None:
 
 
 @pytest.mark.parametrize("name", ["gbrpf32le", "grayf32le", "rgbaf16le", "bayer_rggb8", "xyz12le"])
-def test_what_cannot_be_kept_exactly_is_said(name: str) -> None:
+def test_formats_that_cannot_be_kept_exactly_have_a_note(name: str) -> None:
     assert repacking_note(name)
     assert to_planes(av.VideoFrame(16, 16, name))[0][0].shape == (16, 16)
 

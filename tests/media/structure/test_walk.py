@@ -1,4 +1,4 @@
-"""What containers promise is checked: what is missing is told, and whole files are not suspected."""
+"""What containers state is checked: missing parts are reported, and intact files are not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def read(path: Path) -> tuple[int, bool]:
-    """Number of pictures, and whether damage or a doubt was told."""
+    """Return the number of frames, and whether damage or a warning was reported."""
     try:
         source = open_video(path)
         number = sum(1 for _ in source.frames())
@@ -51,55 +51,55 @@ def read(path: Path) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_whole_file_is_not_suspected(whole: dict[str, Path], name: str) -> None:
+def test_an_intact_file_is_not_reported_as_damaged(whole: dict[str, Path], name: str) -> None:
     assert read(whole[name]) == (frames_of(name), False)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8], ids=lambda share: f"at {share}")
 @pytest.mark.parametrize("damage", [cut, zeroed, removed, noisy])
 @pytest.mark.parametrize("name", ["ogv", "wmv", "mxf", "ivf", "dv", "nut", "mp4", "mov"])
-def test_pictures_that_are_missing_are_told(
+def test_missing_frames_are_reported(
     whole: dict[str, Path], tmp_path: Path, name: str, damage: Damage, share: float
 ) -> None:
     data = whole[name].read_bytes()
     path = tmp_path / f"in.{name}"
     path.write_bytes(damage(data, int(len(data) * share)))
-    number, told = read(path)
-    assert told or number == frames_of(name)
+    number, reported = read(path)
+    assert reported or number == frames_of(name)
 
 
 @pytest.mark.parametrize("name", ["gif", "mjpeg"])
-def test_a_file_of_bare_pictures_that_was_cut_off_is_told(
+def test_a_truncated_file_of_bare_frames_is_reported(
     whole: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
-    number, told = read(truncated(whole[name], tmp_path / f"in.{name}", 0.7))
-    assert told
+    number, reported = read(truncated(whole[name], tmp_path / f"in.{name}", 0.7))
+    assert reported
     assert number < frames_of(name)
 
 
 @pytest.mark.parametrize("name", ["mjpeg", "dv"])
-def test_where_nothing_is_promised_the_doubt_is_said(whole: dict[str, Path], name: str) -> None:
+def test_a_warning_says_that_missing_frames_cannot_be_detected(whole: dict[str, Path], name: str) -> None:
     source = open_video(whole[name])
     assert len(list(source.frames())) == frames_of(name)
     assert any("cannot be checked" in line for line in source.warnings)
 
 
 @pytest.mark.parametrize("table", [b"stts", b"stsc", b"stsz"])
-def test_tables_of_an_index_that_disagree_are_told(tmp_path: Path, table: bytes) -> None:
+def test_index_tables_that_disagree_are_reported(tmp_path: Path, table: bytes) -> None:
     path = make_clip(tmp_path / "in.mp4", frames=20)
     with path.open("rb") as file:
         places = find_boxes(file, 0, path.stat().st_size, b"moov", b"trak", b"mdia", b"minf", b"stbl", table)
         ((at, _),) = list(places)
     data = bytearray(path.read_bytes())
-    # The first count of samples becomes 2: of a row in stts and stsc, of all in stsz.
+    # The first sample count becomes 2: that of one row in stts and stsc, the total in stsz.
     struct.pack_into(">I", data, at + {b"stts": 8, b"stsc": 12, b"stsz": 8}[table], 2)
     path.write_bytes(data)
     fault = structure_of(path, "mov,mp4").fault
     assert fault is not None
     assert "20" in fault
     assert "2" in fault
-    number, told = read(path)
-    assert told
+    number, reported = read(path)
+    assert reported
     assert number <= 20
 
 
@@ -115,11 +115,11 @@ ELSEWHERE = {
     "ntsc.dv": ["-s", "720x480", "-r", "30000/1001", "-pix_fmt", "yuv411p", "-ar", "48000", "-ac", "2"],
     "dv50.dv": ["-s", "720x576", "-pix_fmt", "yuv422p", "-map", "0:v", "-c:v", "dvvideo"],
 }
-"""Files of another FFmpeg and other encoders: name to its arguments."""
+"""Files of another FFmpeg and other encoders: maps a name to the arguments."""
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_files_of_other_programs_are_not_suspected(tmp_path: Path, name: str) -> None:
+def test_files_of_other_programs_are_not_reported_as_damaged(tmp_path: Path, name: str) -> None:
     inputs = ["-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4:r=25", "-f", "lavfi", "-i", "sine=d=0.4"]
     path = tmp_path / name
     run("ffmpeg", "-v", "error", *inputs, *ELSEWHERE[name], str(path))

@@ -1,4 +1,4 @@
-"""Caption tracks (CEA-608 in MOV) become text, each caption whole and at its time."""
+"""Caption tracks (CEA-608 in MOV) become text; each caption is complete and has its own time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ NOTHING = (0x00, 0x00)
 
 
 def pop_on(text: str) -> list[tuple[int, int]]:
-    """The byte pairs that load a caption and show it with the last one (CEA-608; commands are sent twice)."""
+    """Return the byte pairs that load a caption and show it with the last one (CEA-608; commands are sent
+    twice).
+    """
     letters = text.encode("ascii") + b"\0" * (len(text) % 2)
     pairs = [pair for command in (RESUME_LOADING, ERASE_HIDDEN, ROW_15) for pair in (command, command)]
     pairs += list(zip(letters[::2], letters[1::2], strict=True))
@@ -31,7 +33,7 @@ def with_odd_parity(value: int) -> int:
 
 
 def caption_clip(path: Path, pairs: list[tuple[int, int]]) -> Path:
-    """A MOV of 30000/1001 frames a second with a caption track of a byte pair a frame."""
+    """Write a MOV of 30000/1001 frames per second with a caption track of one byte pair per frame."""
     film = make_clip(path.with_name("film.mov"), frames=len(pairs), rate=Fraction(30000, 1001))
     with av.open(str(film)) as box, av.open(str(path), "w") as out:
         picture = out.add_stream_from_template(box.streams.video[0], opaque=True)
@@ -55,7 +57,7 @@ SHOWN = [
     (len(FIRST) - 2, len(FIRST) + 10 + len(SECOND) - 2, "FIRST"),
     (len(FIRST) + 10 + len(SECOND) - 2, len(FIRST) + 10 + len(SECOND) + 5, "SECOND"),
 ]
-"""First and last frame of each caption, and its text: what the byte pairs say."""
+"""First and last frame of each caption, and its text, as the byte pairs define them."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines(path: Path) -> list[tuple[int, int, str]]:
-    """First frame, last frame and text of all that is shown, as an independent program reads it."""
+    """Return first frame, last frame and text of everything shown, as an independent program reads it."""
     packets = judges.ffprobe(path, "-show_packets", "-select_streams", "s")["packets"]
     (track,) = tracks(path, "subtitle")
     found = []
@@ -78,7 +80,7 @@ def lines(path: Path) -> list[tuple[int, int, str]]:
 
 
 @pytest.mark.parametrize(("target", "codec"), [(".mkv", "ssa"), (".mp4", "mov_text"), (".webm", "webvtt")])
-def test_each_caption_is_one_line_as_long_as_it_is_on_the_screen(
+def test_each_caption_is_one_line_for_as_long_as_it_is_on_the_screen(
     clip: Path, tmp_path: Path, target: str, codec: str
 ) -> None:
     settings = settings_for("libvpx-vp9" if target == ".webm" else "libx264")
@@ -86,8 +88,8 @@ def test_each_caption_is_one_line_as_long_as_it_is_on_the_screen(
     (track,) = tracks(out.path, "subtitle")
     assert track.codec == codec
     assert lines(out.path) == SHOWN
-    told = [warning for warning in out.warnings if "position on the screen" in warning]
-    assert len(told) == (codec != "ssa"), "only ASS says where on the screen a caption stands"
+    reported = [warning for warning in out.warnings if "position on the screen" in warning]
+    assert len(reported) == (codec != "ssa"), "only ASS says where on the screen a caption stands"
 
 
 def test_quicktime_keeps_the_captions_as_they_are(clip: Path, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_quicktime_keeps_the_captions_as_they_are(clip: Path, tmp_path: Path) ->
     assert track["codec_name"] == "eia_608"
 
 
-def test_a_cut_takes_along_the_caption_that_is_on_the_screen(clip: Path, tmp_path: Path) -> None:
+def test_a_clip_includes_the_caption_that_is_on_the_screen(clip: Path, tmp_path: Path) -> None:
     begin = (SHOWN[0][0] + 3) * FRAME
     out = pass_through(clip, tmp_path / "out.mkv", start=begin)
     cut = SHOWN[0][0] + 3

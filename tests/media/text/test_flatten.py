@@ -1,4 +1,4 @@
-"""Texts at the same time, one after another."""
+"""Texts at the same time become texts one after another."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def texts(*rows: tuple[int, int | None, str]) -> list[tuple[int, int | None, str
     return [(text.start, text.end, text.words.decode()) for text in out + flat.flush(1)]
 
 
-def test_texts_apart_or_in_touch_are_not_changed() -> None:
+def test_texts_that_do_not_overlap_are_unchanged() -> None:
     rows = [(0, 2, "a"), (5, 9, "b"), (9, 12, "c")]
     assert texts(*rows) == rows
 
 
-def test_overlaps_are_joined_for_as_long_as_both_show() -> None:
+def test_overlapping_texts_are_joined_while_both_are_shown() -> None:
     assert texts((0, 10, "a"), (4, 6, "b")) == [(0, 4, "a"), (4, 6, "a\nb"), (6, 10, "a")]
 
 
-def test_texts_of_the_same_start_are_one_text() -> None:
+def test_texts_with_the_same_start_are_joined() -> None:
     assert texts((3, 5, "a"), (3, 5, "b"), (3, 4, "c")) == [(3, 4, "a\nb\nc"), (4, 5, "a\nb")]
 
 
@@ -30,18 +30,18 @@ def test_a_text_without_an_end_lasts_until_the_next() -> None:
     assert texts((0, None, "a"), (4, None, "b")) == [(0, 4, "a"), (4, 9, "b")]
 
 
-def test_blank_texts_vanish() -> None:
+def test_blank_texts_are_removed() -> None:
     assert texts((0, 2, ""), (2, 3, "a"), (3, 8, "")) == [(2, 3, "a")]
 
 
-def test_styling_is_kept_where_a_text_stands_alone() -> None:
+def test_styling_of_a_single_text_is_kept() -> None:
     flat = Flattener()
     styled = b"\x00\x01a\x00\x00\x00\x08styl"
     assert flat.push(Text(0, 2, styled)) == []
     assert [text.payload for text in flat.until(2)] == [styled]
 
 
-def test_until_gives_nothing_that_still_shows() -> None:
+def test_until_returns_no_text_that_is_still_shown() -> None:
     flat = Flattener()
     flat.push(Text(0, 10, b"\x00\x01a"))
     assert flat.until(9) == []

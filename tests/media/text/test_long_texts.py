@@ -1,4 +1,4 @@
-"""Texts that stay for long, or are long in coming, go into MP4 as into any other file."""
+"""Texts with long durations, or with long gaps between them, can be stored in MP4."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def spans(*packets: Packet) -> list[tuple[int, int, bytes]]:  # type: ignore[typ
     return [(p.pts, p.pts + p.duration, bytes(p)) for p in made if p.pts is not None and p.duration]
 
 
-def test_usual_texts_are_left_alone() -> None:
+def test_usual_texts_are_unchanged() -> None:
     usual = [text(0, 900), text(1000, 2000), text(2000, 2000 + MOST), text(2000 + 2 * MOST, 2001 + 2 * MOST)]
     assert spans(*usual) == [(p.pts, p.pts + p.duration, bytes(p)) for p in usual]
 
 
 @pytest.mark.parametrize("length", [MOST + 1, 2 * MOST, 2 * MOST + 1, 7 * MOST - 1])
-def test_a_long_text_is_the_same_text_again_without_a_gap(length: int) -> None:
+def test_a_long_text_is_repeated_without_a_gap(length: int) -> None:
     found = spans(text(500, 500 + length))
     assert {payload for _, _, payload in found} == {b"\0\1x"}
     assert (found[0][0], found[-1][1]) == (500, 500 + length)
@@ -47,7 +47,7 @@ def test_a_long_text_is_the_same_text_again_without_a_gap(length: int) -> None:
 
 
 @pytest.mark.parametrize("gap", [MOST + 1, 3 * MOST, 3 * MOST + 1])
-def test_a_long_silence_has_blank_texts_and_no_gap_that_is_longer(gap: int) -> None:
+def test_a_long_gap_is_filled_with_blank_texts(gap: int) -> None:
     found = spans(text(0, 100), text(100 + gap, 200 + gap))
     assert [payload for _, _, payload in found[1:-1]] == [BLANK] * (len(found) - 2)
     assert len(found) > 2
@@ -59,7 +59,7 @@ HOURS = [(1.0, 2.0, "first"), (9000.0, 9001.0, "after hours"), (9002.0, 16000.0,
 
 
 @pytest.mark.parametrize("codec", ["subrip", "mov_text"])
-def test_a_film_of_hours_with_few_texts_goes_into_mp4(codec: str, tmp_path: Path) -> None:
+def test_a_video_of_hours_with_few_texts_goes_into_mp4(codec: str, tmp_path: Path) -> None:
     suffix = "mkv" if codec == "subrip" else "mp4"
     clip = make_clip(
         tmp_path / f"in.{suffix}",
