@@ -106,7 +106,7 @@ def test_a_copy_at_twice_the_size_has_lost_nothing(source: Path, tmp_path: Path)
         ({"subtitles": [Subtitle(lines=((0.1, 0.2, "first"), LINES[1]))]}, "subtitle 0: 1 lines differ"),
         ({"subtitles": [Subtitle(lines=(*LINES, (0.4, 0.5, "more")))]}, "subtitle 0: 1 lines differ: 'more'"),
         ({"chapters": [(0.0, 0.4, "one")]}, "chapters: one, not one, two"),
-        ({"chapters": [(0.0, 0.5, "one"), (0.5, 0.8, "two")]}, "chapters: one lies at 0.000 to 0.500 s"),
+        ({"chapters": [(0.0, 0.5, "one"), (0.5, 0.8, "two")]}, "chapters: one is at 0.000 to 0.500 s"),
         ({"attachments": []}, "attached files: a.ttf missing"),
         ({"attachments": [("a.ttf", "font/ttf", b"y" * 9)]}, "attached files: a.ttf missing or with other"),
         ({"attachments": [("b.ttf", "font/ttf", b"x" * 9)]}, "attached files: a.ttf under another name"),

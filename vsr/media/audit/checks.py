@@ -31,7 +31,7 @@ def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]
     if len(wanted) != len(new.times):
         yield f"frames: {len(new.times)} of {len(wanted)}"
     elif late := [i for i, (a, b) in enumerate(zip(times, new.times, strict=True)) if abs(a - b) > SHORT]:
-        yield f"timestamps: those of {len(late)} frames differ, from frame {late[0]} on"
+        yield f"timestamps: {len(late)} frames have another time, from frame {late[0]} on"
     backwards = _backwards(new.times)
     if backwards > _backwards(times):
         yield f"order: {backwards} frames of the result are not later than the previous frame"

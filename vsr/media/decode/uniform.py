@@ -148,7 +148,7 @@ class Uniform:
         self._warned.add(what)
         seconds = float(stamp.seconds - (self._first or 0))
         self._warn(
-            f"the {what} changes at about {seconds:.3f} s from {before} to {after}, and a file has one: "
+            f"the {what} changes at about {seconds:.3f} s from {before} to {after}, and a file has only one: "
             f"later frames are shown with {before}, too; split the source there to keep both"
         )
 

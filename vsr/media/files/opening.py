@@ -254,7 +254,7 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
 def _why_not(path: Path, error: Exception) -> str:
     """Return one line about a file that FFmpeg refused, from its first bytes."""
     if isinstance(error, MemoryError):  # also raised at the limit of streams
-        return f"{shown(path)}: has more than {MAX_STREAMS} streams, or claims more memory than there is"
+        return f"{shown(path)}: has more than {MAX_STREAMS} streams, or requests more memory than there is"
     if is_pipe(path):
         return f"standard input: its header is damaged ({getattr(error, 'strerror', None) or error})"
     if isinstance(error, PermissionError):
@@ -281,7 +281,9 @@ def _why_not(path: Path, error: Exception) -> str:
 
 
 def is_animated_webp(path: str | Path) -> bool:
-    """By the flag of its extended header (WebP Container Specification)."""
+    """Return whether a file is an animated WebP, from the flag in its extended header (WebP Container
+    Specification).
+    """
     with Path(path).open("rb") as file:
         head = file.read(21)
     return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)

@@ -102,7 +102,7 @@ def _losses(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]:
         tags = {"color_range": color.range, "colorspace": color.matrix}
         tags |= {"color_primaries": color.primaries, "color_trc": color.transfer}
         words = " ".join(f"-{name} {int(tag)}" for name, tag in tags.items())
-        notes.append(f"NUT has no colour tags; give them to the reader, for ffmpeg before its -i: {words}")
+        notes.append(f"NUT has no colour tags; pass them to the reader (to ffmpeg before its -i): {words}")
     return notes
 
 
