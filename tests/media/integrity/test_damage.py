@@ -196,6 +196,26 @@ def test_a_recording_that_starts_without_a_key_frame_is_not_damaged(tmp_path: Pa
     assert not source.damage, source.damage
 
 
+DROPPED = [*range(10), *range(21, 51)]
+"""Times of frames, of which FFmpeg's AVI muxer writes each that is left out as an empty chunk."""
+EMPTY = b"00dc\0\0\0\0"
+
+
+def test_frames_that_a_capture_program_dropped_are_no_damage(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", codec="mpeg4", frames=40, pts=DROPPED)
+    assert EMPTY * 11 in path.read_bytes()
+    frames, damage = read(path)
+    assert len(frames) == 40
+    assert frames[10].stamp.seconds - frames[9].stamp.seconds == 12 / Fraction(25)
+    assert not damage, damage
+
+
+def test_a_hole_in_a_recording_is_damage_beside_dropped_frames_too(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", codec="mpeg4", frames=40, pts=DROPPED)
+    path.write_bytes(path.read_bytes().replace(EMPTY * 2, b"00dc\x08\0\0\0" + EMPTY, 1))
+    assert read(path)[1]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_damage_never_crashes_and_is_always_reported(tmp_path: Path, seed: int) -> None:
     random = Random(seed)

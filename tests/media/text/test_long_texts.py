@@ -76,3 +76,7 @@ def test_a_video_of_hours_with_few_texts_goes_into_mp4(codec: str, tmp_path: Pat
                 span = shown.setdefault(bytes(packet)[2:], [float(packet.pts * packet.time_base), 0.0])
                 span[1] = float((packet.pts + (packet.duration or 0)) * packet.time_base)
     assert shown == {words.encode(): pytest.approx([start, end], abs=0.01) for start, end, words in HOURS}
+
+
+def test_a_text_of_no_duration_gets_a_tick() -> None:
+    assert spans(text(0, 500), text(500, 500, BLANK)) == [(0, 500, b"\0\1x"), (500, 501, BLANK)]

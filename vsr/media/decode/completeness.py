@@ -11,6 +11,7 @@ from av.container import InputContainer
 from vsr.media.decode.probe import is_indexed
 from vsr.media.integrity.fragments import broken_fragment, skips_fragments
 from vsr.media.integrity.transport import has_breaks
+from vsr.media.structure.avi_chunks import holds_no_frame
 
 
 def confirmation_of_gaps(
@@ -26,6 +27,11 @@ def confirmation_of_gaps(
     if "mp4" in container.format.name and not is_indexed(container, stream):
         return lambda: skips_fragments(path) or broken_fragment(path) is not None
     return None
+
+
+def harmless_holes(container: InputContainer, path: str) -> Callable[[int, int], bool] | None:
+    """Return a function that tells whether the bytes between two packets hold no frame, or None."""
+    return partial(holds_no_frame, path) if container.format.name == "avi" else None
 
 
 def broken_fragment_note(path: str, kind: str) -> str | None:

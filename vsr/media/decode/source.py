@@ -18,7 +18,7 @@ from av.container import InputContainer
 from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
-from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps
+from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps, harmless_holes
 from vsr.media.decode.frame_reader import FrameReader
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
 from vsr.media.decode.interlacing import deinterlaced, note_on_interlacing
@@ -170,7 +170,10 @@ class VideoSource:
         ) as container:
             stream = choose_stream(container, self._info.path, index=self._info.stream_index)
             confirm = confirmation_of_gaps(container, stream, self._info.path)
-            self._watch = DamageWatch(shown(self._info.path), strict=self._strict, confirm=confirm)
+            harmless = harmless_holes(container, self._info.path)
+            self._watch = DamageWatch(
+                shown(self._info.path), strict=self._strict, confirm=confirm, harmless=harmless
+            )
             if container.format.name in RAW:
                 self._warn(UNCOUNTED)
             timeline = self._new_timeline(stream)

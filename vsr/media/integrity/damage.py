@@ -37,7 +37,14 @@ _STRAYS = "timestamps of the video are damaged"
 class DamageWatch:
     """Fills a `Damage`. With `strict`, it raises `InputError` at the first fault instead."""
 
-    def __init__(self, path: str, *, strict: bool = False, confirm: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        strict: bool = False,
+        confirm: Callable[[], bool] | None = None,
+        harmless: Callable[[int, int], bool] | None = None,
+    ) -> None:
         """Start counting.
 
         Args:
@@ -45,8 +52,11 @@ class DamageWatch:
             strict: Raise at the first fault.
             confirm: Called at the end if there are gaps; returns whether the file lost anything. It is for
                 containers that show no fault near a gap.
+            harmless: Called with the first and last offset of bytes between two packets; returns whether the
+                container put them there without a frame in them.
         """
         self.damage = Damage()
+        self._harmless = harmless
         self._confirm = confirm
         self._path = path
         self._strict = strict
@@ -72,7 +82,8 @@ class DamageWatch:
         """
         if position is None or position < 0:
             return
-        if self._end_of_last and position - self._end_of_last > SKIPPED_BYTES:
+        skipped = self._end_of_last and position - self._end_of_last > SKIPPED_BYTES
+        if skipped and not (self._harmless and self._harmless(self._end_of_last, position)):
             self._last_fault = self._packets
         self._end_of_last = position + size
 

@@ -34,8 +34,10 @@ class LongTexts:
         """
         if packet.pts is None:
             return [packet]
+        # FFmpeg 8.1 and 9.0 do not read back a text of no duration at a track's end.
+        packet.duration = packet.duration or 1
         most = max(1, int(MOST_TICKS * tick / time_base_of(packet)))
-        start, length = packet.pts, packet.duration or 0
+        start, length = packet.pts, packet.duration
         before = [] if self._end is None else _pieces(packet, BLANK, self._end, start, most)
         self._end = max(start + length, self._end or start + length)
         if length <= most:
