@@ -1,10 +1,9 @@
-"""Kernels of our own compute Compact and RRDB networks as torch does, whoever computes which part."""
+"""The AMX kernels compute Compact and RRDB networks as torch does, however an image is divided."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 
 import pytest
@@ -33,7 +32,9 @@ there = pytest.mark.skipif(not amx.available(), reason="no AMX that this process
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(40, 64), (1, 32), (17, 33), (9, 95), (50, 601)], ids=str)
-def test_it_is_as_close_to_fp32_as_torch_in_bf16(changes: dict[str, object], size: tuple[int, int]) -> None:
+def test_a_compact_network_is_as_close_to_fp32_as_torch_in_bf16(
+    changes: dict[str, object], size: tuple[int, int]
+) -> None:
     """Both round features to bf16 and sum in fp32; 1 dB is left for sums in another order."""
     made, x = network(**changes), pictures(1, 3, *size)
     expected = exact(made, x)
@@ -54,7 +55,7 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
 
 
 @there
-def test_tiles_and_batches_go_through_it() -> None:
+def test_tiled_output_equals_whole_output_to_the_bit() -> None:
     made, x = network(), pictures(3, 3, 70, 90)
     whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
     tiled = Upscaler(made, device_name="cpu", precision="bf16", backend="amx", tile=40, batch=2)
@@ -63,8 +64,9 @@ def test_tiles_and_batches_go_through_it() -> None:
 
 
 @there
-def test_steps_of_10_bits_are_seen_and_the_last_step_is_finer_than_bf16() -> None:
-    """0.7 and the next code of 10 bits are the same in bf16; and a smooth sky must not show its steps."""
+def test_steps_of_10_bits_are_kept_in_the_input_and_the_output_is_finer_than_bf16() -> None:
+    """0.7 and the next code of 10 bits are one number in bf16, whose steps would be visible in a smooth
+    sky."""
     run, low, high = on_cpu(network(), "amx", BF16), 716 / 1023, 717 / 1023
     dark, light = (run(torch.full((1, 3, 8, 40), value)) - value for value in (low, high))
     assert torch.tensor(low).to(BF16) == torch.tensor(high).to(BF16)
@@ -85,10 +87,10 @@ def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
     assert found.shape == expected.shape
     error, others = (found - expected).square().mean(), (in_torch - expected).square().mean()
     assert error < 1.25 * others  # 1 dB
-    assert error < 1e-3 * expected.var()  # and others' is that of rounding, not of a wrong result
+    assert error < 1e-3 * expected.var()  # so torch's error is rounding, not a wrong result
 
 
-WAYS = [
+DIVISIONS = [
     (1, 512, 1 << 20),
     (2, 512, 1 << 20),
     (5, 64, 1 << 20),
@@ -96,8 +98,8 @@ WAYS = [
     (3, 333, 1),
     (2, 2000, 1 << 30),
 ]
-"""Threads, pixels of a strip, and bytes of a cache: of them come the bands, the strips of columns, and how
-many layers of a Compact network advance together."""
+"""Threads, width of a region in pixels, and bytes of the L2 cache: they decide the regions of an image, and
+how many layers of a Compact network advance together."""
 
 
 @there
@@ -111,15 +113,15 @@ many layers of a Compact network advance together."""
     ],
     ids=["compact, low", "compact", "compact, wide", "rrdb"],
 )
-def test_who_computes_what_does_not_matter(
+def test_the_division_into_regions_and_groups_changes_no_bit(
     make: Callable[[], Compact | RRDB], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vsr.kernels.amx import program
 
     made, x = make(), pictures(1, 3, *size)
     results = []
-    for threads, strip, cache in WAYS:
-        monkeypatch.setattr(program, "_STRIP", strip)
+    for threads, region_width, cache in DIVISIONS:
+        monkeypatch.setattr(program, "_REGION_WIDTH", region_width)
         monkeypatch.setattr(program, "CACHE", cache)
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         results.append(on_cpu(made, "amx", BF16)(x))
@@ -127,34 +129,7 @@ def test_who_computes_what_does_not_matter(
 
 
 @there
-def test_code_that_is_not_wanted_any_more_is_freed() -> None:
-    """More kinds of networks than are kept, and each of them again."""
-    x = pictures(1, 3, 4, 40)
-    for _ in range(2):
-        for nf in range(32, 32 * 12, 32):
-            made = network(nf=nf, nc=1)
-            assert psnr(on_cpu(made, "amx", BF16)(x), exact(made, x), border=0) > 40
-
-
-@there
-def test_a_caller_who_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parts that were under way end before he is told, so that the next picture is right."""
-    run, x = on_cpu(network(nf=64), "amx", BF16), pictures(1, 3, 200, 200)
-    expected = run(x)
-
-    def interrupted(_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Future, "result", interrupted)
-        for _ in range(5):
-            with pytest.raises(KeyboardInterrupt):
-                run(x)
-    assert torch.equal(run(x), expected)
-
-
-@there
-def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
+def test_auto_takes_amx_for_bf16_networks_that_it_supports() -> None:
     other = rrdb(nf=16, gc=8)
     assert select.select(network(), CPU, dtype=BF16).backend == "amx"
     assert select.select(rrdb(), CPU, dtype=BF16).backend == "amx"
@@ -166,7 +141,7 @@ def test_auto_takes_it_for_what_it_can_run_in_bf16_on_the_processor() -> None:
         select.select(other, CPU, backend="amx", dtype=BF16)
 
 
-def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs(
+def test_without_amx_auto_takes_another_backend_and_asking_for_amx_says_what_it_needs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
@@ -175,7 +150,7 @@ def test_where_it_is_absent_auto_is_another_and_asking_for_it_says_what_it_needs
         select.select(network(), CPU, backend="amx", dtype=BF16)
 
 
-def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
+def test_on_a_cpu_without_bf16_auto_computes_in_fp32_and_does_not_look_for_amx(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for one in (device, select):
@@ -187,12 +162,12 @@ def test_on_a_processor_without_bf16_auto_computes_in_fp32_and_does_not_ask(
 @there
 @pytest.mark.parametrize("channels", [1, 3, 4, 12])
 @pytest.mark.parametrize("size", [(1, 32), (5, 33), (20, 64)], ids=str)
-def test_a_picture_goes_in_as_the_sum_of_two_bfloat16(channels: int, size: tuple[int, int]) -> None:
-    from vsr.kernels.amx import entry, layers
+def test_a_sample_of_the_image_becomes_two_bfloat16_numbers(channels: int, size: tuple[int, int]) -> None:
+    from vsr.kernels.amx import input_layer, layers
 
     x = 2 * torch.randn(channels, *size, generator=torch.Generator().manual_seed(3))
-    into = torch.zeros(*size, layers.entry_channels(channels), dtype=BF16)
-    entry.split(x, into)
+    into = torch.zeros(*size, layers.input_channels(channels), dtype=BF16)
+    input_layer.split(x, into)
     coarse, fine = into.permute(2, 0, 1).chunk(2)
     assert torch.equal(coarse[:channels], x.to(BF16))
     assert torch.equal(fine[:channels], (x - x.to(BF16)).to(BF16))

@@ -1,4 +1,4 @@
-"""Emitted functions: what they stand on lives as long as they do."""
+"""Emitted functions and the lifetime of their code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_function_keeps_its_library_alive() -> None:
     alive, put = weakref.ref(library), library.function("put", 1)
     del library
     gc.collect()
-    assert alive() is not None  # else the call below goes into memory that was given back
+    assert alive() is not None  # else the call below runs code in freed memory
     number = torch.zeros(1, dtype=torch.int64)
     put(number.data_ptr())
     assert number.item() == 7

@@ -1,4 +1,4 @@
-"""Machine code is compiled once and kept; where there is no compiler, nothing is said to be available."""
+"""Machine code is compiled once and cached; without a compiler NVRTC is not available."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from vsr.kernels import nvrtc
 
 
-def test_what_was_compiled_is_kept_by_source_macros_and_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_code_is_cached_by_source_macros_and_target(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, list[str]]] = []
 
     def compiler(source: str, options: list[str]) -> bytes:
@@ -28,7 +28,7 @@ def test_what_was_compiled_is_kept_by_source_macros_and_target(monkeypatch: pyte
     assert asked[0] == ("text", ["--gpu-architecture=sm_90a", "--std=c++17", "-DN=1"])
 
 
-def test_without_a_build_for_cuda_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_without_cuda_has_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
     nvrtc._compiler.cache_clear()
     nvrtc.available.cache_clear()
@@ -39,7 +39,7 @@ def test_without_a_build_for_cuda_there_is_no_compiler(monkeypatch: pytest.Monke
         nvrtc.available.cache_clear()
 
 
-def test_code_for_other_options_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_code_for_other_options_is_compiled_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvrtc, "_compiled", lambda source, options: f"{source} {options}".encode())
     plain = nvrtc.compiled("text", [], "sm_90")
     assert nvrtc.compiled("text", [], "sm_90", ["--fmad=false"]) != plain

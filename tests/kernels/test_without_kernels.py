@@ -1,4 +1,4 @@
-"""Everything works, more slowly, where the folder of kernels is missing: torch computes."""
+"""Everything works without the folder `vsr/kernels`, more slowly: torch computes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WITHOUT = """
 import sys
 
 class Missing:
-    # Importing the folder fails, as where it is missing.
+    # Lets the import of the folder fail, as if it were missing.
     def find_spec(self, name, path=None, target=None):
         if name == "vsr.kernels":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -46,7 +46,7 @@ def test_commands_that_only_inform_work(words: list[str]) -> None:
     assert done.stdout
 
 
-def test_asking_for_kernels_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
+def test_asking_for_a_kernel_backend_fails_with_one_line(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "a.mkv", frames=1)
     done = vsr("upscale", source, tmp_path / "b.mkv", "--backend", "winograd")
     assert done.returncode == 2

@@ -101,21 +101,21 @@ def _scratch(rows: int, width: int) -> tuple[Tensor, int]:
 
 
 def _function(name: str, color: ColorSpec, layout: PixelLayout) -> Any:
-    from vsr.kernels.color.rows import Form
+    from vsr.kernels.color.rows import YuvFormat
 
-    form = Form(
+    fmt = YuvFormat(
         LUMA_WEIGHTS[color.matrix],
         codes_of(color.range, layout.bit_depth),
         layout.chroma_shift,
         _sites(color, layout)[0],
         ROUND,
     )
-    library, arguments = _compiled(name, form)
+    library, arguments = _compiled(name, fmt)
     return library.function(name, arguments)
 
 
 @lru_cache(maxsize=_KEPT)
-def _compiled(name: str, form: Any) -> tuple[Any, int]:
+def _compiled(name: str, fmt: Any) -> tuple[Any, int]:
     from llvmlite import ir
 
     from vsr.kernels.color import planes, rgb
@@ -123,5 +123,5 @@ def _compiled(name: str, form: Any) -> tuple[Any, int]:
 
     direction = {part.NAME: part for part in (planes, rgb)}[name]
     module = ir.Module(name)
-    direction.emit(module, form)
+    direction.emit(module, fmt)
     return Library(module), len(direction.ARGUMENTS)

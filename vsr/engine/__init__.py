@@ -1,1 +1,1 @@
-"""Generators on devices: whole images or tiles, memory, the choice of a backend. No video here."""
+"""Generators on devices: whole images or tiles, memory, the choice of a backend. Nothing here knows video."""

@@ -1,8 +1,8 @@
 """Settings of glibc's allocator for a process that needs the same large blocks for every frame.
 
-By default glibc gives a large block back to the kernel as soon as it is free, and the next frame pays for
-fresh pages, zeroed one by one: a sixth of the generator's time on the CPU (measured, docs/benchmarks.md).
-It is the process's memory: the command line decides so for itself, and a host for a library or plugin.
+By default glibc returns a large block to the kernel as soon as it is free, and for the next frame the kernel
+must zero new pages: a sixth of the generator's time on the CPU (measured, docs/benchmarks.md). The settings
+hold for the whole process, so only the command line makes them; a library or plugin leaves them to its host.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ _NEVER = 2**31 - 1  # bytes, the largest value that mallopt takes
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory, in one arena for all threads; True where that was possible.
+    """Tell glibc to keep freed memory, in one arena for all threads.
 
-    Best called before threads start: those that run already keep arenas of their own. The process then holds
-    its largest need to its end, and no more later; it cannot be undone.
+    Call it before threads start: running threads keep their own arenas. The process then keeps the most
+    memory that it ever needed until it ends; this cannot be undone.
+
+    Returns:
+        Whether the C library is glibc and accepted the settings.
     """
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}):
         return False

@@ -1,4 +1,4 @@
-"""The device, the number format and the free memory."""
+"""The device of a generator, its dtype, and the memory of the device."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vsr.settings.schema import Precision
 
 T = TypeVar("T")
 
-_TRIED = 768
-"""Side of the matrices whose product is tried: some milliseconds."""
+_MATRIX_SIDE = 768
+"""Side of the matrices whose product is timed, which takes a few milliseconds."""
 _ROUNDS = 4
-"""The first of which loads what it needs."""
-_CLEARLY = 1.25
-"""How much faster bf16 has to be."""
+"""Timed products of each dtype; the first one also loads libraries."""
+_LEAST_SPEEDUP = 1.25
+"""How many times as fast as fp32 bf16 must be."""
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -31,11 +31,11 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `name` means; `auto` is the first CUDA device, else the CPU.
+    """Return the device with a name; `auto` is the first CUDA device, or the CPU if there is none.
 
     Raises:
-        ConfigError: no such kind of device.
-        DeviceError: the device is not there.
+        ConfigError: the name is no kind of device that is supported.
+        DeviceError: this machine does not have the device.
     """
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
@@ -49,7 +49,7 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise DeviceError(
-            f"device {name!r} was asked for, but torch {torch.__version__} sees no CUDA device;"
+            f"device {name!r} was requested, but torch {torch.__version__} finds no CUDA device;"
             " install a CUDA build of torch and a driver, or use `device='cpu'`"
         )
     index = device.index or 0
@@ -59,11 +59,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The number format of the generator's weights; `auto` takes 16 bits where the device is made for them.
+    """Return the dtype of a generator's weights; `auto` takes 16 bits where the device has hardware for them.
 
-    On CPUs, bf16 is taken only where products in it are quicker, see `bf16_is_quicker`. On CUDA, bf16 from
-    compute capability 8.0 (Ampere) on, fp16 from 7.0.
-    With `int8` this is the format of the layers that stay as they are.
+    On CPUs `auto` takes bf16 only if products in it are faster; see `bf16_is_quicker`. On CUDA it takes bf16
+    from compute capability 8.0 (Ampere) on, and fp16 from 7.0 on. With `int8` this is the dtype of the layers
+    that are not quantised.
     """
     if precision not in ("auto", "int8"):
         return DTYPES[precision]
@@ -75,22 +75,24 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 @cache
 def bf16_is_quicker() -> bool:
-    """Whether the CPU has products of bf16 numbers, and is clearly faster with them: a trial of milliseconds.
+    """Whether the CPU multiplies bf16 numbers in hardware, and a trial of milliseconds shows that it is
+    faster.
 
-    Zen 4 is 2 times as fast in bf16 and AMX 6 times, but a Xeon of the same instructions whose AMX is hidden,
-    as virtual machines do, half as fast (docs/benchmarks.md). Nothing lies near the limit, so noise does not
-    decide, and the same machine always answers the same.
+    Zen 4 is 2 times as fast in bf16, AMX 6 times. A Xeon with the same instructions is half as fast if its
+    AMX is hidden, as in some virtual machines (docs/benchmarks.md). No known CPU is near the limit, so noise
+    does not decide, and a machine always gets the same answer.
     """
     if not cpu_has_bf16():
         return False
-    factors = {dtype: torch.rand(_TRIED, _TRIED).to(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    side = _MATRIX_SIDE
+    factors = {dtype: torch.rand(side, side).to(dtype) for dtype in (torch.float32, torch.bfloat16)}
     times: dict[torch.dtype, list[float]] = {dtype: [] for dtype in factors}
     for _ in range(_ROUNDS):
         for dtype, factor in factors.items():
             begin = time.perf_counter()
             torch.mm(factor, factor)
             times[dtype].append(time.perf_counter() - begin)
-    return min(times[torch.float32]) > _CLEARLY * min(times[torch.bfloat16])
+    return min(times[torch.float32]) > _LEAST_SPEEDUP * min(times[torch.bfloat16])
 
 
 def cpu_has_bf16() -> bool:
@@ -102,52 +104,52 @@ def cpu_has_bf16() -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on the device; on the host, within this process's cgroup."""
+    """Return the free bytes of the device; on the host, within the limit of this process's cgroup."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        # What torch has cached but does not use is free for us too.
+        # Memory that torch has cached and does not use is free, too.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return min(_meminfo_available(), _cgroup_left())
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes of memory that the device has."""
+    """Return the bytes of memory that the device has."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return _meminfo("MemTotal:")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says "no memory left": torch and the libraries under it have many ways to."""
+    """Whether an error means that memory ran out; torch and its libraries have many messages for that."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error says that the device itself failed: then every later call fails too, and nothing helps
-    but another process, or another device."""
+    """Whether an error means that the device itself failed. Then every later call fails, too, and only
+    another process or another device helps."""
     if isinstance(error, torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST)
 
 
-def twice(work: Callable[[], T], device: torch.device) -> T:
-    """Do `work`; if memory runs out, give back what torch has cached and do it once more."""
+def with_retry(work: Callable[[], T], device: torch.device) -> T:
+    """Call `work`; if memory runs out, release what torch has cached and call it once more."""
     try:
         return work()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        error.__traceback__ = None  # it holds the tensors of the failed attempt
+        error.__traceback__ = None  # it references the tensors of the failed attempt
     release_cache(device)
     return work()
 
 
 @contextmanager
 def one_thread(wanted: bool) -> Generator[None, None, None]:
-    """Let torch's operators on the processor compute on one thread meanwhile, in the whole process; with
-    `wanted` False, nothing changes."""
+    """Limit torch's CPU operators to one thread inside the context, in the whole process; if `wanted` is
+    False, change nothing."""
     before = torch.get_num_threads()
     try:
         if wanted:
@@ -158,7 +160,7 @@ def one_thread(wanted: bool) -> Generator[None, None, None]:
 
 
 def release_cache(device: torch.device) -> None:
-    """Give memory that torch holds for later back to the device."""
+    """Return memory that torch has cached to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
@@ -173,9 +175,9 @@ _NO_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "Unable to find a valid cuDNN algorithm",
-    "unable to find an engine to execute this computation",  # each wanted more memory than there was
+    "unable to find an engine to execute this computation",  # each engine needs more memory than is free
 )
-"""What torch, CUDA, cuDNN, cuBLAS and oneDNN write when an allocation of theirs fails."""
+"""Texts in messages of torch, CUDA, cuDNN, cuBLAS and oneDNN about an allocation that failed."""
 
 
 _LOST = (
@@ -187,12 +189,12 @@ _LOST = (
     "CUBLAS_STATUS_EXECUTION_FAILED",
     "CUBLAS_STATUS_NOT_INITIALIZED",
 )
-"""What torch and the libraries under it write when a kernel, a driver or a card fails; asked after
-`_NO_MEMORY`, for memory is called a "CUDA error" too."""
+"""Texts in messages of torch and its libraries about a failure of a kernel, the driver or the GPU. Check
+`_NO_MEMORY` first, because "CUDA error" may also mean that memory ran out."""
 
 
 _UNKNOWN_MEMORY = 4 * 2**30
-"""Assumed where the system does not tell; small enough for most machines."""
+"""Assumed where the system does not say; small enough for most machines."""
 
 
 def _meminfo(key: str) -> int:
@@ -211,12 +213,12 @@ def _meminfo_available() -> int:
 
 
 def _cgroup_left() -> int:
-    """Limit of the control group (v2) minus what it needs; a container's limit is not in /proc/meminfo."""
+    """Return the limit of the control group (v2) minus its use; /proc/meminfo ignores a container's limit."""
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
         rows = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        cached = int(rows["inactive_file"])  # of files read once; the kernel gives it back when asked
+        cached = int(rows["inactive_file"])  # page cache that the kernel frees on demand
     except (OSError, ValueError, KeyError):
         return 2**62  # no limit ("max"), or no control groups
     return max(0, limit - used + cached)

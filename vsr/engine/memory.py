@@ -1,7 +1,7 @@
 """Memory that a generator needs for an image, and the batch and tile that fit.
 
-The estimate comes from a run of a tiny picture; what it gets wrong is repaired by the engine's retries on
-out-of-memory, which remember what fitted.
+The estimate comes from a run on a tiny image. Where it is wrong, the engine retries after an out-of-memory
+error and remembers what fitted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from vsr.errors import DeviceMemoryError
 from vsr.models.third_party import no_exit
 
-_SHARE = 0.6  # of the free memory that a plan may use: the rest is for frames in flight and the encoder
-_FRAGMENTATION = 1.5  # of the largest layer's input and output, for the allocator's rounding and workspaces
-_ELEMENTS = 2**31 - 1  # cuDNN leaves its fast kernels when one tensor has more (pytorch issue 128936)
+_SHARE = 0.6  # of the free memory that a plan may use; the rest is for queued frames and the encoder
+_FRAGMENTATION = 1.5  # times the largest layer's input and output: the allocator's rounding, and workspaces
+_ELEMENTS = 2**31 - 1  # cuDNN uses slow kernels if a tensor has more elements (pytorch issue 128936)
 PROBE = 20
-"""Side in pixels of the tiny picture; only ratios are taken from it. A multiple of 4, for pixel-unshuffle.
+"""Side of the tiny image in pixels, a multiple of 4 for pixel unshuffle. Only ratios are measured on it.
 
-A real run costs milliseconds; torch's meta device would import its compiler first, seconds on a cold disk.
+A real run takes milliseconds. torch's meta device would import torch's compiler first, which takes seconds on
+a cold disk.
 """
 MIN_TILE = 32
 """LR pixels; below, the halo costs more than the tile."""
@@ -28,49 +29,49 @@ MIN_TILE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a generator needs for each LR pixel."""
+    """Memory of a generator for each LR pixel."""
 
     bytes_per_pixel: float
     """Peak of activations, input and output together."""
     elements_per_pixel: float
-    """Of its largest tensor."""
+    """Elements of its largest tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How pictures go through the generator."""
+    """Batch and tile size for a generator."""
 
     batch: int
-    """Pictures, or windows of one picture, at once."""
+    """Images, or windows of one image, in a call."""
     tile: int
     """Side of a tile in LR pixels; 0 is the whole frame."""
 
     def smaller(self, height: int, width: int, *, smallest: int) -> Plan:
-        """The next plan to try after out-of-memory: half the batch, then half the tile.
+        """Return the next plan to try after out-of-memory: half the batch, then half the tile.
 
         Args:
-            smallest: Tile below which nothing is gained; at least the picture's side where it cannot be cut.
+            smallest: Smallest tile that may be tried; the image's larger side where tiles are impossible.
 
         Raises:
-            DeviceMemoryError: there is nothing smaller.
+            DeviceMemoryError: the plan is the smallest already.
         """
         if self.batch > 1:
             return Plan(batch=self.batch // 2, tile=self.tile)
         side = self.tile or max(height, width)
         if side <= smallest:
             raise DeviceMemoryError(
-                f"out of memory with one picture at a time and tiles of {side} pixels, the smallest;"
+                f"out of memory with one image at a time and tiles of {side} pixels, the smallest;"
                 " close other programs, use a smaller `model`, or `device='cpu'`"
             )
         return Plan(batch=1, tile=max(smallest, -(-side // 2)))
 
 
 def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
-    """Run a tiny picture through a generator and look at every layer.
+    """Run a generator on a tiny image and record the sizes of all layers.
 
     Args:
         network: On the host, float32; maps `(N, 3, H, W)` to SR; not changed.
-        element_bytes: Of a number in the format it will run in.
+        element_bytes: Bytes of a number in the dtype that the generator will run in.
     """
     largest, pair = 3, 3
 
@@ -95,12 +96,12 @@ def measure_load(network: nn.Module, *, element_bytes: int) -> Load:
 def fit(
     load: Load, *, height: int, width: int, free_bytes: int, batch: int, tile: int | None, margin: int
 ) -> Plan:
-    """The largest plan that fits: the whole frame if it does, else the largest tile.
+    """Return the largest plan that fits into memory: the whole image if possible, else the largest tile.
 
     Args:
-        batch: Pictures at once at most.
-        tile: The user's wish: a side in LR pixels, 0 for the whole frame, None to decide.
-        margin: LR pixels around a tile that are computed as well.
+        batch: Most images in a call.
+        tile: The user's setting: a side in LR pixels, 0 for the whole image, None to decide by memory.
+        margin: LR pixels around a tile that are computed, too.
     """
     if tile is not None:
         return Plan(batch=batch, tile=tile)

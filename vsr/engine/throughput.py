@@ -1,4 +1,4 @@
-"""Speed of a generator on a device, and the ceiling of the device."""
+"""Speed of a generator on a device, and the peak speed of the device."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import torch
 from torch import Tensor, nn
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
-"""Of the matrices whose product is the ceiling: large enough for every core, small enough for a second; one
-of 2048 takes a card microseconds."""
+"""Side of the matrices whose product measures the peak speed: large enough to use all cores, small enough to
+take less than a second. A GPU needs only microseconds for a side of 2048."""
 _PRODUCTS = 10
-"""In a row, between two events of the card: what it keeps up, not its best moment."""
+"""Products between two CUDA events, so that the sustained speed is measured and not the best moment."""
 _PROBE = 16
-"""Side in LR pixels of the picture on which operations are counted; a multiple of 4, for pixel-unshuffle."""
+"""Side in LR pixels of the image on which operations are counted; a multiple of 4 for pixel unshuffle."""
 _LEAST_RUNS = 3
+"""Timed runs at least."""
 
 
 def operations_per_pixel(network: nn.Module) -> float:
-    """Floating-point operations for an LR pixel: two for each multiplication of a convolution or matrix.
+    """Return the floating-point operations per LR pixel, two for each multiplication of a convolution or
+    matrix.
 
     Args:
         network: On the host, float32; maps `(N, 3, H, W)` to SR; not changed.
@@ -45,19 +47,21 @@ def operations_per_pixel(network: nn.Module) -> float:
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product of random numbers: on the processor the best of several,
-    on CUDA the mean of several in a row, once it is warm."""
+    """Return the floating-point operations per second of a large matrix product of random numbers.
+
+    On the CPU it is the best of several products; on CUDA the mean of several after a warm-up.
+    """
     side = _SIDE[device.type]
     a = torch.randn(side, side, device=device).to(dtype)
     if device.type == "cuda":
-        seconds = _in_a_row(lambda: a @ a, device)
+        seconds = _sustained(lambda: a @ a, device)
     else:
         seconds = min(_timed(lambda: a @ a, device) for _ in range(6))
     return float(2 * side**3 / seconds)
 
 
-def _in_a_row(work: Callable[[], object], device: torch.device) -> float:
-    """Mean seconds of `work` on a card that has more of it queued."""
+def _sustained(work: Callable[[], object], device: torch.device) -> float:
+    """Return the mean seconds of `work` on a GPU that has more calls of it queued."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     with torch.cuda.device(device):
         for _ in range(3):
@@ -66,12 +70,12 @@ def _in_a_row(work: Callable[[], object], device: torch.device) -> float:
         for _ in range(_PRODUCTS):
             work()
         end.record()
-    end.synchronize()  # waits: the time is read next
+    end.synchronize()  # waits, because the elapsed time is read next
     return begin.elapsed_time(end) / 1e3 / _PRODUCTS
 
 
 def seconds_a_run(work: Callable[[], object], device: torch.device, *, budget: float) -> float:
-    """Median seconds of `work`, after one run that does not count, for about `budget` seconds."""
+    """Return the median seconds of `work`, measured for about `budget` seconds after one warm-up run."""
     _timed(work, device)
     taken = [_timed(work, device)]
     while len(taken) < _LEAST_RUNS or sum(taken) < budget:

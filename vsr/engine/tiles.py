@@ -1,7 +1,7 @@
-"""Images in tiles, and their results joined again, exactly or with a smooth blend.
+"""Images cut into tiles, and their results joined again, exactly or with a smooth blend.
 
-All windows of a plan have the same size, so that they can be batched and a compiled kernel fits them all. A
-window at the picture's border ends there, so the network's own padding acts where it acts on a whole frame.
+All windows of a tiling have the same size, so that they can be batched and one compiled kernel serves all. A
+window at the image's border ends there, so the network pads exactly where it pads the whole image.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
-    """How pictures of one size are cut."""
+    """How images of one size are cut into windows."""
 
     height: int
-    """Of the picture, LR pixels."""
+    """Height of the image in LR pixels."""
     width: int
     windows: tuple[Window, ...]
     """Equal in size, in reading order."""
     halo: int
-    """LR pixels at each inner edge of a window that are cropped off."""
+    """LR pixels that are cropped off each inner edge of a window."""
     overlap: int
-    """LR pixels beside the halo in which neighbouring windows are blended; 0 where the halo is exact."""
+    """LR pixels beside the halo in which neighbouring windows are blended; 0 if the halo makes tiles
+    exact."""
 
 
 def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int = 1) -> Tiling:
-    """Cut a picture so that each tile's side is at most `tile` LR pixels, halo not counted.
+    """Cut an image so that the side of each tile is at most `tile` LR pixels, without its halo.
 
     Args:
-        tile: Side of what a tile contributes, in LR pixels; at least `MIN_BLENDED` where tiles are blended.
-        radius: The network's receptive radius in LR pixels. Up to `MAX_HALO` it becomes the halo and the
-            result equals the whole frame's; beyond, `MAX_HALO` pixels are read and tiles are blended.
-        multiple: Windows begin at multiples of this (of a network that first unshuffles pixels).
+        tile: Side of a tile without its halo in LR pixels; raised to `MIN_BLENDED` where tiles are blended.
+        radius: The network's receptive radius in LR pixels. Up to `MAX_HALO` the halo has this size, and the
+            result equals that of the whole image. Above, `MAX_HALO` pixels are read and tiles are blended.
+        multiple: Windows begin at multiples of this, for networks that unshuffle pixels first.
     """
     exact = radius <= MAX_HALO
     halo = _up(radius if exact else MAX_HALO - OVERLAP, multiple)
@@ -60,12 +61,13 @@ def plan_tiles(height: int, width: int, *, tile: int, radius: int, multiple: int
 
 
 MAX_HALO = 64
-"""LR pixels read around a tile at most. Compact nets of 16 and 32 convolutions need 18 and 34 and are exact;
-of the 349 that an RRDB of 23 blocks can see, those beyond 64 weigh next to nothing and are blended away."""
+"""Most LR pixels that are read around a tile. Compact networks of 16 and 32 convolutions need 18 and 34, so
+their tiles are exact. An RRDB of 23 blocks depends on 349, but those beyond 64 have almost no weight;
+blending hides the difference."""
 OVERLAP = 16
-"""LR pixels of blend on either side of a seam where the halo is not exact."""
+"""LR pixels on each side of a seam in which tiles are blended if the halo does not make them exact."""
 MIN_BLENDED = 5 * OVERLAP
-"""Side of a tile in LR pixels at least where tiles are blended, or the blends of two seams would meet."""
+"""Smallest side of a blended tile in LR pixels; smaller ones would be blended at two seams at once."""
 
 
 def _up(value: int, multiple: int) -> int:
@@ -73,11 +75,11 @@ def _up(value: int, multiple: int) -> int:
 
 
 def _starts(size: int, *, tile: int, margin: int, multiple: int) -> list[tuple[int, int]]:
-    """Equal windows `[start, end)` along one axis whose inner parts cover it."""
+    """Return windows `[start, end)` of equal length along one axis, which cover it without their margins."""
     length = _up(tile, multiple) + 2 * margin
     if length >= size:
         return [(0, size)]
-    # The first window has its margin on one side only, so a window keeps length - margin there.
+    # The first and the last window have a margin on one side only, so they contribute length - margin.
     count = 2 + max(0, -(-(size - 2 * (length - margin)) // (length - 2 * margin)))
     last = _up(size - length, multiple)  # the last window may be shorter than the rest by < multiple
     starts = sorted({min(last, _up(round(i * last / (count - 1)), multiple)) for i in range(count)})
@@ -85,23 +87,24 @@ def _starts(size: int, *, tile: int, margin: int, multiple: int) -> list[tuple[i
 
 
 def cut(images: Tensor, tiling: Tiling) -> Iterator[Tensor]:
-    """The windows of `(N, C, H, W)`, as views `(N, C, h, w)`, in the order of `tiling.windows`."""
+    """Yield the windows of images `(N, C, H, W)` as views `(N, C, h, w)`, in the order of
+    `tiling.windows`."""
     for w in tiling.windows:
         yield images[..., w.top : w.bottom, w.left : w.right]
 
 
 class Canvas:
-    """Collects upscaled windows into whole pictures `(N, C, H * scale, W * scale)`."""
+    """Collects upscaled windows into whole images `(N, C, H * scale, W * scale)`."""
 
     def __init__(self, images: Tensor, tiling: Tiling, *, scale: int, over: Tensor | None = None) -> None:
-        """Nothing is put yet.
+        """Allocate the result.
 
         Args:
-            images: Gives N, device and dtype; it is not read.
-            tiling: How they are cut.
+            images: Only their number, channels, device and dtype are used.
+            tiling: How the images are cut.
             scale: SR side over LR side.
-            over: `(N, C, H * scale, W * scale)` of `images`' dtype: what stays where no window is put, for a
-                tiling without overlap; not changed. None needs all windows.
+            over: `(N, C, H * scale, W * scale)` of `images`' dtype: the result where no window is put, for a
+                tiling without overlap; not changed. With None all windows must be put.
         """
         n, c = images.shape[:2]
         size = (n, c, tiling.height * scale, tiling.width * scale)
@@ -122,22 +125,23 @@ class Canvas:
         rows = self._weights(self._rows, w.top, w.bottom, self._tiling.height, sr)
         columns = self._weights(self._columns, w.left, w.right, self._tiling.width, sr)
         (top, down), (left, across) = rows, columns
-        part = sr[..., top : top + len(down), left : left + len(across)]
+        inner = sr[..., top : top + len(down), left : left + len(across)]
         y, x = w.top * self._scale + top, w.left * self._scale + left
         target = self._out[..., y : y + len(down), x : x + len(across)]
         if self._tiling.overlap == 0:
-            target.copy_(part)
+            target.copy_(inner)
         else:
-            target.addcmul_(part, down[:, None] * across[None, :])
+            target.addcmul_(inner, down[:, None] * across[None, :])
 
     def result(self) -> Tensor:
-        """The pictures, once all windows were put."""
+        """Return the images after all windows were put."""
         return self._out
 
     def _weights(
         self, edges: list[tuple[int, int]], start: int, end: int, size: int, sr: Tensor
     ) -> tuple[int, Tensor]:
-        """First SR pixel that a window contributes along one axis, and the weight of each from there on."""
+        """Return the first SR pixel that a window contributes along one axis, and the weights of its
+        pixels."""
         i = edges.index((start, end))
         low = None if i == 0 else _seam(edges[i - 1], edges[i])
         high = None if i == len(edges) - 1 else _seam(edges[i], edges[i + 1])
@@ -159,11 +163,11 @@ def _edges(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _seam(before: tuple[int, int], after: tuple[int, int]) -> int:
-    """LR position at which one window hands over to the next: the middle of what both have."""
+    """Return the LR position of the seam between two windows: the middle of their common pixels."""
     return (after[0] + before[1]) // 2
 
 
 def _ramp(length: int, *, like: Tensor) -> Tensor:
-    """Raised cosine from 0 to 1; `ramp + (1 - ramp)` is 1 everywhere, so flat areas stay flat."""
+    """Return a raised cosine from 0 to 1; the weights of two windows add up to 1, so flat areas stay flat."""
     phase = (torch.arange(length, dtype=torch.float32, device=like.device) + 0.5) / length
     return (0.5 - 0.5 * torch.cos(torch.pi * phase)).to(like.dtype)

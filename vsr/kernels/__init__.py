@@ -1,9 +1,10 @@
-"""Kernels that this package writes itself: for CPUs through LLVM, and for CUDA devices in CUDA C++.
+"""Kernels of this package: for CPUs through LLVM, and for CUDA devices in CUDA C++.
 
-The rest of the package needs a few functions, which take a `ConvGraph` and one of `TARGETS`. Behind them a
-newcomer need not look: `conv_graph` describes networks, `llvm`, `openmp` and `nvrtc` compile and call code,
-`winograd`, `amx` and `cuda` compute networks, `prelu_gradient` serves training. Nothing here imports the rest
-of the package but its disk cache, and everything else works, more slowly, where this folder is missing.
+The rest of the package uses the functions in this file, which take a `ConvGraph` and one of `TARGETS`. The
+other files are their implementation: `conv_graph` describes networks; `llvm`, `openmp`, `thread_pool` and
+`nvrtc` compile and call code; `winograd`, `amx` and `cuda` compute networks; `color` converts colours;
+`prelu_gradient` serves training. Nothing here imports the rest of the package except its disk cache.
+Everything else works, more slowly, where this folder is missing.
 """
 
 from __future__ import annotations
@@ -18,35 +19,35 @@ if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
 
 Target = Literal["winograd", "amx", "cuda"]
-"""`winograd` computes 3x3 convolutions on CPUs in float32 with a quarter of the multiplications, `amx` those
-of CPUs with matrix units in bfloat16, `cuda` those of CUDA devices in 16 bits."""
+"""`winograd` computes on CPUs in float32 with a quarter of the multiplications, `amx` on CPUs with matrix
+units in bfloat16, `cuda` on CUDA devices in 16 bits."""
 
 TARGETS: tuple[Target, ...] = ("winograd", "amx", "cuda")
 
 
 def available(target: Target) -> bool:
-    """Whether the hardware and the packages that a target needs are here."""
+    """Whether this machine has the hardware and the packages that a target needs."""
     return bool(_backend(target).available())
 
 
 def supports(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
-    """Whether a target computes a graph with features of a dtype; says nothing about the hardware."""
+    """Whether a target can compute a graph with features of a dtype, whatever the hardware."""
     return bool(_backend(target).supports(graph, dtype))
 
 
 def is_measured_fastest(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
-    """Whether the target is available here and was measured to be the fastest for such graphs on such
+    """Whether a target is available here and was measured to be the fastest for such graphs on such
     hardware."""
     return bool(_backend(target).is_measured_fastest(graph, dtype))
 
 
 def window(target: Target) -> tuple[int, int, int]:
-    """Return how windows must lie in an image so that their results, off the inner edges, are the whole's to
-    the bit.
+    """Return which windows of an image have results, away from their inner edges, with the same bits as those
+    of the whole image.
 
     Returns:
-        The grid in pixels on which a window begins; by how many pixels each convolution carries the influence
-        of an edge further; and how many pixels come on top of that.
+        The grid in pixels on which a window must begin; by how many pixels each convolution extends the
+        influence of an edge; and a number of pixels to add to that.
     """
     return getattr(_backend(target), "WINDOW", (1, 1, 0))
 
@@ -58,12 +59,12 @@ def compile(
 
     Args:
         dtype: Of the features.
-        device: Where the batches are that the result is called with.
-        threads: How many CPU threads compute at once.
+        device: Of the batches that the result is called with.
+        threads: CPU threads that compute at once.
 
     Returns:
-        A function from `(N, C, H, W)` float32 on the device to `(N, 3, H * scale, W * scale)` float32, which
-        a later call may overwrite; or to None for a batch whose shape the target does not take.
+        A function from `(N, C, H, W)` float32 on the device to `(N, 3, H * scale, W * scale)` float32. A
+        later call may overwrite the result. It is None for a batch whose shape the target does not support.
     """
     return _backend(target).compile(graph, dtype, device, threads)
 

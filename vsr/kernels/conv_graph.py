@@ -1,8 +1,8 @@
-"""A generator as a list of 3x3 convolutions, which is the form that all kernels take it in.
+"""A generator as a list of 3x3 convolutions, the input of all kernels.
 
-A family of networks describes itself once, with `GraphBuilder`; each kernel reads the description and knows
-no family. What is not a 3x3 convolution of one image (pixel unshuffle, padding, a bilinear skip) stays
-outside.
+Each family of networks describes itself once, with `GraphBuilder`; the kernels read the description and know
+no family. Operations that are not 3x3 convolutions of one image (pixel unshuffle, padding, a bilinear skip)
+are not part of a graph.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 IMAGE = 0
-"""The value that the first convolution reads."""
+"""Number of the value that is the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """Features that are added to the result of a convolution: `features + gain * result`."""
+    """An addend of a convolution: its result becomes `features + gain * result`."""
 
     value: int
-    """Number of the value that holds the features."""
+    """Number of the value with the features."""
     gain: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
-    """A 3x3 convolution with zeros beyond the border, and what happens before and after it.
+    """A 3x3 convolution with zero padding, and the operations before and after it.
 
-    In this order: the inputs are concatenated and enlarged, then come the convolution, the bias, the PReLU,
-    the residuals one after the other, and the pixel shuffle.
+    Their order: concatenate the inputs, enlarge, convolve, add the bias, apply the PReLU, add the residuals
+    one after the other, shuffle pixels.
     """
 
     inputs: tuple[int, ...]
-    """Values whose channels are concatenated. Value 0 is the image, value n the result of convolution n."""
+    """Values whose channels are concatenated. Value 0 is the image; value n is the result of convolution
+    n."""
     weight: Tensor
     """`(outputs, channels, 3, 3)` float32 on the host."""
     bias: Tensor
     """`(outputs,)`."""
     slopes: Tensor | None = None
-    """`(outputs,)`: factor of negative results (PReLU, leaky ReLU, ReLU); None for no activation."""
+    """`(outputs,)`: factors of negative results (PReLU, leaky ReLU, ReLU); None for no activation."""
     residuals: tuple[Residual, ...] = ()
     upsample: int = 1
-    """Factor by which the nearest neighbour enlarges the inputs."""
+    """Factor by which the nearest neighbour enlarges the inputs; 1 for no enlargement."""
     shuffle: int = 1
-    """Side of the square of pixels that the channels of one become."""
+    """Factor of the pixel shuffle; 1 for none."""
 
     @property
     def channels(self) -> int:
@@ -57,7 +58,7 @@ class Conv:
 
     @property
     def slopes_or_ones(self) -> Tensor:
-        """The slopes; ones, which change nothing, where there is no activation."""
+        """The slopes, or ones where there is no activation, which change nothing."""
         return torch.ones(len(self.bias)) if self.slopes is None else self.slopes
 
 
@@ -94,7 +95,7 @@ class ConvGraph:
 
     @property
     def parameters(self) -> int:
-        """Count of all weights, which is the count of multiplications per pixel where nothing is enlarged."""
+        """Number of weights; also the multiplications per pixel where nothing is enlarged."""
         return sum(prod(conv.weight.shape) for conv in self.convs)
 
 
@@ -103,8 +104,26 @@ def read_by(conv: Conv) -> tuple[int, ...]:
     return (*conv.inputs, *(residual.value for residual in conv.residuals))
 
 
+def is_first(conv: Conv) -> bool:
+    """Whether a convolution reads the image alone and does nothing but an activation after it."""
+    return conv.inputs == (IMAGE,) and conv.upsample == conv.shuffle == 1 and not conv.residuals
+
+
+def has_one_extra(conv: Conv) -> bool:
+    """Whether a convolution does at most one of three things that CPU kernels support: it adds residuals (up
+    to two, of one gain, without an activation), enlarges by 2, or shuffles pixels."""
+    gains = {residual.gain for residual in conv.residuals}
+    extras = bool(gains), conv.upsample > 1, conv.shuffle > 1
+    return (
+        sum(extras) <= 1
+        and conv.upsample <= 2
+        and len(conv.residuals) <= 2
+        and (not gains or (len(gains) == 1 and conv.slopes is None))
+    )
+
+
 class GraphBuilder:
-    """Collects convolutions; `add` returns the number of the value that the next ones can read."""
+    """Collects the convolutions of a graph."""
 
     def __init__(self) -> None:
         self._convs: list[Conv] = []
@@ -118,11 +137,13 @@ class GraphBuilder:
         upsample: int = 1,
         shuffle: int = 1,
     ) -> int:
-        """Append a 3x3 `nn.Conv2d` with bias, stride 1 and padding 1; the other arguments are those of
-        `Conv`.
+        """Append a 3x3 `nn.Conv2d` with bias, stride 1 and padding 1; see `Conv` for the other arguments.
 
         Args:
-            slopes: A number stands for all outputs.
+            slopes: One number for all outputs, or one for each.
+
+        Returns:
+            The number of its result, which later convolutions can read.
         """
         assert isinstance(conv, nn.Conv2d)
         assert conv.bias is not None
@@ -134,25 +155,25 @@ class GraphBuilder:
         return len(self._convs)
 
     def build(self, *, adds_image: bool = False) -> ConvGraph:
-        """Return the graph of all that was added."""
+        """Return the graph of all convolutions that were added."""
         return ConvGraph(tuple(self._convs), adds_image)
 
 
 def slopes_of(activation: nn.Module, outputs: int) -> Tensor:
-    """Return `(outputs,)`: the factor of negative numbers of a PReLU, a leaky ReLU or a ReLU."""
+    """Return the factors `(outputs,)` by which a PReLU, leaky ReLU or ReLU multiplies negative numbers."""
     if isinstance(activation, nn.PReLU):
         return activation.weight.detach().float().expand(outputs)
     return torch.full((outputs,), float(getattr(activation, "negative_slope", 0.0)))
 
 
 def evaluate(graph: ConvGraph, image: Tensor) -> list[Tensor]:
-    """Compute all values with torch: the reference of every kernel.
+    """Compute all values of a graph with torch, as the reference for all kernels.
 
     Args:
         image: `(N, C, H, W)` float32 on the host, with as many channels as the graph takes.
 
     Returns:
-        Value 0, which is the image, to the last one, which is the result `(N, 3, H * scale, W * scale)`.
+        All values in order, from the image to the result `(N, 3, H * scale, W * scale)`.
     """
     values = [image]
     for conv in graph.convs:

@@ -1,4 +1,4 @@
-"""CUDA C++ compiled where it runs, by NVRTC, which torch's CUDA builds bring along."""
+"""CUDA C++ compiled at run time by NVRTC, a library that torch's CUDA builds include."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _SHARED = 8
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A function on a device."""
+    """A kernel that is loaded on a device."""
 
     handle: int
     threads: int
-    """Of a block."""
+    """Threads of a block."""
     shared: int
     """Bytes of shared memory of a block."""
 
     def launch(self, blocks: int, job: ctypes.Structure) -> None:
-        """Start it on torch's current stream with one argument, which is copied.
+        """Start the kernel on torch's current stream with one argument, which is copied.
 
         Raises:
-            RuntimeError: the driver's words; "out of memory" among them.
+            RuntimeError: the driver refuses; the message has its reason, such as "out of memory".
         """
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(job))
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         grid, block = (blocks, 1, 1), (self.threads, 1, 1)
         function = ctypes.c_void_p(self.handle)
-        driven("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
+        call_driver("cuLaunchKernel", function, *grid, *block, self.shared, stream, arguments, None)
 
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether NVRTC and the driver's library are to be had."""
+    """Whether NVRTC and the library of the CUDA driver can be loaded."""
     try:
         return has_compiler() and _driver() is not None
     except OSError:
@@ -50,7 +50,7 @@ def available() -> bool:
 
 
 def has_compiler() -> bool:
-    """Whether NVRTC is to be had; `compiled` needs no more."""
+    """Whether NVRTC can be loaded, which is all that `compiled` needs."""
     try:
         return _compiler() is not None
     except OSError:
@@ -67,26 +67,26 @@ def load(
     entry: str = "convolve",
     options: Sequence[str] = (),
 ) -> Kernel:
-    """Compile a source, and load one of its `extern "C"` kernels on torch's current device.
+    """Compile a source and load one of its `extern "C"` kernels on torch's current device.
 
     Args:
         source: CUDA C++ without includes.
-        defined: Macros.
-        target: As `sm_90a`.
-        threads: Of a block.
+        defined: Macros and their values.
+        target: GPU architecture, such as `sm_90a`.
+        threads: Threads of a block.
         shared: Bytes of shared memory of a block.
-        entry: The kernel's name.
-        options: More of the compiler's.
+        entry: Name of the kernel.
+        options: Further options of the compiler.
 
     Raises:
-        RuntimeError: it does not compile, or the driver refuses it.
+        RuntimeError: the source does not compile, or the driver refuses it.
     """
     torch.cuda.current_stream()  # makes the device's context current on this thread
     code = compiled(source, defined, target, options)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
-    driven("cuModuleLoadData", ctypes.byref(module), code)
-    driven("cuModuleGetFunction", ctypes.byref(function), module, entry.encode())
-    driven("cuFuncSetAttribute", function, _SHARED, shared)
+    call_driver("cuModuleLoadData", ctypes.byref(module), code)
+    call_driver("cuModuleGetFunction", ctypes.byref(function), module, entry.encode())
+    call_driver("cuFuncSetAttribute", function, _SHARED, shared)
     assert function.value is not None
     return Kernel(function.value, threads, shared)
 
@@ -94,10 +94,10 @@ def load(
 def compiled(
     source: str, defined: Sequence[tuple[str, int]], target: str, options: Sequence[str] = ()
 ) -> bytes:
-    """Machine code for `target`, from the user's cache where it was compiled before; needs no device.
+    """Return machine code for `target`, from the user's cache if it is there; needs no device.
 
     Raises:
-        RuntimeError: it does not compile; the compiler's first lines.
+        RuntimeError: the source does not compile; the message has the first lines of the compiler.
     """
     macros = [f"-D{name}={value}" for name, value in defined]
     given = [f"--gpu-architecture={target}", "--std=c++17", *macros, *options]
@@ -131,11 +131,11 @@ def _text(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
     return text.raw
 
 
-def driven(name: str, *arguments: object) -> None:
-    """Call a function of the driver's.
+def call_driver(name: str, *arguments: object) -> None:
+    """Call a function of the CUDA driver.
 
     Raises:
-        RuntimeError: it refuses; in its words.
+        RuntimeError: the function returns an error; the message has the driver's text.
     """
     driver = _driver()
     code = getattr(driver, name)(*arguments)
@@ -152,20 +152,20 @@ def _driver() -> ctypes.CDLL:
 
 @lru_cache(maxsize=1)
 def _compiler() -> ctypes.CDLL | None:
-    """NVRTC of the CUDA version that torch was built for."""
+    """Load the NVRTC of the CUDA version that torch was built for; None in a torch without CUDA."""
     if torch.version.cuda is None:
         return None
     major = torch.version.cuda.partition(".")[0]
     for folder in _folders():
         if (folder / f"libnvrtc.so.{major}").exists():
             for part in folder.glob(f"libnvrtc-builtins.so.{major}*"):
-                ctypes.CDLL(str(part), ctypes.RTLD_GLOBAL)  # NVRTC looks for it by name alone
+                ctypes.CDLL(str(part), ctypes.RTLD_GLOBAL)  # NVRTC searches this library by its name alone
             return ctypes.CDLL(str(folder / f"libnvrtc.so.{major}"))
     return ctypes.CDLL(f"libnvrtc.so.{major}")
 
 
 def _folders() -> list[Path]:
-    """Where the packages that torch depends on have it."""
+    """Return the folders where the packages that torch depends on may have NVRTC."""
     found = importlib.util.find_spec("nvidia")
     roots = [Path(root) for root in found.submodule_search_locations or ()] if found else []
     return [folder for root in roots for folder in (*root.glob("cu[0-9]*/lib"), *root.glob("cuda_nvrtc/lib"))]

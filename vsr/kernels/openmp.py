@@ -1,6 +1,7 @@
-"""Compiled functions on the OpenMP threads of torch's own operators.
+"""Compiled functions called on the OpenMP threads of torch's own operators.
 
-Others would have to share the processor with these, which spin for some time after each operator.
+After each operator these threads wait actively for some time. Threads of our own would have to share the CPU
+with them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
-import torch  # noqa: F401 - brings its OpenMP into the process
+import torch  # noqa: F401 - loads its OpenMP library into the process
 
 
 def call(function: Any, argument: int, threads: int) -> None:
-    """Call a compiled function with the same argument on each thread, and wait for all.
+    """Call a compiled function with the same argument on each thread, and wait for all calls.
 
-    It may be called fewer times, where OpenMP has fewer threads to give: who is there must do everything.
+    OpenMP may provide fewer threads, so the function must complete all work however often it is called.
 
     Args:
-        function: Of `vsr.kernels.llvm.Library.function`, with one argument.
-        threads: At most so many.
+        function: From `vsr.kernels.llvm.Library.function`, with one argument.
+        threads: Most threads to use.
     """
     if threads == 1:
         function(argument)
@@ -32,7 +33,7 @@ def call(function: Any, argument: int, threads: int) -> None:
 
 @cache
 def _parallel() -> Any:
-    """GNU's entry to OpenMP, `(function, argument, threads, flags)`, if torch brought it along."""
+    """Return `GOMP_parallel(function, argument, threads, flags)` of GNU OpenMP, or None if torch has none."""
     try:
         entry = ctypes.CDLL(None).GOMP_parallel
     except (AttributeError, OSError, TypeError):  # TypeError: Windows

@@ -11,30 +11,30 @@ from llvmlite import ir
 from torch import Tensor
 
 from vsr.kernels import openmp
-from vsr.kernels.llvm import FLOATS, LANES, LINE, POINTER, Code, Library, number
+from vsr.kernels.llvm import FLOATS, LANES, LINE, POINTER, Code, Library, int64
 
 _JOB = np.dtype(
     [
         (name, np.int64)
-        for name in ("part", "parts", "pixels", "channels", "x", "dy", "slopes", "dx", "d_slopes")
+        for name in ("next_item", "items", "pixels", "channels", "x", "dy", "slopes", "dx", "d_slopes")
     ]
 )
-"""Of the emitted function: the next part to be taken, how many there are, and addresses; the sums of a part
-lie behind those of the one before."""
+"""Argument of the emitted function: the number of the next work item, how many there are, sizes, and
+addresses. `d_slopes` has sums of its own for each work item, one after the other."""
 
 
 def gradients(x: Tensor, dy: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of the input and of the slopes.
+    """Return the gradients of the input and of the slopes.
 
     Args:
-        x: `(N, C, H, W)` that `can` takes.
-        dy: Gradient of the result, likewise.
+        x: `(N, C, H, W)`, a tensor that `can` accepts.
+        dy: Gradient of the result, of the same shape and layout.
         slopes: `(C,)`.
     """
     threads = torch.get_num_threads()
     dx, sums = torch.empty_like(x), torch.zeros(threads, len(slopes))
     job = np.zeros((), _JOB)
-    job["parts"], job["channels"], job["pixels"] = threads, len(slopes), x.numel() // len(slopes)
+    job["items"], job["channels"], job["pixels"] = threads, len(slopes), x.numel() // len(slopes)
     tensors = {"x": x, "dy": dy, "slopes": slopes.contiguous(), "dx": dx, "d_slopes": sums}
     for name, tensor in tensors.items():
         job[name] = tensor.data_ptr()
@@ -43,7 +43,7 @@ def gradients(x: Tensor, dy: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def can(*tensors: Tensor) -> bool:
-    """Whether `gradients` takes them: float32 on the host, channels_last, a multiple of 16 channels."""
+    """Whether `gradients` takes tensors: float32 on the host, channels_last, a multiple of 16 channels."""
     return all(
         x.dtype == torch.float32
         and x.device.type == "cpu"
@@ -59,32 +59,39 @@ def can(*tensors: Tensor) -> bool:
 def _function() -> Any:
     module = ir.Module()
     code = Code(module, "gradients", (POINTER,))
-    of = {name: code.field(code.arguments[0], _JOB, name) for name in _JOB.names or () if name != "part"}
-    with code.parts(code.arguments[0], of["parts"]) as part:
-        begin, end = code.share(part, of["parts"], of["pixels"])
-        own = code.ir.mul(code.ir.mul(part, of["channels"]), number(4))
+    names = [name for name in _JOB.names or () if name != "next_item"]
+    job = {name: code.field(code.arguments[0], _JOB, name) for name in names}
+    with code.work_items(code.arguments[0], job["items"]) as item:
+        begin, end = code.partition(item, job["items"], job["pixels"])
+        own = code.ir.mul(code.ir.mul(item, job["channels"]), int64(4))
         with (
             code.ir.if_then(code.ir.icmp_signed("<", begin, end)),
-            code.repeat(0, of["channels"], by=LANES) as channel,
+            code.repeat(0, job["channels"], by=LANES) as channel,
         ):
-            _some_channels(code, of, channel.index, (begin, end), own)
+            _some_channels(code, job, channel.index, (begin, end), own)
     code.ir.ret_void()
     return Library(module).function("gradients", 1)
 
 
-def _some_channels(code: Code, of: dict[str, Any], channel: Any, pixels: tuple[Any, Any], own: Any) -> None:
-    """Sixteen of them, for a range of pixels: a number is above zero, or counts for the slope."""
-    byte = code.ir.mul(channel, number(4))
-    places = {name: code.at(code.ir.inttoptr(of[name], POINTER), byte) for name in ("x", "dy", "dx")}
-    slopes = code.ir.load(code.at(code.ir.inttoptr(of["slopes"], POINTER), byte), typ=FLOATS, align=4)
-    with code.repeat(*pixels, [code.every(0.0)]) as pixel:
-        row = code.ir.mul(code.ir.mul(pixel.index, of["channels"]), number(4))
-        here = {name: code.at(place, row) for name, place in places.items()}
-        x, dy = code.floats(here["x"]), code.floats(here["dy"])
-        above = code.ir.fcmp_ordered(">", x, code.every(0.0))
+def _some_channels(code: Code, job: dict[str, Any], channel: Any, pixels: tuple[Any, Any], own: Any) -> None:
+    """Append the gradients of sixteen channels for a range of pixels.
+
+    Args:
+        job: Fields of the job.
+        channel: The first of the channels.
+        own: Distance in bytes to the work item's own sums in `d_slopes`.
+    """
+    byte = code.ir.mul(channel, int64(4))
+    places = {name: code.offset(code.ir.inttoptr(job[name], POINTER), byte) for name in ("x", "dy", "dx")}
+    slopes = code.ir.load(code.offset(code.ir.inttoptr(job["slopes"], POINTER), byte), typ=FLOATS, align=4)
+    with code.repeat(*pixels, [code.splat(0.0)]) as pixel:
+        row = code.ir.mul(code.ir.mul(pixel.index, job["channels"]), int64(4))
+        here = {name: code.offset(place, row) for name, place in places.items()}
+        x, dy = code.load_floats(here["x"]), code.load_floats(here["dy"])
+        above = code.ir.fcmp_ordered(">", x, code.splat(0.0))
         dx = code.ir.select(above, dy, code.ir.fmul(dy, slopes))
         code.ir.store(dx, here["dx"], align=LINE)
-        counted = code.ir.select(above, code.every(0.0), code.ir.fmul(dy, x))
+        counted = code.ir.select(above, code.splat(0.0), code.ir.fmul(dy, x))
         pixel.following.append(code.ir.fadd(pixel.carried[0], counted))
-    total = code.at(code.at(code.ir.inttoptr(of["d_slopes"], POINTER), own), byte)
+    total = code.offset(code.offset(code.ir.inttoptr(job["d_slopes"], POINTER), own), byte)
     code.ir.store(pixel.carried[0], total, align=4)

@@ -1,5 +1,6 @@
-// What halo.cu needs of a card, on a host: each thread of a block is a thread; copies are done at once, and products
-// read shared memory as the descriptors of wgmma say. It shows what is read, computed and written, not what races.
+// The GPU functions that halo.cu uses, emulated on the host: each thread of a block is a thread of the host, copies are
+// done at once, and products read shared memory as the descriptors of wgmma say. This tests what is read, computed and
+// written, but not races.
 
 #pragma once
 #include <barrier>
@@ -37,7 +38,7 @@ static void show_to_products() {}
 static void meet(int group, int) { group_of[group]->arrive_and_wait(); }
 static void begin_products() {}
 static void commit_products() {}
-// On a card a product that was started goes on while the next copies are; here they must not overtake it.
+// On a GPU a product runs while the next copies run; here they must not overtake it.
 static void wait_for_products() { group_of[threadIdx.x / 128]->arrive_and_wait(); }
 
 static float everyones[256];
@@ -62,7 +63,7 @@ static unsigned pair(float low, float high) {
     return bits;
 }
 
-// Number (row, k) of a matrix in rows of 64 bytes: bits 4 and 5 of an address, exclusive or bits 7 and 8.
+// Number (row, k) of a matrix with swizzled rows of 64 bytes: bits 4 and 5 of an address are XORed with bits 7 and 8.
 static float at(unsigned long long matrix, int row, int k) {
     size_t begin = matrix & 0x3fff, next_eight_rows = matrix >> 32 & 0x3fff;
     size_t piece = begin + row / 8 * next_eight_rows + row % 8 * 4 + k / 8;

@@ -1,4 +1,4 @@
-"""The CUDA kernel computes whole networks as torch does; without a GPU, its text runs on the host."""
+"""The CUDA kernel computes whole networks as torch does; without a GPU its text is compiled for the host."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pictures(*shape: int) -> Tensor:
 
 
 def mixed(network: nn.Module) -> nn.Module:
-    """With numbers by which each layer counts, and an order mixed up is seen."""
+    """Fill a network with random numbers, so that every layer and the order of channels affect the result."""
     torch.manual_seed(3)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -53,10 +53,10 @@ NETWORKS = {
     "compact": lambda: Compact(CompactConfig(nf=32, nc=2, scale=2)),
     "compact, x4": lambda: Compact(CompactConfig(nf=64, nc=1, scale=4)),
     "compact, leaky": lambda: Compact(CompactConfig(nf=32, nc=1, scale=2, activation="leakyrelu")),
-    "compact of nothing inside": lambda: Compact(CompactConfig(nf=32, nc=0, scale=2)),
+    "compact without inner layers": lambda: Compact(CompactConfig(nf=32, nc=0, scale=2)),
     "rrdb of two blocks": lambda: RRDB(RRDBConfig(nf=32, nb=2, gc=32, scale=2)),
     "rrdb without blocks": lambda: RRDB(RRDBConfig(nf=32, nb=0, gc=32, scale=2)),
-    "rrdb of squares": lambda: RRDB(RRDBConfig(nf=32, nb=1, gc=32, scale=2, unshuffle=2)),
+    "rrdb with pixel unshuffle": lambda: RRDB(RRDBConfig(nf=32, nb=1, gc=32, scale=2, unshuffle=2)),
     "rrdb, x3 by pixel shuffle": lambda: RRDB(
         RRDBConfig(nf=32, nb=1, gc=32, scale=3, upsampler="pixelshuffle")
     ),
@@ -77,18 +77,19 @@ def test_a_network_is_as_close_to_fp32_as_torch_in_16_bits(name: str) -> None:
     assert ours > min(theirs - 1, 80)
 
 
-def test_steps_of_10_bits_are_seen() -> None:
-    """0.7 and the next code of 10 bits are the same number in bf16; the first convolution gets both parts."""
+def test_an_input_pixel_keeps_steps_of_10_bits() -> None:
+    """0.7 and the next code of 10 bits are one number in bf16; the second number of a sample tells them
+    apart."""
     samples = torch.tensor([716 / 1023, 717 / 1023]).view(1, 2, 1, 1)
-    entry = torch.zeros(1, 1, 1, program.entry_channels(2), dtype=torch.bfloat16)
-    program.enter(samples, entry)
-    assert entry[..., 0] == entry[..., 1]
+    features = torch.zeros(1, 1, 1, program.input_channels(2), dtype=torch.bfloat16)
+    program.split(samples, features)
+    assert features[..., 0] == features[..., 1]
     assert torch.allclose(
-        entry[..., :2].float() + entry[..., 2:4].float(), samples.view(1, 1, 1, 2), atol=2**-17
+        features[..., :2].float() + features[..., 2:4].float(), samples.view(1, 1, 1, 2), atol=2**-17
     )
 
 
-def test_a_buffer_of_more_elements_than_a_kernel_counts_is_left_to_torch(
+def test_a_batch_whose_buffers_are_too_large_for_the_kernel_is_computed_by_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, x = mixed(Compact(CompactConfig(nf=32, nc=1, scale=2))), pictures(1, 3, 8, 9)
@@ -99,19 +100,21 @@ def test_a_buffer_of_more_elements_than_a_kernel_counts_is_left_to_torch(
     assert torch.equal(run(x), eager(network, device=DEVICE, dtype=HALF)(x))
 
 
-def test_the_features_of_a_dense_block_are_never_copied() -> None:
-    """Each of its convolutions reads one buffer from the input on, and writes behind what it read."""
+def test_a_dense_block_concatenates_features_without_copying_them() -> None:
+    """Each convolution reads one buffer from its first channel on, and writes the channels after those."""
     graph = RRDB(RRDBConfig(nf=64, nb=1, gc=32)).eval().as_graph()
     made = lowering.build(graph, device=DEVICE, dtype=HALF)(program.Shape(1, 8, 8, DEVICE, HALF))
     first, second = made.steps[1:3]
-    assert first.work.src.data_ptr() == second.work.src.data_ptr()
-    assert second.work.src.shape[3] == first.work.src.shape[3] + first.work.dst.shape[3]
-    assert first.work.dst.data_ptr() == first.work.src.data_ptr() + 2 * 64
+    assert first.operands.src.data_ptr() == second.operands.src.data_ptr()
+    assert second.operands.src.shape[3] == first.operands.src.shape[3] + first.operands.dst.shape[3]
+    assert first.operands.dst.data_ptr() == first.operands.src.data_ptr() + 2 * 64
     for step in made.steps:
-        assert step.work.src.data_ptr() != step.work.dst.data_ptr(), "neighbours are read while others write"
+        assert step.operands.src.data_ptr() != step.operands.dst.data_ptr(), (
+            "neighbours are read while others write"
+        )
 
 
-def test_networks_and_formats_that_it_does_not_take_are_known() -> None:
+def test_unsupported_networks_and_dtypes_are_recognised() -> None:
     network = Compact(CompactConfig(nf=32, nc=1))
     assert kernels_support(network, "cuda", torch.bfloat16)
     assert not kernels_support(network, "cuda", torch.float32)
@@ -120,7 +123,7 @@ def test_networks_and_formats_that_it_does_not_take_are_known() -> None:
     assert not kernels_support(nn.Identity(), "cuda", HALF)
 
 
-def test_on_the_cpu_it_is_refused_in_one_line() -> None:
+def test_the_cuda_backend_is_refused_on_the_cpu_in_one_line() -> None:
     network = Compact(CompactConfig(nf=32, nc=1))
     with pytest.raises(
         ConfigError, match=r"`backend='cuda'` runs .* on a CUDA device, not this one .* on cpu"

@@ -1,8 +1,8 @@
-"""Networks computed by kernels of our own, for processors with AMX: matrix units for bfloat16.
+"""Networks computed with AMX, the matrix units of some CPUs for bfloat16.
 
-`backend` says whether they can be had; `compact` and `rrdb` see networks as layers, `layers` their weights as
-tiles, and `program` says who computes which part of a picture. What is emitted, through LLVM (the package
-`llvmlite`), is in `emit`, `convolution` (a row) and `rolling` (from row to row and layer to
-layer). General runtimes write each layer's result to memory and read it back; here a few rows of each stay in
-the core's own cache (docs/benchmarks.md).
+`backend` says whether the kernels can run here. `lowering` turns a graph into groups of layers, `layers`
+arranges their weights as tiles, and `program` divides an image among threads. `emit`, `convolution` (a row of
+a layer), `layer_fusion` (rows of a group) and `input_layer` emit the code through LLVM (package `llvmlite`).
+Other runtimes write each layer's result to memory and read it back; these kernels keep a few rows of it in
+the core's L2 cache (docs/benchmarks.md).
 """

@@ -1,7 +1,7 @@
-"""Rows of float32 in a workspace and codes in planes, for both directions.
+"""Operations on rows of float32 in scratch memory and on rows of codes in planes, for both directions.
 
-16 samples are computed at a time. A row of a plane whose width is no multiple of it ends with 16 samples that
-overlap those before; they come out the same. Rows in the scratch memory have room behind them instead.
+16 samples are computed at a time. If the width of a plane is no multiple of 16, the last 16 samples of a row
+overlap the ones before and get the same results again. Rows in the scratch memory have padding instead.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Literal, Protocol
 
 from llvmlite import ir
 
-from vsr.kernels.llvm import F32, FLOATS, LANES, Code, number
+from vsr.kernels.llvm import F32, FLOATS, LANES, Code, int64
 
 _I32S = ir.VectorType(ir.IntType(32), LANES)
-_BEFORE, _BEHIND = LANES, 4 * LANES
-"""Samples of room around a row of the scratch memory."""
+_BEFORE, _AFTER = LANES, 4 * LANES
+"""Samples of padding before and after a row of the scratch memory."""
 
 
 class Codes(Protocol):
-    """What integer codes mean: `code = offset + step * value`; `vsr.color.codes.Codes` is one."""
+    """Offsets and steps of integer codes, `code = offset + step * value`, such as `vsr.color.codes.Codes`."""
 
     @property
     def luma_offset(self) -> float: ...
@@ -36,78 +36,79 @@ class Codes(Protocol):
 
 
 def code_bytes(codes: Codes) -> int:
-    """Bytes of a code in a plane."""
+    """Return the bytes of a code in a plane."""
     return 1 if codes.peak < 256 else 2
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What the emitted code depends on."""
+class YuvFormat:
+    """The properties of a Y'CbCr format that the emitted code depends on."""
 
     weights: tuple[float, float]
     """Kr and Kb."""
     codes: Codes
     shift: tuple[int, int]
-    """log2 of the subsampling, horizontal and vertical; 0 or 1. Vertically samples sit between two rows."""
-    site: Literal["first", "middle", "last"]
-    """Where a sample of chroma sits horizontally; never last."""
+    """log2 of the subsampling, horizontal and vertical; 0 or 1. Vertically, chroma sits between two rows."""
+    siting: Literal["first", "middle", "last"]
+    """Horizontal position of a chroma sample; "last" is not supported."""
     rounding: float
-    """What is added before a code is stored, whose fraction is then cut off."""
+    """Number that is added before the fraction of a code is truncated."""
 
 
 def pitch(width: int) -> int:
-    """Samples from one row of the scratch memory to the next."""
-    return _BEFORE + -(-width // LANES) * LANES + _BEHIND
+    """Return the samples of a row of scratch memory with its padding."""
+    return _BEFORE + -(-width // LANES) * LANES + _AFTER
 
 
 class Rows(Code):
-    """A function that computes rows; an index counts samples, and may be below 0 in the scratch memory."""
+    """A function that computes rows. Indices count samples; in the scratch memory they may be negative."""
 
     def scratch_row(self, scratch: Any, pitch_: Any, which: Any) -> Any:
-        """Address of the first sample of a row."""
-        return self.sample(scratch, self.ir.add(self.ir.mul(number(which), pitch_), number(_BEFORE)), 4)
+        """Return the address of the first sample of a row of scratch memory."""
+        return self.sample(scratch, self.ir.add(self.ir.mul(int64(which), pitch_), int64(_BEFORE)), 4)
 
     def sample(self, row: Any, index: Any, size: int) -> Any:
-        """Address of a sample of so many bytes."""
-        return self.at(row, self.ir.mul(number(index), number(size)))
+        """Return the address of a sample of `size` bytes."""
+        return self.offset(row, self.ir.mul(int64(index), int64(size)))
 
     @contextmanager
     def over_scratch(self, count: Any) -> Iterator[Any]:
-        """A loop over the first samples of blocks, the last of which may go beyond `count`."""
+        """Emit a loop over the first samples of blocks of 16 samples; the last block may exceed `count`."""
         with self.repeat(0, self.blocks(count)) as block:
-            yield self.ir.mul(block.index, number(LANES))
+            yield self.ir.mul(block.index, int64(LANES))
 
-    def half(self, count: Any, *, up: bool, shift: int) -> Any:
-        """Of a count of luma samples, those of chroma, or the pairs."""
-        return self.ir.lshr(self.ir.add(count, number(shift if up else 0)), number(shift))
+    def shifted(self, count: Any, *, up: bool, shift: int) -> Any:
+        """Return a count of luma samples divided by `2**shift`, rounded up or down."""
+        return self.ir.lshr(self.ir.add(count, int64(shift if up else 0)), int64(shift))
 
     def load(self, row: Any, index: Any, step: int = 0) -> Any:
-        """16 float32, `step` samples behind an index."""
-        address = self.at(self.sample(row, index, 4), 4 * step)
+        """Load 16 float32 from `step` samples after an index."""
+        address = self.offset(self.sample(row, index, 4), 4 * step)
         return self.ir.load(address, typ=FLOATS, align=4)
 
     def store(self, value: Any, row: Any, index: Any) -> None:
+        """Store 16 float32."""
         self.ir.store(value, self.sample(row, index, 4), align=4)
 
     def one(self, row: Any, index: Any, step: int = 0) -> Any:
-        """One float32."""
-        return self.ir.load(self.at(self.sample(row, index, 4), 4 * step), typ=F32, align=4)
+        """Load one float32 from `step` samples after an index."""
+        return self.ir.load(self.offset(self.sample(row, index, 4), 4 * step), typ=F32, align=4)
 
     def put(self, value: Any, row: Any, index: Any, step: int = 0) -> None:
-        """Store one float32."""
-        self.ir.store(value, self.at(self.sample(row, index, 4), 4 * step), align=4)
+        """Store one float32 at `step` samples after an index."""
+        self.ir.store(value, self.offset(self.sample(row, index, 4), 4 * step), align=4)
 
     def load_codes(self, row: Any, index: Any, codes: Codes) -> Any:
-        """16 codes as float32."""
+        """Load 16 codes as float32."""
         size = code_bytes(codes)
         kind = ir.VectorType(ir.IntType(8 * size), LANES)
         found = self.ir.load(self.sample(row, index, size), typ=kind, align=size)
         return self.ir.sitofp(self.ir.zext(found, _I32S), FLOATS)
 
     def store_codes(self, value: Any, row: Any, index: Any, codes: Codes, largest: float) -> None:
-        """Clip, cut off the fraction and store."""
+        """Clip 16 numbers to 0 and `largest`, truncate them to codes, and store these."""
         for limit, way in ((0.0, ">"), (largest, "<")):
-            bound = self.every(limit)
+            bound = self.splat(limit)
             value = self.ir.select(self.ir.fcmp_ordered(way, value, bound), value, bound)
         size = code_bytes(codes)
         kind = ir.VectorType(ir.IntType(8 * size), LANES)
@@ -116,31 +117,31 @@ class Rows(Code):
         )
 
     def fma(self, value: Any, factor: float, more: Any) -> Any:
-        """`value * factor + more`, rounded once, as torch's `add` with an alpha."""
-        return self.call(f"llvm.fma.v{LANES}f32", value, self.every(factor), more, returns=FLOATS)
+        """`value * factor + more`, rounded once, as in torch's `add` with an alpha."""
+        return self.call(f"llvm.fma.v{LANES}f32", value, self.splat(factor), more, returns=FLOATS)
 
     def predicted(self, row: Any, index: Any) -> Any:
-        """What 16 samples half-way behind those of a row should be (`chroma._predict`), not at its ends."""
+        """Predict 16 samples half-way after those at an index (`chroma._predict`), except at a row's ends."""
         before, here, behind = (
             self.ir.fadd(self.load(row, index, k), self.load(row, index, k + 1)) for k in (-1, 0, 1)
         )
-        return self.fma(self.ir.fadd(before, behind), -1 / 16, self.ir.fmul(here, self.every(10 / 16)))
+        return self.fma(self.ir.fadd(before, behind), -1 / 16, self.ir.fmul(here, self.splat(10 / 16)))
 
     def predicted_end(self, row: Any, index: Any) -> Any:
-        """The same for one sample at an end."""
+        """Predict one sample at an end of a row."""
         return self.ir.fmul(self.ir.fadd(self.one(row, index), self.one(row, index, 1)), F32(0.5))
 
     def mirror_end(self, row: Any, count: Any) -> None:
-        """Repeat the first and the last sample beyond the row."""
+        """Copy the first and the last sample to the padding beside them."""
         self.put(self.one(row, 0), row, 0, -1)
         self.put(self.one(row, count, -1), row, count)
 
 
 def shuffled(code: Code, one: Any, other: Any, order: list[int]) -> Any:
-    """Samples of two blocks in another order."""
+    """Return 16 samples of two blocks; `order` has their numbers, 0 to 31."""
     return code.ir.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))
 
 
 def at_row(code: Rows, plane: Any, row: Any, pitch_: Any) -> Any:
-    """Address of a row of a plane, `pitch_` bytes from one to the next."""
-    return code.at(plane, code.ir.mul(number(row), pitch_))
+    """Return the address of a row of a plane whose rows are `pitch_` bytes apart."""
+    return code.offset(plane, code.ir.mul(int64(row), pitch_))

@@ -1,1 +1,1 @@
-"""Networks computed by kernels of our own on CUDA devices."""
+"""Networks computed on CUDA devices by a convolution for Hopper GPUs, in CUDA C++."""

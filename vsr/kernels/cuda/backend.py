@@ -1,4 +1,4 @@
-"""Whether the CUDA kernels can compute a graph here, and the graph in them."""
+"""The target `cuda` of `vsr.kernels`: whether it is available, which graphs it supports, and `compile`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vsr.kernels.conv_graph import ConvGraph
 from vsr.kernels.cuda import halo, limits
 
 _KEPT = 2
-"""Batch shapes whose buffers are kept: whole batches, and the last one of a clip."""
+"""Batch shapes whose buffers are kept: full batches, and the last one of a clip."""
 _MOST = 2**31
-"""Elements that a kernel can count in a buffer."""
+"""Least number of elements in a buffer that is too large for the kernel's 32-bit offsets."""
 
 
 def available() -> bool:
-    """Whether the current device is a Hopper GPU, and a kernel for it compiles and loads."""
+    """Whether the current device is a Hopper GPU, and the kernel compiles and loads."""
     return halo.available()
 
 
 def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether `compile` takes a graph: in 16 bits, and what `limits.fits` says of its convolutions."""
+    """Whether `compile` takes a graph: bfloat16 or float16, and convolutions that `limits.fits` accepts."""
     return dtype in (torch.bfloat16, torch.float16) and limits.fits(graph)
 
 
@@ -36,10 +36,10 @@ def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
 def compile(
     graph: ConvGraph, dtype: torch.dtype, device: torch.device, threads: int
 ) -> Callable[[Tensor], Tensor | None]:
-    """Compile a graph that is supported; arguments as of `vsr.kernels.compile`.
+    """Compile a supported graph; the arguments are those of `vsr.kernels.compile`.
 
-    Features are 16 bits and sums float32. The image goes in as two numbers of 16 bits a sample, and the last
-    convolution gives float32.
+    Features have 16 bits and sums are float32. A sample of the image enters as two numbers of 16 bits, and
+    the last convolution writes float32.
 
     Returns:
         A function from `(N, C, H, W)` float32 to `(N, 3, H * scale, W * scale)` float32, which the next call
@@ -58,8 +58,8 @@ def compile(
         images, _, height, width = batch.shape
         try:
             own = sized(program.Shape(images, height, width, device, dtype))
-        except (RuntimeError, MemoryError):  # where memory is short, other shapes may hold what is missing
-            sized.cache_clear()
+        except (RuntimeError, MemoryError):
+            sized.cache_clear()  # frees the buffers of other shapes, in case memory ran out
             raise
         if own is None:
             return None

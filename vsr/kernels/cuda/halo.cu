@@ -1,62 +1,63 @@
-// A convolution on Hopper's warp-group products, for 16-bit features with all channels of a pixel together.
+// A convolution with Hopper's warp-group matrix products (wgmma), for 16-bit features with contiguous channels.
 //
-// Two warp groups a block, each with tiles of its own; the weights of all taps stay in shared memory, which both
-// read. A tile comes with its halo in chunks of 32 channels, so that nine taps read what was brought once: an
-// implicit matrix product that fetches each tap anew asks more of L2 than it gives (N = 32 outputs: 128 bytes a cycle
-// and multiprocessor of about 28).
+// A block has two warp groups, each with its own tiles. Both read the weights of all taps from shared memory, where
+// they stay. A tile is copied with its halo in chunks of 32 channels, so that all nine taps read the same copy. An
+// implicit matrix product that loads each tap again needs more bandwidth than L2 has (with 32 outputs: 128 bytes per
+// cycle and multiprocessor, of about 28).
 //
-// Shared memory holds a pixel's 32 channels in 64 bytes, in wgmma's order for rows of 64 bytes: bits 4 and 5 of an
-// address, exclusive or bits 7 and 8. That is a matter of addresses, not of where a matrix begins, so a tap is nothing
-// but another beginning. (Without swizzling the same products take up to 1.3 times as long: docs/benchmarks.md.)
+// Shared memory holds a pixel's 32 channels in 64 bytes, swizzled as wgmma reads rows of 64 bytes: bits 4 and 5 of an
+// address are XORed with bits 7 and 8. Swizzling depends on addresses, not on where a matrix begins, so another tap
+// is the same matrix at another address. (Without swizzling the products take up to 1.3 times as long:
+// docs/benchmarks.md.)
 //
-// Of 64 outputs each tap is a product of its own. Of 32 it would read more than shared memory gives in its time (3 KB
-// in 16 cycles): STACKED, the three taps of a row are one product of 96 columns, and what a pixel gets of its
-// neighbours is exchanged at the end, for which two columns of each tile are lost.
+// With 64 outputs each tap is a product of its own. With 32 outputs a product would need more bandwidth than shared
+// memory has (3 KB in 16 cycles). So with STACKED the three taps of a row are one product of 96 columns. At the end
+// threads exchange the sums that belong to neighbouring pixels, which costs two columns of each tile.
 //
 // The host defines OUTPUTS (of a part), PARTS, CHUNKS, STAGES, TAP_ROWS, TAP_COLUMNS, PLANES (whether results are
-// float32 in any strides), SHUFFLE (side of the square of fine pixels that a pixel's planes become; 1 is none), HALF
-// (whether features are float16), STACKED, and puts ptx.cu and `product` in front.
+// float32 with any strides), SHUFFLE (factor of the pixel shuffle after the layer; 1 for none), HALF (whether features
+// are float16) and STACKED. It puts ptx.cu and the function `product` before this text.
 
 constexpr int GROUPS = 2, GROUP = 128;
-constexpr int UNITS = 4, ACROSS = STACKED ? 4 : 2;  // of 8 x 8 pixels, the 64 rows of a product
+constexpr int UNITS = 4, ACROSS = STACKED ? 4 : 2;  // units of 8 x 8 pixels, the 64 rows of a product
 constexpr int TILE_ROWS = UNITS / ACROSS * 8, TILE_COLUMNS = ACROSS * 8 - (STACKED ? TAP_COLUMNS - 1 : 0);
 constexpr int HALO_ROWS = TILE_ROWS + TAP_ROWS - 1, HALO_COLUMNS = TILE_COLUMNS + TAP_COLUMNS - 1;
 constexpr int HALO = HALO_ROWS * HALO_COLUMNS;
-constexpr int EIGHTS = 4;                        // of channels in a chunk, 16 bytes each: a piece
-constexpr int STAGE = (HALO * EIGHTS + 31) / 32 * 512;  // bytes; the order of pieces repeats after 512
+constexpr int EIGHTS = 4;                        // groups of eight channels in a chunk, 16 bytes each: a piece
+constexpr int STAGE = (HALO * EIGHTS + 31) / 32 * 512;  // bytes; swizzling repeats after 512
 constexpr int TAPS = TAP_ROWS * (STACKED ? 1 : TAP_COLUMNS);     // products, one after the other
 constexpr int COLUMNS = OUTPUTS * (STACKED ? TAP_COLUMNS : 1);  // of a product
 constexpr int WEIGHTS = TAPS * CHUNKS * COLUMNS * EIGHTS * 16;  // bytes, of a part
-constexpr int COPIES = (HALO * EIGHTS + GROUP - 1) / GROUP;     // of 16 bytes, by a thread for a chunk
-constexpr int OWN = OUTPUTS / 4;                // results of a pixel that one thread has
+constexpr int COPIES = (HALO * EIGHTS + GROUP - 1) / GROUP;     // copies of 16 bytes per thread and chunk
+constexpr int OWN = OUTPUTS / 4;                // results of a pixel in one thread
 
 struct Residual { const unsigned short* features; long long image; int pixel; float gain; };
 struct Job {
     const unsigned short* src;
-    const unsigned short* weights;  // (parts, TAPS, CHUNKS, COLUMNS, EIGHTS, 8), pieces in wgmma's order
-    const float* bias;              // by output
+    const unsigned short* weights;  // (parts, TAPS, CHUNKS, COLUMNS, EIGHTS, 8), pieces swizzled for wgmma
+    const float* bias;              // one for each output
     const float* slopes;
     void* dst;
     long long src_image, dst_image, dst_row, dst_column, dst_channel;
-    Residual base, under;           // none: no features
-    const float* picture;           // (N, 3, H, W): the nearest neighbour of it is added to what is shuffled
+    Residual base, outer;           // without features: no residual
+    const float* lr;                // (N, 3, H, W): the nearest neighbour of it is added to what is shuffled
     int src_pixel, images, height, width, top, left, outputs;
     float gain;
 };
 
-// What a product reads, rows of 64 bytes with their swizzling: where it begins, and how far the next eight rows lie,
-// in pieces.
+// The descriptor of a matrix with swizzled rows of 64 bytes: its address, and the distance to the next eight rows in
+// pieces.
 __device__ unsigned long long matrix(unsigned address, int next_eight_rows) {
     return (unsigned long long)(address >> 4) | 1ull << 16 | (unsigned long long)next_eight_rows << 32 | 2ull << 62;
 }
 
-// Where a tile lies.
+// The image, row and column of a tile's first pixel.
 struct Place { int image, y, x; };
 __device__ Place place_of(int tile, int across, int down) {
     return {tile / (across * down), tile / across % down * TILE_ROWS, tile % across * TILE_COLUMNS};
 }
 
-// The tiles of a group, chunk after chunk, on their way to shared memory.
+// Copies the tiles of a warp group to shared memory, chunk by chunk.
 struct Loader {
     const Job& job;
     unsigned stages;
@@ -77,7 +78,7 @@ struct Loader {
         }
     }
 
-    // Starts the copies from number FROM on, up to TO, of a chunk.
+    // Starts copies FROM to TO (exclusive) of a chunk.
     template <int FROM, int TO> __device__ void copy() {
         if (tile >= tiles) return;
         const int pixel = thread / EIGHTS;
@@ -90,7 +91,7 @@ struct Loader {
         }
     }
 
-    // Ends a chunk. It is committed even when there was none left: waits count groups.
+    // Ends a chunk. It is committed even if there was none left, because waits count commits.
     __device__ void end() {
         commit_copies();
         stage = stage + 1 == STAGES ? 0 : stage + 1;
@@ -115,8 +116,8 @@ __device__ void add(float (&values)[OWN], const Residual& residual, long long im
     }
 }
 
-// A thread's sums of a pixel. Where three taps were stacked, those of the pixel before come from the first tap's
-// columns and those of the pixel behind from the third's: of the lanes beside, or of the unit beside.
+// Collects a thread's sums of a pixel. With stacked taps, the sums of the first tap come from the pixel before, those
+// of the third tap from the pixel after: from a neighbouring lane, or from the neighbouring unit.
 __device__ void gather(float (&values)[OWN], const float (&sums)[UNITS][COLUMNS / 2], int unit, int half, int lane) {
     const int column = lane / 4;
 #pragma unroll
@@ -135,12 +136,12 @@ __device__ void gather(float (&values)[OWN], const float (&sums)[UNITS][COLUMNS 
 
 __device__ float activated(float sum, float slope) { return sum < 0 ? sum * slope : sum; }
 
-// A thread's results of a pixel: bias, activation, residuals, and out.
+// Applies bias, activation and residuals to a thread's results of a pixel, and writes them.
 __device__ void finish(const Job& job, float (&values)[OWN], long long image, int y, int x, int first) {
     if (y >= job.height || x >= job.width) return;
 #pragma unroll
     for (int n = 0; n < OWN; n += 2) {
-        // Planes: outputs 8 j + 2 q and the next; else OWN in a row, which the weights' order sees to.
+        // In planes, a thread has outputs 8 j + 2 q and the next; else OWN adjacent ones, by the order of the weights.
         const int output = PLANES ? n * 4 + first : first + n;
         const float2 bias = __ldg((const float2*)(job.bias + output)), slopes = __ldg((const float2*)(job.slopes + output));
         values[n] = activated(values[n] + bias.x, slopes.x) * job.gain;
@@ -153,14 +154,14 @@ __device__ void finish(const Job& job, float (&values)[OWN], long long image, in
             int output = n / 2 * 8 + first + n % 2;
             if (output >= job.outputs) continue;
             int channel = output / (SHUFFLE * SHUFFLE), row = output / SHUFFLE % SHUFFLE, column = output % SHUFFLE;
-            if (SHUFFLE > 1) values[n] += job.picture[((image * 3 + channel) * job.height + y) * job.width + x];
+            if (SHUFFLE > 1) values[n] += job.lr[((image * 3 + channel) * job.height + y) * job.width + x];
             to[channel * job.dst_channel + row * job.dst_row + column * job.dst_column] = values[n];
         }
         return;
     }
     long long pixel = (long long)y * job.width + x;
     if (job.base.features) add(values, job.base, image, pixel, first);
-    if (job.under.features) add(values, job.under, image, pixel, first);
+    if (job.outer.features) add(values, job.outer, image, pixel, first);
     unsigned short* to = (unsigned short*)job.dst + image * job.dst_image + y * job.dst_row + x * job.dst_column + first;
 #pragma unroll
     for (int n = 0; n < OWN / 8; ++n) {
@@ -169,8 +170,8 @@ __device__ void finish(const Job& job, float (&values)[OWN], long long image, in
     }
 }
 
-// The products of a chunk, from step STEP on, each step with its share of the copies of a later chunk: a thread that
-// waits for the tensor cores to take its products has time for them.
+// The products of a chunk from step STEP on. Each step starts its share of the copies of a later chunk, because a
+// thread would otherwise wait until the tensor cores accept its products.
 template <int STEP> struct Products {
     static constexpr int STEPS = TAPS * EIGHTS / 2;
     static __device__ void start(
@@ -209,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
         loader.copy<0, COPIES>();
         loader.end();
     }
-    // Both groups in step would compute at the same time and write at the same time; the other way round the one
+    // Without a delay both groups would compute at the same time and write at the same time. With it one group
     // computes while the other writes.
     if (group) delay(4000);
 
@@ -218,7 +219,7 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
     for (int tile = begin; tile < tiles; tile += stride) {
 #pragma unroll 1
         for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-            wait_for_products();            // of the chunk before, whose stage is filled anew below
+            wait_for_products();            // of the chunk before, whose stage is overwritten below
             wait_for_copies<STAGES - 2>();
             show_to_products();
             meet(group, GROUP);
@@ -231,7 +232,7 @@ extern "C" __global__ void __launch_bounds__(GROUPS * GROUP, 1) convolve(const _
             stage = stage + 1 == STAGES ? 0 : stage + 1;
         }
         wait_for_products();
-        // Row r of a unit's 64 is pixel (r / 8, r % 8); a thread has rows 16 w + l / 4 and 8 more.
+        // Row r of a unit's 64 rows is pixel (r / 8, r % 8); a thread has rows 16 w + l / 4 and 16 w + l / 4 + 8.
         const Place at = place_of(tile, across, down);
         const int warp = thread / 32, lane = thread % 32, quad = lane % 4;
         const int first = part * OUTPUTS + (PLANES ? quad * 2 : quad * OWN);

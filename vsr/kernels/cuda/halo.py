@@ -1,6 +1,6 @@
 """The host side of `halo.cu`, a convolution for Hopper GPUs (compute capability 9.0).
 
-Each tile is brought to shared memory once, with its halo, and read there for all nine taps.
+A block copies each tile with its halo to shared memory once and reads it there for all nine taps.
 """
 
 from __future__ import annotations
@@ -16,65 +16,71 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.kernels import nvrtc
-from vsr.kernels.cuda.work import Residual, Work
+from vsr.kernels.cuda.operands import Operands, Residual
 
 logger = logging.getLogger(__name__)
 
 _TARGET = "sm_90a"
 _THREADS = 256
 _GROUPS = 2
+"""Warp groups of a block."""
 _TILES = {False: (16, 16), True: (8, 32)}
-"""Whether taps are stacked, to a tile's rows and columns, those that are lost included."""
+"""Rows and columns of a tile, by whether taps are stacked; stacked taps lose some of the columns."""
 _STACKABLE = (32, 3)
-"""Outputs of a block, and columns of taps: a product of 96 columns."""
+"""Outputs of a block and columns of taps that can be stacked: a product of 96 columns."""
 _STACKED_FROM = 192
-"""Channels. Stacked, a product reads less shared memory, and its end takes longer (docs/benchmarks.md)."""
+"""Least channels to stack taps: a stacked product reads less shared memory, but its epilogue takes longer
+(docs/benchmarks.md)."""
 CHUNK = 32
-"""Channels that are brought at once."""
+"""Channels that are copied to shared memory at once."""
 _MEMORY = 232_448
-"""Bytes of shared memory that a block of Hopper can have."""
+"""Bytes of shared memory that a block can have on Hopper."""
 _STAGES = (3, 2)
-"""Chunks that each of both groups has room for: the one that is read, and those on their way."""
+"""Chunks that fit into the shared memory of each warp group: the one that is read and those being copied."""
 _WIDTHS = (64, 32)
-"""Outputs that a block computes; the others are another block's. Fewer read each pixel more often."""
+"""Outputs that a block computes; other blocks compute the rest. With fewer outputs per block each pixel is
+read by more blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a kernel is compiled for."""
+    """The properties of a layer that its kernel depends on."""
 
     outputs: int
-    """Of a block."""
+    """Outputs of a block."""
     parts: int
-    """Blocks for all outputs of a pixel."""
+    """Blocks that share the outputs of a pixel."""
     chunks: int
+    """Chunks of 32 channels of the source."""
     rows: int
+    """Rows of taps."""
     columns: int
-    """Of taps."""
+    """Columns of taps."""
     stages: int
+    """Chunks in the shared memory of a warp group."""
     planes: bool
-    """Whether results are float32 in any strides; else in 16 bits, a pixel's channels together."""
+    """Whether results are float32 with any strides; else they have 16 bits and contiguous channels."""
     half: bool
-    """Whether features are float16; else bfloat16."""
+    """Whether features are float16; else they are bfloat16."""
     stacked: bool = False
     """Whether the taps of a row are one product."""
     shuffle: int = 1
-    """Side of the square of fine pixels that a pixel's planes become, over the nearest neighbour."""
+    """Factor of the pixel shuffle after the layer, to which the enlarged LR image is added; 1 for none."""
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Rows and columns of pixels."""
+        """Rows and columns of the pixels of a tile."""
         rows, columns = _TILES[self.stacked]
         return rows, columns - (self.columns - 1) * self.stacked
 
     @property
     def width(self) -> int:
-        """Columns of a product."""
+        """Columns of a matrix product."""
         return self.outputs * (self.columns if self.stacked else 1)
 
     @property
     def weights(self) -> int:
-        """Bytes of a block's."""
+        """Bytes of the weights of a block."""
         turns = self.rows * (1 if self.stacked else self.columns)
         return turns * self.chunks * CHUNK * self.width * 2
 
@@ -87,20 +93,22 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A layer's weights on the device, in the order in which shared memory holds them."""
+    """The parameters of a layer on the device, with weights in the order of shared memory."""
 
     shape: Shape
     weights: Tensor
     bias: Tensor
     slopes: Tensor
-    """Both `(outputs,)` float32, filled up."""
+    """Bias and slopes are `(outputs,)` float32, padded with zeros."""
     top: int
+    """Row of the first tap relative to the pixel."""
     left: int
+    """Column of the first tap relative to the pixel."""
 
 
 @cache
 def available() -> bool:
-    """Whether the current device has warp-group products, and a kernel for them compiles and loads."""
+    """Whether the current device has compute capability 9.0, and the kernel compiles and loads."""
     if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
         return False
     if not nvrtc.available():
@@ -110,7 +118,7 @@ def available() -> bool:
     try:
         _kernel(usual, torch.device("cuda", torch.cuda.current_device()))
     except RuntimeError as error:
-        logger.warning("the kernel for Hopper is left out: %s", str(error).splitlines()[0])
+        logger.warning("the kernel for Hopper GPUs is not used: %s", str(error).splitlines()[0])
         return False
     return True
 
@@ -118,7 +126,8 @@ def available() -> bool:
 def shape_for(
     outputs: int, channels: int, *, rows: int, columns: int, planes: bool, half: bool, shuffle: int = 1
 ) -> Shape | None:
-    """How a layer is cut; None where it does not suit the kernel."""
+    """Return the shape with the fewest blocks that fits into shared memory; None if the kernel does not
+    support the layer."""
     if channels % CHUNK:
         return None
     whole = -(-outputs // 8) * 8
@@ -154,15 +163,19 @@ def pack(
     planes: bool,
     shuffle: int = 1,
 ) -> Packed | None:
-    """A layer for the kernel; None where it does not suit it.
+    """Arrange the parameters of a layer for the kernel and move them to the device.
 
     Args:
         weight: `(outputs, channels, rows, columns)`, float32, on the host.
         bias: `(outputs,)`.
-        slopes: Likewise: what negative sums are multiplied by.
-        top: Row of the first tap, from the pixel.
-        planes: Whether results are float32 in any strides.
-        shuffle: Side of the square of fine pixels that planes become; 1 leaves them.
+        slopes: `(outputs,)`, the factors of negative sums.
+        top: Row of the first tap relative to the pixel.
+        left: Column of the first tap relative to the pixel.
+        planes: Whether results are float32 with any strides.
+        shuffle: Factor of the pixel shuffle after the layer; 1 for none.
+
+    Returns:
+        None if the kernel does not support the layer.
     """
     outputs, channels, rows, columns = weight.shape
     half = dtype == torch.float16
@@ -175,21 +188,23 @@ def pack(
     whole = weight.new_zeros(count, channels, rows, columns)
     whole[:outputs] = weight
     ordered = whole.view(shape.parts, shape.outputs, channels // 8, 8, rows, columns)[:, _order(shape)]
-    turns = ordered.permute(_STACKED if shape.stacked else _IN_TURN)
-    placed = _swizzled(turns.reshape(shape.parts, -1, shape.chunks, CHUNK // 8, shape.width, 8))
+    products = ordered.permute(_STACKED if shape.stacked else _UNSTACKED)
+    placed = _swizzled(products.reshape(shape.parts, -1, shape.chunks, CHUNK // 8, shape.width, 8))
     filled = [F.pad(values.float(), (0, count - outputs)).to(device) for values in (bias, slopes)]
     return Packed(
         shape, placed.to(device, dtype).contiguous(), bias=filled[0], slopes=filled[1], top=top, left=left
     )
 
 
-_IN_TURN = (0, 4, 5, 2, 1, 3)
-"""From parts, outputs, eights of channels, channels, rows, columns to what a block's shared memory holds."""
+_UNSTACKED = (0, 4, 5, 2, 1, 3)
 _STACKED = (0, 4, 2, 5, 1, 3)
+"""Permutations of (parts, outputs, groups of eight channels, channels, rows, columns) to the order of shared
+memory."""
 
 
 def _swizzled(weights: Tensor) -> Tensor:
-    """From `(parts, turns, chunks, eights, columns, 8)` to rows of 64 bytes in wgmma's order."""
+    """Turn `(parts, products, chunks, eights, columns, 8)` into rows of 64 bytes, swizzled as wgmma reads
+    them."""
     rows = weights.transpose(3, 4)
     row, place = torch.arange(rows.shape[3])[:, None], torch.arange(rows.shape[4])[None]
     order = (place ^ (row // 2 % 4))[..., None].expand_as(rows)
@@ -197,10 +212,10 @@ def _swizzled(weights: Tensor) -> Tensor:
 
 
 def _order(shape: Shape) -> Tensor:
-    """Which output each column of a product is.
+    """Return the output that each column of a product computes.
 
-    A thread gets columns 8 j + 2 q and 8 j + 2 q + 1 for all j. Their outputs lie side by side, so that it
-    writes whole vectors; planes are written one by one anyway.
+    A thread gets columns 8 j + 2 q and 8 j + 2 q + 1 for all j. Their outputs are adjacent, so that the
+    thread writes whole vectors. Planes keep their order, because their samples are written one by one.
     """
     column = torch.arange(shape.outputs)
     if shape.planes:
@@ -219,7 +234,7 @@ class _Residual(ctypes.Structure):
 
 
 class _Job(ctypes.Structure):
-    """As in halo.cu."""
+    """`Job` of halo.cu."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("src", "weights", "bias", "slopes", "dst")),
@@ -228,8 +243,8 @@ class _Job(ctypes.Structure):
             for name in ("src_image", "dst_image", "dst_row", "dst_column", "dst_channel")
         ),
         ("base", _Residual),
-        ("under", _Residual),
-        ("picture", ctypes.c_void_p),
+        ("outer", _Residual),
+        ("lr", ctypes.c_void_p),
         *(
             (name, ctypes.c_int)
             for name in ("src_pixel", "images", "height", "width", "top", "left", "outputs")
@@ -238,9 +253,9 @@ class _Job(ctypes.Structure):
     )
 
 
-def job_of(packed: Packed, work: Work) -> ctypes.Structure:
-    """The kernel's argument."""
-    src, dst = work.src, work.dst
+def job_of(packed: Packed, operands: Operands) -> ctypes.Structure:
+    """Return the argument of the kernel."""
+    src, dst = operands.src, operands.dst
     images, height, width, _ = src.shape
     return _Job(
         src=src.data_ptr(),
@@ -253,9 +268,9 @@ def job_of(packed: Packed, work: Work) -> ctypes.Structure:
         dst_row=dst.stride(1),
         dst_column=dst.stride(2),
         dst_channel=dst.stride(3),
-        base=_residual(work.base),
-        under=_residual(work.under),
-        picture=None if work.picture is None else work.picture.data_ptr(),
+        base=_residual(operands.base),
+        outer=_residual(operands.outer),
+        lr=None if operands.image is None else operands.image.data_ptr(),
         src_pixel=src.stride(2),
         images=images,
         height=height,
@@ -263,7 +278,7 @@ def job_of(packed: Packed, work: Work) -> ctypes.Structure:
         top=packed.top,
         left=packed.left,
         outputs=dst.shape[3] * packed.shape.shuffle**2,
-        gain=work.gain,
+        gain=operands.gain,
     )
 
 
@@ -274,14 +289,14 @@ def _residual(given: Residual | None) -> _Residual:
     return _Residual(features.data_ptr(), features.stride(0), features.stride(2), given.gain)
 
 
-def launch(packed: Packed, work: Work) -> None:
+def launch(packed: Packed, operands: Operands) -> None:
     """Start a layer on torch's current stream."""
-    images, height, width, _ = work.src.shape
+    images, height, width, _ = operands.src.shape
     rows, columns = packed.shape.tile
     tiles = images * -(-height // rows) * -(-width // columns)
-    parts, device = packed.shape.parts, work.src.device
+    parts, device = packed.shape.parts, operands.src.device
     blocks = min(_multiprocessors(device) // parts, -(-tiles // _GROUPS)) * parts
-    _kernel(packed.shape, device).launch(blocks, job_of(packed, work))
+    _kernel(packed.shape, device).launch(blocks, job_of(packed, operands))
 
 
 @cache
@@ -298,7 +313,7 @@ def _kernel(shape: Shape, device: torch.device) -> nvrtc.Kernel:
 
 
 def defined(shape: Shape) -> list[tuple[str, int]]:
-    """What halo.cu wants the host to define."""
+    """Return the macros that halo.cu needs, and their values."""
     return [
         ("OUTPUTS", shape.outputs),
         ("PARTS", shape.parts),
@@ -314,7 +329,7 @@ def defined(shape: Shape) -> list[tuple[str, int]]:
 
 
 def source(shape: Shape) -> str:
-    """All of the kernel's text."""
+    """Return the whole text of the kernel."""
     ptx, kernel = (_HERE.joinpath(name).read_text(encoding="utf-8") for name in ("ptx.cu", "halo.cu"))
     return ptx + _product(shape) + kernel
 
@@ -323,7 +338,7 @@ _HERE = Path(__file__).parent
 
 
 def _product(shape: Shape) -> str:
-    """The function `product`: 64 pixels of 16 channels, times those channels' weights."""
+    """Return the CUDA function `product`: 64 pixels of 16 channels times the weights of these channels."""
     count, kind = shape.width // 2, "f16" if shape.half else "bf16"
     sums = ", ".join(f"%{i}" for i in range(count))
     bound = ", ".join(f'"+f"(sums[{i}])' for i in range(count))

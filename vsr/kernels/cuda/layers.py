@@ -1,4 +1,4 @@
-"""Weights of convolutions in the order in which `halo.cu` reads them."""
+"""Weights of convolutions in the order that `halo.cu` reads."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph
 from vsr.kernels.cuda import halo
 from vsr.kernels.cuda.halo import Packed
-from vsr.kernels.cuda.program import twice
-from vsr.kernels.weights import behind_doubling
+from vsr.kernels.cuda.program import duplicated
+from vsr.kernels.weights import after_doubling
 
 
 def packed(graph: ConvGraph, n: int, *, dtype: torch.dtype, device: torch.device) -> list[Packed]:
-    """Place the weights of convolution n of a graph that `limits.fits` on a device.
+    """Pack the weights of convolution n of a graph that `limits.fits` accepts, and move them to a device.
 
     Returns:
-        One layer; where the convolution enlarges, one for each pixel of the square that a pixel becomes.
+        One layer; where the convolution enlarges, one for each phase of the pixels that it makes.
     """
     conv, is_last = graph.convs[n - 1], n == len(graph.convs)
     made = []
-    for weight, bias, slopes, phase in _parts(conv, is_last):
+    for weight, bias, slopes, phase in _phases(conv, is_last):
         rows, columns = taps(conv, phase)
         layer = halo.pack(
             weight[:, :, slice(*rows), slice(*columns)],
@@ -42,20 +42,22 @@ def packed(graph: ConvGraph, n: int, *, dtype: torch.dtype, device: torch.device
 
 
 def taps(conv: Conv, phase: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last but one of the rows, and of the columns, of the weights that are not all zero."""
+    """Return the ranges `(begin, end)` of the rows and of the columns of the weights that are not all
+    zero."""
     if conv.upsample == 1:
         return (0, 3), (0, 3)
     return (phase[0], phase[0] + 2), (phase[1], phase[1] + 2)
 
 
-def _parts(conv: Conv, is_last: bool) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[int, int]]]:
-    """Weight, bias and slopes of each layer, and the row and column of the pixels that it makes."""
+def _phases(conv: Conv, is_last: bool) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[int, int]]]:
+    """Yield weight, bias and slopes of each layer, and the phase (row, column) of the pixels that it
+    makes."""
     slopes = conv.slopes_or_ones
     by = conv.upsample * (1 if is_last else conv.shuffle)
     for row, column in product(range(by), range(by)):
         if conv.upsample > 1:
-            yield behind_doubling(conv.weight, row, column), conv.bias, slopes, (row, column)
-        else:  # of the channels before a pixel shuffle, those that become this pixel
+            yield after_doubling(conv.weight, row, column), conv.bias, slopes, (row, column)
+        else:  # the output channels that a pixel shuffle turns into pixels of this phase
             each = slice(row * by + column, None, by**2)
-            weight = twice(conv.weight) if conv.inputs == (IMAGE,) else conv.weight
+            weight = duplicated(conv.weight) if conv.inputs == (IMAGE,) else conv.weight
             yield weight[each], conv.bias[each], slopes[each], (row, column)

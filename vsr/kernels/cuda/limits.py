@@ -1,21 +1,22 @@
-"""Which graphs the CUDA kernel takes; nothing here needs a compiler or a device."""
+"""Which graphs the CUDA kernel supports; nothing here needs a compiler or a device."""
 
 from __future__ import annotations
 
-from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph, read_by
+from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph, is_first, read_by
 from vsr.kernels.cuda import halo
 
 
 def fits(graph: ConvGraph) -> bool:
-    """Whether the kernel takes a graph: channels in multiples of 32 (`halo.CHUNK`), few enough for shared
-    memory.
+    """Whether the kernel supports a graph: channels in multiples of 32 (`halo.CHUNK`), and weights that fit
+    into shared memory.
 
-    Only the first convolution reads the image, and the last one makes it.
+    Only the first convolution may read the image, and only the last one may make the result.
     """
     first, *inner, last = graph.convs
     return (
         first is not last
-        and _fits_first(first)
+        and is_first(first)
+        and _has_shape(len(first.weight), halo.CHUNK)
         and all(map(_fits_inner, inner))
         and _fits_last(last)
         and (graph.scale == last.shuffle if graph.adds_image else last.shuffle == 1)
@@ -23,13 +24,9 @@ def fits(graph: ConvGraph) -> bool:
     )
 
 
-def _fits_first(conv: Conv) -> bool:
-    plain = conv.inputs == (IMAGE,) and conv.upsample == conv.shuffle == 1 and not conv.residuals
-    return plain and _has_shape(len(conv.weight), halo.CHUNK)
-
-
 def _fits_inner(conv: Conv) -> bool:
-    """At most one of three: residuals, enlargement by 2, pixel shuffle."""
+    """Whether the kernel supports a convolution between the first and the last: it does at most one of three
+    things, which are up to two residuals, enlargement by 2, and a pixel shuffle."""
     extras = bool(conv.residuals), conv.upsample > 1, conv.shuffle > 1
     return (
         IMAGE not in read_by(conv)
@@ -61,8 +58,8 @@ def _has_shape(outputs: int, channels: int, *, taps: int = 3, shuffle: int | Non
 
 
 def _places_agree(graph: ConvGraph) -> bool:
-    """Whether one layout of buffers serves all convolutions: each value lies behind the same ones in all of
-    them."""
+    """Whether one layout of buffers serves all convolutions: the values before a value are the same in the
+    inputs of all of them."""
     before: dict[int, tuple[int, ...]] = {}
     for conv in graph.convs:
         for n, value in enumerate(conv.inputs):

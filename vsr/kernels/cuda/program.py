@@ -10,95 +10,101 @@ from torch import Tensor
 
 from vsr.kernels.cuda import halo
 from vsr.kernels.cuda.halo import CHUNK, Packed
-from vsr.kernels.cuda.work import Work
+from vsr.kernels.cuda.operands import Operands
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A convolution from buffer to buffer."""
+    """A layer and the tensors that it computes with."""
 
     layer: Packed
-    work: Work
+    operands: Operands
 
     def run(self) -> None:
-        halo.launch(self.layer, self.work)
+        """Start the layer on torch's current stream."""
+        halo.launch(self.layer, self.operands)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a batch, and where and in what it is computed."""
+    """Shape of a batch, and the device and dtype of its features."""
 
     images: int
     height: int
     width: int
     device: torch.device
     dtype: torch.dtype
-    """Of features."""
 
     def features(self, channels: int, factor: int = 1) -> Tensor:
-        """A buffer `(N, H * factor, W * factor, channels)`; zeros, for not all channels are written."""
+        """Allocate `(N, H * factor, W * factor, channels)` with zeros, because no layer writes the padding
+        channels."""
         size = (self.images, self.height * factor, self.width * factor, channels)
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     def planes(self, channels: int, factor: int = 1) -> Tensor:
-        """A buffer `(N, channels, H * factor, W * factor)`, float32."""
+        """Allocate `(N, channels, H * factor, W * factor)` float32."""
         size = (self.images, channels, self.height * factor, self.width * factor)
         return torch.empty(size, dtype=torch.float32, device=self.device)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a network does with a batch of one shape."""
+    """A network for batches of one shape, with its buffers."""
 
-    entry: Tensor
-    """`(N, H, W, entry_channels)`."""
+    features: Tensor
+    """`(N, H, W, input_channels)`."""
     steps: list[Step]
     result: Tensor
-    """`(N, channels, H * factor, W * factor)` float32; written over by the next batch."""
-    picture: Tensor | None = None
-    """`(N, 3, H, W)` float32, where the last step puts its details on top of the batch itself."""
+    """`(N, channels, H * factor, W * factor)` float32; the next batch overwrites it."""
+    image: Tensor | None = None
+    """`(N, 3, H, W)` float32, a copy of the batch where the last step adds the image."""
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """Start it all; `(N, C, H, W)` float32."""
-        enter(batch, self.entry)
-        if self.picture is not None:
-            self.picture.copy_(batch)
+        """Start all steps for a batch `(N, C, H, W)` float32, and return `result`."""
+        split(batch, self.features)
+        if self.image is not None:
+            self.image.copy_(batch)
         for step in self.steps:
             step.run()
         return self.result
 
 
 Build = Callable[[Shape], Program]
-"""Of a network whose weights lie on the device."""
+"""Makes the program of a network, whose weights are on the device, for a shape."""
 
 
-def entry_channels(channels: int) -> int:
-    """Of a picture as `enter` writes it."""
+def input_channels(channels: int) -> int:
+    """Return the channels of an image as `split` writes it."""
     return -(-2 * channels // CHUNK) * CHUNK
 
 
-def enter(batch: Tensor, entry: Tensor) -> None:
-    """Write pictures as two numbers a sample, what 16 bits hold of it and the rest, so that steps of 10-bit
-    video, which bfloat16 does not know, are seen by the first convolution.
+def split(batch: Tensor, features: Tensor) -> None:
+    """Write each sample as two numbers of 16 bits: the sample rounded, and the rounding error.
+
+    bfloat16 alone cannot represent the steps of 10-bit video; the first convolution gets both numbers.
 
     Args:
         batch: `(N, C, H, W)` float32.
-        entry: `(N, H, W, entry_channels(C))` in 16 bits; changed.
+        features: `(N, H, W, input_channels(C))` in 16 bits; changed.
     """
-    channels, picture = batch.shape[1], batch.permute(0, 2, 3, 1)
-    coarse = entry[..., :channels].copy_(picture)
-    entry[..., channels : 2 * channels].copy_(picture - coarse)
+    channels, samples = batch.shape[1], batch.permute(0, 2, 3, 1)
+    coarse = features[..., :channels].copy_(samples)
+    features[..., channels : 2 * channels].copy_(samples - coarse)
 
 
-def twice(weight: Tensor) -> Tensor:
-    """The first convolution's weight, `(outputs, channels, 3, 3)`, for such pictures: `(outputs,
-    entry_channels(channels), 3, 3)`."""
+def duplicated(weight: Tensor) -> Tensor:
+    """Extend the first convolution's weight `(outputs, channels, 3, 3)` for images that `split` wrote.
+
+    Returns:
+        `(outputs, input_channels(channels), 3, 3)`.
+    """
     outputs, channels, *taps = weight.shape
-    left = entry_channels(channels) - 2 * channels
+    left = input_channels(channels) - 2 * channels
     return torch.cat((weight, weight, weight.new_zeros(outputs, left, *taps)), 1)
 
 
 def elements(build: Build, shape: Shape) -> int:
-    """Of the largest buffer of such a program; nothing is computed."""
+    """Return the elements of the largest buffer of a program, without computing anything."""
     program = build(replace(shape, device=torch.device("meta")))
-    return max(buffer.numel() for step in program.steps for buffer in (step.work.src, step.work.dst))
+    operands = [step.operands for step in program.steps]
+    return max(buffer.numel() for each in operands for buffer in (each.src, each.dst))

@@ -1,5 +1,5 @@
-// What halo.cu needs of the machine, in PTX: copies to shared memory, meeting points, 16-bit numbers. The host puts
-// `product` behind it, whose text depends on the number of outputs.
+// Functions in PTX for halo.cu: copies to shared memory, barriers, conversion of 16-bit numbers. The host adds the
+// function `product` after this text, because its text depends on the number of outputs.
 
 __device__ void copy16(unsigned to, const void* from, bool real) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(real ? 16 : 0));

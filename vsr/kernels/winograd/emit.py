@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from vsr.kernels import llvm
-from vsr.kernels.llvm import F32, I8, I64, POINTER, number
+from vsr.kernels.llvm import F32, I8, I64, POINTER
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -22,65 +22,66 @@ class Code(llvm.Code):
         self.lanes = lanes
         self.vector = ir.VectorType(F32, lanes)
 
-    def ahead(self, pointer: Any, *distances: tuple[Any, Any]) -> Any:
-        """The address `a * b + c * d ...` bytes behind another."""
-        for one, other in distances:
-            pointer = self.at(pointer, self.ir.mul(number(one), number(other)))
-        return pointer
+    def workspace(self, size: int) -> Any:
+        """Allocate `size` bytes on the stack; must be called before any loop is emitted.
 
-    def room(self, size: int) -> Any:
-        """Bytes that live as long as the call; to be asked for before any loop.
-
-        They lie on a cache line's edge, which makes LLVM put the whole stack there. Registers that do not
-        suffice would be kept across the edges of lines without it.
+        The alignment to a cache line makes LLVM align the whole stack frame. Without it, registers that are
+        spilled to the stack would cross the edges of cache lines.
         """
         memory = self.scratch(size)
-        return self.ir.inttoptr(self.ir.ptrtoint(memory, I64), POINTER)  # to llvmlite a type of its own
+        return self.ir.inttoptr(self.ir.ptrtoint(memory, I64), POINTER)  # llvmlite types `memory` differently
 
     def read(self, pointer: Any) -> Any:
+        """Load a vector from an aligned address."""
         return self.ir.load(pointer, typ=self.vector, align=self.lanes * FLOAT)
 
     def write(self, value: Any, pointer: Any) -> None:
+        """Store a vector at an aligned address."""
         self.ir.store(value, pointer, align=self.lanes * FLOAT)
 
-    def everywhere(self, pointer: Any) -> Any:
-        """A number of memory in all lanes."""
-        return self.spread(self.ir.load(pointer, typ=F32, align=FLOAT), self.lanes)
+    def broadcast(self, pointer: Any) -> Any:
+        """Load one float32 into all lanes."""
+        return self.splat_value(self.ir.load(pointer, typ=F32, align=FLOAT), self.lanes)
 
-    def spread(self, value: Any, lanes: int) -> Any:
-        """A vector of so many times a number."""
+    def splat_value(self, value: Any, lanes: int) -> Any:
+        """Return a vector of `lanes` lanes that all hold `value`."""
         empty = ir.Constant(ir.VectorType(F32, lanes), ir.Undefined)
         one = self.ir.insert_element(empty, value, ir.IntType(32)(0))
         return self.ir.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
 
-    def least(self, one: Any, other: Any) -> Any:
-        """The smaller of two integers."""
+    def minimum(self, one: Any, other: Any) -> Any:
+        """Return the smaller of two integers."""
         return self.ir.select(self.ir.icmp_signed("<", one, other), one, other)
 
-    def clear(self, pointer: Any, size: Any) -> None:
-        """Zeros, so many bytes of them."""
+    def zero(self, pointer: Any, size: Any) -> None:
+        """Fill `size` bytes with zeros."""
         self.call("llvm.memset.p0.i64", pointer, I8(0), size, ir.IntType(1)(0))
 
-    def fetch(self, pointer: Any) -> None:
-        """Ask for a cache line, which is to come into the second cache while the program goes on."""
-        read, second, data = (ir.IntType(32)(n) for n in (0, 2, 1))
-        self.call("llvm.prefetch.p0", pointer, read, second, data)
+    def prefetch(self, pointer: Any) -> None:
+        """Request a cache line for reading into the L2 cache without waiting for it."""
+        read, level_2, data = (ir.IntType(32)(n) for n in (0, 2, 1))
+        self.call("llvm.prefetch.p0", pointer, read, level_2, data)
 
-    def constant(self, value: float) -> Any:
+    def splat(self, value: float) -> Any:
+        """Return a constant vector with the same number in all lanes."""
         return ir.Constant(self.vector, [value] * self.lanes)
 
     def add(self, one: Any, other: Any) -> Any:
+        """`one + other`."""
         return self.ir.fadd(one, other)
 
     def sub(self, one: Any, other: Any) -> Any:
+        """`one - other`."""
         return self.ir.fsub(one, other)
 
     def scaled(self, one: Any, factor: float) -> Any:
-        return self.ir.fmul(one, self.constant(factor))
+        """`one * factor`."""
+        return self.ir.fmul(one, self.splat(factor))
 
     def plus_scaled(self, one: Any, factor: float, other: Any) -> Any:
-        return self.fused(other, self.constant(factor), one)
+        """`one + factor * other`, rounded once."""
+        return self.fma(other, self.splat(factor), one)
 
-    def fused(self, one: Any, other: Any, more: Any) -> Any:
+    def fma(self, one: Any, other: Any, more: Any) -> Any:
         """`one * other + more`, rounded once."""
         return self.call(f"llvm.fma.v{self.lanes}f32", one, other, more, returns=self.vector)

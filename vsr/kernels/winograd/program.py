@@ -1,9 +1,9 @@
-"""A network for images of one size: work items, buffers, threads."""
+"""A network for images of one size: its buffers, its layers, and their work items for threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from queue import SimpleQueue
@@ -13,108 +13,109 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsr.kernels.thread_pool import run_items
 from vsr.kernels.winograd import convolution, layers
-from vsr.kernels.winograd.convolution import LAYER, Convolution, Features, Picture
-from vsr.kernels.winograd.entry import Entry
+from vsr.kernels.winograd.convolution import LAYER, Convolution, Features, Image
+from vsr.kernels.winograd.input_layer import InputLayer
 from vsr.kernels.winograd.layers import Layer
 from vsr.kernels.winograd.transform import OUT
 
-_BANDS = 2
-"""Parts a thread, so that one that is late is not waited for long."""
+_ITEMS_PER_THREAD = 2
+"""Work items per thread, so that a slow thread delays the others little."""
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Features of a whole picture, between layers."""
+    """Features of a whole image, between layers."""
 
     name: str
     channels: int
     factor: int = 1
-    """Its side over that of the picture that the network takes."""
+    """Side of the features over the side of the input image."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """A layer, and what it computes from what."""
+class LayerCall:
+    """A layer with the buffers that it reads and writes."""
 
     layer: Layer
     sources: tuple[Buffer, ...] = ()
-    """None: the picture."""
+    """Empty where the layer reads the image."""
     dst: Buffer | None = None
-    """None: the result."""
+    """None where the layer writes the result."""
     base: Buffer | None = None
-    under: Buffer | None = None
+    outer: Buffer | None = None
     phase: tuple[int, int] = (0, 0)
-    """Row and column of the pixels that it makes, of every `Features.factor`."""
+    """Row and column of the pixels that the layer writes, out of every `Features.factor`."""
 
     @property
     def factor(self) -> int:
-        """Side of what it computes over that of the picture; enlarging by phases comes on top."""
+        """Side of the layer's grid of results over the side of the input image, without the pixel shuffle."""
         doubled = isinstance(self.layer.shape, Convolution) and self.layer.shape.doubled
         return (self.sources[0].factor if self.sources else 1) * (2 if doubled else 1)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network in layers."""
+    """A network as layers in the order in which they are computed."""
 
     channels: int
-    """Of the picture that it takes."""
+    """Channels of the image."""
     scale: int
-    """Side of the picture that it makes over that one's."""
-    works: Sequence[Work]
+    """Side of the result over the side of the image."""
+    calls: Sequence[LayerCall]
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """The squares of 4x4 that cover a picture."""
+    """The 4x4 output tiles that cover an image."""
 
     height: int
     width: int
 
     @property
-    def stripes(self) -> int:
+    def tile_rows(self) -> int:
         return -(-self.height // OUT)
 
     @property
-    def squares(self) -> int:
-        """In a stripe."""
+    def tiles(self) -> int:
+        """Tiles in a tile row."""
         return -(-self.width // OUT)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A layer's function, what it is told, and the stripes that are computed at once."""
+    """A layer's function, its `LAYER`, and its work items, which are ranges of tile rows."""
 
     function: Callable[..., None]
     layer: Any
-    bands: list[tuple[int, int]]
+    ranges: list[tuple[int, int]]
 
 
 class Program:
-    """A network on pictures of one size, in memory of its own; one call at a time."""
+    """A network on images of one size, with its own buffers; only one call at a time is allowed."""
 
     def __init__(self, network: Network, height: int, width: int, threads: int) -> None:
-        """Plan and allocate.
+        """Allocate the buffers and prepare the layers.
 
         Args:
-            height: Of the pictures.
-            width: Likewise.
-            threads: How many compute at once.
+            height: Of the images.
+            width: Of the images.
+            threads: Threads that compute at once.
         """
         self._network, self._grid = network, _Grid(height, width)
         grid = self._grid
-        self._picture = torch.zeros(network.channels, OUT * grid.stripes + 2, OUT * grid.squares + 2)
-        self._features = {buffer: self._room(buffer) for buffer in _buffers(network)}
-        made = [work.layer for work in network.works]
+        self._image = torch.zeros(network.channels, OUT * grid.tile_rows + 2, OUT * grid.tiles + 2)
+        self._features = {buffer: self._allocate(buffer) for buffer in _buffers(network)}
+        made = [call.layer for call in network.calls]
         self._library, names = layers.library(made)
         self._steps = [
             _Step(
-                self._library.function(names[work.layer.shape], 4),
-                self._told(work),
-                _bands(self._sized(work.factor).stripes, threads),
+                self._library.function(names[call.layer.shape], 4),
+                self._layer_record(call),
+                _ranges(self._sized(call.factor).tile_rows, threads),
             )
-            for work in network.works
+            for call in network.calls
         ]
         shapes = [layer.shape for layer in made if isinstance(layer.shape, Convolution)]
         size = max(convolution.scratch_bytes(shape, layers.lanes()) for shape in shapes)
@@ -124,86 +125,83 @@ class Program:
 
     def __call__(self, image: Tensor, sr: Tensor, pool: ThreadPoolExecutor) -> None:
         """Compute `(3, H * scale, W * scale)` from `(channels, H, W)`, both float32 and contiguous."""
-        self._picture[:, 1 : self._grid.height + 1, 1 : self._grid.width + 1] = image
+        self._image[:, 1 : self._grid.height + 1, 1 : self._grid.width + 1] = image
         last = self._steps[-1].layer
         last["dst"], last["base"] = sr.data_ptr(), image.data_ptr()
         for step in self._steps:
-            calls = [pool.submit(self._compute, step, *band, image, sr) for band in step.bands]
-            try:
-                for call in calls:
-                    call.result()
-            finally:
-                wait(calls)  # an interrupted caller is not to find this memory in use the next time
+            run_items(pool, self._compute, step.ranges, step, image, sr)
 
-    def _compute(self, step: _Step, begin: int, end: int, *_held: Tensor) -> None:
-        """Compute some stripes; the call holds what they read and write, whatever becomes of the caller."""
+    def _compute(self, tile_rows: tuple[int, int], step: _Step, *_held: Tensor) -> None:
+        """Compute a range of tile rows; `_held` are tensors that must live as long as the call."""
         scratch = self._scratch.get()
         try:
-            step.function(step.layer.ctypes.data, begin, end, scratch.data_ptr())
+            step.function(step.layer.ctypes.data, *tile_rows, scratch.data_ptr())
         finally:
             self._scratch.put(scratch)
 
     def _sized(self, factor: int) -> _Grid:
         return _Grid(self._grid.height * factor, self._grid.width * factor)
 
-    def _room(self, buffer: Buffer) -> Tensor:
-        """`(rows, pixels, channels)` with a pixel of zeros around all that any layer reads or writes."""
+    def _allocate(self, buffer: Buffer) -> Tensor:
+        """Return `(rows, pixels, channels)`, with a border of one pixel around all that any layer touches."""
         rows, pixels = (
             max(
-                side(self._sized(work.factor)) * OUT * _reach(work, buffer) // 2 + 2
-                for work in self._network.works
+                side(self._sized(call.factor)) * OUT * _reach(call, buffer) // 2 + 2
+                for call in self._network.calls
             )
-            for side in (lambda grid: grid.stripes, lambda grid: grid.squares)
+            for side in (lambda grid: grid.tile_rows, lambda grid: grid.tiles)
         )
         return torch.zeros(rows, pixels, buffer.channels)
 
-    def _told(self, work: Work) -> Any:
-        layer, grid = work.layer, self._sized(work.factor)
+    def _layer_record(self, call: LayerCall) -> Any:
+        """Return the `LAYER` of a call; those of the first and the last layer depend on the image, too."""
+        layer, grid = call.layer, self._sized(call.factor)
         row = np.zeros((), LAYER)
-        row["squares"], row["height"], row["width"] = grid.squares, grid.height, grid.width
+        row["tiles"], row["height"], row["width"] = grid.tiles, grid.height, grid.width
         for name in ("weights", "bias", "slopes"):
             row[name] = getattr(layer, name).data_ptr()
-        if isinstance(layer.shape, Entry):
-            _, rows, pixels = self._picture.shape
-            row["src0"], row["src0_row"] = self._picture.data_ptr(), pixels * 4
+        if isinstance(layer.shape, InputLayer):
+            _, rows, pixels = self._image.shape
+            row["src0"], row["src0_row"] = self._image.data_ptr(), pixels * 4
             row["plane"] = rows * pixels * 4
-        for n, source in enumerate(work.sources):
+        for n, source in enumerate(call.sources):
             memory = self._features[source]
             row[f"src{n}"], row[f"src{n}_row"] = memory.data_ptr(), memory.stride(0) * 4
-        if isinstance(layer.shape, Convolution) and isinstance(layer.shape.end, Picture):
-            _tell_planes(row, grid, layer.shape.end)
-        for name, buffer in (("dst", work.dst), ("base", work.base), ("under", work.under)):
+        if isinstance(layer.shape, Convolution) and isinstance(layer.shape.epilogue, Image):
+            _set_planes(row, grid, layer.shape.epilogue)
+        for name, buffer in (("dst", call.dst), ("base", call.base), ("outer", call.outer)):
             if buffer is not None:
-                memory, by = self._features[buffer], _enlarged(work)
-                begin = memory[1 + work.phase[0], 1 + work.phase[1]]
+                memory, by = self._features[buffer], _pixel_step(call)
+                begin = memory[1 + call.phase[0], 1 + call.phase[1]]
                 row[name], row[f"{name}_row"] = begin.data_ptr(), memory.stride(0) * 4 * by
         return row
 
 
-def _tell_planes(row: Any, grid: _Grid, end: Picture) -> None:
-    line = grid.width * end.scale * 4
-    row["dst_row"], row["plane"] = line * end.scale, line * grid.height * end.scale
+def _set_planes(row: Any, grid: _Grid, image: Image) -> None:
+    line = grid.width * image.scale * 4
+    row["dst_row"], row["plane"] = line * image.scale, line * grid.height * image.scale
     row["base_row"], row["base_plane"] = grid.width * 4, grid.height * grid.width * 4
 
 
-def _enlarged(work: Work) -> int:
-    """How far apart the pixels are that it makes."""
-    shape = work.layer.shape
-    return shape.end.factor if isinstance(shape, Convolution) and isinstance(shape.end, Features) else 1
+def _pixel_step(call: LayerCall) -> int:
+    """Return the distance in pixels between two pixels that a layer writes."""
+    epilogue = call.layer.shape.epilogue if isinstance(call.layer.shape, Convolution) else None
+    return epilogue.factor if isinstance(epilogue, Features) else 1
 
 
-def _reach(work: Work, buffer: Buffer) -> int:
-    """How many pixels of a buffer it touches for two of its grid."""
-    halved = isinstance(work.layer.shape, Convolution) and work.layer.shape.doubled
-    read = (1 if halved else 2) if buffer in work.sources else 0
-    written = 2 * _enlarged(work) if buffer in (work.dst, work.base, work.under) else 0
+def _reach(call: LayerCall, buffer: Buffer) -> int:
+    """Return how many pixels of a buffer a layer touches for two pixels of its grid."""
+    halved = isinstance(call.layer.shape, Convolution) and call.layer.shape.doubled
+    read = (1 if halved else 2) if buffer in call.sources else 0
+    written = 2 * _pixel_step(call) if buffer in (call.dst, call.base, call.outer) else 0
     return max(read, written)
 
 
 def _buffers(network: Network) -> list[Buffer]:
-    return list(dict.fromkeys(work.dst for work in network.works if work.dst is not None))
+    return list(dict.fromkeys(call.dst for call in network.calls if call.dst is not None))
 
 
-def _bands(stripes: int, threads: int) -> list[tuple[int, int]]:
-    count = 1 if threads == 1 else min(stripes, threads * _BANDS)
-    return list(pairwise(stripes * i // count for i in range(count + 1)))
+def _ranges(tile_rows: int, threads: int) -> list[tuple[int, int]]:
+    """Divide tile rows into work items."""
+    count = 1 if threads == 1 else min(tile_rows, threads * _ITEMS_PER_THREAD)
+    return list(pairwise(tile_rows * i // count for i in range(count + 1)))

@@ -1,10 +1,10 @@
-"""The matrices of Winograd's F(4x4, 3x3): 36 products instead of 144 for 16 results.
+"""The matrices of the Winograd F(4x4, 3x3) convolution: 36 products instead of 144 for 16 results.
 
-A 6x6 square of the source and a 3x3 of weights are transformed along both axes, multiplied number by number
-(and summed over the channels), and what comes out is transformed back to 4x4: Lavin and Gray, "Fast
+A 6x6 tile of the source and the 3x3 weights are transformed along both axes, multiplied element by element
+and summed over the channels. The sums are transformed back to a 4x4 output tile: Lavin and Gray, "Fast
 Algorithms for Convolutional Neural Networks", 2015. The transforms interpolate polynomials at five points and
-infinity. They are 0, +-sqrt(1/2) and +-sqrt(2) here: their powers are of a size, so that float32 keeps a bit
-more than with the integers of that paper.
+infinity. The points are 0, +-sqrt(1/2) and +-sqrt(2) here: their powers are similar in size, so float32 keeps
+about one bit more than with the integers of that paper.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 OUT = 4
-"""Side of the square of results."""
+"""Side of an output tile."""
 IN = 6
-"""Of the square of the source that it depends on."""
+"""Side of the source tile that an output tile depends on."""
 _NEAR, _FAR = 0.5**0.5, 2.0**0.5
-"""Points, beside their negatives, 0 and infinity."""
+"""Interpolation points, besides their negatives, 0 and infinity."""
 
 
 class Arithmetic(Protocol):
-    """What computes: a function under construction, or numbers."""
+    """Operations of the transforms: on values of emitted code, or on tensors."""
 
     def add(self, one: Any, other: Any) -> Any:
         """`one + other`."""
@@ -40,10 +40,11 @@ class Arithmetic(Protocol):
 
 
 def forward(on: Arithmetic, d: Sequence[Any]) -> list[Any]:
-    """Six numbers of the source along an axis, transformed: the product with B of the paper.
+    """Transform six numbers of the source along an axis: the product with B of the paper.
 
-    Note [Points]: with p and q the squares of the points, whose product is 1, the outer results are
-    `d0 - (p + q) d2 + d4`; those of a point x are `(d4 - r d2) + x (d3 - r d1)`, r the other square.
+    Note [Points]: let p and q be the squares of the points; their product is 1. The two outer results are
+    `d0 - (p + q) d2 + d4` and the same of d1, d3, d5. The result for a point x is
+    `(d4 - r d2) + x (d3 - r d1)`, where r is the square of the other point.
     """
     near, far = _NEAR**2, _FAR**2
     results = [on.plus_scaled(on.add(d[0], d[4]), -(near + far), d[2])]
@@ -55,7 +56,7 @@ def forward(on: Arithmetic, d: Sequence[Any]) -> list[Any]:
 
 
 def back(on: Arithmetic, m: Sequence[Any]) -> list[Any]:
-    """Six products along an axis to four results: powers 0 to 3 of the points."""
+    """Transform six products along an axis to four results: sums with the powers 0 to 3 of the points."""
     near, far = on.add(m[1], m[2]), on.add(m[3], m[4])
     near_odd, far_odd = on.sub(m[1], m[2]), on.sub(m[3], m[4])
     return [
@@ -67,7 +68,7 @@ def back(on: Arithmetic, m: Sequence[Any]) -> list[Any]:
 
 
 def outward(on: Arithmetic, y: Sequence[Any]) -> list[Any]:
-    """Four gradients of results along an axis to six of products: `back` the other way round."""
+    """Transform four gradients of results along an axis to six gradients of products: `back` transposed."""
     results = [y[0]]
     for point in (_NEAR, _FAR):
         even = on.plus_scaled(y[0], point**2, y[2])
@@ -77,7 +78,7 @@ def outward(on: Arithmetic, y: Sequence[Any]) -> list[Any]:
 
 
 def matrix() -> Tensor:
-    """`(6, 3)` float64: what transforms three weights along an axis, G of the paper."""
+    """Return `(6, 3)` float64, which transforms three weights along an axis: G of the paper."""
     near, far = _NEAR**2, _FAR**2
     rows = [(1.0, 0.0, 0.0)]
     for point, square, other in ((_NEAR, near, far), (_FAR, far, near)):
@@ -93,7 +94,7 @@ def weights(kernel: Tensor) -> Tensor:
         kernel: `(outputs, channels, 3, 3)`.
 
     Returns:
-        `(36, channels, outputs)`, float32, computed in float64; rows of the 6x6 one after the other.
+        `(36, channels, outputs)`, float32, computed in float64; rows of the 6x6 tile one after the other.
     """
     both = torch.einsum("ra, oiab, sb -> rsio", matrix(), kernel.double(), matrix())
     return both.flatten(0, 1).float().contiguous()

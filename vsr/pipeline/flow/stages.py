@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.engine.device import twice
+from vsr.engine.device import with_retry
 from vsr.engine.static_regions import StillParts
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import RgbFrame, YuvFrame
@@ -63,7 +63,7 @@ def rgb(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter)
 def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
     """What `rgb` makes of a picture, whose planes are on the device."""
     with streams.computing(), torch.inference_mode():
-        image = twice(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
+        image = with_retry(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
         alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
     return RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
 
@@ -171,7 +171,7 @@ def _finish(
         meter.count(REDONE, upscaler.repair(batch.lr, batch.sr, batch.healthy))
         images = batch.sr
         if images.shape[-2:] != (height, width):
-            images = twice(partial(resize, images, height=height, width=width), streams.device)
+            images = with_retry(partial(resize, images, height=height, width=width), streams.device)
         made = iter(images)
         return [_made(item, made, height, width) for item in batch.items]
 
@@ -211,7 +211,7 @@ def yuv(
 def as_yuv(frame: RgbFrame, streams: DeviceStreams, *, color: ColorSpec, layout: PixelLayout) -> YuvFrame:
     """What `yuv` makes of a picture; its planes may be written to."""
     with streams.computing(), torch.no_grad():  # not inference mode, whose tensors stay read-only
-        planes = twice(partial(to_planes, frame.image, color, layout), streams.device)
+        planes = with_retry(partial(to_planes, frame.image, color, layout), streams.device)
         alpha = _alpha_plane(frame, layout) if layout.alpha else None
     return YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
 
