@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.cli.run_cli import run_cli
-from tests.media.fake_card import FakeCard
+from tests.media.fake_gpu import FakeGpu
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, truncated
 from vsr.media.decode import hwaccel
 from vsr.models.archs.compact import Compact, CompactConfig
@@ -422,7 +422,7 @@ def test_a_card_that_decodes_is_named_and_changes_nothing(
 ) -> None:
     told, plain = tmp_path / "card.json", tmp_path / "plain.mkv"
     assert run_cli(capfd, "upscale", clip, plain, *QUICK).code == 0
-    FakeCard().install(monkeypatch)
+    FakeGpu().install(monkeypatch)
     words = ("upscale", clip, tmp_path / "card.mkv", *QUICK, "--hwaccel", "cuda")
     assert "yuv420p, h264 decoded on cuda:0" in run_cli(capfd, *words, "--dry-run").out
     done = run_cli(capfd, *words, "--report", told)

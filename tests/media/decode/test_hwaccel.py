@@ -10,7 +10,7 @@ import av
 import pytest
 import torch
 
-from tests.media.fake_card import FakeCard
+from tests.media.fake_gpu import FakeGpu
 from tests.media_maker import make_clip, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.errors import DeviceError
@@ -37,10 +37,10 @@ CLIPS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
-    card = FakeCard()
-    card.install(monkeypatch)
-    return card
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    gpu = FakeGpu()
+    gpu.install(monkeypatch)
+    return gpu
 
 
 def read(video: VideoSource) -> list[YuvFrame]:
@@ -61,12 +61,12 @@ def assert_same(ours: VideoSource, software: VideoSource) -> None:
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_a_gpu_decodes_the_same_frames_as_software(tmp_path: Path, card: FakeCard, name: str) -> None:
+def test_a_gpu_decodes_the_same_frames_as_software(tmp_path: Path, gpu: FakeGpu, name: str) -> None:
     path = make_clip(tmp_path / name, **CLIPS[name])
     ours = open_video(path, hwaccel="cuda")
     assert ours.decoding == Decoding(card=0)
     assert_same(ours, open_video(path))
-    assert card.used == 2  # for the test of the first frame, and for the run
+    assert gpu.used == 2  # for the test of the first frame, and for the run
 
 
 @pytest.mark.needs_cuda
@@ -90,7 +90,7 @@ def test_hwaccel_auto_gives_the_same_frames_with_and_without_a_gpu(tmp_path: Pat
     assert_same(ours, software)
 
 
-def test_a_range_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
+def test_a_range_of_a_video_is_the_same(tmp_path: Path, gpu: FakeGpu) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
     part = {"start": Fraction(5, 25), "end": Fraction(12, 25)}
     assert_same(open_video(path, hwaccel="cuda", **part), open_video(path, **part))
@@ -98,7 +98,7 @@ def test_a_range_of_a_video_is_the_same(tmp_path: Path, card: FakeCard) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
-def test_a_truncated_file_has_the_same_damage(tmp_path: Path, card: FakeCard, name: str) -> None:
+def test_a_truncated_file_has_the_same_damage(tmp_path: Path, gpu: FakeGpu, name: str) -> None:
     cut = truncated(make_clip(tmp_path / name, frames=60, gop=6), tmp_path / f"cut_{name}", 0.4)
     ours = open_video(cut, hwaccel="cuda")
     assert_same(ours, open_video(cut))
@@ -111,7 +111,7 @@ def test_a_truncated_file_has_the_same_damage(tmp_path: Path, card: FakeCard, na
     ids=["size", "depth", "range"],
 )
 def test_a_video_whose_format_changes_is_decoded_as_in_software(
-    tmp_path: Path, card: FakeCard, then: dict[str, Any]
+    tmp_path: Path, gpu: FakeGpu, then: dict[str, Any]
 ) -> None:
     color = ColorSpec(matrix=Matrix.BT709, range=Range.LIMITED)
     parts = [
@@ -127,7 +127,7 @@ def test_software_takes_over_with_a_warning_when_the_gpu_cannot_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=20, bframes=2)
-    FakeCard(until=8).install(monkeypatch)
+    FakeGpu(until=8).install(monkeypatch)
     ours, software = open_video(path, hwaccel="cuda"), open_video(path)
     frames = read(ours)
     assert ours.warnings == [
@@ -151,19 +151,19 @@ def test_software_takes_over_with_a_warning_when_the_gpu_cannot_continue(
     ],
 )
 def test_software_decodes_unsupported_formats_with_a_note(
-    tmp_path: Path, card: FakeCard, name: str, knobs: dict[str, Any], words: str
+    tmp_path: Path, gpu: FakeGpu, name: str, knobs: dict[str, Any], words: str
 ) -> None:
     path = make_clip(tmp_path / name, **knobs)
     ours, software = open_video(path, hwaccel="auto"), open_video(path)
     assert ours.warnings == [f"`hwaccel='auto'`: {words}; software decodes the same frames instead"]
     assert ours.decoding.name == "software"
-    assert card.used == 0
+    assert gpu.used == 0
     software.warnings += ours.warnings
     assert_same(ours, software)
 
 
 def test_strict_decodes_in_software_because_a_gpu_does_not_report_damage(
-    tmp_path: Path, card: FakeCard
+    tmp_path: Path, gpu: FakeGpu
 ) -> None:
     path = make_clip(tmp_path / "a.mp4")
     ours = open_video(path, hwaccel="auto", strict=True)
@@ -171,40 +171,40 @@ def test_strict_decodes_in_software_because_a_gpu_does_not_report_damage(
     assert "`strict=True`" in ours.warnings[0]
 
 
-class RefusingCard(FakeCard):
+class RefusingGpu(FakeGpu):
     """FFmpeg falls back to software from the first frame on, as for H.264 with 10 bits."""
 
     def __init__(self) -> None:
         super().__init__(until=0)
 
 
-class OtherBits(FakeCard):
+class OtherBits(FakeGpu):
     """One sample differs."""
 
-    def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
-        made = super().pictures(frames)
+    def converted(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        made = super().converted(frames)
         for frame in made:
             memoryview(frame.planes[1]).cast("B")[0] ^= 1
         return made
 
 
-class OtherSize(FakeCard):
+class OtherSize(FakeGpu):
     """FFmpeg does not crop a GPU's frames at the left and top."""
 
-    def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
-        return super().pictures([frame.reformat(width=frame.width + 2, threads=1) for frame in frames])
+    def converted(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        return super().converted([frame.reformat(width=frame.width + 2, threads=1) for frame in frames])
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (RefusingCard, "GPU 0 or its driver cannot decode h264 yuv420p of 64x48"),
+        (RefusingGpu, "GPU 0 or its driver cannot decode h264 yuv420p of 64x48"),
         (OtherBits, "the GPU's first frame differs from the one that software decodes"),
         (OtherSize, "the GPU's first frame differs from the one that software decodes"),
     ],
 )
 def test_a_gpu_whose_first_frame_differs_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeCard], words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeGpu], words: str
 ) -> None:
     kind().install(monkeypatch)
     info = probe(make_clip(tmp_path / "a.mp4"))
@@ -217,9 +217,9 @@ def test_a_gpu_whose_first_frame_differs_is_not_used(
         choose_decoding(info, "cuda")
 
 
-def test_no_gpu_is_used_unless_requested(tmp_path: Path, card: FakeCard) -> None:
+def test_no_gpu_is_used_unless_requested(tmp_path: Path, gpu: FakeGpu) -> None:
     assert open_video(make_clip(tmp_path / "a.mp4")).decoding == SOFTWARE
-    assert card.used == 0
+    assert gpu.used == 0
 
 
 def test_ffmpeg_gets_the_gpu_number_and_may_fall_back_to_software(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +252,7 @@ def test_an_ffmpeg_build_without_gpu_decoders_is_reported(monkeypatch: pytest.Mo
 
 
 def test_a_gpu_without_video_libraries_is_not_available(
-    monkeypatch: pytest.MonkeyPatch, card: FakeCard
+    monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu
 ) -> None:
     # Without the capability `video`, a container has the driver but no decoder, and FFmpeg falls back.
     assert "lacks its video libraries" in hwaccel.available()["cuda"]
@@ -260,11 +260,11 @@ def test_a_gpu_without_video_libraries_is_not_available(
     assert hwaccel.available() == {"cuda": "is there, for h264 and hevc"}
 
 
-def test_a_planar_frame_keeps_the_tags_and_times_of_the_gpu_frame(tmp_path: Path, card: FakeCard) -> None:
+def test_a_planar_frame_keeps_the_tags_and_times_of_the_gpu_frame(tmp_path: Path, gpu: FakeGpu) -> None:
     path = make_clip(tmp_path / "a.mkv", **CLIPS["interlaced.mkv"])
     with av.open(str(path)) as box:
         for frame in box.decode(video=0):
-            (ours,) = card.pictures([frame])
+            (ours,) = gpu.converted([frame])
             planar = as_software(ours, "yuv420p")
             assert planar.format.name == "yuv420p"
             for name in ("pts", "dts", "duration", "time_base", "interlaced_frame", "is_corrupt", "rotation"):

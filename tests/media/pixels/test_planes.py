@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.media.fake_card import semi_planar
+from tests.media.fake_gpu import semi_planar
 from tests.media_maker import picture
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
 from vsr.errors import InputError

@@ -21,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.media.fake_card import FakeCard
+from tests.media.fake_gpu import FakeGpu
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceError, OutputError
@@ -222,7 +222,7 @@ def test_what_a_card_decoded_is_not_gone_on_with_in_software(
 ) -> None:
     wished = replace(SETTINGS, hwaccel="auto")
     with monkeypatch.context() as patch:
-        FakeCard().install(patch)
+        FakeGpu().install(patch)
         cut_off(clip, tmp_path / "out.mkv", wished, after=20)
     monkeypatch.setattr(hwaccel, "missing", lambda card: "no card")
     with pytest.raises(ConfigError, match="with decoder cuda, not software"):

@@ -60,29 +60,30 @@ SOFTWARE = Decoding()
 
 
 def choose_decoding(
-    info: VideoInfo, wish: Hwaccel, *, card: int = 0, strict: bool = False, max_pixels: int = MAX_PIXELS
+    info: VideoInfo, requested: Hwaccel, *, card: int = 0, strict: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Decoding:
     """Choose the decoder of a video. A GPU is chosen only if its first frame equals software's, bit for bit.
 
     Args:
         info: Of the video, as software decodes it.
-        wish: `none` is software; `auto` is a GPU if it can decode the video; `cuda` is a GPU, or an error.
+        requested: `none` is software; `auto` is a GPU if it can decode it; `cuda` is a GPU or an error.
         card: CUDA index of the GPU.
         strict: Whether all damage must be noticed.
         max_pixels: Larger frames are refused.
 
     Raises:
-        DeviceError: `wish` is `cuda`, and the GPU cannot decode the video; the message says why.
+        DeviceError: `requested` is `cuda`, and the GPU cannot decode the video; the message says why.
     """
-    if wish == "none":
+    if requested == "none":
         return SOFTWARE
     why = _why_not(info, card, strict=strict, max_pixels=max_pixels)
     if why is None:
         return Decoding(card)
-    if wish == "auto":
+    if requested == "auto":
         return Decoding(note=f"`hwaccel='auto'`: {why}; software decodes the same frames instead")
     raise DeviceError(
-        f"{shown(info.path)}: `hwaccel={wish!r}` is impossible: {why}; use `hwaccel='auto'`, or leave it out"
+        f"{shown(info.path)}: `hwaccel={requested!r}` is impossible: {why}; use `hwaccel='auto'`, or leave "
+        "it out"
     )
 
 

@@ -86,8 +86,8 @@ def decoder_of(stream: VideoStream, *, threads: int = 0, max_pixels: int = MAX_P
         from vsr.media.decoders.alpha_decoder import AlphaDecoder
 
         return AlphaDecoder(stream, threads=threads, max_pixels=max_pixels)
-    # Slice threads, not frame threads: with those a damaged stream decodes differently in each run, and an
-    # error loses the frames being decoded.
+    # Slice threads, because frame threads decode a damaged stream differently each time, and lose the frames
+    # in progress after an error.
     context.thread_type = "SLICE"
     context.thread_count = threads
     context.options = {"max_pixels": str(max_pixels)}

@@ -94,7 +94,7 @@ def _chroma_shift(fmt: VideoFormat) -> tuple[int, int]:
 
 def _bits(fmt: VideoFormat) -> int:
     if fmt.is_bayer:
-        return 16 if "16" in fmt.name else 8  # FFmpeg counts averages for each colour
+        return 16 if "16" in fmt.name else 8  # a component's `bits` is an average here
     return min(16, max(component.bits for component in fmt.components))
 
 

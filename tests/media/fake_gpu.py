@@ -24,9 +24,7 @@ _UP = {"nv12": 0, "p010le": 6}
 
 
 def semi_planar(frame: av.VideoFrame) -> av.VideoFrame:
-    """Convert a frame to a GPU's layout: U and V interleaved, 10 bits in the upper part of 16; tags and times
-    are kept.
-    """
+    """Convert a frame to a GPU's layout: U and V interleaved, 10 bits in the upper part of 16."""
     name, kind = _LAYOUTS[frame.format.name]
     matrix, frame.colorspace = frame.colorspace, 2  # swscale refuses some, and only allocates memory here
     out = frame.reformat(format=name, threads=1)
@@ -43,14 +41,14 @@ def _rows(plane: av.video.plane.VideoPlane, kind: type[np.unsignedinteger]) -> N
     return np.frombuffer(plane, kind).reshape(plane.height, -1)
 
 
-class FakeCard:
+class FakeGpu:
     """A GPU that decodes like software. `install` replaces the real one."""
 
     def __init__(self, *, until: int | None = None) -> None:
         """Decode this many frames of a run; then software continues, as in FFmpeg."""
         self.until = until
         self.used = 0
-        """Decoders that were made on it."""
+        """The number of decoders created on it."""
         self._opening = False
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +58,7 @@ class FakeCard:
             patch.setattr(module, "accelerator", self._accelerator)
             patch.setattr(module, "decoder_of", self._decoder_of)
 
-    def pictures(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+    def converted(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         """Convert software's frames to the GPU's."""
         return [semi_planar(frame) for frame in frames]
 
@@ -76,8 +74,8 @@ class FakeCard:
 
 
 class _FakeDecoder:
-    def __init__(self, card: FakeCard, context: VideoCodecContext) -> None:
-        self._card, self._context = card, context
+    def __init__(self, gpu: FakeGpu, context: VideoCodecContext) -> None:
+        self._gpu, self._context = gpu, context
         self._count = 0
         self.pix_fmt: str | None = "cuda"
 
@@ -88,7 +86,7 @@ class _FakeDecoder:
     def decode(self, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
         frames = self._context.decode(packet)
         self._count += len(frames)
-        if self._card.until is not None and self._count > self._card.until:
+        if self._gpu.until is not None and self._count > self._gpu.until:
             self.pix_fmt = self._context.pix_fmt
             return frames
-        return self._card.pictures(frames)
+        return self._gpu.converted(frames)
