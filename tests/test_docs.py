@@ -65,9 +65,13 @@ def test_every_command_of_the_documentation_has_only_flags_that_exist() -> None:
 
 
 def test_every_file_that_the_documentation_names_exists() -> None:
-    """In back quotes, as a path from the root of the repository."""
+    """In back quotes, as a path from the root of the repository; in architecture.md also from `vsr/`."""
     path = re.compile(r"`((?:vsr|tests|docs|benchmarks|pipelines|plugins)/[^`\s*<:]*)")
     named = {name for page in PAGES for name in path.findall(page.read_text(encoding="utf-8"))}
+    inside = re.findall(
+        r"`([a-z_]+/[\w/]+\.(?:py|cu))", (DOCS / "architecture.md").read_text(encoding="utf-8")
+    )
+    named |= {name if (ROOT / name).exists() else f"vsr/{name}" for name in inside}
     assert len(named) > 50
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
