@@ -117,7 +117,8 @@ sys.path[:0] = [{plugin!r}]
 import vapoursynth as vs
 import vsr
 import vsr_vapoursynth
-vsr.keep_freed_memory()
+from vsr.engine.allocator import keep_freed_memory
+keep_freed_memory()
 clip = vs.core.bs.VideoSource({source!r}, cachemode=4, cachepath={index!r})
 vsr_vapoursynth.upscale(clip, model={model!r}).set_output()
 """

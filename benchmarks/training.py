@@ -34,7 +34,7 @@ from unittest import mock
 
 import torch
 
-import vsr
+from vsr.engine.allocator import keep_freed_memory
 from vsr.media.png import save_png
 from vsr.settings.toml import from_table
 from vsr.training.batches.crops import draw, draw_batch
@@ -308,7 +308,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=CUDA_RECIPES, help="whose steps a card does")
     parser.add_argument("--only", choices=("cpu", "cuda"), help="leave the other out")
     wish = parser.parse_args()
-    vsr.keep_freed_memory()  # as the command does
+    keep_freed_memory()  # as the command does
     works: dict[tuple[str, str], Work] = {}
     on_card = wish.only != "cpu" and torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as folder, tuned(CARD if on_card else torch.device("cpu")):

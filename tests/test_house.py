@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import typer.main
 
-import vsr
 from vsr.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -161,14 +160,6 @@ def test_the_check_above_notices(text: str) -> None:
 def test_the_loader_itself_may_only_load_safely(text: str, name: str) -> None:
     assert complaints(text, name)
     assert not complaints("torch.load(f, weights_only=True)", name)
-
-
-def test_the_public_api_is_what_all_says_and_sorted() -> None:
-    assert vsr.__all__ == sorted(vsr.__all__)
-    for name in vsr.__all__:
-        assert getattr(vsr, name) is not None
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = vsr.nonsense
 
 
 def test_the_wheel_holds_vsr_with_weights_and_recipes_and_nothing_else(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Video super-resolution that loses nothing.
 
-The public API, and nothing else; torch is imported on first use.
+The public names, and nothing else; torch is imported when the first name that needs it is used.
 """
 
 from __future__ import annotations
@@ -20,77 +20,134 @@ from vsr.errors import (
     ReaderGoneError,
     VsrError,
 )
-from vsr.settings.schema import EncoderSettings, UpscaleSettings
+from vsr.settings.schema import (
+    Backend,
+    Deinterlace,
+    EncoderSettings,
+    Hwaccel,
+    PipeFormat,
+    Precision,
+    UpscaleSettings,
+)
 
 if TYPE_CHECKING:
     from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
-    from vsr.engine.allocator import keep_freed_memory
-    from vsr.frame import RgbFrame, Stamp, VideoInfo, YuvFrame
-    from vsr.media.decode.source import open_video
-    from vsr.models.load import load_generator
+    from vsr.frame import (
+        ContentLight,
+        Crop,
+        Damage,
+        DolbyVision,
+        MasteringDisplay,
+        Message,
+        RgbFrame,
+        Spherical,
+        Stamp,
+        Stereo,
+        VideoInfo,
+        YuvFrame,
+    )
+    from vsr.media.audit import Audit, verify
+    from vsr.media.decode.source import VideoSource, open_video
+    from vsr.models.load import LoadedModel, load_generator
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
-    from vsr.pipeline.upscaler import Upscaler
+    from vsr.pipeline.upscaler import Upscaler, upscale_image
+    from vsr.report.compare import compare
+    from vsr.settings.keywords import Overrides
+    from vsr.training.finetune import FinetuneReport
+    from vsr.training.public import TrainReport, finetune, train
+    from vsr.training.run.loop import TrainProgress
 
 __version__ = "0.1.0"
 __all__ = [
+    "Audit",
+    "Backend",
     "CancelledError",
     "ChromaLocation",
     "ColorSpec",
     "ConfigError",
+    "ContentLight",
+    "Crop",
+    "Damage",
+    "Deinterlace",
     "DeviceError",
     "DeviceMemoryError",
+    "DolbyVision",
     "EncoderSettings",
+    "FinetuneReport",
+    "Hwaccel",
     "InputError",
+    "LoadedModel",
+    "MasteringDisplay",
     "Matrix",
+    "Message",
     "ModelError",
     "OutputError",
+    "Overrides",
+    "PipeFormat",
     "PixelLayout",
     "PluginError",
+    "Precision",
     "Primaries",
     "Progress",
     "Range",
     "ReaderGoneError",
     "Report",
     "RgbFrame",
+    "Spherical",
     "Stamp",
+    "Stereo",
+    "TrainProgress",
+    "TrainReport",
     "Transfer",
     "UpscaleSettings",
     "Upscaler",
     "VideoInfo",
+    "VideoSource",
     "VsrError",
     "YuvFrame",
-    "keep_freed_memory",
+    "compare",
+    "finetune",
     "load_generator",
     "open_video",
+    "train",
     "upscale",
+    "upscale_image",
+    "verify",
 ]
 
+_MODULES = {
+    "vsr.color.spec": "ChromaLocation ColorSpec Matrix PixelLayout Primaries Range Transfer",
+    "vsr.frame": "ContentLight Crop Damage DolbyVision MasteringDisplay Message RgbFrame Spherical Stamp"
+    " Stereo VideoInfo YuvFrame",
+    "vsr.media.audit": "Audit verify",
+    "vsr.media.decode.source": "VideoSource open_video",
+    "vsr.models.load": "LoadedModel load_generator",
+    "vsr.pipeline.job.report": "Report",
+    "vsr.pipeline.run": "Progress upscale_video",
+    "vsr.pipeline.upscaler": "Upscaler upscale_image",
+    "vsr.report.compare": "compare",
+    "vsr.settings.keywords": "Overrides",
+    "vsr.training.finetune": "FinetuneReport",
+    "vsr.training.public": "TrainReport finetune train",
+    "vsr.training.run.loop": "TrainProgress",
+}
+"""Where the names are that are imported on first use; a test compares this with the imports above."""
+_RENAMED = {"upscale_video": "upscale"}
 _LAZY = {
-    "ChromaLocation": ("vsr.color.spec", "ChromaLocation"),
-    "ColorSpec": ("vsr.color.spec", "ColorSpec"),
-    "Matrix": ("vsr.color.spec", "Matrix"),
-    "PixelLayout": ("vsr.color.spec", "PixelLayout"),
-    "Primaries": ("vsr.color.spec", "Primaries"),
-    "Progress": ("vsr.pipeline.run", "Progress"),
-    "Range": ("vsr.color.spec", "Range"),
-    "Report": ("vsr.pipeline.job.report", "Report"),
-    "RgbFrame": ("vsr.frame", "RgbFrame"),
-    "Stamp": ("vsr.frame", "Stamp"),
-    "Transfer": ("vsr.color.spec", "Transfer"),
-    "Upscaler": ("vsr.pipeline.upscaler", "Upscaler"),
-    "VideoInfo": ("vsr.frame", "VideoInfo"),
-    "YuvFrame": ("vsr.frame", "YuvFrame"),
-    "keep_freed_memory": ("vsr.engine.allocator", "keep_freed_memory"),
-    "load_generator": ("vsr.models.load", "load_generator"),
-    "open_video": ("vsr.media.decode.source", "open_video"),
-    "upscale": ("vsr.pipeline.run", "upscale_video"),
+    _RENAMED.get(name, name): (module, name) for module, names in _MODULES.items() for name in names.split()
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'vsr' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    return getattr(import_module(module), attribute)
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'vsr' has no attribute {name!r}")
+        module, attribute = _LAZY[name]
+        return getattr(import_module(module), attribute)

@@ -21,6 +21,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 import vsr
+from vsr.engine.allocator import keep_freed_memory
 
 __all__ = ["upscale"]
 
@@ -118,7 +119,7 @@ def _built(clerk: ThreadPoolExecutor, model: Any, **settings: Any) -> vsr.Upscal
     except vsr.VsrError as error:
         raise vs.Error(f"vsr_vapoursynth: {error}") from error
     if upscaler.device.type == "cpu":
-        vsr.keep_freed_memory()
+        keep_freed_memory()
     return upscaler
 
 

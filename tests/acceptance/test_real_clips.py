@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
@@ -53,4 +53,4 @@ def test_nothing_is_lost(clip: Path, suffix: str, tmp_path: Path, material: Path
     assert done.stdout.splitlines()[-1:] == ["nothing lost"], done.stdout + done.stderr
     assert says in " ".join([*report.warnings, *report.streams]), "changed without a word"
     known = ("attached files", "video: 0 further streams of 1")  # both are warned of
-    assert [line for line in audit(clip, target).lost if not line.startswith(known)] == []
+    assert [line for line in verify(clip, target).lost if not line.startswith(known)] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from vsr.cancellation import Cancel, asked
 from vsr.color.convert import check_convertible
 from vsr.engine.device import choose_device
 from vsr.engine.upscaler import Upscaler
@@ -61,7 +61,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-Cancel = Callable[[], bool] | threading.Event
 
 
 def upscale_video(
@@ -105,9 +104,7 @@ def upscale_video(
     settings = with_overrides(base, overrides, where="vsr.upscale")
     with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
         if cancel is not None:
-            job.alive = partial(
-                _stop_if, job, cancel.is_set if isinstance(cancel, threading.Event) else cancel
-            )
+            job.alive = partial(_stop_if, job, asked(cancel))
         run(job, on_progress)
         return job.report
 

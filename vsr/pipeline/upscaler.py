@@ -145,6 +145,64 @@ class Upscaler:
             yield from (frame for frame in made if isinstance(frame, RgbFrame))
 
 
+def upscale_image(
+    image: Picture,
+    *,
+    model: str | Path | nn.Module = "auto",
+    scale: Fraction | float | str | None = None,
+    strength: float | None = None,
+    partner: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    backend: Backend = "auto",
+    tile: int | None = None,
+) -> Picture:
+    """Upscale one image that a program has in memory.
+
+    The model is loaded for each call. For several images make one `Upscaler` and use its method `frames`.
+
+    Args:
+        image: A numpy array `(H, W, 3)`, a torch tensor `(3, H, W)`, an `RgbFrame` or a `YuvFrame`, with the
+            types and ranges that `Upscaler.frames` names: uint8 is 0 to 255, floats are nominally 0 to 1.
+        model: Name in the catalog (`vsr models list`), weight file, or a network; see `Upscaler`.
+        scale: Side of the result over side of the image; None takes the model's own.
+        strength: From 0, faithful, to 1, crisp, for models that come as a pair.
+        partner: The faithful model of the pair, for a model of one's own.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        precision: Number format of weights and activations.
+        backend: What runs the network.
+        tile: Side of a tile in pixels of the image; None decides by memory, 0 is the whole image.
+
+    Returns:
+        The result, of the type and kind of `image` and on its device, with sides of `H * scale` and
+        `W * scale` pixels, rounded down.
+
+    Raises:
+        ConfigError: an impossible scale, strength or device.
+        ModelError: no such model, or a file that is none.
+        DeviceError: the device is not there.
+        InputError: an image of another shape or type.
+        DeviceMemoryError: not even the smallest tile fits.
+
+    >>> import numpy as np
+    >>> vsr.upscale_image(np.zeros((48, 64, 3), np.uint8), model="fast-x2").shape
+    (96, 128, 3)
+    """
+    upscaler = Upscaler(
+        model,
+        scale=scale,
+        strength=strength,
+        partner=partner,
+        device=device,
+        precision=precision,
+        backend=backend,
+        tile=tile,
+        reuse=False,
+    )
+    (made,) = upscaler.frames([image])
+    return made
+
+
 def _images(frames: Iterable[object], forms: deque[Form], streams: DeviceStreams) -> Iterator[RgbFrame]:
     """What the generator takes; the form of each is appended."""
     for number, frame in enumerate(frames):

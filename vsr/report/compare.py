@@ -12,8 +12,11 @@ from vsr.color.convert import to_rgb
 from vsr.errors import ConfigError, InputError
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import open_video
+from vsr.media.files.stdio import place_of
 from vsr.media.png import save_png
 from vsr.models.archs.resample import resize
+from vsr.settings.times import Seconds, seconds
+from vsr.writing import check_writable
 
 DETAIL = 200
 """Side in result pixels of the detail that is shown, at most."""
@@ -24,36 +27,58 @@ _GAP = 6  # white pixels between the panels
 
 
 def compare(
-    source: Path, result: Path, picture: Path, *, at: Fraction = Fraction(0), truth: Path | None = None
+    source: str | Path,
+    result: str | Path,
+    output: str | Path,
+    *,
+    at: Seconds = 0,
+    truth: str | Path | None = None,
+    overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Draw source (bicubic), result and, if given, the truth side by side into a PNG.
+    """Draw the same detail of a source, enlarged by bicubic, and of its result side by side into a PNG.
+
+    The detail is the square of at most 200x200 pixels of the result with the most structure. Each of its
+    pixels is drawn as 2x2 pixels.
 
     Args:
-        source: The video that was upscaled.
-        result: What came of it.
-        picture: PNG to write.
-        at: Seconds from the first picture.
-        truth: A video of the result's size that the source was made from.
+        source: Path of the video that was upscaled.
+        result: Path of the output, whichever program made it.
+        output: Path of the PNG to write, 8-bit R'G'B'.
+        at: Which frame: the one shown so many seconds after the first.
+        truth: Path of the original of which the source is a reduced copy, as a third panel.
+        overwrite: Whether an existing PNG is replaced.
 
     Returns:
-        Names of the panels, left to right.
+        The names of the panels from left to right: `bicubic`, `vsr` and, with `truth`, `original`.
 
     Raises:
-        InputError: a file cannot be read, or ends before that time.
-        ConfigError: the picture's name does not end in .png.
-        OutputError: it cannot be written.
+        InputError: a video cannot be read, or ends before that time.
+        ConfigError: `output` does not end in .png, exists already, or is one of the videos, or `at` is not a
+            time.
+        OutputError: the PNG cannot be written.
+
+    >>> vsr.compare("in.mp4", "out.mp4", "compare.png", at=0.2)
+    ('bicubic', 'vsr')
     """
-    if picture.suffix.lower() != ".png":
-        raise ConfigError(f"{picture}: is not a PNG's name; let it end in .png")
-    panels = {"bicubic": picture_at(source, at), "vsr": picture_at(result, at)}
-    if truth is not None:
-        panels["original"] = picture_at(truth, at)
+    videos = [place_of(path) for path in (source, result, *([] if truth is None else [truth]))]
+    picture, moment = Path(output), seconds(at, name="at")
+    _check_output(picture, videos, overwrite=overwrite)
+    names = ("bicubic", "vsr", "original")[: len(videos)]
+    panels = {name: picture_at(video, moment) for name, video in zip(names, videos, strict=True)}
     height, width = panels["vsr"].shape[-2:]
     images = {n: resize(p[None], height=height, width=width)[0].clamp(0, 1) for n, p in panels.items()}
     top, left, side = busiest(images["vsr"])
     details = [image[:, top : top + side, left : left + side] for image in images.values()]
     save_png(side_by_side(details), picture)
     return tuple(images)
+
+
+def _check_output(picture: Path, videos: list[Path], *, overwrite: bool) -> None:
+    check_writable(picture, what="", overwrite=overwrite)
+    if any(path.exists() and picture.exists() and picture.samefile(path) for path in videos):
+        raise ConfigError(f"{picture}: is one of the videos; write to another file")
+    if picture.suffix.lower() != ".png":
+        raise ConfigError(f"{picture}: is not a PNG's name; let it end in .png")
 
 
 def picture_at(path: Path, at: Fraction) -> Tensor:

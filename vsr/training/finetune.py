@@ -22,7 +22,7 @@ from vsr.training.generators import GeneratorSettings
 from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run.checkpoint import forget, save_weights
 from vsr.training.run.evaluate import make_trials, measure, upscaled
-from vsr.training.run.loop import Progress, Run, material_for, stopped_early, train_on
+from vsr.training.run.loop import Run, TrainProgress, material_for, stopped_early, train_on
 from vsr.training.run.origin import origin_of
 from vsr.training.run.samples import save_columns
 from vsr.training.run.state import State, new_state
@@ -40,7 +40,7 @@ to lie some that have learnt and not forgotten: Wortsman et al., "Robust fine-tu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FinetuneReport:
     """What fine-tuning did, on footage that was held out."""
 
     before: Mapping[str, float]
@@ -68,9 +68,9 @@ def finetune(
     scale: int | None = None,
     recipe: Recipe | None = None,
     device: torch.device | str = "cpu",
-    on_step: Callable[[Progress], None] | None = None,
+    on_step: Callable[[TrainProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
-) -> Outcome:
+) -> FinetuneReport:
     """Adapt a generator to footage.
 
     The footage itself is the HR side; LR is made from it and coded about as strongly as the footage is, so
@@ -120,7 +120,7 @@ def finetune(
 
 def finish(
     run: Run, state: State, start: Mapping[str, Tensor], before: Mapping[str, float], crf: float
-) -> Outcome:
+) -> FinetuneReport:
     """Write the best mixture of what was there and what was learnt, and show it.
 
     Raises:
@@ -144,7 +144,7 @@ def finish(
         run.output, state, run.recipe, {**run.head, "learnt": f"{share:g}", "measured": json.dumps(words)}
     )
     picture = _picture(run, state, start)
-    return Outcome(before=before, after=after, crf=crf, share=share, picture=picture)
+    return FinetuneReport(before=before, after=after, crf=crf, share=share, picture=picture)
 
 
 def _best_share(

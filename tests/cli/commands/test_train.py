@@ -71,7 +71,7 @@ def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
 def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
     output = recipe.with_name("out.safetensors")
     output.write_bytes(b"precious")
-    with pytest.raises(OutputError, match="--overwrite replaces it"):
+    with pytest.raises(OutputError, match="`overwrite=True` replaces it"):
         train(str(recipe), data=[data], output=output)
     assert output.read_bytes() == b"precious"
     train(str(recipe), data=[data], output=output, overwrite=True)

@@ -12,7 +12,7 @@ from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, Subtitle, make_clip, truncated
 from tests.newer_ffmpeg import fails_with_ffmpeg_9
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
@@ -43,7 +43,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def lost(source: Path, result: Path) -> list[str]:
-    return list(audit(source, result).lost)
+    return list(verify(source, result).lost)
 
 
 def upscaled(source: Path, target: Path, **wishes: object) -> Path:
@@ -159,10 +159,10 @@ def test_a_missing_disposition_is_a_loss(tmp_path: Path, edit: Callable[..., Pat
 
 def test_only_the_selected_range_of_the_source_is_compared(source: Path, tmp_path: Path) -> None:
     result = upscaled(source, tmp_path / "out.mkv", start=Fraction(1, 5), end=Fraction(3, 5))
-    assert audit(source, result, start=Fraction(1, 5), end=Fraction(3, 5)).lost == ()
+    assert verify(source, result, start=Fraction(1, 5), end=Fraction(3, 5)).lost == ()
     assert any(line.startswith("frames: 10 of 20") for line in lost(source, result))
     assert any(
-        "frames" in line for line in audit(source, result, start=Fraction(2, 5), end=Fraction(4, 5)).lost
+        "frames" in line for line in verify(source, result, start=Fraction(2, 5), end=Fraction(4, 5)).lost
     )
 
 

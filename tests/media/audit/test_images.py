@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vsr.color.spec import ColorSpec, Matrix, Range
 from vsr.frame import VideoInfo
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.media.audit.images import as_codes
 from vsr.media.audit.reading import UNITS, read_contents
 from vsr.media.audit.thumbnails import thumbnail
@@ -111,7 +111,7 @@ ATTACKS: dict[str, tuple[Callable[[Film], Film], str]] = {
 def test_different_frame_content_is_found(tmp_path: Path, attack: Callable[[Film], Film], said: str) -> None:
     source = written(tmp_path / "in.mkv", film())
     result = written(tmp_path / "out.mkv", attack(film()), times=2)
-    lines = audit(source, result).lost
+    lines = verify(source, result).lost
     assert lines
     assert any(line.startswith(said) for line in lines), lines
 
@@ -161,7 +161,7 @@ def test_compression_artifacts_are_not_a_loss(
 ) -> None:
     source = written(tmp_path / "in.mkv", make())
     result = written(tmp_path / "out.mkv", make(), times=2, **options)
-    assert audit(source, result).lost == ()
+    assert verify(source, result).lost == ()
 
 
 def test_a_strongly_compressed_source_is_not_a_loss(tmp_path: Path) -> None:
@@ -170,13 +170,13 @@ def test_a_strongly_compressed_source_is_not_a_loss(tmp_path: Path) -> None:
     result = written(
         tmp_path / "out.mkv", decoded.repeat(HEIGHT // 8, axis=2).repeat(WIDTH // 8, axis=3), times=2
     )
-    assert audit(source, result).lost == ()
+    assert verify(source, result).lost == ()
 
 
 @pytest.mark.parametrize("still", [film()[:1].repeat(COUNT, axis=0), np.broadcast_to(BLACK, film().shape)])
 def test_what_cannot_be_compared_in_frames_is_reported(tmp_path: Path, still: Film) -> None:
     source = written(tmp_path / "in.mkv", still)
-    found = audit(source, written(tmp_path / "out.mkv", still, times=2))
+    found = verify(source, written(tmp_path / "out.mkv", still, times=2))
     assert found.lost == ()
     assert any(line.startswith("the order of 39 of 40 frames") for line in found.not_compared)
 

@@ -9,12 +9,12 @@ import pytest
 from tests.media.message_maker import active_format, caption, carrying_clip, dynamic
 from tests.media_maker import make_clip
 from vsr.frame import Message
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.pipeline.run import upscale_video
 
 
 def _lost(source: Path, result: Path) -> list[str]:
-    return [line for line in audit(source, result).lost if "missing or different" in line]
+    return [line for line in verify(source, result).lost if "missing or different" in line]
 
 
 def test_vsr_output_keeps_all_side_data(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.judges import ffprobe
 from tests.media.pass_through import pass_through
 from tests.media_maker import make_clip, numbers_of
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.media.decode.frame_times import SETTLED_AFTER, FrameTimes
 from vsr.media.decode.source import open_video
 from vsr.media.decode.timeline import DECODING_TIMES
@@ -123,7 +123,7 @@ def test_frames_are_evenly_spaced_if_a_file_stores_times_in_decoding_order(
     assert steps(passed.times) == {Fraction(1, 25)}
     assert numbers_of(passed.path) == list(range(25))
     assert best_effort(passed.path) == pytest.approx([float(time) for time in passed.times], abs=0.001)
-    assert [line for line in audit(source, passed.path).lost if not line.startswith("size")] == []
+    assert [line for line in verify(source, passed.path).lost if not line.startswith("size")] == []
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mpg", "a.mkv", "a.ts"])
@@ -150,5 +150,5 @@ def test_frames_with_swapped_times_are_a_loss(tmp_path: Path) -> None:
                 packet.pts = round(swapped.get(milliseconds, milliseconds) / 1000 / packet.time_base)
                 packet.dts -= round(Fraction(2, 25) / packet.time_base)
                 made.mux(packet)
-    lost = audit(source, tmp_path / "wrong.mp4").lost
+    lost = verify(source, tmp_path / "wrong.mp4").lost
     assert any(line.startswith("timestamps: 2 frames") for line in lost), lost

@@ -13,7 +13,7 @@ from tests.media.pass_through import pass_through
 from tests.media_maker import make_clip, number_in
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.frame import YuvFrame
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.media.decode import sizes
 from vsr.media.decode.probe import probe
 from vsr.media.decode.source import open_video
@@ -73,7 +73,7 @@ def test_no_frame_is_lost_where_the_size_changes(tmp_path: Path, codec: str, bfr
     frames, _ = read(path)
     assert [number_in(frame.planes[0]) for frame in frames] == list(range(30))
     made = pass_through(path, tmp_path / "out.mkv").path
-    assert not any("frames" in line for line in audit(path, made).lost)
+    assert not any("frames" in line for line in verify(path, made).lost)
 
 
 def test_the_largest_size_is_found_in_a_file_too_large_to_be_read(

@@ -15,7 +15,7 @@ from tests.judges import ffprobe
 from tests.media.pass_through import pass_through, tracks
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
 from tests.newer_ffmpeg import fails_with_ffmpeg_9
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 
 RATE = 16000
 """Sampling rate of the audio, and ticks per second of its track."""
@@ -125,7 +125,7 @@ def test_audio_hidden_by_a_lossless_cut_stays_hidden(tmp_path: Path, codec: str,
     assert pts_of(made)[0] == 0
     times = tracks(made, "audio")[0].times
     assert suffix == ".mp4" or times[0] >= -0.3, "no more than a decoder needs"
-    assert not any("audio" in line for line in audit(source, made).lost)
+    assert not any("audio" in line for line in verify(source, made).lost)
 
 
 @pytest.mark.parametrize("codec", ["aac", "ac3"])

@@ -13,7 +13,7 @@ from av.stream import Disposition
 from tests import judges
 from tests.media.pass_through import pass_through, settings_for
 from tests.media_maker import Audio, Subtitle, make_clip
-from vsr.media.audit import audit
+from vsr.media.audit import verify
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.passthrough.marks import TrackMarks, lost_marks, read_marks
 from vsr.media.passthrough.stream_plan import plan_streams
@@ -66,7 +66,7 @@ def test_region_and_script_of_a_language_survive_mp4(tmp_path: Path, between: st
     third = pass_through(second, tmp_path / "third.mkv").path
     names = [t["properties"].get("language_ietf") for t in judges.mkvmerge(third)["tracks"]]
     assert names[1:4] == ["pt-BR", "es-419", "zh-Hant"]
-    assert [line for line in audit(first, third).lost if "language" in line] == []
+    assert [line for line in verify(first, third).lost if "language" in line] == []
 
 
 @pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])

@@ -32,7 +32,7 @@ from vsr.models.archs.compact import detect
 from vsr.training.recipe import Recipe
 from vsr.training.run import evaluate, loop
 from vsr.training.run.checkpoint import checkpoint_folder, checkpoints
-from vsr.training.run.loop import MAX_SKIPPED, Progress, StoppedEarlyError, dump, train
+from vsr.training.run.loop import MAX_SKIPPED, StoppedEarlyError, TrainProgress, dump, train
 from vsr.training.run.state import State
 
 
@@ -131,7 +131,7 @@ def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(photographs: Path
     recipe = replace(tiny_srgan(steps=12), validate_every=8)
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     train(recipe, data=[photographs], output=whole)
-    seen: list[Progress] = []
+    seen: list[TrainProgress] = []
     with pytest.raises(StoppedEarlyError, match=r"stopped at step 3; run it again to go on"):
         train(recipe, data=[photographs], output=broken, on_step=seen.append, stop=lambda: len(seen) == 3)
     assert [path.stem for path in checkpoints(broken)] == ["step-000000003"]
@@ -170,7 +170,7 @@ def test_a_run_with_another_recipe_is_refused(
 
 
 def test_minutes_squeeze_the_schedule(photographs: Path, tmp_path: Path) -> None:
-    output, seen = tmp_path / "out.safetensors", list[Progress]()
+    output, seen = tmp_path / "out.safetensors", list[TrainProgress]()
     train(tiny_recipe(steps=10**9), data=[photographs], output=output, minutes=0.01, on_step=seen.append)
     assert rows(output)[-1]["seconds"] >= 0.6
     assert seen[-2].seconds < 0.6  # the first step beyond is the last

@@ -25,7 +25,7 @@ from tests.media_maker import make_clip, pts_of
 from tests.training.slow.small import STEPS, small, write_pictures, write_vgg
 from vsr.training.batches.pool import ClipPool
 from vsr.training.recipe import Recipe, read_recipe, recipe_names
-from vsr.training.run.loop import Progress, material_for, train
+from vsr.training.run.loop import TrainProgress, material_for, train
 from vsr.training.run.state import new_state
 from vsr.training.run.steps import Terms, train_step
 
@@ -93,7 +93,7 @@ class Bench:
         output, cut = (self.folder / f"{name}{what}.safetensors" for what in ("", "-cut"))
         rows: list[Terms] = []
 
-        def on_step(progress: Progress) -> None:
+        def on_step(progress: TrainProgress) -> None:
             rows.append(progress.terms)
             if progress.step == 3 * recipe.steps // 4:
                 copy_run(output, cut)
@@ -102,7 +102,7 @@ class Bench:
         return Trained(recipe=recipe, start=start, output=output, rows=rows, cut=cut)
 
     def train(
-        self, recipe: Recipe, output: Path, start: Path | None, on_step: Callable[[Progress], None]
+        self, recipe: Recipe, output: Path, start: Path | None, on_step: Callable[[TrainProgress], None]
     ) -> None:
         weights = None if start is None else load_file(start)
         train(recipe, data=[self.pictures], output=output, start=weights, vgg=self.vgg, on_step=on_step)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+import vsr
 from vsr.cli import console, parse
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable
@@ -20,19 +21,15 @@ def compare(
         Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
     ],
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="What came of it.", parser=place_of)],
-    picture: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
     at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
     truth: Annotated[Path | None, typer.Option("--truth", help="The original, if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing PNG.")] = False,
 ) -> None:
     """Draw the same detail of a source (bicubic) and its result side by side."""
-    check_writable(picture, what="", overwrite=overwrite)
-    if any(path.exists() and picture.exists() and picture.samefile(path) for path in (source, result)):
-        raise ConfigError(f"{picture}: is one of the videos; write to another file")
-    from vsr.report.compare import compare as draw
-
-    panels = draw(source, result, picture, at=parse.seconds(at, option="--at"), truth=truth)
-    console.out(f"{picture}: {', '.join(panels)}, left to right")
+    moment = parse.seconds(at, option="--at")
+    panels = vsr.compare(source, result, output, at=moment, truth=truth, overwrite=overwrite)
+    console.out(f"{output}: {', '.join(panels)}, left to right")
 
 
 def demo(
@@ -48,7 +45,6 @@ def demo(
     """Upscale a clip with the weights in the package and draw a before/after picture."""
     from vsr.cli.shown_run import run_shown
     from vsr.report.clip import render
-    from vsr.report.compare import compare as draw
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +61,7 @@ def demo(
     settings = UpscaleSettings(model=model, scale=parse.number(scale, option="--scale"))
     report = run_shown(clip, result, settings, overwrite=overwrite, quiet=False)
     middle = (report.info.duration_seconds or Fraction(0)) / 2
-    panels = draw(clip, result, picture, at=middle, truth=truth if scale == "2" else None)
+    shown = truth if scale == "2" else None
+    panels = vsr.compare(clip, result, picture, at=middle, truth=shown, overwrite=True)
     console.out(f"result          {result}")
     console.out(f"before, after   {picture} ({', '.join(panels)}, left to right)")

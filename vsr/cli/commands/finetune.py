@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+import vsr
 from vsr.cli import console, signals
-from vsr.cli.commands.train import SAVED, check_output, progress_lines
+from vsr.cli.commands.train import SAVED, progress_lines
 
 
 def finetune(
@@ -31,33 +32,29 @@ def finetune(
     """
     import torch
 
-    from vsr.engine.device import choose_device
-    from vsr.training.finetune import finetune as run
-    from vsr.training.recipe import read_recipe
     from vsr.training.run.loop import StoppedEarlyError
 
-    check_output(output, overwrite=overwrite)
-    settings = None if recipe is None else read_recipe(recipe)
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
-        outcome = run(
+        report = vsr.finetune(
             footage,
-            model=start_from,
+            start_from=start_from,
             output=output,
             minutes=minutes,
             scale=scale,
-            recipe=settings,
-            device=choose_device(device),
-            on_step=progress_lines(),
-            stop=stop,
+            recipe=recipe,
+            device=device,
+            overwrite=overwrite,
+            on_progress=progress_lines(),
+            cancel=stop,
         )
-    console.out(f"footage is compressed like x264 at CRF {outcome.crf:.0f}")
-    for name in outcome.before:
-        console.out(f"{name:<14}{outcome.before[name]:+.3f} -> {outcome.after[name]:+.3f}")
-    if outcome.share < 1:
-        console.out(f"{outcome.share:.0%} of what was learnt is best on footage held out, and is kept")
-    console.out(f"on footage held out {outcome.gain:+.2f} dB; before, after and truth: {outcome.picture}")
+    console.out(f"footage is compressed like x264 at CRF {report.crf:.0f}")
+    for name in report.before:
+        console.out(f"{name:<14}{report.before[name]:+.3f} -> {report.after[name]:+.3f}")
+    if report.share < 1:
+        console.out(f"{report.share:.0%} of what was learnt is best on footage held out, and is kept")
+    console.out(f"on footage held out {report.gain:+.2f} dB; before, after and truth: {report.picture}")
     console.out(f"vsr upscale INPUT OUTPUT --model {output}")

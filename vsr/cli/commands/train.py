@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import vsr
 from vsr.cli import console, signals
-from vsr.errors import ConfigError, OutputError
-from vsr.writing import check_writable
+from vsr.errors import OutputError
 
 if TYPE_CHECKING:
-    from vsr.training.run.loop import Progress
+    from vsr.training.run.loop import TrainProgress
 
-NO_GAINS = ("flicker", "grid_excess", "features")
-"""Figures of a measurement that are not dB over bicubic."""
 SAVED = "a checkpoint was saved; the same command goes on from there"
 _EVERY = 15.0
 """Seconds between two lines of progress."""
@@ -60,67 +58,43 @@ def train(
 
     Ctrl-C saves and stops; the same command goes on.
     """
-    from dataclasses import replace
-
     import torch
 
-    from vsr.engine.device import choose_device
-    from vsr.models.load import load_generator
-    from vsr.training.recipe import read_recipe
     from vsr.training.run.loop import StoppedEarlyError
-    from vsr.training.run.loop import train as run
 
-    settings = read_recipe(recipe)
-    settings = settings if steps is None else replace(settings, steps=steps)
-    settings = settings if validate_every is None else replace(settings, validate_every=validate_every)
-    output = output or Path(f"{settings.name}.safetensors")
     if threads is not None:
         torch.set_num_threads(threads)
     if dump is not None:
-        _dump(settings, data, output, dump)
+        _dump(recipe, data, output, dump)
         return
-    check_output(output, overwrite=overwrite)
-    weights = None if start_from is None else load_generator(start_from, fold=False).network.state_dict()
     logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
-        figures = run(
-            settings,
+        report = vsr.train(
+            recipe,
             data=data,
             output=output,
             minutes=minutes,
-            start=weights,
-            device=choose_device(device),
+            steps=steps,
+            validate_every=validate_every,
+            start_from=start_from,
             vgg=vgg,
+            device=device,
             compiled=compiled,
-            on_step=progress_lines(),
-            stop=stop,
+            overwrite=overwrite,
+            on_progress=progress_lines(),
+            cancel=stop,
         )
-    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in figures.items() if name not in NO_GAINS)
-    console.out(f"{output}: over bicubic, on material held out: {gains}")
+    gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in report.gains.items())
+    console.out(f"{report.output}: over bicubic, on material held out: {gains}")
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Before any work: a weight file's name, in a folder that is there.
-
-    Raises:
-        ConfigError, OutputError: it is not.
-    """
-    from vsr.training.run.checkpoint import checkpoints
-
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"{output}: must end in .safetensors")
-    check_writable(output, what="", overwrite=True)
-    if output.exists() and not checkpoints(output) and not overwrite:
-        raise OutputError(f"{output}: exists; --overwrite replaces it")
-
-
-def progress_lines() -> Callable[[Progress], None]:
+def progress_lines() -> Callable[[TrainProgress], None]:
     """A line every few seconds: step, share of the run, speed, time left, the terms of the loss."""
     begin = shown = time.monotonic()
-    first: Progress | None = None
+    first: TrainProgress | None = None
 
-    def show(progress: Progress) -> None:
+    def show(progress: TrainProgress) -> None:
         nonlocal first, shown
         first = first or progress
         now = time.monotonic()
@@ -141,12 +115,12 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _dump(settings: object, data: list[Path], output: Path, number: int) -> None:
-    from vsr.training.recipe import Recipe
+def _dump(recipe: str, data: list[Path], output: Path | None, number: int) -> None:
+    from vsr.training.recipe import read_recipe
     from vsr.training.run.loop import dump
 
-    assert isinstance(settings, Recipe)
-    folder = output.with_suffix(".dump")
+    settings = read_recipe(recipe)
+    folder = (output or Path(settings.name)).with_suffix(".dump")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

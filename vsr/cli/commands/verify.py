@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import vsr
 from vsr.cli import console, parse
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
@@ -28,15 +29,12 @@ def verify(
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
 ) -> None:
     """Say what a result lost of its source: frames, times, colour, audio, subtitles; exit 4 if anything."""
-    from vsr.media.audit import audit
-    from vsr.media.files.opening import MAX_PIXELS
-
-    found = audit(
+    found = vsr.verify(
         source,
         result,
-        max_pixels=max_pixels or MAX_PIXELS,
         start=None if start is None else parse.seconds(start, option="--start"),
         end=None if end is None else parse.seconds(end, option="--end"),
+        max_pixels=max_pixels,
     )
     for line in found.lost:
         console.out(f"lost  {line}")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from vsr.media.audit import checks, stream_checks
@@ -20,6 +19,8 @@ from vsr.media.audit.contents import Contents
 from vsr.media.audit.reading import read_contents
 from vsr.media.audit.span import Span
 from vsr.media.files.opening import MAX_PIXELS
+from vsr.media.files.stdio import place_of
+from vsr.settings.times import Seconds, seconds
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
 """Takes the source, the result, and the part of the source from which the result was made."""
@@ -51,29 +52,43 @@ UNCOMPARED: tuple[Check, ...] = (checks.uncompared_frames, stream_checks.uncompa
 """Each yields what cannot be compared."""
 
 
-def audit(
-    source: Path,
-    result: Path,
+def verify(
+    source: str | Path,
+    result: str | Path,
     *,
-    max_pixels: int = MAX_PIXELS,
-    start: Fraction | None = None,
-    end: Fraction | None = None,
+    start: Seconds | None = None,
+    end: Seconds | None = None,
+    max_pixels: int | None = None,
 ) -> Audit:
-    """Compare a result with its source.
+    """Compare a result with its source, and say what the result lacks.
+
+    Both files are decoded completely. Frames are compared by number, time, order and content, audio by its
+    samples, subtitles by their text, and all else (chapters, attachments, tags, colour) by what it says.
 
     Args:
         source: Path of the video that was upscaled.
-        result: Path of the output.
-        max_pixels: Larger frames are refused in both files.
-        start: Value of `--start` with which the result was made, in seconds after the first frame of the
-            source.
-        end: Value of `--end` with which the result was made, in seconds after the first frame of the source.
+        result: Path of the output, whichever program made it.
+        start: The `start` with which the result was made, in seconds after the first frame of the source;
+            None is the beginning.
+        end: The `end` with which the result was made, in the same seconds; None is the end.
+        max_pixels: Frames with more pixels are refused in both files; None is 8192 x 8192.
+
+    Returns:
+        What is lost, and what could not be compared. Nothing is lost where `lost` is empty.
 
     Raises:
         InputError: a file cannot be opened, or contains no frame.
+        ConfigError: `start` or `end` is not a time.
+
+    >>> vsr.verify("in.mp4", "out.mp4").lost
+    ()
     """
-    before, after = (read_contents(path, max_pixels=max_pixels) for path in (source, result))
-    span = Span(start=start, end=end)
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    before, after = (read_contents(place_of(path), max_pixels=limit) for path in (source, result))
+    span = Span(
+        start=None if start is None else seconds(start, name="start"),
+        end=None if end is None else seconds(end, name="end"),
+    )
     lost, uncompared = (
         tuple(line for check in table for line in check(before, after, span))
         for table in (CHECKS, UNCOMPARED)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsr.errors import VsrError
+from vsr.errors import CancelledError, VsrError
 from vsr.training.batches.pool import ClipPool, make_clip
 from vsr.training.data.datasets import Material, open_material
 from vsr.training.recipe import Recipe, facts
@@ -37,7 +37,7 @@ MAX_SKIPPED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainProgress:
     """How far a run is; given to `on_step` after each step, on a card some steps later."""
 
     step: int
@@ -47,7 +47,7 @@ class Progress:
     terms: Terms
 
 
-class StoppedEarlyError(VsrError):
+class StoppedEarlyError(CancelledError):
     """A run was asked to stop; its checkpoint is written."""
 
 
@@ -62,7 +62,7 @@ class Run:
     """Metadata of the weight file."""
     minutes: float | None
     """The schedule is squeezed so that the run ends after so long, if its steps take longer."""
-    on_step: Callable[[Progress], None] | None
+    on_step: Callable[[TrainProgress], None] | None
     stop: Callable[[], bool] | None
     origin: Origin | None = None
     """What the run is made of; it goes on with nothing else."""
@@ -78,7 +78,7 @@ def train(
     device: torch.device | str = "cpu",
     vgg: Path | None = None,
     compiled: bool = False,
-    on_step: Callable[[Progress], None] | None = None,
+    on_step: Callable[[TrainProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
     """Train a network, or go on with a run that was cut off.
@@ -235,7 +235,7 @@ class _Steps:
             if self._run.on_step is not None:
                 seconds = self._state.seconds
                 self._run.on_step(
-                    Progress(step=done.step, position=position, seconds=seconds, terms=done.terms)
+                    TrainProgress(step=done.step, position=position, seconds=seconds, terms=done.terms)
                 )
         return [done.terms for done in found]
 

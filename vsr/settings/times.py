@@ -1,0 +1,27 @@
+"""Times that a program gives as numbers or text, as exact fractions of a second."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from vsr.errors import ConfigError
+from vsr.settings.toml import as_fraction
+
+Seconds = Fraction | float | str
+"""A time in seconds: a number, or text such as `"1.5"` and `"3/2"`."""
+
+
+def seconds(value: Seconds, *, name: str) -> Fraction:
+    """The time as a fraction; the decimal digits of a float are taken as they are printed.
+
+    Args:
+        value: The time in seconds.
+        name: The keyword, for the message.
+
+    Raises:
+        ConfigError: it is not a finite number.
+    """
+    found = as_fraction(str(value))
+    if found is None:
+        raise ConfigError(f"`{name}` {value!r} is not a time; use seconds, such as 1.5 or '3/2'")
+    return found
