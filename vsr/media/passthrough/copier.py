@@ -19,6 +19,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from vsr.frame import Damage
+from vsr.media.audio.aac_formats import AacFormats
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.audio.audio_gaps import AudioWatch
 from vsr.media.audio.copies import add_copy
@@ -194,6 +195,9 @@ class StreamCopier:
         else:
             delay = self._priming.get(planned.index)
             target = add_copy(output, stream, facts) if delay is None else add_hidden(output, stream, delay)
+            if planned.codec == "aac":
+                several = container.family == "mp4"
+                self._converters[planned.index] = AacFormats(stream, target, several=several)
         if "mp4" in self._media.format.name and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
