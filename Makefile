@@ -24,6 +24,8 @@ check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform darwin
 	$(BIN)/lint-imports
 
 test: check  ## check, and all tests except the slow ones; JOBS processes, one thread each

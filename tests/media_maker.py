@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.color.spec import ColorSpec
-from vsr.media.encode.scheduling import kept_priority
+from vsr.system.scheduling import kept_priority
 
 BITS = 8
 """Picture numbers are shown modulo 256."""

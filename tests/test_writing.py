@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from vsr import writing
 from vsr.errors import ConfigError, OutputError
+from vsr.system import files
 from vsr.writing import check_writable, move_new, move_over, new_file, write_whole
 
 DATA = b"new"
@@ -52,7 +52,7 @@ def test_a_link_under_a_temporary_name_is_not_followed(tmp_path: Path) -> None:
 
 
 def without_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "_renameat2", lambda: None)
+    monkeypatch.setattr(files, "_rename_call", lambda: None)
 
 
 def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
         ctypes.set_errno(22)  # EINVAL, as NFS says
         return -1
 
-    monkeypatch.setattr(writing, "_renameat2", lambda: refuse)
+    monkeypatch.setattr(files, "_rename_call", lambda: refuse)
 
 
 def without_links_either(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 from pathlib import Path
 
+from vsr.system.host import cache_folder
 from vsr.writing import move_over, new_file
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ def place_of(kind: str, facts: object) -> Path | None:
         kind: Name of a folder.
     """
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = cache_folder()
     except RuntimeError:  # no home
         return None
     return root / "vsr" / kind / hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

@@ -12,6 +12,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from vsr.system.files import open_to_read
+
 _KINDS = (
     (stat.S_ISDIR, errno.EISDIR, "is a folder"),
     (stat.S_ISFIFO, errno.EINVAL, "is a pipe, not a file"),
@@ -28,7 +30,7 @@ def open_file(path: Path) -> BinaryIO:
         OSError: the file cannot be opened, or is not a regular file; `strerror` says why.
     """
     _refuse_other_kinds(path, path.stat())  # before opening, which may have effects on a device
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    handle = open_to_read(path)
     try:
         _refuse_other_kinds(path, os.fstat(handle))  # the file may have been replaced meanwhile
     except OSError:

@@ -12,16 +12,12 @@ import re
 import secrets
 import stat
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from vsr.errors import ConfigError, OutputError, VsrError
+from vsr.system import files, names
 
-_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
-"""From Linux's fcntl.h and fs.h."""
-_CANNOT_SAY = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP})
-"""Errors of a kernel or file system that does not support renaming without replacing."""
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
 
@@ -33,8 +29,7 @@ def new_file(path: Path) -> BinaryIO:
     """
     with suppress(FileNotFoundError):
         path.unlink()
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-    handle = os.open(path, flags, 0o666)  # the mode follows the umask
+    handle = files.open_new(path)
     try:
         return os.fdopen(handle, "w+b")
     except BaseException:
@@ -60,7 +55,7 @@ def move_new(temporary: Path, place: Path) -> None:
         FileExistsError: the name exists.
         OSError: the disk refuses.
     """
-    if _rename_without_replacing(temporary, place):
+    if files.rename_new(temporary, place):
         return
     try:
         os.link(temporary, place)
@@ -84,7 +79,7 @@ def move_over(temporary: Path, place: Path) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(place.lstat().st_mode):
             raise OSError(errno.EEXIST, "it is not a regular file", str(place))
-    os.replace(temporary, place)  # noqa: PTH105 (the name says that it replaces)
+    files.replace(temporary, place)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -95,10 +90,10 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     try:
         if not _is_direct(path):
-            _write_beside(Path(os.path.realpath(path)), data)
+            _write_beside(names.reachable(Path(os.path.realpath(path))), data)
             return
         own = _own_descriptor(path)
-        handle = os.open(path, os.O_WRONLY | os.O_NOCTTY) if own is None else os.dup(own)
+        handle = files.open_device(path) if own is None else os.dup(own)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
     except OSError as error:
@@ -128,7 +123,7 @@ def check_writable(path: Path, *, what: str, overwrite: bool) -> None:
             return
         if path.exists() and not overwrite:
             raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
-        _check_folder(name, Path(os.path.realpath(path)))
+        _check_folder(name, names.reachable(Path(os.path.realpath(path))))
     except OSError as error:
         raise _unusable(name, error) from error
 
@@ -136,8 +131,7 @@ def check_writable(path: Path, *, what: str, overwrite: bool) -> None:
 def _check_folder(name: str, place: Path) -> None:
     if not place.parent.is_dir():
         raise OutputError(f"{name}: its folder does not exist; make it first")
-    if len(os.fsencode(place.name)) > os.pathconf(place.parent, "PC_NAME_MAX"):
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    names.check(place)
     trial = temporary_name(place.parent)
     new_file(trial).close()
     trial.unlink()
@@ -148,6 +142,8 @@ def _unusable(name: str, error: OSError) -> VsrError:
         return ConfigError(f"{name[:60]}...: the name is too long for its folder; shorten it")
     if error.errno == errno.ELOOP:
         return ConfigError(f"{name}: is a link that leads back to itself; remove it")
+    if error.errno == errno.EINVAL:
+        return ConfigError(f"{name}: {error.strerror}; choose another name")
     return OutputError(f"{name}: cannot be written there ({error.strerror}); choose another folder")
 
 
@@ -157,23 +153,13 @@ def _write_beside(place: Path, data: bytes) -> None:
         with new_file(temporary) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            files.sync(file.fileno())
         move_over(temporary, place)
-        sync_folder(place.parent)
+        files.sync_folder(place.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Store a rename on the disk before anything else follows; some file systems cannot."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def leads_to(path: Path, handle: int) -> bool:
@@ -214,31 +200,3 @@ def _own_descriptor(path: Path) -> int | None:
             return None
         at = at.parent / at.readlink()
     return None
-
-
-@cache
-def _renameat2() -> Any:
-    """Return the C library's function; None if it has none."""
-    import ctypes  # imported late: commands that write nothing do not need it
-
-    return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-
-
-def _rename_without_replacing(temporary: Path, place: Path) -> bool:
-    """Return True after renaming; False if renaming without replacing is not supported here.
-
-    Raises:
-        OSError: the renaming was refused.
-    """
-    call = _renameat2()
-    if call is None:
-        return False
-    names = os.fsencode(temporary), os.fsencode(place)
-    if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
-        return True
-    from ctypes import get_errno
-
-    number = get_errno()
-    if number in _CANNOT_SAY:
-        return False
-    raise OSError(number, os.strerror(number), str(temporary), None, str(place))

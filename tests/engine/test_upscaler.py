@@ -15,6 +15,7 @@ from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, 
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.archs.resample import Resample, ResampleConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig
+from vsr.system import host
 
 
 def pictures(n: int = 3, height: int = 40, width: int = 56) -> torch.Tensor:
@@ -91,8 +92,8 @@ def test_a_containers_page_cache_is_not_taken_for_used_memory(
     (tmp_path / "memory.max").write_text(f"{8 << 30}\n")
     (tmp_path / "memory.current").write_text(f"{7 << 30}\n")
     (tmp_path / "memory.stat").write_text(f"anon {1 << 30}\ninactive_file {6 << 30}\n")
-    monkeypatch.setattr(device, "_CGROUP", tmp_path)
-    monkeypatch.setattr(device, "_meminfo_available", lambda: 100 << 30)
+    monkeypatch.setattr(host, "_CGROUP", tmp_path)
+    monkeypatch.setattr(host, "_meminfo", lambda key: 100 << 30)
     assert device.free_memory(torch.device("cpu")) == 7 << 30
 
 

@@ -146,10 +146,9 @@ def _containers(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
 
 def _count_renames(count: Counter) -> None:
     """A rename without replacing is a call of the C library's, which has no function in `os`."""
-    from vsr import writing
+    from vsr.system import files
 
-    real = writing._rename_without_replacing
-    writing._rename_without_replacing = _counted("rename", real, count)  # type: ignore[assignment]
+    files.rename_new = _counted("rename", files.rename_new, count)  # type: ignore[assignment]
 
 
 def _count_codecs(count: Counter) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
+from vsr.system.stopping import reader_is_gone
 
 app = typer.Typer(
     name="vsr",
@@ -72,8 +72,7 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         code = app(standalone_mode=False) or 0
-        sys.stdout.flush()  # here and not at exit, where nobody catches a broken pipe
-        return code
+        return code if _flushed() else _gone()
     except SystemExit as stop:  # how Typer reports a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
     except ReaderGoneError:
@@ -99,10 +98,21 @@ def _exit_code() -> int:
         return _fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
 
 
+def _flushed() -> bool:
+    """Whether all output is with its reader; at exit nobody would catch a broken pipe."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not reader_is_gone(error):
+            raise
+        return False
+    return True
+
+
 def _gone() -> int:
     """The reader of stdout went away; Python would complain once more when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 128 + signal.SIGPIPE
+    return ReaderGoneError.exit_code
 
 
 def _fail(message: str, exit_code: int) -> int:

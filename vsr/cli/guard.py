@@ -12,18 +12,20 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import select
 import signal
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vsr.system.stopping import NUMBERS, Bell
 
 if TYPE_CHECKING:
     from vsr.kernels.llvm import Library
 
 logger = logging.getLogger(__name__)
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NEVER = -1
 _CALLED_OFF = 0
 """In the pipe, where signals have their numbers: the command has ended by itself."""
@@ -43,25 +45,29 @@ class Guard:
         self._grace, self._there = ctypes.c_int64(self._usual), ctypes.c_int64(0)
         self._text = ctypes.create_string_buffer(last_words())
         self._library: Library | None = None
-        self._writer = self._start(self._wait)
-        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._bell = self._start(self._wait)
+        self._before = signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
 
     def strengthen(self) -> None:
-        """Wait without Python from here on, if there is a compiler; once, on the main thread."""
-        if self._library is not None:
-            return
+        """Wait without Python from here on, if there is a compiler; once, on the main thread.
+
+        Not on Windows, whose signals come through a socket that only Python reads.
+        """
+        if sys.platform != "win32" and self._library is None and self._compile():
+            old, self._bell = self._bell, self._start(self._wait_without_python)
+            while not self._there.value:  # until then it needs Python
+                time.sleep(0.001)
+            signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
+            old.close()  # the thread before reads its end
+
+    def _compile(self) -> bool:
         try:
             from vsr.kernels.llvm import Library
 
             self._library = Library(_PROGRAM)
         except Exception as error:  # whatever a compiler that is missing or broken says: it is a backstop
             logger.debug("signals are waited for in Python: %s", error)
-            return
-        old, self._writer = self._writer, self._start(self._wait_without_python)
-        while not self._there.value:  # until then it needs Python
-            time.sleep(0.001)
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        os.close(old)  # the thread before reads its end
+        return self._library is not None
 
     def patient(self, wanted: bool) -> None:
         """Whether the first signal only asks, and the work ends itself when it is ready."""
@@ -70,39 +76,40 @@ class Guard:
     def call_off(self) -> None:
         """The command has ended: nothing is to come of what was asked."""
         signal.set_wakeup_fd(self._before)
-        os.write(self._writer, bytes([_CALLED_OFF]))
-        os.close(self._writer)
+        self._bell.ring(_CALLED_OFF)
+        self._bell.close()
 
-    def _start(self, wait: Any) -> int:
-        """Start a thread that reads a new pipe; the end to write into."""
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        threading.Thread(target=wait, args=(reader,), name="vsr-signals", daemon=True).start()
-        return writer
+    def _start(self, wait: Callable[[Bell], None]) -> Bell:
+        """Start a thread that waits for a new bell."""
+        bell = Bell()
+        threading.Thread(target=wait, args=(bell,), name="vsr-signals", daemon=True).start()
+        return bell
 
-    def _wait(self, reader: int) -> None:
+    def _wait(self, bell: Bell) -> None:
         asked = _CALLED_OFF  # else the number of the first signal
         while True:
             forever = not asked or self._grace.value == NEVER
-            if not select.select([reader], [], [], None if forever else self._grace.value / 1000)[0]:
+            byte = bell.wait(None if forever else self._grace.value / 1000)
+            if byte is None:
                 leave(asked)
-            byte = os.read(reader, 1)
-            if not byte:  # nobody writes any more
-                os.close(reader)
+            elif byte < 0:  # nobody writes any more
+                bell.close_reader()
                 return
-            if byte[0] == _CALLED_OFF:
+            elif byte == _CALLED_OFF:
                 asked = _CALLED_OFF
-            elif byte[0] in NUMBERS and asked:
-                leave(byte[0])
-            elif byte[0] in NUMBERS:
-                asked = byte[0]
+            elif byte in NUMBERS and asked:
+                leave(byte)
+            elif byte in NUMBERS:
+                asked = byte
 
-    def _wait_without_python(self, reader: int) -> None:
-        assert self._library is not None
-        text, length = ctypes.addressof(self._text), len(self._text) - 1
-        grace, there = ctypes.addressof(self._grace), ctypes.addressof(self._there)
-        self._library.function("wait", 5)(reader, grace, there, text, length)
-        os.close(reader)
+    if sys.platform != "win32":
+
+        def _wait_without_python(self, bell: Bell) -> None:
+            assert self._library is not None
+            text, length = ctypes.addressof(self._text), len(self._text) - 1
+            grace, there = ctypes.addressof(self._grace), ctypes.addressof(self._there)
+            self._library.function("wait", 5)(bell.reader, grace, there, text, length)
+            bell.close_reader()
 
 
 def last_words() -> bytes:
@@ -128,12 +135,11 @@ declare void @_exit(i32)
 
 ; Whether a byte is the number of a signal that asks for the end.
 define i1 @asks(i8 %byte) {{
-  %int = icmp eq i8 %byte, {int(signal.SIGINT)}
-  %term = icmp eq i8 %byte, {int(signal.SIGTERM)}
-  %hup = icmp eq i8 %byte, {int(signal.SIGHUP)}
-  %either = or i1 %int, %term
-  %any = or i1 %either, %hup
-  ret i1 %any
+  switch i8 %byte, label %no [ {" ".join(f"i8 {int(number)}, label %yes" for number in NUMBERS)} ]
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }}
 
 define void @wait(i64 %pipe, i64 %grace_at, i64 %there_at, i64 %text_at, i64 %length) {{

@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from vsr.cli.guard import NUMBERS, Guard, leave
+from vsr.cli.guard import Guard, leave
+from vsr.system.stopping import NUMBERS
 
 GRACE_SECONDS = 8.0
 """After the first signal, the process ends at the latest after this: the main thread gives the output up at
@@ -31,7 +32,7 @@ _guard: Guard | None = None
 
 @contextmanager
 def installed() -> Generator[None, None, None]:
-    """SIGINT, SIGTERM and SIGHUP raise `Stopped`; after a second one, or 8 s, the process ends at once."""
+    """Each signal of `NUMBERS` raises `Stopped`; after a second one, or 8 s, the process ends at once."""
     global _guard
     _asked.clear()
     _guard = guard = _new_guard()

@@ -8,14 +8,12 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 
 from vsr.cli import console
+from vsr.system.host import bytes_moved
 
 TICK_SECONDS = 1.0
 EXIT_CODE = 1
-_COUNTERS = (b"wchar:", b"read_bytes:", b"write_bytes:")
-"""Of Linux's /proc/self/io. Not rchar, which reading them raises."""
 
 
 class Watchdog:
@@ -46,7 +44,7 @@ class Watchdog:
         moved = self._moved.is_set()
         self._moved.clear()
         if self._bytes_count:
-            before, self._bytes = self._bytes, _bytes_so_far()
+            before, self._bytes = self._bytes, bytes_moved()
             moved = moved or self._bytes is None or self._bytes != before
         return moved
 
@@ -87,12 +85,3 @@ def watchdog(
         yield dog
     finally:
         done.set()
-
-
-def _bytes_so_far() -> object:
-    """Bytes that this process has had written and read; None where the system does not say."""
-    try:
-        lines = Path("/proc/self/io").read_bytes().splitlines()
-    except OSError:
-        return None
-    return [line for line in lines if line.startswith(_COUNTERS)]

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from vsr.errors import ConfigError, DeviceError
 from vsr.settings.schema import Precision
+from vsr.system import host
 
 T = TypeVar("T")
 
@@ -109,14 +109,14 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # Memory that torch has cached and does not use is free, too.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(_meminfo_available(), _cgroup_left())
+    return host.free_memory()
 
 
 def total_memory(device: torch.device) -> int:
     """Return the bytes of memory that the device has."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return _meminfo("MemTotal:")
+    return host.total_memory()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -191,37 +191,3 @@ _LOST = (
 )
 """Texts in messages of torch and its libraries about a failure of a kernel, the driver or the GPU. Check
 `_NO_MEMORY` first, because "CUDA error" may also mean that memory ran out."""
-
-
-_UNKNOWN_MEMORY = 4 * 2**30
-"""Assumed where the system does not say; small enough for most machines."""
-
-
-def _meminfo(key: str) -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return _UNKNOWN_MEMORY
-    for line in lines:
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024
-    return _UNKNOWN_MEMORY
-
-
-def _meminfo_available() -> int:
-    return _meminfo("MemAvailable:")
-
-
-def _cgroup_left() -> int:
-    """Return the limit of the control group (v2) minus its use; /proc/meminfo ignores a container's limit."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        rows = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        cached = int(rows["inactive_file"])  # page cache that the kernel frees on demand
-    except (OSError, ValueError, KeyError):
-        return 2**62  # no limit ("max"), or no control groups
-    return max(0, limit - used + cached)
-
-
-_CGROUP = Path("/sys/fs/cgroup")

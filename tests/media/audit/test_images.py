@@ -17,8 +17,8 @@ from vsr.media.audit import verify
 from vsr.media.audit.images import as_codes
 from vsr.media.audit.reading import UNITS, read_contents
 from vsr.media.audit.thumbnails import thumbnail
-from vsr.media.encode.scheduling import kept_priority
 from vsr.media.pixels.layouts import layout_of
+from vsr.system.scheduling import kept_priority
 
 Film = NDArray[np.float64]
 """`(N, 3, H, W)`: Y', Cb, Cr in 8-bit codes."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import OutputError
-from vsr.media.mux import work_folder
 from vsr.media.mux.journal import Journal, read_journal, write_journal
 from vsr.media.mux.work_folder import WorkFolder
+from vsr.system import locks
 
 FACTS = {"engine": 1}
 
@@ -113,9 +113,9 @@ def test_a_lock_that_was_removed_meanwhile_locks_nothing(tmp_path: Path) -> None
         return handle
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work_folder.os, "open", late)
-        assert work_folder._locked(path) is None
-    handle = work_folder._locked(path)
+        patch.setattr(os, "open", late)
+        assert locks.take(path) is None
+    handle = locks.take(path)
     assert handle is not None
     os.close(handle)
 

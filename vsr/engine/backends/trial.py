@@ -7,7 +7,6 @@ bits each time. What was found is a word in a file of the user's cache; without 
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from vsr import disk_cache
 from vsr.engine.backends.contract import Run
+from vsr.system.host import processor_name
 
 Name = TypeVar("Name", bound=str)
 
@@ -79,16 +79,16 @@ def _wins(one: Run, other: Run, x: Tensor) -> bool:
 def _place(ways: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path | None:
     """Of the word for these ways, this shape of network, these threads, this processor and these versions."""
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
-    facts = (*ways, type(network).__name__, shapes, dtype, torch.get_num_threads(), _processor(), _versions())
+    facts = (
+        *ways,
+        type(network).__name__,
+        shapes,
+        dtype,
+        torch.get_num_threads(),
+        processor_name(),
+        _versions(),
+    )
     return disk_cache.place_of("trials", facts)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _versions() -> list[str]:

@@ -28,6 +28,7 @@ from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.formats.containers import Container
 from vsr.settings.toml import from_table
+from vsr.system.files import sync
 from vsr.writing import move_over, new_file
 
 _PACKET = struct.Struct("<qqqBI")
@@ -123,7 +124,7 @@ class SegmentWriter:
         text = json.dumps(asdict(segment)).encode()
         self._file.write(text + _END.pack(len(text), _MAGIC))
         self._file.flush()
-        os.fsync(self._file.fileno())
+        sync(self._file.fileno())
         self._file.close()
         part = self._path.with_suffix(".part")
         digest = sha256_of(part)

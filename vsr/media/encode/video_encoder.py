@@ -14,9 +14,9 @@ from vsr.color.spec import ChromaLocation
 from vsr.errors import ConfigError, DeviceError
 from vsr.frame import Message, Stamp, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan, codec_of
-from vsr.media.encode.scheduling import kept_priority
 from vsr.media.metadata.bitstream import ONCE, TAKES, with_messages
 from vsr.media.pixels.planes import to_av_frame
+from vsr.system.scheduling import kept_priority
 
 FALLBACK_RATE = Fraction(25)
 """The frame rate for rate control if the source states none; timestamps are never computed from it."""

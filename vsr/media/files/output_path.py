@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.files.opening import shown
+from vsr.system import files, names
 from vsr.writing import move_new, move_over, new_file, temporary_name
 
 
@@ -30,10 +31,12 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
     """
     name = shown(target)
     try:
-        place = Path(os.path.realpath(target))
+        place = names.reachable(Path(os.path.realpath(target)))
         mode = _mode(place)
     except OSError as error:
         raise _unusable(target, error) from error
+    if reason := names.refusal(place.name):
+        raise ConfigError(f"{name}: {reason}; choose another name")
     if mode is not None and stat.S_ISDIR(mode):
         raise ConfigError(f"{name}: is a folder; name a file in it")
     if mode is not None and not stat.S_ISREG(mode):
@@ -74,9 +77,11 @@ def temporary_beside(target: Path) -> Path:
     path = temporary_name(target.parent)
     try:
         new_file(path).close()
-        if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
+        try:
+            names.check(target)
+        except OSError:
             path.unlink()
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            raise
     except OSError as error:
         raise _unusable(target, error) from error
     return path
@@ -117,19 +122,10 @@ def _taken(place: Path) -> OutputError:
     )
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or folder is stored on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def free_space(folder: Path) -> str:
     """Return the free space on the disk of a folder, for messages."""
     try:
-        left = os.statvfs(folder)
+        left = files.free_bytes(folder)
     except OSError:
         return "unknown"
-    return f"{left.f_bavail * left.f_frsize / 1e6:.0f} MB"
+    return f"{left / 1e6:.0f} MB"

@@ -7,19 +7,15 @@ output.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import select
-import stat
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
 from vsr.settings.schema import PipeFormat
+from vsr.system.descriptors import CalledOffError, Descriptor
 
 STANDARD = Path("-")
 """The path that means standard input or standard output."""
@@ -28,14 +24,10 @@ MUXERS: dict[PipeFormat, str] = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 HEAD_BYTES = 1 << 27
 """The number of bytes of the beginning that are kept at most until the frames are read: twice what FFmpeg may
 read to find the streams."""
-_PIPE_BYTES = 1 << 20
-"""The buffer size requested for a pipe. The default of 64 KiB is less than a row of tiles; more needs
-privileges."""
 _BEGINNINGS: tuple[tuple[bytes, PipeFormat], ...] = (
     (b"YUV4MPEG2 ", "y4m"),
     (b"nut/multimedia container\0", "nut"),
 )
-_READY = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 def is_pipe(path: Path | str) -> bool:
@@ -53,36 +45,6 @@ def place_of(word: Path | str) -> Path:
     return path.absolute() if is_pipe(path) and str(word) != "-" else path
 
 
-class Waker:
-    """Lets a thread wait for a file descriptor, and lets another thread cancel the wait."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        self.called = False
-        """Whether `call` was called."""
-
-    def wait(self, fd: int, event: int) -> bool:
-        """Wait until `fd` is ready for `event` (of `select.poll`); return False if the wait was cancelled."""
-        poll = select.poll()
-        poll.register(fd, event)
-        poll.register(self._read, select.POLLIN)
-        while not self.called:
-            if any(ready == fd for ready, _ in poll.poll()):
-                return not self.called
-        return False
-
-    def call(self) -> None:
-        """Cancel all waits, now and in future; from any thread."""
-        self.called = True
-        with suppress(OSError):
-            os.write(self._write, b"x")
-
-    def __del__(self) -> None:
-        for fd in (self._read, self._write):
-            with suppress(OSError):
-                os.close(fd)
-
-
 class PipeInput:
     """A file descriptor that can be opened several times while its beginning is kept, then one last time."""
 
@@ -90,7 +52,7 @@ class PipeInput:
         self._fd = fd
         self._head = bytearray()
         self._settled = False
-        self._waker = Waker()
+        self._from = Descriptor(fd)
         self._lock = threading.Lock()
         self.total = 0
         """The number of bytes read so far."""
@@ -100,7 +62,6 @@ class PipeInput:
         """Whether the writer has closed it."""
         self.live = False
         """Whether each frame is needed as soon as it comes, so none is read ahead to estimate the rate."""
-        _enlarge(fd)
 
     def open(self, *, last: bool = False) -> PipeReader:
         """Return a reader that starts at the first byte.
@@ -139,7 +100,7 @@ class PipeInput:
 
     def stop(self) -> None:
         """Make a waiting read and all later reads return the end of the data; from any thread."""
-        self._waker.call()
+        self._from.call_off()
 
     def read_at(self, position: int, size: int, *, last: bool) -> bytes:
         """Return at most `size` bytes from `position` on; none at the end, and none beyond what is kept."""
@@ -160,10 +121,12 @@ class PipeInput:
         return bool(data)
 
     def _live(self, size: int) -> bytes:
-        if self.ended or not self._waker.wait(self._fd, _READY):
+        if self.ended:
             return b""
         try:
-            data = os.read(self._fd, size)
+            data = self._from.read(size)
+        except CalledOffError:
+            return b""
         except OSError as error:  # closed, or a folder
             raise InputError(
                 f"standard input: cannot be read ({error.strerror}); pipe a video into it"
@@ -197,18 +160,12 @@ class PipeOutput:
         Raises:
             OutputError: it is a terminal, or closed.
         """
-        self._fd = fd
-        self._waker = Waker()
         self.bytes = 0
         """The number of bytes written so far."""
         if os.isatty(fd):
             raise OutputError("standard output: is a terminal; pipe it into a program, or name a file")
-        _enlarge(fd)
         try:
-            # Writes to a pipe must not block in the kernel, where they could not be cancelled.
-            self._waits = os.get_blocking(fd)
-            if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                os.set_blocking(fd, False)
+            self._to = Descriptor(fd, writes=True)
         except OSError as error:
             raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
@@ -221,28 +178,18 @@ class PipeOutput:
         """
         rest = memoryview(data)
         while rest:
-            if not self._waker.wait(self._fd, select.POLLOUT):
-                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
-            with suppress(BlockingIOError):
-                done = os.write(self._fd, rest)
-                self.bytes += done
-                rest = rest[done:]
+            done = self._to.write(rest)
+            self.bytes += done
+            rest = rest[done:]
         return len(data)
 
     def stop(self) -> None:
         """Make a waiting write and all later writes fail; from any thread."""
-        self._waker.call()
+        self._to.call_off()
 
     def close(self) -> None:
         """Restore the descriptor's mode; it stays open."""
-        with suppress(OSError):
-            os.set_blocking(self._fd, self._waits)
-
-
-def _enlarge(fd: int) -> None:
-    """Enlarge the buffer of a pipe where the kernel supports that."""
-    with suppress(OSError, AttributeError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._to.close()
 
 
 _standard: list[PipeInput] = []

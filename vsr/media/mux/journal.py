@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsr.writing import move_over, new_file, sync_folder
+from vsr.system.files import sync, sync_folder
+from vsr.writing import move_over, new_file
 
 _MAX_BYTES = 1 << 26
 """The largest size that is read. With short segments, a video of a week has 50 MB of hashes."""
@@ -74,7 +74,7 @@ def write_journal(path: Path, journal: Journal) -> None:
     with new_file(part) as file:
         file.write(json.dumps({"sha256": _digest(text), "journal": text}).encode())
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     move_over(part, path)
     sync_folder(path.parent)
 

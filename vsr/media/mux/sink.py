@@ -28,7 +28,7 @@ from vsr.media.encode.encoder_choice import EncoderPlan, choose
 from vsr.media.encode.segments import Segment
 from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.files.opening import shown
-from vsr.media.files.output_path import check_target, make_anew, put_in_place, sync, temporary_beside
+from vsr.media.files.output_path import check_target, make_anew, put_in_place, temporary_beside
 from vsr.media.files.pyav import TEXT
 from vsr.media.formats.containers import Container, container_of
 from vsr.media.formats.matroska import tick_for
@@ -44,6 +44,7 @@ from vsr.media.passthrough.header import copy_header
 from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty
 from vsr.media.passthrough.stream_plan import plan_streams
 from vsr.settings.schema import EncoderSettings
+from vsr.system.files import sync_file, sync_folder
 
 
 def open_sink(
@@ -361,15 +362,14 @@ class VideoSink:
                 tick=self._packets.clock.tick,
                 pending=self._pending,
             )
-            sync(self._temporary)
+            sync_file(self._temporary)
             found = check_written(
                 self._temporary, wanted, name=shown(self._target), refused=self._packets.refused
             )
             self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
-        with suppress(OSError):  # the file is in place and complete; some file systems cannot sync a folder
-            sync(Path(os.path.realpath(self._target)).parent)
+        sync_folder(Path(os.path.realpath(self._target)).parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,

@@ -14,7 +14,6 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,12 +23,12 @@ from vsr.errors import ConfigError, OutputError
 from vsr.media.encode.segments import sha256_of
 from vsr.media.files.opening import shown
 from vsr.media.mux.journal import Journal, read_journal, write_journal
-from vsr.writing import temporary_name
+from vsr.system import files, locks
+from vsr.system.folders import OwnFolder, open_own_folder
 
 _JOURNALS = ("journal-0.json", "journal-1.json")
 _LOCK = "lock"
 _RESULT = "result.tmp"
-_OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Key = Mapping[str, Any]
 """Everything that determines the output of a job, by name; plain types only."""
@@ -47,9 +46,8 @@ class WorkFolder:
         self.path = folder_of(place)
         self._place = place
         self._lock: int | None = None
-        self._handle: int | None = None
         try:
-            self._handle, self._lock = _entered(self.path)
+            self._folder, self._lock = _entered(self.path)
         except BlockingIOError as error:
             raise OutputError(
                 f"{shown(place)}: another vsr process is making it; wait for it, or name another output"
@@ -59,7 +57,7 @@ class WorkFolder:
                 f"{shown(place)}: the folder {shown(self.path.name)} for its parts cannot be used "
                 f"({error.strerror}); make room, choose another folder, or use `resume=False`"
             ) from error
-        self._inside = _through(self._handle, self.path)
+        self._inside = self._folder.inside
         self.journal = Journal(key={}, facts={})
 
     @property
@@ -164,8 +162,7 @@ class WorkFolder:
         Raises:
             OSError: the free space is unknown.
         """
-        left = os.statvfs(self._inside)
-        return left.f_bavail * left.f_frsize
+        return files.free_bytes(self._inside)
 
     def add(self, number: int, digest: str) -> None:
         """Record a segment whose file is stored on the disk; from then on it is never computed again.
@@ -186,16 +183,24 @@ class WorkFolder:
 
         The lock is removed last, so that no other process can start here while files are removed.
         """
-        if self._lock is None or self._handle is None:
+        if self._lock is None:
             return
-        with suppress(OSError):
-            if done or not any(self._inside.glob("*.segment")):
-                self._sweep({})
-                (self._inside / _LOCK).unlink()
-                self.path.rmdir()
-        os.close(self._lock)
-        os.close(self._handle)
-        self._lock = self._handle = None
+        lock, self._lock = self._lock, None
+        if done or not any(self._inside.glob("*.segment")):
+            self._remove(lock)
+        else:
+            os.close(lock)
+        self._folder.close()
+
+    def _remove(self, lock: int) -> None:
+        try:
+            self._sweep({})
+        except OSError:
+            os.close(lock)
+            return
+        with suppress(OSError):  # another process has it by now
+            locks.remove(lock, self._inside / _LOCK)
+            self.path.rmdir()
 
 
 def folder_of(place: Path) -> Path:
@@ -206,8 +211,8 @@ def folder_of(place: Path) -> Path:
     return place.parent / f".{name}.vsr"
 
 
-def _entered(path: Path) -> tuple[int, int]:
-    """Create a folder if necessary, lock it, and return descriptors of the folder and its lock.
+def _entered(path: Path) -> tuple[OwnFolder, int]:
+    """Create a folder if necessary, lock it, and return it open with the descriptor of its lock.
 
     Raises:
         BlockingIOError: another process has locked it.
@@ -217,74 +222,15 @@ def _entered(path: Path) -> tuple[int, int]:
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+            folder = open_own_folder(path)
         except FileNotFoundError:  # the process that had locked it has just removed it
             continue
         try:
-            _check_own(path, os.fstat(handle))
-            lock = _locked(_through(handle, path) / _LOCK)
+            lock = locks.take(folder.inside / _LOCK)
         except BaseException:
-            os.close(handle)
+            folder.close()
             raise
         if lock is not None:
-            return handle, lock
-        os.close(handle)
+            return folder, lock
+        folder.close()
     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-
-def _check_own(path: Path, found: os.stat_result) -> None:
-    """Check that a folder belongs to this user and that others cannot write to it.
-
-    Otherwise another user could read files or redirect writes to other files of this user.
-
-    Raises:
-        OSError: the folder belongs to another user, or others may write to it.
-    """
-    if found.st_uid == os.geteuid() and not found.st_mode & _OPEN_TO_OTHERS:
-        return
-    trial = temporary_name(path.parent)  # on file systems without owners and modes, all folders are alike
-    trial.mkdir(mode=0o700)
-    usual = trial.stat()
-    trial.rmdir()
-    if found.st_uid != usual.st_uid:
-        raise PermissionError(errno.EACCES, "it belongs to another user")
-    if found.st_mode & _OPEN_TO_OTHERS & ~usual.st_mode:
-        raise PermissionError(errno.EACCES, "others may write to it")
-
-
-def _through(handle: int, path: Path) -> Path:
-    """Return a path through the folder's descriptor, since its name may be replaced; its own path without
-    /proc.
-    """
-    inside = Path(f"/proc/self/fd/{handle}")
-    return inside if inside.is_dir() else path
-
-
-def _locked(path: Path) -> int | None:
-    """Open a file and lock it against other processes. The kernel releases the lock when this process ends.
-
-    Returns:
-        Its descriptor; None if the previous holder has removed the file, so that it locks nothing.
-
-    Raises:
-        BlockingIOError: another process has locked it.
-    """
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    except FileNotFoundError:  # the folder was removed
-        return None
-    try:
-        import fcntl
-    except ImportError:  # this system has no such locks
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), os.stat(path)):  # noqa: PTH116
-            return handle
-    except FileNotFoundError:
-        pass
-    except OSError:
-        os.close(handle)
-        raise
-    os.close(handle)
-    return None

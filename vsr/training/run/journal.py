@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import OutputError
+from vsr.system.files import open_to_append
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,7 @@ def _opened(path: Path) -> int:
     Raises:
         OSError: it is a link or no regular file, or the disk refuses.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    handle = open_to_append(path)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EEXIST, "what stands there is no regular file")

@@ -13,7 +13,7 @@ import pytest
 from tests.media.pass_through import fitted, open_for, settings_for
 from tests.media_maker import make_clip
 from vsr.media.decode.source import open_video
-from vsr.media.encode.scheduling import kept_priority
+from vsr.system.scheduling import kept_priority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
 
