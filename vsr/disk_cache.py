@@ -1,4 +1,4 @@
-"""Results that are kept between runs, in files of the user's cache."""
+"""Small results that are kept between runs in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ logger = logging.getLogger(__name__)
 
 
 def place_of(kind: str, facts: object) -> Path | None:
-    """The file for what depends on `facts`, by their representation; None where there is no home.
+    """Return the cache file of a result; None if the user has no home folder.
 
     Args:
-        kind: Name of a folder.
+        kind: Kind of result, which is the name of a folder.
+        facts: All that the result depends on; its `repr` identifies the file.
     """
     try:
         root = cache_folder()
-    except RuntimeError:  # no home
+    except RuntimeError:  # there is no home folder
         return None
     return root / "vsr" / kind / hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
 def read(place: Path | None) -> bytes | None:
-    """What is kept there; None where nothing is, or it cannot be read."""
+    """Return the content of a cache file; None if it is missing or cannot be read."""
     try:
         return place.read_bytes() if place else None
     except OSError:
@@ -35,7 +36,10 @@ def read(place: Path | None) -> bytes | None:
 
 
 def write(place: Path | None, content: bytes) -> None:
-    """Keep it, whole or not at all; another run may be writing the same."""
+    """Write a cache file, completely or not at all; another process may write the same file at the same time.
+
+    Failures are logged, not raised: the cache is optional.
+    """
     if place is None:
         return
     fresh = place.with_name(f"{place.name}.{os.getpid()}")
@@ -45,4 +49,4 @@ def write(place: Path | None, content: bytes) -> None:
             file.write(content)
         move_over(fresh, place)
     except OSError as error:
-        logger.debug("not kept in the cache: %s", error)
+        logger.debug("the cache file cannot be written: %s", error)

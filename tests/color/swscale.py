@@ -1,4 +1,4 @@
-"""FFmpeg's own colour conversion, as the reference for ours."""
+"""FFmpeg's colour conversion (swscale), as the reference for the one of this package."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ NAMES = {
     Matrix.BT2020_NCL: "bt2020nc",
 }
 RANGES = {Range.LIMITED: "limited", Range.FULL: "full"}
-# All that makes swscale exact rather than fast; bicubic has the longest of its usual chroma filters.
+# The flags for exact instead of fast conversion; bicubic has the longest of the common chroma filters.
 FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 SITE_OF = {"first": 0, "middle": 128}
-"""Siting to swscale's chr_pos: 256ths of a luma sample from the first one of a pair."""
+"""swscale's chr_pos for each siting, in 1/256 luma samples from the first one of a pair."""
 
 
 def swscale(planes: tuple[Tensor, ...], source: str, target: str, **options: object) -> tuple[Tensor, ...]:
-    """Convert planes (FFmpeg's order) from one pixel format to another by the filter `scale`.
+    """Convert planes (FFmpeg's order) from one pixel format to another with the filter `scale`.
 
-    `options` are the filter's: in_color_matrix, out_color_matrix, in_range, out_range, out_h_chr_pos ...
+    `options` are those of the filter: in_color_matrix, out_color_matrix, in_range, out_range, out_h_chr_pos
+    ...
     """
     frame = _frame(planes, source)
     graph = Graph()

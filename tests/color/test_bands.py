@@ -1,4 +1,4 @@
-"""Claims: bands cover a picture once, at chroma rows, with a halo only where there are rows."""
+"""Bands cover an image once, begin at rows of chroma, and have a halo inside the image only."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def test_bands_cover_every_row_once_and_read_around_them():
             assert band.chroma_read.stop == min(small, band.chroma.stop + halo)
 
 
-def test_what_is_kept_of_what_was_read_is_the_band():
+def test_the_kept_rows_of_the_rows_read_are_the_band():
     for band in bands_of(50, 8, shift=1, halo=2):
         assert torch.equal(torch.arange(50)[band.luma_read][band.luma_kept], torch.arange(50)[band.luma])
         assert list(range(25)[band.chroma_read][band.chroma_kept]) == list(range(25)[band.chroma])
 
 
-def test_bands_are_small_on_the_cpu_and_whole_pictures_up_to_4k_elsewhere():
+def test_bands_are_small_on_the_cpu_and_whole_images_up_to_4k_on_other_devices():
     assert band_rows(torch.empty(1080, 1920)) == HOST_SAMPLES // 1920
     assert band_rows(torch.empty(2160, 3840, device="meta")) == 2160
     assert band_rows(torch.empty(4320, 7680, device="meta")) == DEVICE_SAMPLES // 7680

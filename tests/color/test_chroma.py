@@ -1,4 +1,4 @@
-"""Claims: upsampling is undone exactly, detail does not alias, and each siting is where it says."""
+"""Downsampling undoes upsampling exactly, detail does not alias, and each siting has its position."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSITION = {
     ChromaLocation.BOTTOMLEFT: (0, 1),
     ChromaLocation.BOTTOM: (0.5, 1),
 }
-"""H.273, figure 1: right and down from the first luma sample of the pair, in luma samples."""
+"""Position to the right of and below the first luma sample of a pair, in luma samples (H.273, figure 1)."""
 
 
 def noise(*size):
@@ -28,13 +28,13 @@ def noise(*size):
 
 
 def wave(frequency, count):
-    """Both phases of a wave of `frequency` periods a sample, `(2, count)`."""
+    """Return cosine and sine of `frequency` periods per sample, `(2, count)`."""
     angle = 2 * math.pi * frequency * torch.arange(count, dtype=torch.float64)
     return torch.stack((torch.cos(angle), torch.sin(angle)))
 
 
 def gain(frequency, location):
-    """What is left of a wave after halving; the phase that survives best and worst together."""
+    """Return the amplitude of a wave after downsampling by 2, averaged over both phases."""
     samples = downsample(wave(frequency, 2048), (1, 0), location)[:, 20:-20]
     return samples.square().sum(0).mean().sqrt().item()
 
@@ -57,7 +57,7 @@ def test_downsampling_undoes_upsampling_of_any_content(location, shift):
 
 
 @pytest.mark.parametrize("location", SITES)
-def test_chroma_that_is_not_subsampled_is_not_touched(location):
+def test_chroma_without_subsampling_is_not_changed(location):
     chroma = noise(2, 5, 6)
     assert torch.equal(upsample(chroma, height=5, width=6, shift=(0, 0), location=location), chroma)
     assert torch.equal(downsample(chroma, (0, 0), location), chroma)
@@ -65,8 +65,8 @@ def test_chroma_that_is_not_subsampled_is_not_touched(location):
 
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("location", SITES)
-def test_a_ramp_keeps_its_place(location, shift):
-    """A linear picture, whose value says where a sample sits, comes through both directions at its site."""
+def test_a_ramp_is_not_shifted(location, shift):
+    """The value of a linear image is the position of a sample, so both directions must keep it."""
     height, width = 48, 64
     rows, columns = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
     full = 100 * rows.view(-1, 1) + columns
@@ -84,16 +84,16 @@ def test_a_ramp_keeps_its_place(location, shift):
     assert torch.allclose(shown[inner], full[inner], rtol=0, atol=1e-9)
 
 
-def test_bottom_is_top_upside_down():
+def test_bottom_siting_is_top_siting_flipped():
     full = noise(2, 12, 8)
     bottom = downsample(full, (1, 1), ChromaLocation.BOTTOMLEFT)
     assert torch.equal(bottom, downsample(full.flip(-2), (1, 1), ChromaLocation.TOPLEFT).flip(-2))
 
 
 @pytest.mark.parametrize("location", [CO_SITED, CENTRED])
-def test_detail_that_chroma_cannot_hold_is_taken_out_instead_of_aliased(location):
-    # A half-band filter whose partner interpolates must have a gain of 1 at the new limit, 0.25 periods a
-    # sample, so the fall begins there. Dropping every other sample has 1 everywhere.
+def test_detail_above_the_limit_of_chroma_is_removed_instead_of_aliased(location):
+    # A half-band filter with an interpolating partner must have a gain of 1 at the new limit, 0.25 periods
+    # per sample, so its roll-off begins there. Dropping every other sample would have 1 everywhere.
     assert gain(0.5, location) < 1e-9
     assert gain(0.45, location) < 0.2
     assert gain(0.4, location) < 0.35
@@ -102,7 +102,7 @@ def test_detail_that_chroma_cannot_hold_is_taken_out_instead_of_aliased(location
 
 
 @pytest.mark.parametrize("location", [CO_SITED, CENTRED])
-def test_detail_that_chroma_can_hold_stays(location):
+def test_detail_below_the_limit_of_chroma_is_kept(location):
     assert gain(0, location) == pytest.approx(1, abs=1e-12)
     for frequency in (0.02, 0.05, 0.1):
         assert gain(frequency, location) == pytest.approx(1, abs=0.05)
@@ -110,8 +110,8 @@ def test_detail_that_chroma_can_hold_stays(location):
 
 
 @pytest.mark.parametrize("location", SITES)
-def test_noise_grows_neither_up_nor_down(location):
-    """No hidden amplification, which an exact inverse could have: energy of white noise, by pixel."""
+def test_neither_direction_amplifies_noise(location):
+    """An exact inverse could amplify; the energy of white noise per pixel shows that this one does not."""
     chroma = noise(1, 200, 200)
     full = upsample(chroma, height=400, width=400, shift=(1, 1), location=location)
     assert full.std() < 1.1 * chroma.std()
@@ -120,7 +120,7 @@ def test_noise_grows_neither_up_nor_down(location):
 
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("location", SITES)
-def test_a_row_depends_on_no_chroma_further_away_than_said(location, shift):
+def test_a_row_depends_on_no_more_rows_of_chroma_than_rows_reached(location, shift):
     reach = rows_reached(shift)
     height = 64
     middle = chroma_size(height, 8, shift)[0] // 2

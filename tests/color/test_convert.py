@@ -1,4 +1,4 @@
-"""Claims: the codes of H.273, FFmpeg's pictures, and not one code lost on the way there and back."""
+"""Conversion gives the codes of H.273 and FFmpeg's images, and a round trip returns every code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def layout_of(depth=8, shift=(0, 0), family="yuv"):
 
 
 def random_planes(height, width, layout):
-    """Any code in any plane, those outside the nominal range and of impossible colours too."""
+    """Return planes of random codes, including codes outside the nominal range and impossible colours."""
     sizes = [(height, width)] + [chroma_size(height, width, layout.chroma_shift)] * 2
     dtype = torch.uint8 if layout.bit_depth == 8 else torch.uint16
     generator = torch.Generator().manual_seed(height * width + layout.bit_depth)
@@ -42,7 +42,7 @@ def largest_difference(ours, theirs, *, margin=0):
     return [(a.int() - b.int())[inner, inner].abs().max().item() for a, b in zip(ours, theirs, strict=True)]
 
 
-# Worked out by hand with H.273 section 8.3. Red in BT.709, limited, 8 bits: Y = 16 + 219 * 0.2126 = 62.6,
+# Computed by hand with H.273 section 8.3. Red in BT.709, limited, 8 bits: Y = 16 + 219 * 0.2126 = 62.6,
 # Cb = 128 + 224 * (0 - 0.2126) / 1.8556 = 102.3, Cr = 128 + 224 * 0.5 = 240. Full range: Cr = 128 + 127.5 is
 # one code too much and clipped.
 BY_HAND = [
@@ -104,7 +104,7 @@ def test_round_trip_returns_every_code_of_rgb_and_grey(family, range_):
 
 @pytest.mark.parametrize("location", SITES)
 @pytest.mark.parametrize("shift", [(1, 1), (2, 2), (1, 0)])
-def test_bands_give_the_same_codes_as_the_whole_picture(location, shift, monkeypatch):
+def test_bands_give_the_same_codes_as_the_whole_image(location, shift, monkeypatch):
     layout, color = layout_of(12, shift), spec(location=location)
     image = torch.rand(3, 75, 30, generator=torch.Generator().manual_seed(3))
     planes = to_planes(image, color, layout)
@@ -114,13 +114,13 @@ def test_bands_give_the_same_codes_as_the_whole_picture(location, shift, monkeyp
     assert torch.equal(to_rgb(planes, color, layout), whole)
 
 
-# swscale takes 255 << (n - 8), not 2^n - 1, for the white of R'G'B' of n bits, except from full-range Y'CbCr.
-# Nearest codes may fall to either side; at 16 bits its coefficients of 14 bits are worth a few codes. Into
-# Y'CbCr of BT.601 it has a table with weights of three decimals, 0.081 for 0.0813: 3.5e-4 of the range.
+# swscale uses 255 << (n - 8), not 2^n - 1, as white of n-bit R'G'B', except from full-range Y'CbCr.
+# Rounding may differ by a code; at 16 bits its coefficients of 14 bits cause errors of a few codes. For
+# Y'CbCr of BT.601 it has a table of weights with three decimals, 0.081 for 0.0813: 3.5e-4 of the range.
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])
 @pytest.mark.parametrize("range_", RANGES)
 @pytest.mark.parametrize("matrix", LUMA_WEIGHTS)
-def test_444_is_as_ffmpeg_converts_it(matrix, range_, depth):
+def test_444_equals_ffmpegs_conversion(matrix, range_, depth):
     tolerance = 1 if depth < 16 else 4
     is_601 = matrix in (Matrix.BT470BG, Matrix.SMPTE170M)
     tolerance_601 = 1 + int(3.5e-4 * (1 << depth)) if is_601 else tolerance
@@ -140,7 +140,7 @@ def test_444_is_as_ffmpeg_converts_it(matrix, range_, depth):
     )
     assert max(largest_difference(to_planes(image / white, color, yuv), planes)) <= tolerance_601
 
-    planes = to_planes(image, color, yuv)  # colours that R'G'B' can hold: swscale clips, we do not
+    planes = to_planes(image, color, yuv)  # colours inside the gamut of R'G'B', because swscale clips others
     green, blue, red = swscale(
         planes,
         f"yuv444p{suffix}",
@@ -153,8 +153,8 @@ def test_444_is_as_ffmpeg_converts_it(matrix, range_, depth):
     assert max(largest_difference(to_planes(ours, RGB_FULL, rgb), (red, green, blue))) <= tolerance
 
 
-def smooth_picture(height=64, width=96):
-    """R'G'B' with less than two periods in each direction: filters of any length agree on it."""
+def smooth_image(height=64, width=96):
+    """Return R'G'B' with less than two periods in each direction, for which all filters give the same."""
     y = torch.arange(height).view(-1, 1) / height
     x = torch.arange(width).view(1, -1) / width
     waves = (torch.sin(6 * x + 3 * y), torch.cos(5 * y - 4 * x), torch.sin(7 * x * y + 1))
@@ -162,7 +162,7 @@ def smooth_picture(height=64, width=96):
 
 
 def chroma_from_ffmpeg(image, depth, location):
-    """Cb and Cr of 4:2:0 as swscale makes them at a siting."""
+    """Return Cb and Cr of 4:2:0 that swscale makes for a siting."""
     rgb = layout_of(depth, family="rgb")
     red, green, blue = to_planes(image, RGB_FULL, rgb)
     suffix = "" if depth == 8 else f"{depth}le"
@@ -176,10 +176,10 @@ SITED = [location for location, sites in SITES.items() if "last" not in sites]
 
 
 @pytest.mark.parametrize("location", SITED)
-def test_420_is_as_ffmpeg_makes_it_and_no_other_siting_is(location):
-    # Both filters are exact for such smooth pictures but for the rounding of each. Left out at the borders:
-    # two chroma samples, where swscale repeats luma and we mirror details.
-    image = smooth_picture()
+def test_420_equals_ffmpegs_chroma_for_the_same_siting_only(location):
+    # Both filters are exact for such smooth images, except for rounding. Excluded at the borders:
+    # two chroma samples, because swscale repeats luma and this package mirrors details.
+    image = smooth_image()
     ours = to_planes(image, spec(location=location), layout_of(8, (1, 1)))[1:]
     for other in SITED:
         theirs = chroma_from_ffmpeg(image, 8, other)
@@ -188,11 +188,11 @@ def test_420_is_as_ffmpeg_makes_it_and_no_other_siting_is(location):
 
 
 @pytest.mark.parametrize("location", SITED)
-def test_420_is_shown_as_ffmpeg_shows_it(location):
-    # swscale's bicubic and our filters differ by a fraction of a code of chroma, which R' and B' see 1.6 and
-    # 1.9 times as large, and each rounds once more: 3 codes. A wrong siting is 5 and more.
+def test_420_becomes_the_rgb_that_ffmpeg_makes(location):
+    # swscale's bicubic filter and this package's differ by a fraction of a chroma code, which R' and B' scale
+    # by 1.6 and 1.9, and each rounds once more: 3 codes. A wrong siting differs by 5 or more.
     color, layout = spec(location=location), layout_of(8, (1, 1))
-    planes = to_planes(smooth_picture(), color, layout)
+    planes = to_planes(smooth_image(), color, layout)
     ours = to_planes(to_rgb(planes, color, layout), RGB_FULL, layout_of(family="rgb"))
     for other in SITED:
         horizontal, vertical = SITES[other]
@@ -203,7 +203,7 @@ def test_420_is_shown_as_ffmpeg_shows_it(location):
         assert worst <= 3 if other is location else worst >= 5, other
 
 
-def test_head_and_footroom_survive():
+def test_headroom_and_footroom_are_kept():
     layout, color = layout_of(), spec()
     luma = torch.arange(256).to(torch.uint8).view(1, -1)
     grey = torch.full_like(luma, 128)
@@ -213,7 +213,7 @@ def test_head_and_footroom_survive():
     assert torch.equal(to_planes(image, color, layout)[0], luma)
 
 
-def test_what_codes_cannot_hold_is_clipped_not_wrapped():
+def test_values_beyond_the_largest_code_are_clipped_not_wrapped():
     image = torch.tensor([-9.0, 9.0]).view(1, 1, 2).expand(3, 1, 2)
     for depth, dtype in ((8, torch.uint8), (10, torch.uint16), (16, torch.uint16)):
         planes = to_planes(image, spec(), layout_of(depth))
@@ -221,7 +221,7 @@ def test_what_codes_cannot_hold_is_clipped_not_wrapped():
         assert planes[0].tolist() == [[0, (1 << depth) - 1]]
 
 
-def test_grey_is_three_equal_channels_and_back_the_luma_of_its_matrix():
+def test_grey_becomes_three_equal_channels_and_rgb_becomes_the_luma_of_its_matrix():
     grey = layout_of(family="gray")
     image = to_rgb((torch.tensor([[0, 51, 255]], dtype=torch.uint8),), spec(range_=Range.FULL), grey)
     assert torch.allclose(image, torch.tensor([0, 0.2, 1]).expand(3, 1, 3), atol=1e-6)
@@ -232,7 +232,7 @@ def test_grey_is_three_equal_channels_and_back_the_luma_of_its_matrix():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_planes_are_those_of_float32_for_any_dtype_and_memory_format(dtype, memory_format):
+def test_planes_equal_those_of_float32_for_any_dtype_and_memory_format(dtype, memory_format):
     image = torch.rand(1, 3, 24, 40, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     before = image.to(dtype).contiguous(memory_format=memory_format)[0]
     kept = before.clone()
@@ -243,7 +243,7 @@ def test_planes_are_those_of_float32_for_any_dtype_and_memory_format(dtype, memo
 
 
 @pytest.mark.parametrize("family", ["yuv", "rgb"])
-def test_half_precision_results_are_those_of_float32_rounded_once(family):
+def test_half_precision_results_equal_float32_rounded_once(family):
     layout = layout_of(10, family=family)
     planes = random_planes(16, 16, layout)
     exact = to_rgb(planes, spec(), layout)
@@ -251,7 +251,7 @@ def test_half_precision_results_are_those_of_float32_rounded_once(family):
 
 
 @pytest.mark.parametrize("depth", [8, 10, 16])
-def test_alpha_is_full_range_and_returns(depth):
+def test_alpha_is_full_range_and_a_round_trip_returns_it(depth):
     layout = layout_of(depth)
     plane = random_planes(5, 7, layout)[0]
     alpha = alpha_to_float(plane, layout)
@@ -261,7 +261,7 @@ def test_alpha_is_full_range_and_returns(depth):
 
 
 @pytest.mark.parametrize("matrix", [Matrix.ICTCP, Matrix.BT2020_CL, Matrix.YCGCO, Matrix.CHROMA_DERIVED_NCL])
-def test_a_matrix_that_cannot_be_converted_is_refused_by_name_in_one_line(matrix):
+def test_an_unsupported_matrix_is_refused_by_name_in_one_line(matrix):
     layout = layout_of()
     with pytest.raises(InputError, match=rf"{matrix.name} cannot .* zscale") as caught:
         to_rgb(random_planes(4, 4, layout), spec(matrix), layout)

@@ -1,4 +1,4 @@
-"""Claims: unspecified tags are filled in as players would, by a rule that is said; others are kept."""
+"""Unspecified tags are guessed as players do, with a sentence about the rule; other tags are kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_untagged_video_is_taken_by_its_size(name):
+def test_tags_of_untagged_video_follow_its_size(name):
     size, matrix, primaries = SIZES[name]
     spec = guess(size=size)
     assert (spec.matrix, spec.primaries) == (matrix, primaries)
@@ -49,17 +49,17 @@ def test_without_a_width_the_height_alone_decides():
 
 @pytest.mark.parametrize("layout", [YUV, YUV10, RGB, GRAY])
 @pytest.mark.parametrize("codec", ["", "h264", "mjpeg", "ffv1"])
-def test_nothing_stays_unspecified_and_each_guess_is_said(layout, codec):
-    spec, said = ColorSpec().guess_for(height=480, layout=layout, codec=codec)
+def test_nothing_stays_unspecified_and_each_guess_has_a_sentence(layout, codec):
+    spec, sentences = ColorSpec().guess_for(height=480, layout=layout, codec=codec)
     tags = ("matrix", "transfer", "primaries", "range", "chroma_location")
     for name in tags:
         value = getattr(spec, name).name
         assert value != "UNSPECIFIED"
-        assert any(line.startswith(f"{name} is not tagged; taken as {value} (") for line in said)
-    assert len(said) == len(tags)
+        assert any(line.startswith(f"{name} is not tagged; assumed to be {value} (") for line in sentences)
+    assert len(sentences) == len(tags)
 
 
-def test_what_is_tagged_is_kept_and_not_spoken_of():
+def test_specified_tags_are_kept_without_a_sentence():
     spec = ColorSpec(
         matrix=Matrix.SMPTE240M,
         transfer=Transfer.GAMMA22,
@@ -79,7 +79,7 @@ def test_what_is_tagged_is_kept_and_not_spoken_of():
         ColorSpec(matrix=Matrix.BT2020_NCL),
     ],
 )
-def test_one_tag_of_bt2020_brings_the_others(tagged):
+def test_one_tag_of_bt2020_implies_the_others(tagged):
     spec = guess(tagged, layout=YUV10)
     assert (spec.matrix, spec.primaries) == (Matrix.BT2020_NCL, Primaries.BT2020)
     known = tagged.transfer is not Transfer.UNSPECIFIED
@@ -103,25 +103,28 @@ def test_rgb_is_srgb():
     assert (spec.matrix, spec.primaries, spec.transfer) == (Matrix.RGB, Primaries.BT709, Transfer.SRGB)
 
 
-def test_primaries_follow_a_tagged_matrix_unless_the_size_speaks_against_it():
+def test_primaries_follow_a_tagged_matrix_unless_the_size_contradicts_it():
     assert guess(ColorSpec(matrix=Matrix.BT470BG), size=(720, 304)).primaries is Primaries.BT470BG
     assert guess(ColorSpec(matrix=Matrix.BT470BG)).primaries is Primaries.BT709
     assert guess(ColorSpec(matrix=Matrix.BT709), size=(720, 576)).primaries is Primaries.BT709
     assert guess(ColorSpec(matrix=Matrix.SMPTE240M)).transfer is Transfer.SMPTE240M
 
 
-def test_a_tag_of_rgb_on_ycbcr_samples_is_replaced_and_said():
+def test_a_tag_of_rgb_on_ycbcr_samples_is_replaced_with_a_sentence():
     tagged = ColorSpec(matrix=Matrix.RGB, range=Range.FULL)
-    spec, said = tagged.guess_for(height=1080, width=1920, layout=YUV)
+    spec, sentences = tagged.guess_for(height=1080, width=1920, layout=YUV)
     assert spec.matrix is Matrix.BT709
     assert spec.range is Range.FULL
-    assert any(line.startswith("matrix is tagged RGB, which cannot be; taken as BT709") for line in said)
+    assert any(
+        line.startswith("matrix is tagged RGB, which is impossible; assumed to be BT709")
+        for line in sentences
+    )
     assert guess(tagged, layout=RGB).matrix is Matrix.RGB
 
 
-def test_tags_come_by_number_and_reserved_ones_say_nothing():
-    told = ColorSpec.from_numbers(matrix=9, transfer=16, primaries=9, range=1, chroma_location=3)
-    assert told == ColorSpec(
+def test_tags_are_made_from_numbers_and_reserved_numbers_are_unspecified():
+    tags = ColorSpec.from_numbers(matrix=9, transfer=16, primaries=9, range=1, chroma_location=3)
+    assert tags == ColorSpec(
         matrix=Matrix.BT2020_NCL,
         transfer=Transfer.PQ,
         primaries=Primaries.BT2020,

@@ -1,4 +1,4 @@
-"""Networks whose every output pixel is known, or that fail as real ones do."""
+"""Fake networks whose output is predictable, or which fail like real ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vsr.engine.memory import PROBE
 
 
 class Nearest(nn.Module):
-    """x2 by repeating pixels; has one weight, so it counts as a network and runs in 16 bits where asked."""
+    """Nearest neighbour x2; it has one weight, so that it counts as a network and can run in 16 bits."""
 
     scale = 2
     receptive_radius = 0
@@ -23,7 +23,7 @@ class Nearest(nn.Module):
 
 
 class Hungry(Nearest):
-    """Runs out of memory above `limit` input pixels a call; remembers what it was given."""
+    """A network that runs out of memory above `limit` input pixels in a call, and records its calls."""
 
     def __init__(self, limit: int, words: str | None = None) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Hungry(Nearest):
         self.calls: list[tuple[int, ...]] = []
 
     def __deepcopy__(self, memo: object) -> Hungry:
-        return self  # the engine runs a copy; the test looks at the calls
+        return self  # the engine runs a copy, but the test reads the recorded calls
 
     def to(self, *args: object, **kwargs: object) -> Hungry:
         return self
@@ -47,7 +47,7 @@ class Hungry(Nearest):
 
 
 class BreaksIn16Bits(Nearest):
-    """Gives NaN, or black, unless its weight is float32."""
+    """A network that returns a constant, such as NaN, unless its weight is float32."""
 
     def __init__(self, value: float, *, always: bool = False) -> None:
         super().__init__()

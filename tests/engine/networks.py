@@ -1,4 +1,4 @@
-"""Networks whose every layer and number counts in the result, for tests of what runs them."""
+"""Networks with random parameters in which every layer and parameter changes the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def network(**changes: object) -> Compact:
     torch.manual_seed(1)
     made = Compact(CompactConfig(**({"nf": 32, "nc": 6, "scale": 2} | changes)))  # type: ignore[arg-type]
     identity_init_(made)
-    for layer in made.body:  # slopes and biases that differ, so that an order mixed up is seen
+    for layer in made.body:  # different slopes and biases, so that a wrong order of channels is detected
         for values in (
             getattr(layer, "bias", None),
             layer.weight if layer.__class__.__name__ == "PReLU" else None,
@@ -27,7 +27,7 @@ def network(**changes: object) -> Compact:
     return made.eval()
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(2))
 
 
@@ -39,8 +39,8 @@ def exact(made: Compact, x: Tensor) -> Tensor:
 RRDBS = {
     "x4": {"nf": 64},
     "x4 of few channels": {"nf": 32, "nb": 3},
-    "x2 of squares": {"scale": 2, "unshuffle": 2},
-    "x1 of squares": {"scale": 1, "unshuffle": 4},
+    "x2 with pixel unshuffle": {"scale": 2, "unshuffle": 2},
+    "x1 with pixel unshuffle": {"scale": 1, "unshuffle": 4},
     "x3 by pixel shuffle": {"scale": 3, "upsampler": "pixelshuffle"},
     "x4 by pixel shuffle": {"upsampler": "pixelshuffle", "nb": 2},
     "x8": {"nf": 32, "scale": 8},
@@ -62,7 +62,7 @@ def msrresnet(**changes: object) -> MSRResNet:
 
 
 def _fill(made: nn.Module) -> None:
-    """With numbers by which each layer counts in the result."""
+    """Fill a network with random parameters large enough that each layer changes the result."""
     for layer in made.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.uniform_(layer.weight, -0.04, 0.05)
@@ -71,5 +71,5 @@ def _fill(made: nn.Module) -> None:
 
 
 def on_cpu(made: nn.Module, target: Target, dtype: torch.dtype) -> Run:
-    """A network in our own kernels for the CPU."""
+    """Compile a network for one of the package's kernels on the CPU."""
     return in_kernels(made, target, dtype, torch.device("cpu"))

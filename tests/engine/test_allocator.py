@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that the next frame does not pay for it again."""
+"""Freed memory stays in the process, so that the next frame causes no page faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc only")
-def test_a_block_that_was_freed_is_had_again_without_page_faults() -> None:
-    pages = 100_000_000 // (2 * 2**20)  # of 100 MB, were they of 2 MiB each: the fewest there can be
+def test_a_freed_block_is_allocated_again_without_page_faults() -> None:
+    pages = 100_000_000 // (2 * 2**20)  # least number of pages in 100 MB, if each has 2 MiB
     assert faults("default") > pages
     assert faults("keep") < pages

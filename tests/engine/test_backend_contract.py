@@ -1,7 +1,7 @@
-"""What every backend promises, whatever computes: each claim runs on all of them.
+"""The contract of all backends: each test runs on every backend.
 
-What only one of them has (registers, work items, shared memory) stands in the tests of its own folder. There,
-too, the kernel for CUDA runs without a GPU, emulated, which is too slow for all that is asked here.
+The tests of a backend's own folder cover what only that backend has, such as registers, work items or shared
+memory. The emulated CUDA kernel is tested there, too, because emulation is too slow for the tests here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.engine.networks import msrresnet, network, pictures, rrdb
+from tests.engine.networks import msrresnet, network, random_images, rrdb
 from vsr.engine import device
 from vsr.engine.backends import openvino, own_kernels, select, torch_eager
 from vsr.engine.backends.contract import Run
@@ -29,7 +29,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "compact": network,
     "compact, leaky": lambda: network(activation="leakyrelu"),
     "rrdb": lambda: rrdb(nf=32, gc=32),
-    "rrdb of squares": lambda: rrdb(nf=32, gc=32, scale=2, unshuffle=2),
+    "rrdb with pixel unshuffle": lambda: rrdb(nf=32, gc=32, scale=2, unshuffle=2),
     "rrdb, x3 by pixel shuffle": lambda: rrdb(nf=32, gc=32, scale=3, upsampler="pixelshuffle"),
     "msrresnet": lambda: msrresnet(nf=32, nb=2, scale=2),
 }
@@ -37,7 +37,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A backend, and the number format of its features."""
+    """A backend and the dtype of its features."""
 
     name: Backend
     dtype: torch.dtype
@@ -48,10 +48,10 @@ class Case:
 
     @property
     def worse(self) -> float:
-        """By how much the mean square of the error may be larger than torch's in the same format.
+        """How many times as large the mean squared error may be as torch's in the same dtype.
 
-        Winograd's transforms add and subtract numbers larger than the result, each of which costs a bit or
-        two; 1 dB is left for sums in another order.
+        The Winograd transforms add and subtract numbers that are larger than the result, which costs a bit or
+        two each. For 16 bits, 1 dB allows for sums in another order.
         """
         return 100 if self.dtype == FP32 else 1.26
 
@@ -78,7 +78,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     elif found.name in ("winograd", "amx", "cuda") and not own_kernels.kernels_available(found.name):
         pytest.skip(f"this machine lacks what the kernels of {found.name} need")
     if found.dtype == BF16 and not device.cpu_has_bf16():
-        pytest.skip("no bf16 products on this CPU")
+        pytest.skip("this CPU has no bf16 products")
     return found
 
 
@@ -87,12 +87,12 @@ def mean_square(x: Tensor) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_result_is_as_exact_as_torchs_in_the_same_format(case: Case, family: str) -> None:
-    """Both against float64; images narrower than 32 pixels take another way on some backends."""
+def test_the_result_is_as_exact_as_torchs_in_the_same_dtype(case: Case, family: str) -> None:
+    """Both against float64; some backends leave images narrower than 32 pixels to torch."""
     made = FAMILIES[family]()
     in_torch = torch_eager.eager(made, device=CPU, dtype=case.dtype)
     for size in [(9, 37), (6, 5)]:
-        x = pictures(1, 3, *size)
+        x = random_images(1, 3, *size)
         with torch.no_grad():
             exact = copy.deepcopy(made).double()(x.double())
         found = case.run(made)(x.to(case.device)).cpu()
@@ -105,16 +105,16 @@ def test_the_result_is_as_exact_as_torchs_in_the_same_format(case: Case, family:
 def test_shapes_may_change_and_results_repeat_to_the_bit(case: Case) -> None:
     run = case.run(network())
     for shape in [(2, 3, 8, 40), (1, 3, 20, 36), (1, 3, 4, 4), (3, 3, 5, 33), (2, 3, 8, 40)]:
-        x = pictures(*shape).to(case.device)
+        x = random_images(*shape).to(case.device)
         first, half = run(x).clone(), run(x / 2).clone()
         assert torch.equal(run(x), first)
         assert torch.equal(run(x / 2), half)
         assert not torch.equal(first, half)
 
 
-def test_what_is_no_number_stays_visible_near_its_place_and_is_gone_in_the_next(case: Case) -> None:
-    """By that the engine finds what it must compute again in fp32."""
-    run, x = case.run(network(nc=2)), pictures(1, 3, 24, 40).to(case.device)
+def test_nan_in_the_input_is_nan_near_its_place_and_does_not_affect_the_next_batch(case: Case) -> None:
+    """The engine detects by NaN which images it must compute again in fp32."""
+    run, x = case.run(network(nc=2)), random_images(1, 3, 24, 40).to(case.device)
     expected = run(x).clone()
     broken = x.clone()
     broken[0, 1, 12, 20] = float("nan")
@@ -124,10 +124,10 @@ def test_what_is_no_number_stays_visible_near_its_place_and_is_gone_in_the_next(
     assert torch.equal(run(x), expected)
 
 
-def test_threads_may_share_it_in_inference_mode_and_outside(case: Case) -> None:
+def test_threads_may_share_a_run_in_inference_mode_and_outside(case: Case) -> None:
     if case.name == "cuda":
         pytest.skip("a CUDA graph belongs to one thread")
-    run, xs = case.run(network()), [pictures(1, 3, 30, 40) / n for n in range(1, 7)]
+    run, xs = case.run(network()), [random_images(1, 3, 30, 40) / n for n in range(1, 7)]
     with torch.inference_mode():
         expected = [run(x).clone() for x in xs]
     with ThreadPoolExecutor(3) as pool:
@@ -135,7 +135,7 @@ def test_threads_may_share_it_in_inference_mode_and_outside(case: Case) -> None:
 
 
 def test_steps_of_10_bits_survive(case: Case) -> None:
-    """The codes 716 and 717 are one number in bf16; the image goes in, and comes out, with more bits."""
+    """The codes 716 and 717 are one number in bf16, so input and output must have more bits."""
     run = case.run(network())
     dark, light = (run(torch.full((1, 3, 8, 40), code / 1023, device=case.device)) for code in (716, 717))
     steps = (light - dark).cpu()
@@ -143,16 +143,16 @@ def test_steps_of_10_bits_survive(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [Case("winograd", FP32), Case("openvino", BF16), Case("amx", BF16)], ids=str)
-def test_what_it_does_not_take_is_refused_in_one_line(case: Case) -> None:
-    other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()  # its ends are 9x9 convolutions
+def test_an_unsupported_network_is_refused_in_one_line(case: Case) -> None:
+    other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()  # its outer convolutions are 9x9
     for made, dtype in [(other, case.dtype), (network(), torch.float64)]:
         with pytest.raises(ConfigError, match=f"`backend={case.name!r}` ") as caught:
             select.select(made, case.device, backend=case.name, dtype=dtype)
         assert "\n" not in str(caught.value)
 
 
-def test_tiles_and_batches_go_through_it(case: Case) -> None:
-    made, x = network(), pictures(3, 3, 70, 90).to(case.device)
+def test_tiled_output_is_close_to_whole_output(case: Case) -> None:
+    made, x = network(), random_images(3, 3, 70, 90).to(case.device)
     precision: Precision = {FP32: "fp32", BF16: "bf16", FP16: "fp16"}[case.dtype]  # type: ignore[assignment]
     whole, tiled = (
         Upscaler(
@@ -161,5 +161,5 @@ def test_tiles_and_batches_go_through_it(case: Case) -> None:
         for tile in (0, 40)
     )
     assert whole.backend == tiled.backend == case.name
-    # Rounding of windows and wholes may differ where kernels add up in another order.
+    # Windows and whole images may round differently, because kernels sum in another order.
     torch.testing.assert_close(tiled(x), whole(x), rtol=0, atol=2e-5 if case.dtype == FP32 else 0.02)

@@ -1,4 +1,4 @@
-"""Parts that stand still are taken over from the picture before, and nobody can tell from the result."""
+"""Static regions are reused from the frame before, and the result has the same bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.backends import openvino
-from vsr.engine.static_regions import StillParts
+from vsr.engine.static_regions import StaticRegions
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.winograd import backend as winograd
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
@@ -24,7 +24,7 @@ def network() -> Compact:
 
 
 class Exact(nn.Module):
-    """Adds up each pixel's neighbours one after the other, in an order that no processor changes."""
+    """Sums each pixel's neighbours one after the other, in the same order on every CPU."""
 
     scale, receptive_radius = 2, 3
 
@@ -52,15 +52,16 @@ class Counting(Upscaler):
         return super()._retrying(images, run)  # type: ignore[arg-type]
 
 
-def film(*places: tuple[int, int] | None) -> list[Tensor]:
-    """Pictures of noise, each like the one before but for one pixel at a place; None changes nothing."""
-    picture = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(3))
-    made = [picture]
+def video(*places: tuple[int, int] | None) -> list[Tensor]:
+    """Return frames of noise; each one differs from the frame before in the pixel at a place, or not
+    (None)."""
+    frame = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(3))
+    made = [frame]
     for place in places:
-        picture = picture.clone()
+        frame = frame.clone()
         if place is not None:
-            picture[0, 1, place[0], place[1]] += 0.25
-        made.append(picture)
+            frame[0, 1, place[0], place[1]] += 0.25
+        made.append(frame)
     return made
 
 
@@ -68,16 +69,16 @@ CORNERS = [(0, 0), (0, SIZE[1] - 1), (SIZE[0] - 1, 0), (SIZE[0] - 1, SIZE[1] - 1
 SEAMS = [(y, x) for y in (29, 30, 31, 60) for x in (30, 59, 61, 100)]
 
 
-def test_one_changed_pixel_anywhere_gives_the_same_bits_as_the_whole() -> None:
-    pictures = film(None, *CORNERS, *SEAMS, None)
+def test_one_changed_pixel_anywhere_gives_the_same_bits_as_whole_frames() -> None:
+    frames = video(None, *CORNERS, *SEAMS, None)
     plain = Upscaler(Exact(), device_name="cpu", precision="fp32", backend="torch")
     counting = Counting(Exact(), device_name="cpu", precision="fp32", backend="torch")
-    parts = StillParts(counting)
+    regions = StaticRegions(counting)
     with torch.inference_mode():
-        for picture in pictures:
-            assert torch.equal(parts.launch(picture).images, plain(picture))
-    assert counting.pixels < len(pictures) / 2 * SIZE[0] * SIZE[1]
-    assert parts.saved > len(pictures) / 2
+        for frame in frames:
+            assert torch.equal(regions.launch(frame).images, plain(frame))
+    assert counting.pixels < len(frames) / 2 * SIZE[0] * SIZE[1]
+    assert regions.saved > len(frames) / 2
 
 
 def _require(backend: str) -> None:
@@ -90,60 +91,60 @@ def _require(backend: str) -> None:
 @pytest.mark.parametrize("made", ["fast-x2", "small"])
 @pytest.mark.parametrize("backend", ["auto", "torch", "openvino", "winograd"])
 def test_every_backend_gives_the_same_bits_and_saves_work_where_it_is_exact(backend: str, made: str) -> None:
-    """Winograd's kernels are exact on every processor; torch's and OpenVINO's on some."""
+    """The Winograd kernels are exact on every CPU, those of torch and OpenVINO on some."""
     _require(backend)
     net = network() if made == "small" else load_generator(made).network
     plain, lent = (
         Upscaler(net, device_name="cpu", precision="fp32", backend=backend)  # type: ignore[arg-type]
         for _ in range(2)
     )
-    parts = StillParts(lent)
+    regions = StaticRegions(lent)
     with torch.inference_mode():
-        for picture in film((3, 3), (70, 100), (71, 60), (140, 200)):
-            assert torch.equal(parts.launch(picture).images, plain(picture))
-    assert parts.saved > 1 or (backend != "winograd" and parts.saved == 0)
+        for frame in video((3, 3), (70, 100), (71, 60), (140, 200)):
+            assert torch.equal(regions.launch(frame).images, plain(frame))
+    assert regions.saved > 1 or (backend != "winograd" and regions.saved == 0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_where_kernels_are_not_exact_nothing_is_taken_over(precision: str) -> None:
+def test_dtypes_without_exact_kernels_reuse_nothing(precision: str) -> None:
     if precision == "int8" and not openvino.available():
         pytest.skip("the extra `openvino` is absent")
-    parts = StillParts(Upscaler(network(), device_name="cpu", precision=precision))  # type: ignore[arg-type]
+    regions = StaticRegions(Upscaler(network(), device_name="cpu", precision=precision))  # type: ignore[arg-type]
     with torch.inference_mode():
-        for picture in film((3, 3), (70, 100)):
-            parts.launch(picture)
-    assert parts.saved == 0
+        for frame in video((3, 3), (70, 100)):
+            regions.launch(frame)
+    assert regions.saved == 0
 
 
-def test_where_one_place_changes_most_of_the_work_is_saved() -> None:
-    parts = StillParts(Upscaler(Exact(), device_name="cpu", precision="fp32", backend="torch"))
+def test_most_of_the_work_is_saved_if_one_place_changes() -> None:
+    regions = StaticRegions(Upscaler(Exact(), device_name="cpu", precision="fp32", backend="torch"))
     with torch.inference_mode():
-        for picture in film(*[(40, 50)] * 9):
-            parts.launch(picture)
-    assert parts.saved > 6
+        for frame in video(*[(40, 50)] * 9):
+            regions.launch(frame)
+    assert regions.saved > 6
 
 
-def test_where_much_changes_the_whole_is_computed_once() -> None:
+def test_the_whole_frame_is_computed_once_if_much_changes() -> None:
     counting = Counting(network(), device_name="cpu", precision="fp32")
-    parts = StillParts(counting)
+    regions = StaticRegions(counting)
     with torch.inference_mode():
         for seed in range(4):
-            parts.launch(torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(seed)))
+            regions.launch(torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(seed)))
     assert counting.pixels == 4 * SIZE[0] * SIZE[1]
-    assert parts.saved == 0
+    assert regions.saved == 0
 
 
-def test_a_change_of_size_begins_anew() -> None:
+def test_a_frame_of_another_size_is_computed_as_a_whole() -> None:
     upscaler = Upscaler(network(), device_name="cpu", precision="fp32")
-    parts = StillParts(upscaler)
+    regions = StaticRegions(upscaler)
     with torch.inference_mode():
         for size in [(150, 210), (150, 212), (150, 212), (40, 40), (150, 210)]:
-            picture = torch.full((1, 3, *size), 0.5)
-            assert torch.equal(parts.launch(picture).images, upscaler(picture))
+            frame = torch.full((1, 3, *size), 0.5)
+            assert torch.equal(regions.launch(frame).images, upscaler(frame))
 
 
 class Whole(nn.Module):
-    """Depends on the size of what it is given, as no kernel should: a window does not equal the whole."""
+    """A network whose result depends on the size of its input, so that a window differs from the whole."""
 
     scale, receptive_radius = 2, 4
 
@@ -156,7 +157,7 @@ class Whole(nn.Module):
 
 
 class LargeDiffers(Exact):
-    """As a library that takes another kernel for large pictures."""
+    """A network that computes large images differently, like a library that selects another kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = super().forward(x)
@@ -164,30 +165,30 @@ class LargeDiffers(Exact):
 
 
 @pytest.mark.parametrize("kind", [Whole, LargeDiffers])
-def test_kernels_that_differ_for_a_window_are_found_out(kind: type[nn.Module]) -> None:
+def test_kernels_that_differ_for_a_window_are_detected(kind: type[nn.Module]) -> None:
     plain = Upscaler(kind(), device_name="cpu", precision="fp32", backend="torch")
-    parts = StillParts(Upscaler(kind(), device_name="cpu", precision="fp32", backend="torch"))
+    regions = StaticRegions(Upscaler(kind(), device_name="cpu", precision="fp32", backend="torch"))
     with torch.inference_mode():
-        for picture in film((3, 3), (70, 100), (20, 20)):
-            assert torch.equal(parts.launch(picture).images, plain(picture))
-    assert parts.saved == 0
+        for frame in video((3, 3), (70, 100), (20, 20)):
+            assert torch.equal(regions.launch(frame).images, plain(frame))
+    assert regions.saved == 0
 
 
-def test_kernels_that_differ_in_small_pictures_too_are_found_out_at_little_cost() -> None:
+def test_kernels_that_differ_in_small_images_are_detected_at_little_cost() -> None:
     size = (300, 400)
     counting = Counting(Whole(), device_name="cpu", precision="fp32", backend="torch")
-    parts = StillParts(counting)
-    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
+    regions = StaticRegions(counting)
+    frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         for _ in range(3):
-            parts.launch(picture)
+            regions.launch(frame)
     assert counting.pixels < 3.3 * size[0] * size[1]
 
 
-def test_a_broken_part_is_told_as_a_broken_picture() -> None:
-    parts = StillParts(Upscaler(network(), device_name="cpu", precision="fp32", backend="torch"))
-    first, second, third = film((3, 3), (5, 5))
+def test_a_broken_region_makes_its_frame_unhealthy() -> None:
+    regions = StaticRegions(Upscaler(network(), device_name="cpu", precision="fp32", backend="torch"))
+    first, second, third = video((3, 3), (5, 5))
     with torch.inference_mode():
-        parts.launch(first), parts.launch(second)
+        regions.launch(first), regions.launch(second)
         third[0, 0, 100, 100] = float("nan")
-        assert not parts.launch(third).healthy.item()
+        assert not regions.launch(third).healthy.item()

@@ -1,4 +1,4 @@
-"""Tiles put together again are the picture: exactly where the halo covers the field, smoothly elsewhere."""
+"""Joined tiles equal the whole image: exactly if the halo covers the receptive field, smoothly if not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_size_is_covered_once_and_windows_are_equal_and_aligned() -> None:
 
 
 def test_blended_tiles_of_a_deep_net_show_no_seam() -> None:
-    """A wide blur stands for a field that no halo covers: steps at seams stay below those of the picture."""
+    """A wide blur has a receptive field that no halo covers: steps at seams stay below those of the image."""
     torch.manual_seed(2)
     kernel = torch.hann_window(2 * 120 + 1)
     kernel = (kernel / kernel.sum())[None, None, None].expand(3, 1, 1, -1)

@@ -162,12 +162,15 @@ EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 
 Make = Callable[[Path], bytes]
 ZOO: dict[str, tuple[Make, str]] = {
-    "D1 pickle": (lambda f: pickle.dumps({"params": STATE, "x": Evil(f)}, protocol=2), r"program's object"),
-    "D1 pickle, protocol 4": (lambda f: pickle.dumps(Evil(f), protocol=4), r"program's object"),
-    "D1 .pth": (lambda f: saved({"params": STATE, "x": Evil(f)}), r"mkdir, a program's object"),
+    "D1 pickle": (
+        lambda f: pickle.dumps({"params": STATE, "x": Evil(f)}, protocol=2),
+        r"object of a program",
+    ),
+    "D1 pickle, protocol 4": (lambda f: pickle.dumps(Evil(f), protocol=4), r"object of a program"),
+    "D1 .pth": (lambda f: saved({"params": STATE, "x": Evil(f)}), r"mkdir, an object of a program"),
     "D1 .pth before 1.6": (
         lambda f: saved({"params": STATE, "x": Evil(f)}, legacy=True),
-        r"program's object",
+        r"object of a program",
     ),
     "D4 TorchScript": (lambda _: torchscript(), "TorchScript program, which is never run"),
     "D5 cut .safetensors": (lambda _: save(STATE)[:-5], "damaged or cut off"),
@@ -190,9 +193,9 @@ ZOO: dict[str, tuple[Make, str]] = {
     "D7 empty": (lambda _: b"", "empty"),
     "D7 noise": (lambda _: bytes(range(1, 256)) * 9, "neither"),
     "D10 deflated": (lambda _: deflated(with_tensor(torch.zeros(2**20))), "unpacks to more"),
-    "D10 bytearray": (lambda _: BYTEARRAY, "bytearray, a program's object"),
-    "D10 encode": (lambda _: in_an_archive(encoded(30)), r"_codecs\.encode, a program's object"),
-    "D10 encode, before 1.6": (lambda _: encoded(30), r"_codecs\.encode, a program's object"),
+    "D10 bytearray": (lambda _: BYTEARRAY, "bytearray, an object of a program"),
+    "D10 encode": (lambda _: in_an_archive(encoded(30)), r"_codecs\.encode, an object of a program"),
+    "D10 encode, before 1.6": (lambda _: encoded(30), r"_codecs\.encode, an object of a program"),
     "D10 copied by a call": (lambda _: in_an_archive(copied(b"torch\nSize")), "copies more than"),
     "D10 copied into a dictionary": (
         lambda _: in_an_archive(copied(b"collections\nOrderedDict")),
@@ -216,11 +219,11 @@ ZOO: dict[str, tuple[Make, str]] = {
     ),
     "D10 a storage that is called": (
         lambda _: in_an_archive(storage_of(2**31 - 1, called=True)),
-        r"UntypedStorage, a program's object",
+        r"UntypedStorage, an object of a program",
     ),
     "D10 a storage of a size made up": (
         lambda _: in_an_archive(storage_of(2**31 - 1)),
-        "claims more than the numbers",
+        "describes more numbers than",
     ),
     "D10 compressed, and no larger": (
         lambda _: with_entry("archive/.data/x", b"", data=deflated(saved({"x": 1}))),
@@ -240,7 +243,7 @@ ZOO: dict[str, tuple[Make, str]] = {
     ),
     "D16 two files in one": (
         lambda f: two_files(saved({"x": Evil(f)}), saved(STATE)),
-        "several files of torch.save in one|program's object",
+        "several files of torch.save|object of a program",
     ),
     "D16 an archive of something else": (
         lambda _: in_an_archive(b"").replace(b"data.pkl", b"data.txt"),
@@ -253,16 +256,16 @@ ZOO: dict[str, tuple[Make, str]] = {
     "D10 steps": (lambda _: b"\x80\x02" + b"(" * 5_000_000 + b".", "more than 1,048,576 steps"),
     "D11 stride 0": (lambda _: with_tensor(torch.zeros(1).expand(2**40)), "claims more than"),
     "D11 stride 0, small": (lambda _: with_tensor(torch.zeros(1).expand(2**27)), "claims more than"),
-    "D11 no data": (lambda _: with_tensor(STATE[KEY].to("meta")), "program's object"),
-    "D12 other layers": (lambda _: save({"fc.weight": torch.ones(2, 2)}), "no network that we know"),
+    "D11 no data": (lambda _: with_tensor(STATE[KEY].to("meta")), "object of a program"),
+    "D12 other layers": (lambda _: save({"fc.weight": torch.ones(2, 2)}), "an unknown network"),
     "D12 layers missing": (
         lambda _: save({k: v for k, v in RRDB.items() if not k.endswith("conv2.bias")}),
         r"without body\.0\.rdb1\.conv2\.bias, without \S+rdb2\S+, without \S+rdb3\S+; incomplete",
     ),
-    "D12 a table in itself": (lambda _: within_itself(), "holds no network weights"),
+    "D12 a table in itself": (lambda _: within_itself(), "has no network weights"),
     "D12 a name of 100,000 letters": (lambda _: saved({**STATE, "x" * 100_000: torch.ones(1)}), "names"),
-    "D13 NaN": (lambda _: save(not_a_number()), "holds NaN"),
-    "D13 overflow": (lambda _: save({k: v * 1e30 for k, v in STATE.items()}), "comes out as NaN"),
+    "D13 NaN": (lambda _: save(not_a_number()), "has NaN"),
+    "D13 overflow": (lambda _: save({k: v * 1e30 for k, v in STATE.items()}), "grey image has NaN"),
     "D14 gray": (lambda _: save(gray()), "takes 1 and gives 3 channels"),
 }
 """Name to what makes the bytes (given the folder that the file goes to), and what the one line must say."""

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
+from tests.engine.networks import RRDBS, exact, network, on_cpu, random_images, rrdb
 from vsr.engine import device
 from vsr.engine.backends import select
 from vsr.engine.upscaler import Upscaler
@@ -36,7 +36,7 @@ def test_a_compact_network_is_as_close_to_fp32_as_torch_in_bf16(
     changes: dict[str, object], size: tuple[int, int]
 ) -> None:
     """Both round features to bf16 and sum in fp32; 1 dB is left for sums in another order."""
-    made, x = network(**changes), pictures(1, 3, *size)
+    made, x = network(**changes), random_images(1, 3, *size)
     expected = exact(made, x)
     in_torch = exact(copy.deepcopy(made).to(BF16), x)
     found = on_cpu(made, "amx", BF16)(x)
@@ -47,7 +47,7 @@ def test_a_compact_network_is_as_close_to_fp32_as_torch_in_bf16(
 @there
 @pytest.mark.parametrize("name", ["fast-x2", "compact-x4"])
 def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> None:
-    made, x = load_generator(name).network, pictures(1, 3, 45, 70)
+    made, x = load_generator(name).network, random_images(1, 3, 45, 70)
     assert isinstance(made, Compact)
     expected = exact(made, x)
     in_torch = exact(copy.deepcopy(made).to(BF16), x)
@@ -56,7 +56,7 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
 
 @there
 def test_tiled_output_equals_whole_output_to_the_bit() -> None:
-    made, x = network(), pictures(3, 3, 70, 90)
+    made, x = network(), random_images(3, 3, 70, 90)
     whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
     tiled = Upscaler(made, device_name="cpu", precision="bf16", backend="amx", tile=40, batch=2)
     assert whole.backend == tiled.backend == "amx"
@@ -80,7 +80,7 @@ def test_steps_of_10_bits_are_kept_in_the_input_and_the_output_is_finer_than_bf1
 def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
     changes: dict[str, object], size: tuple[int, int]
 ) -> None:
-    made, x = rrdb(**changes), pictures(1, 3, *size)
+    made, x = rrdb(**changes), random_images(1, 3, *size)
     with torch.no_grad():
         expected, in_torch = made(x), copy.deepcopy(made).to(BF16)(x)
     found = on_cpu(made, "amx", BF16)(x)
@@ -118,7 +118,7 @@ def test_the_division_into_regions_and_groups_changes_no_bit(
 ) -> None:
     from vsr.kernels.amx import program
 
-    made, x = make(), pictures(1, 3, *size)
+    made, x = make(), random_images(1, 3, *size)
     results = []
     for threads, region_width, cache in DIVISIONS:
         monkeypatch.setattr(program, "_REGION_WIDTH", region_width)

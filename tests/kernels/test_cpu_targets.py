@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.engine.networks import exact, network, on_cpu, pictures, rrdb
+from tests.engine.networks import exact, network, on_cpu, random_images, rrdb
 from vsr import kernels
 from vsr.engine.backends.contract import Run
 from vsr.kernels import Target
@@ -49,7 +49,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 def test_the_number_of_threads_changes_no_bit(
     case: Case, make: Callable[[], nn.Module], threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, x = make(), pictures(1, 3, 50, 130)
+    made, x = make(), random_images(1, 3, 50, 130)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     one_thread = case.run(made)(x)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -58,7 +58,7 @@ def test_the_number_of_threads_changes_no_bit(
 
 def test_an_interrupted_call_waits_for_its_threads(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work items that already run use the buffers of the next call, so they must end before it starts."""
-    run, x = case.run(network(nf=64)), pictures(1, 3, 200, 200)
+    run, x = case.run(network(nf=64)), random_images(1, 3, 200, 200)
     expected = run(x)
 
     def interrupted(_: object) -> None:
@@ -74,7 +74,7 @@ def test_an_interrupted_call_waits_for_its_threads(case: Case, monkeypatch: pyte
 
 def test_results_are_right_after_code_was_dropped_from_the_cache_and_compiled_again(case: Case) -> None:
     """More shapes of networks than the cache keeps, each of them twice."""
-    x = pictures(1, 3, 4, 40)
+    x = random_images(1, 3, 4, 40)
     for _ in range(2):
         for nf in range(case.unit, case.unit * 12, case.unit):
             made = network(nf=nf, nc=1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.engine.networks import RRDBS, exact, network, on_cpu, pictures, rrdb
+from tests.engine.networks import RRDBS, exact, network, on_cpu, random_images, rrdb
 from vsr.engine.backends import select
 from vsr.engine.backends.contract import Run
 from vsr.engine.upscaler import Upscaler
@@ -71,13 +71,13 @@ def worse_than_torch(made: nn.Module, x: Tensor) -> float:
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(40, 64), (1, 1), (17, 33), (9, 95), (50, 201)], ids=str)
 def test_a_compact_network_is_as_exact_as_fp32(changes: dict[str, object], size: tuple[int, int]) -> None:
-    assert worse_than_torch(network(**changes), pictures(1, 3, *size)) < _WORSE
+    assert worse_than_torch(network(**changes), random_images(1, 3, *size)) < _WORSE
 
 
 @there
 @pytest.mark.parametrize("name", ["fast-x2", "compact-x4", "rrdb-lite-x4"])
 def test_a_shipped_network_is_as_exact_as_fp32(name: str) -> None:
-    assert worse_than_torch(load_generator(name).network, pictures(1, 3, 45, 70)) < _WORSE
+    assert worse_than_torch(load_generator(name).network, random_images(1, 3, 45, 70)) < _WORSE
 
 
 @there
@@ -86,7 +86,7 @@ def test_a_shipped_network_is_as_exact_as_fp32(name: str) -> None:
 )
 @pytest.mark.parametrize("size", [(21, 31), (1, 28), (18, 130)], ids=str)
 def test_an_rrdb_is_as_exact_as_fp32(changes: dict[str, object], size: tuple[int, int]) -> None:
-    assert worse_than_torch(rrdb(**changes), pictures(1, 3, *size)) < _WORSE
+    assert worse_than_torch(rrdb(**changes), random_images(1, 3, *size)) < _WORSE
 
 
 @there
@@ -100,7 +100,7 @@ def test_the_width_of_vector_registers_changes_no_bit(
     """So a command gives the same result on all CPUs; LLVM splits vectors that are too wide for this one."""
     from vsr.kernels.winograd import layers
 
-    made, x = make(), pictures(1, 3, 13, 50)
+    made, x = make(), random_images(1, 3, 13, 50)
     expected = on_cpu(made, "winograd", FP32)(x)
     monkeypatch.setattr(layers, "lanes", lambda: lanes)
     assert torch.equal(on_cpu(made, "winograd", FP32)(x), expected)
@@ -110,7 +110,7 @@ def test_the_width_of_vector_registers_changes_no_bit(
 def test_a_window_that_begins_on_the_grid_gives_the_bits_of_the_whole_image() -> None:
     """On all four sides, wherever the window ends."""
     taken = Upscaler(network(), device_name="cpu", backend="winograd")
-    x, halo, scale = pictures(1, 3, 90, 100), taken.bit_radius, int(taken.scale)
+    x, halo, scale = random_images(1, 3, 90, 100), taken.bit_radius, int(taken.scale)
     whole = taken(x)
     for top, bottom, left, right in product((0, 3 * taken.grid), (69, 90), (5 * taken.grid, 8), (70, 71, 72)):
         inner = [slice(scale * (a + halo), scale * (b - halo)) for a, b in ((top, bottom), (left, right))]

@@ -1,5 +1,5 @@
-"""Writes small generators as ncnn's .param and .bin, in the two styles that converters have: one operation a
-layer, or merged by ncnn's optimizer."""
+"""Writes small generators in the format of ncnn (.param and .bin), in the two styles of converters: one
+operation per layer, or fused by ncnn's optimizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FP16 = 0x01306B47
 
 
 class NcnnNet:
-    """A graph under construction: a line a layer, and the numbers that go with it."""
+    """A graph under construction: a line for each layer, and its numbers."""
 
     def __init__(self, *, merged: bool, half: bool) -> None:
         self.merged = merged
@@ -23,7 +23,7 @@ class NcnnNet:
         self._data: list[bytes] = []
 
     def add(self, kind: str, inputs: list[str], settings: str = "") -> str:
-        """Append a layer; returns the name of its result."""
+        """Append a layer and return the name of its result."""
         self._lines.append((kind, inputs, f"b{len(self._lines)}", settings))
         return self._lines[-1][2]
 
@@ -51,7 +51,7 @@ class NcnnNet:
         return self.add("BinaryOp", [self.add("BinaryOp", [x], "0=2 1=1 2=2.0e-01"), skip], "0=0")
 
     def write(self, stem: Path) -> tuple[Path, Path]:
-        """Write both files; a Split stands before results that are read more than once, as ncnn wants."""
+        """Write both files, with a Split layer before results that are read more than once, as in ncnn."""
         readers = Counter(name for _, inputs, _, _ in self._lines for name in inputs)
         used: Counter[str] = Counter()
         rows = []
@@ -72,7 +72,7 @@ class NcnnNet:
 
 
 def compact(state: dict[str, Tensor], scale: int, *, merged: bool, half: bool, slope: float = 0.0) -> NcnnNet:
-    """A Compact network; without PReLU its activations are leaky by `slope`."""
+    """Build a Compact network; without PReLU its activations are leaky ReLUs with `slope`."""
     net = NcnnNet(merged=merged, half=half)
     data = net.add("Input", [])
     last = max(int(key.split(".")[1]) for key in state)
@@ -92,7 +92,7 @@ def compact(state: dict[str, Tensor], scale: int, *, merged: bool, half: bool, s
 def rrdb(
     state: dict[str, Tensor], unshuffle: int, *, merged: bool, half: bool, slope: float = 0.2
 ) -> NcnnNet:
-    """An RRDB network that enlarges by nearest neighbours."""
+    """Build an RRDB network that enlarges by the nearest neighbour."""
     net = NcnnNet(merged=merged, half=half)
 
     def conv(x: str, name: str, slope: float | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Small generators of every family with random weights, and the names that others give their layers."""
+"""Small generators of every family with random weights, and other common names of their layers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ CONFIGS = (
 
 
 def name_of(config: object) -> str:
-    """A test's label."""
+    """Return a test's label."""
     return re.sub(r"[^\w=,]", "", str(config)).replace("Config", "-")
 
 
 def make(config: object, seed: int = 0) -> nn.Module:
-    """A network in eval mode whose every tensor matters: usual random numbers, none left at 0 or 1."""
+    """Return a network in eval mode with random tensors, none of them constant 0 or 1, so that each
+    matters."""
     torch.manual_seed(seed)
     network = BUILD[type(config)](config).eval()
     with torch.no_grad():
@@ -55,14 +56,14 @@ def make(config: object, seed: int = 0) -> nn.Module:
 
 
 def as_2018(state: Mapping[str, Tensor], upsampler: str) -> dict[str, Tensor]:
-    """An RRDB network's weights under the names of 2018's ESRGAN: numbers of a flat list of layers."""
+    """Rename the weights of an RRDB network to the names of ESRGAN of 2018: numbers in a flat list."""
     ups = sum(bool(re.fullmatch(r"conv_up\d+\.weight", key)) for key in state)
     blocks = len({key.split(".")[1] for key in state if key.startswith("body.")})
     numbers = {"conv_first": "0", "conv_body": f"1.sub.{blocks}", "conv_hr": str(3 * ups + 2)}
     numbers["conv_last"] = str(3 * ups + 4)
     offset = (
         0 if upsampler == "nearest" else -1
-    )  # an nn.Upsample stands before the convolution, a shuffle after
+    )  # an nn.Upsample comes before the convolution, a shuffle after it
     numbers |= {f"conv_up{i}": str(3 * i + offset) for i in range(1, ups + 1)}
 
     def rename(key: str) -> str:
@@ -76,7 +77,7 @@ def as_2018(state: Mapping[str, Tensor], upsampler: str) -> dict[str, Tensor]:
 
 
 def as_2019(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An RRDB network's weights under the names of ESRGAN-2019, RealSR and BSRGAN."""
+    """Rename the weights of an RRDB network to the names of ESRGAN of 2019, RealSR and BSRGAN."""
     names = (
         (r"body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2."),
         ("conv_body", "trunk_conv"),
@@ -92,7 +93,7 @@ def as_2019(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def as_leftthomas(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An SRResNet's weights under the names of leftthomas/SRGAN: numbered blocks, no counters."""
+    """Rename the weights of an SRResNet to the names of leftthomas/SRGAN: numbered blocks, no counters."""
     blocks = len({key.split(".")[1] for key in state if key.startswith("body.")})
     ups = len({key.split(".")[1] for key in state if key.startswith("up.")})
     names = {

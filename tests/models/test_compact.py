@@ -1,4 +1,4 @@
-"""Compact: recognised from its weights, exact where it claims to be, and able to learn."""
+"""Compact networks: recognition from weights, exactness of the skip, and initialisation for training."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-def test_shape_is_told_from_the_weights_alone(config: CompactConfig) -> None:
+def test_the_configuration_is_detected_from_the_weights_alone(config: CompactConfig) -> None:
     assert detect(Compact(config).state_dict()) == config
 
 
-def test_leaky_relu_is_taken_for_relu_since_neither_has_weights() -> None:
+def test_leaky_relu_is_detected_as_relu_because_neither_has_weights() -> None:
     state = Compact(CompactConfig(nf=8, nc=1, scale=2, activation="leakyrelu")).state_dict()
     assert detect(state) == CompactConfig(nf=8, nc=1, scale=2, activation="relu")
 
@@ -53,8 +53,8 @@ def _without(key: str) -> Spoil:
 
 Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 SPOILT: dict[str, tuple[Spoil, str]] = {
-    "extra": (lambda s: s | {"tail.weight": torch.zeros(1)}, "no network that we know"),
-    "flat": (lambda s: s | {"body.0.weight": torch.zeros(4)}, "no network that we know"),
+    "extra": (lambda s: s | {"tail.weight": torch.zeros(1)}, "an unknown network"),
+    "flat": (lambda s: s | {"body.0.weight": torch.zeros(4)}, "an unknown network"),
     "a bias missing": (_without("body.2.bias"), r"Compact without body\.2\.bias; incomplete"),
     "an inner layer missing": (_without("body.2.weight"), r"Compact without body\.2\.weight; incomplete"),
     "an activation missing": (_without("body.1.weight"), r"Compact without body\.1\.weight; incomplete"),
@@ -81,37 +81,37 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "one channel": (
         lambda s: s | {"body.0.weight": torch.zeros(4, 1, 3, 3), "body.6.weight": torch.zeros(4, 4, 3, 3)},
-        "Compact takes pictures of 1 channels, not of 3",
+        "Compact takes images of 1 channels, not of 3",
     ),
 }
-"""What is done to a Compact network's weights, and what is then said of them."""
+"""Changes of a Compact network's weights, and the error for each."""
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_what_is_not_quite_a_compact_is_refused_by_what_is_wrong(spoil: str, tmp_path: Path) -> None:
+def test_weights_that_are_almost_a_compact_are_refused_with_the_reason(spoil: str, tmp_path: Path) -> None:
     state = dict(Compact(CompactConfig(nf=4, nc=2, scale=2)).state_dict())
-    change, said = SPOILT[spoil]
+    change, message = SPOILT[spoil]
     save_file(change(state), tmp_path / "net.safetensors")
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_generator(tmp_path / "net.safetensors")
 
 
-def test_empty_weights_are_nobodys() -> None:
+def test_empty_weights_belong_to_no_family() -> None:
     assert detect({}) is None
 
 
-def test_with_a_silent_body_the_output_is_the_input_repeated_exactly() -> None:
+def test_with_a_body_of_zeros_the_output_is_exactly_the_nearest_neighbour() -> None:
     net = Compact(CompactConfig(nf=4, nc=1, scale=3)).to(torch.bfloat16)
     for parameter in net.parameters():
         nn.init.zeros_(parameter)
     x = torch.rand(2, 3, 5, 7)
     y = net(x)
-    # fp32 in, fp32 out: bf16 weights must not round the picture to 8 bits of mantissa
+    # fp32 in, fp32 out: bf16 weights must not round the image to 8 bits of precision
     assert y.dtype == torch.float32
     assert torch.equal(y, x.repeat_interleave(3, 2).repeat_interleave(3, 3))
 
 
-def test_an_input_pixel_acts_as_far_as_the_receptive_radius_says_and_no_further() -> None:
+def test_an_input_pixel_affects_outputs_within_the_receptive_radius_only() -> None:
     net = Compact(CompactConfig(nf=6, nc=2, scale=2, activation="leakyrelu"))
     identity_init_(net, generator=torch.Generator().manual_seed(0))
     x = torch.rand(1, 3, 21, 21)
@@ -122,14 +122,14 @@ def test_an_input_pixel_acts_as_far_as_the_receptive_radius_says_and_no_further(
     assert int(reach) == net.receptive_radius == 4
 
 
-def test_layout_of_the_memory_does_not_change_the_result() -> None:
+def test_the_memory_format_does_not_change_the_result() -> None:
     net = Compact(CompactConfig(nf=16, nc=2, scale=2)).double()
     x = torch.rand(1, 3, 9, 8, dtype=torch.float64)
     last = net(x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, net(x), rtol=0, atol=1e-12)
 
 
-def test_identity_start_lets_a_deep_network_learn_where_the_usual_start_does_not() -> None:
+def test_the_identity_initialisation_lets_a_deep_network_learn_and_the_default_does_not() -> None:
     def first_gradient(start: bool) -> float:
         torch.manual_seed(0)
         net = Compact(CompactConfig(nf=16, nc=16, scale=2))
@@ -144,7 +144,7 @@ def test_identity_start_lets_a_deep_network_learn_where_the_usual_start_does_not
     assert first_gradient(start=True) > 100 * first_gradient(start=False)
 
 
-def test_identity_start_is_the_same_for_the_same_seed() -> None:
+def test_the_identity_initialisation_is_the_same_for_the_same_seed() -> None:
     def weights(seed: int) -> torch.Tensor:
         net = Compact(CompactConfig(nf=8, nc=2, scale=2))
         identity_init_(net, generator=torch.Generator().manual_seed(seed))

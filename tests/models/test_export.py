@@ -36,7 +36,7 @@ ONE_OF_EACH = [
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads a small network of a shape."""
+    """Return a function that loads a small network of a configuration."""
 
     def do(config, seed=0):
         path = tmp_path / f"net{seed}.safetensors"
@@ -53,7 +53,7 @@ def _session(data):
 
 @needs_onnx
 @pytest.mark.parametrize("config", ONE_OF_EACH, ids=name_of)
-def test_onnx_runtime_gives_the_same_pictures_for_any_batch_and_size(config, load):
+def test_onnx_runtime_gives_the_same_images_for_any_batch_and_size(config, load):
     model = load(config)
     session = _session(to_onnx(model))
     unit = model.multiple
@@ -65,7 +65,7 @@ def test_onnx_runtime_gives_the_same_pictures_for_any_batch_and_size(config, loa
 
 
 @needs_onnx
-def test_the_file_says_what_it_is_and_which_sizes_it_takes(load):
+def test_the_file_describes_the_network_and_the_sizes_it_takes(load):
     model = load(RRDBConfig(scale=2, nf=5, nb=1, gc=4, unshuffle=2))
     session = _session(to_onnx(model))
     facts = session.get_modelmeta().custom_metadata_map
@@ -78,19 +78,19 @@ def test_the_file_says_what_it_is_and_which_sizes_it_takes(load):
 
 
 @needs_onnx
-def test_the_comparison_notices_another_network(load):
+def test_the_comparison_detects_another_network(load):
     model, other = load(CONFIGS[-2], seed=1), load(CONFIGS[-2], seed=2)
     data = to_onnx(model)
     assert largest_difference(data, model) < TOLERANCE
     assert largest_difference(data, other) > 100 * TOLERANCE
-    with pytest.raises(ModelError, match="exported, it makes"):
+    with pytest.raises(ModelError, match="the exported file makes"):
         largest_difference(data, load(CONFIGS[-3], seed=3))
     with pytest.raises(ModelError, match="does not run"):
         largest_difference(data[: len(data) // 2], model)
 
 
 @needs_onnx
-def test_a_network_that_torch_cannot_export_is_refused_in_a_line(load):
+def test_a_network_that_torch_cannot_export_is_refused_in_one_line(load):
     class Guess(nn.Module):
         scale, receptive_radius, multiple = 1, 0, 1
 
@@ -107,7 +107,7 @@ def test_filters_are_refused():
         to_onnx(load_generator("bicubic"))
 
 
-def test_what_is_missing_is_named_with_the_remedy(load, monkeypatch):
+def test_the_error_for_missing_packages_names_them_and_the_remedy(load, monkeypatch):
     monkeypatch.setattr("vsr.models.export.find_spec", lambda name: None)
     model = load(CONFIGS[-2])
     with pytest.raises(ConfigError, match=r"onnx and onnxscript.*vsr-pipeline\[onnx\]"):

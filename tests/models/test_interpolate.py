@@ -1,4 +1,4 @@
-"""Mixing is linear, exact at its ends, and only between networks of one shape."""
+"""Interpolation is linear, exact at both ends, and only possible between networks of one shape."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_ends_are_the_networks_themselves(alpha, end):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 0.8])
-def test_between_them_every_weight_is_the_mean_by_share(alpha):
+def test_between_the_ends_every_weight_is_the_weighted_mean(alpha):
     mixed = interpolate(A, B, alpha)
     for key, value in mixed.items():
         if value.is_floating_point():
@@ -29,13 +29,13 @@ def test_between_them_every_weight_is_the_mean_by_share(alpha):
             torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_networks_are_left_as_they_were():
+def test_the_networks_are_not_changed():
     before = {key: value.clone() for key, value in A.items()}
     interpolate(A, B, 0.5)
     assert all(torch.equal(A[key], before[key]) for key in A)
 
 
-def test_other_layers_are_named():
+def test_the_error_for_different_layers_names_them():
     fewer = {key: value for key, value in B.items() if key != "body.0.conv2.bias"}
     with pytest.raises(ModelError, match=r"body\.0\.conv2\.bias is in the first"):
         interpolate(A, fewer, 0.5)
@@ -43,18 +43,18 @@ def test_other_layers_are_named():
         interpolate(fewer, A, 0.5)
 
 
-def test_other_shapes_are_named_with_both():
+def test_the_error_for_different_shapes_has_both():
     wide = make(SRResNetConfig(scale=2, nf=5, nb=1)).state_dict()
     with pytest.raises(ModelError, match=r"bn_trunk\.bias is \(4,\) in the first network, \(5,\)"):
         interpolate(A, wide, 0.5)
 
 
-def test_networks_of_other_families_cannot_be_mixed():
+def test_networks_of_different_families_cannot_be_mixed():
     with pytest.raises(ModelError, match="network only"):
         interpolate(A, make(CONFIGS[0]).state_dict(), 0.5)
 
 
 @pytest.mark.parametrize("alpha", [-0.01, 1.01, float("nan")])
-def test_shares_outside_zero_and_one_are_refused(alpha):
+def test_an_alpha_outside_zero_and_one_is_refused(alpha):
     with pytest.raises(ConfigError, match="alpha"):
         interpolate(A, B, alpha)

@@ -1,4 +1,4 @@
-"""A generator saved under any known names, in any wrapper and format, comes back as the same function."""
+"""A generator saved with any known names, wrapper and format is loaded as the same function."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LR = torch.rand(1, 3, 8, 9)
 
 
 def _same(loaded, network):
-    """Folded batch norm rounds otherwise; everything else is bit for bit the same."""
+    """Folded batch norm rounds differently; all other results have the same bits."""
     with torch.no_grad():
         torch.testing.assert_close(loaded.network(LR), network(LR), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_every_generator_comes_back_with_its_shape(config, suffix, tmp_path):
+def test_every_generator_is_loaded_with_its_configuration(config, suffix, tmp_path):
     network, path = make(config), tmp_path / f"net.{suffix}"
     state = network.state_dict()
     save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
@@ -102,18 +102,18 @@ def test_a_network_that_does_not_fit_exactly_is_refused(config, what, tmp_path):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
-def test_whatever_weight_is_missing_the_family_is_named_and_the_layer(config, tmp_path):
+def test_the_error_for_any_missing_weight_names_family_and_layer(config, tmp_path):
     state, path = make(config).state_dict(), tmp_path / "net.safetensors"
     for key in state:
-        if not key.endswith(".weight") or "prelu_trunk" in key:  # without that it is another SRResNet
+        if not key.endswith(".weight") or "prelu_trunk" in key:  # without it, another SRResNet
             continue
         save_file({name: value for name, value in state.items() if name != key}, path)
         with pytest.raises(ModelError) as caught:
             load_generator(path)
-        said = str(caught.value)
-        assert type(config).__name__.removesuffix("Config") in said
-        layer = key.removesuffix(".weight")  # an enlargement may be named by its bias that is left over
-        assert layer in said or "enlarges" in said, said
+        message = str(caught.value)
+        assert type(config).__name__.removesuffix("Config") in message
+        layer = key.removesuffix(".weight")  # the error for an enlargement may name its superfluous bias
+        assert layer in message or "enlarges" in message, message
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_whatever_weight_is_missing_the_family_is_named_and_the_layer(config, tm
         (("conv0.weight", "conv1.weight_orig", "conv9.weight"), "discriminator"),
         (("net.0.weight", "net.2.weight"), "discriminator"),
         (("features.0.weight", "classifier.0.weight"), "VGG"),
-        (("fc.weight", "fc.bias"), "no network that we know"),
+        (("fc.weight", "fc.bias"), "an unknown network"),
         (("conv_first.weight", "body.0.conv1.weight", "conv_after_body.weight"), "EDSR"),
     ],
 )
-def test_other_networks_are_told_apart(keys, what, tmp_path):
+def test_the_error_for_another_kind_of_network_names_the_kind(keys, what, tmp_path):
     save_file({key: torch.rand(4, 3, 3, 3) for key in keys}, tmp_path / "d.safetensors")
     with pytest.raises(ModelError, match=what):
         load_generator(tmp_path / "d.safetensors")
@@ -169,40 +169,40 @@ TRAINERS = {
     "an average that is none": lambda g, other: {"ema": {"decay": 0.999}, "state_dict": g},
     "an empty average": lambda g, other: {"params_ema": {}, "params": g},
 }
-"""How a trainer saves the generator `g`; `other` is another one, such as that which is not averaged."""
+"""How trainers save the generator `g`; `other` is another network, such as the weights before averaging."""
 
 
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[-2]], ids=name_of)
 @pytest.mark.parametrize("way", TRAINERS)
-def test_the_generator_that_a_trainer_ships_is_found(way, config, tmp_path):
+def test_the_generator_in_a_trainers_file_is_found(way, config, tmp_path):
     network, other = make(config, seed=1), make(config, seed=2)
     torch.save(TRAINERS[way](network.state_dict(), other.state_dict()), tmp_path / "run.ckpt")
     _same(load_generator(tmp_path / "run.ckpt"), network)
 
 
-def test_2018s_names_within_a_module_are_found(tmp_path):
+def test_the_names_of_2018_inside_a_module_are_found(tmp_path):
     config = RRDBS[0]
     network = make(config)
     torch.save(_prefixed(as_2018(network.state_dict(), "nearest"), "model."), tmp_path / "old.pth")
     _same(load_generator(tmp_path / "old.pth"), network)
 
 
-def test_of_several_generators_none_is_guessed(tmp_path):
+def test_several_generators_in_a_file_are_an_error(tmp_path):
     a, b = (make(CONFIGS[-2], seed=seed).state_dict() for seed in (1, 2))
     save_file(_prefixed(a, "net_g.") | _prefixed(b, "netG."), tmp_path / "two.safetensors")
-    with pytest.raises(ModelError, match=r"holds the generators (net_g, netG|netG, net_g)"):
+    with pytest.raises(ModelError, match=r"has the generators (net_g, netG|netG, net_g)"):
         load_generator(tmp_path / "two.safetensors")
 
 
-def test_a_generator_within_another_network_is_not_taken_for_it(tmp_path):
+def test_a_generator_that_is_part_of_another_network_is_not_loaded(tmp_path):
     state = _prefixed(make(CONFIGS[-2]).state_dict(), "background.") | {"face.weight": torch.zeros(3)}
     save_file(state, tmp_path / "part.safetensors")
-    with pytest.raises(ModelError, match="no network that we know"):
+    with pytest.raises(ModelError, match="an unknown network"):
         load_generator(tmp_path / "part.safetensors")
 
 
 @pytest.mark.parametrize("key", ["body.999999.weight", "body.99999999999999.rdb1.conv1.weight"])
-def test_a_number_of_layers_that_would_take_for_ever_is_refused_at_once(key, tmp_path):
+def test_a_layer_number_that_would_take_very_long_is_refused_at_once(key, tmp_path):
     state = {"body.0.weight": torch.rand(4, 3, 3, 3), key: torch.rand(12, 4, 3, 3)}
     save_file(state, tmp_path / "many.safetensors")
     with pytest.raises(ModelError, match="missing"):
@@ -213,14 +213,14 @@ def test_a_number_of_layers_that_would_take_for_ever_is_refused_at_once(key, tmp
 @pytest.mark.parametrize(
     "config", [CONFIGS[0], CONFIGS[-1], SRResNetConfig(scale=2, nf=4, nb=1)], ids=name_of
 )
-def test_degenerate_shapes_are_an_error_of_the_model(shape, config, tmp_path):
+def test_degenerate_shapes_are_a_model_error(shape, config, tmp_path):
     state = {key: torch.zeros(shape) for key in make(config).state_dict()}
     save_file(state, tmp_path / "flat.safetensors")
     with pytest.raises(ModelError):
         load_generator(tmp_path / "flat.safetensors")
 
 
-def test_strength_goes_from_the_partner_to_the_model(tmp_path):
+def test_strength_interpolates_from_the_partner_to_the_model(tmp_path):
     strong, weak = make(CONFIGS[-2], seed=1), make(CONFIGS[-2], seed=2)
     save_file(strong.state_dict(), tmp_path / "strong.safetensors")
     torch.save({"params": weak.state_dict()}, tmp_path / "weak.pth")
@@ -238,7 +238,7 @@ def test_strength_goes_from_the_partner_to_the_model(tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["plain", "crisp"])
-def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, tmp_path, monkeypatch):
+def test_strength_interpolates_from_faithful_to_crisp_whichever_is_named(asked, tmp_path, monkeypatch):
     nets = {name: make(CONFIGS[-2], seed=seed) for seed, name in enumerate(("plain", "crisp"))}
     for name, network in nets.items():
         save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
@@ -254,7 +254,7 @@ def test_a_shipped_pair_slides_from_faithful_to_crisp_whichever_is_named(asked, 
     torch.testing.assert_close(mixed, 0.7 * ends[0] + 0.3 * ends[1])
 
 
-def test_a_filter_without_a_partner_is_itself_at_strength_0():
+def test_a_filter_without_a_partner_is_unchanged_at_strength_0():
     asked, plain = (load_generator("bicubic", **more).network for more in ({"strength": 0}, {}))
     image = torch.rand(1, 3, 8, 8)
     assert torch.equal(asked(image), plain(image))
@@ -269,12 +269,12 @@ def test_strength_without_a_partner_is_refused_with_a_remedy(name, tmp_path):
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
-def test_impossible_strengths_are_refused(strength):
+def test_strengths_out_of_range_are_refused(strength):
     with pytest.raises(ConfigError, match="strength"):
         load_generator("bicubic", strength=strength)
 
 
-def test_partners_of_another_shape_are_refused_by_what_differs(tmp_path):
+def test_partners_of_another_shape_are_refused_with_the_difference(tmp_path):
     save_file(make(CONFIGS[0]).state_dict(), tmp_path / "a.safetensors")
     save_file(make(CONFIGS[4]).state_dict(), tmp_path / "b.safetensors")
     with pytest.raises(ModelError, match="body"):
@@ -289,8 +289,8 @@ def test_filters_load_like_networks(name):
 
 
 @pytest.mark.parametrize("name", [n for n, entry in catalog.MODELS.items() if entry.path])
-def test_shipped_weights_load_and_are_what_the_catalog_says(name):
+def test_shipped_weights_match_the_catalog(name):
     loaded = load_generator(name)
     entry = catalog.MODELS[name]
     assert (loaded.family, loaded.scale) == (entry.family, entry.scale)
-    assert loaded.path.stat().st_size < 16_000_000  # larger ones are not for the package
+    assert loaded.path.stat().st_size < 16_000_000  # the limit of the package

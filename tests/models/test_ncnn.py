@@ -1,4 +1,4 @@
-"""Nets of ncnn come back as the generators that they were made from; anything else is refused in a line."""
+"""Networks of ncnn are converted to the generators that they were made from; others are refused."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _net(config, state, **how):
 
 @pytest.fixture
 def pair(tmp_path):
-    """The two files of a small Compact net."""
+    """The two files of a small Compact network."""
     config = CompactConfig(nf=6, nc=3, scale=2)
     return _net(config, make(config).state_dict(), merged=True, half=False).write(tmp_path / "net")
 
 
 @pytest.mark.parametrize("config", USABLE, ids=name_of)
 @pytest.mark.parametrize("merged", [True, False], ids=["merged", "plain"])
-def test_weights_come_back_bit_for_bit_under_their_usual_names(config, merged, tmp_path):
+def test_weights_are_converted_to_the_bit_with_their_usual_names(config, merged, tmp_path):
     state = make(config).state_dict()
     found = read_ncnn(*_net(config, state, merged=merged, half=False).write(tmp_path / "net"))
     assert found.config == config
@@ -48,11 +48,11 @@ def test_weights_come_back_bit_for_bit_under_their_usual_names(config, merged, t
 
 
 @pytest.mark.parametrize("config", [USABLE[0], USABLE[-2]], ids=name_of)
-def test_half_precision_is_read_as_it_was_rounded(config, tmp_path):
+def test_half_precision_weights_are_read_exactly(config, tmp_path):
     state = make(config).state_dict()
     found = read_ncnn(*_net(config, state, merged=True, half=True).write(tmp_path / "net"))
     for key, value in state.items():
-        rounded = value.half().float() if value.dim() == 4 else value  # only convolutions' weights are halved
+        rounded = value.half().float() if value.dim() == 4 else value  # biases and slopes stay fp32
         assert torch.equal(found.state[key], rounded)
 
 
@@ -66,8 +66,8 @@ def test_the_published_pair_equals_the_file_beside_it(material):
     assert all(torch.equal(found.state[key], expected[key]) for key in expected)
 
 
-def test_a_net_of_the_same_weights_that_computes_something_else_is_refused(tmp_path):
-    """Slopes and connections are in the graph only; a name would hide that they differ."""
+def test_a_network_with_the_same_weights_that_computes_something_else_is_refused(tmp_path):
+    """Slopes and connections are only in the graph, so the weights do not show that they differ."""
     config = CompactConfig(nf=6, nc=1, scale=2, activation="relu")
     state = make(config).state_dict()
     read_ncnn(*compact(state, 2, merged=False, half=False).write(tmp_path / "relu"))
@@ -83,7 +83,7 @@ def test_a_net_of_the_same_weights_that_computes_something_else_is_refused(tmp_p
 CHANGES = [
     (r"Convolution", "Deconvolution", "Deconvolution"),
     (r"Interp(.*) 0=1", r"Interp\1 0=3", "nearest"),
-    (r"1=2.0e\+00 2=2.0e\+00", "1=5.0e-01 2=5.0e-01", "shrinks"),
+    (r"1=2.0e\+00 2=2.0e\+00", "1=5.0e-01 2=5.0e-01", "reduces the result"),
     (r"5=1 6=", "5=1 8=2 6=", "int8"),
     (r"5=1 6=", "5=1 99=2 6=", "99=2"),
     (r"5=1 6=", "5=1 2=2 6=", "2=2"),
@@ -108,18 +108,18 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "by", "said"), CHANGES)
-def test_every_change_of_the_graph_is_refused_in_a_line(pattern, by, said, pair):
+@pytest.mark.parametrize(("pattern", "by", "message"), CHANGES)
+def test_every_change_of_the_graph_is_refused_in_one_line(pattern, by, message, pair):
     text, changes = re.subn(pattern, by, pair[0].read_text(), count=1)
     assert changes == 1 or pytest.fail(f"{pattern} is not in the graph")
     pair[0].write_text(text)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         read_ncnn(*pair)
     assert "\n" not in str(caught.value)
 
 
-def test_a_graph_that_grows_without_end_is_refused_before_it_takes_memory(tmp_path):
-    """Doubling a thousand times costs a hostile file a few kilobytes."""
+def test_a_graph_that_doubles_endlessly_is_refused_before_it_takes_memory(tmp_path):
+    """A hostile file needs only a few kilobytes to double a thousand times."""
     lines = ["Input a 0 1 b0"]
     for number in range(1000):
         lines.append(f"Split s{number} 1 2 b{number} l{number} r{number}")
@@ -130,23 +130,23 @@ def test_a_graph_that_grows_without_end_is_refused_before_it_takes_memory(tmp_pa
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 100, -1])
-def test_numbers_that_were_cut_off_are_refused(length, pair):
+def test_truncated_weights_are_refused(length, pair):
     data = pair[1].read_bytes()
     pair[1].write_bytes(data[:length])
-    with pytest.raises(ModelError, match="cut off"):
+    with pytest.raises(ModelError, match="truncated"):
         read_ncnn(*pair)
 
 
-def test_numbers_left_over_are_refused(pair):
+def test_superfluous_weights_are_refused(pair):
     pair[1].write_bytes(pair[1].read_bytes() + b"\0\0\0\0")
     with pytest.raises(ModelError, match="two files of one network"):
         read_ncnn(*pair)
 
 
-@pytest.mark.parametrize(("flag", "said"), [(0x000D4B38, "int8"), (0x12345678, "0x12345678")])
-def test_other_precisions_are_named(flag, said, pair):
+@pytest.mark.parametrize(("flag", "message"), [(0x000D4B38, "int8"), (0x12345678, "0x12345678")])
+def test_the_error_for_another_precision_names_it(flag, message, pair):
     pair[1].write_bytes(struct.pack("<I", flag) + pair[1].read_bytes()[4:])
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         read_ncnn(*pair)
 
 
@@ -158,13 +158,13 @@ def test_weights_that_are_not_finite_are_refused(number, pair):
         read_ncnn(*pair)
 
 
-def test_a_description_is_told_by_its_first_bytes(pair, tmp_path):
+def test_a_param_file_is_recognised_by_its_first_bytes(pair, tmp_path):
     assert is_ncnn(pair[0])
     assert not is_ncnn(pair[1])
     assert not is_ncnn(tmp_path / "absent.param")
 
 
-def test_files_that_cannot_be_read_are_an_error_of_the_model(pair, tmp_path):
+def test_unreadable_files_are_a_model_error(pair, tmp_path):
     for given in ((tmp_path / "absent.param", pair[1]), (pair[0], tmp_path), (pair[1], pair[1])):
         with pytest.raises(ModelError):
             read_ncnn(*given)

@@ -1,4 +1,4 @@
-"""Published weights score on Set5 what their publishers' own code makes them score."""
+"""Published weights have the PSNR on Set5 that their authors' own code measures."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from vsr.models.load import load_generator
         ("realesr-general-x4v3", 26.64),
     ],
 )
-def test_psnr_on_set5_x4_is_the_known_one(model, expected, material):
+def test_psnr_on_set5_x4_equals_the_known_value(model, expected, material):
     file = material / "data" / "weights" / f"{model}.safetensors"
     network = load_generator(file if file.exists() else model, scale=4).network
     folder = material / "data" / "testsets" / "Set5" / "x4"
     scores = [_score(network, lr, folder / "HR" / lr.name) for lr in sorted((folder / "LR").glob("*.png"))]
     assert len(scores) == 5
-    # 0.05 dB: what rounding to 8 bits and a filter's borders may move; a wrong kernel or range costs more.
+    # Rounding to 8 bits and the borders of a filter may change 0.05 dB; a wrong kernel or range costs more.
     assert abs(sum(scores) / 5 - expected) < 0.05
 
 

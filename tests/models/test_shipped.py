@@ -1,4 +1,4 @@
-"""The weights that ship: small, described, and doing what they are for."""
+"""The shipped weights are small and described, and improve images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(path: Path) -> nn.Module:
     return load_generator(path).network.eval().requires_grad_(False)
 
 
-def test_there_is_a_model_for_two_and_for_four() -> None:
+def test_there_are_models_for_x2_and_for_x4() -> None:
     assert {path.stem for path in SHIPPED} == {
         f"{name}-x{scale}{looks}"
         for name in ("fast", "compact")
@@ -33,7 +33,7 @@ def test_there_is_a_model_for_two_and_for_four() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_file_is_small_and_says_what_it_is(path: Path) -> None:
+def test_a_file_is_small_and_has_metadata(path: Path) -> None:
     family = "rrdb" if path.stem.startswith("rrdb") else "compact"
     assert path.stat().st_size < {"compact": 3_000_000, "rrdb": 7_000_000}[family]
     scale = load(path).scale
@@ -78,15 +78,15 @@ def test_flat_colour_stays_flat_and_keeps_its_colour(path: Path, color: tuple[fl
     net = load(path)
     side = 2 * net.receptive_radius + 12
     flat = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, side, side)
-    radius = net.receptive_radius * net.scale  # beyond it, the zeros that convolutions pad with are not seen
+    radius = net.receptive_radius * net.scale  # farther inside, zero padding has no effect
     error = (net(flat) - flat[..., :1, :1])[..., radius:-radius, radius:-radius]
-    # 2 codes of 8 bits; the spread over the scale x scale positions of a pixel would be seen as a grid
+    # 2 codes of 8 bits; differences between the scale x scale phases of a pixel would be visible as a grid
     assert error.abs().max() < 2 / 255
     assert (error.amax((2, 3)) - error.amin((2, 3))).max() < 1.5 / 255
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_edges_come_out_sharper_than_bicubic_makes_them(path: Path) -> None:
+def test_edges_are_sharper_than_those_of_bicubic(path: Path) -> None:
     net = load(path)
     blocks = torch.stack([photograph(seed, side=128 // net.scale) for seed in range(4)]).float() / 255
     hr = blocks.repeat_interleave(net.scale, 2).repeat_interleave(net.scale, 3)

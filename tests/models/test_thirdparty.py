@@ -1,4 +1,4 @@
-"""Networks of other people load through a package that is really installed, or through spandrel."""
+"""Networks of other packages are loaded through a package that is really installed, or through spandrel."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ARCHITECTURE = """
 
 
 def _install(folder, *, name, module, code, entries):
-    """Write a project and have pip install it into a folder of its own, with no network."""
+    """Write a project and install it with pip into its own folder, without network access."""
     project, target = folder / name, folder / f"{name}-installed"
     project.mkdir()
     (project / f"{module}.py").write_text(dedent(code))
@@ -87,7 +87,7 @@ def _install(folder, *, name, module, code, entries):
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """Where a package with one architecture is installed."""
+    """The folder where a package with one architecture is installed."""
     folder = tmp_path_factory.mktemp("packages")
     entry = 'tiny = "vsr_tiny"'
     return _install(folder, name="vsr-tiny-arch", module="vsr_tiny", code=ARCHITECTURE, entries=entry)
@@ -95,7 +95,7 @@ def package(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Where a package is installed that cannot be imported, and comes first in the alphabet."""
+    """The folder of a package that cannot be imported and comes first in the alphabet."""
     folder = tmp_path_factory.mktemp("packages")
     code = "raise RuntimeError('no such\\nluck')"
     return _install(
@@ -105,7 +105,7 @@ def broken(tmp_path_factory):
 
 @pytest.fixture
 def weights(tmp_path):
-    """A file of the package's architecture, and the convolution in it."""
+    """A weight file of the package's architecture, and its convolution."""
     torch.manual_seed(0)
     conv = nn.Conv2d(3, 12, 3, padding=1)
     path = tmp_path / "theirs.safetensors"
@@ -127,7 +127,7 @@ SCRIPT = """
 """
 
 
-def test_an_installed_package_is_asked_about_files_that_we_do_not_know_and_only_then(package, weights):
+def test_an_installed_package_is_used_for_unknown_files_only(package, weights):
     path, conv = weights
     done = subprocess.run(
         [sys.executable, "-c", dedent(SCRIPT), str(path)],
@@ -145,14 +145,14 @@ def test_an_installed_package_is_asked_about_files_that_we_do_not_know_and_only_
         torch.testing.assert_close(torch.tensor(sr), nn.functional.pixel_shuffle(conv(x) * 0.5, 2))
 
 
-def test_a_package_that_fails_is_named_in_one_line(broken, weights, monkeypatch):
+def test_the_error_of_a_failing_package_names_it_in_one_line(broken, weights, monkeypatch):
     monkeypatch.syspath_prepend(broken)
     with pytest.raises(PluginError, match=r"vsr-broken-arch.*no such") as caught:
         load_generator(weights[0])
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_names_its_architecture_is_shown_to_that_package_alone(
+def test_a_file_that_names_its_architecture_is_passed_to_that_package_only(
     package, broken, weights, monkeypatch, tmp_path
 ):
     for folder in (broken, package):
@@ -189,15 +189,15 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "said"), FAULTS)
-def test_what_a_package_does_wrong_is_its_own_error(name, fault, said, package, weights, monkeypatch):
+@pytest.mark.parametrize(("name", "fault", "message"), FAULTS)
+def test_a_mistake_of_a_package_is_a_plugin_error(name, fault, message, package, weights, monkeypatch):
     monkeypatch.syspath_prepend(package)
     monkeypatch.setattr(importlib.import_module("vsr_tiny"), name, fault)
-    with pytest.raises(PluginError, match=f"vsr-tiny-arch.*{said}"):
+    with pytest.raises(PluginError, match=f"vsr-tiny-arch.*{message}"):
         load_generator(weights[0])
 
 
-def test_a_network_of_a_package_that_fails_on_a_picture_is_refused(package, weights, monkeypatch):
+def test_a_network_of_a_package_that_fails_on_an_image_is_refused(package, weights, monkeypatch):
     monkeypatch.syspath_prepend(package)
     module = importlib.import_module("vsr_tiny")
     monkeypatch.setattr(module.Tiny, "forward", lambda self, x: x)
@@ -207,10 +207,10 @@ def test_a_network_of_a_package_that_fails_on_a_picture_is_refused(package, weig
 
 @pytest.mark.parametrize("code", [0, 3, None])
 @pytest.mark.parametrize(("side", "error"), [(16, ModelError), (20, PluginError), (40, PluginError)])
-def test_a_network_that_ends_the_program_is_an_error_whatever_its_code(
+def test_a_network_that_calls_exit_is_an_error_with_any_code(
     side, error, code, package, weights, monkeypatch
 ):
-    """At 16 when it is loaded, at 20 when its memory is measured, at 40 on the way."""
+    """It exits at size 16 when it is loaded, at 20 when its memory is measured, at 40 during the run."""
     monkeypatch.syspath_prepend(package)
     module = importlib.import_module("vsr_tiny")
     forward = module.Tiny.forward
@@ -225,7 +225,7 @@ def test_a_network_that_ends_the_program_is_an_error_whatever_its_code(
         Upscaler(load_generator(weights[0]).network, device_name="cpu")(torch.rand(1, 3, 40, 40))
 
 
-def test_a_network_that_ends_the_program_is_exit_1_and_leaves_no_file(
+def test_a_command_whose_network_calls_exit_fails_and_leaves_no_file(
     package, weights, monkeypatch, tmp_path, capfd
 ):
     monkeypatch.syspath_prepend(package)
@@ -242,7 +242,7 @@ def test_a_network_that_ends_the_program_is_exit_1_and_leaves_no_file(
 
 
 def _fake_spandrel(tmp_path, monkeypatch, code):
-    """A package that is called spandrel, first on the path."""
+    """Write a package with the name spandrel, first on the path."""
     folder = tmp_path / "fake"
     (folder / "spandrel").mkdir(parents=True)
     (folder / "spandrel" / "__init__.py").write_text(dedent(code))
@@ -254,13 +254,13 @@ def _fake_spandrel(tmp_path, monkeypatch, code):
 
 @pytest.fixture
 def unbuilt(tmp_path, monkeypatch):
-    """spandrel as it is where torchvision was built for another torch."""
+    """A spandrel that fails as if torchvision had been built for another torch."""
     yield from _fake_spandrel(
         tmp_path, monkeypatch, "raise RuntimeError('operator torchvision::nms does not exist')"
     )
 
 
-def test_spandrel_that_cannot_be_imported_says_what_to_install(unbuilt, weights):
+def test_the_error_for_a_spandrel_that_cannot_be_imported_says_what_to_install(unbuilt, weights):
     with pytest.raises(ModelError, match=r"torchvision::nms.*install the torchvision that belongs") as caught:
         load_generator(weights[0])
     assert "\n" not in str(caught.value)
@@ -268,7 +268,7 @@ def test_spandrel_that_cannot_be_imported_says_what_to_install(unbuilt, weights)
 
 def test_without_spandrel_the_message_names_it(weights, monkeypatch):
     monkeypatch.setattr("vsr.models.third_party.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"no network that we know.*spandrel"):
+    with pytest.raises(ModelError, match=r"an unknown network.*spandrel"):
         load_generator(weights[0])
 
 
@@ -290,29 +290,29 @@ ASKED = """
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    """A spandrel that knows nothing, and remembers what it was asked about."""
+    """A spandrel that knows no network and records what it was called with."""
     yield from _fake_spandrel(tmp_path, monkeypatch, ASKED)
 
 
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[-2]], ids=["RRDB", "Compact"])
-def test_spandrel_is_asked_about_a_variant_of_our_families_before_it_is_refused(config, asked, tmp_path):
+def test_spandrel_is_tried_for_a_variant_of_a_family_before_it_is_refused(config, asked, tmp_path):
     """ESRGAN+ has one more convolution in each dense block."""
     state = make(config).state_dict() | {"body.0.rdb1.conv1x1.weight": torch.zeros(3, 6, 1, 1)}
     state = state if config is CONFIGS[0] else {k: v for k, v in state.items() if k != "body.2.weight"}
     save_file(state, tmp_path / "net.safetensors")
-    with pytest.raises(ModelError, match=r"with body\.0\.rdb1\.conv1x1|no network that we know"):
+    with pytest.raises(ModelError, match=r"with body\.0\.rdb1\.conv1x1|an unknown network"):
         load_generator(tmp_path / "net.safetensors")
     assert sys.modules["spandrel"].asked == [sorted(state)]
 
 
-def test_files_that_we_know_never_reach_spandrel(unbuilt, tmp_path):
+def test_known_files_are_never_passed_to_spandrel(unbuilt, tmp_path):
     save_file(make(CONFIGS[-2]).state_dict(), tmp_path / "net.safetensors")
     assert load_generator(tmp_path / "net.safetensors").family == "Compact"
 
 
 @pytest.fixture
 def spandrel():
-    """The real one; skipped with a reason where it cannot be had."""
+    """The real spandrel; the test is skipped with a reason if it is missing."""
     try:
         return importlib.import_module("spandrel")
     except Exception as error:
@@ -329,7 +329,7 @@ def _span(tmp_path):
     return path, network
 
 
-def test_spandrels_networks_compute_what_spandrel_computes(spandrel, tmp_path, caplog):
+def test_networks_of_spandrel_give_the_same_results_as_in_spandrel(spandrel, tmp_path, caplog):
     path, network = _span(tmp_path)
     loaded = load_generator(path)
     assert (loaded.family, loaded.scale) == ("SPAN (spandrel)", 2)
@@ -343,8 +343,8 @@ def test_spandrels_networks_compute_what_spandrel_computes(spandrel, tmp_path, c
     )
 
 
-@pytest.mark.filterwarnings("ignore:torch.meshgrid")  # spandrel's call of it
-def test_a_network_of_windows_in_tiles_equals_the_whole_frame(spandrel, tmp_path):
+@pytest.mark.filterwarnings("ignore:torch.meshgrid")  # called by spandrel
+def test_a_network_of_attention_windows_in_tiles_equals_the_whole_image(spandrel, tmp_path):
     from spandrel.architectures import SwinIR
 
     torch.manual_seed(0)
@@ -356,16 +356,16 @@ def test_a_network_of_windows_in_tiles_equals_the_whole_frame(spandrel, tmp_path
     loaded = load_generator(tmp_path / "swin.pth")
     lr = torch.rand(1, 3, 200, 170)
     results = [Upscaler(loaded.network, device_name="cpu", tile=tile)(lr) for tile in (0, 80)]
-    torch.testing.assert_close(*results, rtol=0, atol=1e-4)  # 0.7 where tiles start anywhere
+    torch.testing.assert_close(*results, rtol=0, atol=1e-4)  # 0.7 if tiles start anywhere
 
 
-def test_spandrels_networks_cannot_be_mixed(spandrel, tmp_path):
+def test_networks_of_spandrel_cannot_be_mixed(spandrel, tmp_path):
     with pytest.raises(ConfigError, match="cannot be mixed"):
         load_generator(_span(tmp_path)[0], strength=0.5)
 
 
-def test_spandrel_refuses_what_is_no_network_for_colour_pictures(spandrel, weights, tmp_path):
-    with pytest.raises(ModelError, match="no network that we know"):
+def test_networks_of_spandrel_for_other_images_are_refused(spandrel, weights, tmp_path):
+    with pytest.raises(ModelError, match="an unknown network"):
         load_generator(weights[0])
     from spandrel.architectures import SPAN
 

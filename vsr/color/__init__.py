@@ -1,1 +1,2 @@
-"""Y'CbCr and R'G'B': what codes mean (ITU-T H.273), and conversion both ways without loss."""
+"""Y'CbCr and R'G'B': the meaning of integer codes (ITU-T H.273), and lossless conversion in both
+directions."""

@@ -1,9 +1,9 @@
-"""An image in bands of rows, so that what lies between codes and R'G'B' stays in a core's cache.
+"""An image cut into bands of rows, so that the temporary planes of a conversion fit into a core's cache.
 
-Each conversion makes about ten passes over temporary planes. Over a whole picture each pass goes through
-memory and, far worse, into pages that the system has to clear first. Measured at 1080p on one core: R'G'B' to
-4:2:0 17 ms whole, 12 ms in bands; 4:2:0 to R'G'B' 33 and 13. On a GPU fewer kernels count more, and a picture
-of up to 4K is one band.
+A conversion makes about ten passes over temporary planes. For a whole image each pass goes through memory
+and, which is slower still, into pages that the system must zero first. Measured at 1080p on one core: R'G'B'
+to 4:2:0 takes 17 ms whole and 12 ms in bands; 4:2:0 to R'G'B' takes 33 ms and 13 ms. On a GPU it matters more
+to start few kernels, so an image of up to 4K is one band.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from dataclasses import dataclass
 from torch import Tensor
 
 HOST_SAMPLES = 1 << 17
-"""Luma samples in a band on the CPU: 512 KiB in float32, a few of which fit into a core's level 2 cache."""
+"""Luma samples of a band on the CPU: 512 KiB in float32, a few of which fit into a core's L2 cache."""
 DEVICE_SAMPLES = 3840 * 2160
-"""Luma samples in a band elsewhere; the temporaries of a band are at most 40 bytes for each."""
+"""Luma samples of a band on other devices; temporary planes take at most 40 bytes for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Some rows of a picture, and the rows around them that their chroma filters look at."""
+    """Rows of an image, and the rows around them that their chroma filters read."""
 
     luma: slice
     chroma: slice
     luma_read: slice
-    """`luma` with a halo; starts with a chroma row."""
+    """`luma` with a halo; begins at a row of chroma."""
     chroma_read: slice
 
     @property
     def luma_kept(self) -> slice:
-        """Where `luma` lies within `luma_read`."""
+        """`luma` as a slice of `luma_read`."""
         return _within(self.luma, self.luma_read)
 
     @property
     def chroma_kept(self) -> slice:
-        """Where `chroma` lies within `chroma_read`."""
+        """`chroma` as a slice of `chroma_read`."""
         return _within(self.chroma, self.chroma_read)
 
 
 def bands_of(height: int, rows: int, *, shift: int, halo: int) -> Iterator[Band]:
-    """Cut a picture into bands that cover it once.
+    """Cut an image into bands that cover it once.
 
     Args:
-        height: Of the luma plane.
-        rows: Of luma in a band, at least one of chroma.
+        height: Height of the luma plane.
+        rows: Rows of luma in a band; a band has at least one row of chroma.
         shift: log2 of the vertical chroma subsampling.
-        halo: Chroma rows above and below a band that its filters reach.
+        halo: Rows of chroma above and below a band that its filters read.
     """
     small = -(-height >> shift)
     step = max(1, rows >> shift)
@@ -58,7 +58,7 @@ def bands_of(height: int, rows: int, *, shift: int, halo: int) -> Iterator[Band]
 
 
 def band_rows(plane: Tensor) -> int:
-    """How many rows of a plane `(H, W)` to convert at a time on its device."""
+    """Return how many rows of a plane `(H, W)` a band has on the plane's device."""
     samples = HOST_SAMPLES if plane.device.type == "cpu" else DEVICE_SAMPLES
     return max(16, samples // plane.shape[1])
 

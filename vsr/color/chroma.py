@@ -1,12 +1,12 @@
-"""Chroma down- and upsampling by siting, as a pair that loses nothing: `downsample(upsample(c)) == c`.
+"""Chroma down- and upsampling by siting, as a lossless pair: `downsample(upsample(c)) == c`.
 
-Both directions are one step of a wavelet by lifting (Sweldens 1996), done per axis and per halving.
-Upsampling is the synthesis with no detail; downsampling is the analysis of the same wavelet, so it returns
-exactly the samples that upsampling started from, whatever they are and up to the borders, and yet it is a
-low-pass for everything else. A plain antialiasing filter and a plain interpolation do not have this property:
-they blur the chroma a little in each round trip.
+Both directions are one lifting step of a wavelet (Sweldens 1996), applied per axis and per factor of 2.
+Upsampling is the synthesis with zero details. Downsampling is the analysis of the same wavelet, so it returns
+exactly the samples that upsampling started from, up to the borders, and for all other input it is a low-pass
+filter. An ordinary antialiasing filter with an ordinary interpolation lacks this property: each round trip
+blurs the chroma a little.
 
-A sample sits on its pair of luma samples in one of three ways:
+A chroma sample has one of three positions relative to its pair of luma samples:
 
 ```
 first   on x[2k]           up: Deslauriers-Dubuc's cubic interpolation (1989); down: a quarter of the details
@@ -37,27 +37,27 @@ SITES: dict[ChromaLocation, tuple[Site, Site]] = {
     ChromaLocation.BOTTOMLEFT: ("first", "last"),
     ChromaLocation.BOTTOM: ("middle", "last"),
 }
-"""Where chroma sits horizontally and vertically (H.273, figure 1); of no meaning where not subsampled."""
+"""Horizontal and vertical position of chroma (H.273, figure 1); ignored along axes without subsampling."""
 
 
 def chroma_size(height: int, width: int, shift: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the chroma planes of a picture; odd sizes are rounded up.
+    """Return the height and width of the chroma planes of an image; odd sizes are rounded up.
 
     Args:
-        height: Of the luma plane.
-        width: Of the luma plane.
+        height: Height of the luma plane.
+        width: Width of the luma plane.
         shift: log2 of the subsampling, (horizontal, vertical), as in `PixelLayout.chroma_shift`.
     """
     return -(-height >> shift[1]), -(-width >> shift[0])
 
 
 def rows_reached(shift: tuple[int, int]) -> int:
-    """Chroma rows above and below that either direction looks at, at most; 0 if rows are not subsampled."""
+    """Return the most rows of chroma above and below that either direction reads; 0 without subsampling."""
     return 2 * shift[1]
 
 
 def downsample(full: Tensor, shift: tuple[int, int], location: ChromaLocation) -> Tensor:
-    """Reduce chroma of full size to where the samples of a subsampled picture sit.
+    """Downsample chroma to the positions of the samples of a subsampled image.
 
     Args:
         full: `(..., H, W)`, float, any range, any device; not changed.
@@ -65,10 +65,10 @@ def downsample(full: Tensor, shift: tuple[int, int], location: ChromaLocation) -
         location: Siting; must be specified.
 
     Returns:
-        `(..., h, w)` as `chroma_size` says. Constants are kept, nothing is clipped.
+        `(..., h, w)`; see `chroma_size`. Constants stay constant, nothing is clipped.
     """
     horizontal, vertical = SITES[location]
-    # Rows first: what is left to do along the rows, where samples lie apart in memory, is then half as much.
+    # Vertically first: the horizontal step, whose samples are strided in memory, then has half the work.
     for _ in range(shift[1]):
         full = _DOWN[vertical](full)
     columns = full.mT
@@ -80,12 +80,12 @@ def downsample(full: Tensor, shift: tuple[int, int], location: ChromaLocation) -
 def upsample(
     chroma: Tensor, *, height: int, width: int, shift: tuple[int, int], location: ChromaLocation
 ) -> Tensor:
-    """Interpolate chroma at every luma sample; `downsample` undoes it.
+    """Interpolate chroma at every luma sample; `downsample` is the inverse.
 
     Args:
-        chroma: `(..., h, w)` as `chroma_size` says, float, any range, any device; not changed.
-        height: Of the luma plane.
-        width: Of the luma plane.
+        chroma: `(..., h, w)`, see `chroma_size`; float, any range, any device; not changed.
+        height: Height of the luma plane.
+        width: Width of the luma plane.
         shift: log2 of the subsampling, (horizontal, vertical).
         location: Siting; must be specified.
 
@@ -102,23 +102,24 @@ def upsample(
     return rows
 
 
-# What follows works on rows, dimension -2; columns come as transposed views, whose strides torch keeps.
+# The functions below work along dimension -2. Columns are passed as transposed views, whose strides torch
+# keeps.
 
 
 def _down_first(x: Tensor) -> Tensor:
-    even, odd = x[..., 0::2, :].clone(), x[..., 1::2, :]  # even rows are read five times, so together
+    even, odd = x[..., 0::2, :].clone(), x[..., 1::2, :]  # contiguous, because even rows are read five times
     if odd.shape[-2] == 0:
         return even
     detail = odd - _predict(even, odd.shape[-2])
     right = even.shape[-2] - 1
     chroma = torch.add(even, _first_rows(detail, even.shape[-2]), alpha=0.25)
     chroma[..., 1:, :].add_(detail[..., :right, :], alpha=0.25)
-    chroma[..., :1, :].add_(detail[..., :1, :], alpha=0.25)  # the detail left of the border, mirrored
+    chroma[..., :1, :].add_(detail[..., :1, :], alpha=0.25)  # the detail before the border, mirrored
     return chroma
 
 
 def _first_rows(detail: Tensor, count: int) -> Tensor:
-    """The first `count` rows; where one is missing the last is mirrored."""
+    """Return the first `count` rows; if one is missing, the last row is repeated."""
     return detail if detail.shape[-2] == count else torch.cat((detail, detail[..., -1:, :]), -2)
 
 
@@ -130,7 +131,8 @@ def _up_first(chroma: Tensor, size: int) -> Tensor:
 
 
 def _predict(even: Tensor, count: int) -> Tensor:
-    """Rows half-way after each of the first `count` rows: weights (-1, 9, 9, -1) / 16, two at the borders."""
+    """Predict the rows half-way after each of the first `count` rows: weights (-1, 9, 9, -1) / 16, and (1, 1)
+    / 2 at the borders."""
     total = _empty_rows(even, count)
     inner = even.shape[-2] - 1
     torch.add(even[..., :inner, :], even[..., 1:, :], out=total[..., :inner, :])
@@ -161,7 +163,7 @@ def _up_middle(chroma: Tensor, size: int) -> Tensor:
 
 
 def _slope(chroma: Tensor) -> Tensor:
-    """Next row minus the one before; the borders are repeated."""
+    """Return the next row minus the previous one; the rows at the borders are repeated."""
     slope = _empty_rows(chroma, chroma.shape[-2])
     torch.sub(chroma[..., 2:, :], chroma[..., :-2, :], out=slope[..., 1:-1, :])
     for here, after, before in ((0, 1, 0), (-1, -1, -2)):
@@ -184,7 +186,7 @@ def _up_last(chroma: Tensor, size: int) -> Tensor:
 
 
 def _empty_rows(like: Tensor, count: int) -> Tensor:
-    """New `(..., count, width)` whose memory runs along rows or columns as that of `like` does."""
+    """Allocate `(..., count, width)` with the memory order of `like`, along rows or along columns."""
     *lead, _, width = like.shape
     if like.stride(-2) < like.stride(-1):
         return like.new_empty((*lead, width, count)).mT

@@ -18,20 +18,20 @@ LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
     Matrix.SMPTE240M: (0.212, 0.087),
     Matrix.BT2020_NCL: (0.2627, 0.0593),
 }
-"""Kr and Kb of each matrix that we convert with (H.273, table 4). Kg is what is missing to 1."""
+"""Kr and Kb of each matrix that can be converted (H.273, table 4). Kg is 1 - Kr - Kb."""
 
 
 ROUND = 0.5
-"""Added before codes are stored: what turns floats into integers cuts off their fraction."""
+"""Added before floats are converted to integer codes, because the conversion truncates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What integer codes mean: `code = offset + step * value`."""
+    """Offsets and steps of integer codes: `code = offset + step * value`."""
 
     luma_offset: float
     luma_step: float
-    """Codes from black to white; of R', G', B' as well."""
+    """Codes from black to white; also for R', G' and B'."""
     chroma_offset: float
     chroma_step: float
     """Codes from the smallest Cb or Cr, -0.5, to the largest, 0.5."""
@@ -40,13 +40,13 @@ class Codes:
 
     @property
     def dtype(self) -> torch.dtype:
-        import torch  # here: who only compares files needs no torch
+        import torch  # imported late, because a comparison of files does not need it
 
         return torch.uint8 if self.peak < 256 else torch.uint16
 
 
 def codes_of(range_: Range, bit_depth: int) -> Codes:
-    """Offsets and steps of a range at 8 to 16 bits (H.273, section 8.3, quantisation)."""
+    """Return the offsets and steps of a range at 8 to 16 bits (H.273, section 8.3, quantisation)."""
     peak, middle = (1 << bit_depth) - 1, 1 << (bit_depth - 1)
     if range_ is Range.FULL:
         return Codes(0, peak, middle, peak, peak)

@@ -1,10 +1,9 @@
 """Y'CbCr, R'G'B' and grey planes of integer codes to float R'G'B' and back, on the planes' device.
 
-Formulas and constants are those of ITU-T H.273 (07/2021), section 8.3. The transfer curve is left alone,
-nothing is clipped on the way to R'G'B', and codes are clipped only to what their bits can hold, so that head-
-and footroom survive. All arithmetic is in float32: a round trip returns the codes it started from, at 16 bits
-too. No host synchronisation anywhere. `fast_cpu` converts most frames on the host in one pass, to the same
-bits.
+Formulas and constants are those of ITU-T H.273 (07/2021), section 8.3. The transfer curve stays as it is.
+R'G'B' is not clipped, and codes are clipped only to the range of their bits, so headroom and footroom are
+preserved. All arithmetic is in float32, so a round trip returns the same codes, at 16 bits, too. Nothing
+waits for the device. `fast_cpu` converts most images on the host in one pass, to the same bits.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from vsr.errors import InputError
 
 
 def check_convertible(color: ColorSpec, layout: PixelLayout) -> None:
-    """Find out before any work whether pictures can be converted.
+    """Check that images of a colour and layout can be converted, before any work.
 
     Raises:
-        InputError: The matrix is not a plain weighted sum of R'G'B' (constant luminance, ICtCp, YCgCo ...).
-        ValueError: A tag that is needed is unspecified.
+        InputError: The matrix is not a weighted sum of R'G'B' (constant luminance, ICtCp, YCgCo ...).
+        ValueError: A required tag is unspecified.
     """
     _require_specified(color, layout)
     if layout.family == "yuv" and color.matrix not in LUMA_WEIGHTS:
         known = ", ".join(matrix.name for matrix in LUMA_WEIGHTS)
         raise InputError(
-            f"Y'CbCr with matrix {color.matrix.name} cannot be converted, only {known}; "
+            f"Y'CbCr with matrix {color.matrix.name} cannot be converted; supported are {known}; "
             "convert the source to one of these first, for example with FFmpeg's filter zscale=matrix=709"
         )
 
@@ -59,16 +58,16 @@ def to_rgb(
 
     Args:
         planes: As in `YuvFrame.planes`: Y, U, V, or R, G, B, or one grey; uint8 or uint16; any device.
-        color: Without an unspecified tag; see `ColorSpec.guess_for`.
-        layout: How the planes are stored.
-        dtype: Of the result; computed in float32 whatever it is.
+        color: A spec without unspecified tags; see `ColorSpec.guess_for`.
+        layout: Storage format of the planes.
+        dtype: Of the result; the computation is always in float32.
 
     Returns:
         `(3, H, W)`, contiguous, on the planes' device. Nominally [0, 1]; super-whites and colours outside the
         gamut are kept, not clipped.
 
     Raises:
-        InputError: A matrix that cannot be converted.
+        InputError: The matrix cannot be converted.
         ValueError: `color` is incomplete, or `planes` do not fit `layout`.
     """
     check_convertible(color, layout)
@@ -92,15 +91,15 @@ def to_planes(image: Tensor, color: ColorSpec, layout: PixelLayout) -> tuple[Ten
 
     Args:
         image: `(3, H, W)`, nominally [0, 1], finite; any float dtype, memory format and device; not changed.
-        color: Without an unspecified tag; see `ColorSpec.guess_for`.
-        layout: How the planes shall be stored.
+        color: A spec without unspecified tags; see `ColorSpec.guess_for`.
+        layout: Storage format of the planes.
 
     Returns:
         Planes as in `YuvFrame.planes`, contiguous, uint8 for 8 bits, else uint16; rounded, and clipped to
-        [0, 2^n - 1] only. A grey plane is luma, by the weights of BT.709 where the matrix has none.
+        [0, 2^n - 1] only. A grey plane is luma, with the weights of BT.709 if the matrix has none.
 
     Raises:
-        InputError: A matrix that cannot be converted.
+        InputError: The matrix cannot be converted.
         ValueError: `color` is incomplete, or `image` is not `(3, H, W)`.
     """
     check_convertible(color, layout)
@@ -126,14 +125,15 @@ def to_planes(image: Tensor, color: ColorSpec, layout: PixelLayout) -> tuple[Ten
 
 @torch.no_grad()
 def alpha_to_float(plane: Tensor, layout: PixelLayout, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """`(H, W)` alpha codes, full range, to `(1, H, W)` in [0, 1] on the same device."""
+    """Convert full-range alpha codes `(H, W)` to `(1, H, W)` in [0, 1] on the same device."""
     peak = codes_of(Range.FULL, layout.bit_depth).peak
     return plane[None].to(torch.float32).mul_(1 / peak).to(dtype)
 
 
 @torch.no_grad()
 def alpha_to_plane(alpha: Tensor, layout: PixelLayout) -> Tensor:
-    """`(1, H, W)` float alpha to `(H, W)` codes, full range, clipped; uint8 for 8 bits, else uint16."""
+    """Convert float alpha `(1, H, W)` to full-range codes `(H, W)`, clipped; uint8 for 8 bits, else
+    uint16."""
     codes = codes_of(Range.FULL, layout.bit_depth)
     plane = torch.empty(alpha.shape[1:], dtype=codes.dtype, device=alpha.device)
     _quantise(_affine(alpha[0].to(torch.float32), codes.luma_step, codes.luma_offset + ROUND), codes, plane)
@@ -199,7 +199,7 @@ def _fill_planes(
         rgb, luma, difference = _split(scratch, image[:, band.luma_read])
         _luma(rgb, weights, codes, out=luma)
         if layout.family == "yuv":
-            # Luma is in codes, offset included; the constant that this adds goes with the chroma's offset.
+            # Luma is in codes and includes its offset; `_quantise_chroma` corrects that in chroma's offset.
             torch.sub(rgb[::2], luma, alpha=1 / codes.luma_step, out=difference)
             small = downsample(difference, shift, color.chroma_location)[:, band.chroma_kept]
             _quantise_chroma(small, weights, codes, planes[1][band.chroma], planes[2][band.chroma])
@@ -207,20 +207,20 @@ def _fill_planes(
 
 
 def _scratch(image: Tensor, rows: int) -> Tensor:
-    """Memory for all bands: luma, two differences, and R, G, B unless `image` can be read as it is."""
+    """Allocate memory for a band: luma, two differences, and R, G, B unless `image` can be read directly."""
     ready = image.dtype == torch.float32 and image.stride(2) == 1
     return image.new_empty((3 if ready else 6, rows, image.shape[2]), dtype=torch.float32)
 
 
 def _split(scratch: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """R'G'B' of a band as float32 in planes, and room for its luma and for its R - Y and B - Y."""
+    """Return R'G'B' of a band as float32 planes, and memory for its luma and for its R - Y and B - Y."""
     rows = image.shape[1]
     rgb = image if scratch.shape[0] == 3 else scratch[3:, :rows].copy_(image)
     return rgb, scratch[0, :rows], scratch[1:3, :rows]
 
 
 def _luma(rgb: Tensor, weights: tuple[float, float], codes: Codes, *, out: Tensor) -> None:
-    """Luma codes, `(H, W)`, not yet rounded, and `ROUND` more."""
+    """Compute luma codes plus `ROUND`, `(H, W)`, not yet truncated."""
     kr, kb = weights
     _affine(rgb[0], kr * codes.luma_step, codes.luma_offset + ROUND, out=out)
     out.add_(rgb[1], alpha=(1 - kr - kb) * codes.luma_step)
@@ -230,18 +230,19 @@ def _luma(rgb: Tensor, weights: tuple[float, float], codes: Codes, *, out: Tenso
 def _quantise_chroma(
     difference: Tensor, weights: tuple[float, float], codes: Codes, cb: Tensor, cr: Tensor
 ) -> None:
-    """R - Y and B - Y, less what `_luma` adds to Y, to codes of Cr and Cb."""
+    """Convert R - Y and B - Y, where Y includes what `_luma` adds, to codes of Cr and Cb."""
     added = (codes.luma_offset + ROUND) / codes.luma_step
-    for part, plane, weight in zip(difference, (cr, cb), weights, strict=True):
+    for values, plane, weight in zip(difference, (cr, cb), weights, strict=True):
         gain = codes.chroma_step / (2 * (1 - weight))
-        _quantise(_affine(part, gain, codes.chroma_offset + gain * added + ROUND), codes, plane)
+        _quantise(_affine(values, gain, codes.chroma_offset + gain * added + ROUND), codes, plane)
 
 
 def _affine(x: Tensor, step: float, offset: float, *, out: Tensor | None = None) -> Tensor:
-    """`offset + step * x` in one pass: to any device, a tensor of no dimensions on the host is a number."""
+    """Compute `offset + step * x` in one pass; torch treats the 0-dimensional `offset` on the host as a
+    number."""
     return torch.add(torch.tensor(offset, dtype=torch.float32), x, alpha=step, out=out)
 
 
 def _quantise(code: Tensor, codes: Codes, plane: Tensor) -> None:
-    """Clip `code`, which has `ROUND` added and is changed, into `plane`."""
+    """Clip `code`, which includes `ROUND` and is changed, and store it in `plane`."""
     plane.copy_(code.clamp_(0, codes.peak + ROUND))

@@ -1,5 +1,4 @@
-"""Conversion of frames on the host in one pass, by the code of `vsr.kernels.color`: for which frames, and the
-call."""
+"""Colour conversion on the CPU in one pass, with the code of `vsr.kernels.color`."""
 
 from __future__ import annotations
 
@@ -17,34 +16,36 @@ from vsr.color.codes import LUMA_WEIGHTS, ROUND, codes_of
 from vsr.color.spec import ColorSpec, PixelLayout
 
 _NARROWEST = 16
-"""Samples of a row of chroma."""
+"""Least samples in a row of chroma."""
 _SITES: tuple[Site, ...] = ("first", "middle")
+"""Horizontal positions of chroma that are supported."""
 _KEPT = 16
-"""Ways of conversion whose code is kept: those of a clip are two."""
+"""Conversions whose compiled code is kept; a video needs two."""
 
 
 @cache
 def available() -> bool:
-    """Whether `vsr.kernels` and `llvmlite` are here, and the CPU multiplies and adds in one step as torch
-    does."""
+    """Whether `vsr.kernels` and `llvmlite` are installed, and the CPU has fused multiply-add, as torch
+    uses."""
     try:
         importlib.import_module("vsr.kernels.color")
     except ImportError:  # the folder may be missing
         return False
     if importlib.util.find_spec("llvmlite") is None:
         return False
-    if platform.machine() in ("aarch64", "arm64"):  # all of them do
+    if platform.machine() in ("aarch64", "arm64"):  # all of them have it
         return True
-    from llvmlite import binding  # not before it is wanted: 0.1 s
+    from llvmlite import binding  # imported late: it takes 0.1 s
 
     return bool(binding.get_host_cpu_features().get("fma"))
 
 
 def can_convert(luma: Tensor, color: ColorSpec, layout: PixelLayout) -> bool:
-    """Whether `to_rgb` or `to_planes` takes pictures like this: Y'CbCr on the host, of usual siting.
+    """Whether `to_rgb` and `to_planes` take images like this: Y'CbCr on the host, with a common chroma
+    siting.
 
     Args:
-        luma: `(H, W)`, luma or a channel.
+        luma: `(H, W)`, the luma plane or a channel of R'G'B'.
     """
     across, down = layout.chroma_shift
     if luma.device.type != "cpu" or layout.family != "yuv" or max(across, down) > 1:
@@ -58,8 +59,8 @@ def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: 
     """Fill `image`, `(3, H, W)`, float32, contiguous, from planes that `can_convert` takes."""
     from vsr.kernels.color import rgb
 
-    close = [_close(plane) for plane in planes]  # kept here: what is copied must outlive the call
-    lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in close]
+    adjacent = [_adjacent(plane) for plane in planes]  # keeps copies alive during the call
+    lines = [(plane.data_ptr(), plane.stride(0) * plane.itemsize) for plane in adjacent]
     height, width = planes[0].shape
     scratch, pitch = _scratch(rgb.SCRATCH_ROWS, width)
     _function(rgb.NAME, color, layout)(
@@ -73,7 +74,7 @@ def to_rgb(planes: tuple[Tensor, ...], image: Tensor, color: ColorSpec, layout: 
 
 
 def to_planes(image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layout: PixelLayout) -> None:
-    """Fill contiguous planes from `image`, `(3, H, W)`, float32, which `can_convert` takes."""
+    """Fill contiguous planes from `image`, `(3, H, W)`, float32, which `can_convert` accepts."""
     from vsr.kernels.color import planes as code
 
     _, height, width = image.shape
@@ -85,8 +86,8 @@ def to_planes(image: Tensor, planes: tuple[Tensor, ...], color: ColorSpec, layou
     )
 
 
-def _close(plane: Tensor) -> Tensor:
-    """With samples side by side; rows may be padded, as decoders have them."""
+def _adjacent(plane: Tensor) -> Tensor:
+    """Return a plane with adjacent samples in a row; rows may be padded, as those of decoders are."""
     return plane if plane.stride(1) == 1 else plane.contiguous()
 
 

@@ -1,7 +1,7 @@
 """Colour tags and pixel layouts (ITU-T H.273), and how missing tags are guessed.
 
-Numbers are H.273 code points, so they are written to and read from streams as they are; `UNSPECIFIED` is a
-value like any other, and guessing it away is a named step (`ColorSpec.guess_for`). No torch here.
+The numbers are H.273 code points, so streams are read and written with them directly. `UNSPECIFIED` is a
+value like any other; only `ColorSpec.guess_for` replaces it. This file does not import torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ E = TypeVar("E", bound=IntEnum)
 
 
 class Matrix(IntEnum):
-    """H.273 MatrixCoefficients; those we convert with are in `codes.LUMA_WEIGHTS`."""
+    """H.273 MatrixCoefficients; `codes.LUMA_WEIGHTS` has those that can be converted."""
 
     RGB = 0
     BT709 = 1
@@ -76,7 +76,7 @@ class Primaries(IntEnum):
 
 
 class Range(IntEnum):
-    """FFmpeg's AVCOL_RANGE: H.273's video_full_range_flag with a value for "not said"."""
+    """FFmpeg's AVCOL_RANGE: H.273's video_full_range_flag with a value for "unspecified"."""
 
     UNSPECIFIED = 0
     LIMITED = 1
@@ -86,7 +86,7 @@ class Range(IntEnum):
 
 
 class ChromaLocation(IntEnum):
-    """FFmpeg's AVCHROMA_LOC: H.273's Chroma420SampleLocType plus one, with a value for "not said"."""
+    """FFmpeg's AVCHROMA_LOC: H.273's Chroma420SampleLocType plus one, with a value for "unspecified"."""
 
     UNSPECIFIED = 0
     LEFT = 1
@@ -102,21 +102,21 @@ Family = Literal["yuv", "rgb", "gray"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelLayout:
-    """How the samples of a picture are stored, whatever they mean: one plane a component."""
+    """How the samples of an image are stored, in one plane per component."""
 
     family: Family
-    """`yuv` has planes Y, U, V; `rgb` R, G, B (in this order); `gray` one."""
+    """`yuv` has planes Y, U, V; `rgb` has R, G, B (in this order); `gray` has one plane."""
     bit_depth: int
-    """Bits in a sample, 8 to 16; more than 8 are held in 16-bit words, in the low bits."""
+    """Bits of a sample, 8 to 16; above 8, in the low bits of 16-bit words."""
     chroma_shift: tuple[int, int] = (0, 0)
     """log2 of the chroma subsampling, (horizontal, vertical): (1, 1) is 4:2:0, (1, 0) 4:2:2, (0, 0) 4:4:4."""
     alpha: bool = False
-    """Whether a full-size alpha plane of the same depth follows."""
+    """Whether a full-size alpha plane of the same bit depth follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColorSpec:
-    """The five tags of a stream or a frame."""
+    """The five colour tags of a stream or a frame."""
 
     matrix: Matrix = Matrix.UNSPECIFIED
     transfer: Transfer = Transfer.UNSPECIFIED
@@ -134,9 +134,9 @@ class ColorSpec:
         range: int = Range.UNSPECIFIED,
         chroma_location: int = ChromaLocation.UNSPECIFIED,
     ) -> ColorSpec:
-        """The tags that a file or another program says in numbers: H.273's, and FFmpeg's for the last two.
+        """Return the tags for numbers from a file or another program.
 
-        Numbers that are reserved count as unspecified.
+        The last two are FFmpeg's numbers, the others those of H.273. Reserved numbers mean unspecified.
         """
         return cls(
             matrix=_known(Matrix, matrix, Matrix.UNSPECIFIED),
@@ -147,26 +147,26 @@ class ColorSpec:
         )
 
     def over(self, other: ColorSpec) -> ColorSpec:
-        """These tags, and where one is unspecified, that of `other`."""
+        """Return these tags, with the unspecified ones taken from `other`."""
         given = ((field.name, getattr(self, field.name)) for field in fields(self))
         return replace(other, **{name: value for name, value in given if value.name != "UNSPECIFIED"})
 
     def guess_for(
         self, *, height: int, layout: PixelLayout, codec: str = "", width: int = 0
     ) -> tuple[ColorSpec, list[str]]:
-        """Fill in what is unspecified, and say by which rule.
+        """Replace unspecified tags by guesses.
 
-        Players guess as well, and the output shall look as they show the source: the rules are theirs.
+        The rules are those of video players, so that the output looks like the source does in a player.
 
         Args:
-            height: Of the source picture in pixels; above 576 is high definition.
-            layout: Of the source; R'G'B' and grey are full range unless tagged, Y'CbCr is limited.
-            codec: FFmpeg's name of the source's codec; some have a range, matrix or siting of their own.
-            width: Of the source picture; from 1280 on it is high definition, however much of its height was
-                cropped (1280x536). 0 if it is not known.
+            height: Height of the source in pixels; above 576 is high definition.
+            layout: Layout of the source; R'G'B' and grey are full range unless tagged, Y'CbCr is limited.
+            codec: FFmpeg's name of the source's codec; some codecs define a range, matrix or siting.
+            width: Width of the source in pixels; from 1280 on it is high definition, even with a cropped
+                height (1280x536). 0 if unknown.
 
         Returns:
-            A spec without an unspecified tag, and one sentence for each tag that was guessed.
+            A spec without unspecified tags, and a sentence with the rule for each guessed tag.
         """
         rows = _guesses(self, Size(width, height), layout, codec)
         values: dict[str, Any] = {name: value for name, value, _ in rows}
@@ -181,11 +181,11 @@ def _known(kind: type[E], number: int, otherwise: E) -> E:
 
 
 UNTAGGED = ColorSpec()
-"""Nothing is said."""
+"""All tags unspecified."""
 
 
 class Size(NamedTuple):
-    """Of a source picture, in pixels; a width of 0 is not known."""
+    """Size of a source in pixels; a width of 0 is unknown."""
 
     width: int
     height: int
@@ -205,12 +205,12 @@ Guess = tuple[str, IntEnum, str]
 
 def _sentence(spec: ColorSpec, name: str, value: IntEnum, rule: str) -> str:
     tagged = getattr(spec, name).name
-    found = "is not tagged" if tagged == "UNSPECIFIED" else f"is tagged {tagged}, which cannot be"
-    return f"{name} {found}; taken as {value.name} ({rule})"
+    found = "is not tagged" if tagged == "UNSPECIFIED" else f"is tagged {tagged}, which is impossible"
+    return f"{name} {found}; assumed to be {value.name} ({rule})"
 
 
 def _guesses(spec: ColorSpec, size: Size, layout: PixelLayout, codec: str) -> list[Guess]:
-    # Screen recorders and remuxers tag R'G'B' on Y'CbCr samples; true R'G'B' decodes to an "rgb" layout.
+    # Some screen recorders and remuxers tag Y'CbCr samples as R'G'B'; real R'G'B' decodes to an "rgb" layout.
     impossible = layout.family == "yuv" and spec.matrix is Matrix.RGB
     known = replace(spec, matrix=Matrix.UNSPECIFIED) if impossible else spec
     rows = [_guess_range(layout, codec), _guess_chroma(codec)]
@@ -246,7 +246,7 @@ def _guess_rgb() -> list[Guess]:
 
 
 def _is_wide_gamut(spec: ColorSpec) -> bool:
-    """Whether any tag belongs to BT.2020 or BT.2100; size alone, 4K too, never says so."""
+    """Whether any tag belongs to BT.2020 or BT.2100; the size, even 4K, is no evidence."""
     return (
         spec.primaries is Primaries.BT2020
         or spec.matrix in (Matrix.BT2020_NCL, Matrix.BT2020_CL)
@@ -265,10 +265,10 @@ def _guess_wide_gamut(spec: ColorSpec, layout: PixelLayout) -> list[Guess]:
 
 
 def _guess_by_size(spec: ColorSpec, size: Size, codec: str) -> list[Guess]:
-    """BT.709 for high definition, else BT.601, as mpv does.
+    """Guess BT.709 for high definition, else BT.601, as mpv does.
 
-    Primaries of BT.601 are for broadcast heights, and where the matrix names a system: most other small video
-    was made from something larger, and scaling changes the matrix but not the primaries.
+    The primaries of BT.601 are guessed only for broadcast heights and if the matrix names a broadcast system:
+    most other small video was scaled down, and scaling tools change the matrix but not the primaries.
     """
     if codec in _JPEG_CODECS:
         matrix, rule = Matrix.BT470BG, f"JFIF, the rule of {codec}"
@@ -286,7 +286,7 @@ def _guess_by_size(spec: ColorSpec, size: Size, codec: str) -> list[Guess]:
 
 
 _PAL, _NTSC = (288, 576), (240, 480, 486)
-"""Heights of 625 and 525 lines, whole and one field."""
+"""Heights of systems with 625 and 525 lines, of a frame and of one field."""
 _PRIMARIES_OF_HEIGHT = dict.fromkeys(_PAL, Primaries.BT470BG) | dict.fromkeys(_NTSC, Primaries.SMPTE170M)
 _BT601 = (Matrix.BT470BG, Matrix.SMPTE170M)
 _PRIMARIES_OF = {
@@ -297,6 +297,7 @@ _PRIMARIES_OF = {
 }
 _TRANSFER_OF = {Primaries.BT709: Transfer.BT709, Primaries.SMPTE240M: Transfer.SMPTE240M}
 _JPEG_CODECS = frozenset({"mjpeg", "mjpegb"})
-"""Codecs whose pictures are JFIF files: full range and BT.601 whatever the size (ITU-T T.871)."""
+"""Codecs whose frames are JFIF files: full range and BT.601, whatever the size (ITU-T T.871)."""
 _CENTRED_CODECS = _JPEG_CODECS | {"mpeg1video", "jpeg2000", "webp", "vp8", "theora", "h261"}
-"""Codecs whose 4:2:0 chroma sits between four luma samples (JPEG and MPEG-1, T.871 and ISO/IEC 11172-2)."""
+"""Codecs whose 4:2:0 chroma is centred between four luma samples (JPEG and MPEG-1, T.871 and ISO/IEC
+11172-2)."""

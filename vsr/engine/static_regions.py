@@ -1,12 +1,12 @@
 """Regions that do not change between frames are not computed again.
 
-Exact, bit for bit: a tile is taken over only where every pixel that it depends on is the same as in the
-picture before. That needs a network whose receptive field is known and small (Compact), and kernels that
-give the same bits for each window as for the whole picture. Whether they do depends on the backend and the
-machine, because a kernel may add up in another order where a row ends, and which kernel runs depends on the
-processor and the size of the picture. oneDNN's convolutions in float32 were exact on an Intel Xeon with AMX,
-and differ in the last bit on an AMD EPYC with AVX-512; those in bfloat16 differ on both. So float32 is tried
-on noise before the first tile is taken over, and bfloat16 is not used for it at all.
+The result stays the same to the bit: a tile is reused only if every pixel that it depends on is the same as
+in the frame before. This needs a network with a small, known receptive field (Compact), and kernels that give
+the same bits for a window as for the whole image. Whether they do depends on the backend and the machine,
+because a kernel may sum in another order at the end of a row, and the choice of the kernel depends on the CPU
+and the size of the image. oneDNN's convolutions in float32 were exact on an Intel Xeon with AMX and differ in
+the last bit on an AMD EPYC with AVX-512; those in bfloat16 differ on both. So float32 is tested on noise
+before the first tile is reused, and bfloat16 never reuses tiles.
 """
 
 from __future__ import annotations
@@ -22,39 +22,38 @@ from vsr.engine.upscaler import Launched, Upscaler
 logger = logging.getLogger(__name__)
 
 _TILE_OVER_RADIUS = 6
-"""A tile's side over the receptive radius: larger tiles find less that stands still, smaller ones compute the
-margins around them more often (1.8 times as many pixels)."""
+"""Side of a tile over the receptive radius: larger tiles are static less often; smaller ones compute more
+pixels in their margins (1.8 times as many as without margins)."""
 _MOST = 0.6
-"""Share of the whole picture's work above which the whole picture is computed."""
+"""Share of changed windows, measured by their pixels, above which the whole image is computed."""
 
 
-class StillParts:
-    """`launch` of an upscaler, with what the picture before it can lend."""
+class StaticRegions:
+    """`Upscaler.launch` that reuses the static regions of the frame before."""
 
     def __init__(self, upscaler: Upscaler, *, wholes: bool = False) -> None:
-        """Nothing is known yet.
+        """Start without a frame before.
 
         Args:
-            upscaler: Computes.
-            wholes: Take over pictures that repeat as a whole too, in every number format. A file's are found
-                earlier, by their planes (`pipeline.flow.duplicates`).
+            upscaler: Computes what has changed.
+            wholes: Whether frames that repeat as a whole are reused, too, in every dtype. In files they are
+                found earlier, by their planes (`pipeline.flow.duplicates`).
         """
         self._upscaler = upscaler
         self._wholes = wholes
         self._before: tuple[Tensor, Tensor] | None = None
         self._exact: dict[torch.Size, bool] = {}
-        """By the pictures' shape: whether all windows give what the whole gives."""
+        """For each shape of images, whether all windows give the same bits as the whole image."""
         self.saved = 0.0
-        """Pictures' worth of work that was not done."""
+        """Work that was saved, in frames."""
 
     def launch(self, images: Tensor) -> Launched:
-        """As `Upscaler.launch`, with the same bits."""
+        """Return the same bits as `Upscaler.launch`."""
         if self._wholes and self._before is not None and torch.equal(images, self._before[0]):
             self.saved += 1
-            return Launched(
-                self._before[1], torch.ones(1, dtype=torch.bool)
-            )  # broken ones were repaired there
-        if not self._suits(images):
+            # Healthy, because the frame before was repaired.
+            return Launched(self._before[1], torch.ones(1, dtype=torch.bool))
+        if not self._can_reuse(images):
             launched = self._upscaler.launch(images)
             self._before = (images, launched.images) if self._wholes and _is_one(images) else None
             return launched
@@ -63,13 +62,13 @@ class StillParts:
         if changed is None or not self._is_exact(images, tiling):
             launched = self._upscaler.launch(images)
         else:
-            launched = self._in_parts(images, tiling, changed)
+            launched = self._launch_changed(images, tiling, changed)
             self.saved += 1 - len(changed) * _share(tiling)
         self._before = images, launched.images
         return launched
 
-    def _suits(self, images: Tensor) -> bool:
-        """One whole picture at a time, on the processor in float32, by a network whose tiles are exact."""
+    def _can_reuse(self, images: Tensor) -> bool:
+        """Whether it is one whole image on the CPU in float32, and a network whose tiles are exact."""
         upscaler = self._upscaler
         return (
             _is_one(images)
@@ -87,7 +86,7 @@ class StillParts:
         return tiles.plan_tiles(height, width, tile=tile, radius=upscaler.bit_radius, multiple=upscaler.grid)
 
     def _changed(self, images: Tensor, tiling: tiles.Tiling) -> list[int] | None:
-        """Numbers of the windows that differ from the picture before; None where too many do."""
+        """Return the numbers of the windows that differ from the frame before; None if too many differ."""
         if self._before is None or self._before[0].shape != images.shape:
             return None
         most = int(_MOST / _share(tiling))
@@ -101,9 +100,9 @@ class StillParts:
         return changed
 
     def _is_exact(self, images: Tensor, tiling: tiles.Tiling) -> bool:
-        """Whether all windows of a picture of this size give what the whole gives; tried once for each size.
+        """Whether all windows of an image of this size give the same bits as the whole, tested once per size.
 
-        A small picture comes first: most kernels that are not exact are found out by it in milliseconds.
+        A small image is tested first, which reveals most kernels that are not exact within milliseconds.
         """
         if images.shape not in self._exact:
             height, width = _sides(tiling)
@@ -112,19 +111,20 @@ class StillParts:
                 small.shape == images.shape or self._agree(images, tiling)
             )
             if not self._exact[images.shape]:
-                logger.debug("windows differ from the whole picture here: no part is taken over")
+                logger.debug("windows differ from the whole image on this machine: no region is reused")
         return self._exact[images.shape]
 
     def _agree(self, like: Tensor, tiling: tiles.Tiling) -> bool:
-        """Whether noise of this shape gives the same bits as a whole and in windows."""
+        """Whether noise of a shape gives the same bits as a whole and in windows."""
         noise = torch.rand(like.shape, generator=torch.Generator().manual_seed(0))
         whole = self._upscaler.launch(noise).images
         canvas = tiles.Canvas(noise, tiling, scale=int(self._upscaler.scale))
-        for index, part in enumerate(tiles.cut(noise, tiling)):
-            canvas.put(index, self._upscaler.launch(part).images)
+        for index, window in enumerate(tiles.cut(noise, tiling)):
+            canvas.put(index, self._upscaler.launch(window).images)
         return torch.equal(canvas.result(), whole)
 
-    def _in_parts(self, images: Tensor, tiling: tiles.Tiling, changed: list[int]) -> Launched:
+    def _launch_changed(self, images: Tensor, tiling: tiles.Tiling, changed: list[int]) -> Launched:
+        """Compute the changed windows and put them over the result of the frame before."""
         assert self._before is not None
         canvas = tiles.Canvas(images, tiling, scale=int(self._upscaler.scale), over=self._before[1])
         healthy = torch.ones(1, dtype=torch.bool)
@@ -137,17 +137,17 @@ class StillParts:
 
 
 def _is_one(images: Tensor) -> bool:
-    """A batch of one on the processor: it is compared without waiting, and repaired before the next."""
+    """Whether it is one image on the CPU, which is compared without waiting and repaired before the next."""
     return len(images) == 1 and images.device.type == "cpu"
 
 
 def _sides(tiling: tiles.Tiling) -> tuple[int, int]:
-    """Height and width of each window, LR pixels."""
+    """Return the height and width of each window in LR pixels."""
     window = tiling.windows[0]
     return window.bottom - window.top, window.right - window.left
 
 
 def _share(tiling: tiles.Tiling) -> float:
-    """Of the whole picture's work that one window is."""
+    """Return the share of a window in the work of the whole image."""
     height, width = _sides(tiling)
     return height * width / (tiling.height * tiling.width)

@@ -1,1 +1,1 @@
-"""Networks and their weights: names, the only loader, conversion, export."""
+"""Networks and their weights: the catalog of names, the only loader, conversion and export."""

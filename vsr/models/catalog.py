@@ -1,6 +1,7 @@
-"""The models that `vsr` knows by name, and what a name or path given by a user means.
+"""The shipped models by name, and how a name or path from a user is resolved.
 
-No torch here: `vsr models list` reads shapes from the files' headers. Loading is `load.py`'s.
+This file does not import torch: `vsr models list` reads shapes from the headers of weight files. `load.py`
+loads weights.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from vsr.errors import ConfigError, ModelError
 Family = Literal["Compact", "RRDB", "resample"]
 
 MAX_SCALE = 16
-"""Output side over input side at most: a picture of 1080 lines would have 17,280."""
+"""Largest output side over input side; it enlarges 1080 lines to 17,280."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """A model with a name."""
+    """A model of the catalog."""
 
     name: str
     family: Family
     scale: int | None
-    """HR side over LR side; None where any will do."""
+    """HR side over LR side; None for a filter, which takes any scale."""
     description: str
-    """One line for people."""
+    """One line for users."""
     licence: str = "Apache-2.0"
     partner: str | None = None
-    """Name of the model at the other end of `--strength`, trained from this one or the other way round."""
+    """Name of the model at the other end of `--strength`; one of the two was fine-tuned from the other."""
     crisp: bool = False
-    """Whether this is the end at strength 1, trained for looks; else the faithful one, at 0."""
+    """Whether this is the end at strength 1, trained for perceived sharpness; else the faithful end, at 0."""
 
     @property
     def path(self) -> Path | None:
-        """Where the weights are; None for a filter, which has none."""
+        """Path of the weight file; None for a filter."""
         if self.family == "resample":
             return None
         return Path(str(resources.files("vsr") / "weights" / f"{self.name}.safetensors"))
@@ -132,47 +133,50 @@ FAMILY_NAMES: Mapping[str, tuple[str, ...]] = {
     "fast": ("fast-x2", "fast-x4"),
     "compact": ("compact-x2", "compact-x4"),
 }
-"""Names for several models that differ in scale: the first one that is enough is taken, else the last."""
+"""Names of families of models that differ in scale: `resolve` takes the first one with enough scale, else the
+last."""
 
 AUTO = "auto"
-"""The name that leaves the choice to us."""
+"""The name that lets `choose` decide by the device."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
     "cpu": ("fast", "the one that a processor runs in real time"),
     "cuda": ("compact", "the most faithful family that is shipped"),
 }
-"""Kind of device to the family that `auto` is there, and why."""
+"""The family that `auto` means on each kind of device, and why."""
 
 DEFAULT_SCALE = Fraction(2)
-"""Of a model that has none of its own, where none is asked for."""
+"""Scale of a filter if none is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """What a name or path means."""
+    """The model that a name or path means."""
 
     name: str
-    """In the catalog, or a file's stem."""
+    """Name in the catalog, or the stem of a file's name."""
     entry: CatalogEntry | None
     """None for a user's file."""
     path: Path | None
-    """Of the weights; None for a filter."""
+    """Path of the weights; None for a filter."""
     scale: Fraction | None
-    """Of a filter; None where the weights decide."""
+    """Scale of a filter; None if the weights determine it."""
 
 
 def resolve(name: str, scale: Fraction | int | None = None) -> Resolved:
-    """Find what to load for a name of the catalog or a path, and for the enlargement that is wanted.
+    """Find the model for a name of the catalog or a path, and for a scale.
 
-    A network may have another scale than the one wanted: its result is resized. Of a family of networks that
-    differ in scale, the first one that enlarges enough is taken. `auto` is what it is on a processor.
+    A network may have another scale than the requested one; its result is resized then. In a family of
+    networks that differ in scale, the first one with enough scale is taken. `auto` means what it means on a
+    CPU.
 
     Args:
-        name: In `MODELS` or `FAMILY_NAMES`, or the path of a weight file; a name wins over a file called so.
+        name: A name in `MODELS` or `FAMILY_NAMES`, or the path of a weight file; a name has precedence over a
+            file with this name.
         scale: Output side over input side; None takes the model's own (2 for a filter, a family's smallest).
 
     Raises:
-        ConfigError: no enlargement, or more than `MAX_SCALE`.
-        ModelError: neither a name nor a file.
+        ConfigError: the scale is not above 0, or above `MAX_SCALE`.
+        ModelError: there is neither a model nor a file with this name.
     """
     wanted = None if scale is None else _checked(Fraction(scale))
     entry = MODELS.get(_member(name, wanted))
@@ -188,17 +192,18 @@ def resolve(name: str, scale: Fraction | int | None = None) -> Resolved:
 
 
 def choose(name: str, device: str) -> tuple[str, str]:
-    """What `auto` means on a kind of device, and why; any other name as it is, for no reason."""
+    """Return the family that `auto` means on a kind of device, and why; other names are returned unchanged,
+    with an empty reason."""
     return _AUTO_FAMILIES[device] if name == AUTO else (name, "")
 
 
 def names() -> tuple[str, ...]:
-    """All names that `resolve` knows, those of families first."""
+    """Return all names that `resolve` knows, families first."""
     return (AUTO, *FAMILY_NAMES, *MODELS)
 
 
 def _member(name: str, scale: Fraction | None) -> str:
-    """The member of a family for a scale; any other name as it is."""
+    """Return the member of a family for a scale; other names are returned unchanged."""
     members = FAMILY_NAMES.get(choose(name, "cpu")[0])
     if members is None:
         return name
@@ -213,19 +218,19 @@ def _checked(scale: Fraction) -> Fraction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a .safetensors file says before its numbers."""
+    """The header of a .safetensors file."""
 
     metadata: Mapping[str, str]
     parameters: int
-    """Numbers in all tensors."""
+    """Number of elements in all tensors."""
     file_bytes: int
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a file of ours, for a list; the checks that a stranger's file needs are `load.py`'s.
+    """Read the header of a shipped weight file; `load.py` has the checks for files of unknown origin.
 
     Raises:
-        ModelError: the file is missing or no .safetensors.
+        ModelError: the file is missing or not a .safetensors file.
     """
     try:
         with path.open("rb") as file:

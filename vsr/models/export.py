@@ -1,6 +1,7 @@
-"""Generators as ONNX, for other runtimes: any batch and size, the weights inside the file.
+"""Export of generators to ONNX, for any batch and image size, with the weights in the file.
 
-torch's exporter needs onnx and onnxscript, the check onnxruntime: all three are in the extra `onnx`.
+torch's exporter needs the packages onnx and onnxscript, and the check needs onnxruntime; the extra `onnx`
+installs all three.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ from vsr.models.load import LoadedModel
 from vsr.models.third_party import SpandrelNetwork
 
 OPSET = 18
-"""Of the operators: the least that torch's exporter makes, so that most runtimes know it."""
+"""Version of the operators: the lowest that torch's exporter writes, so that most runtimes support it."""
 TOLERANCE = 1e-4
-"""Of white: fp32 sums in another order differ by 1e-6 to 1e-5; an operator that means something else shows
-as 1e-2 or more."""
-_PICTURES = ((2, 5, 7), (1, 2, 3), (3, 1, 5))
-"""Batch, height and width, in units that every network takes, of the picture that is traced and of those that
-are compared; all different, so that the exporter takes none for another or for a constant."""
+"""Largest allowed difference, where white is 1: fp32 sums in another order differ by 1e-6 to 1e-5, a wrong
+operator by 1e-2 or more."""
+_SIZES = ((2, 5, 7), (1, 2, 3), (3, 1, 5))
+"""Batch, height and width of the test images; height and width are in units that every network takes. The
+first batch is also traced. All numbers differ, so that the exporter confuses no two of them."""
 _LARGEST = 2**31 - 1
 """Bytes: protobuf's limit for one file."""
 
 
 def to_onnx(model: LoadedModel) -> bytes:
-    """Write a generator as an ONNX file.
+    """Export a generator to ONNX.
 
-    Its input `lr` is `(batch, 3, height, width)` float32, R'G'B' in [0, 1]; its output `sr` is `scale` times
-    as high and wide, not clipped. Height and width are any numbers, for networks that unshuffle pixels any
-    multiples of `model.multiple`: there the file has no padding.
+    The input `lr` is `(batch, 3, height, width)` float32, R'G'B' in [0, 1]; the output `sr` is `scale` times
+    as high and wide, not clipped. Height and width are arbitrary; for networks that unshuffle pixels they
+    must be multiples of `model.multiple`, because the file does not pad.
 
     Returns:
-        The file's content, self-contained, with the facts about the network in its metadata.
+        The content of a self-contained file, with the properties of the network in its metadata.
 
     Raises:
-        ConfigError: it is a filter, or onnx or onnxscript is not installed.
+        ConfigError: the model is a filter, or onnx or onnxscript is not installed.
         ModelError: the network cannot be exported.
     """
     if model.path is None:
-        raise ConfigError(f"{model.name} is a filter with no weights; runtimes of ONNX have their own")
+        raise ConfigError(f"{model.name} is a filter with no weights; ONNX runtimes have their own filters")
     if isinstance(model.network, SpandrelNetwork):
         raise ModelError(
             f"{model.name}: {model.family} networks cannot be exported; use spandrel's own network"
@@ -60,7 +61,7 @@ def to_onnx(model: LoadedModel) -> bytes:
     with _quiet():
         try:
             program = _export(model)
-        except (Exception, SystemExit) as error:  # the exporter has dozens of kinds, of several lines each
+        except (Exception, SystemExit) as error:  # the exporter raises dozens of kinds of errors
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
                 f"{model.name}: torch cannot export a {model.family} network ({reason})"
@@ -69,7 +70,7 @@ def to_onnx(model: LoadedModel) -> bytes:
         data: bytes = program.model_proto.SerializeToString()
     if len(data) > _LARGEST:
         raise ModelError(
-            f"{model.name}: has {len(data):,} bytes as ONNX; one file holds at most {_LARGEST:,}"
+            f"{model.name}: has {len(data):,} bytes as ONNX; a file can have at most {_LARGEST:,}"
         )
     return data
 
@@ -80,7 +81,7 @@ def _export(model: LoadedModel) -> torch.onnx.ONNXProgram:
         height, width = model.multiple * height, model.multiple * width
     program = torch.onnx.export(
         model.network,
-        (_pictures(model)[0],),
+        (_images(model)[0],),
         dynamo=True,
         verbose=False,
         opset_version=OPSET,
@@ -92,10 +93,10 @@ def _export(model: LoadedModel) -> torch.onnx.ONNXProgram:
     return program
 
 
-def _pictures(model: LoadedModel) -> list[Tensor]:
+def _images(model: LoadedModel) -> list[Tensor]:
     unit = math.lcm(4, model.multiple)
     generator = torch.Generator().manual_seed(0)
-    return [torch.rand(n, 3, h * unit, w * unit, generator=generator) for n, h, w in _PICTURES]
+    return [torch.rand(n, 3, h * unit, w * unit, generator=generator) for n, h, w in _SIZES]
 
 
 def _facts(model: LoadedModel) -> dict[str, str]:
@@ -110,13 +111,13 @@ def _facts(model: LoadedModel) -> dict[str, str]:
 
 
 def largest_difference(data: bytes, model: LoadedModel) -> float | None:
-    """Compare an exported file with its network on pictures of several sizes.
+    """Compare an exported file with its network on images of several sizes.
 
     Returns:
-        The largest difference, where white is 1; None where onnxruntime is not installed.
+        The largest difference, where white is 1; None if onnxruntime is not installed.
 
     Raises:
-        ModelError: the file does not run, or gives pictures of another size.
+        ModelError: the file does not run, or its results have another size.
     """
     if find_spec("onnxruntime") is None:
         return None
@@ -124,26 +125,26 @@ def largest_difference(data: bytes, model: LoadedModel) -> float | None:
     largest = 0.0
     try:
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        for lr in _pictures(model):
+        for lr in _images(model):
             with torch.inference_mode():
                 expected = model.network(lr)
             result = torch.from_numpy(session.run(None, {"lr": lr.numpy()})[0])
             if result.shape != expected.shape:
                 raise ModelError(
-                    f"{model.name}: exported, it makes {tuple(result.shape)} of {tuple(lr.shape)}"
+                    f"{model.name}: the exported file makes {tuple(result.shape)} of {tuple(lr.shape)}"
                 )
             largest = max(largest, float((result - expected).abs().max()))
     except ModelError:
         raise
-    except (Exception, SystemExit) as error:  # onnxruntime's own kinds have no root but this
+    except (Exception, SystemExit) as error:  # onnxruntime's errors have no other common base class
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{model.name}: exported, it does not run ({reason})") from error
+        raise ModelError(f"{model.name}: the exported file does not run ({reason})") from error
     return largest
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's notes about packages that we do not use and about its own code."""
+    """Suppress the exporter's messages about optional packages and its own code."""
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""Weight files: from bytes to tensors, safely. Which network they belong to is `load.py`'s.
+"""Safe reading and writing of weight files as tensors; `load.py` recognises their network.
 
-Nothing in a file is ever executed: `torch_file.py` judges .pth files, then torch's restricted unpickler reads
-them.
+Nothing in a file is ever executed: `torch_file.py` checks .pth files before torch's restricted unpickler
+reads them.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ from vsr.reading import read_file
 from vsr.writing import write_whole
 
 MAX_FILE_BYTES = 2**30
-"""The largest generators known have 67 MB, a training state with optimizer 0.5 GB."""
+"""Largest weight file. The largest known generators have 67 MB, a training state with optimizer 0.5 GB."""
 MAX_NUMBERS = 2**28
-"""In all tensors of a file: 1 GiB in fp32. A few bytes of pickle can claim any shape."""
+"""Most elements in all tensors of a file, 1 GiB in fp32: a few bytes of pickle can claim any shape."""
 MAX_HEADER_BYTES = 2**20
-"""Of a .safetensors file: ten times that of the largest generator. Of 33 MB, one takes 14 s and 1 GB."""
+"""Largest header of a .safetensors file, ten times that of the largest generator. A header of 33 MB takes 14
+s and 1 GB to read."""
 MAX_DEPTH = 8
-"""Wrappers around weights; a table can also hold itself."""
+"""Most tables around the weights; a table can also contain itself."""
 MAX_NAME = 200
-"""Characters in the name of a layer."""
+"""Most characters in the name of a layer."""
 OLDEST_TORCH = (2, 10)
-"""Before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)."""
+"""First version of torch without known ways to run code despite `weights_only` (CVE-2025-32434,
+CVE-2026-24747)."""
 
 AVERAGED = (
     "params_ema",
@@ -74,45 +76,49 @@ PLAIN = (
     "module",
     "weights",
 )
-"""Names that they give the others; averaged ones are better, so Real-ESRGAN takes those first, too."""
+"""Names that trainers give weights that are not averaged. Averaged weights are better and therefore
+preferred, as in Real-ESRGAN."""
 PREFIXES = ("module.", "_orig_mod.", "netG.", "net_g.", "generator_ema.", "generator.")
-"""Of all layer names, from data parallelism, compiling and trainers; stripped where every key has it."""
+"""Prefixes of layer names from data parallelism, torch.compile and trainers; removed if every key has
+them."""
 _NETWORKS_OF_A_TRAINER = ("generator_ema.", "generator.")
-"""mmediting keeps all networks in one table; the generator is what begins so."""
+"""Prefixes of the generator's layers in mmediting, which stores all networks in one table."""
 COUNTERS = ("n_averaged", "step_counter", "step", "initted", "num_updates", "decay")
-"""Numbers that averaging keeps beside the weights."""
+"""Numbers that weight averaging stores beside the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFile:
-    """The weights in a file, as they are named there."""
+    """The weights in a file, with the file's own names."""
 
     path: Path
     sha256: str
     state: Mapping[str, Tensor]
-    """Finite, fp32 (counters as they are), on the host."""
+    """Weights: finite, fp32 (counters keep their dtype), on the host."""
     wrapper: str | None
-    """Key under which they were; None where they lay open."""
+    """Key of the table that contains the weights; None if they are at the top level."""
     metadata: Mapping[str, str]
-    """Of .safetensors; empty for others."""
+    """Metadata of a .safetensors file; empty for other files."""
 
 
 def read_weights(path: Path) -> WeightFile:
-    """Read a .safetensors, .pth or .pt file; its bytes decide which it is, whatever its name.
+    """Read a .safetensors, .pth or .pt file; its format is detected from its bytes, not its name.
 
     Raises:
-        ModelError: unreadable, damaged, too large, no weight file, or with weights that are not finite.
+        ModelError: the file is unreadable, damaged, too large, no weight file, or has weights that are not
+            finite.
     """
     data = _read_bytes(path)
     table, metadata = _parse(data, path)
     state, wrapper = unwrap(table)
     if not state:
         raise ModelError(
-            f"{path}: holds no network weights, but {_list(table)}; give a generator's weight file"
+            f"{path}: has no network weights, but {_list(table)}; give a generator's weight file"
         )
     if not all(key.isprintable() and len(key) <= MAX_NAME for key in state):
-        raise ModelError(f"{path}: layers have names that cannot be shown; give a generator's weight file")
-    limit = min(MAX_NUMBERS, len(data))  # a number takes a byte at least: more are repeated by strides of 0
+        raise ModelError(f"{path}: layers have unprintable names; give a generator's weight file")
+    # An element takes at least a byte; strides of 0 would repeat elements.
+    limit = min(MAX_NUMBERS, len(data))
     if sum(tensor.numel() for tensor in state.values()) > limit:
         raise ModelError(f"{path}: claims more than {limit:,} numbers; it is no generator's weight file")
     return WeightFile(
@@ -125,10 +131,10 @@ def read_weights(path: Path) -> WeightFile:
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a .safetensors file, whole or not at all.
+    """Write a .safetensors file, completely or not at all.
 
     Raises:
-        OutputError: the folder or the disk does not let us.
+        OutputError: the file cannot be written.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     write_whole(path, save_safetensors(tensors, metadata=dict(metadata)))
@@ -144,7 +150,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _parse(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The top of a file as a table, and its metadata."""
+    """Return the top-level table of a file, and its metadata."""
     _refuse_other_kinds(data, path)
     if data[8:9] == b"{":
         return _parse_safetensors(data, path)
@@ -176,7 +182,7 @@ def _parse_safetensors(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict
     length = int.from_bytes(data[:8], "little")
     if MAX_HEADER_BYTES < length <= len(data):
         raise ModelError(
-            f"{path}: its header has {length:,} bytes, not at most {MAX_HEADER_BYTES:,}; get another"
+            f"{path}: its header has {length:,} bytes, more than {MAX_HEADER_BYTES:,}; get another file"
         )
     try:
         table = load_safetensors(data)
@@ -192,10 +198,10 @@ def _parse_pickle(data: bytes, path: Path) -> Mapping[str, Any]:
         table = torch.load(io.BytesIO(torch_file.checked(data)), map_location="cpu", weights_only=True)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    except Exception as error:  # torch raises a dozen kinds for damaged files
+    except Exception as error:  # torch raises a dozen kinds of errors for damaged files
         raise _damaged(path, error) from error
     if not isinstance(table, Mapping):
-        raise ModelError(f"{path}: holds a {type(table).__name__}, not named weights; save a state_dict()")
+        raise ModelError(f"{path}: has a {type(table).__name__}, not named weights; save a state_dict()")
     return table
 
 
@@ -213,11 +219,11 @@ def _damaged(path: Path, error: Exception) -> ModelError:
 
 
 def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
-    """Find the generator's weights in what a trainer saved.
+    """Find the generator's weights in a table that a trainer saved.
 
     Returns:
-        The weights without a common prefix, and the key under which they were (dotted if nested), or None.
-        Empty where there is none.
+        The weights, without a prefix that all names share, and empty if there are none; and the key of the
+        table that contains them (dotted if nested), or None.
     """
     wrappers: list[str] = []
     while len(wrappers) < MAX_DEPTH and (key := _wrapper(table)) is not None:
@@ -232,7 +238,7 @@ def unwrap(table: Mapping[Any, Any]) -> tuple[dict[str, Tensor], str | None]:
 
 
 def _wrapper(table: Mapping[Any, Any]) -> Any | None:
-    """The key of `table` to go down by; None where the weights lie here, or nowhere."""
+    """Return the key of the inner table with the weights; None if they are in `table` itself, or nowhere."""
     below = [key for key, value in table.items() if isinstance(value, Mapping) and _has_tensors(value)]
     by_name = {_lower(key): key for key in reversed(below)}
     for name in (*AVERAGED, *PLAIN):
@@ -242,7 +248,7 @@ def _wrapper(table: Mapping[Any, Any]) -> Any | None:
 
 
 def _has_tensors(table: Mapping[Any, Any]) -> bool:
-    """Whether a table holds tensors, at some depth."""
+    """Whether a table contains tensors at any depth."""
     level: list[Mapping[Any, Any]] = [table]
     for _ in range(MAX_DEPTH):
         if any(isinstance(value, Tensor) for table in level for value in table.values()):
@@ -253,16 +259,16 @@ def _has_tensors(table: Mapping[Any, Any]) -> bool:
 
 
 def networks_in(state: Mapping[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
-    """The tables of weights that lie side by side in one, as Lightning keeps a module's networks.
+    """Split a table with the weights of several networks, as Lightning saves the networks of a module.
 
     Returns:
-        Each with the first part of its layers' names, which is taken off. Of several, only those are given
-        that trainers call a generator: a network may be a part of another one.
+        The first part of the layers' names, and the weights without it, for each network. If there are
+        several, only those with a usual name of a generator: a network may be a part of another one.
     """
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
         first, dot, rest = key.partition(".")
-        if dot and not rest[:1].isdecimal():  # `model.0.weight` is a layer of ESRGAN's of 2018
+        if dot and not rest[:1].isdecimal():  # `model.0.weight` is a layer of the ESRGAN of 2018
             parts.setdefault(first, {})[rest] = value
     return [
         (first, _without_prefix(_without_counters(part)))
@@ -276,7 +282,7 @@ def _lower(name: Any) -> str:
 
 
 def is_averaged(name: str) -> bool:
-    """Whether a name is one of those that trainers give averaged weights."""
+    """Whether trainers use a name for averaged weights."""
     return _lower(name) in AVERAGED
 
 
@@ -298,7 +304,7 @@ def _as_fp32(path: Path, key: str, tensor: Tensor) -> Tensor:
         return tensor
     tensor = tensor.float()
     if not torch.isfinite(tensor).all():
-        raise ModelError(f"{path}: {key} holds NaN or infinity; use other weights")
+        raise ModelError(f"{path}: {key} has NaN or infinity; use other weights")
     return tensor
 
 
@@ -308,6 +314,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _list(table: Mapping[Any, Any]) -> str:
-    """A few keys, for people."""
+    """Return the first few keys of a table for an error message."""
     keys = [ascii(str(key)[:30]) for key in list(table)[:4]]
     return ("keys " + ", ".join(keys)) if keys else "nothing"

@@ -1,7 +1,7 @@
-"""The only loader of weights: a name or a file becomes a network that is ready to run.
+"""The only loader of weights, which turns a name or a file into a network that is ready to run.
 
-`files.py` turns bytes into tensors, the families in `archs/` recognise their keys; here a network is built
-that uses every tensor, and whose every parameter comes from the file.
+`files.py` reads tensors, and the families in `archs/` recognise their names. This file builds the network; it
+uses every tensor of the file, and every parameter comes from the file.
 """
 
 from __future__ import annotations
@@ -34,28 +34,29 @@ class LoadedModel:
     name: str
     family: str
     config: Any
-    """The family's frozen dataclass of hyper-parameters, as the file has them."""
+    """Hyper-parameters of the file's network, a frozen dataclass of its family."""
     scale: Fraction
     """Output side over input side; an integer for every network."""
     receptive_radius: int
     """LR pixels on each side that an output pixel depends on."""
     multiple: int
-    """Tiles must start at multiples of this many LR pixels."""
+    """LR pixels; tiles must start at multiples of it."""
     parameters: int
-    """Weights that are learnt."""
+    """Number of learnt weights."""
     sha256: str | None = None
-    """Of the file; None for a filter."""
+    """Hash of the file; None for a filter."""
     path: Path | None = None
-    """Of the file; None for a filter."""
+    """Path of the file; None for a filter."""
     wrapper: str | None = None
-    """Key of the file under which the weights were, such as `params_ema`; None where they lay open."""
+    """Key of the table with the weights, such as `params_ema`; None if they are at the top level of the
+    file."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What a .safetensors file says about itself."""
+    """Metadata of a .safetensors file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of network: how to recognise its weights, and how to build it."""
+    """A family of networks: functions that recognise its weights and build its networks."""
 
     name: str
     detect: Callable[[State], Any | None]
@@ -87,11 +88,11 @@ STRANGERS = (
     ("model.1.sub.0.res.0.weight", "KAIR's MSRResNet"),
     ("layers.0.residual_group.blocks.0.norm1.weight", "a SwinIR network"),
 )
-"""Keys that give away files which users try, and what these are."""
+"""Keys that identify common files of other kinds, and what these are."""
 
 
 TRIAL_SIDE = 16
-"""Of the picture that is tried at once, in LR pixels: a multiple of what every family needs."""
+"""Side in LR pixels of the image on which each loaded network is tested; all families support it."""
 
 
 def load_generator(
@@ -105,16 +106,18 @@ def load_generator(
     """Load a generator by its name in the catalog or from a weight file.
 
     Args:
-        model: A name, or the path of a .safetensors, .pth or .pt file; what a file is, its bytes decide.
-        scale: Output side over input side that is wanted: chooses a family's member, sets a filter's scale.
-        strength: From 0, the faithful end, to 1, the crisp one; the weights between are mixed. None takes the
-            model as it is.
-        partner: The faithful end for a model of one's own, name or path; None takes the catalog's.
-        fold: Whether batch norm becomes part of the convolutions; False keeps it, for training.
+        model: A name, or the path of a .safetensors, .pth or .pt file, whose format is detected from its
+            bytes.
+        scale: Requested output side over input side; it selects the member of a family and sets the scale of
+            a filter.
+        strength: 0 is the faithful end, 1 the crisp end; between them the weights are interpolated. None
+            takes the model as it is.
+        partner: The faithful end for a user's own model, a name or path; None takes that of the catalog.
+        fold: Whether batch norm is folded into the convolutions; False keeps it, for training.
 
     Raises:
-        ModelError: no such model, an unreadable or damaged file, or not a generator that we know.
-        ConfigError: an impossible scale or strength, or no partner to mix with.
+        ModelError: the model does not exist, the file is unreadable or damaged, or its network is unknown.
+        ConfigError: the scale or strength is out of range, or there is no partner.
     """
     if strength is not None and not 0 <= strength <= 1:
         raise ConfigError(f"strength {strength:g} is impossible; use 0 to 1")
@@ -122,44 +125,44 @@ def load_generator(
     if found.path is None:
         return _filter(found, strength)
     file = read_weights(found.path)
-    source, refused = _recognised(file)
+    source, rejection = _recognised(file)
     if source is None:
-        return _by_spandrel(found.name, file, strength, refused)
+        return _by_spandrel(found.name, file, strength, rejection)
     state = source.state
     if strength is not None and strength != _own_strength(found, partner):
         state = _mixed(source, found, partner, strength)
     network = _build(source.family, source.config, state)
-    _try_out(network, found.path, source.family.name)
+    _test_network(network, found.path, source.family.name)
     return _described(network, found.name, file, source.family.name, source.config, fold=fold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
-    """Weights of which we know what network they belong to."""
+    """Weights with the network that they belong to."""
 
     file: WeightFile
     family: Family
     config: Any
     """The family's frozen dataclass of hyper-parameters."""
     state: dict[str, Tensor]
-    """Complete, under the family's own names, in its own shapes."""
+    """All weights of the network, with the family's names and shapes."""
 
 
 def recognise(file: WeightFile) -> Recognised:
-    """Find the network that a file's weights belong to: all of them, or one of several networks.
+    """Find the network that the weights of a file belong to: all of them, or one of several networks.
 
     Raises:
-        ModelError: not a generator that we know, or one with weights missing, left over or of a wrong shape.
+        ModelError: the network is unknown, or weights are missing, superfluous or of a wrong shape.
         PluginError: a registered package fails.
     """
-    found, refused = _recognised(file)
+    found, rejection = _recognised(file)
     if found is None:
-        raise refused or _unknown(file)
+        raise rejection or _unknown(file)
     return found
 
 
 def _recognised(file: WeightFile) -> tuple[Recognised | None, ModelError | None]:
-    """As `recognise`; where there is no such network, what a family says that knows its layers."""
+    """Return the network, or the error of a family that recognises the layers but not the network."""
     _refuse_gaps(file)
     errors: list[ModelError] = []
     try:
@@ -173,8 +176,11 @@ def _recognised(file: WeightFile) -> tuple[Recognised | None, ModelError | None]
 
 
 def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelError]) -> Recognised | None:
-    """The network of the first family that a file's weights belong to wholly; `errors` takes what those say
-    that know the layers, but not this network."""
+    """Return the network of the first family to which all weights of a file belong.
+
+    Args:
+        errors: Gets the errors of families that recognise the layers but not the network.
+    """
     for family in families:
         try:
             config = family.detect(file.state)
@@ -190,44 +196,46 @@ def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelErr
 
 
 def _one_of_several(file: WeightFile) -> Recognised | None:
-    """The generator among the networks of a trainer; None where none is one of ours.
+    """Return the generator among several networks in a file; None if none belongs to a family of this
+    package.
 
     Raises:
-        ModelError: there are several, and none of them is the average of another.
+        ModelError: there are several generators, and not exactly one of them has averaged weights.
     """
     found: dict[str, Recognised] = {}
     for name, state in networks_in(file.state):
         wrapper = name if file.wrapper is None else f"{file.wrapper}.{name}"
-        part = _fitting(replace(file, state=state, wrapper=wrapper), FAMILIES, [])
-        if part is not None:
-            found[name] = part
+        network = _fitting(replace(file, state=state, wrapper=wrapper), FAMILIES, [])
+        if network is not None:
+            found[name] = network
     averaged = [name for name in found if is_averaged(name)]
     chosen = averaged or list(found)
     if len(chosen) > 1:
         raise ModelError(
-            f"{file.path}: holds the generators {', '.join(chosen)}; save one of them in a file of its own"
+            f"{file.path}: has the generators {', '.join(chosen)}; save one of them in a file of its own"
         )
     return found[chosen[0]] if chosen else None
 
 
 def _others(file: WeightFile) -> Iterator[Family]:
-    """Those of registered packages, which are imported only when none of ours fits."""
+    """Yield the families of registered packages, which are imported only if no family of this package
+    fits."""
     for other in third_party.registered(file.metadata.get("family")):
         yield Family(other.name, other.detect, other.remap, other.build)
 
 
 def _unknown(file: WeightFile) -> ModelError:
     what = next((name for key, name in STRANGERS if key in file.state), None)
-    said = what or f"no network that we know (first keys: {', '.join(list(file.state)[:3])})"
+    described = what or f"an unknown network (first keys: {', '.join(list(file.state)[:3])})"
     known = ", ".join(family.name for family in FAMILIES)
     return ModelError(
-        f"{file.path}: {said}; usable are generators of the families {known}, and what spandrel knows where "
-        "it is installed"
+        f"{file.path}: {described}; supported are generators of the families {known}, and those of spandrel "
+        "if it is installed"
     )
 
 
 def _refuse_gaps(file: WeightFile) -> None:
-    """A layer's number far above the count of tensors is no network's; building it would take for ever."""
+    """Refuse layer numbers far above the number of tensors: building such a network would take very long."""
     limit = 4 * len(file.state) + 16
     for key in file.state:
         if any(len(part) > 6 or int(part) > limit for part in key.split(".") if part.isdecimal()):
@@ -242,17 +250,15 @@ def _shapes_of(family: Family, config: Any) -> dict[str, torch.Size]:
 
 
 def _check_shapes(path: Path, family: str, state: State, expected: Mapping[str, torch.Size]) -> None:
-    """Every weight of the file is used, every weight of the network is there."""
+    """Check that the file has exactly the weights of the network, in the right shapes."""
     wrong = [text for key in sorted(expected.keys() | state.keys()) if (text := _wrong(key, state, expected))]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(
-            f"{path}: {family} {', '.join(wrong[:3])}{more}; incomplete, or a variant that is unknown"
-        )
+        raise ModelError(f"{path}: {family} {', '.join(wrong[:3])}{more}; incomplete, or an unknown variant")
 
 
 def _wrong(key: str, state: State, expected: Mapping[str, torch.Size]) -> str | None:
-    """What is wrong with one weight, None where nothing is."""
+    """Describe what is wrong with a weight; None if nothing is."""
     if key not in state:
         return f"without {key}"
     if key not in expected:
@@ -263,36 +269,36 @@ def _wrong(key: str, state: State, expected: Mapping[str, torch.Size]) -> str | 
 
 
 def _about(path: Path, error: Exception) -> ModelError:
-    """What a family says about a file, with the file's path."""
-    said = str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
-    return ModelError(said if said.startswith(str(path)) else f"{path}: {said}")
+    """Return a family's error about a file, with the path of the file."""
+    text = str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
+    return ModelError(text if text.startswith(str(path)) else f"{path}: {text}")
 
 
 def _build(family: Family, config: Any, state: State) -> nn.Module:
-    with torch.device("meta"):  # no random start: every tensor comes from the file
+    with torch.device("meta"):  # no random initialisation, because every tensor comes from the file
         network = family.build(config)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
 
 
-def _try_out(network: nn.Module, path: Path, family: str) -> None:
-    """One small picture through the network: finite weights can still overflow on their way."""
+def _test_network(network: nn.Module, path: Path, family: str) -> None:
+    """Run the network on one small image: even finite weights can overflow."""
     side = TRIAL_SIDE
     try:
         with torch.inference_mode():
             sr = network(torch.full((1, 3, side, side), 0.5))
-    except (Exception, SystemExit) as error:  # networks of others raise what they like
+    except (Exception, SystemExit) as error:  # networks of other packages may raise anything
         reason = " ".join(f"{type(error).__name__} {error}".split())[:100]
-        raise ModelError(f"{path}: {family} fails on a picture of {side}x{side} ({reason})") from error
+        raise ModelError(f"{path}: {family} fails on an image of {side}x{side} ({reason})") from error
     scale = _geometry(network)["scale"]
     if sr.shape != (1, 3, side * scale, side * scale):
         raise ModelError(f"{path}: {family} makes {tuple(sr.shape)} of {side}x{side}; use other weights")
     if not torch.isfinite(sr).all():
-        raise ModelError(f"{path}: a grey picture comes out as NaN or infinity; use other weights")
+        raise ModelError(f"{path}: the result for a grey image has NaN or infinity; use other weights")
 
 
 def _own_strength(found: catalog.Resolved, partner: str | Path | None) -> float:
-    """The end of `strength` that a model is itself: a user's file is taken for the crisp one."""
+    """Return the strength (0 or 1) of a model itself; a user's file counts as the crisp end."""
     faithful = partner is None and found.entry is not None and not found.entry.crisp
     return 0.0 if faithful else 1.0
 
@@ -319,11 +325,11 @@ def _mixed(
 
 
 def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
-    """The weights of the network between two files: a at `alpha` 0, b at 1.
+    """Interpolate between the weights of two files: a at `alpha` 0, b at 1.
 
     Raises:
-        ConfigError: alpha is outside 0 to 1.
-        ModelError: not networks of one family and shape.
+        ConfigError: alpha is not in [0, 1].
+        ModelError: the networks differ in family or shape.
     """
     if (a.family.name, a.config) != (b.family.name, b.config):
         both = f"{a.file.path} and {b.file.path}"
@@ -331,24 +337,24 @@ def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
             check_compatible(a.state, b.state)
         except ModelError as error:
             raise ModelError(f"{both}: {error}") from error
-        raise ModelError(f"{both} differ in what weights do not show: {a.config}, {b.config}")
+        raise ModelError(f"{both} differ in settings besides their weights: {a.config}, {b.config}")
     return interpolate(a.state, b.state, alpha)
 
 
 def _by_spandrel(
-    name: str, file: WeightFile, strength: float | None, refused: ModelError | None
+    name: str, file: WeightFile, strength: float | None, rejection: ModelError | None
 ) -> LoadedModel:
-    """What spandrel makes of a file that is not ours; it knows variants of our families, such as ESRGAN+."""
+    """Load a file with spandrel, which also knows variants of the families here, such as ESRGAN+."""
     try:
         network = third_party.by_spandrel(file)
     except ModelError as error:
-        raise refused or error from error
+        raise rejection or error from error
     if network is None:
-        raise refused or _unknown(file)
+        raise rejection or _unknown(file)
     family = f"{network.config.architecture} (spandrel)"
     if strength not in (None, 1):
         raise ConfigError(f"{file.path}: {family} cannot be mixed; leave the strength out")
-    _try_out(network, file.path, family)
+    _test_network(network, file.path, family)
     return _described(network, name, file, family, network.config)
 
 
@@ -385,7 +391,8 @@ def _filter(found: catalog.Resolved, strength: float | None) -> LoadedModel:
 
 
 def _geometry(network: Any) -> dict[str, Any]:
-    """What tiling needs to know; `Any`, for Module's stubs take every attribute for a tensor."""
+    """Return the properties for tiling; `Any`, because Module's type stubs declare every attribute as a
+    tensor."""
     return {
         "scale": Fraction(network.scale),
         "receptive_radius": int(network.receptive_radius),

@@ -1,7 +1,9 @@
-"""Networks as the Vulkan tools have them: ncnn's .param and .bin become weights under their usual names.
+"""Conversion of networks in the format of ncnn (.param and .bin), which Vulkan tools use, to weights with
+usual names.
 
-Generators of the RRDB and Compact kind. The names follow from the order of the layers; that the result
-computes what the graph computed is then tried out. What a graph says is `ncnn_graph.py`'s.
+It supports RRDB and Compact generators. The names follow from the order of the layers; a test on a random
+image then checks that the network computes the same as the graph. `ncnn_graph.py` parses and evaluates
+graphs.
 """
 
 from __future__ import annotations
@@ -22,20 +24,20 @@ from vsr.models.ncnn_graph import MAGIC, Layer, evaluate, parse
 from vsr.reading import open_file, read_file
 
 _MAX_TEXT_BYTES = 2**22
-"""The text of an RRDB of 23 blocks has 142 kB."""
-# The four bytes before a convolution's weights: ncnn's src/modelbin.cpp.
+"""Largest .param file; that of an RRDB of 23 blocks has 142 kB."""
+# Values of the four bytes before a convolution's weights: ncnn's src/modelbin.cpp.
 _FP16 = 0x01306B47
 _INT8 = 0x000D4B38
 _FP32 = (0, 0x0002C056)
-_TRIED_ON = (8, 12)
-"""Height and width of the picture that graph and network are compared on: multiples of all unshuffling."""
+_TEST_SIZE = (8, 12)
+"""Height and width of the image for the comparison: multiples of the factors of all pixel unshuffles."""
 _TOLERANCE = 1e-4
-"""Of the largest value: both compute in fp32, the graph with sums in another order; another slope or
-residual factor shows as 1e-2 or more."""
+"""Largest allowed difference, relative to the largest value: both compute in fp32 with sums in different
+order. Another slope or residual factor makes a difference of 1e-2 or more."""
 
 
 def is_ncnn(path: Path) -> bool:
-    """Whether a file is the text of an ncnn net, by its first bytes; False where it cannot be read."""
+    """Whether a file is the .param file of an ncnn network, by its first bytes; False if it is unreadable."""
     try:
         with open_file(path) as file:
             return file.read(len(MAGIC)) == MAGIC.encode()
@@ -44,17 +46,17 @@ def is_ncnn(path: Path) -> bool:
 
 
 def read_ncnn(param: Path, weights: Path) -> Recognised:
-    """Read an ncnn net of the RRDB or Compact kind.
+    """Read an RRDB or Compact network in the format of ncnn.
 
     Args:
-        param: The graph, text.
-        weights: The numbers, fp16 or fp32.
+        param: Path of the .param file, the graph as text.
+        weights: Path of the .bin file, weights in fp16 or fp32.
 
     Returns:
         The network in fp32; its file's sha256 is that of `weights`.
 
     Raises:
-        ModelError: unreadable, damaged, int8, or a net of another kind.
+        ModelError: the files are unreadable or damaged, or the network has int8 weights or another family.
     """
     graph = parse(_text(param), param)
     data = _read(weights, MAX_FILE_BYTES)
@@ -84,11 +86,11 @@ def _text(path: Path) -> str:
     try:
         return _read(path, _MAX_TEXT_BYTES).decode("ascii")
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: is no text; give the .param file, not a binary one") from error
+        raise ModelError(f"{path}: is not text; give the .param file, not a binary one") from error
 
 
 def _tensors(graph: Sequence[Layer], data: bytes, path: Path) -> dict[int, list[Tensor]]:
-    """The tensors of each layer by its line; the file must hold them and nothing else."""
+    """Return the tensors of each layer by its line number; the file must contain nothing else."""
     reader = _Reader(data, path)
     try:
         tensors = {layer.line: list(_layer_tensors(layer, reader)) for layer in graph}
@@ -118,7 +120,7 @@ def _layer_tensors(layer: Layer, reader: _Reader) -> Iterator[Tensor]:
 
 
 class _Reader:
-    """Takes numbers from a .bin file one after the other."""
+    """Reads tensors from a .bin file one after the other."""
 
     def __init__(self, data: bytes, path: Path) -> None:
         self.position = 0
@@ -126,25 +128,26 @@ class _Reader:
         self._path = path
 
     def flagged(self, count: int) -> Tensor:
-        """Weights of a convolution: four bytes say of which kind; fp16 ones fill up to a multiple of four."""
+        """Read the weights of a convolution: four bytes with their format, then numbers; those in fp16 are
+        padded to a multiple of four bytes."""
         flag = int.from_bytes(self._take(4), "little")
         if flag in _FP32:
             return self.plain(count)
         if flag == _FP16:
             return self._numbers(self._take(2 * count + 2 * (count % 2))[: 2 * count], "<f2")
-        what = "int8" if flag == _INT8 else f"of an unknown kind (0x{flag:08X})"
+        what = "in int8" if flag == _INT8 else f"in an unknown format (0x{flag:08X})"
         raise ModelError(f"{self._path}: weights {what}; convert the fp16 or fp32 pair of this network")
 
     def plain(self, count: int) -> Tensor:
-        """Numbers in fp32: biases, slopes."""
+        """Read numbers in fp32: biases, slopes."""
         return self._numbers(self._take(4 * count), "<f4")
 
     def _take(self, count: int) -> bytes:
         end = self.position + count
         if end > len(self._data):
             raise ModelError(
-                f"{self._path}: ends at {len(self._data):,} bytes, the graph needs {end:,}; cut off, or of "
-                "another network"
+                f"{self._path}: has {len(self._data):,} bytes, the graph needs {end:,}; it is truncated or "
+                "belongs to another network"
             )
         taken, self.position = self._data[self.position : end], end
         return taken
@@ -152,12 +155,12 @@ class _Reader:
     def _numbers(self, data: bytes, kind: str) -> Tensor:
         tensor = torch.from_numpy(np.frombuffer(data, dtype=kind).astype(np.float32))
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{self._path}: holds NaN or infinity; use other weights")
+            raise ModelError(f"{self._path}: has NaN or infinity; use other weights")
         return tensor
 
 
 def _named(graph: Sequence[Layer], tensors: dict[int, list[Tensor]], path: Path) -> dict[str, Tensor]:
-    """The weights under BasicSR's names."""
+    """Return the weights with BasicSR's names."""
     weighted = [layer for layer in graph if tensors[layer.line]]
     if any(layer.kind == "Concat" for layer in graph):
         stages = sum(layer.kind in ("Interp", "PixelShuffle") for layer in graph)
@@ -174,7 +177,8 @@ def _named(graph: Sequence[Layer], tensors: dict[int, list[Tensor]], path: Path)
 
 
 def _rrdb_names(layers: int, stages: int) -> list[str]:
-    """One convolution at the start, 15 a block, one after them, one an enlargement, two at the end."""
+    """Return the names of an RRDB: one convolution first, 15 in each block, one after the blocks, one for
+    each enlargement, two at the end."""
     blocks = max(layers - stages - 4, 0) // 15
     dense = [f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in range(1, 6)]
     ups = [f"conv_up{number}" for number in range(1, stages + 1)]
@@ -182,7 +186,8 @@ def _rrdb_names(layers: int, stages: int) -> list[str]:
 
 
 def _compact_names(weighted: Sequence[Layer]) -> list[str]:
-    """Convolutions have even numbers, the PReLU after one the odd number after it."""
+    """Return the names of a Compact: convolutions have even numbers, a PReLU the odd number after its
+    convolution."""
     names: list[str] = []
     convolutions = 0
     for layer in weighted:
@@ -194,8 +199,8 @@ def _compact_names(weighted: Sequence[Layer]) -> list[str]:
 def _check_same(
     found: Recognised, graph: Sequence[Layer], tensors: dict[int, list[Tensor]], path: Path
 ) -> None:
-    """Refuse a net with the weights of one that we know which computes something else."""
-    x = torch.rand(1, 3, *_TRIED_ON, generator=torch.Generator().manual_seed(0))
+    """Check on a random image that the recognised network computes the same as the graph."""
+    x = torch.rand(1, 3, *_TEST_SIZE, generator=torch.Generator().manual_seed(0))
     with torch.device("meta"):
         network = found.family.build(found.config).eval()
     with torch.inference_mode():
@@ -203,12 +208,10 @@ def _check_same(
         result = functional_call(network, found.state, (x,), strict=True)
     if result.shape != expected.shape:
         shapes = f"{tuple(expected.shape[2:])}, not {tuple(result.shape[2:])}"
-        raise ModelError(
-            f"{path}: makes pictures of {shapes}; a variant of {found.family.name} that is unknown"
-        )
+        raise ModelError(f"{path}: makes images of {shapes}; it is an unknown variant of {found.family.name}")
     difference = (result - expected).abs().max() / expected.abs().max().clamp_min(1e-6)
     if not difference <= _TOLERANCE:
         raise ModelError(
             f"{path}: computes something else than {found.family.name} (differs by {float(difference):.2g} "
-            f"of the largest value, at most {_TOLERANCE:g} is rounding); a variant that is unknown"
+            f"of the largest value, more than {_TOLERANCE:g} is not rounding); it is an unknown variant"
         )

@@ -1,7 +1,7 @@
-"""The text graph of ncnn's .param files: what it says, and what it computes.
+"""The graph in ncnn's .param files: parsing and evaluation.
 
-Only the layers that generators of the RRDB and Compact kind are made of; nothing in a file is executed, sizes
-are checked before anything is computed. What layers and their numbers mean: ncnn's docs/developer-guide.
+It supports only the layers of RRDB and Compact generators. Nothing in a file is executed, and sizes are
+checked before anything is computed. ncnn's docs/developer-guide defines the layers and their parameters.
 """
 
 from __future__ import annotations
@@ -17,44 +17,45 @@ from torch import Tensor
 from vsr.errors import ModelError
 
 MAGIC = "7767517"
-"""First line of a .param file; binary ones (.param.bin) and those of 2017 have another."""
+"""First line of a .param file; binary files (.param.bin) and those of 2017 begin differently."""
 MAX_LAYERS = 20_000
-"""An RRDB of 23 blocks has 1,370."""
+"""Most layers of a graph; an RRDB of 23 blocks has 1,370."""
 _MAX_NUMBERS = 2**26
-"""In all results of a graph together: that RRDB makes 2^22 from the picture it is tried on."""
+"""Most elements in all results of a graph together; that RRDB makes 2^22 from the test image."""
 _SHAPE_HINTS = frozenset({-23330, 31})
-"""Sizes of results as a converter saw them, and a mask of optimisations: neither changes what is computed."""
+"""Parameters with the sizes of results and a mask of optimisations, which do not change the computation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A line of the graph."""
+    """A layer of the graph, which is a line of the file."""
 
     kind: str
     line: int
-    """In the file, from 1."""
+    """Line number in the file, from 1."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     settings: Mapping[int, tuple[float, ...]]
-    """ncnn's numbered parameters; a single number is a tuple of one."""
+    """ncnn's numbered parameters; a single number is a tuple of length 1."""
 
     def number(self, key: int, default: float = 0) -> float:
+        """Return a parameter that is a single number."""
         return self.settings.get(key, (default,))[0]
 
     def whole(self, key: int, default: int = 0) -> int:
-        """A size or a count.
+        """Return a parameter that is a size or a count.
 
         Raises:
-            ValueError: negative, not whole, or beyond 31 bits.
+            ValueError: the parameter is negative, not whole, or has more than 31 bits.
         """
         value = self.number(key, default)
         if not 0 <= value < 2**31 or value != int(value):
-            raise ValueError(f"{key}={value:g} is no size")
+            raise ValueError(f"{key}={value:g} is not a size")
         return int(value)
 
 
 Weights = Mapping[int, Sequence[Tensor]]
-"""Line of a layer to its tensors: a convolution's weight and bias, a PReLU's slopes."""
+"""Tensors of each layer by its line number: weight and bias of a convolution, slopes of a PReLU."""
 _Operation = Callable[[Layer, Sequence[Tensor], Sequence[Tensor]], Tensor]
 
 
@@ -62,11 +63,11 @@ def parse(text: str, path: Path) -> tuple[Layer, ...]:
     """Read the graph of a .param file.
 
     Raises:
-        ModelError: not such a file, cut off, or with a layer or a setting that we do not know.
+        ModelError: it is not such a file, it is truncated, or it has an unknown layer or parameter.
     """
     lines = text.splitlines()
     if len(lines) < 2 or lines[0].strip() != MAGIC:
-        raise ModelError(f"{path}: no ncnn description (its first line is not {MAGIC}); give a .param file")
+        raise ModelError(f"{path}: is no ncnn graph (its first line is not {MAGIC}); give a .param file")
     graph = tuple(
         _layer(line, number, path) for number, line in enumerate(lines[2:], start=3) if line.strip()
     )
@@ -100,7 +101,7 @@ def _layer(text: str, line: int, path: Path) -> Layer:
 
 
 def _setting(word: str) -> tuple[int, tuple[float, ...]]:
-    """`6=1728` is a number; `-23310=1,0.2` an array of one, with its length before it."""
+    """Parse a parameter: `6=1728` is a number, `-23310=1,0.2` an array with its length as first element."""
     key, _, value = word.partition("=")
     numbers = tuple(float(part) for part in value.split(","))
     if int(key) > -23300:
@@ -114,33 +115,33 @@ def _check_known(layer: Layer, path: Path) -> None:
     where = f"{path}: line {layer.line}"
     if layer.kind not in _KINDS:
         raise ModelError(
-            f"{where}: a layer {layer.kind[:40]!a}; nets of the kinds RRDB and Compact are usable, "
-            f"made of {', '.join(_KINDS)}"
+            f"{where}: unknown layer {layer.kind[:40]!a}; RRDB and Compact networks are supported, "
+            f"with the layers {', '.join(_KINDS)}"
         )
     kind = _KINDS[layer.kind]
     if layer.kind == "Interp" and layer.number(1) < 1:
         raise ModelError(
-            f"{where}: shrinks what the network made; convert the pair of its own size, `scale` does the rest"
+            f"{where}: the graph reduces the result; convert the files without that, and use `scale`"
         )
     if layer.kind == "Convolution" and layer.number(8):
         raise ModelError(f"{where}: int8 weights; convert the fp16 or fp32 pair of this network")
     for key, value in layer.settings.items():
         if key not in kind.used | _SHAPE_HINTS and value != (kind.fixed.get(key),):
             shown = ",".join(f"{number:g}" for number in value)
-            raise ModelError(f"{where}: {layer.kind} with {key}={shown}; a variant that is unknown")
+            raise ModelError(f"{where}: {layer.kind} with {key}={shown}; it is an unknown variant")
 
 
 def evaluate(graph: Sequence[Layer], weights: Weights, x: Tensor, path: Path) -> Tensor:
-    """Compute what the graph computes; for small pictures, to check a conversion.
+    """Evaluate a graph on a small image, to check a conversion.
 
     Args:
         graph: From `parse`.
-        weights: fp32.
-        x: `(1, 3, H, W)`, what the graph's input gets.
-        path: Of the graph, for messages.
+        weights: In fp32.
+        x: `(1, 3, H, W)`, the input of the graph.
+        path: Path of the graph, for messages.
 
     Raises:
-        ModelError: sizes that do not fit one another, too large ones, or not one input and one output.
+        ModelError: sizes do not match or are too large, or the graph has not exactly one output.
     """
     shapes_only = {line: [tensor.to("meta") for tensor in tensors] for line, tensors in weights.items()}
     _run(graph, shapes_only, x.to("meta"), path)
@@ -152,7 +153,7 @@ def _run(graph: Sequence[Layer], weights: Weights, x: Tensor, path: Path) -> Ten
     numbers = 0
     for layer in graph:
         try:
-            inputs = [blobs.pop(name) for name in layer.inputs]  # ncnn's Split gives each reader its own
+            inputs = [blobs.pop(name) for name in layer.inputs]  # ncnn's Split makes a blob for each reader
             result = (
                 x if layer.kind == "Input" else _KINDS[layer.kind].run(layer, inputs, weights[layer.line])
             )
@@ -161,27 +162,27 @@ def _run(graph: Sequence[Layer], weights: Weights, x: Tensor, path: Path) -> Ten
             raise ModelError(f"{path}: line {layer.line}: {layer.kind} does not fit ({reason})") from error
         numbers += result.numel()
         if numbers > _MAX_NUMBERS:
-            raise ModelError(f"{path}: line {layer.line}: results too large; no generator's are")
+            raise ModelError(f"{path}: line {layer.line}: results are too large for a generator")
         blobs |= dict.fromkeys(layer.outputs, result)
     if len(blobs) != 1:
-        raise ModelError(f"{path}: gives {len(blobs)} results ({', '.join(blobs)[:80]}), not one picture")
+        raise ModelError(f"{path}: gives {len(blobs)} results ({', '.join(blobs)[:80]}), not one image")
     return next(iter(blobs.values()))
 
 
 def _convolution(layer: Layer, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     size, pad = layer.whole(1), layer.whole(4)
     if any(layer.number(key, value) != value for key, value in ((11, size), (14, pad), (15, pad), (16, pad))):
-        raise ValueError("not the same at all sides")
+        raise ValueError("kernel or padding differs between sides")
     (x,) = inputs
     weight, bias = weights[0], weights[1] if len(weights) > 1 else None
     return _activation(layer, F.conv2d(x, weight, bias, padding=pad))
 
 
 def _activation(layer: Layer, x: Tensor) -> Tensor:
-    """The activation that ncnn's optimizer merged into a convolution."""
+    """Apply the activation that ncnn's optimizer fused into a convolution."""
     kind = layer.whole(9)
     if kind > 2:
-        raise ValueError(f"activation {kind}; 0 (none), 1 (ReLU), 2 (leaky ReLU) are known")
+        raise ValueError(f"activation {kind}; 0 (none), 1 (ReLU), 2 (leaky ReLU) are supported")
     slopes = {0: 1.0, 1: 0.0, 2: layer.number(-23310)}
     return F.leaky_relu(x, slopes[kind]) if kind else x
 
@@ -211,12 +212,13 @@ def _binary(layer: Layer, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -
     b = torch.full_like(a, layer.number(2)) if layer.number(1) else inputs[1]
     kind = layer.whole(0)
     if a.shape != b.shape or kind not in (0, 2) or len(inputs) + bool(layer.number(1)) != 2:
-        raise ValueError(f"operation {kind} of {tuple(a.shape)}, {tuple(b.shape)}; 0 (add), 2 (multiply) fit")
+        shapes = f"{tuple(a.shape)}, {tuple(b.shape)}"
+        raise ValueError(f"operation {kind} of {shapes}; 0 (add), 2 (multiply) are supported")
     return a * b if kind else a + b
 
 
 def _eltwise(layer: Layer, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """A weighted sum: how ncnn's optimizer writes a residual."""
+    """Compute a weighted sum, which is how ncnn's optimizer writes a residual."""
     a, b = inputs
     p, q = layer.settings.get(-23301) or (1.0, 1.0)
     if layer.whole(0) != 1 or a.shape != b.shape:
@@ -228,7 +230,7 @@ def _interp(layer: Layer, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -
     (x,) = inputs
     down, right = layer.whole(1), layer.whole(2)
     if layer.whole(0) != 1 or down != right:
-        raise ValueError(f"kind {layer.whole(0)}, {down} by {right} times; 1 (nearest), alike, is known")
+        raise ValueError(f"kind {layer.whole(0)}, {down} by {right} times; only kind 1 (nearest), square")
     return x.repeat_interleave(down, -2).repeat_interleave(right, -1)
 
 
@@ -244,11 +246,13 @@ def _reorg(layer: Layer, inputs: Sequence[Tensor], weights: Sequence[Tensor]) ->
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of layer: how it is computed, which settings that takes, and those that must be so."""
+    """A supported kind of layer."""
 
     run: _Operation
     used: frozenset[int] = frozenset()
+    """Parameters that `run` reads."""
     fixed: Mapping[int, float] = field(default_factory=dict)
+    """Other parameters that are allowed with one value."""
 
 
 _KINDS: Mapping[str, _Kind] = {

@@ -1,8 +1,8 @@
-"""What a pickle would do, told from its opcodes without running it.
+"""Check of a pickle's opcodes without executing them.
 
-torch's restricted unpickler runs nothing of a file's, but a few bytes can make it fill the memory, hang or
-crash: calls that copy what they are given or that take a size, keys whose hash takes for ever. So the opcodes
-are walked through first, with sizes in place of objects.
+torch's restricted unpickler runs no code from a file, but a few bytes can make it fill the memory, hang or
+crash: calls that copy their arguments or take a size, and keys that take very long to hash. So the opcodes
+are simulated first, with sizes in place of objects.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, BinaryIO
 from vsr.errors import ModelError
 
 MAX_PICKLE_BYTES = 2**22
-"""Of a .pth file without its tensors: ten times a training state's."""
+"""Largest pickle, which is a .pth file without its tensors: ten times that of a training state."""
 MAX_STEPS = 2**20
-"""Opcodes in it; a tensor takes about 40."""
+"""Most opcodes; a tensor takes about 40."""
 MAX_COPIED = 2**21
-"""Things that all calls of a pickle are given together, such as numbers of a shape; a tensor takes 15."""
+"""Most objects in the arguments of all calls together, such as the numbers of a shape; a tensor takes 15."""
 MAX_DEPTH = 100
-"""Tuples within one another; a hash goes through all of them, and deep ones overflow the stack."""
+"""Deepest nesting of tuples; a hash visits all levels, and too many overflow the stack."""
 MAX_KEY = 1_000
-"""Things in a tuple that is the key of a table: its hash goes through what is in it twice, twice."""
+"""Most objects in a tuple that is a key of a table; a hash visits an object once for each reference to it."""
 
 _DTYPE_BYTES = {
     "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1,
@@ -47,55 +47,57 @@ _CALLED = frozenset(
         "torch._utils._rebuild_parameter_with_state",
     }
 )
-"""What a pickle may call. torch allows more: `bytearray` makes 2 GB of 20 bytes, a storage any size."""
+"""Functions that a pickle may call. torch allows more: `bytearray` turns 20 bytes into 2 GB, a storage can
+have any size."""
 _NAMED = re.compile(r"torch\.(b?float\w+|u?int\w+|bool|complex\w+|half|double|long)")
-"""What a pickle may name without calling it, beside storages."""
+"""Globals besides storages that a pickle may name without calling them."""
 _NOT_PLAIN = re.compile(r"torch\._utils\._rebuild_(sparse_tensor|qtensor|nested_tensor)")
 
 
 @dataclass(slots=True)
 class _Value:
-    """What stands for an object on the unpickler's stack."""
+    """A placeholder for an object on the unpickler's stack."""
 
     size: int = 1
-    """Things in it, at most `MAX_COPIED`; what is in it twice counts twice."""
+    """Objects in it, counted once for each reference, up to `MAX_COPIED` + 1."""
     what: Any = None
-    """Of a constant itself, of a tuple its values; None for others."""
+    """A constant itself, or the values of a tuple; None for other objects."""
     depth: int = 0
-    """Of tuples within one another."""
+    """Levels of nested tuples."""
 
 
 class _Name(str):
-    """What GLOBAL names."""
+    """The name of a global (opcode GLOBAL)."""
 
 
 @dataclass(slots=True)
 class _Machine:
-    """The unpickler's stack, with `_Value` in place of objects."""
+    """The state of the unpickler, with `_Value` in place of objects."""
 
     file_bytes: int
-    """What all storages may have together."""
+    """Most bytes of all storages together."""
     stack: list[_Value] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, _Value] = field(default_factory=dict)
     storages: set[str] = field(default_factory=set)
-    """Their keys."""
+    """Keys of the storages so far."""
     claimed: int = 0
-    """Bytes of all of them."""
+    """Bytes of all storages so far."""
     copied: int = 0
+    """Objects in the arguments of all calls so far."""
 
     def step(self, name: str, argument: Any) -> None:
-        """One opcode.
+        """Simulate one opcode.
 
         Raises:
-            ModelError: torch.save does not write it, or it does harm.
-            LookupError: nothing is there to act on.
+            ModelError: torch.save does not write it, or it is harmful.
+            LookupError: its operands are missing.
         """
         if name in _CONSTANTS:
             value = _CONSTANTS[name] if argument is None else argument
             self.stack.append(_Value(1 + len(value) // 8 if isinstance(value, str) else 1, value))
         elif name in _TUPLES:
-            self._tuple(self._taken(_TUPLES[name]))
+            self._tuple(self._pop(_TUPLES[name]))
         elif name in _CONTAINERS:
             self.stack.append(_Value())
         elif name in _ACTIONS:
@@ -103,8 +105,8 @@ class _Machine:
         elif name not in ("PROTO", "STOP"):
             raise stranger(f"{name} in its pickle")
 
-    def _taken(self, count: int | None) -> list[_Value]:
-        """The topmost values, off the stack; None takes all above the last mark."""
+    def _pop(self, count: int | None) -> list[_Value]:
+        """Pop the topmost values from the stack; with None, all above the last mark."""
         begin = self.marks.pop() if count is None else len(self.stack) - count
         if begin < 0:
             raise IndexError("the stack is empty")
@@ -122,21 +124,21 @@ class _Machine:
         self.stack[-1].size = _total([self.stack[-1], *values])
 
     def append(self, _: None) -> None:
-        self._grow(self._taken(1))
+        self._grow(self._pop(1))
 
     def extend(self, _: None) -> None:
-        self._grow(self._taken(None))
+        self._grow(self._pop(None))
 
     def set_item(self, _: None) -> None:
-        self._set(self._taken(2))
+        self._set(self._pop(2))
 
     def set_items(self, _: None) -> None:
-        self._set(self._taken(None))
+        self._set(self._pop(None))
 
     def _set(self, keys_and_values: list[_Value]) -> None:
         for key in keys_and_values[::2]:
             if isinstance(key.what, tuple) and _weight(key) > MAX_KEY:
-                raise ModelError(f"has a table with a key of more than {MAX_KEY:,} things; get another file")
+                raise ModelError(f"has a table with a key of more than {MAX_KEY:,} objects; get another file")
         self._grow(keys_and_values)
 
     def mark(self, _: None) -> None:
@@ -151,14 +153,14 @@ class _Machine:
     def name(self, argument: str) -> None:
         name = _Name(argument.replace(" ", "."))
         if _NOT_PLAIN.fullmatch(name):
-            raise ModelError("holds sparse or quantized tensors; plain numbers are usable")
+            raise ModelError("has sparse or quantized tensors; only dense ones are supported")
         if name not in _CALLED and not _NAMED.fullmatch(name) and not _is_storage(name):
             raise stranger(name)
         self.stack.append(_Value(1, name))
 
     def call(self, _: None) -> None:
-        """REDUCE and NEWOBJ: what is called, and its arguments in a tuple."""
-        called, arguments = self._taken(2)
+        """REDUCE and NEWOBJ: pop a function and its arguments in a tuple."""
+        called, arguments = self._pop(2)
         if called.what not in _CALLED or not isinstance(called.what, _Name):
             raise stranger(str(called.what))
         if called.what == "_codecs.encode":
@@ -167,18 +169,18 @@ class _Machine:
         self.stack.append(_Value(arguments.size))
 
     def build(self, _: None) -> None:
-        (state,) = self._taken(1)
+        (state,) = self._pop(1)
         self._copy(state)
         self._grow([state])
 
     def _copy(self, value: _Value) -> None:
         self.copied += _weight(value)
         if self.copied > MAX_COPIED:
-            raise ModelError(f"copies more than {MAX_COPIED:,} things within its pickle; get another file")
+            raise ModelError(f"copies more than {MAX_COPIED:,} objects within its pickle; get another file")
 
     def storage(self, _: None) -> None:
-        """BINPERSID: a tuple of `storage`, its type, its key, its device, and how many numbers it has."""
-        (value,) = self._taken(1)
+        """BINPERSID: pop a tuple of `storage`, its type, its key, its device, and its number of elements."""
+        (value,) = self._pop(1)
         parts = [part.what for part in value.what] if isinstance(value.what, tuple) else []
         if (
             len(parts) < 5
@@ -192,8 +194,8 @@ class _Machine:
             self.claimed += abs(parts[4]) * _bytes_of(parts[1])
         if self.claimed > self.file_bytes:
             raise ModelError(
-                f"claims more than the numbers in its {self.file_bytes:,} bytes, so it is damaged or cut off;"
-                " download it again"
+                f"describes more numbers than its {self.file_bytes:,} bytes can contain, so it is damaged or"
+                " truncated; download it again"
             )
         self.stack.append(_Value())
 
@@ -222,16 +224,16 @@ _ACTIONS = {
 
 
 def walk(file: BinaryIO, file_bytes: int, *, pickles: int = 1) -> None:
-    """Go through some pickles, to the end of the last.
+    """Check consecutive pickles.
 
     Args:
-        file: At the first of them.
-        file_bytes: Of the whole file; storages may have no more together.
-        pickles: How many follow each other.
+        file: Positioned at the first pickle; afterwards it is at the end of the last one.
+        file_bytes: Size of the whole file, which limits the storages together.
+        pickles: Number of pickles.
 
     Raises:
-        ModelError: they name or call something else than tensors need, or would do harm.
-        ValueError, LookupError: damaged.
+        ModelError: a pickle names or calls something that tensors do not need, or is harmful.
+        ValueError, LookupError: a pickle is damaged.
     """
     steps = 0
     for _ in range(pickles):
@@ -249,15 +251,15 @@ def walk(file: BinaryIO, file_bytes: int, *, pickles: int = 1) -> None:
 
 
 def stranger(name: str) -> ModelError:
-    """What is said of an object that is none of torch.save's for tensors."""
+    """Return the error about an object that torch.save does not need for tensors."""
     return ModelError(
-        f"holds {ascii(name[:60])[1:-1]}, a program's object; only tensors are read: give a saved"
+        f"contains {ascii(name[:60])[1:-1]}, an object of a program; only tensors are read: give a saved"
         " state_dict()"
     )
 
 
 def _check_encode(arguments: _Value) -> None:
-    """Bytes are written as text in latin1; other codecs make more of what they are given, over and over."""
+    """Allow only latin1, with which torch.save writes bytes as text; other codecs can multiply the size."""
     codec = arguments.what[1].what if isinstance(arguments.what, tuple) and len(arguments.what) == 2 else None
     if codec != "latin1":
         raise stranger("_codecs.encode")
@@ -278,7 +280,7 @@ def _bytes_of(name: str) -> int:
 
 
 def _weight(value: _Value) -> int:
-    """Things that a call copies at most: those in its arguments as they are now, with what tuples hold."""
+    """Return the most objects that a call copies: those in its arguments at this time, with nested tuples."""
     count, todo = 0, [value]
     while todo and count <= MAX_COPIED and len(todo) <= MAX_STEPS:
         value = todo.pop()

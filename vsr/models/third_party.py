@@ -1,7 +1,7 @@
-"""Networks of other packages: registered loaders and spandrel.
+"""Networks of other packages: registered architectures and spandrel.
 
-Asked only about files that none of our own families recognises, never at import. Files are read by `files.py`
-alone: others are given tensors, never a path.
+They are used only for files that no family of this package recognises, and never at import. Only `files.py`
+reads files; other packages get tensors, never a path.
 """
 
 from __future__ import annotations
@@ -25,38 +25,43 @@ from vsr.models.files import WeightFile
 logger = logging.getLogger(__name__)
 
 GROUP = "vsr.architectures"
-"""Entry-point group; what an entry must offer says `docs/models.md`."""
+"""Entry-point group; `docs/models.md` documents its entries."""
 UNKNOWN_RADIUS = 1024
-"""LR pixels: more than any halo, so tiles get the largest one that the engine reads and are blended."""
+"""LR pixels: more than any halo, so that tiles get the largest halo of the engine and are blended."""
 
 _WINDOWS = 64
-"""LR pixels: a multiple of all usual sides of attention windows, 8 to 64. SwinIR in tiles that start at
-multiples of its 8 equals the whole frame; elsewhere seams differ by 0.7 of white (measured)."""
+"""LR pixels: a multiple of all usual sides of attention windows, 8 to 64. If the tiles of SwinIR start at
+multiples of its 8, the result equals that of the whole image; otherwise seams differ by 0.7 of white
+(measured)."""
 _TRIAL_SIDE = 40
-"""LR pixels; not the size that a network of windows was trained on, for which it keeps what it computes."""
+"""LR pixels; not a usual training size, for which networks with attention windows store masks."""
 
 State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What a package registered; every error that is not `vsr`'s becomes a PluginError naming the package."""
+    """An architecture that a package registered.
+
+    An error that is no `VsrError` becomes a PluginError with the name of the package.
+    """
 
     name: str
-    """Of the entry point."""
+    """Name of the entry point."""
     detect: Callable[[State], Any | None]
     remap: Callable[[State], dict[str, Tensor]]
     build: Callable[[Any], nn.Module]
 
 
 def registered(name: str | None) -> Iterator[Architecture]:
-    """The registered architectures, each imported when it is reached.
+    """Yield the registered architectures; each one is imported when the iteration reaches it.
 
     Args:
-        name: Of the one that a file says it belongs to; if there is no such one, or None, all, by name.
+        name: The architecture that the metadata of a file names. If there is no such one, or None, all are
+            yielded, sorted by name.
 
     Raises:
-        PluginError: one cannot be imported or lacks a function; names its distribution.
+        PluginError: an architecture cannot be imported or lacks a function; the message has its distribution.
     """
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     for point in [point for point in points if point.name == name] or points:
@@ -83,7 +88,8 @@ def _architecture(point: EntryPoint) -> Architecture:
             return dict(thing.remap(state) if hasattr(thing, "remap") else state)
 
     def build(config: Any) -> nn.Module:
-        # On the host even where the caller builds without numbers: buffers that no file holds keep theirs.
+        # On the host even if the caller builds on the meta device: buffers that no file has keep their
+        # values.
         with _blaming(owner), torch.device("cpu"):
             network: nn.Module = thing.build(config)
             for fact in ("scale", "receptive_radius"):
@@ -98,7 +104,7 @@ def _architecture(point: EntryPoint) -> Architecture:
 def _blaming(owner: str) -> Iterator[None]:
     try:
         yield
-    except VsrError:  # what it says on purpose, about the file
+    except VsrError:  # a deliberate error about the file
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(f"{owner}: {_first_line(error)}; install another version, or remove it") from error
@@ -106,10 +112,10 @@ def _blaming(owner: str) -> Iterator[None]:
 
 @contextmanager
 def no_exit(network: nn.Module) -> Iterator[None]:
-    """While a network of others computes, take the end of the program that it asks for as an error.
+    """Turn a `sys.exit` of another package's network into an error.
 
     Raises:
-        PluginError: it called `sys.exit`, with whatever code.
+        PluginError: the network called `sys.exit`, with any code.
     """
     try:
         yield
@@ -122,7 +128,7 @@ def no_exit(network: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpandrelConfig:
-    """What spandrel found out about a file."""
+    """The properties of a network that spandrel found."""
 
     architecture: str
     scale: int
@@ -130,23 +136,23 @@ class SpandrelConfig:
     tiling: str
     """`supported`, `discouraged` or `internal`."""
     multiple_of: int
-    """LR pixels that both sides of a picture must be a multiple of; others are padded."""
+    """LR pixels; both sides of an image are padded to multiples of it."""
     minimum: int
-    """LR pixels that both sides must have at least; smaller ones are padded."""
+    """LR pixels; smaller sides of an image are padded to it."""
 
 
 class SpandrelNetwork(nn.Module):
-    """A network of spandrel's behind the interface of ours.
+    """A network of spandrel with the interface of the networks of this package.
 
-    How far such a network sees is not known, and some see the whole picture: `receptive_radius` is
-    `UNKNOWN_RADIUS`, so tiles are blended and equal the whole frame only nearly.
+    The receptive field of such a network is unknown, and may be the whole image. So `receptive_radius` is
+    `UNKNOWN_RADIUS`, and tiles are blended, which is only close to the result for the whole image.
     """
 
     scale: int
     """HR side over LR side."""
     receptive_radius: int
     multiple: int
-    """LR pixels; tiles start at multiples, as the network's own windows do."""
+    """LR pixels; tiles start at multiples of it, as the attention windows of the network do."""
 
     def __init__(self, descriptor: Any) -> None:
         """Wrap a `spandrel.ImageModelDescriptor`."""
@@ -160,10 +166,11 @@ class SpandrelNetwork(nn.Module):
         self._halves = bool(descriptor.supports_half)
 
     def to(self, *args: Any, **kwargs: Any) -> SpandrelNetwork:
-        """As any module's, but in a number format that keeps the picture's steps.
+        """Move the network as `nn.Module.to` does, but never to bf16.
 
-        bf16 has 8 bits, too few for a picture, and only our own networks add their last step in more: on CUDA
-        fp16 takes its place, on a CPU fp32. Whether a network computes in fp16 is tried out.
+        bf16 has 8 bits of precision, too few for an image, and only the networks of this package compute
+        their last step with more. On CUDA fp16 replaces it if a test run works, else fp32; on a CPU fp32
+        replaces it.
         """
         wanted = kwargs.get("dtype")
         if wanted in (torch.float16, torch.bfloat16):
@@ -179,12 +186,12 @@ class SpandrelNetwork(nn.Module):
         side = max(_TRIAL_SIDE, self.config.minimum)
         try:
             works = torch.isfinite(trial(torch.full((1, 3, side, side), 0.5, device=device))).all()
-        except (RuntimeError, TypeError):  # some architectures mix formats in their attention
+        except (RuntimeError, TypeError):  # some architectures mix dtypes in their attention
             return torch.float32
         return torch.float16 if works else torch.float32
 
     def forward(self, x: Tensor) -> Tensor:
-        """Upscale a batch, one picture at a time, as spandrel does.
+        """Upscale a batch, one image at a time, as spandrel does.
 
         Args:
             x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device; any H and W.
@@ -193,11 +200,11 @@ class SpandrelNetwork(nn.Module):
             `(N, 3, H * scale, W * scale)` in x's dtype, clipped to [0, 1].
         """
         dtype = next(self.inner.parameters()).dtype
-        return torch.cat([self._descriptor(picture) for picture in x.to(dtype).split(1)]).to(x.dtype)
+        return torch.cat([self._descriptor(image) for image in x.to(dtype).split(1)]).to(x.dtype)
 
 
 def _multiple(config: SpandrelConfig) -> int:
-    """Where tiles may start: a network of attention windows cuts them from the picture's corner on."""
+    """Return the multiple at which tiles start; attention windows begin at the corner of an image."""
     windowed = config.tiling != "supported" and _WINDOWS % config.multiple_of == 0
     return _WINDOWS if windowed else config.multiple_of
 
@@ -214,13 +221,14 @@ def _config(descriptor: Any) -> SpandrelConfig:
 
 
 def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
-    """Let spandrel make a network of weights that we read; None where it is not installed or knows no better.
+    """Let spandrel build the network for weights.
 
     Returns:
-        In eval mode, float32, on the host.
+        The network in eval mode, float32, on the host. None if spandrel is not installed or does not know the
+        weights.
 
     Raises:
-        ModelError: spandrel cannot be imported, or has a network that makes no picture of a picture.
+        ModelError: spandrel cannot be imported or fails, or its network does not upscale RGB images.
     """
     if find_spec("spandrel") is None:
         return None
@@ -229,24 +237,24 @@ def by_spandrel(file: WeightFile) -> SpandrelNetwork | None:
     except (
         Exception,
         SystemExit,
-    ) as error:  # torchvision's own, of many kinds, where it was built for another torch
+    ) as error:  # torchvision raises many kinds of errors if it was built for another torch
         raise ModelError(
-            f"{file.path}: spandrel might know it, but cannot be imported ({_first_line(error)}); install "
+            f"{file.path}: spandrel may know it, but cannot be imported ({_first_line(error)}); install "
             f"the torchvision that belongs to torch {torch.__version__}"
         ) from error
     if not hasattr(spandrel, "ModelLoader"):
-        return None  # a folder that happens to be called so
+        return None  # another module or folder with this name
     try:
         descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.state))
     except spandrel.UnsupportedModelError:
         return None
-    except (Exception, SystemExit) as error:  # its detectors index shapes freely
+    except (Exception, SystemExit) as error:  # its detectors do not check shapes before they index them
         raise ModelError(f"{file.path}: spandrel cannot load it ({_first_line(error)})") from error
     _refuse_other_uses(file, descriptor, spandrel)
     network = SpandrelNetwork(descriptor).float().eval()
     if network.config.tiling != "supported":
         logger.warning(
-            "%s should see whole pictures; `tile=0` computes them whole where memory is enough",
+            "%s should not be tiled; `tile=0` computes whole images if memory suffices",
             network.config.architecture,
         )
     return network
@@ -259,7 +267,7 @@ def _refuse_other_uses(file: WeightFile, descriptor: Any, spandrel: Any) -> None
     channels = descriptor.input_channels, descriptor.output_channels
     if channels != (3, 3):
         raise ModelError(
-            f"{file.path}: {name} takes {channels[0]} and gives {channels[1]} channels; 3 and 3 are usable"
+            f"{file.path}: {name} takes {channels[0]} and gives {channels[1]} channels; 3 and 3 are supported"
         )
 
 

@@ -1,7 +1,7 @@
-"""Files of torch.save, judged before torch unpickles them.
+"""Check of files of torch.save before torch unpickles them.
 
-An archive is written anew from what was judged, because two readers of zip files may find different things in
-one file. What its pickle does, `pickle_check.py` tells.
+A zip archive is rewritten from the entries that were checked, because two readers may see different contents
+in one archive. `pickle_check.py` checks the pickles.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ from vsr.errors import ModelError
 from vsr.models.pickle_check import walk
 
 MAX_ENTRIES = 50_000
-"""Of an archive: one a tensor. zipfile makes an object of each before anything can be looked at."""
+"""Most entries of an archive, which has one for each tensor: zipfile makes an object for each entry at
+once."""
 _LEGACY_PICKLES = 5
-"""At the start of a file of torch before 1.6; the tensors' numbers follow."""
+"""Pickles at the begin of a file from torch before 1.6; the elements of the tensors follow them."""
 _KEPT = re.compile(r"(?P<root>[^/]+)/(data\.pkl|version|byteorder|data/\d+)")
 """Entries of an archive that torch reads."""
 
 
 def checked(data: bytes) -> bytes:
-    """A file of torch.save that holds what this one holds, and that can be unpickled without harm.
+    """Check a file of torch.save.
 
     Args:
-        data: The file: a zip archive, or the pickles of torch before 1.6.
+        data: The file: a zip archive, or the format of torch before 1.6.
+
+    Returns:
+        A file with the same content that can be unpickled safely.
 
     Raises:
-        ModelError: it names or calls something else than tensors need, or would take more memory than the
-            file has bytes; the message begins with what, not with a path.
-        zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, EOFError: damaged.
+        ModelError: the file names or calls something that tensors do not need, or its tensors would take more
+            memory than the file has bytes; the message does not begin with a path.
+        zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, EOFError: the file is damaged.
     """
     if not data.startswith(b"PK"):
         walk(io.BytesIO(data), len(data), pickles=_LEGACY_PICKLES)
@@ -39,14 +43,14 @@ def checked(data: bytes) -> bytes:
     pickle = next((value for name, value in entries.items() if name == "data.pkl"), None)
     if pickle is None:
         raise ModelError(
-            "a zip archive without weights of torch.save; unpack it where it holds a weight file"
+            "a zip archive without weights of torch.save; unpack it if it contains a weight file"
         )
     walk(io.BytesIO(pickle), len(data))
     return _archive(entries)
 
 
 def _entries(data: bytes) -> dict[str, bytes]:
-    """What torch reads of an archive, by its name below the archive's folder."""
+    """Return the entries that torch reads, by their names in the archive's folder."""
     if data.count(b"PK\x01\x02") > MAX_ENTRIES:
         raise ModelError(f"has more than {MAX_ENTRIES:,} entries in its archive; get another file")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -54,10 +58,10 @@ def _entries(data: bytes) -> dict[str, bytes]:
         _check_entries(infos, len(data))
         found = {info: match for info in infos if (match := _KEPT.fullmatch(info.filename))}
         if len({match["root"] for match in found.values()}) > 1:
-            raise ModelError("holds several files of torch.save in one; unpack it, and give one of them")
+            raise ModelError("contains several files of torch.save; unpack it, and give one of them")
         for info in found:
             if info.CRC == 0:
-                del info.CRC  # torch can leave checksums out; zipfile then compares none
+                del info.CRC  # torch can omit checksums; without the attribute zipfile does not compare it
         return {match[2]: archive.read(info) for info, match in found.items()}
 
 
@@ -65,7 +69,7 @@ def _check_entries(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
     names = [info.filename for info in infos]
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
         raise ModelError("a TorchScript program, which is never run; give the weights alone")
-    again = "load and save it again where you trust it"
+    again = "if you trust it, load it and save it again"
     if sum(info.file_size for info in infos) > file_bytes:
         raise ModelError(
             f"unpacks to more than its own {file_bytes:,} bytes, as no file of torch.save does; {again}"
@@ -73,7 +77,7 @@ def _check_entries(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
     if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
         raise ModelError(f"is compressed, as no file of torch.save is; {again}")
     if len({name.lower() for name in names}) < len(names):
-        raise ModelError(f"holds two entries of one name, as no file of torch.save does; {again}")
+        raise ModelError(f"has two entries of one name, as no file of torch.save has; {again}")
 
 
 def _archive(entries: dict[str, bytes]) -> bytes:

@@ -17,7 +17,7 @@ from torch import nn
 
 from vsr.engine import upscaler as engine
 from vsr.engine.device import choose_device
-from vsr.engine.static_regions import StillParts
+from vsr.engine.static_regions import StaticRegions
 from vsr.errors import ConfigError
 from vsr.frame import RgbFrame, Stamp
 from vsr.models.catalog import choose
@@ -77,7 +77,7 @@ class Upscaler:
         self._engine = engine.Upscaler(
             network, device_name=device, precision=precision, backend=backend, tile=tile, batch=batch
         )
-        self._still = StillParts(self._engine, wholes=True) if reuse else None
+        self._still = StaticRegions(self._engine, wholes=True) if reuse else None
 
     def _load(
         self, model: str | Path, strength: float | None, partner: str | Path | None, device: str

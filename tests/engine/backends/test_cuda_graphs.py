@@ -1,4 +1,4 @@
-"""Batches are replayed from a graph from the second of a shape on; here with a recorder that is none."""
+"""Batches are replayed from a graph from the second one of a shape on; here with a fake recorder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsr.models.load import load_generator
 
 
 class Recorder:
-    """Does on the host what a CUDA graph does: the same work again, between the same two tensors."""
+    """A fake CUDA graph on the host, which repeats the same work between the same two tensors."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -22,14 +22,14 @@ class Recorder:
 
     def __call__(self, run: graphs.Run, example: Tensor) -> Recorded:
         self.shapes.append(tuple(example.shape))
-        entry = example.clone()
-        result = run(entry)
+        batch = example.clone()
+        result = run(batch)
 
         def replay() -> None:
             self.replays += 1
-            result.copy_(run(entry))
+            result.copy_(run(batch))
 
-        return Recorded(entry, result, replay)
+        return Recorded(batch, result, replay)
 
 
 def doubled(batch: Tensor) -> Tensor:
@@ -45,14 +45,14 @@ def test_the_first_batch_of_a_shape_is_run_and_the_others_are_replayed() -> None
     assert recorder.replays == 4
 
 
-def test_a_result_is_not_written_over_by_the_next() -> None:
+def test_a_result_is_not_overwritten_by_the_next_batch() -> None:
     run = replayed(doubled, Recorder())
     batches = [torch.rand(1, 3, 4, 4) for _ in range(4)]
     results = [run(batch) for batch in batches]
     assert all(torch.equal(one, batch * 2) for one, batch in zip(results, batches, strict=True))
 
 
-def test_a_clips_last_batch_has_a_graph_of_its_own_and_two_shapes_are_kept() -> None:
+def test_each_batch_shape_has_a_graph_and_two_shapes_are_kept() -> None:
     recorder = Recorder()
     run = replayed(doubled, recorder)
     for count in (4, 4, 1, 1, 4, 1, 2, 2, 4):
@@ -61,7 +61,9 @@ def test_a_clips_last_batch_has_a_graph_of_its_own_and_two_shapes_are_kept() -> 
     assert [shape[0] for shape in recorder.shapes] == [4, 1, 2, 4]
 
 
-def test_what_cannot_be_recorded_is_run_as_it_is_and_tried_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_that_cannot_be_recorded_is_called_and_recording_is_tried_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     tries = []
 
     def recorder(run: graphs.Run, example: Tensor) -> Recorded:
@@ -72,12 +74,14 @@ def test_what_cannot_be_recorded_is_run_as_it_is_and_tried_once(caplog: pytest.L
     for batch in (torch.rand(1, 3, 4, 4) for _ in range(4)):
         assert torch.equal(run(batch), batch * 2)
     assert len(tries) == 1
-    (said,) = [r.message for r in caplog.records]
-    assert said.startswith("no CUDA graph for batches of (1, 3, 4, 4): CUDA error: operation not permitted")
-    assert "\n" not in said
+    (message,) = [r.message for r in caplog.records]
+    assert message.startswith(
+        "no CUDA graph for batches of (1, 3, 4, 4): CUDA error: operation not permitted"
+    )
+    assert "\n" not in message
 
 
-def test_a_lost_card_is_not_hidden() -> None:
+def test_the_error_of_a_failed_gpu_is_raised() -> None:
     def recorder(run: graphs.Run, example: Tensor) -> Recorded:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
@@ -87,7 +91,7 @@ def test_a_lost_card_is_not_hidden() -> None:
         run(torch.rand(1, 3, 4, 4))
 
 
-def test_where_memory_is_short_graphs_are_given_back() -> None:
+def test_graphs_are_freed_when_memory_runs_out() -> None:
     recorder = Recorder()
 
     def work(batch: Tensor) -> Tensor:
@@ -106,7 +110,7 @@ def test_where_memory_is_short_graphs_are_given_back() -> None:
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("backend", ["torch", "cuda"])
-def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
+def test_on_a_gpu_replays_give_the_same_bits_as_runs(backend: str) -> None:
     network: nn.Module = load_generator("fast-x2").network
     device = torch.device("cuda", 0)
     if backend == "torch":
@@ -116,7 +120,7 @@ def test_on_a_card_replays_give_the_bits_of_runs(backend: str) -> None:
     made: list[Recorded] = []
 
     def recorder(work: graphs.Run, example: Tensor) -> Recorded:
-        made.append(record(work, example))  # without it, `replayed` would go on as it is, to the same bits
+        made.append(record(work, example))  # shows that a graph was recorded, which does not change any bit
         return made[-1]
 
     again = replayed(run, recorder)

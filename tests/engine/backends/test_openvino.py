@@ -1,4 +1,4 @@
-"""OpenVINO runs Compact and RRDB networks as torch does; it is taken only where it can and is faster."""
+"""OpenVINO computes Compact and RRDB networks as torch does; `auto` takes it only where it is faster."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def network(**changes: object) -> Compact:
     return made.eval()
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(2))
 
 
 @installed
-def test_in_bf16_it_is_as_close_as_torch_and_the_same_each_time() -> None:
-    made, x = network(), pictures(1, 3, 40, 64)
+def test_bf16_is_close_to_fp32_and_gives_the_same_bits_each_time() -> None:
+    made, x = network(), random_images(1, 3, 40, 64)
     with torch.no_grad():
         expected = made(x).clamp(0, 1)
     run = openvino.compiled(made, dtype=torch.bfloat16)
@@ -50,7 +50,7 @@ def test_in_bf16_it_is_as_close_as_torch_and_the_same_each_time() -> None:
 
 RRDBS = {
     "x4": RRDBConfig(nf=16, nb=1, gc=8),
-    "x2 of squares": RRDBConfig(nf=16, nb=1, gc=8, scale=2, unshuffle=2),
+    "x2 with pixel unshuffle": RRDBConfig(nf=16, nb=1, gc=8, scale=2, unshuffle=2),
     "x3 by pixel shuffle": RRDBConfig(nf=16, nb=1, gc=8, scale=3, upsampler="pixelshuffle"),
 }
 
@@ -58,15 +58,15 @@ RRDBS = {
 def rrdb(config: RRDBConfig) -> RRDB:
     torch.manual_seed(3)
     made = RRDB(config).eval()
-    torch.nn.init.constant_(made.conv_last.bias, 0.5)  # results in the middle of the range, as a picture's
+    torch.nn.init.constant_(made.conv_last.bias, 0.5)  # results in the middle of the range, as of an image
     return made
 
 
 @installed
-@pytest.mark.skipif(not device.cpu_has_bf16(), reason="no bf16 products on this processor")
+@pytest.mark.skipif(not device.cpu_has_bf16(), reason="this CPU has no bf16 products")
 @pytest.mark.parametrize("made", [network(), rrdb(RRDBS["x4"])], ids=["compact", "rrdb"])
-def test_in_bf16_the_last_step_is_finer_than_bf16(made: Compact | RRDB) -> None:
-    """Else a smooth sky would show steps of 1/256: see Note [Last step]."""
+def test_results_of_a_bf16_network_are_finer_than_bf16(made: Compact | RRDB) -> None:
+    """In bf16 a smooth sky would have visible steps of 1/256; see Note [Last step]."""
     found = openvino.compiled(made, dtype=torch.bfloat16)(torch.full((1, 3, 32, 32), 0.7))
     found = found - torch.full_like(found, 0.7) if isinstance(made, Compact) else found
     assert (found == found.bfloat16().float()).float().mean() < 0.1
@@ -74,11 +74,11 @@ def test_in_bf16_the_last_step_is_finer_than_bf16(made: Compact | RRDB) -> None:
 
 @installed
 @pytest.mark.parametrize("scale", [2, 4])
-def test_in_int8_a_shipped_network_stays_close(scale: int) -> None:
-    """40 dB to fp32 cost about 0.1 dB of the quality; a span that were wrong by two would cost 6 dB more."""
+def test_a_shipped_network_in_int8_stays_close_to_fp32(scale: int) -> None:
+    """At 40 dB to fp32 the quality drops by about 0.1 dB; a range wrong by a factor of 2 would cost 6 dB."""
     made = load_generator(f"compact-x{scale}").network
     assert isinstance(made, Compact)
-    x = calibration.pictures()[1:5, :, :64, :96]
+    x = calibration.images()[1:5, :, :64, :96]
     run = openvino.compiled(made, dtype=torch.float32, int8=True)
     with torch.no_grad():
         expected = made(x).clamp(0, 1)
@@ -87,7 +87,7 @@ def test_in_int8_a_shipped_network_stays_close(scale: int) -> None:
 
 
 @installed
-def test_int8_is_for_compact_networks_on_the_processor_only() -> None:
+def test_int8_is_for_compact_networks_on_the_cpu_only() -> None:
     for wish, made, where in (
         ("auto", rrdb(RRDBS["x4"]), "cpu"),
         ("torch", network(), "cpu"),
@@ -99,7 +99,7 @@ def test_int8_is_for_compact_networks_on_the_processor_only() -> None:
     assert (upscaler.precision, upscaler.backend) == ("int8", "openvino")
 
 
-def test_a_filter_has_nothing_to_compute_with_integers() -> None:
+def test_a_filter_ignores_int8() -> None:
     assert (
         Upscaler(load_generator("bicubic").network, device_name="cpu", precision="int8").precision
         == "float32"
@@ -107,7 +107,7 @@ def test_a_filter_has_nothing_to_compute_with_integers() -> None:
 
 
 @installed
-def test_what_it_does_not_run_is_told() -> None:
+def test_unsupported_networks_dtypes_and_devices_are_refused() -> None:
     other = SRResNet(SRResNetConfig(nf=16, nb=1, scale=2)).eval()
     with pytest.raises(ConfigError, match="networks of 3x3 convolutions"):
         select.select(other, CPU, backend="openvino", dtype=torch.float32)
@@ -118,7 +118,7 @@ def test_what_it_does_not_run_is_told() -> None:
     assert select.select(other, CPU, dtype=torch.float32).backend == "torch"
 
 
-def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
+def test_without_openvino_auto_takes_torch_and_asking_for_openvino_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openvino, "available", lambda: False)
@@ -129,17 +129,17 @@ def test_where_it_is_absent_auto_is_torch_and_asking_for_it_says_how_to_get_it(
 
 
 @installed
-def test_auto_is_it_or_torch_whichever_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_openvino_or_torch_whichever_won_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     made = network()
     monkeypatch.setattr(winograd, "available", lambda: False)
     for name in ("openvino", "torch"):
-        monkeypatch.setattr(trial, "quicker", lambda ways, *_, name=name: (name, ways[name]()))
+        monkeypatch.setattr(trial, "quicker", lambda candidates, *_, name=name: (name, candidates[name]()))
         chosen = select.select(made, CPU, dtype=torch.float32)
         assert chosen.backend == name
-        assert chosen.compiled()(pictures(1, 3, 20, 30)).shape == (1, 3, 40, 60)
+        assert chosen.compiled()(random_images(1, 3, 20, 30)).shape == (1, 3, 40, 60)
 
 
-def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_networks_run_in_torch_without_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
         raise AssertionError("compiled")
 
@@ -147,7 +147,7 @@ def test_small_networks_are_not_worth_a_trial(monkeypatch: pytest.MonkeyPatch) -
     assert select.select(network(nf=8, nc=1), CPU, dtype=torch.float32).backend == "torch"
 
 
-def test_nothing_of_it_is_imported_before_it_is_wanted() -> None:
+def test_openvino_is_not_imported_until_it_is_used() -> None:
     code = (
         "import sys, torch; from vsr.engine.upscaler import Upscaler; "
         "from vsr.models.load import load_generator; "
@@ -158,8 +158,8 @@ def test_nothing_of_it_is_imported_before_it_is_wanted() -> None:
 
 
 @installed
-def test_a_signal_is_survived_after_networks_came_and_went() -> None:
-    """In a process of its own: a second plugin that was dropped took the stack for signals with it."""
+def test_a_process_survives_a_signal_after_networks_were_freed() -> None:
+    """A second core of OpenVINO would free the memory of the thread's signal stack when it is freed."""
     code = """if True:
         import gc, signal, numpy, vsr
         for model in ("fast-x2", "fast-x4", "compact-x2"):
@@ -178,8 +178,9 @@ def test_a_signal_is_survived_after_networks_came_and_went() -> None:
 
 
 @installed
-def test_it_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
-    """`openvino_telemetry`, which comes with it, would: to a host by name, and into the home folder."""
+def test_openvino_sends_no_telemetry(tmp_path: Path) -> None:
+    """`openvino_telemetry`, which is installed with it, would contact a host and write into the home
+    folder."""
     code = """if True:
         import socket, sys
         names = []

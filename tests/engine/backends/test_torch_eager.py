@@ -1,4 +1,4 @@
-"""float32 is not TF32 on a card, whatever a host program has chosen, and its choice stands afterwards."""
+"""float32 is not TF32 on a GPU, whatever the host program has set, and its setting is restored."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def host_wants_tf32() -> Iterator[None]:
         part.fp32_precision = precision
 
 
-def test_float32_is_not_tf32_meanwhile() -> None:
+def test_float32_is_not_tf32_inside_the_context() -> None:
     before = [part.fp32_precision for part in PARTS]
     with without_tf32():
         assert [part.fp32_precision for part in PARTS] == ["ieee"] * 3
     assert [part.fp32_precision for part in PARTS] == before
 
 
-def test_a_choice_of_the_host_program_is_put_aside_and_back(host_wants_tf32: None) -> None:
+def test_a_setting_of_the_host_program_is_replaced_and_restored(host_wants_tf32: None) -> None:
     with without_tf32():
         assert [part.fp32_precision for part in PARTS] == ["ieee"] * 3
-        torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8), torch.rand(4, 3, 3, 3))  # asks for it, and may
+        torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8), torch.rand(4, 3, 3, 3))  # reads the setting
     assert [part.fp32_precision for part in PARTS] == ["tf32"] * 3
 
 
-def test_an_error_puts_it_back_too() -> None:
+def test_the_setting_is_restored_after_an_error() -> None:
     before = [part.fp32_precision for part in PARTS]
     with pytest.raises(ZeroDivisionError), without_tf32():
         _ = 1 / 0

@@ -27,7 +27,7 @@ def _emulated(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(halo, "launch", emulation.launch)
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(2)).to(DEVICE)
 
 
@@ -67,7 +67,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_as_close_to_fp32_as_torch_in_16_bits(name: str) -> None:
     """Both round features to 16 bits and sum in fp32; 1 dB is left for sums in another order."""
-    network, x = mixed(NETWORKS[name]()), pictures(1, 3, 5, 9)
+    network, x = mixed(NETWORKS[name]()), random_images(1, 3, 5, 9)
     expected = exact(network, x)
     in_torch = eager(network, device=DEVICE, dtype=HALF)(x)
     found = in_kernels(network, "cuda", HALF, DEVICE)(x)
@@ -92,7 +92,7 @@ def test_an_input_pixel_keeps_steps_of_10_bits() -> None:
 def test_a_batch_whose_buffers_are_too_large_for_the_kernel_is_computed_by_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network, x = mixed(Compact(CompactConfig(nf=32, nc=1, scale=2))), pictures(1, 3, 8, 9)
+    network, x = mixed(Compact(CompactConfig(nf=32, nc=1, scale=2))), random_images(1, 3, 8, 9)
     build = lowering.build(network.as_graph(), device=DEVICE, dtype=HALF)  # type: ignore[operator]
     assert program.elements(build, program.Shape(1, 8, 9, DEVICE, HALF)) == 8 * 9 * 32
     monkeypatch.setattr(backend, "_MOST", 8 * 9 * 32)

@@ -1,4 +1,4 @@
-"""Networks without trained weights at hand compute what their papers' formulas say, written out plainly."""
+"""Networks compute the formulas of their papers, which these tests write out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsr.models.archs.srresnet import SRResNetConfig
 
 
 class Layers:
-    """Layers by name, applied to a tensor."""
+    """The layers of a network by name, applied to a tensor."""
 
     def __init__(self, network):
         self.state = network.double().state_dict()
@@ -50,7 +50,7 @@ def _dense(layers, name, x):
 
 @pytest.mark.parametrize(("scale", "unshuffle"), [(4, 1), (2, 2), (1, 4)])
 @torch.no_grad()
-def test_rrdb(scale, unshuffle):
+def test_rrdb_computes_the_formula_of_esrgan(scale, unshuffle):
     network = make(RRDBConfig(scale=scale, nf=6, nb=2, gc=4, unshuffle=unshuffle))
     layers, lr = Layers(network), torch.rand(1, 3, 8, 12, dtype=torch.double)
     n, c, h, w = lr.shape
@@ -71,7 +71,7 @@ def test_rrdb(scale, unshuffle):
 
 
 @torch.no_grad()
-def test_srresnet():
+def test_srresnet_computes_the_formula_of_srgan():
     network = make(SRResNetConfig(scale=4, nf=6, nb=2, slopes=6))
     layers, lr = Layers(network), torch.rand(1, 3, 5, 7, dtype=torch.double)
     first = layers.prelu("prelu_first", layers.conv("conv_first", lr))
@@ -87,7 +87,7 @@ def test_srresnet():
 
 @pytest.mark.parametrize(("scale", "stages"), [(2, (2,)), (3, (3,)), (4, (2, 2))])
 @torch.no_grad()
-def test_msrresnet(scale, stages):
+def test_msrresnet_computes_the_formula_of_basicsr(scale, stages):
     network = make(MSRResNetConfig(scale=scale, nf=6, nb=2))
     layers, lr = Layers(network), torch.rand(1, 3, 5, 7, dtype=torch.double)
     x = _lrelu(layers.conv("conv_first", lr), 0.1)

@@ -1,4 +1,4 @@
-"""A PReLU's gradients are torch's, in one pass or in several."""
+"""The gradients of a PReLU equal torch's, computed in one pass or in several."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsr.models.archs import prelu
 from vsr.models.archs.prelu import PReLU
 
 ROUNDING = 1e-5
-"""Of a sum of some hundred products in float32, of their largest size."""
+"""Relative tolerance of a sum of a few hundred products in float32."""
 
 
 @pytest.fixture(params=["one pass", "several"])
@@ -38,7 +38,7 @@ def gradients(layer: PReLU, x: Tensor, dy: Tensor) -> tuple[Tensor, ...]:
 
 
 def layer_of(channels: int) -> PReLU:
-    """With slopes below zero, above one and in between."""
+    """Return a layer with slopes below zero, above one and in between."""
     layer = PReLU(channels)
     layer.weight.data = torch.linspace(-0.5, 1.5, channels)
     return layer
@@ -47,10 +47,10 @@ def layer_of(channels: int) -> PReLU:
 @pytest.mark.parametrize("shape", [(1, 16, 1, 1), (3, 64, 10, 13), (2, 48, 7, 5), (2, 12, 6, 6)], ids=str)
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
 @pytest.mark.usefixtures("passes", "threads")
-def test_gradients_are_those_of_torch(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+def test_gradients_equal_those_of_torch(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     layer = layer_of(shape[1])
     x = torch.randn(shape).contiguous(memory_format=layout)
-    x[0, 0, 0, 0] = 0.0  # counts as below
+    x[0, 0, 0, 0] = 0.0  # zero counts as negative
     x.requires_grad_()
     dy = torch.randn(shape).contiguous(memory_format=layout)
     exact = F.prelu(x.double(), layer.weight.double())
@@ -61,7 +61,7 @@ def test_gradients_are_those_of_torch(shape: tuple[int, ...], layout: torch.memo
 
 
 @pytest.mark.usefixtures("passes")
-def test_nan_is_not_hidden() -> None:
+def test_nan_is_propagated() -> None:
     layer, x, dy = layer_of(16), torch.ones(1, 16, 2, 2), torch.ones(1, 16, 2, 2)
     x[0, 3, 0, 0], dy[0, 5, 1, 1] = torch.nan, torch.nan
     x, dy = (t.contiguous(memory_format=torch.channels_last) for t in (x, dy))
@@ -73,7 +73,7 @@ def test_nan_is_not_hidden() -> None:
 
 
 @pytest.mark.usefixtures("passes")
-def test_slopes_from_anywhere_in_memory_are_taken() -> None:
+def test_slopes_at_any_memory_address_are_supported() -> None:
     layer = PReLU(16)
     layer.weight.data = torch.linspace(0, 1, 21)[5:]
     x = torch.randn(2, 16, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()

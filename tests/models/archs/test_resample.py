@@ -1,4 +1,4 @@
-"""Filters equal Pillow's, and leave alone what stays as it is."""
+"""Filters equal Pillow's, and do not change an axis whose size stays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _pillow(image: torch.Tensor, height: int, width: int, kind: str) -> torch.Te
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_resize_equals_pillows_enlarging_and_shrinking(kind, height, width):
     image = torch.rand(1, 3, 37, 53)
-    # Pillow adds up in double, we in fp32; weights of a few units in the last place more or less.
+    # Pillow sums in float64, this package in fp32; weights differ by a few units in the last place.
     torch.testing.assert_close(
         resize(image, height=height, width=width, kind=kind),
         _pillow(image, height, width, kind),
@@ -51,7 +51,7 @@ def test_sides_are_multiplied_and_rounded_down(kind, scale, height, width):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(60, 90), (10, 20)])
-def test_a_flat_picture_stays_flat_up_to_its_borders(kind, size):
+def test_a_flat_image_stays_flat_up_to_its_borders(kind, size):
     flat = torch.full((1, 3, 31, 47), 0.7)
     sr = resize(flat, height=size[0], width=size[1], kind=kind)
     torch.testing.assert_close(sr, torch.full_like(sr, 0.7), rtol=0, atol=1e-6)
@@ -61,13 +61,13 @@ def test_a_flat_picture_stays_flat_up_to_its_borders(kind, size):
 def test_shrinking_does_not_alias(kind):
     stripes = torch.arange(64).remainder(2).float().expand(1, 3, 64, 64)
     inner = resize(stripes, height=16, width=16, kind=kind)[..., 2:-2, 2:-2]
-    # Four pixels become one: a filter that forgets to widen picks black or white stripes.
+    # Four pixels become one: a filter that is not widened would select black or white stripes.
     assert (inner - 0.5).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_pictures_are_computed_in_fp32(kind, dtype):
+def test_half_precision_images_are_computed_in_fp32(kind, dtype):
     image = torch.rand(1, 3, 12, 12).to(dtype)
     sr = resize(image, height=30, width=30, kind=kind)
     assert torch.equal(sr, resize(image.float(), height=30, width=30, kind=kind).to(dtype))
@@ -83,7 +83,7 @@ def test_channels_last_is_kept(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", ["1/2", "2/3", "3/2", "2", "4"])
-def test_nothing_beyond_the_receptive_radius_counts(kind, scale):
+def test_pixels_beyond_the_receptive_radius_have_no_effect(kind, scale):
     network = Resample(ResampleConfig(kind=kind, scale=Fraction(scale)))
     lr = torch.rand(1, 1, 48, 48, requires_grad=True)
     sr = network(lr)

@@ -1,4 +1,4 @@
-"""RRDB's own: the published shapes."""
+"""RRDB: published configurations, padding, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_published_networks_have_their_published_size(config, parameters):
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-def test_a_picture_that_does_not_divide_is_continued_by_its_mirror():
+def test_an_image_that_is_no_multiple_is_padded_by_mirroring():
     network = RRDB(RRDBConfig(scale=2, nf=4, nb=1, gc=2, unshuffle=2)).eval()
     lr = torch.rand(1, 3, 5, 7)
     mirrored = torch.cat((lr, lr[..., -2:-1]), -1)
@@ -34,13 +34,13 @@ def test_a_picture_that_does_not_divide_is_continued_by_its_mirror():
 
 
 @pytest.mark.parametrize("channels", [1, 4, 27])
-def test_other_than_three_channel_pictures_are_refused_by_number(channels):
+def test_other_numbers_of_channels_are_refused_with_the_number(channels):
     state = RRDB(RRDBConfig(nf=4, nb=1, gc=2)).state_dict()
     state["conv_first.weight"] = torch.zeros(4, channels, 3, 3)
     with pytest.raises(ModelError, match=f"takes {channels} "):
         rrdb.detect(state)
 
 
-def test_an_enlargement_without_stages_is_refused():
+def test_an_unsupported_scale_is_refused():
     with pytest.raises(ConfigError, match="6"):
         RRDB(RRDBConfig(scale=6))

@@ -1,9 +1,9 @@
-"""Ranges of activations, which 8-bit integers have to span.
+"""Ranges of activations that 8-bit integers must represent.
 
-They are found on pictures that are made up here, with the statistics of photographs, so that no picture has
-to be shipped or asked for: noise whose power falls with frequency as in nature (D. J. Field, J. Opt. Soc. Am.
-A 4, 1987), edges, dark to bright, with little colour. On Kodak's photographs they do as well as spans that
-were found on a photograph (docs/benchmarks.md).
+They are measured on synthetic images with the statistics of photographs, so that no photograph is needed:
+noise whose power falls with frequency as in nature (D. J. Field, J. Opt. Soc. Am. A 4, 1987), edges, dark to
+bright levels, little colour. On Kodak's photographs they work as well as ranges measured on a photograph
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from torch import Tensor
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
 
-_PICTURES, _SIDE = 8, 160
+_IMAGES, _SIDE = 8, 160
 _CONTRAST, _CHROMA, _EDGES = 0.22, 0.12, 0.3
 _OUTLIERS = 1e-4
-"""Share of the numbers beyond a range: those are clipped, and all others get finer steps. Measured: 0.1 dB
-better than none, and than ten times as many."""
+"""Share of the activations on each side that are clipped, so that the others get finer steps. Measured: 0.1
+dB better than no clipping and than a share ten times as large."""
 
 
 def ranges(graph: ConvGraph) -> list[float]:
-    """The largest magnitude that reaches each convolution.
+    """Return the largest magnitude in the input of each convolution, without outliers.
 
     Args:
-        graph: Whose convolutions each read the value before.
+        graph: A graph in which each convolution reads the value before it.
 
     Returns:
-        One for each convolution, rounded to what half precision has: the last bits depend on the number of
-        threads, and a run that is resumed must find the same.
+        One magnitude for each convolution, rounded to float16: the last bits depend on the number of threads,
+        and a resumed run must get the same.
     """
     from vsr.kernels.conv_graph import evaluate
 
     with torch.inference_mode():
-        return [_span(value) for value in evaluate(graph, pictures())[:-1]]
+        return [_span(value) for value in evaluate(graph, images())[:-1]]
 
 
-def pictures() -> Tensor:
-    """`(8, 3, 160, 160)` float32 in [0, 1], the same each time."""
+def images() -> Tensor:
+    """Return the synthetic images, `(8, 3, 160, 160)` float32 in [0, 1], the same in each call."""
     generator = torch.Generator().manual_seed(0)
     made = []
-    for number in range(_PICTURES):
-        level = 0.2 + 0.6 * number / (_PICTURES - 1)
+    for number in range(_IMAGES):
+        level = 0.2 + 0.6 * number / (_IMAGES - 1)
         luma = _noise(0.8 + 0.1 * number, generator) * _CONTRAST + level
         if number % 2:
             luma = luma + _EDGES * torch.sign(_noise(1.6, generator))
@@ -55,9 +55,10 @@ def pictures() -> Tensor:
 
 
 def _noise(slope: float, generator: torch.Generator) -> Tensor:
-    """`(1, 160, 160)` of mean 0 and deviation 1, amplitude falling as frequency to the power of `slope`.
+    """Return `(1, 160, 160)` noise of mean 0 and deviation 1 whose amplitude is frequency to the power
+    -slope.
 
-    By numpy, on one thread: on two, torch's last bits differed from call to call.
+    NumPy computes it on one thread: with two, torch's last bits differed from call to call.
     """
     across, down = np.fft.rfftfreq(_SIDE), np.fft.fftfreq(_SIDE)
     frequency = np.hypot(across[None], down[:, None]).clip(1 / _SIDE)
@@ -67,10 +68,10 @@ def _noise(slope: float, generator: torch.Generator) -> Tensor:
 
 
 def _span(values: Tensor) -> float:
-    """Magnitude that all but the outliers on either side stay below."""
+    """Return the magnitude that no value exceeds except the outliers on both sides."""
     flat = values.numpy().ravel()
     rest = int(len(flat) * _OUTLIERS)
     places = rest, len(flat) - 1 - rest
-    ordered = np.partition(flat, places)  # sorting them, 13 million, takes ten times as long
+    ordered = np.partition(flat, places)  # sorting 13 million values takes ten times as long
     low, high = (float(ordered[place]) for place in places)
     return float(torch.tensor(max(-low, high, 1e-3)).half())

@@ -1,6 +1,6 @@
-"""Batches replayed as CUDA graphs: one call starts all kernels.
+"""Runs of a backend replayed as CUDA graphs: one call starts all kernels.
 
-It pays where kernels are short: small networks, small pictures.
+This saves time where kernels are short: for small networks and small images.
 """
 
 from __future__ import annotations
@@ -19,44 +19,45 @@ from vsr.engine.backends.contract import Run
 logger = logging.getLogger(__name__)
 
 _KEPT = 2
-"""Shapes of batches whose graphs are kept: whole ones, and a clip's last."""
+"""Batch shapes whose graphs are kept: full batches, and the last one of a clip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a run did, to be done again."""
+    """A recorded run with its input and output."""
 
-    entry: Tensor
-    """The batch lies here when it is replayed."""
+    batch: Tensor
+    """Replay reads the batch from here."""
     result: Tensor
-    """And here what became of it."""
+    """Replay writes the result here."""
     replay: Callable[[], None]
 
 
 def record(run: Run, example: Tensor) -> Recorded:
-    """A CUDA graph of `run`, which was called with such a batch before.
+    """Record a CUDA graph of `run`, which must have been called with a batch of this shape before.
 
-    Only this thread may not wait for the card meanwhile; others copy pictures to and from it.
+    During the recording only this thread must not wait for the GPU; others may copy frames to and from it.
     """
-    entry, graph = example.clone(), torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream(example.device)  # torch's own is one of the card that it first recorded on
+    batch, graph = example.clone(), torch.cuda.CUDAGraph()
+    # A stream of this GPU: torch's default for recording belongs to the GPU that it first recorded on.
+    stream = torch.cuda.Stream(example.device)
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        result = run(entry)
-    return Recorded(entry, result, graph.replay)
+        result = run(batch)
+    return Recorded(batch, result, graph.replay)
 
 
 def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> Run:
-    """`run`, from the second batch of a shape on from a graph.
+    """Return a run that replays a CUDA graph from the second batch of a shape on.
 
-    The first batch goes through `run` itself: kernels are chosen and compiled then, which cannot be recorded.
-    What cannot be recorded is run as it is, each time.
+    The first batch calls `run` itself, because kernels are selected and compiled then, which cannot be
+    recorded. If recording fails, `run` is called for each batch.
 
     Args:
-        run: Starts the same kernels for every batch of a shape; the next run may write over its result.
-        recorder: Makes the graph.
+        run: Starts the same kernels for every batch of a shape; the next call may overwrite its result.
+        recorder: Records the graph.
     """
     seen: set[tuple[int, ...]] = set()
-    latest: list[Tensor] = []  # an example for the recorder; lru_cache's key is the shape alone
+    latest: list[Tensor] = []  # an example for the recorder, because the key of the cache is only the shape
 
     @lru_cache(maxsize=_KEPT)
     def recorded(shape: tuple[int, ...]) -> Recorded | None:
@@ -64,7 +65,7 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
             return recorder(run, latest[0])
         except RuntimeError as error:
             if device.is_lost(error) and not (device.is_out_of_memory(error) or "captur" in str(error)):
-                raise  # "operation not permitted when stream is capturing" is called a CUDA error, too
+                raise  # "operation not permitted when stream is capturing" is a CUDA error, too
             logger.warning("no CUDA graph for batches of %s: %s", shape, str(error).splitlines()[0])
             return None
 
@@ -72,22 +73,22 @@ def replayed(run: Run, recorder: Callable[[Run, Tensor], Recorded] = record) -> 
         shape = tuple(batch.shape)
         if shape not in seen:
             seen.add(shape)
-            return run(batch).clone()  # a run's result may be written over by the next
+            return run(batch).clone()  # the next run may overwrite the result
         latest[:] = [batch]
         graph = recorded(shape)
         latest.clear()
         if graph is None:
             return run(batch).clone()
-        graph.entry.copy_(batch)
+        graph.batch.copy_(batch)
         graph.replay()
-        return graph.result.clone()  # the next batch is written where this one lies
+        return graph.result.clone()  # the next replay overwrites the result
 
     @torch.inference_mode()
     def replay(batch: Tensor) -> Tensor:
         try:
             return again(batch)
         except (RuntimeError, MemoryError):
-            recorded.cache_clear()  # where memory is short, what the graphs hold may be what is missing
+            recorded.cache_clear()  # frees the memory of the graphs, in case memory ran out
             raise
 
     return replay

@@ -1,8 +1,8 @@
 """The backend `openvino`: networks of 3x3 convolutions run by OpenVINO on the CPU.
 
-That is a third to a half less time than torch takes, which writes every result to memory and reads it again
-(docs/benchmarks.md). OpenVINO is the extra `openvino`; nothing of it is imported before it is wanted. A
-network is compiled for each shape, in a tenth of a second, a large RRDB in one; the last few are kept.
+It takes a third to a half less time than torch, which writes every result to memory and reads it again
+(docs/benchmarks.md). OpenVINO is the extra `openvino` and is imported only when it is used. A network is
+compiled for each shape, which takes 0.1 s, or 1 s for a large RRDB; the last few are kept.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
 
 _KEPT = 4
-"""Compiled shapes: whole frames, the last batch of a film, tiles."""
+"""Batch shapes whose compiled networks are kept: whole frames, the last batch of a video, tiles."""
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 Infer = Callable[[Tensor], Tensor]
 
 
 def available() -> bool:
-    """Whether OpenVINO is installed, and there are graphs to give to it."""
+    """Whether OpenVINO is installed, and `vsr.kernels`, which describes networks as graphs, is present."""
     return importlib.util.find_spec("openvino") is not None and own_kernels.has_kernels()
 
 
 def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bool:
-    """Whether `compiled` takes a network: one of 3x3 convolutions, in float32 or bfloat16; with 8-bit
-    integers only one whose convolutions each read the one before, on top of the image (Compact)."""
+    """Whether `compiled` takes a network of 3x3 convolutions in float32 or bfloat16.
+
+    With 8-bit integers each convolution must read the one before, and the image must be added (Compact).
+    """
     graph = own_kernels.graph_of(network)
     if graph is None or dtype not in _HINTS or not _splits(graph):
         return False
@@ -44,32 +46,32 @@ def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bo
 
 
 def _splits(graph: ConvGraph) -> bool:
-    """Whether what is left to torch, the image under a shuffled result, is all that the last step does
-    besides."""
+    """Whether the last convolution can be separated from the steps that torch computes after it: the pixel
+    shuffle with the addition of the image, or nothing."""
     last = graph.convs[-1]
     return graph.scale == last.shuffle if graph.adds_image else last.shuffle == 1
 
 
 def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> Run:
-    """The network as OpenVINO computes it, on as many threads as torch has now; OpenVINO must be installed.
+    """Compile a network with OpenVINO, on as many threads as torch has now; OpenVINO must be installed.
 
-    What happens to a batch before its first and after its last convolution is torch's, in float32.
+    torch computes what comes before the first and after the last convolution, in float32.
 
     Args:
-        network: One that `can_run` takes, in eval mode, float32, on the host; not changed.
-        dtype: In which its convolutions compute.
-        int8: All but the first and the last compute with 8-bit integers: weights by channel, activations by
-            layer, both symmetric, spans from `calibration`.
+        network: One that `can_run` accepts, in eval mode, float32, on the host; not changed.
+        dtype: Of the convolutions.
+        int8: Whether all convolutions except the first and the last use 8-bit integers: weights with a range
+            per channel, activations with a range per layer from `calibration`, both symmetric.
     """
     graphed = cast(own_kernels.Graphed, network)
     graph = graphed.as_graph()
     spans = calibration.ranges(graph) if int8 else []
-    infer, alone = _compiled_on_demand(partial(openvino_model.model, graph, spans=spans), dtype), Lock()
+    infer, lock = _compiled_on_demand(partial(openvino_model.model, graph, spans=spans), dtype), Lock()
 
     def run(batch: Tensor) -> Tensor:
         with torch.inference_mode():
             image = graphed.prepare(batch).contiguous()
-            with alone:  # a result lies in memory that the next call overwrites
+            with lock:  # the next call overwrites the result of `infer`
                 result = infer(image)
                 sr = _shuffled_on(image, result, graph.scale) if graph.adds_image else result.clone()
             return graphed.finish(sr, batch)
@@ -78,8 +80,8 @@ def compiled(network: nn.Module, *, dtype: torch.dtype, int8: bool = False) -> R
 
 
 def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dtype) -> Infer:
-    """One compiled graph for each shape that comes, the last few of them."""
-    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
+    """Return a function that compiles the graph for each new batch shape and keeps the last few."""
+    threads = torch.get_num_threads()  # read now, because torch may have fewer threads during a run
 
     @lru_cache(maxsize=_KEPT)
     def sized(shape: tuple[int, ...]) -> Infer:
@@ -90,8 +92,11 @@ def _compiled_on_demand(graph: Callable[[tuple[int, ...]], Any], dtype: torch.dt
 
 @cache
 def _core() -> Any:
-    """One for the process. Its CPU plugin gives the thread a stack for signals (sigaltstack) in memory of its
-    own: once a second one had been dropped, the next Ctrl-C was a segmentation fault (OpenVINO 2026.4.1)."""
+    """Return OpenVINO's core, one for the process.
+
+    Its CPU plugin sets the thread's signal stack (sigaltstack) to its own memory. After a second core had
+    been freed, the next Ctrl-C was a segmentation fault (OpenVINO 2026.4.1).
+    """
     return openvino_model.runtime().Core()
 
 
@@ -106,25 +111,25 @@ def _compile(graph: Any, dtype: torch.dtype, threads: int) -> Infer:
 
     def infer(images: Tensor) -> Tensor:
         result = request.infer({0: images.numpy()}, share_inputs=True, share_outputs=True)[0]
-        return torch.from_numpy(result)  # the request's own memory: read before the next call writes it again
+        return torch.from_numpy(result)  # memory of the request, which the next call overwrites
 
     return infer
 
 
 def _shuffled_on(image: Tensor, details: Tensor, scale: int) -> Tensor:
-    """Return details, shuffled to fine pixels, on top of the image enlarged by the nearest neighbour.
+    """Return the sum of details after a pixel shuffle and the image enlarged by the nearest neighbour.
 
     Args:
         image: `(N, 3, H, W)`.
         details: `(N, 3 * scale^2, H, W)`.
 
     Returns:
-        `(N, 3, H * scale, W * scale)`. Both steps in one take half the time of each at the fine size, on a
-        CPU.
+        `(N, 3, H * scale, W * scale)`. Adding before the shuffle takes half the time of adding at SR size, on
+        a CPU.
     """
     n, channels, height, width = image.shape
-    fine = details.unflatten(1, (channels, scale, scale)) + image[:, :, None, None]
-    return fine.permute(0, 1, 4, 2, 5, 3).reshape(n, channels, height * scale, width * scale)
+    sr = details.unflatten(1, (channels, scale, scale)) + image[:, :, None, None]
+    return sr.permute(0, 1, 4, 2, 5, 3).reshape(n, channels, height * scale, width * scale)
 
 
 BACKEND = BackendSpec(

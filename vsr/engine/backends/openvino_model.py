@@ -1,12 +1,12 @@
 """Models of OpenVINO, built layer by layer from a `ConvGraph`.
 
-That is a hundred times as quick as letting it trace them, and needs nothing of its converter, whose package
-can send statistics to the maker.
+This is a hundred times as fast as tracing by OpenVINO, and does not need its converter, whose package can
+send statistics to its makers.
 
-Note [Last step]: a convolution in bf16 rounds what it gives to 8 bits, of which a smooth sky shows the steps.
-With an activation after the last one, OpenVINO fuses the two and writes the sums as float32 (2026.4.1,
-measured: of its results 0.03 % were numbers of bf16, without it all). A PReLU of slope 1 changes nothing, and
-lets NaN through, unlike a clamp.
+Note [Last step]: a convolution in bf16 rounds its results to 8 bits, whose steps are visible in a smooth sky.
+If an activation follows the last convolution, OpenVINO fuses the two and writes the sums as float32
+(2026.4.1, measured: 0.03 % of the results were bf16 numbers; without the activation, all). A PReLU with slope
+1 changes nothing, and passes NaN on, unlike a clamp.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 @cache
 def runtime() -> Any:
-    """The package `openvino`, imported without `openvino_telemetry`, which comes with it: that one writes an
-    identifier into the user's home and reports each import to its maker, over the network (2026.4.1).
-    OpenVINO has a stand-in for where it is absent, and so it is made to be."""
+    """Import the package `openvino` without `openvino_telemetry`, which is installed with it.
+
+    That package writes an identifier into the user's home and reports each import to its makers over the
+    network (2026.4.1). OpenVINO works without it, so its import is made to fail.
+    """
     absent = "openvino_telemetry" not in sys.modules
     if absent:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -40,19 +42,17 @@ def runtime() -> Any:
 
 
 def operations() -> Any:
-    """What graphs are made of."""
+    """Return OpenVINO's set of operations."""
     return runtime().opset13
 
 
 def model(graph: ConvGraph, shape: Sequence[int], spans: Sequence[float] = ()) -> Any:
-    """A graph as a model of OpenVINO, without the image that may be added to its result.
+    """Build a model from a graph, without the addition of the image to its result.
 
     Args:
-        graph: Of any convolutions.
         shape: `(N, C, H, W)` of the input.
-        spans: Largest magnitude that reaches each convolution, for 8-bit integers; empty for none. The first
-            and
-            the last convolution never compute with integers.
+        spans: For 8-bit integers, the largest magnitude in the input of each convolution; empty for none. The
+            first and the last convolution never use integers.
     """
     ops = operations()
     nodes = [ops.parameter(list(shape), np.float32)]
@@ -65,7 +65,7 @@ def model(graph: ConvGraph, shape: Sequence[int], spans: Sequence[float] = ()) -
 
 
 def _computed(conv: Conv, nodes: Sequence[Any], span: float | None, *, fine: bool) -> Any:
-    """All that a convolution does, with the last one's result as float32; see Note [Last step]."""
+    """Return the result of a convolution; with `fine`, which the last one has, see Note [Last step]."""
     ops = operations()
     inputs = [nodes[value] for value in conv.inputs]
     node = ops.concat(inputs, 1) if len(inputs) > 1 else inputs[0]
@@ -79,21 +79,21 @@ def _computed(conv: Conv, nodes: Sequence[Any], span: float | None, *, fine: boo
             node = ops.multiply(node, ops.constant(np.float32(residual.gain)))
         node = ops.add(nodes[residual.value], node)
     if fine:
-        return ops.prelu(node, _slope(1.0))
+        return ops.prelu(node, _scalar(1.0))
     return ops.depth_to_space(node, "depth_first", conv.shuffle) if conv.shuffle > 1 else node
 
 
 def _activated(node: Any, slopes: Tensor) -> Any:
-    """PReLU; one of equal slopes is written as one number, which OpenVINO fuses more often."""
+    """Apply a PReLU; equal slopes become one number, because OpenVINO fuses that more often."""
     ops = operations()
     values = _values(slopes)
     if (values == 0).all():
         return ops.relu(node)
-    return ops.prelu(node, _slope(values[0]) if (values == values[0]).all() else ops.constant(values))
+    return ops.prelu(node, _scalar(values[0]) if (values == values[0]).all() else ops.constant(values))
 
 
 def _enlarged(node: Any, factor: int) -> Any:
-    """The nearest neighbour."""
+    """Enlarge by the nearest neighbour."""
     ops = operations()
     return ops.interpolate(
         node,
@@ -107,33 +107,29 @@ def _enlarged(node: Any, factor: int) -> Any:
 
 
 def _conv(node: Any, conv: Conv, span: float | None) -> Any:
-    """A 3x3 convolution with its bias; with a span, of 8-bit integers."""
+    """Apply a 3x3 convolution and its bias; with a span, in 8-bit integers."""
     ops = operations()
     weight = ops.constant(_values(conv.weight))
     if span is not None:
-        node, weight = _in_steps(node, span), _weight_in_steps(weight, conv.weight)
+        node, weight = _quantised(node, span), _quantised_weight(weight, conv.weight)
     node = ops.convolution(node, weight, [1, 1], [1, 1], [1, 1], [1, 1])
     return ops.add(node, ops.constant(_values(conv.bias).reshape(1, -1, 1, 1)))
 
 
-def _slope(value: float) -> Any:
+def _scalar(value: float) -> Any:
+    return operations().constant(np.array([value], np.float32))
+
+
+def _quantised(node: Any, span: float) -> Any:
+    """Round activations to 256 values, which makes OpenVINO compute the next convolution in integers."""
     ops = operations()
-
-    return ops.constant(np.array([value], np.float32))
-
-
-def _in_steps(node: Any, span: float) -> Any:
-    """Activations as one of 256 values: what makes OpenVINO compute the next convolution with integers."""
-    ops = operations()
-
     low, high = (ops.constant(np.float32(value)) for value in (-span * 128 / 127, span))
     return ops.fake_quantize(node, low, high, low, high, 256)
 
 
-def _weight_in_steps(node: Any, weight: Tensor) -> Any:
-    """Weights as one of 255 values, by output channel."""
+def _quantised_weight(node: Any, weight: Tensor) -> Any:
+    """Round weights to 255 values per output channel."""
     ops = operations()
-
     span = _values(weight.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12))
     low, high = ops.constant(-span), ops.constant(span)
     return ops.fake_quantize(node, low, high, low, high, 255)

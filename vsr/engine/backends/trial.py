@@ -1,7 +1,8 @@
 """A trial of milliseconds between two backends, whose outcome is remembered.
 
-Both ways round differently, so what is taken must not hang on noise: the same command is to give the same
-bits each time. What was found is a word in a file of the user's cache; without one it is found each time.
+Two backends round differently, and the same command must give the same bits each time, so noise must not
+decide. The outcome is stored in a file of the user's cache; without a cache the trial is repeated in each
+process.
 """
 
 from __future__ import annotations
@@ -24,47 +25,52 @@ Name = TypeVar("Name", bound=str)
 
 logger = logging.getLogger(__name__)
 
-_TRIED = (96, 160)
-"""Height and width of the picture that both are tried on: milliseconds, and large enough for all threads."""
+_SIZE = (96, 160)
+"""Height and width of the image of the trial, which takes milliseconds and is large enough for all
+threads."""
 _WORK = 1e10
-"""Multiplications that a try may take; networks of many parameters see a smaller picture."""
+"""Most multiplications of a timed run; networks of many parameters get a smaller image."""
 _ROUNDS = 3
-_CLEARLY = 1.3
-"""How much faster the second must be to be taken."""
+_LEAST_SPEEDUP = 1.3
+"""How many times as fast the second backend must be to be taken."""
 
 
 def quicker(
-    ways: Mapping[Name, Callable[[], Run]], network: nn.Module, dtype: torch.dtype
+    candidates: Mapping[Name, Callable[[], Run]], network: nn.Module, dtype: torch.dtype
 ) -> tuple[Name, Run]:
-    """The first of two ways unless the second is clearly faster, and the network in it.
+    """Return the first of two backends, or the second if it is clearly faster, and the network in it.
 
     Args:
-        ways: Names, and what makes a run of each.
-        network: That they run, on the host; only its shape counts.
-        dtype: That they compute in.
+        candidates: Names, and a function for each that compiles the network.
+        network: The network, on the host; only its shape matters.
+        dtype: Of the computation.
     """
-    place = _place(ways, network, dtype)
+    place = _place(candidates, network, dtype)
     word = (disk_cache.read(place) or b"").decode(errors="replace")
-    for name, make in ways.items():
+    for name, make in candidates.items():
         if name == word:
             return name, make()
-    runs = {name: make() for name, make in ways.items()}
+    runs = {name: make() for name, make in candidates.items()}
     (first, one), (second, other) = runs.items()
-    found = first if _wins(one, other, picture(network)) else second
+    found = first if _wins(one, other, image(network)) else second
     disk_cache.write(place, found.encode())
     return found, runs[found]
 
 
-def picture(network: nn.Module) -> Tensor:
-    """`(1, 3, H, W)`, quick to compute: each parameter of a convolution costs a multiplication a pixel."""
-    height, width = _TRIED
+def image(network: nn.Module) -> Tensor:
+    """Return a random image `(1, 3, H, W)` for a trial.
+
+    A parameter of a convolution costs one multiplication per pixel, so large networks get a smaller image.
+    """
+    height, width = _SIZE
     parameters = sum(p.numel() for p in network.parameters())
     smaller = min(1.0, (_WORK / (parameters * height * width)) ** 0.5)
     return torch.rand(1, 3, max(16, int(height * smaller)), max(16, int(width * smaller)))
 
 
 def _wins(one: Run, other: Run, x: Tensor) -> bool:
-    """Whether `one` is not clearly slower; both in turn, the best of a few, for others may disturb either."""
+    """Whether `one` is not clearly slower: the best of a few alternating runs, because other programs may
+    disturb some of them."""
     times: tuple[list[float], list[float]] = ([], [])
     for run in (one, other):
         run(x)
@@ -73,14 +79,15 @@ def _wins(one: Run, other: Run, x: Tensor) -> bool:
             begin = time.perf_counter()
             run(x)
             taken.append(time.perf_counter() - begin)
-    return min(times[0]) < _CLEARLY * min(times[1])
+    return min(times[0]) < _LEAST_SPEEDUP * min(times[1])
 
 
-def _place(ways: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path | None:
-    """Of the word for these ways, this shape of network, these threads, this processor and these versions."""
+def _place(candidates: Iterable[str], network: nn.Module, dtype: torch.dtype) -> Path | None:
+    """Return the cache file for these backends and dtype, this shape of network, and this machine: its CPU,
+    threads and package versions."""
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
     facts = (
-        *ways,
+        *candidates,
         type(network).__name__,
         shapes,
         dtype,

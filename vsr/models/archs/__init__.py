@@ -1,1 +1,1 @@
-"""Families of networks, one file each."""
+"""Families of networks, one file each: the network, and the recognition of its weights."""

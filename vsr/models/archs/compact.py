@@ -1,7 +1,7 @@
-"""Compact (SRVGGNetCompact): 3x3 convolutions at LR size, a pixel shuffle, and the input repeated beneath.
+"""Compact (SRVGGNetCompact): 3x3 convolutions at LR size, a pixel shuffle, and a nearest-neighbour skip.
 
-Here are the network, how to recognise its weight files, and a start from which deep ones can be trained.
-Layer names are those of BasicSR and Real-ESRGAN, so files go back and forth.
+This file has the network, the recognition of its weights, and an initialisation for training deep networks.
+The layer names are those of BasicSR and Real-ESRGAN, so weight files are interchangeable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
 _NEGATIVE_SLOPE = 0.1  # of `leakyrelu` in BasicSR's SRVGGNetCompact
-_PRELU_START = 0.25  # torch's own start of a PReLU's slope; also BasicSR's
+_PRELU_START = 0.25  # initial slope of a PReLU in torch and BasicSR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class CompactConfig:
     nf: int = 64
     """Feature channels."""
     nc: int = 16
-    """Convolutions between the first and the last; `nc + 2` in all."""
+    """Convolutions between the first and the last one; the network has `nc + 2`."""
     scale: int = 4
     activation: Activation = "prelu"
 
@@ -63,20 +63,20 @@ class Compact(nn.Module):
         """Upscale a batch.
 
         Args:
-            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device. Where x and the
-                weights are channels_last, all convolutions are.
+            x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device. If x and the weights
+                are channels_last, all features are, too.
 
         Returns:
-            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
-            dtype; the input is added in its own: 8 bits of bf16 mantissa would show as steps in a smooth sky.
+            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions use the weights' dtype,
+            but the input is added in its own: the 8 bits of bf16 would show as steps in a smooth sky.
         """
         return self.assemble(self.body(x.to(self._dtype())), x)
 
     def assemble(self, details: Tensor, x: Tensor) -> Tensor:
-        """What `body` made of a batch, shuffled to HR size, on top of the batch itself.
+        """Add the result of `body`, after a pixel shuffle, to the enlarged batch.
 
         Args:
-            details: `(N, 3 * scale^2, H, W)`, any float dtype.
+            details: The result of `body`, `(N, 3 * scale^2, H, W)`, any float dtype.
             x: `(N, 3, H, W)`.
 
         Returns:
@@ -84,13 +84,13 @@ class Compact(nn.Module):
         """
         n, _, height, width = x.shape
         details = details.unflatten(1, (3, self.scale, self.scale))
-        # Pixel shuffle and nearest skip in one: half the time of doing each at HR size on a CPU.
+        # Adding before the shuffle takes half the time of adding at SR size, on a CPU.
         sr = details + x[:, :, None, None]
         sr = sr.permute(0, 1, 4, 2, 5, 3).reshape(n, 3, height * self.scale, width * self.scale)
         return sr.to(x.dtype)
 
     def as_graph(self) -> ConvGraph:
-        """The whole network as convolutions, for kernels."""
+        """Return the whole network as convolutions, for kernels."""
         from vsr.kernels.conv_graph import IMAGE, GraphBuilder, slopes_of
 
         graph, value = GraphBuilder(), IMAGE
@@ -101,11 +101,11 @@ class Compact(nn.Module):
         return graph.build(adds_image=True)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the graph takes of a batch: the batch."""
+        """Return the input of the graph for a batch: the batch itself."""
         return x
 
     def finish(self, sr: Tensor, x: Tensor) -> Tensor:
-        """The network's result from the graph's: the same."""
+        """Return the result of the network for the output of the graph: the same."""
         return sr
 
     def _dtype(self) -> torch.dtype:
@@ -121,13 +121,13 @@ def _activation(config: CompactConfig) -> nn.Module:
 
 
 def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
-    """Tell the shape of a Compact network from its weights; None if they are not one's.
+    """Return the configuration of a Compact network from its weights; None if they belong to another family.
 
-    Files of ReLU and leaky ReLU networks look the same (neither has weights of its own); they are taken for
-    ReLU, of which there are published ones.
+    Files of networks with ReLU and leaky ReLU look the same, because neither has weights. They count as ReLU,
+    with which networks were published.
 
     Raises:
-        ModelError: it is a Compact network, but not for three-channel pictures, or its end is missing.
+        ModelError: it is a Compact network that does not take three channels, or its last layers are missing.
     """
     if len(state) < 3 or not all(re.fullmatch(r"body\.\d+\.(weight|bias)", key) for key in state):
         return None
@@ -137,13 +137,13 @@ def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
     if first.dim() != 4 or first.shape[2:] != (3, 3) or end < 2:
         return None
     if first.shape[1] != 3:
-        raise ModelError(f"Compact takes pictures of {first.shape[1]} channels, not of 3; use other weights")
+        raise ModelError(f"Compact takes images of {first.shape[1]} channels, not of 3; use other weights")
     last = state[f"body.{end}.weight"]
     scale = math.isqrt(len(last) // 3) if last.dim() == 4 else 0
     if not scale or len(last) != 3 * scale**2 or end % 2:
         raise ModelError(
             f"Compact ends in body.{end} of shape {tuple(last.shape)}, not in a convolution to 3 x scale^2"
-            " channels; the layers after it are missing, or it is a variant that is unknown"
+            " channels; the layers after it are missing, or it is an unknown variant"
         )
     activations = any(int(key.split(".")[1]) % 2 for key in state)
     return CompactConfig(
@@ -152,12 +152,12 @@ def detect(state: Mapping[str, Tensor]) -> CompactConfig | None:
 
 
 def identity_init_(net: Compact, *, generator: torch.Generator | None = None) -> None:
-    """Start every inner convolution as the identity plus a little noise, in place.
+    """Initialise every inner convolution as the identity plus a little noise, in place.
 
-    With torch's own start the first of 18 layers gets 1e-8 of a usual gradient, and the network stays the
-    nearest neighbour for thousands of steps; from here it learns at once (measured, docs/training-log.md).
-    Kaiming's normal start (arXiv 1502.01852, eq. 15) for the first layer, a tenth of it for the last, where
-    all places of the pixel shuffle start equal.
+    With torch's default initialisation the first of 18 layers gets 1e-8 of a usual gradient, and the network
+    stays the nearest neighbour for thousands of steps; with this one it learns at once (measured,
+    docs/training-log.md). The first layer gets Kaiming's normal initialisation (arXiv 1502.01852, eq. 15),
+    the last layer a tenth of it, with equal weights for all phases of the pixel shuffle.
     """
     convs = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
     with torch.no_grad():
@@ -182,6 +182,6 @@ def _zero_bias_(conv: nn.Conv2d) -> None:
 
 
 def _last_index(state: Mapping[str, Tensor]) -> int:
-    """The largest N of a key `body.N.weight`; -1 if there is none."""
+    """Return the largest N of the keys `body.N.weight`; -1 if there is none."""
     parts = [key.split(".") for key in state]
     return max((int(p[1]) for p in parts if len(p) == 3 and p[0] == "body" and p[1].isdecimal()), default=-1)

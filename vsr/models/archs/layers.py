@@ -1,4 +1,4 @@
-"""Layers that generators share."""
+"""Layers and checks that several families of generators share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError, ModelError
 
 ENLARGEMENTS = (1, 2, 3, 4, 8, 16)
-"""By how much a network may enlarge in all its stages: published ones double, again and again, or are x3."""
+"""Supported scales of all stages of a network together: published networks double repeatedly, or have x3."""
 
 
 def upsampling_stages(factor: int) -> tuple[int, ...]:
-    """Split an enlargement into the stages that published networks use: 8 is 2, 2, 2; 3 is 3; 1 is none.
+    """Split a scale into the stages that published networks use: 8 into 2, 2, 2; 3 into 3; 1 into none.
 
     Raises:
         ConfigError: `factor` is not one of `ENLARGEMENTS`.
@@ -26,8 +26,10 @@ def upsampling_stages(factor: int) -> tuple[int, ...]:
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Extend `(N, C, H, W)` at its right and bottom until both sides are multiples; mirrored where it is
-    large enough, as Real-ESRGAN does, else by its last pixel."""
+    """Pad `(N, C, H, W)` at the right and bottom until both sides are multiples.
+
+    The padding is mirrored, as in Real-ESRGAN, or repeats the last pixel if the image is too small for that.
+    """
     height, width = x.shape[-2:]
     down, right = -height % multiple, -width % multiple
     if not down and not right:
@@ -37,16 +39,16 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def last_conv(conv: nn.Conv2d, h: Tensor, dtype: torch.dtype) -> Tensor:
-    """Apply the convolution that makes the picture, with a result as fine as `dtype` holds.
+    """Apply the convolution that makes the image, with a result that uses the precision of `dtype`.
 
-    Note [Two roundings]: bf16 keeps 8 bits, so a picture of bf16 numbers has steps of 1/256 in its bright
-    half: 8-bit video shows them, 10-bit video all the more. Convolutions add up in fp32 and round once at
-    the end; a second one, which is also given minus the first's rounded result, rounds only what the first
-    had lost. Their sum has 16 bits, for half the time of an fp32 convolution on a CPU with bf16 (measured).
-    The 11 bits of fp16 are enough without.
+    Note [Two roundings]: bf16 has 8 bits of precision, so an image in bf16 has steps of 1/256 in its bright
+    half, which are visible in 8-bit video and more so in 10-bit video. Convolutions sum in fp32 and round
+    once at the end. A second convolution that also reads the negated rounded result of the first one computes
+    only the rounding error. The sum of both has 16 bits and takes half the time of an fp32 convolution on a
+    CPU with bf16 (measured). For fp16 its 11 bits are enough.
 
     Args:
-        conv: With a bias, and as many zeros at the border as keep the size.
+        conv: A convolution with a bias, and with zero padding that keeps the size.
         h: `(N, C, H, W)` in the convolution's dtype.
         dtype: Of the result.
     """
@@ -63,9 +65,9 @@ def last_conv(conv: nn.Conv2d, h: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def equal_places_(conv: nn.Module, scale: int) -> None:
-    """Give all places of the pixel shuffle that follows a convolution the weights of the first, in place.
+    """Give all phases of the pixel shuffle after a convolution the weights of the first phase, in place.
 
-    Nothing then repeats with the places at the start, so no grid has to be unlearnt. Aitken et al.,
+    Then the untrained network makes no grid pattern that training would have to remove. Aitken et al.,
     "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937, section 2.3.
     """
     assert isinstance(conv, nn.Conv2d)
@@ -77,17 +79,17 @@ def equal_places_(conv: nn.Module, scale: int) -> None:
 
 
 def require(family: str, state: Mapping[str, Tensor], *layers: str) -> None:
-    """Refuse weights that are a family's, but without some layers.
+    """Check that the weights of a family have some layers.
 
     Args:
-        family: Its name, for the message.
-        state: Under the family's own names.
-        layers: Each a name, or several names with `|` between them, of which one is enough.
+        family: Name of the family, for the message.
+        state: Weights with the family's names.
+        layers: Names of layers; `a|b` means that one of the two is enough.
 
     Raises:
-        ModelError: names what is missing.
+        ModelError: a layer is missing; the message has its name.
     """
     missing = [layer for layer in layers if not any(f"{name}.weight" in state for name in layer.split("|"))]
     if missing:
         names = ", ".join(" or ".join(f"{name}.weight" for name in layer.split("|")) for layer in missing)
-        raise ModelError(f"{family} without {names}; incomplete, or a variant that is unknown")
+        raise ModelError(f"{family} without {names}; incomplete, or an unknown variant")

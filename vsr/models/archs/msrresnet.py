@@ -1,7 +1,7 @@
-"""MSRResNet, the SRResNet without batch norm that BasicSR trains: ReLU blocks, pixel shuffle, and the input
-enlarged beneath.
+"""MSRResNet, BasicSR's SRResNet without batch norm: residual blocks with ReLU, pixel shuffle, and a bilinear
+skip.
 
-Layer names are BasicSR's.
+The layer names are those of BasicSR.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
 
 _SLOPE = 0.1  # of the leaky ReLUs outside the blocks: BasicSR's srresnet_arch
-_INIT_GAIN = 0.1  # of Kaiming's start, as there
+_INIT_GAIN = 0.1  # factor of Kaiming's initialisation, from the same file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MSRResNetConfig:
-    """The shape of an MSRResNet."""
+    """The configuration of an MSRResNet."""
 
     scale: int = 4
-    """A power of two, or 3."""
+    """HR side over LR side: a power of two, or 3."""
     nf: int = 64
     """Feature channels."""
     nb: int = 16
@@ -72,8 +72,8 @@ class MSRResNet(nn.Module):
             x: `(N, 3, H, W)`, R'G'B' in [0, 1], any float dtype, on the weights' device.
 
         Returns:
-            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions run in the weights'
-            dtype; the input is added in its own, for 8 bits of bf16 mantissa would show.
+            `(N, 3, H * scale, W * scale)` in x's dtype, not clipped. The convolutions use the weights' dtype,
+            but the input is added in its own: the 8 bits of bf16 would be visible.
         """
         h = F.leaky_relu_(self.conv_first(x.to(self.conv_first.weight.dtype)), _SLOPE)
         h = self.body(h)
@@ -82,7 +82,7 @@ class MSRResNet(nn.Module):
         return self.finish(self.conv_last(F.leaky_relu_(self.conv_hr(h), _SLOPE)), x)
 
     def as_graph(self) -> ConvGraph:
-        """The network before `finish` as convolutions, for kernels."""
+        """Return the network before `finish` as convolutions, for kernels."""
         from vsr.kernels.conv_graph import IMAGE, GraphBuilder, Residual
 
         graph = GraphBuilder()
@@ -96,20 +96,20 @@ class MSRResNet(nn.Module):
         return graph.build()
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the graph takes of a batch: the batch."""
+        """Return the input of the graph for a batch: the batch itself."""
         return x
 
     def finish(self, details: Tensor, x: Tensor) -> Tensor:
-        """The network's result: details on top of the enlarged batch.
+        """Add the result of the graph to the enlarged batch.
 
         Args:
-            details: `(N, 3, H * scale, W * scale)`, what the last convolution makes.
+            details: The result of the last convolution, `(N, 3, H * scale, W * scale)`.
             x: `(N, 3, H, W)`.
         """
         return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False).add(details)
 
     def enlargements(self) -> list[tuple[nn.Module, int]]:
-        """The convolutions before pixel shuffles, in turn, each with the shuffle's factor."""
+        """Return the convolutions before pixel shuffles in order, each with the factor of its shuffle."""
         return [(self.get_submodule(f"upconv{i}"), f) for i, f in enumerate(self._stages, start=1)]
 
 
@@ -132,7 +132,7 @@ def _start_small_(conv: nn.Conv2d) -> None:
 
 
 def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:
-    """From the picture back to the input: a convolution adds one, an enlargement divides, rounding up."""
+    """Go from the result back to the input: a convolution adds 1, an enlargement divides and rounds up."""
     radius = 2
     for factor in reversed(stages):
         radius = -(-radius // factor) + 1
@@ -143,10 +143,10 @@ _LAYER = re.compile(r"(conv_first|conv_hr|conv_last|upconv\d+|body\.\d+\.conv[12
 
 
 def detect(state: Mapping[str, Tensor]) -> MSRResNetConfig | None:
-    """Tell the shape of an MSRResNet from its weights; None if they are not one's.
+    """Return the configuration of an MSRResNet from its weights; None if they belong to another family.
 
     Raises:
-        ModelError: it is an MSRResNet, but not one for three-channel pictures or not of a usual enlargement.
+        ModelError: it is an MSRResNet that does not take three channels, or whose scale is not supported.
     """
     if len(state) > 2 and all(_LAYER.fullmatch(key) for key in state):
         require("MSRResNet", state, "conv_first", "body.0.conv1", "conv_hr", "conv_last")
@@ -156,15 +156,15 @@ def detect(state: Mapping[str, Tensor]) -> MSRResNetConfig | None:
         return None
     if first.dim() != 4 or first.shape[1] != 3 or len(last) != 3:
         raise ModelError(
-            f"MSRResNet takes {first.shape[1]} and gives {len(last)} channels; 3 and 3 are usable"
+            f"MSRResNet takes {first.shape[1]} and gives {len(last)} channels; 3 and 3 are supported"
         )
     scale = math.prod(round(math.sqrt(wide / len(first))) for wide in ups)
     if scale not in ENLARGEMENTS:
-        raise ModelError(f"MSRResNet enlarges {scale} times; one of {ENLARGEMENTS} is usable")
+        raise ModelError(f"MSRResNet enlarges {scale} times; supported are {ENLARGEMENTS}")
     blocks = {key.split(".")[1] for key in state if key.startswith("body.")}
     return MSRResNetConfig(scale=scale, nf=len(first), nb=len(blocks))
 
 
 def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The names are ours already."""
+    """Return the weights unchanged, because the names are those of the network here."""
     return dict(state)

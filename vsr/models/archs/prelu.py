@@ -1,4 +1,4 @@
-"""PReLU with a backward pass that is fast on CPUs; all else is that of `torch.nn.PReLU`."""
+"""PReLU with a fast backward pass on CPUs, otherwise the same as `torch.nn.PReLU`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from torch.autograd.function import once_differentiable
 class PReLU(nn.PReLU):
     """Leaky ReLU with a learned slope for each channel of `(N, C, H, W)`.
 
-    torch's own backward is not vectorised for bfloat16 on the CPU: it took 45 % of a training step of Compact
-    64 x 16 (10.5 ms for 1.6 M values on one thread; this one 2.6 ms).
+    torch's backward pass is not vectorised for bfloat16 on the CPU: it took 45 % of a training step of
+    Compact 64 x 16 (10.5 ms for 1.6 M values on one thread; this one takes 2.6 ms).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight.to(x.dtype)
-        own = torch.is_grad_enabled() and x.device.type == "cpu"  # on a card torch's is one kernel, not five
+        # On a GPU torch's backward pass is one kernel, this one five.
+        own = torch.is_grad_enabled() and x.device.type == "cpu"
         return _PReLU.apply(x, weight) if own else F.prelu(x, weight)
 
 
@@ -45,9 +46,10 @@ class _PReLU(torch.autograd.Function):
 
 @cache
 def _emitted() -> Any:
-    """The module with the gradients in one pass, where there is something to write code with."""
+    """Return the module that computes the gradients in one pass, or None without `vsr.kernels` and
+    llvmlite."""
     try:
-        from vsr.kernels import prelu_gradient  # not before it is wanted: 0.1 s
-    except ImportError:  # llvmlite or the folder of kernels is missing
+        from vsr.kernels import prelu_gradient  # imported late: it takes 0.1 s
+    except ImportError:
         return None
     return prelu_gradient

@@ -1,8 +1,7 @@
-"""Bicubic and Lanczos enlargement as models like any other. Also the antialiased resize to any size that
-follows a generator.
+"""Bicubic and Lanczos filters with the interface of generators, and the resize of a generator's result.
 
-Both are Pillow's filters: pixel centres at half-integers, the kernel widened when shrinking, its weights
-normalised at the borders.
+Both are Pillow's filters: pixel centres are at half-integers, the kernel is widened for reduction, and its
+weights are normalised at the borders.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ RADIUS = {"bicubic": 2, "lanczos": 3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResampleConfig:
-    """A filter and how much it enlarges."""
+    """A filter and its scale."""
 
     kind: Kind
     scale: Fraction
@@ -32,14 +31,14 @@ class ResampleConfig:
 
 
 class Resample(nn.Module):
-    """A filter with a generator's interface; it has no weights."""
+    """A filter with the interface of a generator; it has no weights."""
 
     scale: Fraction
-    """Output side over input side; an output side is rounded down, as FFmpeg does."""
+    """Output side over input side; an output side is rounded down, as in FFmpeg."""
     receptive_radius: int
     """LR pixels on each side that an output pixel depends on."""
     multiple: int
-    """Tiles must start at multiples of this many LR pixels, where the output's grid meets the input's."""
+    """LR pixels; tiles must start at multiples of it, where an output pixel begins as well."""
 
     def __init__(self, config: ResampleConfig) -> None:
         super().__init__()
@@ -50,13 +49,14 @@ class Resample(nn.Module):
         self.receptive_radius = math.ceil(RADIUS[config.kind] * stretch + Fraction(1, 2) * (stretch > 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge a batch `(N, 3, H, W)` of any float dtype; the result is not clipped, and is x at x1."""
+        """Resize a batch `(N, 3, H, W)` of any float dtype; the result is not clipped; scale 1 returns x."""
         height, width = (math.floor(side * self.scale) for side in x.shape[-2:])
         return resize(x, height=max(height, 1), width=max(width, 1), kind=self.config.kind)
 
 
 def resize(image: Tensor, *, height: int, width: int, kind: Kind = "bicubic") -> Tensor:
-    """Resize to any size, antialiased when shrinking; a side that stays is left as it is, bit for bit.
+    """Resize to any size, with antialiasing for reduction; an axis whose size stays is not changed in any
+    bit.
 
     `bicubic` is Keys' kernel with a = -0.5 (IEEE ASSP 29, 1981), as in MATLAB and Pillow; `lanczos` is
     sinc(x) sinc(x / 3), a = 3.
@@ -64,7 +64,7 @@ def resize(image: Tensor, *, height: int, width: int, kind: Kind = "bicubic") ->
     Args:
         image: `(N, C, H, W)`, any float dtype and device.
         height: Of the result in pixels, at least 1.
-        width: Likewise.
+        width: Of the result in pixels, at least 1.
         kind: The filter.
 
     Returns:
@@ -73,14 +73,15 @@ def resize(image: Tensor, *, height: int, width: int, kind: Kind = "bicubic") ->
     if (height, width) == tuple(image.shape[-2:]):
         return image
     if kind == "bicubic":
-        # torch's antialiased bicubic is Pillow's, a = -0.5 included; without antialias, it has a = -0.75.
+        # torch's antialiased bicubic filter is Pillow's with a = -0.5; without antialias it has a = -0.75.
         size = (height, width)
         return F.interpolate(image.float(), size=size, mode="bicubic", antialias=True).to(image.dtype)
     return _lanczos(image.float(), height, width).to(image.dtype)
 
 
 def _lanczos(image: Tensor, height: int, width: int) -> Tensor:
-    """Both passes gather whole rows: a memory copy, where gathering columns takes five times as long."""
+    """Resize in two passes that gather whole rows, which are memory copies; columns take five times as
+    long."""
     channels_last = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
     result = _gather_rows(image.contiguous(), height)
     result = _gather_rows(result.mT.contiguous(), width).mT
@@ -98,10 +99,11 @@ def _gather_rows(image: Tensor, rows: int) -> Tensor:
 
 
 def _taps(before: int, after: int) -> tuple[Tensor, Tensor]:
-    """Which samples make each output sample, and how much of each.
+    """Return the taps of each output sample along an axis.
 
     Returns:
-        Indices (int64) and weights (fp32), both `(taps, after)`; the weights of a column add up to 1.
+        Indices (int64) and weights (fp32) of input samples, both `(taps, after)`; the weights of a column add
+        up to 1.
     """
     ratio = before / after
     stretch = max(1.0, ratio)

@@ -1,8 +1,9 @@
 """RRDB, the generator of ESRGAN and Real-ESRGAN (arXiv 1809.00219, 2107.10833): residual-in-residual dense
-blocks, then convolutions between enlargements.
+blocks, then enlargements with convolutions.
 
-Layer names are BasicSR's. Files with the names of 2018's ESRGAN ("model.1.sub.0.RDB1.conv1.0.weight") and of
-ESRGAN-2019, RealSR and BSRGAN ("RRDB_trunk.0.RDB1.conv1.weight") load too.
+The layer names are those of BasicSR. Files with the names of ESRGAN of 2018
+("model.1.sub.0.RDB1.conv1.0.weight") and of ESRGAN of 2019, RealSR and BSRGAN
+("RRDB_trunk.0.RDB1.conv1.weight") can be loaded, too.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 Upsampler = Literal["nearest", "pixelshuffle"]
 
 SLOPE = 0.2  # of every leaky ReLU: ESRGAN, section 3.1 and its code
-RESIDUAL = 0.2  # what a dense block, and a block of three, adds of its result: ESRGAN's beta
-_INIT_GAIN = 0.1  # of Kaiming's start inside the dense blocks: ESRGAN, "smaller initialization"
+RESIDUAL = 0.2  # gain of the result of a dense block and of a block of three: ESRGAN's beta
+_INIT_GAIN = 0.1  # factor of Kaiming's initialisation in dense blocks: ESRGAN, "smaller initialization"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RRDBConfig:
-    """The shape of an RRDB network for three-channel pictures."""
+    """The configuration of an RRDB network for images of three channels."""
 
     scale: int = 4
     """HR side over LR side: a power of two, or 3 with pixel shuffle."""
@@ -43,9 +44,10 @@ class RRDBConfig:
     gc: int = 32
     """Channels that each convolution in a dense block adds."""
     upsampler: Upsampler = "nearest"
-    """What enlarges: the nearest neighbour before a convolution, or a pixel shuffle after it."""
+    """How features are enlarged: by the nearest neighbour before a convolution, or a pixel shuffle after
+    it."""
     unshuffle: int = 1
-    """Side of the squares of pixels that become channels at the entry; 2 makes BasicSR's x2, 4 its x1."""
+    """Factor of the pixel unshuffle of the input; BasicSR's networks use 2 for x2 and 4 for x1."""
 
 
 class RRDB(nn.Module):
@@ -56,7 +58,7 @@ class RRDB(nn.Module):
     receptive_radius: int
     """LR pixels on each side that an output pixel depends on, in tiles that start at a multiple."""
     multiple: int
-    """Tiles must start at multiples of this many LR pixels: where the squares that are unshuffled do."""
+    """LR pixels; tiles must start at multiples of it, which is the factor of the pixel unshuffle."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__()
@@ -93,7 +95,7 @@ class RRDB(nn.Module):
         return self.finish(last_conv(self.conv_last, h, x.dtype), x)
 
     def as_graph(self) -> ConvGraph:
-        """The network between `prepare` and `finish` as convolutions, for kernels."""
+        """Return the network between `prepare` and `finish` as convolutions, for kernels."""
         from vsr.kernels.conv_graph import IMAGE, GraphBuilder, Residual
 
         graph = GraphBuilder()
@@ -109,18 +111,18 @@ class RRDB(nn.Module):
         return graph.build()
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the first convolution takes: each square of `multiple` pixels as the channels of one; the
-        right and lower edges are repeated where the squares are not whole."""
+        """Return the input of the first convolution: the batch after a pixel unshuffle by `multiple`, padded
+        at the right and bottom if its sides are no multiples."""
         if self.multiple == 1:
             return x
         return F.pixel_unshuffle(pad_to_multiple(x, self.multiple), self.multiple)
 
     def finish(self, sr: Tensor, x: Tensor) -> Tensor:
-        """The result without what came of the edges that `prepare` repeated."""
+        """Return the result without the padding that `prepare` added."""
         return sr[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
 
     def enlargements(self) -> list[tuple[nn.Module, int]]:
-        """The convolutions that enlarge, in turn, each with its factor."""
+        """Return the convolutions that enlarge in order, each with its factor."""
         return [(self.get_submodule(f"conv_up{i}"), f) for i, f in enumerate(self._stages, start=1)]
 
     def _enlarge(self, h: Tensor, conv: nn.Module, factor: int) -> Tensor:
@@ -132,7 +134,7 @@ class RRDB(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual in residual: three dense blocks and a skip around them."""
+    """Three dense blocks with a skip connection around them ("residual in residual")."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__()
@@ -145,7 +147,7 @@ class _Block(nn.Module):
 
 
 class _DenseBlock(nn.Module):
-    """Five convolutions, each of which sees the input and all results before it."""
+    """Five convolutions, each of which reads the input and all results before it."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__()
@@ -159,8 +161,8 @@ class _DenseBlock(nn.Module):
             _start_small_(conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        # One growing tensor: slices of a preallocated one are copied again by every convolution in
-        # channels_last, which took 1.5 times as long (CPU, bf16, 135x240, nf 64, gc 32).
+        # Concatenate a growing tensor: in channels_last every convolution would copy a slice of a
+        # preallocated one, which took 1.5 times as long (CPU, bf16, 135x240, nf 64, gc 32).
         h = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             h = torch.cat((h, F.leaky_relu_(conv(h), SLOPE)), 1)
@@ -168,7 +170,7 @@ class _DenseBlock(nn.Module):
 
 
 def _add_block(graph: GraphBuilder, block: nn.Module, entry: int) -> int:
-    """Append three dense blocks and the skip around them; return the number of their result."""
+    """Append three dense blocks and the skip connection around them; return the number of their result."""
     from vsr.kernels.conv_graph import Residual
 
     value = entry
@@ -192,11 +194,13 @@ def _start_small_(conv: nn.Conv2d) -> None:
 
 
 def picture_init_(net: RRDB, *, generator: torch.Generator | None = None) -> None:
-    """Start as the nearest neighbour, in place: three channels carry the picture from end to end.
+    """Initialise a network as the nearest neighbour, in place: three channels pass the image through all
+    layers.
 
-    From the published start a network without a skip from LR to SR has to learn first to pass the picture on;
-    from here it gains at once (measured, docs/training-log.md). Dense blocks keep the published start, which
-    is small beside it. Only for networks that take plain pixels and enlarge by the nearest neighbour.
+    With the published initialisation a network without a skip from LR to SR must first learn to pass the
+    image through; with this one it improves at once (measured, docs/training-log.md). Dense blocks keep the
+    published initialisation, whose effect is small in comparison. Only for networks without pixel unshuffle
+    that enlarge by the nearest neighbour.
     """
     with torch.no_grad():
         for conv in (net.conv_hr, *(conv for conv, _ in net.enlargements())):
@@ -214,7 +218,7 @@ def picture_init_(net: RRDB, *, generator: torch.Generator | None = None) -> Non
 
 
 def _dirac_(conv: nn.Module, *, noise: float, generator: torch.Generator | None) -> None:
-    """Pass every channel on, plus a little noise."""
+    """Initialise a convolution as the identity plus a little noise, in place."""
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
     nn.init.dirac_(conv.weight)
@@ -223,20 +227,21 @@ def _dirac_(conv: nn.Module, *, noise: float, generator: torch.Generator | None)
 
 
 def _receptive_radius(config: RRDBConfig) -> int:
-    """From the picture back to the input: a convolution adds one, an enlargement divides, rounding up."""
+    """Go from the result back to the input: a convolution adds 1, an enlargement divides and rounds up."""
     radius = 2
     for factor in reversed(upsampling_stages(config.scale * config.unshuffle)):
         nearest = config.upsampler == "nearest"
         radius = -(-(radius + 1) // factor) if nearest else -(-radius // factor) + 1
     radius += 1 + 15 * config.nb + 1
-    return config.unshuffle * radius + config.unshuffle - 1  # a square is read whole
+    return config.unshuffle * radius + config.unshuffle - 1  # whole unshuffled pixels are read
 
 
 def detect(state: Mapping[str, Tensor]) -> RRDBConfig | None:
-    """Tell the shape of an RRDB network from its weights, under any known names; None if they are not one's.
+    """Return the configuration of an RRDB network from its weights, with any known names; None if they belong
+    to another family.
 
     Raises:
-        ModelError: it is an RRDB network, but not for three-channel pictures, or not of a usual enlargement.
+        ModelError: it is an RRDB network that does not take three channels, or whose scale is not supported.
     """
     state = remap(state)
     if any(re.fullmatch(r"body\.\d+\.rdb[123]\.conv[1-5]\.\w+", key) for key in state):
@@ -251,7 +256,7 @@ def detect(state: Mapping[str, Tensor]) -> RRDBConfig | None:
     enlarged = math.prod(round(math.sqrt(wide / nf)) if shuffled else 2 for wide in stages)
     if enlarged % unshuffle or enlarged not in ENLARGEMENTS:
         raise ModelError(
-            f"RRDB enlarges squares of {unshuffle} {enlarged} times; one of {ENLARGEMENTS} is usable"
+            f"RRDB with unshuffle {unshuffle} enlarges {enlarged} times; supported are {ENLARGEMENTS}"
         )
     return RRDBConfig(
         scale=enlarged // unshuffle,
@@ -264,11 +269,11 @@ def detect(state: Mapping[str, Tensor]) -> RRDBConfig | None:
 
 
 def _unshuffle(first: Tensor, last: Tensor) -> int:
-    """The side of the squares: three channels are plain pixels, 12 are squares of 2x2, 48 of 4x4."""
+    """Return the factor of the pixel unshuffle: 1 for 3 input channels, 2 for 12, 4 for 48."""
     unshuffle = {3: 1, 12: 2, 48: 4}.get(first.shape[1])
     if unshuffle is None or len(last) != 3:
         raise ModelError(
-            f"RRDB takes {first.shape[1]} and gives {len(last)} channels; 3, 12 or 48, and 3, are usable"
+            f"RRDB takes {first.shape[1]} and gives {len(last)} channels; 3, 12 or 48, and 3, are supported"
         )
     return unshuffle
 
@@ -288,7 +293,7 @@ _RENAMED = tuple(
 
 
 def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the layers BasicSR's names; keys that are not an RRDB network's stay as they are."""
+    """Rename layers to BasicSR's names; keys that do not belong to an RRDB network stay as they are."""
     if not any(".RDB1." in key for key in state):
         return dict(state)
     top = sorted({int(m[1]) for key in state if (m := re.match(r"model\.(\d+)\.(weight|bias)$", key))} - {0})

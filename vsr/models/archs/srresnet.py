@@ -1,9 +1,8 @@
-"""SRResNet, the generator of SRGAN (arXiv 1609.04802): 9x9 ends, residual blocks with batch norm and PReLU,
-pixel shuffle.
+"""SRResNet, the generator of SRGAN (arXiv 1609.04802): first and last convolution 9x9, residual blocks with
+batch norm and PReLU, pixel shuffle.
 
-Files with our own names and with those of leftthomas/SRGAN load. Whoever reads the keys can rebuild the
-network: what an instance lacks has no key, and the last convolution is called `conv_tanh` where its result
-goes through a tanh.
+Files with the names of this network and of leftthomas/SRGAN can be loaded. The keys of a file determine the
+network: layers that it lacks have no keys, and the last convolution is named `conv_tanh` if a tanh follows.
 """
 
 from __future__ import annotations
@@ -25,20 +24,21 @@ Trunk = Literal["bn", "prelu", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SRResNetConfig:
-    """The shape of an SRResNet."""
+    """The configuration of an SRResNet."""
 
     scale: int = 4
-    """A power of two, or 3."""
+    """HR side over LR side: a power of two, or 3."""
     nf: int = 64
     """Feature channels."""
     nb: int = 16
     """Residual blocks."""
     batch_norm: bool = True
-    """In the residual blocks; False also where it has been folded into the convolutions."""
+    """Whether residual blocks have batch norm; False if it was folded into the convolutions."""
     trunk: Trunk = "bn"
-    """What follows the convolution after the blocks: batch norm in the paper, PReLU in leftthomas/SRGAN."""
+    """Layer after the convolution that follows the blocks: batch norm in the paper, PReLU in
+    leftthomas/SRGAN."""
     slopes: int = 1
-    """PReLU slopes: 1 for all channels, or `nf`."""
+    """Slopes of a PReLU: 1 for all channels together, or `nf`."""
     tanh: bool = False
     """Whether the result is (tanh(x) + 1) / 2."""
 
@@ -90,14 +90,15 @@ class SRResNet(nn.Module):
         return torch.tanh(image).add(1).div(2) if self.config.tanh else image
 
     def enlargements(self) -> list[tuple[nn.Module, int]]:
-        """The convolutions before pixel shuffles, in turn, each with the shuffle's factor."""
+        """Return the convolutions before pixel shuffles in order, each with the factor of its shuffle."""
         return [(up.conv, up.factor) for up in self.up if isinstance(up, _Up)]
 
     @torch.no_grad()
     def folded(self) -> SRResNet:
-        """The same function without batch norm, for inference: equal up to rounding, 6 % faster in bf16.
+        """Return a network for inference without batch norm, with results equal up to rounding; 6 % faster in
+        bf16.
 
-        Exact because each batch norm directly follows a convolution: its gain and offset go into it.
+        Each batch norm directly follows a convolution, so its gain and offset can be folded into it.
         """
         trunk: Trunk = "none" if self.config.trunk == "bn" else self.config.trunk
         with torch.device("meta"):
@@ -142,7 +143,8 @@ class _Up(nn.Module):
 
 
 def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:
-    """From the picture back to the input: a convolution adds half its side, a stage divides, rounding up."""
+    """Go from the result back to the input: a convolution adds half its side, a stage divides and rounds
+    up."""
     radius = 4
     for factor in reversed(stages):
         radius = -(-radius // factor) + 1
@@ -150,12 +152,12 @@ def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:
 
 
 def _conv_before(norm: str) -> str:
-    """`body.3.bn1` follows `body.3.conv1`, `bn_trunk` follows `conv_trunk`."""
+    """Return the name of the convolution before a batch norm: `body.3.conv1` for `body.3.bn1`."""
     return re.sub(r"(^|\.)bn", r"\1conv", norm)
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that does what `conv` and then `norm` do; in double inside."""
+    """Return weight and bias of the convolution that equals `conv` and then `norm`, computed in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert conv.bias is not None
@@ -166,14 +168,15 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def detect(state: Mapping[str, Tensor]) -> SRResNetConfig | None:
-    """Tell the shape of an SRResNet from its weights, whatever they call the layers; None if they are not.
+    """Return the configuration of an SRResNet from its weights, with any known names; None if they belong to
+    another family.
 
     Raises:
-        ModelError: it is an SRResNet, but not one for three-channel pictures or not of a usual enlargement.
+        ModelError: it is an SRResNet that does not take three channels, or whose scale is not supported.
     """
     state = remap(state)
-    ends = ("prelu_first.weight", "conv_trunk.weight", "bn_trunk.weight", "prelu_trunk.weight")
-    if "body.0.conv1.weight" in state and any(key in state for key in ends):
+    outer = ("prelu_first.weight", "conv_trunk.weight", "bn_trunk.weight", "prelu_trunk.weight")
+    if "body.0.conv1.weight" in state and any(key in state for key in outer):
         require("SRResNet", state, "conv_first", "prelu_first", "conv_last|conv_tanh")
     first, tanh = state.get("conv_first.weight"), "conv_tanh.weight" in state
     last = state.get("conv_tanh.weight" if tanh else "conv_last.weight")
@@ -181,7 +184,7 @@ def detect(state: Mapping[str, Tensor]) -> SRResNetConfig | None:
         return None
     if first.shape[1] != 3 or last.shape[0] != 3:
         raise ModelError(
-            f"SRResNet takes {first.shape[1]} and gives {last.shape[0]} channels; 3 and 3 are usable"
+            f"SRResNet takes {first.shape[1]} and gives {last.shape[0]} channels; 3 and 3 are supported"
         )
     return SRResNetConfig(
         scale=_scale(state, len(first)),
@@ -195,20 +198,20 @@ def detect(state: Mapping[str, Tensor]) -> SRResNetConfig | None:
 
 
 def _scale(state: Mapping[str, Tensor], nf: int) -> int:
-    """The product of all pixel shuffles."""
+    """Return the product of the factors of all pixel shuffles."""
     scale = 1
     for key, value in state.items():
         if re.fullmatch(r"up\.\d+\.conv\.weight", key):
             scale *= round((len(value) / nf) ** 0.5)
     if scale not in ENLARGEMENTS:
-        raise ModelError(f"SRResNet enlarges {scale} times; one of {ENLARGEMENTS} is usable")
+        raise ModelError(f"SRResNet enlarges {scale} times; supported are {ENLARGEMENTS}")
     return scale
 
 
 def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the layers our names; keys that are not an SRResNet's stay as they are.
+    """Rename layers to the names of this network; keys that do not belong to an SRResNet stay as they are.
 
-    Also adds the counters `num_batches_tracked` where a file leaves them out; inference never reads them.
+    Missing counters `num_batches_tracked` are added; inference never reads them.
     """
     if "block1.0.weight" in state:
         state = _from_leftthomas(state)
@@ -219,12 +222,18 @@ def remap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_leftthomas(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """block1 is the first convolution, the last block the upsampling, the one before it the trunk's end."""
+    """Rename the layers of leftthomas/SRGAN.
+
+    There, block1 is the first convolution, the last block has the enlargements, and the block before it the
+    convolution after the residual blocks.
+    """
     numbers = [int(match[1]) for key in state if (match := re.match(r"block(\d+)\.", key))]
-    ends = max(numbers)
+    last_block = max(numbers)
     pattern = re.compile(r"block(\d+)\.(.+)")
-    tail = max((int(key.split(".")[1]) for key in state if re.match(rf"block{ends}\.\d+\.", key)), default=-1)
-    normed = f"block{ends - 1}.1.running_mean" in state
+    tail = max(
+        (int(key.split(".")[1]) for key in state if re.match(rf"block{last_block}\.\d+\.", key)), default=-1
+    )
+    normed = f"block{last_block - 1}.1.running_mean" in state
     middle = {"0": "conv_trunk", "1": "bn_trunk" if normed else "prelu_trunk"}
     heads = {"0": "conv_first", "1": "prelu_first"}
 
@@ -236,8 +245,8 @@ def _from_leftthomas(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         part, _, name = rest.partition(".")
         if block == 1:
             return f"{heads.get(part, key)}.{name}"
-        if block == ends:
+        if block == last_block:
             return f"conv_tanh.{name}" if part == str(tail) else f"up.{rest}"
-        return f"{middle.get(part, key)}.{name}" if block == ends - 1 else f"body.{block - 2}.{rest}"
+        return f"{middle.get(part, key)}.{name}" if block == last_block - 1 else f"body.{block - 2}.{rest}"
 
     return {rename(key): value for key, value in state.items()}

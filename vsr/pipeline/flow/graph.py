@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from vsr.engine.device import is_lost, is_out_of_memory, one_thread
-from vsr.engine.static_regions import StillParts
+from vsr.engine.static_regions import StaticRegions
 from vsr.errors import DeviceError, DeviceMemoryError
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.media.files.stdio import is_pipe
@@ -112,7 +112,7 @@ def _upscaled(
         height=job.size.height,
         width=job.size.width,
         length=_length(job),
-        still=StillParts(job.upscaler) if job.settings.reuse else None,
+        still=StaticRegions(job.upscaler) if job.settings.reuse else None,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.engine.device import with_retry
-from vsr.engine.static_regions import StillParts
+from vsr.engine.static_regions import StaticRegions
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.models.archs.resample import resize
@@ -87,7 +87,7 @@ def upscale(
     height: int,
     width: int,
     length: int | None = None,
-    still: StillParts | None = None,
+    still: StaticRegions | None = None,
 ) -> Iterator[RgbFrame | Mark]:
     """Generator, check, resize to `height` x `width`.
 
