@@ -117,7 +117,7 @@ def check_line_of_readme(line: str, folder: Path, capfd: pytest.CaptureFixture[s
     """
     if line.startswith("make "):
         assert re.search(rf"^{line[5:]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-    elif line == "pip install ." or " - -" in line or line.startswith(("vsr train", "vsr finetune")):
+    elif line == "pipx install ." or " - -" in line or line.startswith(("vsr train", "vsr finetune")):
         return
     elif "mine.safetensors" in line:
         assert run_cli(capfd, *line.split()[1:], "--overwrite").code == 5, "there is no such file"

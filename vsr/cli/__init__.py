@@ -64,6 +64,8 @@ def _root(
 def main() -> None:
     """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
     keep_freed_memory()
+    if sys.platform == "darwin":  # torch reads it once, when it is imported: the CPU does what Metal cannot
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     with signals.installed():
         code = _exit_code()
     sys.exit(code)

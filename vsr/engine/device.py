@@ -38,15 +38,17 @@ def choose_device(name: str) -> torch.device:
         DeviceError: this machine does not have the device.
     """
     if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        return _best_device()
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N") from error
+        raise ConfigError(f"device {name!r} is unknown; use auto, cpu, mps, cuda or cuda:N") from error
     if device.type == "cpu":
         return torch.device("cpu")
+    if device.type == "mps":
+        return _apple_gpu()
     if device.type != "cuda":
-        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, mps, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise DeviceError(
             f"device {name!r} was requested, but torch {torch.__version__} finds no CUDA device;"
@@ -58,15 +60,42 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def _apple_gpu() -> torch.device:
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    raise DeviceError(
+        f"device 'mps' was requested, but torch {torch.__version__} finds no Apple GPU; it needs macOS 14 or"
+        " later on Apple silicon, or use `device='cpu'`"
+    )
+
+
+def frames_device(device: torch.device) -> torch.device:
+    """Where frames are while they are converted and resized, for a generator on a device.
+
+    That is the device itself on CUDA. An Apple GPU lacks formats and operators that this takes (uint16 with
+    arithmetic, float64), and shares its memory with the CPU: there it is the CPU, and the generator's backend
+    brings images to the GPU and back.
+    """
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype of a generator's weights; `auto` takes 16 bits where the device has hardware for them.
 
     On CPUs `auto` takes bf16 only if products in it are faster; see `bf16_is_quicker`. On CUDA it takes bf16
-    from compute capability 8.0 (Ampere) on, and fp16 from 7.0 on. With `int8` this is the dtype of the layers
-    that are not quantised.
+    from compute capability 8.0 (Ampere) on, and fp16 from 7.0 on; on Apple GPUs fp16. With `int8` this is
+    the dtype of the layers that are not quantised.
     """
     if precision not in ("auto", "int8"):
         return DTYPES[precision]
+    if device.type == "mps":
+        return torch.float16  # twice as fast as fp32 or faster; bf16 is emulated before the M2
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
@@ -109,6 +138,9 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # Memory that torch has cached and does not use is free, too.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":  # memory is shared, so neither the GPU's limit nor the machine's is exceeded
+        left = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return max(0, min(left, host.free_memory()))
     return host.free_memory()
 
 
@@ -116,6 +148,8 @@ def total_memory(device: torch.device) -> int:
     """Return the bytes of memory that the device has."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
     return host.total_memory()
 
 
@@ -163,6 +197,8 @@ def release_cache(device: torch.device) -> None:
     """Return memory that torch has cached to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 _NO_MEMORY = (

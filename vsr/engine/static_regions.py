@@ -72,6 +72,7 @@ class StaticRegions:
         upscaler = self._upscaler
         return (
             _is_one(images)
+            and upscaler.device.type == "cpu"  # an Apple GPU takes images on the host, too
             and upscaler.scale.denominator == 1
             and 0 < upscaler.bit_radius <= tiles.MAX_HALO
             and upscaler.plan(*images.shape[-2:]).tile == 0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-_SIDE = {"cpu": 2048, "cuda": 8192}
+_SIDE = {"cpu": 2048, "mps": 4096, "cuda": 8192}
 """Side of the matrices whose product measures the peak speed: large enough to use all cores, small enough to
 take less than a second. A GPU needs only microseconds for a side of 2048."""
 _PRODUCTS = 10
@@ -94,3 +94,5 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

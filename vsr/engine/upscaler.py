@@ -63,7 +63,7 @@ class Upscaler:
         Args:
             network: In eval mode, on the host, float32, with attributes `scale` and `receptive_radius` (LR
                 pixels), and `multiple` if it unshuffles pixels.
-            device_name: `auto`, `cpu`, `cuda`, `cuda:N`.
+            device_name: `auto`, `cpu`, `mps`, `cuda`, `cuda:N`.
             precision: Of weights and activations; input and output are float32.
             backend: What runs the network; `auto` takes the fastest one here, see `backends.select`.
             tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole image.
@@ -103,6 +103,11 @@ class Upscaler:
     def dtype(self) -> torch.dtype:
         """Of weights and activations."""
         return self._selected.dtype
+
+    @property
+    def frames_device(self) -> torch.device:
+        """Where images are taken and given: the device itself, or the CPU beside an Apple GPU."""
+        return device.frames_device(self.device)
 
     @property
     def grid(self) -> int:
@@ -160,7 +165,7 @@ class Upscaler:
         """Upscale a batch, check it, and compute broken results again in float32.
 
         Args:
-            images: `(N, 3, H, W)` float32 on `device`, R'G'B' in [0, 1].
+            images: `(N, 3, H, W)` float32 on `frames_device`, R'G'B' in [0, 1].
 
         Returns:
             `(N, 3, H * scale, W * scale)` float32, not clipped.

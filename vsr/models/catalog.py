@@ -140,6 +140,7 @@ AUTO = "auto"
 """The name that lets `choose` decide by the device."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
     "cpu": ("fast", "the one that a processor runs in real time"),
+    "mps": ("fast", "eight times as fast as compact; unmeasured on Apple GPUs"),
     "cuda": ("compact", "the most faithful family that is shipped"),
 }
 """The family that `auto` means on each kind of device, and why."""

@@ -102,7 +102,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
         backend=settings.backend,
         tile=settings.tile,
     )
-    lr = torch.rand(upscaler.batch, 3, height, width, device=upscaler.device)
+    lr = torch.rand(upscaler.batch, 3, height, width, device=upscaler.frames_device)
     seconds = throughput.seconds_a_run(lambda: upscaler(lr), upscaler.device, budget=_SECONDS)
     model_fps = len(lr) / seconds
     return Speed(

@@ -59,7 +59,7 @@ class Upscaler:
                 a bicubic filter does.
             strength: From 0, faithful, to 1, crisp, for models that come as a pair.
             partner: The faithful end for a model of one's own.
-            device: `auto`, `cpu`, `cuda`, `cuda:N`.
+            device: `auto`, `cpu`, `mps`, `cuda`, `cuda:N`.
             backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
             precision: Of weights and activations; pictures stay float32 around them.
             tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
@@ -121,7 +121,7 @@ class Upscaler:
             DeviceMemoryError: not even the smallest tile fits.
             ModelError: the generator gives values that are not finite.
         """
-        streams = DeviceStreams(self._engine.device)
+        streams = DeviceStreams(self._engine.frames_device)
         forms: deque[Form] = deque()
         sr = self._by_size(_images(frames, forms, streams), streams)
         yield from _given_back(sr, forms, streams, depth=self._depth())
@@ -168,7 +168,7 @@ def upscale_image(
         scale: Side of the result over side of the image; None takes the model's own.
         strength: From 0, faithful, to 1, crisp, for models that come as a pair.
         partner: The faithful model of the pair, for a model of one's own.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        device: `auto`, `cpu`, `mps`, `cuda`, `cuda:N`.
         precision: Number format of weights and activations.
         backend: What runs the network.
         tile: Side of a tile in pixels of the image; None decides by memory, 0 is the whole image.

@@ -15,6 +15,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd
 from vsr.media.decode import hwaccel
+from vsr.media.encode import encoder_trial
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.models.catalog import choose
 from vsr.models.load import load_generator
@@ -29,6 +30,21 @@ def test_every_encoder_and_backend_is_named(capsys: pytest.CaptureFixture[str]) 
         "auto",
         "torch",
     }
+
+
+def test_encoders_that_open_are_said_to_work_and_others_what_they_need(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(encoder_trial, "opens", lambda name: name in ("libx264", "h264_qsv"))
+    doctor()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("encoder")]
+    told = dict(line.split(maxsplit=2)[1:] for line in lines)
+    assert told["libx264"] == "works"
+    assert told["libx265"] == "does not open"
+    assert told["h264_amf"] in (
+        "does not open: it needs an AMD GPU with an encoder, and its driver (AMF)",
+        "not in this build of PyAV",
+    )
 
 
 def cpu_line(capsys: pytest.CaptureFixture[str]) -> str:

@@ -22,7 +22,7 @@ from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
 from vsr.settings.schema import EncoderSettings
 
-SOFTWARE = [name for name in ENCODERS if not name.endswith("_nvenc")]
+SOFTWARE = [name for name, spec in ENCODERS.items() if spec.needs is None]
 PQ = ColorSpec(
     matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020, range=Range.LIMITED
 )
@@ -267,17 +267,20 @@ def test_sizes_below_the_encoders_minimum_are_refused() -> None:
     opened(plan_for(info, "libx265", size=(16, 16)), info)
 
 
-@pytest.mark.skipif("h264_nvenc" not in available(), reason="this FFmpeg has no NVENC")
-def test_nvenc_without_a_driver_is_a_device_error_that_names_an_alternative() -> None:
-    info = info_of()
-    message = ""
+@pytest.mark.parametrize("name", [name for name, spec in ENCODERS.items() if spec.needs])
+def test_an_encoder_without_its_hardware_is_a_device_error_that_names_an_alternative(name: str) -> None:
+    if name not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {name}")
+    info, message = info_of(), ""
     try:
-        opened(plan_for(info, "h264_nvenc", ".mp4"), info, "mp4")
+        opened(plan_for(info, name, ".mkv"), info)
     except DeviceError as error:
         message = str(error)
     else:
-        pytest.skip("this machine has an NVIDIA driver")
-    assert "no NVIDIA driver" in message
+        pytest.skip(f"{name} opens on this machine")
+    needs = ENCODERS[name].needs
+    assert needs
+    assert needs in message
     assert "libx264" in message
 
 

@@ -34,7 +34,9 @@ def doctor() -> None:
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)
         console.out(f"CUDA {index}     {torch.cuda.get_device_name(device)}, {_can(device)}")
-    if not torch.cuda.is_available():
+    if torch.backends.mps.is_available():
+        console.out(f"Apple GPU  torch's MPS, {_can(torch.device('mps'))}")
+    elif not torch.cuda.is_available():
         console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
     for name, what in availability().items():
         console.out(f"backend    {name:<12} {what}")
@@ -65,14 +67,9 @@ def _auto(device: torch.device) -> str:
 
 
 def _encoder_state(codec: str) -> str:
-    import av
+    from vsr.media.encode import encoder_trial
 
-    if codec not in av.codecs_available:
-        return "not in this build of PyAV"
-    try:
-        context = av.CodecContext.create(codec, "w")
-    except (av.FFmpegError, ValueError) as error:
-        return f"cannot be made: {error}"
-    if not context.is_encoder:
-        return "can only decode"
-    return "is there; needs an NVIDIA GPU with an encoder" if codec.endswith("_nvenc") else "is there"
+    reason = encoder_trial.why_not(codec)
+    if reason is None and not encoder_trial.opens(codec):
+        reason = "does not open"
+    return reason or "works"

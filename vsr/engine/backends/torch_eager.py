@@ -17,18 +17,22 @@ from vsr.models.third_party import no_exit
 def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Run:
     """Place a copy of the network on the device, channels_last: oneDNN and cuDNN are fastest with NHWC.
 
+    Metal's convolutions take NCHW. Batches come from `frames_device` and results go back there.
+
     Args:
         network: In eval mode, float32; not changed.
         dtype: Of the weights and of the activations between them.
     """
+    layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     with no_exit(network):
         placed = copy.deepcopy(network).to(device=device, dtype=dtype)
-        placed = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed = placed.to(memory_format=layout)  # type: ignore[call-overload]
 
     def run(batch: Tensor) -> Tensor:
         with torch.inference_mode(), _precise(device, dtype), no_exit(network):
-            out: Tensor = placed(batch.contiguous(memory_format=torch.channels_last))
-            return out.float()
+            there = batch.to(device)  # from the host to an Apple GPU; elsewhere it is there already
+            out: Tensor = placed(there.contiguous(memory_format=layout))
+            return out.float().to(batch.device)
 
     return run
 

@@ -16,6 +16,7 @@ from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
 from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
+from vsr.media.encode.encoder_trial import why_not
 from vsr.media.files.option_safety import check_option
 from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.metadata.hdr import hdr_options
@@ -53,8 +54,9 @@ def codec_of(encoder: str) -> str:
 
 
 def available() -> list[str]:
-    """Return the encoders of the table that this build of FFmpeg has. NVENC may still lack its driver."""
-    return [name for name in ENCODERS if name in av.codecs_available]
+    """Names of the table's encoders that can be used here: those in software that FFmpeg has, and those of
+    graphics hardware that open."""
+    return [name for name in ENCODERS if why_not(name) is None]
 
 
 def choose(
@@ -258,7 +260,7 @@ def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str,
         raise ConfigError(
             f"`crf={value:g}` is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
         )
-    return {quality.option: f"{value:g}"}
+    return quality.options(value)
 
 
 def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:

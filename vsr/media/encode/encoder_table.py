@@ -14,6 +14,18 @@ class Quality:
     default: float
     best: float = 0
     worst: float = 51
+    also: tuple[str, ...] = ()
+    """Further options that get the same value: one for each type of frame."""
+    scale: tuple[float, float] | None = None
+    """FFmpeg's values at `best` and `worst`, if they are not these; linear between them, whole numbers."""
+
+    def options(self, value: float) -> dict[str, str]:
+        """FFmpeg's options for a value between `best` and `worst`."""
+        text = f"{value:g}"
+        if self.scale is not None:
+            part = (value - self.best) / (self.worst - self.best)
+            text = str(round(self.scale[0] + part * (self.scale[1] - self.scale[0])))
+        return dict.fromkeys((self.option, *self.also), text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,8 @@ class EncoderSpec:
     preset: Preset | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     """Set unless the user sets them."""
+    needs: str | None = None
+    """Hardware and driver that it needs, for messages; None for an encoder in software."""
     even: bool = False
     """Whether the size must be a multiple of the chroma subsampling."""
     min_side: int = 1
@@ -105,8 +119,50 @@ _NVENC = EncoderSpec(
     quality=Quality(option="cq", default=19),
     preset=Preset(default="p5", choices=tuple(f"p{n}" for n in range(1, 8))),
     options={"rc": "vbr", "b": "0"},
+    needs="an NVIDIA GPU with an encoder, and its driver",
     even=True,
 )
+_LAMBDA = 118
+"""FF_QP2LAMBDA: FFmpeg's unit of `global_quality`."""
+_VIDEOTOOLBOX = EncoderSpec(
+    codec="hevc_videotoolbox",
+    muxers=_MPEG,
+    pixel_formats=("yuv420p", "yuv420p10le"),
+    stored_as={"yuv420p10le": "p010le"},
+    # Apple's quality goes from 1 to 100, where higher is better.
+    quality=Quality(option="global_quality", default=18, scale=(100 * _LAMBDA, 1 * _LAMBDA)),
+    options={"flags": "+qscale"},
+    needs="macOS on Apple silicon (VideoToolbox)",
+    even=True,
+    mp4_tag="hvc1",
+)
+_QUICKSYNC = EncoderSpec(
+    codec="hevc_qsv",
+    muxers=_MPEG,
+    pixel_formats=("yuv420p", "yuv420p10le"),
+    stored_as={"yuv420p": "nv12", "yuv420p10le": "p010le"},
+    quality=Quality(option="global_quality", default=20, best=1),
+    preset=Preset(
+        default="medium", choices=("veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+    ),
+    options={"b": "0"},  # a bit rate would take the place of constant quality
+    needs="an Intel GPU with QuickSync, and its driver (oneVPL)",
+    even=True,
+    mp4_tag="hvc1",
+)
+_AMF = EncoderSpec(
+    codec="hevc_amf",
+    muxers=_MPEG,
+    pixel_formats=("yuv420p", "yuv420p10le"),
+    stored_as={"yuv420p10le": "p010le"},
+    quality=Quality(option="qp_i", default=20, also=("qp_p",)),
+    preset=Preset(option="quality", default="quality", choices=("speed", "balanced", "quality")),
+    options={"rc": "cqp"},
+    needs="an AMD GPU with an encoder, and its driver (AMF)",
+    even=True,
+    mp4_tag="hvc1",
+)
+_AV1 = ("matroska", "webm", "mp4")
 
 _TABLE = (
     EncoderSpec(
@@ -194,8 +250,31 @@ _TABLE = (
     replace(
         _NVENC,
         codec="av1_nvenc",
-        muxers=("matroska", "webm", "mp4"),
+        muxers=_AV1,
         pixel_formats=("yuv420p", "yuv420p10le"),
+    ),
+    replace(_VIDEOTOOLBOX, codec="h264_videotoolbox", pixel_formats=("yuv420p",), mp4_tag=None),
+    _VIDEOTOOLBOX,
+    replace(_QUICKSYNC, codec="h264_qsv", pixel_formats=("yuv420p",), mp4_tag=None),
+    _QUICKSYNC,
+    replace(_QUICKSYNC, codec="av1_qsv", muxers=_AV1, mp4_tag=None),
+    replace(
+        _AMF,
+        codec="h264_amf",
+        pixel_formats=("yuv420p",),
+        quality=Quality(option="qp_i", default=20, also=("qp_p", "qp_b")),
+        mp4_tag=None,
+    ),
+    _AMF,
+    replace(
+        _AMF,
+        codec="av1_amf",
+        muxers=_AV1,
+        quality=Quality(option="qp_i", default=96, worst=255, also=("qp_p",)),
+        preset=Preset(
+            option="quality", default="quality", choices=("speed", "balanced", "quality", "high_quality")
+        ),
+        mp4_tag=None,
     ),
 )
 ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}

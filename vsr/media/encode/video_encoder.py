@@ -14,6 +14,7 @@ from vsr.color.spec import ChromaLocation
 from vsr.errors import ConfigError, DeviceError
 from vsr.frame import Message, Stamp, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan, codec_of
+from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.metadata.bitstream import ONCE, TAKES, with_messages
 from vsr.media.pixels.planes import to_av_frame
 from vsr.system.scheduling import kept_priority
@@ -134,10 +135,11 @@ def _open(stream: VideoStream, plan: EncoderPlan) -> None:
 
 def _refusal(plan: EncoderPlan, error: Exception) -> ConfigError | DeviceError:
     """Return the error for an encoder that did not open, in one line."""
-    if plan.codec.endswith("_nvenc"):
+    needs = ENCODERS[plan.codec].needs if plan.codec in ENCODERS else None
+    if needs is not None:
         return DeviceError(
-            f"{plan.codec} cannot start: there is no NVIDIA driver, or the GPU cannot encode this; "
-            "use `encoder='libx264'` or another software encoder"
+            f"{plan.codec} cannot start: it needs {needs}, and hardware that can encode {plan.width}x"
+            f"{plan.height} {plan.pixel_format}; use `encoder='libx264'` or another software encoder"
         )
     reason = getattr(error, "strerror", None) or error
     options = " ".join(f"{key}={value}" for key, value in plan.options.items())

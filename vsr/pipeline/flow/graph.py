@@ -43,7 +43,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     more time so, and runs beside the generator, which has a thread to itself unless it is torch's.
     (Measured, docs/benchmarks.md.)
     """
-    streams = DeviceStreams(job.upscaler.device)
+    streams = DeviceStreams(job.upscaler.frames_device)
     color, layout = job.sink.color, job.sink.layout
     repeats = Repeats(meter, length=_length(job))
     decoded: Iterable[YuvFrame] = _counted(

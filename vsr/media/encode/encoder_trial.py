@@ -1,0 +1,56 @@
+"""Finds out whether an encoder works on this machine, by opening it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from typing import cast
+
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from vsr.media.encode.encoder_table import ENCODERS, EncoderSpec
+from vsr.system.scheduling import kept_priority
+
+_SIDE = 256
+"""Width and height of the frames that are announced: more than every encoder's minimum."""
+
+
+def why_not(name: str) -> str | None:
+    """Return why an encoder of the table cannot be used here, in words; None if it can.
+
+    An encoder in software is taken to work if FFmpeg has it. One of graphics hardware is opened.
+    """
+    if name not in av.codecs_available:
+        return "not in this build of PyAV"
+    spec = ENCODERS[name]
+    return None if spec.needs is None or opens(name) else f"does not open: it needs {spec.needs}"
+
+
+@cache
+def opens(name: str) -> bool:
+    """Whether an encoder of the table opens for a small frame in its first pixel format.
+
+    Drivers take up to a second for this, so each encoder is asked once.
+    """
+    spec = ENCODERS[name]
+    try:
+        context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+        if not context.is_encoder:
+            return False
+        first = spec.pixel_formats[0]
+        context.width = context.height = _SIDE
+        context.pix_fmt = spec.stored_as.get(first, first)
+        context.framerate = Fraction(25)
+        context.options = _options(spec)
+        with kept_priority():
+            context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _options(spec: EncoderSpec) -> dict[str, str]:
+    quality = spec.quality.options(spec.quality.default) if spec.quality is not None else {}
+    preset = {spec.preset.option: spec.preset.default} if spec.preset is not None else {}
+    return {**spec.options, **quality, **{key: value for key, value in preset.items() if value != "auto"}}
