@@ -15,6 +15,7 @@ from av.stream import Disposition
 from vsr.media.formats.atoms import top_level_atoms
 from vsr.media.formats.boxes import box, edited, first_box, full_box, split_boxes
 from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, walk
+from vsr.media.formats.matroska_extras import write_extras
 from vsr.media.formats.matroska_track import NAME, element_of, elements_of, void_of
 from vsr.media.formats.mp4_track import padded_to
 from vsr.media.passthrough.marks import CHARACTERISTICS, LANGUAGE_BCP47, Pending
@@ -57,6 +58,8 @@ def _into_matroska(path: Path, pending: Sequence[Pending]) -> None:
             if mark is not None:
                 file.seek(entry.start)
                 file.write(_entry(old, mark))
+    for mark in pending:
+        write_extras(path, mark.extras)
 
 
 def _entry(old: bytes, mark: Pending) -> bytes:

@@ -22,6 +22,7 @@ from vsr.media.formats.containers import Container
 from vsr.media.formats.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
 from vsr.media.formats.mp4_track import can_mark
 from vsr.media.metadata.timecode import move_codes
+from vsr.media.passthrough.extras import keep_extras
 from vsr.media.passthrough.marks import Pending, apply_marks, lost_marks, read_marks
 from vsr.media.passthrough.metadata_keys import keys_box, keys_for, spelt, usual_places
 from vsr.media.passthrough.stream_kinds import StreamPlan, name_track, stream_metadata
@@ -91,9 +92,14 @@ def copy_header(
         pending += [] if mark is None else [mark]
         lost_note = lost_marks(own_marks, "the video", container)
         notes += [] if lost_note is None else [lost_note]
-        chapters = [_moved(chapter, shift, start, end) for chapter in media.chapters()]
+        moved = (_moved(chapter, shift, start, end) for chapter in media.chapters())
+        chapters = [chapter for chapter in moved if chapter is not None]
+        clock = (shift, start, end)
+        more, lost_chapters = keep_extras(source, media, output, chapters, container, clock=clock)
+        pending += [] if more is None else [more]
+        notes += lost_chapters
     output.metadata.update(tags | usual_places(container, tags))
-    output.set_chapters([chapter for chapter in chapters if chapter is not None])
+    output.set_chapters(chapters)
     if start is not None:
         holders = [output.metadata, *(made.metadata for made in output.streams)]
         move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -22,6 +22,7 @@ from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.boxes import MAX_BOX, find_boxes, split_boxes
 from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, text_of, uint_of, walk
+from vsr.media.formats.matroska_extras import Extras
 from vsr.media.metadata.languages import says_more, tag_of, three_letters
 
 TRACK_TYPE, CODEC_ID, LANGUAGE_BCP47 = 0x83, 0x86, 0x22B59D
@@ -116,6 +117,8 @@ class Pending:
     language: str = ""
     """A BCP 47 tag."""
     flags: Disposition = NONE
+    extras: Extras = field(default_factory=Extras)
+    """Chapters and tags of Matroska, for the file and not for a track."""
     box: bytes = b""
     """A box for the end of an MP4 or MOV file's index."""
 
