@@ -161,7 +161,7 @@ def test_unsupported_side_data_is_named_once_with_an_encoder_that_keeps_it(
 ) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
     report = upscale_video(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
-    (note,) = [line for line in report.warnings if "beside its frames" in line]
+    (note,) = [line for line in report.warnings if "lacks side data" in line]
     assert "closed captions" in note
     assert "active format" in note
     assert "`encoder='libx264'` or `encoder='libx265'`" in note
@@ -175,7 +175,7 @@ def test_side_data_that_begins_later_is_named_too(tmp_path: Path) -> None:
     joined = tmp_path / "joined.ts"
     joined.write_bytes(plain.read_bytes() + late.read_bytes())
     report = upscale_video(joined, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="ffv1")
-    notes = [line for line in report.warnings if "beside its frames" in line]
+    notes = [line for line in report.warnings if "lacks side data" in line]
     assert ["closed captions" in note for note in notes] == [False, True]
 
 
@@ -297,5 +297,5 @@ def _put_in_entry(path: Path, added: bytes) -> None:
 def test_dolby_vision_with_a_base_layer_is_named(tmp_path: Path) -> None:
     clip = _with_rpu(tmp_path / "a.mkv", 8)
     report = upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="libx265")
-    (note,) = [line for line in report.warnings if "beside its frames" in line]
+    (note,) = [line for line in report.warnings if "lacks side data" in line]
     assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")

@@ -54,7 +54,7 @@ def test_the_input_is_never_overwritten(clip: Path, folder: Path) -> None:
 def test_an_existing_file_needs_permission_to_be_replaced(clip: Path, folder: Path) -> None:
     target = folder / "out.mkv"
     target.write_text("precious")
-    with pytest.raises(ConfigError, match="-y"):
+    with pytest.raises(ConfigError, match="overwrite=True"):
         open_for(clip, target, info_for(clip))
     sink = open_for(clip, target, info_for(clip), overwrite=True)
     sink.abort()
