@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from tests.training.photographs import photograph
+from vsr.engine.backends import calibration
 from vsr.metrics import luma_studio, psnr_chroma
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.training.batches.crops import Batch
 from vsr.training.degrade.clips import reduce
-from vsr.training.finish import BORDER, carry_colour_, choose_carriers, finished
+from vsr.training.finish import BORDER, carrier_gains, carry_colour_, choose_carriers, finished
 from vsr.training.losses.loss_settings import grid
 from vsr.training.run.evaluate import enlarge
 
@@ -82,17 +83,37 @@ def test_the_network_itself_is_left_alone(trained: Compact) -> None:
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 
+def spans(network: Compact) -> list[float]:
+    """The ranges that 8-bit integers have for the features of each layer."""
+    return calibration.ranges(network.as_graph())[1:]
+
+
 def test_carriers_bring_cb_and_cr_to_the_last_layer_as_they_are(trained: Compact) -> None:
     network, given = copy.deepcopy(trained), crops(4)
     carriers = choose_carriers([network], given)
     with torch.no_grad():
-        carry_colour_(network, carriers, given)
+        gains = carrier_gains([network])
+        carry_colour_(network, carriers, gains, given)
         lr = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(0))
         h = network.body[:-1](lr)[:, carriers[-1]]
     red, green, blue = lr.unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     expected = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], 1)
-    torch.testing.assert_close(h, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(h, gains[-1] * expected, rtol=0, atol=1e-5 * gains[-1])
+
+
+def test_the_largest_colours_fill_the_range_of_integers_of_every_layer(trained: Compact) -> None:
+    """Then 8-bit integers keep a colour to half a step of 255; they were a few steps wide without a gain."""
+    network, given = copy.deepcopy(trained), crops(4)
+    before = spans(network)
+    with torch.no_grad():
+        carry_colour_(network, choose_carriers([network], given), carrier_gains([network]), given)
+    largest = torch.tensor([[1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 1.0]]).reshape(4, 3, 1, 1)  # Cb, Cr: 0.5
+    carried = choose_carriers([trained], given)
+    h = largest.expand(4, 3, 5, 5)
+    for layer, own, span in zip(range(0, 2 * len(before), 2), carried, before, strict=True):
+        h = network.body[layer + 1](network.body[layer](h))
+        assert h[:, own, 2, 2].abs().amax(0).tolist() == pytest.approx([span, span], rel=1e-3)
 
 
 def test_partners_have_the_same_carriers_so_that_they_can_be_mixed(trained: Compact) -> None:
@@ -102,6 +123,7 @@ def test_partners_have_the_same_carriers_so_that_they_can_be_mixed(trained: Comp
             value.mul_(1 + 0.3 * random.Random(len(value)).random())
     given = crops(4)
     assert choose_carriers([trained, other], given) == choose_carriers([other, trained], given)
+    assert carrier_gains([trained, other]) == carrier_gains([other, trained])
 
 
 def test_what_has_no_two_features_to_spare_is_refused(trained: Compact) -> None:

@@ -37,7 +37,7 @@ def ranges(graph: ConvGraph) -> list[float]:
     from vsr.kernels.conv_graph import evaluate
 
     with torch.inference_mode():
-        return [_span(value) for value in evaluate(graph, images())[:-1]]
+        return [span(value) for value in evaluate(graph, images())[:-1]]
 
 
 def images() -> Tensor:
@@ -67,7 +67,7 @@ def _noise(slope: float, generator: torch.Generator) -> Tensor:
     return torch.from_numpy((made - made.mean()) / made.std(ddof=1)).float()
 
 
-def _span(values: Tensor) -> float:
+def span(values: Tensor) -> float:
     """Return the magnitude that no value exceeds except the outliers on both sides."""
     flat = values.numpy().ravel()
     rest = int(len(flat) * _OUTLIERS)
