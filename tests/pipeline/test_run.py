@@ -26,8 +26,8 @@ from vsr.errors import ConfigError, DeviceError, DeviceMemoryError, InputError, 
 from vsr.frame import YuvFrame
 from vsr.media.mux.sink import VideoSink
 from vsr.models.load import LoadedModel
-from vsr.pipeline import run as run_module
 from vsr.pipeline.flow import stages
+from vsr.pipeline.job import warm_generator
 from vsr.pipeline.job.job import TOGETHER
 from vsr.pipeline.run import Progress, prepare, run, upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
@@ -202,7 +202,7 @@ class fake_model:  # noqa: N801 - reads as a verb
 
     def __enter__(self) -> None:
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(run_module, "load_generator", lambda *_, **__: self.model)
+        self.patch.setattr(warm_generator, "load_generator", lambda *_, **__: self.model)
 
     def __exit__(self, *_: object) -> None:
         self.patch.undo()

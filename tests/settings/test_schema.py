@@ -19,7 +19,9 @@ from vsr.settings.overrides import KEYWORDS
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 KINDS = (UpscaleSettings, EncoderSettings)
-OF_A_RUN = {"pipeline", "size", "patience", "overwrite", "dry_run", "report", "quiet"}
+OF_A_RUN = {"pipeline", "size", "patience", "overwrite", "dry_run", "report", "quiet"} | {
+    *("paths", "to", "name", "recursive", "files_from", "skip_existing")
+}
 """Flags of `vsr upscale` that are no settings of the result."""
 
 
@@ -37,7 +39,7 @@ def test_the_written_keywords_and_the_page_are_what_the_schema_says() -> None:
 def test_the_command_has_the_flags_of_the_schema_and_those_of_a_run_and_no_other() -> None:
     flags = {name for kind in KINDS for name, facts in settings_of(kind).items() if facts.flags}
     command = get_command(app).commands["upscale"]  # type: ignore[attr-defined]
-    assert {one.name for one in command.params} == flags | OF_A_RUN | {"source", "target"}
+    assert {one.name for one in command.params} == flags | OF_A_RUN
 
 
 @pytest.mark.parametrize("kind", KINDS)

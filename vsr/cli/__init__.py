@@ -6,9 +6,11 @@ import errno
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 import vsr
 from vsr.cli import console, signals
@@ -73,7 +75,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(_with_command(sys.argv[1:]), standalone_mode=False) or 0
         return code if _flushed() else _gone()
     except SystemExit as stop:  # how Typer reports a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
@@ -109,6 +111,14 @@ def _flushed() -> bool:
             raise
         return False
     return True
+
+
+def _with_command(words: list[str]) -> list[str]:
+    """The words of the command line; `vsr FILE...`, as when files are dropped on it, is `vsr upscale`."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    if words and words[0] not in commands and not words[0].startswith("-") and Path(words[0]).exists():
+        return ["upscale", *words]
+    return words
 
 
 def _gone() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,73 +14,111 @@ if TYPE_CHECKING:
     from vsr.pipeline.run import Progress
 
 Show = Callable[["Progress"], None]
+Words = Callable[["Progress"], str]
 
 _PLAIN_SECONDS = 10.0
 """Between two plain lines: a day's log stays readable."""
+WINDOW_SECONDS = 60.0
+"""The speed is that of the last minute: scenes differ, and so does what else the machine does."""
+PAUSE = 20
+"""A frame that takes so many times as long as those in the window, and more than `PAUSE_SECONDS`, was a
+pause: the process was stopped, or the machine slept."""
+PAUSE_SECONDS = 10.0
+
+
+class Speed:
+    """Frames a second over the last minute, without pauses and without the first frame, which pays for
+    starting."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self._paused = 0.0
+        self._last: float | None = None
+
+    def add(self, seconds: float, frames: int) -> None:
+        """So many frames were finished so many seconds after the start."""
+        if self._last is not None and self._is_pause(seconds - self._last):
+            self._paused += seconds - self._last
+        self._last = seconds
+        self._seen.append((seconds - self._paused, frames))
+        while self._seen[-1][0] - self._seen[0][0] > WINDOW_SECONDS and len(self._seen) > 2:
+            self._seen.popleft()
+
+    @property
+    def fps(self) -> float | None:
+        """None until two frames were finished."""
+        if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
+            return None
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (last - first)
+
+    def _is_pause(self, gap: float) -> bool:
+        fps = self.fps
+        return gap > PAUSE_SECONDS and fps is not None and gap * fps > PAUSE
+
+
+class Line:
+    """The words about one run: `120 of 325 frames (37 %), 12.10 fps, 0:00:17 left, limited by upscale`."""
+
+    def __init__(self) -> None:
+        self.speed = Speed()
+
+    def __call__(self, now: Progress) -> str:
+        """Describe how far a run is; called after each frame."""
+        self.speed.add(now.seconds, now.frames)
+        fps, done = self.speed.fps, now.kept + now.frames
+        if not now.total:
+            words = [f"{done} frames"]
+        else:
+            total = max(now.total, done)  # a container may promise too few
+            words = [f"{done} of {total} frames ({100 * done // total} %)"]
+        if fps is not None:
+            words.append(f"{fps:.2f} fps")
+            if now.total:
+                words.append(f"{clock(max(0, now.total - done) / fps)} left")
+        return ", ".join([*words, f"limited by {now.bottleneck}"])
 
 
 @contextmanager
-def progress_line(*, quiet: bool) -> Generator[Show | None, None, None]:
-    """What `pipeline.run` calls after each frame."""
+def progress_line(*, quiet: bool, words: Words) -> Generator[Show | None, None, None]:
+    """Yield what `pipeline.run` calls after each frame, with the words that are shown."""
     if quiet:
         yield None
     elif console.stderr().is_terminal:
-        with _live() as show:
+        with _live(words) as show:
             yield show
     else:
-        yield _plain()
+        yield _plain(words)
 
 
 @contextmanager
-def _live() -> Generator[Show, None, None]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+def _live(words: Words) -> Generator[Show, None, None]:
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} fps"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("limited by {task.fields[bottleneck]}"),
-    )
+    columns = (BarColumn(), TextColumn("{task.fields[words]}", markup=False))
     with Bar(*columns, console=console.stderr(), refresh_per_second=4) as bar:
-        task = bar.add_task("upscale", total=None, rate="-", bottleneck="-")
+        task = bar.add_task("upscale", total=None, words="")
 
         def show(now: Progress) -> None:
-            bar.update(
-                task,
-                completed=now.frames,
-                total=now.total,
-                rate=f"{now.frames / max(now.seconds, 1e-9):.2f}",
-                bottleneck=now.bottleneck,
-            )
+            total = None if now.total is None else max(now.total, now.kept + now.frames)
+            bar.update(task, completed=now.kept + now.frames, total=total, words=words(now))
 
         yield show
 
 
-def _plain() -> Show:
+def _plain(words: Words) -> Show:
     last = time.monotonic()
 
     def show(now: Progress) -> None:
         nonlocal last
+        line = words(now)
         if time.monotonic() - last < _PLAIN_SECONDS:
             return
         last = time.monotonic()
-        console.say(describe(now))
+        console.say(line)
 
     return show
-
-
-def describe(now: Progress) -> str:
-    """`120 of 325 frames (37 %), 12.10 fps, 0:00:17 left, limited by upscale`."""
-    fps = now.frames / max(now.seconds, 1e-9)
-    words = [f"{now.frames} frames" if not now.total else f"{now.frames} of {now.total} frames"]
-    if now.total:
-        words[0] += f" ({100 * now.frames // now.total} %)"
-        words += [f"{fps:.2f} fps", f"{clock((now.total - now.frames) / max(fps, 1e-9))} left"]
-    else:
-        words.append(f"{fps:.2f} fps")
-    return ", ".join([*words, f"limited by {now.bottleneck}"])
 
 
 def clock(seconds: float) -> str:

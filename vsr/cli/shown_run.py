@@ -12,8 +12,10 @@ from vsr.media.files.stdio import is_pipe
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
+    from vsr.cli.shown_queue import QueueClock
     from vsr.pipeline.job.job import Job
     from vsr.pipeline.job.report import Report
+    from vsr.pipeline.job.warm_generator import WarmGenerator
 
 
 def run_shown(
@@ -24,8 +26,22 @@ def run_shown(
     overwrite: bool,
     quiet: bool,
     patience: float = 30.0,
+    warm: WarmGenerator | None = None,
+    queue: QueueClock | None = None,
 ) -> Report:
-    from vsr.cli.progress import progress_line
+    """Upscale one file.
+
+    Args:
+        source: As for `vsr.upscale`.
+        target: As for `vsr.upscale`.
+        settings: As for `vsr.upscale`.
+        overwrite: Replace an existing target.
+        quiet: Print errors only.
+        patience: Minutes without a frame that end the run; 0 waits for ever.
+        warm: The generator of the file before, in a queue.
+        queue: Describes the progress of a queue; then the header and the last line are the queue's to print.
+    """
+    from vsr.cli.progress import Line, progress_line
     from vsr.cli.watchdog import watchdog
     from vsr.media.decode.probe import probe
     from vsr.media.files.opening import MAX_PIXELS
@@ -43,15 +59,15 @@ def run_shown(
             signals.whatever_runs()
             from vsr.pipeline.run import compute, finish, prepare
 
-            job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite))
-        told = [] if quiet else _before(job.report)
+            job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite, warm=warm))
+        told = [] if quiet else _before(job.report, brief=queue is not None)
         with _kept_parts(job):
             job.alive = dog.alive
-            with progress_line(quiet=quiet) as show:
+            with progress_line(quiet=quiet, words=queue.words() if queue else Line()) as show:
                 meter = compute(job, show)
             with dog.files_only():
                 finish(job, meter)
-        _after(job.report, told, quiet=quiet)
+        _after(job.report, told, quiet=quiet, brief=queue is not None)
         return job.report
 
 
@@ -73,13 +89,14 @@ def _left(kept: int) -> str:
     return f"{kept} finished frames are kept; the same command goes on from there"
 
 
-def _before(report: Report) -> list[str]:
+def _before(report: Report, *, brief: bool) -> list[str]:
     info, engine = report.info, report.engine
-    console.say(
-        f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded} -> {report.target}"
-        f" {report.width}x{report.height} {report.encoder['pixel_format']},"
-        f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
-    )
+    if not brief:
+        console.say(
+            f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded}"
+            f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
+            f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
+        )
     if report.frames_kept:
         console.say(f"going on: {report.frames_kept} frames were made before")
     for line in report.warnings:
@@ -99,7 +116,7 @@ def _model(report: Report) -> str:
     return f"{report.model['name']} ({'; '.join(facts)})" if facts else str(report.model["name"])
 
 
-def _after(report: Report, told: list[str], *, quiet: bool) -> None:
+def _after(report: Report, told: list[str], *, quiet: bool, brief: bool) -> None:
     for line in report.damage.notes:  # no summary, but the reason of an exit code that is not 0
         console.warn(line)
     if quiet:
@@ -107,6 +124,8 @@ def _after(report: Report, told: list[str], *, quiet: bool) -> None:
     for line in report.warnings:
         if line not in told:
             console.warn(line)
+    if brief:
+        return
     repeated = report.engine["repeated"]
     words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
     words += f", {repeated} of them repeats" if repeated else ""

@@ -26,7 +26,7 @@ from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import open_sink
 from vsr.models.catalog import choose
-from vsr.models.load import LoadedModel, load_generator
+from vsr.models.load import LoadedModel
 from vsr.pipeline.flow.graph import DEPTH, open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.threads import Handover
@@ -36,6 +36,7 @@ from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink, open_output
+from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report, last_report
 from vsr.settings.keywords import Overrides
 from vsr.settings.overrides import with_overrides
@@ -122,9 +123,22 @@ def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
 
 @contextmanager
 def prepare(
-    source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings,
+    *,
+    overwrite: bool,
+    warm: WarmGenerator | None = None,
 ) -> Generator[Job, None, None]:
-    """Open and check everything that can be checked before the first frame; release it at the end."""
+    """Open and check everything that can be checked before the first frame; release it at the end.
+
+    Args:
+        source: As for `upscale_video`.
+        target: As for `upscale_video`.
+        settings: As for `upscale_video`.
+        overwrite: Replace an existing target.
+        warm: Keeps the generator from run to run, where several follow each other; None loads it anew.
+    """
     if is_pipe(source) or is_pipe(target):
         settings = replace(settings, resume=False)  # what went through a pipe cannot be read again
     settle_delay(source, target, settings.format)
@@ -148,16 +162,8 @@ def prepare(
         after = parse(settings.filters_after, where="filters_after")
         wanted = output_size.wanted_scale(video.info, settings)
         name, why = choose(settings.model, choose_device(settings.device).type)
-        model = load_generator(name, scale=wanted, strength=settings.strength, partner=settings.partner)
+        model, upscaler = (warm or WarmGenerator()).placed(name, wanted, settings)
         size = output_size.target_size(video.info, settings, Fraction(model.scale))
-        upscaler = Upscaler(
-            model.network,
-            device_name=settings.device,
-            precision=settings.precision,
-            backend=settings.backend,
-            tile=settings.tile,
-            batch=settings.batch,
-        )
         upscaler.plan(video.info.height, video.info.width)
         check_room(size, batch=upscaler.batch)
         sink = _open_sink(source, target, video, model, upscaler, size, settings, overwrite=overwrite)

@@ -155,7 +155,8 @@ def _pass_on_(
     gain: float,
     before: tuple[Sequence[int], float] | None,
 ) -> None:
-    """Make a feature Cb (0) or Cr (1) times a gain, from the image or from the features of the layer before."""
+    """Make a feature Cb (0) or Cr (1) times a gain, from the image or from the features of the layer
+    before."""
     assert convolution.bias is not None
     convolution.weight[feature] = 0
     convolution.bias[feature] = 0

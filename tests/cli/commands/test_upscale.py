@@ -313,7 +313,7 @@ assert not heavy, heavy
 
 
 @pytest.mark.parametrize(
-    "words", [("upscale", "in.mkv"), ("upscale", "a", "b", "--batch", "0"), ("upscail",), ("--x",)]
+    "words", [("upscale",), ("upscale", "a", "b", "--batch", "0"), ("upscail",), ("--x",)]
 )
 def test_wrong_usage_is_one_line_and_exit_2(words: tuple[str, ...], capfd: Capture) -> None:
     done = run_cli(capfd, *words)

@@ -5,33 +5,43 @@ The flags of settings come from `vsr/settings/schema.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vsr.cli import console, parse, setting_flags
+from vsr.cli.shown_queue import run_queue_shown
 from vsr.cli.shown_run import run_shown
 from vsr.cli.wording import in_flags
+from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
+from vsr.pipeline.queue.inputs import listed
+from vsr.reading import read_file
 from vsr.settings.overrides import with_overrides
 from vsr.settings.presets import read_pipeline
 from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable, leads_to
 
+_MANY = "Many files"
+MOST_BYTES = 2**26
+"""Of a list of inputs: a million long names."""
+
 
 @setting_flags.added(after="pipeline")
 def upscale(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A video file, or - for standard input.", parser=place_of)
-    ],
-    target: Annotated[
-        Path,
+    paths: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="OUTPUT", help="Its suffix chooses the container; - for stdout.", parser=place_of
+            metavar="INPUT... OUTPUT",
+            help="Files, or folders with --to; - is a pipe.",
+            parser=place_of,
+            show_default=False,
         ),
-    ],
+    ] = None,
     *,
     pipeline: Annotated[
         str | None,
@@ -42,11 +52,38 @@ def upscale(
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the results of many files go.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", metavar=" ", help="Replace existing files.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar=" ", help="Measure a few frames and print the plan.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="PATTERN", help="{stem}-{size}{suffix} names results.", rich_help_panel=_MANY
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", metavar=" ", help="Folders inside folders, too.", rich_help_panel=_MANY
+        ),
+    ] = False,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from", metavar="FILE", help="A list of inputs; - for stdin.", rich_help_panel=_MANY
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing", metavar=" ", help="Skip results of other settings, too.", rich_help_panel=_MANY
+        ),
     ] = False,
     report: Annotated[
         Path | None,
@@ -60,30 +97,87 @@ def upscale(
         typer.Option(
             "--patience",
             metavar="MINUTES",
-            help="Stop after so long without a frame; default 30.",
+            help="Longest wait for a frame; default 30.",
             show_default=False,
             rich_help_panel="Run",
         ),
     ] = 30.0,
     **flags: Any,
 ) -> None:
-    """Upscale a video; audio, subtitles, chapters, timestamps and colour come along unchanged.
+    """Upscale videos; audio, subtitles, chapters, timestamps and colour come along unchanged.
 
     \b
     vsr upscale in.mp4 out.mp4
     vsr upscale dvd.mkv out.mkv --pipeline dvd --height 1080
+    vsr upscale rips/ --to upscaled/
 
     --pipeline takes a preset or a .toml file of settings; a flag wins over it.
     """
     console.configure(debug=console.debugging(), quiet=quiet)
     if not patience >= 0:
         raise ConfigError(f"--patience {patience:g} is impossible; use minutes, or 0 to wait for ever")
+    settings = _settings(pipeline, size, flags)
+    words = [*(paths or []), *_listed(files_from)]
+    many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
+    pairs = work_list(words, settings, many)
+    if len(pairs) == 1 and not many.is_queue(words):
+        _one(*pairs[0], settings, overwrite, dry_run, report, quiet, patience)
+        return
+    if dry_run:
+        for source, target in pairs:
+            console.out(f"{source} -> {target}")
+        return
+    if report is not None:
+        check_writable(report, what="--report", overwrite=overwrite)
+    code = run_queue_shown(
+        pairs,
+        settings,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        quiet=quiet,
+        patience=patience,
+        report=report,
+    )
+    if code:
+        raise typer.Exit(code)
+
+
+def _settings(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> UpscaleSettings:
     overrides = setting_flags.values(flags)
     if size is not None:
         overrides["width"], lines = parse.size(size)
         overrides["height"] = parse.agree(lines, overrides.get("height"))
     base = UpscaleSettings() if pipeline is None else read_pipeline(pipeline)
-    settings = with_overrides(base, overrides, where="vsr upscale")
+    return with_overrides(base, overrides, where="vsr upscale")
+
+
+def _listed(file: Path | None) -> list[Path]:
+    """The inputs that a file, or standard input, lists."""
+    if file is None:
+        return []
+    try:
+        is_stdin = str(file) == "-"
+        data = sys.stdin.buffer.read(MOST_BYTES) if is_stdin else read_file(file, most_bytes=MOST_BYTES)
+    except OSError as error:
+        raise ConfigError(
+            f"--files-from {file}: cannot be read ({error.strerror or error}); give a text file"
+        ) from error
+    found = listed(os.fsdecode(data))
+    if not found:
+        raise ConfigError(f"--files-from {file}: lists no file")
+    return found
+
+
+def _one(
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings,
+    overwrite: bool,
+    dry_run: bool,
+    report: Path | None,
+    quiet: bool,
+    patience: float,
+) -> None:
     if report is not None:
         _check_report(report, source, target, dry_run=dry_run, overwrite=overwrite)
     if dry_run:

@@ -1,0 +1,73 @@
+"""What the words of `vsr upscale` mean: one input with its output, or many inputs whose results get names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import ConfigError
+from vsr.media.files.stdio import is_pipe
+from vsr.pipeline.queue.inputs import inputs_of
+from vsr.pipeline.queue.names import PATTERN, targets_of
+from vsr.settings.schema import UpscaleSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Many:
+    """The options for many files."""
+
+    folder: Path | None
+    """Where the results go; None puts each beside its input."""
+    pattern: str | None
+    """For the names of the results; None is `names.PATTERN`."""
+    recursive: bool
+    is_list: bool
+    """Whether inputs come from a list."""
+
+    def is_queue(self, words: Sequence[Path]) -> bool:
+        """Whether the words are inputs of a queue, be it of one file, and not one input with its output."""
+        return self.folder is not None or self.is_list or any(word.is_dir() for word in words)
+
+
+def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> list[tuple[Path, Path]]:
+    """The inputs with the paths of their results.
+
+    Two words are an input and its output, unless results get names by an option. One word is an input whose
+    result lies beside it.
+
+    Raises:
+        ConfigError: no word, a pipe among many files, a word that leads to no file, or results of one name.
+    """
+    if not words:
+        raise ConfigError("INPUT is missing; for example: vsr upscale in.mp4 out.mp4")
+    named = many.folder is not None or many.is_list or many.pattern is not None
+    if len(words) == 2 and not named:
+        return [(words[0], words[1])]
+    _check_words(words, many)
+    inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder)
+    targets = targets_of(inputs, settings, folder=many.folder, pattern=many.pattern or PATTERN)
+    return [(one.path, target) for one, target in zip(inputs, targets, strict=True)]
+
+
+def _check_words(words: Sequence[Path], many: Many) -> None:
+    if any(is_pipe(word) for word in words):
+        raise ConfigError("- is a pipe, which needs an INPUT and an OUTPUT and no other files")
+    together = _with_spaces(words)
+    if together is not None:
+        raise ConfigError(f"{words[0]}: does not exist, but {str(together)!r} does; put the name in quotes")
+    if len(words) > 2 and many.folder is None and not many.is_list and not words[-1].exists():
+        raise ConfigError(
+            f"{words[-1]}: does not exist, and {len(words) - 1} inputs cannot have one OUTPUT;"
+            " name a folder for the results with --to"
+        )
+
+
+def _with_spaces(words: Sequence[Path]) -> Path | None:
+    """The file whose name the shell has split at its spaces, if there is one."""
+    for first in range(len(words)):
+        for last in range(first + 2, len(words) + 1):
+            whole = Path(" ".join(str(word) for word in words[first:last]))
+            if not words[first].exists() and whole.exists():
+                return whole
+    return None

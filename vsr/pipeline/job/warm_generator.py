@@ -1,0 +1,53 @@
+"""A generator on its device that is kept from run to run: a queue of files loads it once."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from vsr.engine.upscaler import Upscaler
+from vsr.models.load import LoadedModel, load_generator
+from vsr.settings.schema import UpscaleSettings
+
+
+class WarmGenerator:
+    """The generator of the last run, for a next run with the same settings; it serves one run at a time."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] | None = None
+        self._kept: tuple[LoadedModel, Upscaler] | None = None
+
+    def placed(
+        self, name: str, scale: Fraction | None, settings: UpscaleSettings
+    ) -> tuple[LoadedModel, Upscaler]:
+        """The generator for a run, placed on the device; the one before is dropped if it does not fit.
+
+        Args:
+            name: Of a model, with `auto` resolved.
+            scale: The enlargement that is wanted.
+            settings: Of the run; device, precision, backend, tile and batch count.
+
+        Raises:
+            VsrError: as `load_generator` and `engine.upscaler.Upscaler` do.
+        """
+        key = (name, scale, *(getattr(settings, field) for field in _FIELDS))
+        if self._kept is None or key != self._key:
+            self._kept = None  # first, so that two generators never take memory at once
+            self._kept, self._key = _placed(name, scale, settings), key
+        self._kept[1].redone_smaller = 0
+        return self._kept
+
+
+_FIELDS = ("strength", "partner", "device", "precision", "backend", "tile", "batch")
+
+
+def _placed(name: str, scale: Fraction | None, settings: UpscaleSettings) -> tuple[LoadedModel, Upscaler]:
+    model = load_generator(name, scale=scale, strength=settings.strength, partner=settings.partner)
+    upscaler = Upscaler(
+        model.network,
+        device_name=settings.device,
+        precision=settings.precision,
+        backend=settings.backend,
+        tile=settings.tile,
+        batch=settings.batch,
+    )
+    return model, upscaler

@@ -1,0 +1,101 @@
+"""The files that words on the command line stand for: files, folders, patterns with wildcards, and lists."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import ConfigError
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".evo", ".f4v", ".flv", ".gif", ".ivf", ".m1v",
+    ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mod", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
+    ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".wtv",
+    ".y4m",
+})
+# fmt: on
+"""Suffixes of the files that a folder is searched for. A file that is named itself may have any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file to upscale."""
+
+    path: Path
+    folder: Path = Path()
+    """Where it lies below the folder that was named; its result goes to the same place below the target
+    folder."""
+
+
+def inputs_of(words: Sequence[Path], *, recursive: bool, leave_out: Path | None = None) -> list[Input]:
+    """The files in the order of the words; those of a folder by name, numbers by their value.
+
+    Args:
+        words: Files, folders, and patterns such as `*.mkv` that the shell has not expanded.
+        recursive: Whether folders inside folders are searched.
+        leave_out: The folder of the results, which is not searched.
+
+    Raises:
+        ConfigError: a word leads to no file.
+    """
+    found: dict[Path, Input] = {}
+    for word in words:
+        for one in _expanded(word, recursive=recursive, leave_out=leave_out):
+            found.setdefault(Path(os.path.realpath(one.path)), one)
+    return list(found.values())
+
+
+def listed(text: str) -> list[Path]:
+    """The files of a list: one a line, or separated by NUL as `find -print0` writes them."""
+    separator = "\0" if "\0" in text else "\n"
+    return [Path(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
+
+
+def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterable[Input]:
+    if word.is_dir():
+        files = _in_folder(word, recursive=recursive, leave_out=leave_out)
+        if not files:
+            deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
+            raise ConfigError(f"{word}: no video is in this folder; name files{deeper}")
+        return [Input(path, path.parent.relative_to(word)) for path in files]
+    if word.exists() or not glob.has_magic(str(word)):
+        return [Input(word)]
+    # Not Path.glob, which takes no absolute pattern.
+    matches = sorted((Path(name) for name in glob.glob(str(word), recursive=True)), key=_by_name)  # noqa: PTH207
+    if not matches:
+        raise ConfigError(f"{word}: no file matches this pattern")
+    return [Input(path) for path in matches if path.is_file()]
+
+
+def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:
+    files = []
+    for where, folders, names in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and not _is_same(here / name, leave_out)
+        )
+        if not _is_same(here, leave_out) or here == folder:
+            files += sorted((here / name for name in names if _is_video(name)), key=_by_name)
+    return files
+
+
+def _is_video(name: str) -> bool:
+    """By its name; `._film.mkv` is a companion that macOS writes, not a film."""
+    return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _is_same(folder: Path, other: Path | None) -> bool:
+    return other is not None and os.path.realpath(folder) == os.path.realpath(other)
+
+
+def _by_name(path: Path) -> tuple[object, ...]:
+    """`part 9` comes before `part 10`."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return (path.parent, *((int(part), "") if part.isdecimal() else (-1, part) for part in parts))
