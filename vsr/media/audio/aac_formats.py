@@ -1,9 +1,10 @@
-"""Copies AAC whose number of channels or sampling rate changes on the way, as in broadcasts and live streams.
+"""Copies AAC whose number of channels or sampling rate changes within the stream, as in broadcasts and live
+streams.
 
-Plain AAC does not say what it contains: the container does, once for each format. In transport streams each
-packet has an ADTS header that says so (ISO/IEC 13818-7, 6.2); FLV and MP4 announce a new format in their own
-way, which FFmpeg hands on as side data. MP4 and MOV support several formats in a track (ISO/IEC 14496-12,
-8.5.2), and FFmpeg's muxer writes them. Matroska supports one.
+Plain AAC does not state its format: the container does, once for each format. In transport streams each
+packet has an ADTS header with the format (ISO/IEC 13818-7, 6.2). FLV and MP4 announce a new format in their
+own way, which FFmpeg passes on as side data. MP4 and MOV support several formats in a track (ISO/IEC
+14496-12, 8.5.2), and FFmpeg's muxer writes them. Matroska supports only one.
 """
 
 from __future__ import annotations
@@ -16,38 +17,40 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.stream import Stream
 
+from vsr.frame import Damage
+
 _RUN = 3
-"""Packets of a new format in a row that are no damage of a header."""
+"""The number of consecutive packets of a new format from which on it is not a damaged header."""
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
 class AacFormats:
-    """Passes on the packets of an AAC stream, and prepares its changes of format for the output."""
+    """Copies the packets of an AAC stream, and prepares its changes of format for the output."""
 
-    def __init__(self, source: Stream, stream: Stream, *, several: bool) -> None:
-        """Start with no packet seen.
+    def __init__(self, source: Stream, stream: Stream, damage: Damage, *, several: bool) -> None:
+        """Start before the first packet.
 
         Args:
             source: The stream in the source.
             stream: Its copy in the output.
+            damage: Packets that are left out are counted here.
             several: Whether the output's container supports several formats in a track.
         """
         self.stream = stream
-        self._source, self._several = source, several
+        self._source, self._damage, self._several = source, damage, several
         self._filter: BitStreamFilterContext | None = None
         self._first = self._current = b""
         self._changed: tuple[Fraction, str] | None = None
         self._run: list[int | None] = []
-        self.broken = 0
+        self._left_out = 0
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Return the packet as the muxer needs it."""
         head = bytes(memoryview(packet)[:4])
         if len(head) == 4 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
             return self._with_header(packet, bytes([head[2] & 0xFD, head[3] & 0xC0]))
-        if self._filter is not None:  # without its header, nobody knows where it ends
-            self.broken += 1
-            return []
+        if self._filter is not None:  # the length of a packet without its header is unknown
+            return self._leave_out()
         if self._several or not packet.has_sidedata("new_extradata"):
             return [packet]
         self._note(packet.pts, packet.time_base, "")
@@ -58,21 +61,27 @@ class AacFormats:
         return []
 
     def flush(self) -> list[Packet[Any]]:
-        """Return nothing: no packet is held back."""
+        """Return nothing, as no packet is held back; add a note about the packets that were left out."""
+        if self._left_out:
+            self._damage.notes.append(
+                f"{self._left_out} packets of audio stream {self._source.index} are damaged and left out"
+            )
+        return []
+
+    def _leave_out(self) -> list[Packet[Any]]:
+        self._left_out += 1
+        self._damage.broken_packets += 1
         return []
 
     def damage_note(self, index: int) -> str | None:
-        """Return a sentence if packets are left out, or may not play in the output; else None."""
-        said = []
-        if self.broken:
-            said.append(f"{self.broken} packets of audio stream {index} are damaged and left out")
-        if self._changed is not None and not self._several:
-            seconds, words = self._changed
-            said.append(
-                f"audio stream {index} changes its format at {float(seconds):.3f} s{words}, and Matroska "
-                "supports one in a track, so what follows may not play; write to .mp4 to keep it"
-            )
-        return "; ".join(said) or None
+        """Return a sentence if packets may not play in the output, else None."""
+        if self._changed is None or self._several:
+            return None
+        seconds, words = self._changed
+        return (
+            f"audio stream {index} changes its format at {float(seconds):.3f} s{words}, but Matroska has "
+            "only one format in a track, so later audio may not play; write to .mp4 to keep it"
+        )
 
     def _with_header(self, packet: Packet[Any], kind: bytes) -> list[Packet[Any]]:
         self._first = self._first or kind
@@ -84,12 +93,11 @@ class AacFormats:
         if self._filter is None or kind != self._current:
             # A new filter announces the format of its first packet to the muxer.
             self._filter, self._current = BitStreamFilterContext("aac_adtstoasc", self._source), kind
-        tick = packet.time_base  # the filter takes the packet's contents away
+        tick = packet.time_base  # the filter empties the packet
         try:
             found = self._filter.filter(packet)
         except av.FFmpegError:
-            self.broken += 1
-            return []
+            return self._leave_out()
         for made in found:
             made.time_base = tick
         return found
@@ -100,7 +108,7 @@ class AacFormats:
 
 
 def _words(kind: bytes) -> str:
-    """Return the sampling rate and channels of an ADTS header."""
+    """Return the sampling rate and channels in an ADTS header, in words."""
     rate, channels = kind[0] >> 2 & 15, (kind[0] & 1) << 2 | kind[1] >> 6
     if rate >= len(_RATES) or not channels:
         return ""
@@ -108,7 +116,9 @@ def _words(kind: bytes) -> str:
 
 
 def _without_format(packet: Packet[Any]) -> Packet[Any]:
-    """Return the packet without the new format, which FFmpeg's Matroska muxer (8.1) puts over the header."""
+    """Return the packet without the new format, with which FFmpeg's Matroska muxer (8.1) would overwrite the
+    header.
+    """
     made: Packet[Any] = Packet(bytes(packet))
     made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
     made.time_base, made.stream, made.is_keyframe = packet.time_base, packet.stream, packet.is_keyframe

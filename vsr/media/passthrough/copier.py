@@ -197,7 +197,7 @@ class StreamCopier:
             target = add_copy(output, stream, facts) if delay is None else add_hidden(output, stream, delay)
             if planned.codec == "aac":
                 several = container.family == "mp4"
-                self._converters[planned.index] = AacFormats(stream, target, several=several)
+                self._converters[planned.index] = AacFormats(stream, target, self._damage, several=several)
         if "mp4" in self._media.format.name and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
