@@ -1,4 +1,6 @@
-"""AAC that changes its channels or rate on the way keeps playing, or a warning says where it does not."""
+"""AAC that changes its channels or rate within the stream stays playable, or a warning says where it is
+not.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ ADVICE = "write to .mp4 to keep it"
 
 
 def recording(folder: Path, *parts: Audio) -> Path:
-    """Transport streams one behind the other, as a broadcast whose programme changes."""
+    """Join transport streams end to end, as in a broadcast whose programme changes."""
     clips = [make_clip(folder / f"{n}.ts", frames=25, audio=[audio]) for n, audio in enumerate(parts)]
     whole = folder / "in.ts"
     whole.write_bytes(b"".join(clip.read_bytes() for clip in clips))
@@ -27,7 +29,7 @@ def recording(folder: Path, *parts: Audio) -> Path:
 
 
 def live_stream(folder: Path, *parts: Audio) -> Path:
-    """FLV files one behind the other, as a live stream that was begun anew."""
+    """Join FLV files end to end, as in a live stream that was started again."""
     whole, at = b"", 0
     for number, audio in enumerate(parts):
         data = make_clip(folder / f"{number}.flv", frames=25, audio=[audio]).read_bytes()
@@ -53,7 +55,9 @@ def later(tag: bytes, milliseconds: int) -> bytes:
 
 
 def heard(path: Path) -> list[tuple[int, int]]:
-    """Channels of the decoded audio, and how many samples have them, an entry for each change (ffprobe)."""
+    """Return the channels of the decoded audio and their number of samples, one entry for each change
+    (ffprobe).
+    """
     asked = ("-show_entries", "frame=nb_samples,channels", "-select_streams", "a")
     frames = judges.ffprobe(path, "-show_frames", *asked)["frames"]
     found: list[tuple[int, int]] = []
@@ -77,7 +81,7 @@ def test_mp4_and_mov_have_each_format(make: Make, suffix: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("make", "to"), [(recording, SURROUND), (live_stream, SURROUND), (live_stream, MONO_44)]
 )
-def test_matroska_has_the_first_format_and_says_from_when_on_it_may_not_play(
+def test_matroska_keeps_the_first_format_and_warns_about_later_ones(
     make: Make, to: Audio, tmp_path: Path
 ) -> None:
     out = pass_through(make(tmp_path, STEREO, to), tmp_path / "out.mkv")
@@ -91,7 +95,7 @@ def test_matroska_has_the_first_format_and_says_from_when_on_it_may_not_play(
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_one_format_gives_the_same_packets_as_ever_and_no_word(suffix: str, tmp_path: Path) -> None:
+def test_audio_of_one_format_is_copied_without_a_warning(suffix: str, tmp_path: Path) -> None:
     source = recording(tmp_path, STEREO)
     out = pass_through(source, tmp_path / f"out.{suffix}")
     with av.open(str(source)) as box:  # an ADTS header without a checksum has seven bytes
@@ -101,7 +105,7 @@ def test_one_format_gives_the_same_packets_as_ever_and_no_word(suffix: str, tmp_
     assert not any("audio" in warning for warning in out.warnings)
 
 
-def test_one_damaged_header_is_no_change_of_format(tmp_path: Path) -> None:
+def test_one_damaged_header_is_not_a_change_of_format(tmp_path: Path) -> None:
     data = bytearray(recording(tmp_path, STEREO).read_bytes())
     at = [n for n in range(len(data) - 4) if data[n : n + 2] == b"\xff\xf1"][10]
     data[at + 2] ^= 0x40  # another rate, in one packet
