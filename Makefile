@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check coverage docs test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,16 @@ check: $(STAMP)  ## lint, types, import contract
 
 test: check  ## check, and all tests except the slow ones; JOBS processes, one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS)
+
+# Not a part of `make test`, for it takes 28 % more processor time on Python 3.11 (334 tests of five files, measured
+# side by side); from 3.14 on coverage.py uses sys.monitoring, which costs less.
+coverage: check  ## like test, and prints the share of lines that the tests run, for each file of the package
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --cov --cov-report=term:skip-covered
+
+docs: $(STAMP)  ## write what is generated: the list of files, the settings, the tables of benchmarks
+	$(BIN)/python docs/tree.py
+	$(BIN)/python docs/settings.py
+	$(BIN)/python -m benchmarks.tables
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/pytest -q -m slow
