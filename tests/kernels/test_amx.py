@@ -21,10 +21,10 @@ from vsr.models.archs.rrdb import RRDB
 from vsr.models.load import load_generator
 
 CPU, BF16 = torch.device("cpu"), torch.bfloat16
-there = pytest.mark.skipif(not amx.available(), reason="no AMX that this process may use, or no llvmlite")
+needs_amx = pytest.mark.skipif(not amx.available(), reason="no AMX that this process may use, or no llvmlite")
 
 
-@there
+@needs_amx
 @pytest.mark.parametrize(
     "changes",
     [{}, {"nf": 64, "nc": 16, "scale": 4}, {"nf": 24}, {"nf": 80, "nc": 2}, {"nc": 0}, {"activation": "relu"},
@@ -44,7 +44,7 @@ def test_a_compact_network_is_as_close_to_fp32_as_torch_in_bf16(
     assert psnr(found, expected, border=0) > min(psnr(in_torch, expected, border=0) - 1, 80)
 
 
-@there
+@needs_amx
 @pytest.mark.parametrize("name", ["fast-x2", "compact-x4"])
 def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> None:
     made, x = load_generator(name).network, random_images(1, 3, 45, 70)
@@ -54,7 +54,7 @@ def test_a_shipped_network_is_as_close_to_fp32_as_torch_in_bf16(name: str) -> No
     assert psnr(on_cpu(made, "amx", BF16)(x), expected, border=0) > psnr(in_torch, expected, border=0) - 1
 
 
-@there
+@needs_amx
 def test_tiled_output_equals_whole_output_to_the_bit() -> None:
     made, x = network(), random_images(3, 3, 70, 90)
     whole = Upscaler(made, device_name="cpu", precision="bf16", backend="amx")
@@ -63,7 +63,7 @@ def test_tiled_output_equals_whole_output_to_the_bit() -> None:
     assert torch.equal(whole(x), tiled(x))
 
 
-@there
+@needs_amx
 def test_steps_of_10_bits_are_kept_in_the_input_and_the_output_is_finer_than_bf16() -> None:
     """0.7 and the next code of 10 bits are one number in bf16, whose steps would be visible in a smooth
     sky."""
@@ -74,7 +74,7 @@ def test_steps_of_10_bits_are_kept_in_the_input_and_the_output_is_finer_than_bf1
     assert (dark == dark.to(BF16).float()).float().mean() < 0.1
 
 
-@there
+@needs_amx
 @pytest.mark.parametrize("changes", RRDBS.values(), ids=RRDBS.keys())
 @pytest.mark.parametrize("size", [(21, 131), (1, 128), (18, 530)], ids=str)
 def test_an_rrdb_is_as_close_to_fp32_as_torch_in_bf16(
@@ -102,7 +102,7 @@ DIVISIONS = [
 how many layers of a Compact network advance together."""
 
 
-@there
+@needs_amx
 @pytest.mark.parametrize(
     ("make", "size"),
     [
@@ -128,7 +128,7 @@ def test_the_division_into_regions_and_groups_changes_no_bit(
     assert all(torch.equal(result, results[0]) for result in results)
 
 
-@there
+@needs_amx
 def test_auto_takes_amx_for_bf16_networks_that_it_supports() -> None:
     other = rrdb(nf=16, gc=8)
     assert select.select(network(), CPU, dtype=BF16).backend == "amx"
@@ -146,7 +146,7 @@ def test_without_amx_auto_takes_another_backend_and_asking_for_amx_says_what_it_
 ) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
     assert select.select(network(), CPU, dtype=BF16).backend != "amx"
-    with pytest.raises(ConfigError, match=r"needs a processor with AMX.*; leave `backend` out"):
+    with pytest.raises(ConfigError, match=r"needs a CPU with AMX.*; leave `backend` out"):
         select.select(network(), CPU, backend="amx", dtype=BF16)
 
 
@@ -159,7 +159,7 @@ def test_on_a_cpu_without_bf16_auto_computes_in_fp32_and_does_not_look_for_amx(
     assert Upscaler(network(), device_name="cpu").backend != "amx"
 
 
-@there
+@needs_amx
 @pytest.mark.parametrize("channels", [1, 3, 4, 12])
 @pytest.mark.parametrize("size", [(1, 32), (5, 33), (20, 64)], ids=str)
 def test_a_sample_of_the_image_becomes_two_bfloat16_numbers(channels: int, size: tuple[int, int]) -> None:

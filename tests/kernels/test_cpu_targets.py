@@ -1,4 +1,4 @@
-"""What the kernels for CPUs promise, `winograd` in float32 and `amx` in bfloat16."""
+"""The contract of both kernels for CPUs, `winograd` in float32 and `amx` in bfloat16."""
 
 from __future__ import annotations
 

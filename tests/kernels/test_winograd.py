@@ -24,7 +24,7 @@ from vsr.models.archs.rrdb import RRDB
 from vsr.models.load import load_generator
 
 CPU, FP32 = torch.device("cpu"), torch.float32
-there = pytest.mark.skipif(not winograd.available(), reason="no llvmlite, or no FMA")
+needs_winograd = pytest.mark.skipif(not winograd.available(), reason="no llvmlite, or no FMA")
 _WORSE = 100
 """How much larger the mean squared error may be than torch's: the transforms add and subtract numbers that
 are larger than the result, which costs a bit or two each. With 16 bits it would be 10^8 times larger."""
@@ -62,7 +62,7 @@ def worse_than_torch(made: nn.Module, x: Tensor) -> float:
     return float(error / others.clamp(min=1e-16))
 
 
-@there
+@needs_winograd
 @pytest.mark.parametrize(
     "changes",
     [{}, {"nf": 64, "nc": 16, "scale": 4}, {"nf": 24}, {"nf": 80, "nc": 2}, {"nf": 128, "nc": 1}, {"nc": 0},
@@ -74,13 +74,13 @@ def test_a_compact_network_is_as_exact_as_fp32(changes: dict[str, object], size:
     assert worse_than_torch(network(**changes), random_images(1, 3, *size)) < _WORSE
 
 
-@there
+@needs_winograd
 @pytest.mark.parametrize("name", ["fast-x2", "compact-x4", "rrdb-lite-x4"])
 def test_a_shipped_network_is_as_exact_as_fp32(name: str) -> None:
     assert worse_than_torch(load_generator(name).network, random_images(1, 3, 45, 70)) < _WORSE
 
 
-@there
+@needs_winograd
 @pytest.mark.parametrize(
     "changes", [*RRDBS.values(), {"nf": 48, "gc": 16}], ids=[*RRDBS.keys(), "x4 of odd channels"]
 )
@@ -89,7 +89,7 @@ def test_an_rrdb_is_as_exact_as_fp32(changes: dict[str, object], size: tuple[int
     assert worse_than_torch(rrdb(**changes), random_images(1, 3, *size)) < _WORSE
 
 
-@there
+@needs_winograd
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize(
     "make", [partial(network, nf=64), partial(rrdb, nf=32, gc=16)], ids=["compact", "rrdb"]
@@ -106,28 +106,30 @@ def test_the_width_of_vector_registers_changes_no_bit(
     assert torch.equal(on_cpu(made, "winograd", FP32)(x), expected)
 
 
-@there
+@needs_winograd
 def test_a_window_that_begins_on_the_grid_gives_the_bits_of_the_whole_image() -> None:
     """On all four sides, wherever the window ends."""
-    taken = Upscaler(network(), device_name="cpu", backend="winograd")
-    x, halo, scale = random_images(1, 3, 90, 100), taken.bit_radius, int(taken.scale)
-    whole = taken(x)
-    for top, bottom, left, right in product((0, 3 * taken.grid), (69, 90), (5 * taken.grid, 8), (70, 71, 72)):
+    upscaler = Upscaler(network(), device_name="cpu", backend="winograd")
+    x, halo, scale = random_images(1, 3, 90, 100), upscaler.bit_radius, int(upscaler.scale)
+    whole = upscaler(x)
+    for top, bottom, left, right in product(
+        (0, 3 * upscaler.grid), (69, 90), (5 * upscaler.grid, 8), (70, 71, 72)
+    ):
         inner = [slice(scale * (a + halo), scale * (b - halo)) for a, b in ((top, bottom), (left, right))]
-        part = taken(x[..., top:bottom, left:right])
+        window = upscaler(x[..., top:bottom, left:right])
         off = slice(scale * halo, -scale * halo)
-        assert torch.equal(part[..., off, off], whole[..., inner[0], inner[1]])
+        assert torch.equal(window[..., off, off], whole[..., inner[0], inner[1]])
 
 
-@there
+@needs_winograd
 def test_without_amx_auto_takes_winograd_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
     for made in (network(), rrdb()):
-        taken = Upscaler(made, device_name="cpu")
-        assert (taken.backend, taken.precision) == ("winograd", "float32")
+        upscaler = Upscaler(made, device_name="cpu")
+        assert (upscaler.backend, upscaler.precision) == ("winograd", "float32")
 
 
-@there
+@needs_winograd
 @pytest.mark.parametrize("other", ["openvino", "torch"])
 def test_on_other_kinds_of_cpus_a_trial_decides(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Winograd was never measured there."""
@@ -139,10 +141,13 @@ def test_on_other_kinds_of_cpus_a_trial_decides(other: str, monkeypatch: pytest.
         tried = []
 
         def quicker(
-            ways: Mapping[str, Callable[[], Run]], *_: object, wins: int = wins, tried: list[str] = tried
+            candidates: Mapping[str, Callable[[], Run]],
+            *_: object,
+            wins: int = wins,
+            tried: list[str] = tried,
         ) -> tuple[str, Run]:
-            tried += ways
-            return tried[wins], ways[tried[wins]]()
+            tried += candidates
+            return tried[wins], candidates[tried[wins]]()
 
         monkeypatch.setattr(select.trial, "quicker", quicker)
         assert select.select(network(), CPU, dtype=FP32).backend == ["winograd", other][wins]
@@ -150,14 +155,14 @@ def test_on_other_kinds_of_cpus_a_trial_decides(other: str, monkeypatch: pytest.
     assert Upscaler(network(), device_name="cpu", backend="winograd").precision == "float32"
 
 
-@there
+@needs_winograd
 def test_a_request_for_bf16_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: False)
-    taken = Upscaler(network(), device_name="cpu", precision="bf16")
-    assert (taken.backend != "winograd", taken.precision) == (True, "bfloat16")
+    upscaler = Upscaler(network(), device_name="cpu", precision="bf16")
+    assert (upscaler.backend != "winograd", upscaler.precision) == (True, "bfloat16")
 
 
-@there
+@needs_winograd
 def test_with_amx_auto_takes_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amx, "available", lambda: True)
     monkeypatch.setattr(select, "cpu_has_bf16", lambda: True)

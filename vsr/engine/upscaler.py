@@ -101,7 +101,7 @@ class Upscaler:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and activations."""
+        """The dtype of weights and activations."""
         return self._selected.dtype
 
     @property

@@ -52,7 +52,7 @@ _ENTRIES = (
         name="fast-x2",
         family="Compact",
         scale=2,
-        description="fidelity for compressed video, small: for processors",
+        description="fidelity for compressed video, small: for CPUs",
         partner="fast-x2-crisp",
     ),
     CatalogEntry(
@@ -139,7 +139,7 @@ last."""
 AUTO = "auto"
 """The name that lets `choose` decide by the device."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
-    "cpu": ("fast", "the one that a processor runs in real time"),
+    "cpu": ("fast", "the family that a CPU runs in real time"),
     "mps": ("fast", "eight times as fast as compact; unmeasured on Apple GPUs"),
     "cuda": ("compact", "the most faithful family that is shipped"),
 }

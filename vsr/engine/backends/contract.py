@@ -17,18 +17,18 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How a rectangle must lie in an image so that its results, off its inner edges, equal those of the whole
-    image to the bit.
+    """Which windows of an image have results, away from their inner edges, with the same bits as those of the
+    whole image.
 
-    A kernel that computes some pixels together rounds each of them by all that any of them depends on.
+    If a kernel computes several pixels together, the rounding of each depends on the sources of all of them.
     """
 
     grid: int = 1
-    """LR pixels; the rectangle begins at multiples of it."""
+    """LR pixels; a window must begin at multiples of it."""
     reach: int = 1
-    """LR pixels by which each convolution carries the influence of an edge further."""
+    """LR pixels by which each convolution extends the influence of an edge."""
     more: int = 0
-    """LR pixels that come on top of that."""
+    """LR pixels to add to that."""
 
 
 def _never(network: nn.Module, dtype: torch.dtype) -> bool:

@@ -41,29 +41,29 @@ def graph_of(network: nn.Module) -> ConvGraph | None:
 
 
 def has_kernels() -> bool:
-    """Whether the package `vsr.kernels` is there."""
+    """Whether the package `vsr.kernels` can be imported."""
     return kernels is not None
 
 
 def kernels_available(target: Target) -> bool:
-    """Whether the kernels of a target are there with all that they need."""
+    """Whether `vsr.kernels` is present, and this machine has what the kernels of a target need."""
     return kernels is not None and kernels.available(target)
 
 
 def kernels_support(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
-    """Whether the kernels of a target compute such a network with features of a dtype."""
+    """Whether the kernels of a target can compute a network with features of a dtype."""
     graph = graph_of(network)
     return graph is not None and kernels.supports(graph, target, dtype)
 
 
 def kernels_are_fastest(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
-    """Whether the kernels of a target are available, and were measured to be the fastest for it."""
+    """Whether the kernels of a target are available and were measured to be the fastest for a network."""
     graph = graph_of(network)
     return graph is not None and kernels.is_measured_fastest(graph, target, dtype)
 
 
 def kernel_window(target: Target) -> Window:
-    """How a window must lie so that its results equal the whole's to the bit."""
+    """Return which windows of an image give the same bits as the whole image."""
     return Window(*kernels.window(target)) if kernels is not None else Window()
 
 
@@ -71,7 +71,7 @@ def in_kernels(network: nn.Module, target: Target, dtype: torch.dtype, device: t
     """Compile the network for the kernels of a target, on as many threads as torch has now; torch runs the
     batches whose shape the kernels do not take."""
     graphed = cast(Graphed, network)
-    threads = torch.get_num_threads()  # now: while it runs, torch may be left fewer
+    threads = torch.get_num_threads()  # read now, because torch may have fewer threads during a run
     run_graph = kernels.compile(graphed.as_graph(), target, dtype, device, threads)
     in_torch = cache(lambda: torch_eager.eager(network, device=device, dtype=dtype))
 

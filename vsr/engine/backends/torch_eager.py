@@ -1,4 +1,4 @@
-"""The backend `torch`: torch's own operators, in the memory layout that its convolutions are fastest in."""
+"""The backend `torch`: torch's own operators, in the memory format in which its convolutions are fastest."""
 
 from __future__ import annotations
 
@@ -38,16 +38,17 @@ def eager(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> Ru
 
 
 def _precise(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """fp32 means fp32: by default cuDNN multiplies in TF32, with 10 bits of mantissa."""
+    """Return a context in which float32 is exact: by default cuDNN multiplies in TF32, with 10 bits of
+    mantissa."""
     return nullcontext() if device.type != "cuda" or dtype != torch.float32 else without_tf32()
 
 
 @contextmanager
 def without_tf32() -> Generator[None, None, None]:
-    """Let CUDA compute convolutions and matrix products in full float32 inside the block, in the whole
-    process, whatever a host program has chosen."""
-    # Not cudnn.flags: it raises where a host program has used this newer way, and is overruled by it.
-    cudnn: Any = torch.backends.cudnn  # its stubs do not know this
+    """Let CUDA compute convolutions and matrix products in full float32 inside the context, in the whole
+    process, whatever the host program has set."""
+    # Not cudnn.flags: it raises if a host program has used these newer settings, which also override it.
+    cudnn: Any = torch.backends.cudnn  # the type stubs lack these settings
     kinds: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
     before = [kind.fp32_precision for kind in kinds]
     try:

@@ -9,7 +9,7 @@ from vsr.engine.backends.own_kernels import own
 BACKEND = own(
     "winograd",
     takes="networks of 3x3 convolutions, and RRDB of multiples of 16 channels, in fp32",
-    needs="llvmlite and a processor with FMA",
+    needs="llvmlite and a CPU with FMA",
     best_dtypes=(torch.float32,),
     in_trial=True,
 )

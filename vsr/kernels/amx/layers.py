@@ -28,7 +28,7 @@ class Layer:
     """Tiles of bfloat16, in the order that `convolution.emit` reads."""
     bias: Tensor
     slopes: Tensor
-    """Of the PReLU after the convolution; float32, one for each output channel."""
+    """Slopes of the PReLU after the convolution; float32, one for each output channel."""
 
 
 def padded_channels(channels: int, unit: int = DEPTH) -> int:

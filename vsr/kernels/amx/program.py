@@ -26,7 +26,7 @@ _REGION_HEIGHT = 8
 
 @dataclass(frozen=True)
 class Buffer:
-    """Where a value lies, or a part of its channels."""
+    """The place of a value in memory, or of some of its channels."""
 
     name: str
     channels: int

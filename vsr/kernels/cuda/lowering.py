@@ -24,7 +24,7 @@ from vsr.kernels.cuda.program import Build, Program, Shape, Step, input_channels
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value is: channels `begin` to `end` of a buffer."""
+    """The place of a value in memory: channels `begin` to `end` of a buffer."""
 
     buffer: int
     """Number of the first value in the buffer."""

@@ -26,10 +26,10 @@ class Layer:
 
     shape: Convolution | InputLayer
     weights: Tensor
-    """In the order that `epilogue.emit` or `input_layer.emit` reads."""
+    """Weights in the order that `epilogue.emit` or `input_layer.emit` reads."""
     bias: Tensor
     slopes: Tensor
-    """Of the PReLU after the convolution."""
+    """Slopes of the PReLU after the convolution."""
 
 
 def padded_channels(channels: int) -> int:

@@ -64,6 +64,15 @@ def last_conv(conv: nn.Conv2d, h: Tensor, dtype: torch.dtype) -> Tensor:
     return rounded.to(dtype).add_(lost)
 
 
+@torch.no_grad()
+def scaled_kaiming_init_(conv: nn.Conv2d, gain: float) -> None:
+    """Initialise a convolution with Kaiming's normal weights times `gain` and a bias of zero, in place."""
+    nn.init.kaiming_normal_(conv.weight)
+    conv.weight.mul_(gain)
+    assert conv.bias is not None
+    conv.bias.zero_()
+
+
 def equal_places_(conv: nn.Module, scale: int) -> None:
     """Give all phases of the pixel shuffle after a convolution the weights of the first phase, in place.
 

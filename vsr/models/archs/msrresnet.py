@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import ENLARGEMENTS, require, upsampling_stages
+from vsr.models.archs.layers import ENLARGEMENTS, require, scaled_kaiming_init_, upsampling_stages
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph
@@ -63,7 +62,7 @@ class MSRResNet(nn.Module):
         self.conv_last = nn.Conv2d(nf, 3, 3, padding=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                _start_small_(layer)
+                scaled_kaiming_init_(layer, _INIT_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
         """Upscale a batch.
@@ -121,14 +120,6 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.relu_(self.conv1(x)))
-
-
-@torch.no_grad()
-def _start_small_(conv: nn.Conv2d) -> None:
-    nn.init.kaiming_normal_(conv.weight)
-    conv.weight.mul_(_INIT_GAIN)
-    assert conv.bias is not None
-    conv.bias.zero_()
 
 
 def _receptive_radius(nb: int, stages: tuple[int, ...]) -> int:

@@ -19,7 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.layers import ENLARGEMENTS, last_conv, pad_to_multiple, require, upsampling_stages
+from vsr.models.archs.layers import (
+    ENLARGEMENTS,
+    last_conv,
+    pad_to_multiple,
+    require,
+    scaled_kaiming_init_,
+    upsampling_stages,
+)
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph, GraphBuilder
@@ -158,7 +165,7 @@ class _DenseBlock(nn.Module):
         self.conv4 = nn.Conv2d(nf + 3 * gc, gc, 3, padding=1)
         self.conv5 = nn.Conv2d(nf + 4 * gc, nf, 3, padding=1)
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
-            _start_small_(conv)
+            scaled_kaiming_init_(conv, _INIT_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
         # Concatenate a growing tensor: in channels_last every convolution would copy a slice of a
@@ -183,14 +190,6 @@ def _add_block(graph: GraphBuilder, block: nn.Module, entry: int) -> int:
         skip = [Residual(entry, RESIDUAL)] if dense is blocks[-1] else []
         value = graph.add(last, *inputs, residuals=[Residual(value, RESIDUAL), *skip])
     return value
-
-
-@torch.no_grad()
-def _start_small_(conv: nn.Conv2d) -> None:
-    nn.init.kaiming_normal_(conv.weight)
-    conv.weight.mul_(_INIT_GAIN)
-    assert conv.bias is not None
-    conv.bias.zero_()
 
 
 def picture_init_(net: RRDB, *, generator: torch.Generator | None = None) -> None:
