@@ -27,9 +27,19 @@ from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 from vsr.system.stopping import reader_is_gone
 
+_FIRST_WORDS = """Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.
+
+\b
+vsr upscale in.mp4 out.mp4
+vsr upscale rips/ --to upscaled/
+vsr compare in.mp4 out.mp4 -o both.png
+vsr verify in.mp4 out.mp4
+vsr finetune own.mp4 --from fast -o own.safetensors
+vsr doctor
+"""
 app = typer.Typer(
     name="vsr",
-    help="Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.",
+    help=_FIRST_WORDS,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -98,8 +108,14 @@ def _exit_code() -> int:
         if hasattr(error, "format_message"):  # Typer's and Click's own: a wrong flag or argument
             if not error.format_message():  # help was printed, as nothing was asked for
                 return ConfigError.exit_code
-            return _fail(f"{error.format_message()}; see vsr --help", ConfigError.exit_code)
+            return _fail(f"{error.format_message()}; see {_command_of(error)} --help", ConfigError.exit_code)
         return _fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
+
+
+def _command_of(error: Exception) -> str:
+    """The command that was used wrongly, as it is typed."""
+    context = getattr(error, "ctx", None)
+    return "vsr" if context is None else " ".join(["vsr", *context.command_path.split()[1:]])
 
 
 def _flushed() -> bool:

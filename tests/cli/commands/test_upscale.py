@@ -312,6 +312,12 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
+def test_an_error_of_usage_names_the_help_of_its_command(capfd: Capture) -> None:
+    assert run_cli(capfd, "upscale", "a", "b", "--nonsense").line.endswith("see vsr upscale --help")
+    assert run_cli(capfd, "models", "show").line.endswith("see vsr models show --help")
+    assert run_cli(capfd, "upscail").line.endswith("see vsr --help")
+
+
 @pytest.mark.parametrize(
     "words", [("upscale",), ("upscale", "a", "b", "--batch", "0"), ("upscail",), ("--x",)]
 )
