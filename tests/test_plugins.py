@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import vsr
+from vsr.settings.field import settings_of
+from vsr.settings.overrides import KEYWORDS
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 PLUGINS = sorted(path.parent for path in (Path(__file__).parent.parent / "plugins").glob("*/pyproject.toml"))
 
@@ -62,3 +65,48 @@ def test_the_check_above_notices() -> None:
     assert used_of_vsr("from vsr.media import sink") == {"media"}
     assert used_of_vsr("from vsr import upscale, media") == {"upscale", "media"}
     assert used_of_vsr("import vsr; vsr.engine.upscaler") == {"engine"}
+
+
+OF_A_HOST = {
+    "ffmpeg": {"upscale": {"stream", "size"}},
+    "vapoursynth": {"upscale": {"clip", "num_streams"}},
+    "comfyui": {"load": {"self"}},
+}
+"""Functions of hosts whose parameters are settings, and those of their parameters that are not."""
+SOURCES = {
+    "ffmpeg": "ffmpeg/vsr_ffmpeg/__init__.py",
+    "vapoursynth": "vapoursynth/vsr_vapoursynth.py",
+    "comfyui": "comfyui/vsr_comfyui.py",
+    "gstreamer": "gstreamer/python/vsr_gstreamer.py",
+}
+
+
+@pytest.mark.parametrize("host", OF_A_HOST)
+def test_the_parameters_of_a_host_are_settings_by_their_keywords(host: str) -> None:
+    tree = ast.parse((PLUGINS[0].parent / SOURCES[host]).read_text(encoding="utf-8"))
+    functions = {node.name: node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    for name, others in OF_A_HOST[host].items():
+        arguments = functions[name]
+        given = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+        assert given - others <= KEYWORDS, "a setting has one name, in vsr/settings/schema.py"
+        assert given - others >= {"model", "scale", "strength", "device", "precision", "tile", "batch"}
+
+
+@pytest.mark.parametrize("host", ["ffmpeg", "gstreamer"])
+def test_the_flags_that_a_host_gives_to_the_command_are_those_of_settings(host: str) -> None:
+    flags = {
+        flag
+        for kind in (UpscaleSettings, EncoderSettings)
+        for one in settings_of(kind).values()
+        for flag in one.flags
+    }
+    text = (PLUGINS[0].parent / SOURCES[host]).read_text(encoding="utf-8")
+    found = set(re.findall(r"[\"'](--[a-z-]+)[=\"']", text)) - {"--size", "--quiet"}
+    assert found
+    assert found <= flags
+
+
+def test_comfyui_offers_every_backend_and_number_format() -> None:
+    text = (PLUGINS[0].parent / SOURCES["comfyui"]).read_text(encoding="utf-8")
+    assert "list(get_args(vsr.Backend))" in text
+    assert "list(get_args(vsr.Precision))" in text

@@ -11,7 +11,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy
 import torch
@@ -74,8 +74,8 @@ class LoadModel:
                     },
                 ),
                 "device": ("STRING", {"default": "auto", "tooltip": "auto, cpu, cuda, cuda:N"}),
-                "precision": (["auto", "fp32", "bf16", "fp16", "int8"],),
-                "backend": (["auto", "torch", "winograd", "openvino", "amx", "cuda"],),
+                "precision": (list(get_args(vsr.Precision)),),
+                "backend": (list(get_args(vsr.Backend)),),
                 "tile": (
                     "INT",
                     {
