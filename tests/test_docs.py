@@ -95,6 +95,17 @@ def test_every_link_of_the_documentation_leads_to_a_file() -> None:
             assert (page.parent / target).exists(), (page.name, target)
 
 
+def test_a_version_in_the_changelog_has_each_heading_once_and_no_entry_twice() -> None:
+    """A merge that keeps both sides of a conflict breaks this."""
+    for version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+        headings = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        entries = [
+            " ".join(entry.split()) for entry in re.split(r"^(?:- |### .*\n)", version, flags=re.MULTILINE)
+        ]
+        for found in (headings, [entry for entry in entries if entry]):
+            assert sorted(found) == sorted(set(found))
+
+
 def test_the_commands_of_the_readme_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
