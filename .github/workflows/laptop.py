@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 FRAMES = 48
+CPU = ("--device", "cpu")
 
 
 def main() -> None:
@@ -23,15 +24,17 @@ def main() -> None:
         clip = make_clip(folder / "in.mp4")
         assert vsr("info", clip) == 0
         assert vsr("models", "list") == 0
-        assert vsr("upscale", clip, folder / "out.mp4") == 0
+        assert vsr("doctor") == 0
+        assert vsr("upscale", clip, folder / "out.mp4", *CPU) == 0
         assert vsr("verify", clip, folder / "out.mp4") == 0
-        assert vsr("upscale", clip, folder / "out.mp4") == 2  # it exists
+        assert vsr("upscale", clip, folder / "out.mp4", *CPU) == 2  # it exists
         resume(clip, folder)
         long_name(clip, folder)
         if sys.platform == "win32":
             assert vsr("upscale", clip, folder / "nul.mp4") == 2
         for encoder in working_encoders():
-            assert vsr("upscale", clip, folder / f"{encoder}.mkv", "--encoder", encoder) == 0, encoder
+            assert vsr("upscale", clip, folder / f"{encoder}.mkv", "--encoder", encoder, *CPU) == 0, encoder
+        assert vsr("upscale", clip, folder / "auto.mp4") == 0  # on a GPU, if there is one
 
 
 def make_clip(path: Path) -> Path:
@@ -54,7 +57,7 @@ def vsr(*words: str | Path) -> int:
 
 def resume(clip: Path, folder: Path) -> None:
     """Ctrl-C (Ctrl-Break on Windows) in the middle, then the same command."""
-    words = ["upscale", clip, folder / "again.mkv", "--model", "compact-x2", "--segment", "0.2"]
+    words = ["upscale", clip, folder / "again.mkv", "--model", "compact-x2", "--segment", "0.2", *CPU]
     command = [sys.executable, "-m", "vsr", *map(str, words)]
     windows = sys.platform == "win32"
     flags = subprocess.CREATE_NEW_PROCESS_GROUP if windows else 0

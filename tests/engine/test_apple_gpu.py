@@ -70,6 +70,15 @@ def test_auto_takes_it_and_its_number_format(gpu: AppleGpu) -> None:
     assert choose("auto", "mps")[0] == "fast"
 
 
+def test_auto_passes_over_one_that_does_not_compute(gpu: AppleGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 0 bytes, max allowed: 7.93 GB)")
+
+    monkeypatch.setattr(torch.Tensor, "to", refuse)
+    assert device.choose_device("auto") == torch.device("cpu")
+    assert device.choose_device("mps") == MPS
+
+
 def test_where_there_is_none_it_is_an_error_that_says_what_to_do() -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has one")

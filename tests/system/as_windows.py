@@ -82,11 +82,12 @@ def become_windows() -> None:
     ctypes.CDLL.__init__ = _named_only(ctypes.CDLL.__init__)  # type: ignore[method-assign]
     for name in [name for name in sys.modules if name.partition(".")[0] == "vsr"]:
         del sys.modules[name]  # it was imported as Linux's
-    sys.addaudithook(_closed)
+    sys.addaudithook(closed)
     sys.platform = "win32"
 
 
-def _closed(event: str, arguments: tuple[Any, ...]) -> None:
+def closed(event: str, arguments: tuple[Any, ...]) -> None:
+    """For `sys.addaudithook`: what only Linux has among files cannot be opened."""
     if event == "open" and str(arguments[0]).startswith(("/proc/", "/sys/", "/dev/fd/")):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0]))
 

@@ -44,6 +44,7 @@ def test_every_command_works_and_a_run_is_resumed(session: tuple[dict[str, objec
         "again": 2,
         "replaced": 0,
         "straight": 0,
+        "failed straight": True,
         "verified": 0,
         "break": 128 + 21,
     }

@@ -56,3 +56,12 @@ def test_a_long_path_of_windows_gets_its_extended_form_and_stays_the_same_file()
     assert names.extended("C:\\film.mp4") == "C:\\film.mp4"
     assert PureWindowsPath(names.extended(long)).name == "film.mp4"
     assert PureWindowsPath(names.extended(share)).parent.name == "folder" * 5
+
+
+def test_a_long_relative_path_is_made_absolute_and_a_short_one_stays(tmp_path: Path) -> None:
+    windows = module_as("win32", "vsr.system.names")
+    assert windows.reachable(Path("film.mp4")) == Path("film.mp4")
+    deep = Path(*["folder" * 5] * 9, "film.mp4")
+    assert str(windows.reachable(deep)).startswith("\\\\?\\")
+    assert str(windows.reachable(deep)).endswith(str(Path.cwd() / deep))
+    assert names.reachable(deep) == deep

@@ -38,6 +38,7 @@ def main(folder: Path) -> None:
         "again": upscaled(clip, folder / "out.mkv"),
         "replaced": upscaled(clip, folder / "out.mkv", "-y"),
         "straight": upscaled(clip, folder / "straight.mkv", "--no-resume"),
+        "failed straight": failed_straight(clip, folder / "failed.mkv"),
         "verified": command("verify", str(clip), str(folder / "out.mkv")),
         "break": stopped(signal.SIGBREAK),  # type: ignore[attr-defined]
     }
@@ -86,6 +87,25 @@ def cut_off(clip: Path, target: Path) -> bool:
         upscale_video(clip, target, settings, on_progress=stop)
     except CutOffError:
         return not target.exists()
+    return False
+
+
+def failed_straight(clip: Path, target: Path) -> bool:
+    """Whether a run without segments that fails leaves nothing, though its file was open when it did."""
+    from vsr.pipeline.run import upscale_video
+    from vsr.settings.schema import EncoderSettings, UpscaleSettings
+
+    def stop(done: object) -> None:
+        raise CutOffError
+
+    settings = UpscaleSettings(
+        model="bicubic", device="cpu", encoder=EncoderSettings(preset="ultrafast"), resume=False
+    )
+    before = set(target.parent.iterdir())
+    try:
+        upscale_video(clip, target, settings, on_progress=stop)
+    except CutOffError:
+        return set(target.parent.iterdir()) == before
     return False
 
 

@@ -63,7 +63,17 @@ def choose_device(name: str) -> torch.device:
 def _best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
-    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    return torch.device("mps") if _apple_gpu_works() else torch.device("cpu")
+
+
+def _apple_gpu_works() -> bool:
+    """Whether there is an Apple GPU that computes; in virtual machines torch finds one that has no memory."""
+    if not torch.backends.mps.is_available():
+        return False
+    try:
+        return bool(torch.ones(1).to(torch.device("mps")).add(1).cpu() == 2)
+    except RuntimeError:
+        return False
 
 
 def _apple_gpu() -> torch.device:

@@ -80,7 +80,15 @@ else:
         if found.st_mode & _OPEN_TO_OTHERS & ~usual.st_mode:
             raise PermissionError(errno.EACCES, "others may write to it")
 
-    def _through(handle: int, path: Path) -> Path:
-        """A folder by its descriptor, as another may take its name; its path where /proc is missing."""
-        inside = Path(f"/proc/self/fd/{handle}")
-        return inside if inside.is_dir() else path
+    if sys.platform == "darwin":
+
+        def _through(handle: int, path: Path) -> Path:
+            """A folder by its path: macOS has no paths that go through an open folder."""
+            return path
+
+    else:
+
+        def _through(handle: int, path: Path) -> Path:
+            """A folder by its descriptor, as another may take its name; its path where /proc is missing."""
+            inside = Path(f"/proc/self/fd/{handle}")
+            return inside if inside.is_dir() else path

@@ -58,8 +58,9 @@ if sys.platform == "win32":
         return why_windows_refuses(name)
 
     def reachable(path: Path) -> Path:
-        """An absolute path in the form in which this system finds it, however long it is."""
-        return Path(extended(str(path)))
+        """A path in the form in which this system finds it, however long it is."""
+        whole = str(path.absolute())
+        return path if extended(whole) == whole else Path(extended(whole))
 
     def _is_too_long(place: Path) -> bool:
         return len(place.name.encode("utf-16-le", "surrogatepass")) // 2 > _WINDOWS_LONGEST
@@ -71,7 +72,7 @@ else:
         return None
 
     def reachable(path: Path) -> Path:
-        """An absolute path in the form in which this system finds it, however long it is."""
+        """A path in the form in which this system finds it, however long it is."""
         return path
 
     def _is_too_long(place: Path) -> bool:

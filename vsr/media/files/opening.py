@@ -21,6 +21,7 @@ from vsr.errors import InputError
 from vsr.media.files.pyav import TEXT
 from vsr.media.files.stdio import MUXERS, PipeReader, is_pipe, standard_input
 from vsr.media.files.tiff import READ_COMPRESSIONS, compression_of
+from vsr.system.names import reachable
 
 MAX_PIXELS = 8192 * 8192
 """The largest frame that is accepted by default. Without a limit, a file of 1 MB can request a gigabyte of
@@ -115,7 +116,7 @@ def open_media(
 def _opened(
     path: str | Path, *, max_pixels: int, last: bool = False, hwaccel: HWAccel | None = None
 ) -> InputContainer:
-    where = Path(path) if is_pipe(path) else Path(path).absolute()
+    where = Path(path) if is_pipe(path) else reachable(Path(path).absolute())
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
     if is_pipe(path):
         demuxer: str | None = MUXERS[standard_input().format()]
@@ -203,7 +204,7 @@ def _check_regular(path: Path) -> None:
 
 
 def _advice(path: Path) -> str:
-    if _ADDRESS.search(str(path)):
+    if _ADDRESS.search(path.as_posix()):
         return "Addresses are not opened: vsr never uses the network, so download the video first"
     return "Check the name"
 

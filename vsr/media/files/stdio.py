@@ -16,6 +16,7 @@ from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
 from vsr.settings.schema import PipeFormat
 from vsr.system.descriptors import CalledOffError, Descriptor
+from vsr.system.names import reachable
 
 STANDARD = Path("-")
 """The path that means standard input or standard output."""
@@ -42,7 +43,7 @@ def place_of(word: Path | str) -> Path:
     made absolute.
     """
     path = Path(word)
-    return path.absolute() if is_pipe(path) and str(word) != "-" else path
+    return path.absolute() if is_pipe(path) and str(word) != "-" else reachable(path)
 
 
 class PipeInput:
