@@ -5,10 +5,13 @@ from __future__ import annotations
 import av
 import pytest
 
+from tests.media.encode.test_encoder_choice import info_of
 from vsr.media.encode import encoder_trial
-from vsr.media.encode.encoder_choice import available, option_names
+from vsr.media.encode.encoder_choice import available, choose, option_names
 from vsr.media.encode.encoder_table import ENCODERS, EncoderSpec
+from vsr.media.formats.containers import CONTAINERS
 from vsr.media.pixels.layouts import layout_of
+from vsr.settings.schema import EncoderSettings
 
 HARDWARE = [spec for spec in ENCODERS.values() if spec.needs is not None]
 SOFTWARE = [spec for spec in ENCODERS.values() if spec.needs is None]
@@ -74,6 +77,23 @@ def test_what_opens_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_trial, "opens", lambda name: name == "hevc_qsv")
     hardware = {name for name in available() if ENCODERS[name].needs}
     assert hardware == ({"hevc_qsv"} & av.codecs_available)
+
+
+def test_a_usual_run_opens_no_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drivers may take a second each."""
+
+    def refuse(name: str) -> bool:
+        raise AssertionError(f"{name} was opened")
+
+    monkeypatch.setattr(encoder_trial, "opens", refuse)
+    container = CONTAINERS[".mkv"]
+    assert choose(EncoderSettings(), info_of(), width=64, height=64, container=container).codec == "libx264"
+
+
+def test_trials_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ENCODERS:
+        encoder_trial.opens(name)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("spec", SOFTWARE, ids=lambda spec: spec.codec)

@@ -116,7 +116,7 @@ def _usual(container: Container, info: VideoInfo) -> str:
     """Return the default encoder: the first that the container supports, in WebM one that keeps
     transparency.
     """
-    usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and name in available()]
+    usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and why_not(name) is None]
     if container.muxer == "webm" and info.layout.alpha:
         usual.sort(key=lambda name: not any(layout_of(f).alpha for f in ENCODERS[name].pixel_formats))
     return next(iter(usual), USUAL[0])

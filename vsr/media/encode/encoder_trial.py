@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from functools import cache
 from typing import cast
@@ -43,11 +44,23 @@ def opens(name: str) -> bool:
         context.pix_fmt = spec.stored_as.get(first, first)
         context.framerate = Fraction(25)
         context.options = _options(spec)
-        with kept_priority():
-            context.open()
+        open_encoder(context)
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def open_encoder(context: VideoCodecContext) -> None:
+    """Open an encoder without its messages, and without the priorities that it gives to threads.
+
+    Raises:
+        av.FFmpegError, ValueError: it refuses its hardware, size, format or options.
+    """
+    if context.name == "libsvtav1":
+        # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only.
+        os.environ.setdefault("SVT_LOG", "1")
+    with kept_priority():
+        context.open()
 
 
 def _options(spec: EncoderSpec) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from typing import Any, cast
 
@@ -15,9 +14,9 @@ from vsr.errors import ConfigError, DeviceError
 from vsr.frame import Message, Stamp, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan, codec_of
 from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.encode.encoder_trial import open_encoder
 from vsr.media.metadata.bitstream import ONCE, TAKES, with_messages
 from vsr.media.pixels.planes import to_av_frame
-from vsr.system.scheduling import kept_priority
 
 FALLBACK_RATE = Fraction(25)
 """The frame rate for rate control if the source states none; timestamps are never computed from it."""
@@ -119,13 +118,9 @@ def _add_stream(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> 
 
 
 def _open(stream: VideoStream, plan: EncoderPlan) -> None:
-    if plan.codec == "libsvtav1":
-        # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only.
-        os.environ.setdefault("SVT_LOG", "1")
     context = stream.codec_context
     try:
-        with kept_priority():
-            context.open()
+        open_encoder(context)
     except (av.FFmpegError, ValueError) as error:
         raise _refusal(plan, error) from error
     if context.options:  # FFmpeg leaves unused options here
