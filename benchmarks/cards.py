@@ -1,6 +1,7 @@
-"""The pictures of the model cards: a detail of a rendered clip at CRF 23, by bicubic, by the model, original.
+"""Draws the images of the model cards: a detail of a generated clip
+at CRF 23, as bicubic, model and original.
 
-What is shown is made with the weights that lie in `vsr/weights`, so after a training it is made anew:
+The images show the weights in `vsr/weights`, so they must be drawn again after a training:
 
     python benchmarks/cards.py
 """
@@ -18,11 +19,11 @@ from vsr.report.compare import compare
 
 FOLDER = Path(__file__).parent.parent / "docs" / "cards"
 AT = Fraction(1)
-"""Seconds into the clip: a picture that depends on others before it."""
+"""Time of the frame in seconds: one that depends on frames before it."""
 
 
 def draw(name: str, scale: int, folder: Path) -> Path:
-    """The picture of one model's card; `folder` takes the clips."""
+    """Draw the image of one model's card; the clips are written to `folder`."""
     clip, truth, result = (folder / f"{name}-{what}.mkv" for what in ("clip", "truth", "result"))
     render(clip, truth, scale=scale)
     vsr.upscale(clip, result, model=name, encoder="ffv1")

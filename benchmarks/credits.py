@@ -2,9 +2,9 @@
 
     python -m benchmarks.credits train2 film
 
-Each folder holds a `SOURCES.tsv` (columns `file`, `repository`, `path`, `licence`, `author`); what a
-`HOLDOUT.tsv` names is left out. Pictures under CC BY are named one by one with their authors, as the licence
-asks; of all others, how many there are of each repository and licence.
+Each folder has a `SOURCES.tsv` (columns `file`, `repository`, `path`, `licence`, `author`); files in its
+`HOLDOUT.tsv` are left out. Images under CC BY are listed with their authors, as the licence requires; of all
+others, the page has their number for each repository and licence.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ photographs of the first training set.
 
 
 def used(folder: Path) -> list[Row]:
-    """The rows of a folder's table that were trained on.
+    """Return the rows of a folder's table that were used for training.
 
     Raises:
-        SystemExit: a picture under CC BY names neither an author nor a repository to credit.
+        SystemExit: The row of an image under CC BY has neither an author nor a repository to credit.
     """
     out = {row["file"] for row in _rows(folder / HOLDOUT)} if (folder / HOLDOUT).is_file() else set[str]()
     rows = [row for row in _rows(folder / SOURCES) if row["file"] not in out]
     for row in rows:
         if asks_for_credit(row) and not (row.get("author") or row["repository"]):
-            raise SystemExit(f"{folder / SOURCES}: {row['file']} is {row['licence']}, and nobody is named")
+            raise SystemExit(f"{folder / SOURCES}: {row['file']} is {row['licence']}, but has no author")
     return rows
 
 
 def asks_for_credit(row: Row) -> bool:
-    """Whether the licence is an attribution one, or that of changes which others made."""
+    """Return whether the licence, also that of a derived work, requires attribution."""
     return "CC BY" in row["licence"].upper().replace("-", " ")
 
 
@@ -54,7 +54,7 @@ def _rows(path: Path) -> list[Row]:
 
 
 def text(rows: Sequence[Row]) -> str:
-    """The page."""
+    """Return the page."""
     named, others = defaultdict[str, dict[tuple[str, str], list[str]]](dict), Counter[tuple[str, str]]()
     for row in rows:
         if asks_for_credit(row):
@@ -62,14 +62,14 @@ def text(rows: Sequence[Row]) -> str:
             named[row["repository"]].setdefault(key, []).append(PurePosixPath(row["path"]).name)
         else:
             others[row["repository"], row["licence"]] += 1
-    lines = [HEAD, "## Attribution (CC BY, for the pictures or for changes to them)"]
+    lines = [HEAD, "## Attribution (CC BY, for the images or for changes to them)"]
     for repository in sorted(named):
         lines += ["", f"### {repository}", ""]
         lines += [
             f"- {author}. {licence}: {', '.join(names)}"
             for (author, licence), names in sorted(named[repository].items())
         ]
-    lines += ["", "## All others", "", "| repository | licence as stated | pictures |", "| --- | --- | --- |"]
+    lines += ["", "## All others", "", "| repository | licence as stated | images |", "| --- | --- | --- |"]
     lines += [
         f"| {repository} | {licence} | {count} |" for (repository, licence), count in sorted(others.items())
     ]
@@ -84,7 +84,7 @@ def main() -> None:
     asked = parser.parse_args()
     rows = [row for folder in asked.folders for row in used(folder)]
     TARGET.write_text(text(rows), encoding="utf-8")
-    print(f"{TARGET}: {len(rows)} pictures, {sum(map(asks_for_credit, rows))} under CC BY")
+    print(f"{TARGET}: {len(rows)} images, {sum(map(asks_for_credit, rows))} under CC BY")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Gives a trained Compact its last touch, see `vsr.training.finish`: faithful colour, and no grid.
+"""Post-processes a trained Compact, see `vsr.training.finish`: exact chroma and no grid.
 
     python -m benchmarks.finish fast-x4 --partner fast-x4-crisp --data train --data train2 -o new.safetensors
 
-LR is made from the data as a recipe has it (`--recipe`, by default that of the name, else `fast-x4`): half of
-the crops clean, with soft colours, half coded. The metadata of the weight file are kept.
+LR is made from the data according to a recipe (`--recipe`, by default that of the name, otherwise `fast-x4`):
+half of the crops are clean with soft chroma, half are coded. The metadata of the weight file are kept.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from vsr.models.catalog import MODELS
 from vsr.models.load import load_generator
 from vsr.training.batches.crops import Batch, draw_batch
 from vsr.training.batches.pool import make_clip
-from vsr.training.data.datasets import Material
+from vsr.training.data.datasets import Dataset
 from vsr.training.finish import SHARE, finished
 from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run.checkpoint import write_tensors
-from vsr.training.run.loop import material_for
+from vsr.training.run.loop import datasets_for
 
 CLIPS = 40
-"""Of clean LR, and as many of coded."""
+"""Number of crops of clean LR, and of coded LR."""
 CROPS = 4
-"""Of each."""
+"""Crops of a batch."""
 SIDE = 64
-"""LR pixels of a crop."""
+"""Side of a crop in LR pixels."""
 
 
-def crops(known: Material, recipe: Recipe, *, clean: float, soft: float) -> list[Batch]:
-    """Batches of crops, the same from call to call."""
+def crops(known: Dataset, recipe: Recipe, *, clean: float, soft: float) -> list[Batch]:
+    """Return batches of crops, the same in each call."""
     degrade = replace(recipe.degrade, clean=clean, soft_chroma=soft)
     recipe = replace(recipe, degrade=degrade, batch=CROPS, patch=SIDE, seed=7)
     found = []
@@ -48,10 +48,10 @@ def crops(known: Material, recipe: Recipe, *, clean: float, soft: float) -> list
 
 
 def compact(name: str) -> Compact:
-    """The network of a name or a file, by itself."""
+    """Return the network of a name or a file, without a partner."""
     network = load_generator(name, fold=False).network
     if not isinstance(network, Compact):
-        raise SystemExit(f"{name}: is a {type(network).__name__}; a Compact is needed")
+        raise SystemExit(f"{name} is a {type(network).__name__}, but a Compact is required")
     return network
 
 
@@ -65,9 +65,9 @@ def finish(
     even: bool,
     share: float,
 ) -> None:
-    """Write the finished network of a name or a file."""
+    """Write the post-processed network of a name or a file."""
     network = compact(name)
-    known, _ = material_for(recipe, data)
+    known, _ = datasets_for(recipe, data)
     made = finished(
         network,
         crops(known, recipe, clean=1.0, soft=1.0),
@@ -88,10 +88,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help="of a model, or a weight file")
-    parser.add_argument("--partner", help="with which it is mixed by --strength")
-    parser.add_argument("--even", action="store_true", help="take the grid out, too: for crisp networks")
-    parser.add_argument("--share", type=float, default=SHARE, help="of colour by all features")
+    parser.add_argument("name", help="name of a model, or a weight file")
+    parser.add_argument("--partner", help="model with which --strength interpolates it")
+    parser.add_argument("--even", action="store_true", help="also remove the grid, for crisp networks")
+    parser.add_argument("--share", type=float, default=SHARE, help="weight of the solution from all features")
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--recipe")
     parser.add_argument("-o", "--output", type=Path, required=True)

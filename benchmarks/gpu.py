@@ -1,9 +1,10 @@
-"""The generator alone on a card: `vsr`'s backends beside torch's own ways, with the same weights in one run.
+"""The generator alone on a GPU: `vsr`'s backends beside torch's, with the same weights in one run.
 
-Rounds go through all rows in turn. A sample is as many runs as fill a tenth of a second, started one after
-the other and waited for once, as a pipeline does; the host's part is the time until the last one was started.
-A slow row leaves the rounds when its time is used up. Results are compared with a run in true fp32 (torch's
-own fp32 convolutions compute in TF32). The ceiling is a large matrix product in the same format.
+Rounds go through all rows in turn. A sample consists of as many runs as take a tenth of a second;
+they are launched one after another with one synchronisation at the end, as in a pipeline. The host's
+part is the time until the last launch. A slow row leaves the rounds when its time is used up.
+Results are compared with a run in true fp32 (torch's own fp32 convolutions use TF32). The ceiling is
+a large matrix product in the same number format.
 
     python -m benchmarks.gpu --out bench                    compact-x4: Compact 64 x 16, x4, 960x540
     python -m benchmarks.gpu --rrdb 23 --out bench          RRDB, x4, any weights
@@ -39,31 +40,31 @@ from vsr.settings.schema import Backend
 
 BACKENDS: tuple[Backend, ...] = ("torch", "cuda")
 SAMPLE = 0.1
-"""Seconds that the runs of a sample take together."""
+"""Time in seconds that the runs of a sample take together."""
 LEAST = 2
-"""Samples of a row, however slow it is."""
+"""Smallest number of samples of a row."""
 Made = Callable[[], Run]
-"""Places a network; what it needs is tuned and compiled at its first runs."""
+"""Places a network on the device; tuning and compiling happen in its first runs."""
 
 
 @dataclass(slots=True)
 class Row:
-    """What was found out about one way to run the network; seconds are of a picture."""
+    """Measurements of one way to run the network; times are seconds for a frame."""
 
     run: Run
     start: float
-    """Seconds until it was ready: placed, compiled, tuned, run once."""
+    """Seconds until it was ready: copied to the device, compiled, tuned, and run once."""
     quality: float
-    """dB to fp32."""
+    """PSNR in dB to the fp32 result."""
     megabytes: float
-    """Peak of the device's memory in its first runs, weights included."""
+    """Peak memory of the device in its first runs, including weights."""
     repeats: int
     seconds: list[float] = field(default_factory=list)
     host: list[float] = field(default_factory=list)
 
 
 def ways(network: nn.Module, where: torch.device) -> dict[str, Made]:
-    """Every row there is, the least tried last: a kernel that fails takes the card with it."""
+    """Return all rows, the least tested last, because a kernel that fails makes the GPU unusable."""
     half = device.choose_dtype("auto", where)
     kind = str(half)[6:]
     rows: dict[str, Made] = {
@@ -85,7 +86,7 @@ def ours(backend: Backend, network: nn.Module, where: torch.device, dtype: torch
 
 
 def plain(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run:
-    """As the scripts run it, and the same in 16 bits."""
+    """Run the network as common scripts do, or the same in 16 bits."""
     return _called(copy.deepcopy(network).to(where, dtype), dtype)
 
 
@@ -94,7 +95,7 @@ def compiled(network: nn.Module, where: torch.device, dtype: torch.dtype) -> Run
 
 
 def expert(network: nn.Module, where: torch.device) -> Run:
-    """What torch has without a compiler: cuDNN's fastest kernels, found by trying, and started at once."""
+    """Run torch's fastest way without a compiler: cuDNN's best kernels, found by trial, in a CUDA graph."""
     run = _called(_nhwc(network, where, torch.float16), torch.float16)
 
     def tried(x: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ def _called(network: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Run:
 
 
 def waited(work: Callable[[], object], where: torch.device) -> tuple[float, float]:
-    """Seconds until `work` is started, and until the card has done it."""
+    """Return the seconds until `work` is launched, and until the GPU has finished it."""
     begin = time.perf_counter()
     work()
     started = time.perf_counter() - begin
@@ -127,13 +128,13 @@ def waited(work: Callable[[], object], where: torch.device) -> tuple[float, floa
 
 
 def ready(made: Made, x: Tensor, exact: Tensor, where: torch.device) -> Row:
-    """A row that has run a few times, and what that took."""
+    """Return a row after some runs, with the time that these took."""
     begin = time.perf_counter()
     _clean(where)
     run = made()
     waited(lambda: run(x), where)
     start = time.perf_counter() - begin
-    waited(lambda: run(x), where)  # a graph is recorded in the second run
+    waited(lambda: run(x), where)  # the second run records a graph
     quality = psnr(run(x).clamp(0, 1), exact, border=0)
     peak = torch.cuda.max_memory_allocated(where) / 2**20 if where.type == "cuda" else 0.0
     _, once = waited(lambda: run(x), where)
@@ -151,15 +152,15 @@ def true_fp32(network: nn.Module, x: Tensor, where: torch.device) -> Tensor:
 
 
 def prepared(ways_: dict[str, Made], x: Tensor, exact: Tensor, where: torch.device) -> dict[str, Row]:
-    """All rows that are to be had here; why another one is not is said."""
+    """Return all rows that are available here, and print why others are not."""
     rows: dict[str, Row] = {}
     for name, made in ways_.items():
         try:
             rows[name] = ready(made, x, exact, where)
-        except Exception as error:  # a benchmark of five ways shall not end with the first that fails
+        except Exception as error:  # a failed row must not end the benchmark
             if "--backend" not in str(error):
                 traceback.print_exc()
-            print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            print(f"skipped: {name}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
             if device.is_lost(error) and not device.is_out_of_memory(error):
                 raise
             continue
@@ -168,7 +169,7 @@ def prepared(ways_: dict[str, Made], x: Tensor, exact: Tensor, where: torch.devi
 
 
 def measure(rows: dict[str, Row], x: Tensor, where: torch.device, *, rounds: int, budget: float) -> None:
-    """Interleaved samples; a row that has used up `budget` seconds is left out of further rounds."""
+    """Take interleaved samples; a row leaves the rounds after `budget` seconds."""
     for round_ in range(rounds):
         for row in rows.values():
             if round_ >= LEAST and sum(row.seconds) * row.repeats * len(x) > budget:
@@ -184,7 +185,8 @@ def measure(rows: dict[str, Row], x: Tensor, where: torch.device, *, rounds: int
 
 
 def table(rows: dict[str, Row], operations: float, ceilings: dict[str, float]) -> str:
-    """Markdown, fastest first; the share is of the ceiling of the row's own number format."""
+    """Return a Markdown table, fastest first; the share is relative to
+    the ceiling of the row's number format."""
     head = ["runtime", "ms per image", "fps", "host, ms", "TFLOP/s", "of the peak", "dB to fp32", "MiB"]
     head += ["ready after, s"]
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head))]
@@ -219,9 +221,7 @@ def network_of(given: argparse.Namespace) -> tuple[str, nn.Module]:
     with tempfile.TemporaryDirectory() as folder:
         weights = rrdb_file(Path(folder), given.rrdb)
         network = load_generator(weights).network
-    with (
-        torch.no_grad()
-    ):  # weights to begin with: spread the result over the range, so that dB mean something
+    with torch.no_grad():  # initial weights: scale the result to the full range, so that PSNR is meaningful
         made = network(pictures()[3:4, :, :64, :64])
         network.get_parameter("conv_last.weight").mul_(0.2 / made.std())
     return Path(weights).stem, network
@@ -271,14 +271,16 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("bench"))
-    parser.add_argument("--model", default="compact-x4", help="of vsr, or a file of weights")
-    parser.add_argument("--rrdb", type=int, help="instead an RRDB of so many blocks, 64 channels, x4")
+    parser.add_argument("--model", default="compact-x4", help="model of vsr, or a weight file")
+    parser.add_argument("--rrdb", type=int, help="use an RRDB with this number of blocks, 64 channels, x4")
     parser.add_argument("--size", type=int, nargs=2, default=(960, 540), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--batch", type=int, default=1, help="pictures at once, at most 5")
+    parser.add_argument("--batch", type=int, default=1, help="frames in a batch, at most 5")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a row, in all rounds")
-    parser.add_argument("--skip", nargs="*", default=[], help="words; rows whose name has one are left out")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time of a row in all rounds")
+    parser.add_argument(
+        "--skip", nargs="*", default=[], help="words; rows with one in their name are skipped"
+    )
     return parser.parse_args()
 
 

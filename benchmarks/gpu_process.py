@@ -1,11 +1,11 @@
-"""What bounds a whole run on a card: `vsr` beside a loop of one frame after the other, with the same weights.
+"""What limits a whole run on a GPU: `vsr` beside a loop over single frames, with the same weights.
 
-Scopes, never mixed: the generator alone, in the pipeline's batches; the process without the encoder; file to
-file with libx264 veryfast, CRF 18. The loop computes as the scripts do: NCHW in fp32 (TF32 in torch's
-convolutions) on the card, 8-bit R'G'B' from it, the same encoder. Rates are steady: the first frames, while
-kernels are tuned and memory is taken, are told apart. Beside them: what each stage was busy for, what the
-encoder alone does with the same pictures and, from torch's profiler, how much of the time the card computes,
-and in which kernels.
+There are three separate scopes: the generator alone, in the pipeline's batches; the process without the
+encoder; and file to file with libx264 veryfast, CRF 18. The loop computes as common scripts do: NCHW in fp32
+(TF32 in torch's convolutions) on the GPU, 8-bit R'G'B' from it, the same encoder. Rates are those after the
+first frames, during which kernels are tuned and memory is allocated; these are reported separately. The
+output also has the busy time of each stage, the speed of the encoder alone with the same frames and, from
+torch's profiler, how much of the time the GPU computes, and in which kernels.
 
     python -m benchmarks.gpu_process --out bench
     python -m benchmarks.gpu_process --cases compact-x4@4k --backends torch cuda --parts process profile
@@ -51,12 +51,12 @@ CASES = ("compact-x4@4k", "compact-x4@1080p", "fast-x2@4k", "compact-x2@4k", "rr
 PARTS = ("model", "process", "whole", "loop", "encoder", "profile")
 KERNELS = 15
 KINDS = (("copies", ("Memcpy", "Memset")), ("colour", ("to_rgb", "to_planes")), ("check", ("reduce_kernel",)))
-"""Words in the names of kernels; all others are the generator's, and colour's where torch converts it."""
+"""Words in the names of kernels; all others belong to the generator, or to colour conversion by torch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A model, the size of its result and what runs it."""
+    """A model, the size of its result, and the device."""
 
     model: str
     width: int
@@ -79,7 +79,8 @@ class Case:
 
 @dataclass(slots=True)
 class Sample:
-    """One run: steady frames a second, seconds until the first, and of each stage for a frame."""
+    """One run: steady frames a second, seconds until the first frame, and
+    milliseconds of each stage for a frame."""
 
     fps: float
     start: float = 0.0
@@ -87,12 +88,12 @@ class Sample:
 
 
 def steady(times: list[float], warm: int) -> float:
-    """Frames a second after the first ones; `times` begins with the start and has one for each frame."""
+    """Return the frames a second after the first ones; `times` has the start and one time for each frame."""
     warm = min(warm, len(times) - 2)
     return (len(times) - 1 - warm) / (times[-1] - times[warm])
 
 
-# Ours
+# vsr
 
 
 def settings(case: Case, backend: Backend) -> UpscaleSettings:
@@ -120,7 +121,7 @@ def model_only(case: Case, backend: Backend) -> Sample:
 
 @contextmanager
 def opened(case: Case, backend: Backend, meter: Meter) -> Iterator[Iterator[YuvFrame]]:
-    """The frames that an encoder would be given."""
+    """Yield the frames that an encoder would get."""
     with (
         prepare(case.clip, case.target, settings(case, backend), overwrite=True) as job,
         open_frames(job, meter) as frames,
@@ -129,7 +130,7 @@ def opened(case: Case, backend: Backend, meter: Meter) -> Iterator[Iterator[YuvF
 
 
 def process(case: Case, backend: Backend) -> Sample:
-    """Everything but encoding and muxing."""
+    """Measure everything except encoding and muxing."""
     begin, meter = time.perf_counter(), Meter()
     with opened(case, backend, meter) as frames:
         times = [begin, *(time.perf_counter() for _ in frames)]
@@ -137,7 +138,7 @@ def process(case: Case, backend: Backend) -> Sample:
 
 
 def whole(case: Case, backend: Backend) -> Sample:
-    """From file to file; the end is when the file is finished."""
+    """Measure from file to file, until the file is finished."""
     times = [time.perf_counter()]
     report = upscale_video(
         case.clip,
@@ -160,7 +161,7 @@ def _a_frame(busy: dict[str, float], frames: int) -> dict[str, float]:
 
 
 def loop_frames(case: Case, network: nn.Module, times: list[float]) -> Iterator[av.VideoFrame]:
-    """One frame at a time, 8-bit R'G'B' from the decoder and to the encoder, NCHW in between."""
+    """Process one frame at a time: 8-bit R'G'B' from the decoder and to the encoder, NCHW in between."""
     with av.open(str(case.clip)) as box:
         for frame in islice(box.decode(video=0), case.loop_frames):
             array = torch.from_numpy(frame.reformat(format="rgb24", threads=1).to_ndarray())
@@ -186,7 +187,8 @@ def loop(case: Case, network: nn.Module, *, encoded: bool) -> Sample:
 
 
 def encoder_alone(case: Case) -> Sample:
-    """The result's own pictures, already decoded, through the same encoder; else the clip's, enlarged."""
+    """Encode the result's own frames, already decoded, or the upscaled
+    frames of the clip, with the same encoder."""
     if case.target.exists():
         with av.open(str(case.target)) as box:
             frames = list(islice(box.decode(video=0), min(case.frames, 90)))
@@ -204,11 +206,12 @@ def _numbered(frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         yield frame
 
 
-# What the card does
+# The profiler
 
 
 def profiled(case: Case, backend: Backend, frames: int) -> str:
-    """Of the process without the encoder, when it is warm: the card's busy share and its longest kernels."""
+    """Profile the process without the encoder after its start: the
+    GPU's busy share and its longest kernels."""
     on_card = case.device.type == "cuda"
     activity = ProfilerActivity.CUDA if on_card else ProfilerActivity.CPU
     with opened(case, backend, Meter()) as made:
@@ -219,7 +222,7 @@ def profiled(case: Case, backend: Backend, frames: int) -> str:
             number = sum(1 for _ in islice(made, frames))
             wall = time.perf_counter() - begin
     rows = found.key_averages()
-    kind = DeviceType.CUDA if on_card else DeviceType.CPU  # calls that start kernels are CPU rows
+    kind = DeviceType.CUDA if on_card else DeviceType.CPU  # kernel launches are CPU rows
     times = [r.self_device_time_total if on_card else r.self_cpu_time_total for r in rows]
     timed = [(t, r.count, r.key) for t, r in zip(times, rows, strict=True) if r.device_type == kind]
     timed.sort(reverse=True)
@@ -240,15 +243,15 @@ def profiled(case: Case, backend: Backend, frames: int) -> str:
 
 
 def by_kind(timed: list[tuple[float, str]]) -> str:
-    """The card's milliseconds a frame, summed by what they are for."""
+    """Return the GPU's milliseconds a frame, summed by purpose."""
     sums = dict.fromkeys(("generator", *(kind for kind, _ in KINDS)), 0.0)
     for milliseconds, key in timed:
         words = (kind for kind, names in KINDS if any(name in key for name in names))
         sums[next(words, "generator")] += milliseconds
-    return "ms of the card a frame: " + ", ".join(f"{kind} {total:.3f}" for kind, total in sums.items())
+    return "GPU ms a frame: " + ", ".join(f"{kind} {total:.3f}" for kind, total in sums.items())
 
 
-# All of it
+# All scopes
 
 
 def rows_of(case: Case, backends: list[Backend], parts: list[str]) -> dict[str, Callable[[], Sample]]:
@@ -265,7 +268,7 @@ def rows_of(case: Case, backends: list[Backend], parts: list[str]) -> dict[str, 
 
 
 def interleaved(rows: dict[str, Callable[[], Sample]], rounds: int, budget: float) -> dict[str, list[Sample]]:
-    """All rows in turn until the rounds or the time are used up; each is run once at least."""
+    """Run all rows in turn until the rounds or the time are used up, each at least once."""
     begin = time.perf_counter()
     taken: dict[str, list[Sample]] = {name: [] for name in rows}
     for round_ in range(rounds):
@@ -274,7 +277,7 @@ def interleaved(rows: dict[str, Callable[[], Sample]], rounds: int, budget: floa
                 return taken
             try:
                 taken[name].append(work())
-            except Exception as error:  # the other rows are worth having
+            except Exception as error:  # the other rows are still useful
                 traceback.print_exc()
                 if device.is_lost(error) and not device.is_out_of_memory(error):
                     raise
@@ -309,7 +312,7 @@ def measured(case: Case, given: argparse.Namespace) -> tuple[str, dict[str, obje
         for backend in given.backends:
             try:
                 found = profiled(case, backend, frames=min(40, case.frames // 2))
-            except Exception:  # no profiler where the driver forbids it
+            except Exception:  # some drivers do not permit profiling
                 found = traceback.format_exc()
             print(f"\n{found}", flush=True)
             text += f"\n\n{found}"
@@ -351,7 +354,7 @@ def main() -> None:
         for word in given.cases:
             text, samples = measured(case_of(word, given, where, Path(folder)), given)
             texts, record = [*texts, text], record | samples
-            (given.out / "gpu-process.md").write_text("\n".join(texts))  # after each: the time may run out
+            (given.out / "gpu-process.md").write_text("\n".join(texts))  # the time may run out
             (given.out / "gpu-process.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -369,8 +372,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--loop-frames", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=18, help="for the rounds of a case")
-    parser.add_argument("--quick", action="store_true", help="tiny pictures, few frames")
+    parser.add_argument("--seconds", type=float, default=18, help="time for the rounds of a case")
+    parser.add_argument("--quick", action="store_true", help="tiny images, few frames")
     return parser.parse_args()
 
 

@@ -1,4 +1,5 @@
-"""Clips that look like film to a generator and to an encoder: they move, carry grain, and never repeat."""
+"""Makes clips that behave like film for a generator and an encoder:
+they move, have grain, and never repeat."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ import numpy as np
 
 RATE = 25
 _PANNED = (3, 1)
-"""Pixels to the right and down from a frame to the next."""
+"""Motion from frame to frame in pixels, right and down."""
 _GRAIN = 1.5
-"""Deviation of what is new in each frame, in 8-bit codes."""
+"""Standard deviation of the grain in each frame, in 8-bit code values."""
 
 
 def moving(width: int, height: int) -> Iterator[av.VideoFrame]:
-    """4:2:0 frames without end: a pan over noise with the spectrum of photographs and edges, with grain."""
+    """Yield endless 4:2:0 frames: a pan over noise with the spectrum of
+    photographs and with edges, and grain."""
     random = np.random.default_rng(0)
     across, down = width + 320, height + 160
     tint = 9 * _noise(random, 1.5, down // 2, across // 2)
@@ -40,7 +42,7 @@ def moving(width: int, height: int) -> Iterator[av.VideoFrame]:
 
 
 def write_clip(path: Path, width: int, height: int, frames: int) -> Path:
-    """H.264 at a good quality; sides are even."""
+    """Write H.264 at high quality; sides are even."""
     with av.open(str(path), "w") as box:
         stream = box.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -52,24 +54,24 @@ def write_clip(path: Path, width: int, height: int, frames: int) -> Path:
 
 
 def _endless(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Codes of a plane, with room for a window that begins anywhere in it."""
+    """Return the code values of a periodic plane, padded so that a window can begin anywhere."""
     room = ((0, height), (0, width))
     return np.pad(plane.round().astype(np.int16), room, mode="wrap")
 
 
 def _window(padded: np.ndarray, row: int, column: int, height: int, width: int) -> np.ndarray:
-    """A part of a plane that goes on at its other side."""
+    """Return a window of a periodic plane."""
     row, column = row % (padded.shape[0] - height), column % (padded.shape[1] - width)
     return padded[row : row + height, column : column + width]
 
 
 def _photograph(random: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Power that falls with frequency as in nature, and edges."""
+    """Return noise with the spectrum of natural images, and edges."""
     return _noise(random, 1.2, height, width) + 0.7 * np.sign(_noise(random, 1.6, height, width))
 
 
 def _noise(random: np.random.Generator, slope: float, height: int, width: int) -> np.ndarray:
-    """`(height, width)` of deviation 1 that goes on at its other side."""
+    """Return periodic noise `(height, width)` with standard deviation 1."""
     across, down = np.fft.rfftfreq(width), np.fft.fftfreq(height)
     frequency = np.hypot(across[None], down[:, None]).clip(1 / width)
     spectrum = np.fft.rfft2(random.standard_normal((height, width))) / frequency**slope

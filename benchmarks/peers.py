@@ -1,9 +1,10 @@
-"""The generator alone, beside the runtimes that others use, with the same weights and threads in one run.
+"""The generator alone, beside other runtimes, with the same weights and threads in one run.
 
-Peers: torch as the well-known scripts use it (fp32, NCHW), ONNX Runtime, ncnn (as it is, and with 16-bit
-storage), OpenVINO given the whole network. Each that is installed is measured; rounds go through all rows in
-turn, so that a machine that slows down slows all of them. All results are compared with a whole-frame fp32
-run. Ceilings, measured in the same run: a large matrix product in both formats.
+Peers are torch as common scripts use it (fp32, NCHW), ONNX Runtime, ncnn (with its defaults, and
+with 16-bit storage), and OpenVINO with the whole network. Each one that is installed is measured.
+Rounds go through all rows in turn, so that a change of the machine's speed affects all of them.
+All results are compared with a whole-frame fp32 run. The ceilings, measured in the same run, are
+large matrix products in both number formats.
 
     pip install ncnn onnxruntime onnx onnxscript
     python benchmarks/peers.py --out bench            (VSR_MATERIAL: folder with real weights)
@@ -67,7 +68,7 @@ def loop(network: nn.Module) -> dict[str, Run]:
 
 
 def openvino_whole(network: nn.Module, example: Tensor) -> dict[str, Run]:
-    """The whole network, traced by OpenVINO's own converter."""
+    """Run the whole network, traced by OpenVINO's own converter."""
     if not openvino.available():
         return {}
     ov = openvino_model.runtime()
@@ -104,7 +105,7 @@ def onnx_runtime(network_path: str, folder: Path) -> dict[str, Run]:
 
 
 def ncnn_rows(files: tuple[Path, Path] | None) -> dict[str, Run]:
-    """Its own files of the same weights; Winograd and 16-bit storage are its defaults."""
+    """Run ncnn's own files of the same weights; Winograd and 16-bit storage are its defaults."""
     if files is None or not importlib.util.find_spec("ncnn"):
         return {}
     import ncnn
@@ -141,8 +142,8 @@ def measured(rows: dict[str, Run], x: Tensor, rounds: int) -> dict[str, list[flo
     return taken
 
 
-def material() -> tuple[str, tuple[Path, Path] | None]:
-    """Real weights, and ncnn's own files of them; else a shipped network."""
+def weights_and_files() -> tuple[str, tuple[Path, Path] | None]:
+    """Return real weights and ncnn's own files of them; without these, an included network."""
     root = os.environ.get("VSR_MATERIAL")
     real = Path(root or "", "data", "weights", "realesr-animevideov3-x4.safetensors")
     if root is None or not real.exists():
@@ -152,7 +153,7 @@ def material() -> tuple[str, tuple[Path, Path] | None]:
 
 
 def rrdb_file(folder: Path, blocks: int) -> str:
-    """An RRDB with the weights that it starts from, and a result in the middle of the range."""
+    """Write an RRDB with initial weights whose result lies in the middle of the range."""
     torch.manual_seed(1)
     network = RRDB(RRDBConfig(nb=blocks))
     nn.init.constant_(network.conv_last.bias, 0.5)
@@ -179,14 +180,14 @@ def table(
 
 
 def save(path: Path, text: str, taken: dict[str, list[float]], quality: dict[str, float]) -> None:
-    """The table, and what it was made of, beside each other."""
+    """Write the table, and the measurements from which it was made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{path}.md").write_text(text + "\n")
     Path(f"{path}.json").write_text(json.dumps({"seconds": taken, "dB": quality}, indent=2) + "\n")
 
 
 def qualities(rows: dict[str, Run], x: Tensor, expected: Tensor) -> dict[str, float]:
-    """PSNR of each row's picture to the expected one."""
+    """Return the PSNR of each row's result to the expected one."""
     return {name: psnr(run(x).clamp(0, 1), expected.clamp(0, 1), border=0) for name, run in rows.items()}
 
 
@@ -196,13 +197,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("bench"))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--model", help="of vsr; without ncnn's own files")
+    parser.add_argument("--model", help="model of vsr, without ncnn's own files")
     parser.add_argument(
-        "--rrdb", type=int, help="instead an RRDB of so many blocks, 64 channels, x4, any weights"
+        "--rrdb", type=int, help="use an RRDB with this number of blocks, 64 channels, x4, any weights"
     )
     args = parser.parse_args()
     keep_freed_memory()
-    weights, ncnn_files = (args.model, None) if args.model else material()
+    weights, ncnn_files = (args.model, None) if args.model else weights_and_files()
     x = nn.functional.interpolate(pictures()[3:4], size=SIZE, mode="bilinear")
     with tempfile.TemporaryDirectory() as folder:
         if args.rrdb:

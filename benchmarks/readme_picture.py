@@ -1,10 +1,11 @@
-"""The picture at the top of README.md: bicubic, `vsr` and the original, for clips that H.264 has compressed.
+"""Draws the picture at the top of README.md: bicubic, `vsr` and the
+original, for clips compressed with H.264.
 
     VSR_MATERIAL=FOLDER python -m benchmarks.readme_picture
 
-`FOLDER/data` holds `testsets/kodak` (Kodak's photographs) and `film/sintel_alley` (Sintel, CC BY 3.0).
-None of these images was used to train the networks that are shown here. The details are places where a
-difference can be seen; the model cards have the averages.
+`FOLDER/data` contains `testsets/kodak` (Kodak's photographs) and `film/sintel_alley` (Sintel, CC BY 3.0).
+None of these images was used to train the networks that are shown. The details are places with a visible
+difference; the model cards have the averages.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vsr.report.compare import ZOOM, picture_at, side_by_side
 
 PICTURE = Path(__file__).parent.parent / "docs" / "before-after.png"
 CRF = 18
-"""Of x264 at its preset `medium`: what careful people encode with."""
+"""CRF of x264 with its preset `medium`, a common choice for good quality."""
 RATE = 24
 SHOWN = 3
 """Number of the frame that is shown: one that depends on the frames before it."""
@@ -42,7 +43,7 @@ class Row:
     """One row of the picture."""
 
     files: str
-    """The original: a photograph, of which a slow pan is made, or the frames of a film (a glob)."""
+    """The original: a photograph, from which a slow pan is made, or the frames of a film (a glob)."""
     scale: int
     model: str
     corner: tuple[int, int]
@@ -59,7 +60,7 @@ ROWS = (
 
 
 def originals(material: Path, files: str) -> list[Tensor]:
-    """Frames `(3, H, W)` in [0, 1] with sides in multiples of 16."""
+    """Return frames `(3, H, W)` in [0, 1] whose sides are multiples of 16."""
     images = [_read(path) for path in sorted(material.glob(files))]
     if len(images) > 1:
         return [image[:, : image.shape[1] // 16 * 16, : image.shape[2] // 16 * 16] for image in images]
@@ -72,14 +73,14 @@ def _read(path: Path) -> Tensor:
 
 
 def _pan(image: Tensor, *, frames: int = 5, right: int = 8, down: int = 4) -> list[Tensor]:
-    """Parts of a photograph, each `right` and `down` pixels from the one before."""
+    """Return parts of a photograph, each `right` and `down` pixels from the one before."""
     height, width = (image.shape[1] - frames * down) // 16 * 16, (image.shape[2] - frames * right) // 16 * 16
     corners = [(n * down, n * right) for n in range(frames)]
     return [image[:, top : top + height, left : left + width] for top, left in corners]
 
 
 def write_lr_clip(path: Path, frames: Sequence[Tensor], scale: int) -> None:
-    """Reduce frames by `scale` (antialiased bicubic) and encode them with x264, 4:2:0, BT.709."""
+    """Downscale frames by `scale` (antialiased bicubic) and encode them with x264, 4:2:0, BT.709."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": str(CRF), "preset": "medium"})
         stream.height, stream.width = (side // scale for side in frames[0].shape[1:])
@@ -99,7 +100,8 @@ def _lr_frame(image: Tensor, scale: int, number: int) -> av.VideoFrame:
 
 
 def panels(row: Row, material: Path, folder: Path) -> list[Tensor]:
-    """The details of a row: bicubic, the model's result, the original. `folder` takes the clips."""
+    """Return the details of a row: bicubic, the model's result, the
+    original. The clips are written to `folder`."""
     clip, result = folder / "clip.mkv", folder / "result.mkv"
     frames = originals(material, row.files)
     write_lr_clip(clip, frames, row.scale)
@@ -114,7 +116,7 @@ def panels(row: Row, material: Path, folder: Path) -> list[Tensor]:
 
 
 def labelled(images: list[Tensor], labels: Sequence[str]) -> Image.Image:
-    """Panels side by side, each below its label."""
+    """Join panels side by side, each above its label."""
     codes = (side_by_side(images) * 255).round().byte().permute(1, 2, 0).numpy()
     picture = Image.new("RGB", (codes.shape[1], codes.shape[0] + LABEL_HEIGHT), "white")
     picture.paste(Image.fromarray(codes), (0, LABEL_HEIGHT))

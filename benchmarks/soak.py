@@ -1,11 +1,11 @@
-"""The attack suite in full, and one table of what it found beside what was promised.
+"""Runs all attacks, and prints one table of the findings beside the promised limits.
 
     python -m benchmarks.soak                       every figure; half an hour on two cores
-    python -m benchmarks.soak --quick               the same in small, two minutes
+    python -m benchmarks.soak --quick               fewer cases, two minutes
     python -m benchmarks.soak --only kills --kills 500 --seed 7
 
-The attacks are those of tests/faults; here they run in number. Whatever goes against a promise is listed
-below the table with the seed or number that repeats it, and makes the exit code 1.
+The attacks are those of tests/faults, with more cases. Each violation of a promise is listed below the table
+with the seed or number that reproduces it, and sets the exit code to 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FULL = {
     "interrupts": 20,
     "bad_inputs": 9,
 }
-"""How many of each; 0 is all there are."""
+"""Number of cases of each attack; 0 means all."""
 QUICK = {
     "mutations": 119,
     "kills": 12,
@@ -62,12 +62,12 @@ class Row:
     found: str
     met: bool
     notes: list[str] = field(default_factory=list)
-    """Against the promise, with what repeats it."""
+    """Violations of the promise, with what reproduces them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Soak:
-    """What all figures share."""
+    """Settings and folders that all figures share."""
 
     server: ForkServer
     folder: Path
@@ -75,7 +75,7 @@ class Soak:
     seed: int
 
     def fresh(self, name: str) -> Path:
-        """A new folder."""
+        """Create a new folder."""
         path = self.folder / name
         path.mkdir()
         return path
@@ -91,10 +91,10 @@ def mutations(soak: Soak) -> Row:
     ends = ", ".join(f"{k} {n}" for k, n in sorted(tally.counts.items()) if k.startswith("exit"))
     return Row(
         what=f"{number} mutated inputs",
-        bar="0 crashes, hangs over 20 s, tracebacks, half-written; silent loss <= 2 %",
-        found=f"{len(tally.wrong)} against the promise; silent {silent} ({silent / number:.1%}"
-        f"{': ' + kinds if kinds else ''}); {ends}; told though whole in number "
-        f"{tally.counts['told, and whole in number']}; slowest {tally.worst_seconds:.1f} s",
+        bar="0 crashes, hangs over 20 s, tracebacks, incomplete files; silent loss <= 2 %",
+        found=f"{len(tally.wrong)} violations; silent {silent} ({silent / number:.1%}"
+        f"{': ' + kinds if kinds else ''}); {ends}; reported although no frame is missing "
+        f"{tally.counts['reported, although no frame is missing']}; slowest {tally.worst_seconds:.1f} s",
         met=not tally.wrong and silent <= 0.02 * number,
         notes=tally.wrong,
     )
@@ -107,11 +107,11 @@ def kills(soak: Soak) -> Row:
     tally = attacks.kills(soak.server, folder, number, seed=soak.seed, expected=expected)
     left = ", ".join(f"{k} {n}" for k, n in tally.counts.items() if k.startswith("left over"))
     return Row(
-        what=f"{tally.cases} SIGKILLs at random points, also while going on",
-        bar="0 frames lost or changed, 0 files at the final path, at most 1 segment redone each",
-        found=f"{len(tally.wrong)} against the promise; {tally.counts['killed']} hit a running process, "
-        f"{tally.counts['killed behind the finish']} after the rename; "
-        f"{tally.counts['frames gone on with']} frames gone on with{'; ' + left if left else ''}",
+        what=f"{tally.cases} SIGKILLs at random points, also while resuming",
+        bar="0 frames lost or changed, 0 files at the final path, at most 1 segment recomputed each",
+        found=f"{len(tally.wrong)} violations; {tally.counts['killed']} hit a running process, "
+        f"{tally.counts['killed after the finish']} after the rename; "
+        f"{tally.counts['frames resumed']} frames resumed{'; ' + left if left else ''}",
         met=not tally.wrong,
         notes=tally.wrong,
     )
@@ -124,11 +124,11 @@ def checkpoint_kills(soak: Soak) -> Row:
             told = max(last, writers.kill_one(after=rng.uniform(0.0, 0.2)))
             last = writers.newest()
             if not told <= last <= told + 1:
-                wrong.append(f"kill {kill}: step {told} was saved, step {last} is gone on with")
+                wrong.append(f"kill {kill}: step {told} was saved, but step {last} is resumed")
     return Row(
         what=f"{number} SIGKILLs inside checkpoint writes",
         bar="always a loadable checkpoint, at most one interval old",
-        found=f"{len(wrong)} against the promise; {last} checkpoints written",
+        found=f"{len(wrong)} violations; {last} checkpoints written",
         met=not wrong and last > 0,
         notes=wrong,
     )
@@ -146,8 +146,8 @@ def calls(soak: Soak) -> Row:
     return Row(
         what=f"N-th failing call, {len(numbers)} of {len(listed)}",
         bar="final path absent, old or complete; a clean rerun succeeds",
-        found=f"{len(tally.wrong)} against the promise; {ends}; {tally.counts['removal failed']} removals, "
-        f"{tally.counts['and complained though all was done']} of them an error after a whole output",
+        found=f"{len(tally.wrong)} violations; {ends}; {tally.counts['removal failed']} removals, "
+        f"{tally.counts['and an error after complete work']} of them with an error after a complete output",
         met=not tally.wrong,
         notes=tally.wrong,
     )
@@ -160,9 +160,9 @@ def sizes(soak: Soak) -> Row:
     size = attacks.finished_size(soak.server, folder)
     tally = attacks.file_sizes(soak.server, folder, attacks.sizes_around(size, number), expected)
     return Row(
-        what=f"a file may grow to so much only, {tally.cases} sizes",
+        what=f"limited file size, {tally.cases} sizes",
         bar="exit 4, final path absent; a clean rerun succeeds",
-        found=f"{len(tally.wrong)} against the promise; {dict(tally.counts)}",
+        found=f"{len(tally.wrong)} violations; {dict(tally.counts)}",
         met=not tally.wrong and tally.counts["exit 4"] == tally.cases,
         notes=tally.wrong,
     )
@@ -218,7 +218,7 @@ def bomb(soak: Soak) -> Row:
     worst = max(run.memory for run in runs) - base
     wrong = [str(run) for run in runs if run.wrong or run.code != 3]
     return Row(
-        what=f"a picture bomb: {len(png) / MB:.1f} MB, {side}x{side}, in 3 wrappers",
+        what=f"an image bomb: {len(png) / MB:.1f} MB, {side}x{side}, in 3 wrappers",
         bar="<= 512 MB over the baseline, one-line error",
         found=f"{worst / MB:.0f} MB over {base / MB:.0f} MB; {len(wrong)} not one line with exit 3",
         met=worst <= 512 * MB and not wrong,
@@ -240,7 +240,7 @@ def interrupts(soak: Soak) -> Row:
 
 
 def bad_inputs(soak: Soak) -> Row:
-    """From starting the command, Python and all, to its end."""
+    """Measure from starting the command, including Python, to its end."""
     folder = soak.fresh("bad")
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("words\n" * 99, encoding="ascii")
@@ -257,7 +257,7 @@ def bad_inputs(soak: Soak) -> Row:
     return Row(
         what="time to a bad-input error",
         bar="<= 3 s, before any weights load",
-        found=f"{max(times):.2f} s, worst of {len(times)}, starting Python and torch included",
+        found=f"{max(times):.2f} s, worst of {len(times)}, including the start of Python and torch",
         met=not wrong and max(times) <= 3,
         notes=wrong,
     )
@@ -282,14 +282,18 @@ def show(row: Row) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="The attack suite in full.")
-    parser.add_argument("--quick", action="store_true", help="The same in small.")
-    parser.add_argument("--only", nargs="+", choices=[f.__name__ for f in FIGURES], help="Some figures only.")
+    """Measure and print the figures."""
+    parser = argparse.ArgumentParser(description="Run all attacks.")
+    parser.add_argument("--quick", action="store_true", help="Run fewer cases.")
+    parser.add_argument(
+        "--only", nargs="+", choices=[f.__name__ for f in FIGURES], help="Only these figures."
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="Folder to save the table in.")
+    parser.add_argument("--out", type=Path, help="Folder for the table.")
     for name, number in FULL.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"Instead of {number}.")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=int, help=f"Number of cases, default {number}."
+        )
     words = parser.parse_args()
     counts = {
         k: n if vars(words)[k] is None else vars(words)[k]

@@ -1,4 +1,4 @@
-"""Memory of one long run, and of one process that opens many files; each in a process of its own.
+"""Measures the memory of one long run, and of one process that opens many files.
 
 python -m benchmarks.soak_memory frames 10000 FOLDER      # prints JSON
 python -m benchmarks.soak_memory files 1000 FOLDER
@@ -21,22 +21,23 @@ from vsr.pipeline.run import Progress
 
 WIDTH, HEIGHT = 96, 64
 SETTLED = 10
-"""The first tenth is left to caches and allocators."""
+"""Fraction of the cases that is not counted, during which caches and allocators fill."""
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors() -> int:
-    """Open files of this process."""
+    """Return the number of open files of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def of_frames(number: int, folder: Path) -> dict[str, float]:
-    """Upscale a clip of so many frames; resident bytes after the first tenth, and from there on."""
+    """Upscale a clip of `number` frames; return the resident memory after
+    the first tenth, and its change since."""
     clip = folder / "long.mkv"
     make_clip(clip, width=WIDTH, height=HEIGHT, frames=number, bframes=2, audio=[Audio()])
     sizes: list[int] = []
@@ -59,7 +60,7 @@ def of_frames(number: int, folder: Path) -> dict[str, float]:
 
 
 def of_files(number: int, folder: Path) -> dict[str, float]:
-    """Open, probe and close so many files; what memory and descriptors grew by after the first tenth."""
+    """Open, probe and close files; return the growth of memory and descriptors after the first tenth."""
     names = ("a.mp4", "b.mkv", "c.ts", "d.avi")
     clips = [make_clip(folder / name, frames=6) for name in names]
     for turn in range(number):
@@ -71,7 +72,7 @@ def of_files(number: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the measurement that the command line names."""
     torch.set_num_threads(1)
     what, number, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     found = of_frames(number, folder) if what == "frames" else of_files(number, folder)

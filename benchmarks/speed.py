@@ -1,12 +1,13 @@
-"""Speed and memory, side by side in one run: `vsr` against loops that take one frame after the other.
+"""Speed and memory of `vsr` beside loops over single frames, in one run.
 
-One loop computes as the well-known scripts do (torch, fp32, NCHW); the other, where OpenVINO is installed,
-as one would who knows the fastest runtime (OpenVINO given the whole network, in fp32 or bf16, whichever is
-faster here). Three scopes, never mixed: the generator alone; the process without the encoder; the whole, file
-to file. Same clip, weights, libx264 settings and threads; rounds interleaved A B A B, medians with their
-spread. The scripts' loop does a fifth of the frames: its time is the same for each, while `vsr` opens and
-checks files first. Both results are compared with a whole-frame fp32 run, so that nobody is fast by being
-wrong. In the same run the machine's own ceiling is measured: a large matrix product in both formats.
+One loop computes as common scripts do (torch, fp32, NCHW). The other one, if OpenVINO is installed,
+uses the fastest runtime (OpenVINO with the whole network, in fp32 or bf16, whichever is faster
+here). There are three separate scopes: the generator alone; the process without the encoder; and
+file to file. Clip, weights, libx264 settings and threads are the same. Rounds are interleaved A B A
+B, and the table has medians with their spread. The scripts' loop processes a fifth of the frames: it
+takes the same time for each, while `vsr` first opens and checks files. All results are compared with
+a whole-frame fp32 run, so that a wrong result cannot count as fast. The same run measures the
+machine's ceiling, a large matrix product in both number formats.
 
     python benchmarks/speed.py --out bench            (VSR_MATERIAL: folder with real clips and weights)
 """
@@ -58,7 +59,8 @@ class Row:
 
     @property
     def ratios(self) -> list[float]:
-        """Theirs over ours, pair by pair: what a drifting machine cannot spoil."""
+        """Time of the loop / time of vsr, pair by pair, which is robust
+        against changes of the machine's speed."""
         return [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
 
     def cells(self) -> list[str]:
@@ -86,14 +88,14 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def share(part: Callable[[], float], all_: Callable[[], float], rounds: int) -> float:
-    """Time of a part over that of all of it, run in turn: the median of the pairs."""
+    """Return the time of a part / that of the whole, run in turn: the median of the pairs."""
     return statistics.median(a / b for a, b in zip(*interleaved(part, all_, rounds), strict=True))
 
 
 # The peer: one frame at a time, 8-bit R'G'B' from the decoder, NCHW, and back.
 
 Runtime = Callable[[Tensor], Tensor]
-"""LR `(1, 3, H, W)` float32 in [0, 1] to SR, not clipped."""
+"""Maps LR `(1, 3, H, W)` float32 in [0, 1] to SR, not clipped."""
 
 
 def scripts(network: nn.Module) -> Runtime:
@@ -105,9 +107,9 @@ def scripts(network: nn.Module) -> Runtime:
 
 
 def openvino_whole(network: nn.Module, example: Tensor) -> Runtime:
-    """The whole network, traced by OpenVINO's own converter, in the precision that is faster here.
+    """Return the whole network, traced by OpenVINO's own converter, in the faster number format.
 
-    By itself it takes bf16 wherever a processor has instructions for it, however slow they are.
+    By default OpenVINO uses bf16 on each CPU that has instructions for it, however slow they are.
     """
     ov = openvino_model.runtime()
 
@@ -145,7 +147,7 @@ def peer_file(clip: Path, target: Path, run: Runtime, frames: int) -> None:
 
 
 def write_file(clip: Path, target: Path, frames: Iterator[av.VideoFrame], *, scale: int) -> None:
-    """The loop's frames as H.264, with the clip's rate and times."""
+    """Write the loop's frames as H.264, with the clip's rate and times."""
     with av.open(str(clip)) as source:
         rate, base = source.streams.video[0].average_rate, source.streams.video[0].time_base
         width, height = source.streams.video[0].width, source.streams.video[0].height
@@ -153,13 +155,13 @@ def write_file(clip: Path, target: Path, frames: Iterator[av.VideoFrame], *, sca
         stream = box.add_stream("libx264", rate=rate, options={"preset": PRESET, "crf": str(CRF)})
         stream.width, stream.height, stream.pix_fmt = width * scale, height * scale, "yuv420p"
         stream.codec_context.time_base = base
-        stream.codec_context.thread_type = "AUTO"  # as ffmpeg's command line has it, and vsr
+        stream.codec_context.thread_type = "AUTO"  # as in ffmpeg's command line, and in vsr
         for frame in frames:
             box.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         box.mux(stream.encode())
 
 
-# Ours
+# vsr
 
 
 def settings(weights: Path, end: Fraction) -> UpscaleSettings:
@@ -168,13 +170,13 @@ def settings(weights: Path, end: Fraction) -> UpscaleSettings:
 
 
 def our_frames(clip: Path, target: Path, wish: UpscaleSettings) -> int:
-    """Everything but encoding and muxing."""
+    """Run everything except encoding and muxing."""
     with prepare(clip, target, wish, overwrite=True) as job, open_frames(job, Meter()) as frames:
         return sum(1 for _ in frames)
 
 
 def clip_of(folder: Path, frames: int) -> Path:
-    """480x270, H.264: a real one if there is one, else rendered."""
+    """Return a clip with 480x270 pixels, H.264: a real one if there is one, otherwise generated."""
     target = folder / "clip.mp4"
     material = os.environ.get("VSR_MATERIAL")
     source = Path(material, "data", "clips", "nasa_13013.mp4") if material else None
@@ -211,7 +213,7 @@ def _rendered() -> Iterator[av.VideoFrame]:
 
 
 def weights_of(folder: Path) -> Path:
-    """realesr-animevideov3-x4 if it is there, else random numbers in a network of the same shape and cost."""
+    """Return realesr-animevideov3-x4 if available, otherwise random weights of the same shape and cost."""
     material = os.environ.get("VSR_MATERIAL")
     real = Path(material, "data", "weights", "realesr-animevideov3-x4.safetensors") if material else None
     if real is not None and real.exists():
@@ -223,7 +225,7 @@ def weights_of(folder: Path) -> Path:
 
 
 def ceiling(dtype: torch.dtype) -> float:
-    """GFLOP/s of a 2048 matrix product, the best of five."""
+    """Return GFLOP/s of a 2048 matrix product, the best of five."""
     a = torch.randn(2048, 2048).to(dtype)
     return max(2 * 2048**3 / timed(lambda: a @ a) / 1e9 for _ in range(6))
 
@@ -234,10 +236,10 @@ def quality(upscaler: Upscaler, network: nn.Module, lr: Tensor) -> float:
 
 
 def peak_megabytes(clip: Path, weights: Path, target: Path, precision: str) -> float:
-    """Peak resident memory of a whole `vsr upscale` process; Linux."""
+    """Return the peak resident memory of a `vsr upscale` process in MB; only on Linux."""
     words = ["upscale", str(clip), str(target), "-m", str(weights), "-s", "4", "-y", "-q"]
     words += ["--preset", PRESET, "--precision", precision]
-    # Not ru_maxrss, which begins with what the process that starts this one had.
+    # Not ru_maxrss, which starts with the value of the parent process.
     program = (
         "from pathlib import Path\nfrom vsr.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n"
         "    status = Path('/proc/self/status').read_text()\n"
@@ -284,7 +286,7 @@ def speed_rows(folder: Path, weights: Path, frames: int, rounds: int) -> tuple[l
             ),
         }
         rows += [Row(scope, peer, *interleaved(a, b, rounds)) for scope, (a, b) in scopes.items()]
-    flop = 2 * 619200 * lr.shape[-1] * lr.shape[-2]  # MAC per LR pixel of 64 channels, 16 convolutions, x4
+    flop = 2 * 619200 * lr.shape[-1] * lr.shape[-2]  # MACs per LR pixel of 64 channels, 16 convolutions, x4
     model = statistics.median(rows[0].ours)
 
     def some_models() -> float:
@@ -331,7 +333,7 @@ def main() -> None:
         "--memory", type=int, nargs=2, default=[100, 1000], help="frames of the two memory runs"
     )
     args = parser.parse_args()
-    keep_freed_memory()  # as the command line does; the peer has it too
+    keep_freed_memory()  # as the command line does; it applies to the peer too
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

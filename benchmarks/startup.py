@@ -1,7 +1,7 @@
-"""How long the command line takes to answer, beside what it cannot do without: Python and PyAV themselves.
+"""Start-up time of the command line, beside that of its requirements: Python and PyAV.
 
-Rounds go through all rows in turn, so that a machine that slows down slows all of them; each cell is the
-median of whole processes with its spread.
+Rounds go through all rows in turn, so that a change of the machine's speed affects all of them. Each cell is
+the median over whole processes with its spread.
 
     python benchmarks/startup.py
 """
@@ -23,7 +23,7 @@ ROUNDS = 15
 
 
 def rows(clip: Path) -> dict[str, list[str]]:
-    """What is measured; the file does not matter much, its headers are all that is read."""
+    """Return the commands; the clip hardly matters, because only its headers are read."""
     return {
         "python without imports": [sys.executable, "-c", "pass"],
         "python with PyAV, rich and Typer": [sys.executable, "-c", "import av, rich.console, typer"],

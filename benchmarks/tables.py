@@ -1,17 +1,17 @@
-"""Benchmark results as JSON, one file a machine, and the tables of docs/benchmarks.md made from them.
+"""Stores benchmark results as JSON, one file a machine, and makes the tables of docs/benchmarks.md from them.
 
-    python -m benchmarks.tables            rewrites the tables of docs/benchmarks.md; a test holds them to it
+    python -m benchmarks.tables            rewrites the tables of docs/benchmarks.md, which a test compares
 
-A file in `benchmarks/results/` has the machine in words and its runs by name. A run has the command that
-measured it, the day, its columns and its rows:
+A file in `benchmarks/results/` has a description of the machine and its runs by name. A run has the command
+that measured it, the date, its columns and its rows:
 
     {"machine": "...", "runs": {"speed": {"command": "...", "date": "2026-11-22",
       "columns": [{"head": "scope"}, {"head": "vsr, s/frame", "form": "{:.3f} ({:.3f} to {:.3f})"}],
       "rows": [["model only", [0.085, 0.082, 0.097]]]}}}
 
-A cell is a text, which is shown as it is, or numbers, which are shown in the form of their column. The
-benchmarks write such files themselves (`record`), under `--out`; with `--out benchmarks/results` and the name
-of the file in `VSR_MACHINE` a new measurement replaces an old one.
+A cell is a text, which is shown unchanged, or numbers, which are shown in the form of their column. The
+benchmarks write such files themselves (`record`) under `--out`. With `--out benchmarks/results` and the name
+of the file in `VSR_MACHINE`, a new measurement replaces the old one.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ Cell = str | float | Sequence[float]
 
 
 def column(head: str, form: str = "{}") -> dict[str, str]:
-    """A column; `form` shows the numbers of a cell, one pair of braces for each."""
+    """Return a column; `form` formats the numbers of a cell, with one pair of braces for each."""
     return {"head": head, "form": form}
 
 
 def spread(digits: int, unit: str = "") -> str:
-    """The form of a median with the smallest and the largest value."""
+    """Return the form for a median with the smallest and the largest value."""
     number = f"{{:.{digits}f}}"
     return f"{number} ({number} to {number}){unit}"
 
 
 def summary(values: Sequence[float]) -> list[float]:
-    """The median, the smallest and the largest of what was measured."""
+    """Return the median, the smallest and the largest value."""
     return [statistics.median(values), min(values), max(values)]
 
 
 def table(run: dict[str, Any]) -> str:
-    """A run as a table in Markdown, with a line break at its end."""
+    """Return a run as a Markdown table that ends with a line break."""
     columns = run["columns"]
     lines = [[c["head"] for c in columns], ["---"] * len(columns)]
     lines += [[_shown(cell, c) for cell, c in zip(row, columns, strict=True)] for row in run["rows"]]
@@ -67,12 +67,12 @@ def _shown(cell: Cell, column: dict[str, str]) -> str:
 
 
 def page(text: str, results: Path = RESULTS) -> str:
-    """The page with its tables made anew; what stands between them is left as it is."""
+    """Return the page with new tables and unchanged text between them."""
     return _PLACE.sub(lambda place: place[1] + table(run_of(results, place[2], place[3])) + place[4], text)
 
 
 def run_of(results: Path, machine: str, name: str) -> dict[str, Any]:
-    """A run of a machine, by the names that stand in the page."""
+    """Return a run of a machine, by the names in the page."""
     run: dict[str, Any] = json.loads((results / f"{machine}.json").read_text(encoding="utf-8"))["runs"][name]
     return run
 
@@ -85,10 +85,10 @@ def record(
     *,
     machine: str | None = None,
 ) -> str:
-    """Put a run into the file of this machine in `folder`, in place of one of the same name.
+    """Store a run in the file of this machine in `folder`, in place of one with the same name.
 
     Returns:
-        The table, to be printed.
+        The table, for printing.
     """
     machine = machine or described()
     path = folder / f"{os.environ.get('VSR_MACHINE') or _short(machine)}.json"
@@ -106,7 +106,7 @@ def record(
 
 
 def written(content: dict[str, Any]) -> str:
-    """JSON with a line for each row, so that a change of one figure is a change of one line."""
+    """Return JSON with a line for each row, so that a changed figure is a changed line."""
     runs = []
     for name, run in content["runs"].items():
         facts = [f'      "{key}": {_json(run[key])}' for key in run if key not in ("columns", "rows")]
@@ -125,20 +125,20 @@ def _json(value: object) -> str:
 
 
 def _words() -> list[str]:
-    """The command line, as it can be repeated in a checkout."""
+    """Return the command line in the form that repeats it in a checkout."""
     module = Path(sys.argv[0]).stem
     return ["-m", f"benchmarks.{module}", *sys.argv[1:]]
 
 
 def described() -> str:
-    """This machine in words: its processor, cores, GPU and the version of torch."""
+    """Describe this machine: its CPU, cores, GPU and the version of torch."""
     import torch
 
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{_processor()}, {os.cpu_count()} cores{gpu}, torch {torch.__version__}"
+    return f"{_cpu()}, {os.cpu_count()} cores{gpu}, torch {torch.__version__}"
 
 
-def _processor() -> str:
+def _cpu() -> str:
     path = Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
@@ -146,7 +146,7 @@ def _processor() -> str:
 
 
 def _short(machine: str) -> str:
-    """A file name for a machine that has been given none."""
+    """Return a file name for a machine without a given name."""
     return re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
 
 

@@ -1,15 +1,15 @@
-"""Speed of training, side by side in one run: the step, and the clips and crops that it is fed.
+"""Speed of training in one run: the step, and the clips and crops for it.
 
-A step is measured alone, on crops drawn beforehand; clips alone, on one thread, as a worker of the pool
-makes them; crops alone, as the training thread cuts them out of a full pool. Rounds go through all rows in
-turn, so that a machine that slows down slows all of them; each cell is the median with its spread. A step
-takes `batch` crops and uses up `fresh / every` clips of its recipe's degradation set: "feeds" is how many
-steps the data could feed in the time of one.
+A step is measured alone, on crops drawn before; clips alone, on one thread, as a worker of the pool makes
+them; crops alone, as the training thread cuts them from a full pool. Rounds go through all rows in turn, so
+that a change of the machine's speed affects all of them. Each cell is the median with its spread. A step
+takes `batch` crops and uses up `fresh / every` clips of its recipe's degradation. "feeds" is the number of
+steps for which the data suffice in the time of one step.
 
-On the CPU a step is measured as a run does it, and with torch's own convolutions in fp32 and in bf16.
-On a card it is measured twice: as the host does it, and as a CUDA graph that cuts its own crops.
+On the CPU, a step is measured as in a run, and with torch's own convolutions in fp32 and in bf16. On a GPU,
+it is measured as the host runs it, and as a CUDA graph that cuts its own crops.
 
-    python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real pictures)
+    python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real images)
     python benchmarks/training.py --only cuda --seconds 0.7 --rounds 3
 """
 
@@ -38,30 +38,31 @@ from vsr.engine.allocator import keep_freed_memory
 from vsr.media.png import save_png
 from vsr.settings.toml import from_table
 from vsr.training.batches.crops import draw, draw_batch
-from vsr.training.batches.device_buffer import Cut, Shelf
+from vsr.training.batches.device_buffer import BufferedBatch, ClipBuffer
 from vsr.training.batches.pool import make_clip, workers_for
-from vsr.training.data.datasets import Material
+from vsr.training.data.datasets import Dataset
 from vsr.training.degrade.clips import degrade_batch
 from vsr.training.degrade.degradation import Degradation
 from vsr.training.recipe import Recipe, read_degradation, read_recipe
 from vsr.training.run import steps as train_steps
-from vsr.training.run.loop import material_for
-from vsr.training.run.replay import Replay, tuned
+from vsr.training.run.loop import datasets_for
+from vsr.training.run.replay import Replay, fast_cuda_settings
 from vsr.training.run.state import new_state
 from vsr.training.run.steps import train_step
 
 CPU_RECIPES = ("fast-x2", "compact-x2")
 THREADS = (1, 2)
 CUDA_RECIPES = ("fast-x2", "compact-x2", "compact-x4", "realesrnet")
-CARD = torch.device("cuda", 0)
+GPU = torch.device("cuda", 0)
 LARGE = (64, 48)
-"""Crops, and their side in LR pixels, of another step of the small networks: a card has room for it."""
+"""Number of crops, and their side in LR pixels, of a larger step of the
+small networks, which fits into a GPU."""
 SETS = ("bicubic", "video", "mild", "real-esrgan")
 GOAL = 5
-"""Times as fast as the step that the data should be."""
+"""Required speed of the data, as a multiple of the step's speed."""
 
 Work = Callable[[], float]
-"""Does something for a while and returns how many of it a second."""
+"""Does something for a while, and returns its rate per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Row:
 
 
 def rate(work: Callable[[], object], number: int, count: int = 1) -> float:
-    """Things a second, where `work` makes `count` of them and is done `number` times."""
+    """Return the rate per second, if `work` makes `count` items and runs `number` times."""
     begin = time.perf_counter()
     for _ in range(number):
         work()
@@ -88,7 +89,8 @@ def rate(work: Callable[[], object], number: int, count: int = 1) -> float:
 
 
 def rate_for(work: Callable[[], object], seconds: float, finish: Callable[[], object]) -> float:
-    """Times a second that `work` is done, for so long; `finish` waits for what it started."""
+    """Return how often a second `work` runs during `seconds`;
+    `finish` waits for the work that it launched."""
     begin, number = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
         work()
@@ -98,7 +100,7 @@ def rate_for(work: Callable[[], object], seconds: float, finish: Callable[[], ob
 
 
 def interleaved(works: Mapping[tuple[str, str], Work], rounds: int) -> list[Row]:
-    """Go through all `rounds` times after one warm-up each; keys are what it is, and its unit."""
+    """Run all works in turn for `rounds` after one warm-up each; keys are the name and the unit."""
     for work in works.values():
         work()
     rates: dict[tuple[str, str], list[float]] = {key: [] for key in works}
@@ -113,24 +115,24 @@ WAYS: Mapping[str, tuple[Literal["auto", "fp32", "bf16"], bool]] = {
     ", torch in fp32": ("fp32", True),
     ", torch in bf16": ("bf16", True),
 }
-"""Of a step on the CPU: precision, and whether convolutions are torch's in any case."""
+"""For a step on the CPU: the precision, and whether torch computes all convolutions."""
 
 
 @contextmanager
 def torchs_convolutions(wanted: bool) -> Iterator[None]:
-    """Meanwhile none is computed by Winograd's way."""
+    """Exclude Winograd convolutions in the context."""
     if not wanted:
         yield
         return
-    with mock.patch.object(train_steps, "quick", return_value=nullcontext()):
+    with mock.patch.object(train_steps, "fast_convolutions", return_value=nullcontext()):
         yield
 
 
-def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int, torchs: bool = False) -> Work:
-    """Steps of a recipe's run on the CPU, on crops of a few clips."""
+def step_work(recipe: Recipe, dataset: Dataset, *, threads: int, steps: int, torchs: bool = False) -> Work:
+    """Return steps of a recipe's run on the CPU, on crops of a few clips."""
     torch.set_num_threads(threads)
     state = new_state(recipe)
-    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+    clips = [make_clip(dataset, recipe, 0, i) for i in range(4)]
     batches = itertools.cycle([draw_batch(clips, recipe, random.Random(i)) for i in range(4)])
 
     def work() -> float:
@@ -141,49 +143,52 @@ def step_work(recipe: Recipe, material: Material, *, threads: int, steps: int, t
     return work
 
 
-def card_work(recipe: Recipe, material: Material, card: torch.device, *, graph: bool, seconds: float) -> Work:
-    """Steps of a recipe's run on a card: as the host does them, or replayed, with the cutting of crops."""
+def gpu_work(recipe: Recipe, dataset: Dataset, gpu: torch.device, *, graph: bool, seconds: float) -> Work:
+    """Return steps of a recipe's run on a GPU: run by the host, or
+    replayed including the cutting of crops."""
     recipe = replace(recipe, pool=replace(recipe.pool, clips=4, fresh=4))
-    state, rng = new_state(recipe, device=card), random.Random(0)
-    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+    state, rng = new_state(recipe, device=gpu), random.Random(0)
+    clips = [make_clip(dataset, recipe, 0, i) for i in range(4)]
     if not graph:
-        batches = itertools.cycle([draw_batch(clips, recipe, random.Random(i)).to(card) for i in range(4)])
+        batches = itertools.cycle([draw_batch(clips, recipe, random.Random(i)).to(gpu) for i in range(4)])
         return lambda: rate_for(
             lambda: train_step(state, recipe, next(batches), factor=1e-3), seconds, lambda: None
-        )  # train_step reads the loss and the norm, so it waits by itself
-    shelf, replay = Shelf(clips[0], recipe, card), Replay(state, recipe)
+        )  # train_step reads the loss and the norm, which synchronises
+    buffer, replay = ClipBuffer(clips[0], recipe, gpu), Replay(state, recipe)
     for clip in clips:
-        shelf.put(clip)
+        buffer.add(clip)
     return lambda: rate_for(
-        lambda: replay.step(Cut(shelf, shelf.rows(draw(clips, recipe, rng))), 1e-3), seconds, replay.rest
+        lambda: replay.step(BufferedBatch(buffer, buffer.rows(draw(clips, recipe, rng))), 1e-3),
+        seconds,
+        replay.wait,
     )
 
 
-def clip_work(recipe: Recipe, material: Material, number: int) -> Work:
-    """Clips, as one thread of the pool makes them: read, cut, degraded, coded."""
+def clip_work(recipe: Recipe, dataset: Dataset, number: int) -> Work:
+    """Return the making of clips on one thread of the pool: reading, cutting, degrading, coding."""
     counter = itertools.count()
 
     def work() -> float:
         torch.set_num_threads(1)
-        return rate(lambda: make_clip(material, recipe, next(counter), 0), number)
+        return rate(lambda: make_clip(dataset, recipe, next(counter), 0), number)
 
     return work
 
 
 def workers_of(recipe: Recipe) -> int:
-    """Threads that make clips in a run of the recipe on a card of this machine."""
+    """Return the number of threads that make clips in a run of the recipe on a GPU of this machine."""
     return recipe.pool.workers or workers_for(torch.device("cuda"), os.cpu_count() or 1)
 
 
-def workers_work(recipe: Recipe, material: Material, number: int) -> Work:
-    """Clips, by as many threads at once as a run has."""
+def workers_work(recipe: Recipe, dataset: Dataset, number: int) -> Work:
+    """Return the making of clips on as many threads as a run has."""
     counter = itertools.count()
 
     def work() -> float:
         torch.set_num_threads(1)
         with ThreadPoolExecutor(workers_of(recipe)) as pool:
             begin = time.perf_counter()
-            made = [pool.submit(make_clip, material, recipe, next(counter), 0) for _ in range(number)]
+            made = [pool.submit(make_clip, dataset, recipe, next(counter), 0) for _ in range(number)]
             for clip in made:
                 clip.result()
             return number / (time.perf_counter() - begin)
@@ -191,9 +196,9 @@ def workers_work(recipe: Recipe, material: Material, number: int) -> Work:
     return work
 
 
-def crop_work(recipe: Recipe, material: Material, number: int) -> Work:
-    """Crops, as a step takes them from clips in memory."""
-    clips = [make_clip(material, recipe, 0, i) for i in range(4)]
+def crop_work(recipe: Recipe, dataset: Dataset, number: int) -> Work:
+    """Return the cutting of crops for a step from clips in memory."""
+    clips = [make_clip(dataset, recipe, 0, i) for i in range(4)]
     rng = random.Random(0)
 
     def work() -> float:
@@ -203,9 +208,9 @@ def crop_work(recipe: Recipe, material: Material, number: int) -> Work:
     return work
 
 
-def device_work(recipe: Recipe, material: Material, number: int) -> Work:
-    """Pictures degraded on the GPU, a batch at a time; `degrade.degrade_batch`."""
-    hr = torch.stack([material.draw(random.Random(i)).hr[0] for i in range(recipe.batch)]).cuda()
+def device_work(recipe: Recipe, dataset: Dataset, number: int) -> Work:
+    """Return the degradation of images on the GPU, one batch at a time, with `clips.degrade_batch`."""
+    hr = torch.stack([dataset.draw(random.Random(i)).hr[0] for i in range(recipe.batch)]).cuda()
     rng = random.Random(0)
 
     def batch() -> None:
@@ -216,12 +221,12 @@ def device_work(recipe: Recipe, material: Material, number: int) -> Work:
 
 
 def with_set(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with another degradation set."""
+    """Return the recipe with another degradation."""
     return replace(recipe, degrade=from_table(dict(read_degradation(name)), Degradation, where=name))
 
 
 def pictures(folder: Path) -> Path:
-    """The real training pictures if they are there, else clouds with edges, of the same size."""
+    """Return the real training images if available, otherwise clouds with edges of the same size."""
     given = os.environ.get("VSR_MATERIAL")
     if given and Path(given, "data", "train").is_dir():
         return Path(given, "data", "train")
@@ -239,16 +244,16 @@ def pictures(folder: Path) -> Path:
 def cpu_works(data: Path, *, steps: int, clips: int) -> Iterator[tuple[tuple[str, str], Work]]:
     for name in CPU_RECIPES:
         recipe = read_recipe(name)
-        material, _ = material_for(recipe, [data])
+        dataset, _ = datasets_for(recipe, [data])
         for threads, (way, (precision, torchs)) in itertools.product(THREADS, WAYS.items()):
             own = replace(recipe, precision=precision)
-            work = step_work(own, material, threads=threads, steps=steps, torchs=torchs)
+            work = step_work(own, dataset, threads=threads, steps=steps, torchs=torchs)
             yield (f"step {name}, CPU, threads {threads}{way}", "it/s"), work
     for name in SETS:
         recipe = with_set(read_recipe(CPU_RECIPES[0]), name)
-        material, _ = material_for(recipe, [data])
-        yield (f"clips {name}, x2, one thread", "clips/s"), clip_work(recipe, material, clips)
-        yield (f"crops {name}, x2, one thread", "crops/s"), crop_work(recipe, material, 5 * steps)
+        dataset, _ = datasets_for(recipe, [data])
+        yield (f"clips {name}, x2, one thread", "clips/s"), clip_work(recipe, dataset, clips)
+        yield (f"crops {name}, x2, one thread", "crops/s"), crop_work(recipe, dataset, 5 * steps)
 
 
 def cuda_works(
@@ -256,26 +261,26 @@ def cuda_works(
 ) -> Iterator[tuple[tuple[str, str], Work]]:
     for name in names:
         recipe = read_recipe(name)
-        material, _ = material_for(recipe, [data])
+        dataset, _ = datasets_for(recipe, [data])
         shapes = [(recipe.batch, recipe.patch)] + ([LARGE] if recipe.generator.family == "compact" else [])
         for batch, patch in shapes:
             sized = replace(recipe, batch=batch, patch=patch)
             for graph in (False, True):
                 way = "graph" if graph else "eager"
-                work = card_work(sized, material, CARD, graph=graph, seconds=seconds)
+                work = gpu_work(sized, dataset, GPU, graph=graph, seconds=seconds)
                 yield (f"step {name}, CUDA, {way}, {batch} crops of {patch}", "it/s"), work
         count = workers_of(recipe)
-        work = workers_work(recipe, material, clips * count)
+        work = workers_work(recipe, dataset, clips * count)
         yield (f"clips {name}, its {count} threads", "clips/s"), work
     if "realesrnet" not in names:
         return
     recipe = read_recipe("realesrnet")
-    material, _ = material_for(recipe, [data])
-    yield ("pictures real-esrgan, x4, CUDA", "pictures/s"), device_work(recipe, material, 2)
+    dataset, _ = datasets_for(recipe, [data])
+    yield ("pictures real-esrgan, x4, CUDA", "pictures/s"), device_work(recipe, dataset, 2)
 
 
 def feeds(rows: list[Row]) -> list[list[str]]:
-    """For each step, how many times over the clips of each set, and crops, could feed it."""
+    """Return for each step how many times the clips of each set, and the crops, would suffice for it."""
     found = {row.what: row.middle for row in rows}
     table = []
     for what, speed in found.items():
@@ -287,7 +292,7 @@ def feeds(rows: list[Row]) -> list[list[str]]:
         clips = [found.get(f"clips {name}, x2, one thread", 0.0) * threads / taken for name in SETS]
         own = found.get(f"clips {recipe.name}, its {count} threads", 0.0) / taken
         cut = [found.get(f"crops {name}, x2, one thread", 0.0) for name in SETS]
-        crops = 0.0 if "graph" in what else min(cut) / (speed * recipe.batch)  # a graph cuts its own
+        crops = 0.0 if "graph" in what else min(cut) / (speed * recipe.batch)  # a graph cuts its own crops
         cells = [f"{times:.1f} x" if times else "" for times in (*clips, own, crops)]
         table.append([what.removeprefix("step "), *cells])
     return table
@@ -302,16 +307,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="folder for training.json and training.md")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="of a step's round")
-    parser.add_argument("--clips", type=int, default=6, help="of a clip's round")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a round of a card's step")
-    parser.add_argument("--recipes", nargs="+", default=CUDA_RECIPES, help="whose steps a card does")
-    parser.add_argument("--only", choices=("cpu", "cuda"), help="leave the other out")
+    parser.add_argument("--steps", type=int, default=8, help="steps in a round")
+    parser.add_argument("--clips", type=int, default=6, help="clips in a round")
+    parser.add_argument("--seconds", type=float, default=1.0, help="time of a round of steps on a GPU")
+    parser.add_argument("--recipes", nargs="+", default=CUDA_RECIPES, help="recipes whose steps run on a GPU")
+    parser.add_argument("--only", choices=("cpu", "cuda"), help="measure only this device")
     wish = parser.parse_args()
-    keep_freed_memory()  # as the command does
+    keep_freed_memory()  # as the command line does
     works: dict[tuple[str, str], Work] = {}
     on_card = wish.only != "cpu" and torch.cuda.is_available()
-    with tempfile.TemporaryDirectory() as folder, tuned(CARD if on_card else torch.device("cpu")):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        fast_cuda_settings(GPU if on_card else torch.device("cpu")),
+    ):
         data = pictures(Path(folder))
         if wish.only != "cuda":
             works |= dict(cpu_works(data, steps=wish.steps, clips=wish.clips))
@@ -323,7 +331,7 @@ def main() -> int:
         [
             f"{device}, {os.cpu_count()} cores, torch {torch.__version__}, {wish.rounds} rounds",
             markdown(["what", "median", "unit", "spread"], [row.cells() for row in rows]),
-            f"How many times over the data feed a step; at least {GOAL} x is the goal.",
+            f"How many times the data suffice for a step; the goal is at least {GOAL} x.",
             markdown(["step", *(f"clips {name}" for name in SETS), "clips, its own", "crops"], feeds(rows)),
         ]
     )

@@ -1,4 +1,4 @@
-"""The fixtures and rules of the main tests hold for plugins too."""
+"""The fixtures and rules of the main tests also apply to plugins."""
 
 from tests.conftest import material, pytest_runtest_setup
 

@@ -1,4 +1,4 @@
-"""The real `ffmpeg`, where there is one that is new enough: on the PATH, or in the package imageio-ffmpeg."""
+"""Finds an `ffmpeg` that is new enough, on the PATH or in the package imageio-ffmpeg."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from importlib.util import find_spec
 
 import pytest
 
-# `-enc_time_base filter` came with ffmpeg 6.1; Debian 12 has 5.1.
+# `-enc_time_base filter` was added in ffmpeg 6.1; Debian 12 has 5.1.
 _ASKED = ("-v", "error", "-f", "lavfi", "-i", "nullsrc=size=16x16:duration=0.04", "-enc_time_base", "filter")
 
 
 def ffmpeg() -> str:
-    """Its path; skips the test where there is none."""
+    """Return its path; skips the test if there is none."""
     found = next((one for one in _candidates() if _is_new_enough(one)), None)
     if found is None:
-        pytest.skip("no ffmpeg of 6.1 or later on the PATH, and imageio-ffmpeg is not installed")
+        pytest.skip("there is no ffmpeg 6.1 or later on the PATH, and imageio-ffmpeg is not installed")
     return found
 
 

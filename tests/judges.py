@@ -1,8 +1,8 @@
-"""Programs that others wrote, which say what a file holds: ffprobe, mkvmerge and mediainfo.
+"""Independent programs that report what a file contains: ffprobe, mkvmerge and mediainfo.
 
-`vsr verify` reads a result with the code that wrote it; these programs do not share its mistakes. Each
-function skips the test, with the reason, where its program is not installed. Debian's packages are ffmpeg,
-mkvtoolnix and mediainfo.
+`vsr verify` reads a result with the code that wrote it; these programs do not share its
+mistakes. Each function skips the test if its program is not installed. The Debian
+packages are ffmpeg, mkvtoolnix and mediainfo.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 
 def ffprobe(path: Path, *arguments: str) -> dict[str, Any]:
-    """Return what ffprobe prints of streams, format and chapters; `arguments` may ask for more or for less.
+    """Return what ffprobe prints about streams, format and chapters; `arguments` select more or less.
 
     `ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]` lists the frames of the video.
     """
@@ -31,12 +31,12 @@ def mkvmerge(path: Path) -> dict[str, Any]:
 
 
 def mediainfo(path: Path) -> list[dict[str, Any]]:
-    """Return mediainfo's tracks, the one of type General first."""
+    """Return mediainfo's tracks; the first has the type General."""
     return json.loads(run("mediainfo", "--Output=JSON", str(path)))["media"]["track"]
 
 
 def run(program: str, *arguments: str) -> str:
-    """Return what a program prints; an exit status other than 0 fails the test with what it said."""
+    """Return the output of a program; an exit status other than 0 fails the test with its error message."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     done = subprocess.run([program, *arguments], capture_output=True, encoding="utf-8", errors="replace")

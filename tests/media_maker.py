@@ -1,10 +1,10 @@
-"""Small clips for tests, made with PyAV: whatever a real file may carry is a keyword here.
+"""Makes small clips for tests with PyAV; every property of a real file is a keyword.
 
     path = make_clip(tmp_path / "a.mkv", frames=10, bframes=2, audio=[Audio()], subtitles=[Subtitle()])
 
-Every picture shows its own number as eight black or white bars along its top quarter, so that a test can tell
-which picture it sees, even after lossy coding or upscaling: `number_in(luma)`. `pts_of(path)` lists the
-timestamps that a plain decode gives.
+Every frame shows its own number as eight black or white bars along its top quarter, so that
+a test can identify it even after lossy coding or upscaling: `number_in(luma)`.
+`pts_of(path)` lists the timestamps of a plain decode.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from vsr.color.spec import ColorSpec
 from vsr.system.scheduling import kept_priority
 
 BITS = 8
-"""Picture numbers are shown modulo 256."""
+"""Frame numbers are shown modulo 256."""
 MASTER_DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
-"""Of `hdr10=True`, as x265 writes it: chromaticities in 1/50000, luminances in 1/10000 cd/m2."""
+"""Mastering display of `hdr10=True` in x265's syntax: chromaticities in
+1/50000, luminances in 1/10000 cd/m2."""
 UNTAGGED = ColorSpec()
 MAX_CLL, MAX_FALL = 1000, 400
-"""Of `hdr10=True`, in cd/m2."""
+"""Content light level of `hdr10=True`, in cd/m2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audio:
-    """A sine wave, as long as the pictures unless `seconds` is given."""
+    """A sine wave, as long as the video unless `seconds` is given."""
 
     codec: str = "aac"
     rate: int = 48000
@@ -42,9 +43,9 @@ class Audio:
     title: str = ""
     seconds: float | None = None
     start: float = 0.0
-    """Seconds at which the first sample plays."""
+    """Time of the first sample in seconds."""
     bit_rate: int = 0
-    """For encoders that need one."""
+    """Bit rate, for encoders that require one."""
     marks: Sequence[str] = ()
     """Names of FFmpeg's dispositions."""
 
@@ -62,7 +63,7 @@ class Subtitle:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """All knobs of `make_clip`; see there."""
+    """All keywords of `make_clip`; see there."""
 
     codec: str = "libx264"
     pix_fmt: str = "yuv420p"
@@ -99,7 +100,7 @@ class Clip:
 
     @property
     def times(self) -> list[int]:
-        """pts of each picture in `ticks`."""
+        """The pts of each frame in `ticks`."""
         if self.pts is not None:
             return list(self.pts)
         step = 1 / self.rate / self.ticks
@@ -113,15 +114,14 @@ class Clip:
 def make_clip(path: Path, **knobs: object) -> Path:
     """Write a clip and return its path.
 
-    Picture: `codec` (FFmpeg's encoder), `pix_fmt`, `width`, `height`, `frames`; `pts` in ticks of `time_base`
-    (variable rate, start offset; the container may have coarser ticks of its own) or else `rate` pictures a
-    second; `bframes`, `gop`, `options` of the encoder; `first_number` shown in the first picture; `sar`,
-    `rotation` (degrees counter-clockwise), `mirrored` (left and right swapped after it), `color` (tags),
-    `interlaced` ("top" or "bottom" field first),
-    `hdr10` (mastering display and content light; libx265 only), `language`, `video_metadata`.
-    Container: `audio`, `subtitles`, `attachments` (name, mimetype, bytes), `chapters` (start and end in
-    seconds, title), `cover` (a PNG as attached picture), `metadata`, `container` (a name, when the suffix
-    does not say it), `container_options`.
+    Video: `codec` (FFmpeg's encoder), `pix_fmt`, `width`, `height`, `frames`; `pts` in ticks of `time_base`
+    (variable rate, start offset; the container may have coarser ticks) or `rate` in frames a second;
+    `bframes`, `gop`, `options` of the encoder; `first_number`, shown in the first frame; `sar`, `rotation`
+    (degrees counter-clockwise), `mirrored` (left and right are swapped after the rotation), `color` (tags),
+    `interlaced` ("top" or "bottom" field first), `hdr10` (mastering display and content light; libx265 only),
+    `language`, `video_metadata`. Container: `audio`, `subtitles`, `attachments` (name, mimetype, bytes),
+    `chapters` (start and end in seconds, title), `cover` (a PNG as attached picture), `metadata`, `container`
+    (a name, if the suffix does not give it), `container_options`.
     """
     clip = Clip(**knobs)  # type: ignore[arg-type]
     muxed = av.open(str(path), "w", format=clip.container, options=clip.container_options)
@@ -147,19 +147,20 @@ def make_clip(path: Path, **knobs: object) -> Path:
 
 
 def picture(number: int, *, width: int = 64, height: int = 48, pix_fmt: str = "yuv420p") -> av.VideoFrame:
-    """A picture that shows `number`; limited range unless `pix_fmt` is R'G'B' or one of FFmpeg's yuvj."""
+    """Make a frame that shows `number`, in limited range unless
+    `pix_fmt` is R'G'B' or one of FFmpeg's yuvj."""
     fmt = av.VideoFormat(pix_fmt, width, height)
     rgb = fmt.is_rgb or fmt.has_palette
     frame = _deep_picture(number, width, height, rgb=rgb, full=pix_fmt.startswith("yuvj"))
-    # One thread: swscale's slice threads overwrite the start of each other's rows (FFmpeg 8.1.2).
+    # One thread, because swscale's slice threads overwrite the start of each other's rows (FFmpeg 8.1.2).
     return frame.reformat(format=pix_fmt, threads=1)
 
 
 def number_in(luma: object) -> int:
-    """The number that a picture shows.
+    """Return the number that a frame shows.
 
     Args:
-        luma: `(H, W)`, anything that numpy takes; any size from 8 pixels wide, any scale of values.
+        luma: `(H, W)`, anything that numpy accepts; any size from 8 pixels wide, any scale of values.
     """
     values = np.asarray(luma, dtype=np.float64)
     strip = values[: max(1, values.shape[0] // 4)]
@@ -169,26 +170,26 @@ def number_in(luma: object) -> int:
 
 
 def numbers_of(path: Path) -> list[int]:
-    """What a plain decode of the first video stream shows."""
+    """Return the numbers shown in the frames of a plain decode of the first video stream."""
     with av.open(str(path)) as box:
         return [number_in(frame.to_ndarray(format="gray")) for frame in box.decode(video=0)]
 
 
 def pts_of(path: Path) -> list[Fraction]:
-    """Presentation times in seconds that a plain decode of the first video stream gives."""
+    """Return the presentation times in seconds from a plain decode of the first video stream."""
     with av.open(str(path)) as box:
         return [frame.pts * frame.time_base for frame in box.decode(video=0)]
 
 
 def truncated(path: Path, to: Path, share: float) -> Path:
-    """The first `share` (0 to 1) of the file's bytes."""
+    """Copy the first `share` (0 to 1) of a file's bytes."""
     data = path.read_bytes()
     to.write_bytes(data[: int(len(data) * share)])
     return to
 
 
 def png_bytes(width: int = 16, height: int = 16) -> bytes:
-    """A PNG file of picture 0."""
+    """Return a PNG file of frame 0."""
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
     encoder.time_base = Fraction(1, 25)
@@ -197,7 +198,7 @@ def png_bytes(width: int = 16, height: int = 16) -> bytes:
 
 
 def _deep_picture(number: int, width: int, height: int, *, rgb: bool, full: bool) -> av.VideoFrame:
-    """16 bits, 4:4:4, with alpha: a slope in each component, and the bars."""
+    """Make a frame with 16 bits, 4:4:4 and alpha: a gradient in each component, and the bars."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     first = 0.2 + 0.6 * (x + y) / 2
     bars = np.array_split(np.arange(width), BITS)
@@ -270,9 +271,9 @@ def _pictures(clip: Clip) -> Iterator[av.VideoFrame]:
 
 
 def _flagged(clip: Clip, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Set what PyAV cannot set on a frame: field order and chroma location."""
+    """Set frame properties that PyAV cannot set: field order and chroma location."""
     mode = {"top": "tff", "bottom": "bff"}.get(clip.interlaced, "auto")
-    place = int(clip.color.chroma_location) or -1  # -1 leaves it as it is
+    place = int(clip.color.chroma_location) or -1  # -1 keeps it
     for frame in frames:
         yield frame if (mode, place) == ("auto", -1) else _set_params(frame, clip, mode, place)
 
@@ -356,7 +357,7 @@ def _subtitle_payload(codec: str, index: int, text: str) -> bytes:
 
 
 def _add_cover(box: av.container.OutputContainer) -> av.VideoStream | None:
-    """A cover picture: an attachment in Matroska (and then None), a stream of one picture elsewhere."""
+    """Add a cover image: an attachment in Matroska (the function then returns None), otherwise a stream."""
     if "matroska" in box.format.name:
         box.add_attachment("cover.png", "image/png", png_bytes())
         return None

@@ -1,4 +1,4 @@
-"""What a name may lead to beside files: a pipe that nobody writes to, a device that never ends."""
+"""Special files to which a name can lead: a pipe without a writer, a device without an end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SPECIAL = ("pipe", "device")
 
 
 def make_special(kind: str, folder: Path) -> Path:
-    """A pipe, or a link to /dev/zero, in a folder."""
+    """Create a pipe, or a link to /dev/zero, in a folder."""
     place = folder / f"special-{kind}.toml"
     if kind == "pipe":
         os.mkfifo(place)

@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md are made from measurements that are kept as JSON."""
+"""The tables of docs/benchmarks.md are generated from measurements in JSON files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ TEXT = tables.PAGE.read_text(encoding="utf-8")
 SHOWN = set(re.findall(r"<!-- results: (\S+) (\S+) -->", TEXT))
 
 
-def test_the_page_is_what_the_command_makes() -> None:
-    """`python -m benchmarks.tables` writes it."""
+def test_the_page_equals_the_output_of_the_command() -> None:
+    """The command is `python -m benchmarks.tables`."""
     assert tables.page(TEXT) == TEXT
 
 
-def test_a_wrong_figure_in_the_page_is_put_right() -> None:
+def test_a_wrong_figure_in_the_page_is_corrected() -> None:
     wrong = re.sub(r"(\| model only \| torch, fp32, NCHW \| )[0-9.]+", r"\g<1>0.001", TEXT)
     assert wrong != TEXT
     assert tables.page(wrong) == TEXT
 
 
-def test_every_table_of_figures_is_made_and_every_run_is_shown() -> None:
-    """All but the log of decisions, which is prose."""
+def test_every_table_of_figures_is_generated_and_every_run_is_shown() -> None:
+    """The log of decisions is excluded, because it is prose."""
     measured = TEXT.partition("\n## Log\n")[0]
     by_hand = re.sub(r"<!-- results: .*?<!-- end of results -->", "", measured, flags=re.DOTALL)
     assert "\n|" not in by_hand
@@ -39,7 +39,7 @@ def test_every_table_of_figures_is_made_and_every_run_is_shown() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(tables.RESULTS.glob("*.json")), ids=lambda path: path.stem)
-def test_a_run_says_what_measured_it_and_when(path: Path) -> None:
+def test_a_run_names_its_command_and_date(path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["machine"]
     assert tables.written(content) == path.read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_a_run_says_what_measured_it_and_when(path: Path) -> None:
         assert re.fullmatch(r"20\d\d-\d\d-\d\d", run["date"])
 
 
-def test_a_new_measurement_replaces_the_one_of_its_name(
+def test_a_new_measurement_replaces_the_one_of_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VSR_MACHINE", "mine")

@@ -1,4 +1,4 @@
-"""What is kept in the user's cache comes back whole, and nothing depends on it."""
+"""Cached results are returned unchanged, and nothing depends on the cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from vsr import disk_cache
 
 
-def test_what_was_written_is_read_and_belongs_to_its_facts() -> None:
+def test_a_stored_result_is_read_for_the_same_facts_only() -> None:
     place = disk_cache.place_of("kernels", ("source", 1))
     disk_cache.write(place, b"\x00code")
     assert disk_cache.read(disk_cache.place_of("kernels", ("source", 1))) == b"\x00code"
@@ -17,7 +17,7 @@ def test_what_was_written_is_read_and_belongs_to_its_facts() -> None:
     assert disk_cache.read(disk_cache.place_of("trials", ("source", 1))) is None
 
 
-def test_nothing_half_written_stays() -> None:
+def test_no_incomplete_file_remains() -> None:
     place = disk_cache.place_of("kernels", "one")
     assert place is not None
     disk_cache.write(place, b"first")
@@ -26,7 +26,9 @@ def test_nothing_half_written_stays() -> None:
     assert [path.name for path in place.parent.iterdir() if path.name.startswith(place.name)] == [place.name]
 
 
-def test_a_cache_that_cannot_be_had_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_usable_cache_everything_still_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     place = disk_cache.place_of("kernels", "one")

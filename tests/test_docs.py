@@ -1,4 +1,4 @@
-"""What the documentation shows is run."""
+"""Examples in the documentation are executed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SETTINGS = sorted(ROOT.glob("pipelines/**/*.toml"))
 
 
 def blocks(text: str, language: str = r"\w*") -> list[str]:
-    """The contents of the fenced blocks of a page."""
+    """Return the contents of the fenced blocks of a page."""
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def check_flags(words: list[str]) -> None:
-    """Read `vsr WORDS...` as the command line does, without running it; a wrong flag raises."""
+    """Parse `vsr WORDS...` as the command line does, without running it; a wrong flag raises an error."""
     group = typer.main.get_command(app)
     context = group.make_context("vsr", words)
     while True:
@@ -50,7 +50,7 @@ def check_flags(words: list[str]) -> None:
 
 
 def commands_in(text: str) -> list[str]:
-    """The calls of `vsr` in lines of a shell: at the start, after a pipe, or after the `#` of a comment."""
+    """Return the calls of `vsr` in shell lines: at the start, after a pipe, or after the `#` of a comment."""
     found = re.findall(r"(?:^|\| |^# +)(vsr [^|<>#\n]*)", text, re.MULTILINE)
     return [command.strip() for command in found]
 
@@ -65,7 +65,7 @@ def test_every_command_of_the_documentation_has_only_flags_that_exist() -> None:
 
 
 def test_every_file_that_the_documentation_names_exists() -> None:
-    """In back quotes, as a path from the root of the repository; in architecture.md also from `vsr/`."""
+    """Names are in back quotes, as paths from the root; in architecture.md also from `vsr/`."""
     path = re.compile(r"`((?:vsr|tests|docs|benchmarks|pipelines|plugins)/[^`\s*<:]*)")
     named = {name for page in PAGES for name in path.findall(page.read_text(encoding="utf-8"))}
     inside = re.findall(
@@ -124,14 +124,14 @@ def test_the_commands_of_the_readme_work(
 def check_line_of_readme(line: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Run `upscale`, `compare` and `verify` on files; the others need a network, data or another program.
 
-    Their flags are checked by the test above, and `test_the_commands_of_the_page_on_pipes_work` runs pipes.
+    The test above checks the flags of those, and `test_the_commands_of_the_page_on_pipes_work` runs pipes.
     """
     if line.startswith("make "):
         assert re.search(rf"^{line[5:]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
     elif line == "pipx install ." or " - -" in line or line.startswith(("vsr train", "vsr finetune")):
         return
     elif "mine.safetensors" in line:
-        assert run_cli(capfd, *line.split()[1:], "--overwrite").code == 5, "there is no such file"
+        assert run_cli(capfd, *line.split()[1:], "--overwrite").code == 5, "the file does not exist"
     else:
         forced = ["--overwrite", "--device", "cpu"] if line.startswith("vsr upscale") else []
         outcome = run_cli(capfd, *line.split()[1:], *forced)
@@ -147,7 +147,7 @@ def test_the_examples_of_the_python_page_are_true(tmp_path: Path, monkeypatch: p
 
 
 def shell_blocks(name: str) -> list[str]:
-    """The lines of the shell examples of a page."""
+    """Return the lines of the shell examples of a page."""
     return [
         line
         for block in blocks((DOCS / name).read_text(encoding="utf-8"), "sh")
@@ -156,7 +156,7 @@ def shell_blocks(name: str) -> list[str]:
 
 
 def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let a shell find the `vsr` of this interpreter, and the real `ffmpeg`."""
+    """Put the `vsr` of this interpreter and the real `ffmpeg` on the PATH of a shell."""
     folder.mkdir()
     (folder / "ffmpeg").symlink_to(ffmpeg())
     vsr = folder / "vsr"
@@ -208,5 +208,5 @@ def test_the_architecture_lists_every_file_by_its_own_first_sentence() -> None:
     spec.loader.exec_module(tree)
     assert (DOCS / "architecture.md").read_text(encoding="utf-8") == tree.page()
     assert not [line for line in tree.lines(DOCS.parent / "vsr") if line.endswith(": ")], (
-        "a file says nothing"
+        "a file has no docstring"
     )

@@ -1,4 +1,4 @@
-"""Rules of the house that no type checker knows: forbidden calls, what the wheel holds, what the docs say."""
+"""Project rules beyond type checking: forbidden calls, contents of the wheel, flags in the documentation."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ ONLY_IN = {
     "traceback.print_exc": set(),
     "traceback.print_exception": set(),
 }
-"""Names that run code or open files, to the files that may use them, under whatever name they were imported.
-Files are opened for reading in `opening.py` alone; `header.py` reads what it has just written into memory.
-What is printed passes `console.py`, which escapes what would steer a terminal."""
+"""Names that run code or open files, and the files that may use them, under any imported name. Only
+`opening.py` opens media for reading; `header.py` reads in memory what it has written. Output must pass
+through `console.py`, which escapes characters that control a terminal."""
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "runpy"}
-"""What reads code as data. `pickletools` only lists what a pickle holds."""
+"""Modules that execute data. `pickletools` only lists the contents of a pickle."""
 
 
 def full_names(tree: ast.AST) -> dict[str, str]:
-    """What each imported name stands for: `from torch import load as l` makes l torch.load."""
+    """Map each imported name to its full name: `from torch import load as l` makes l torch.load."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -66,7 +66,7 @@ def full_names(tree: ast.AST) -> dict[str, str]:
 
 
 def used(text: str) -> list[tuple[str, ast.expr, ast.Call | None]]:
-    """The banned names that a source uses, called or not."""
+    """Return the forbidden names that a source uses, called or not."""
     tree = ast.parse(text)
     names = full_names(tree)
     calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -81,7 +81,7 @@ def used(text: str) -> list[tuple[str, ast.expr, ast.Call | None]]:
 
 
 def complaints(text: str, name: str) -> list[str]:
-    """What a source does that the house forbids."""
+    """Return the violations of the rules in a source."""
     wrong = []
     for full, node, call in used(text):
         writes = full == "av.open" and call is not None and _is_constant(call.args[1:2], "w")
@@ -116,7 +116,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_dangerous_calls_stand_in_their_place_only(path: Path) -> None:
+def test_dangerous_calls_are_only_in_permitted_files(path: Path) -> None:
     assert not complaints(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
 
 
@@ -145,7 +145,7 @@ def test_dangerous_calls_stand_in_their_place_only(path: Path) -> None:
         "from rich.console import Console; Console().print(path)",
     ],
 )
-def test_the_check_above_notices(text: str) -> None:
+def test_the_check_above_finds_violations(text: str) -> None:
     assert complaints(text, "vsr/anywhere.py")
 
 
@@ -157,12 +157,12 @@ def test_the_check_above_notices(text: str) -> None:
         ("torch.load(f, weights_only=True, pickle_module=p)", "vsr/models/files.py"),
     ],
 )
-def test_the_loader_itself_may_only_load_safely(text: str, name: str) -> None:
+def test_even_the_loader_may_only_load_safely(text: str, name: str) -> None:
     assert complaints(text, name)
     assert not complaints("torch.load(f, weights_only=True)", name)
 
 
-def test_the_wheel_holds_vsr_with_weights_and_recipes_and_nothing_else(tmp_path: Path) -> None:
+def test_the_wheel_contains_only_vsr_with_weights_and_recipes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -182,7 +182,7 @@ def commands() -> dict[str, Any]:
 
 
 def shown_commands() -> list[str]:
-    """Lines of code blocks and spans that begin with `vsr` and a command."""
+    """Return the lines of code blocks and spans that begin with `vsr` and a command."""
     texts = [
         p.read_text(encoding="utf-8") for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     ]
@@ -192,7 +192,7 @@ def shown_commands() -> list[str]:
     return [re.split(r"#| \| ", line)[0] for line in [*lines, *spans] if re.match(r"vsr [a-z]+ ", line)]
 
 
-def test_every_flag_that_the_docs_show_exists() -> None:
+def test_every_flag_in_the_documentation_exists() -> None:
     known = commands()
     shown = shown_commands()
     assert len(shown) >= 5

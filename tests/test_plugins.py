@@ -1,4 +1,4 @@
-"""What holds for every plugin: it stands on its own, on vsr's public names."""
+"""Rules for every plugin: it is independent, and uses only public names of vsr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def modules(plugin: Path) -> list[Path]:
 
 
 def used_of_vsr(source: str) -> set[str]:
-    """Everything of vsr that a source imports or takes from the package."""
+    """Return everything that a source imports from vsr or uses of it."""
     tree = ast.parse(source)
     found = set()
     for node in ast.walk(tree):
@@ -43,7 +43,7 @@ def used_of_vsr(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
-def test_a_plugin_uses_public_names_only_and_never_ends_its_host(plugin: Path) -> None:
+def test_a_plugin_uses_only_public_names_and_never_ends_its_host(plugin: Path) -> None:
     assert modules(plugin)
     for path in modules(plugin):
         source = path.read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_a_plugin_is_a_project_with_a_readme_an_example_and_tests(plugin: Path) 
     assert list(plugin.glob("**/test_*.py"))
 
 
-def test_the_check_above_notices() -> None:
+def test_the_check_above_finds_violations() -> None:
     assert used_of_vsr("import vsr.media.mux.sink") == {"media.mux.sink"}
     assert used_of_vsr("from vsr.media import sink") == {"media"}
     assert used_of_vsr("from vsr import upscale, media") == {"upscale", "media"}

@@ -227,7 +227,7 @@ def test_training_returns_what_it_wrote_and_measured(recipe: Path, data: Path) -
 def test_training_that_is_cancelled_keeps_a_checkpoint(recipe: Path, data: Path) -> None:
     output, stop = recipe.with_name("out.safetensors"), threading.Event()
     words: dict[str, Any] = {"data": [data], "output": output, "device": "cpu"}
-    with pytest.raises(vsr.CancelledError, match="stopped at step 1; run it again to go on"):
+    with pytest.raises(vsr.CancelledError, match="stopped at step 1. Run it again to resume"):
         vsr.train(recipe, **words, cancel=stop, on_progress=lambda _: stop.set())
     assert vsr.train(recipe, **words).output == output
 
@@ -235,10 +235,10 @@ def test_training_that_is_cancelled_keeps_a_checkpoint(recipe: Path, data: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"steps": 0}, "steps 0 is impossible"),
-        ({"validate_every": -1}, "validate_every -1 is impossible"),
-        ({"minutes": 0}, "`minutes` 0 is impossible"),
-        ({"minutes": float("nan")}, "`minutes` nan is impossible"),
+        ({"steps": 0}, "steps 0 is not possible"),
+        ({"validate_every": -1}, "validate_every -1 is not possible"),
+        ({"minutes": 0}, "`minutes` 0 is not possible"),
+        ({"minutes": float("nan")}, "`minutes` nan is not possible"),
         ({"output": "a.pth"}, "must end in .safetensors"),
         ({"device": "abacus"}, "abacus"),
     ],

@@ -1,4 +1,5 @@
-"""Files that a user names: whole, or refused in words, without waiting and without filling the memory."""
+"""Files that a user names are read completely or rejected with a message,
+without waiting or exhausting memory."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from vsr.training.losses.features import load_features
 Capture = pytest.CaptureFixture[str]
 
 
-def test_a_file_is_read_whole(tmp_path: Path) -> None:
+def test_a_file_is_read_completely(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(range(100)))
     assert read_file(tmp_path / "a", most_bytes=100) == bytes(range(100))
     with pytest.raises(OSError, match="has 100 bytes, and such files have at most 99"):
@@ -27,13 +28,13 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_what_is_no_file_is_refused_without_waiting(kind: str, tmp_path: Path) -> None:
+def test_special_files_are_rejected_without_waiting(kind: str, tmp_path: Path) -> None:
     place = make_special(kind, tmp_path)
     with pytest.raises(OSError, match=f"is a {kind}"):
         open_file(place)
 
 
-def test_a_socket_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_sockets_and_folders_are_named(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(tmp_path / "s"))
         with pytest.raises(OSError, match="is a socket"):
@@ -42,12 +43,10 @@ def test_a_socket_and_a_folder_are_named(tmp_path: Path) -> None:
         open_file(tmp_path)
 
 
-def test_a_file_that_grows_while_it_is_read_is_cut_at_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_during_reading_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "grows"
     path.write_bytes(b"12345678")
-    before = os.stat_result((0o100644, 1, 1, 1, 0, 0, 2, 0, 0, 0))  # of two bytes
+    before = os.stat_result((0o100644, 1, 1, 1, 0, 0, 2, 0, 0, 0))  # two bytes
     monkeypatch.setattr(os, "fstat", lambda handle: before)
     with pytest.raises(OSError, match="has 5 bytes, and such files have at most 4"):
         read_file(path, most_bytes=4)
@@ -77,12 +76,12 @@ WAYS: dict[str, tuple[int, list[object]]] = {
     ),
     "finetune --from": (5, ["finetune", "CLIP", "--from", "SPECIAL", "-o", "OUT.safetensors"]),
 }
-"""A way to name a file, to its exit code and its command."""
+"""For each way to name a file, the exit code and the command."""
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_command_names_what_is_no_file_in_one_line(
+def test_every_command_names_a_special_file_in_one_line(
     way: str, kind: str, tmp_path: Path, clip: Path, capfd: Capture
 ) -> None:
     folder = tmp_path / "results"
@@ -103,8 +102,8 @@ def test_a_command_names_what_is_no_file_in_one_line(
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_vggs_weights_are_read_alike(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=f"is a {kind}|no such file"):
+def test_vggs_weights_are_read_with_the_same_checks(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"is a {kind}|does not exist"):
         load_features(make_special(kind, tmp_path), ["conv1_1"])
 
 
@@ -116,7 +115,7 @@ def test_vggs_weights_are_read_alike(kind: str, tmp_path: Path) -> None:
         ("a = 1\xff", "TOML"),
     ],
 )
-def test_a_toml_file_that_is_a_trap_is_refused_in_one_line(text: str, match: str, tmp_path: Path) -> None:
+def test_a_malicious_toml_file_is_rejected_in_one_line(text: str, match: str, tmp_path: Path) -> None:
     path = tmp_path / "trap.toml"
     path.write_bytes(text.encode("latin1"))
     with pytest.raises(ConfigError, match=match) as caught:

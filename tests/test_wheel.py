@@ -1,4 +1,4 @@
-"""`make test-wheel` tests what it can and says what it leaves out."""
+"""`make test-wheel` tests what it can, and prints what it skips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fake(path: Path, *, code: int) -> Path:
     return path
 
 
-def test_a_shim_that_fails_is_passed_over_for_the_interpreter_itself(
+def test_a_shim_that_fails_is_skipped_for_the_interpreter_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(tmp_path / "shims" / "python3.13", code=127)
@@ -35,12 +35,12 @@ def test_a_shim_that_fails_is_passed_over_for_the_interpreter_itself(
     ("minor", "free_gib", "late", "words"),
     [
         (11, 5, False, None),
-        (13, 5, False, "the disk has 5 GiB free of the 12 that it takes"),
+        (13, 5, False, "the disk has 5 GiB free, but 12 are needed"),
         (13, 50, False, None),
         (13, 50, True, "the time for all environments is over"),
     ],
 )
-def test_an_environment_is_left_out_for_want_of_disk_or_time_with_the_reason(
+def test_an_environment_is_skipped_with_the_reason_without_disk_space_or_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minor: int, free_gib: int, late: bool, words: str | None
 ) -> None:
     free = shutil.disk_usage(tmp_path)._replace(free=free_gib << 30)
@@ -49,12 +49,12 @@ def test_an_environment_is_left_out_for_want_of_disk_or_time_with_the_reason(
     assert reason == words
 
 
-def test_torch_alone_is_chosen_by_us_and_only_where_a_small_build_can_be_had() -> None:
+def test_only_torchs_version_is_chosen_and_only_where_a_small_build_exists() -> None:
     (line,) = wheel.torch_for(wheel.Interpreter(11, "python"))
     assert line.startswith("torch==")
     assert wheel.torch_for(wheel.Interpreter(12, "python")) == []
 
 
-def test_a_command_that_fails_ends_all_with_what_it_said() -> None:
+def test_a_failed_command_ends_the_test_with_its_output() -> None:
     with pytest.raises(SystemExit, match="no such thing"):
         wheel.run([sys.executable, "-c", "raise SystemExit('no such thing')"])

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, through no link, and over nothing but files."""
+"""Files are written completely or not at all, not through links, and only over regular files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def made(tmp_path: Path) -> Path:
 # Temporary names
 
 
-def test_a_second_name_of_a_finished_file_is_taken_away_and_the_file_stays(tmp_path: Path) -> None:
+def test_a_second_name_of_a_finished_file_is_removed_and_the_file_stays(tmp_path: Path) -> None:
     film, name = tmp_path / "out.mkv", tmp_path / "result.tmp"
     film.write_bytes(b"film")
     os.link(film, name)
@@ -39,7 +39,7 @@ def test_a_second_name_of_a_finished_file_is_taken_away_and_the_file_stays(tmp_p
     assert name.read_bytes() == DATA
 
 
-def test_a_link_under_a_temporary_name_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_with_a_temporary_name_is_not_followed(tmp_path: Path) -> None:
     mine, name = tmp_path / "mine", tmp_path / "journal.part"
     mine.write_bytes(b"precious")
     name.symlink_to(mine)
@@ -57,7 +57,7 @@ def without_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
-        ctypes.set_errno(22)  # EINVAL, as NFS says
+        ctypes.set_errno(22)  # EINVAL, as on NFS
         return -1
 
     monkeypatch.setattr(files, "_rename_call", lambda: refuse)
@@ -72,7 +72,7 @@ def without_links_either(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("system", [None, without_renameat2, old_kernel, without_links_either])
-def test_a_name_that_is_taken_is_never_replaced(
+def test_an_existing_name_is_never_replaced(
     system: object, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if callable(system):
@@ -91,18 +91,18 @@ def test_a_name_that_is_taken_is_never_replaced(
     assert made.read_bytes() == b"newer"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 exists only on Linux")
 def test_a_finished_file_never_has_two_names(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill between a hard link and the removal of the first name would leave two of them."""
+    """A kill between a hard link and the removal of the first name would leave two names."""
     monkeypatch.delattr(os, "link")
     move_new(made, tmp_path / "out.mkv")
     assert (tmp_path / "out.mkv").stat().st_nlink == 1
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "link"])
-def test_only_a_file_is_replaced(kind: str, made: Path, tmp_path: Path) -> None:
+def test_only_a_regular_file_is_replaced(kind: str, made: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     if kind == "pipe":
         os.mkfifo(place)
@@ -118,12 +118,10 @@ def test_only_a_file_is_replaced(kind: str, made: Path, tmp_path: Path) -> None:
     assert os.path.samestat(before, place.lstat())
 
 
-# Writing whole files
+# Writing complete files
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "report.json"
     place.write_bytes(b"old")
 
@@ -143,7 +141,7 @@ def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
     assert place.read_bytes() == DATA
 
 
-def test_a_link_to_a_file_leads_to_it_and_stays(tmp_path: Path) -> None:
+def test_a_link_to_a_file_is_followed_and_stays(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     link.symlink_to(real)
@@ -152,7 +150,7 @@ def test_a_link_to_a_file_leads_to_it_and_stays(tmp_path: Path) -> None:
     assert real.read_bytes() == DATA
 
 
-def test_a_pipe_is_written_straight_and_stays(tmp_path: Path) -> None:
+def test_a_pipe_is_written_directly_and_stays(tmp_path: Path) -> None:
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
     link.symlink_to(pipe)
@@ -189,7 +187,7 @@ print("printed behind", flush=True)
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
-def test_standard_output_goes_on_where_it_is_even_as_a_file(name: str, tmp_path: Path) -> None:
+def test_standard_output_continues_at_its_position_even_if_it_is_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
     log = tmp_path / "log.txt"
     with log.open("wb") as file:
@@ -198,10 +196,10 @@ def test_standard_output_goes_on_where_it_is_even_as_a_file(name: str, tmp_path:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "log.txt"]
 
 
-# What is refused before any work
+# Rejected before any work
 
 
-def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
+def test_a_file_is_not_replaced_without_the_flag(tmp_path: Path) -> None:
     place = tmp_path / "report.json"
     place.write_bytes(b"old")
     with pytest.raises(ConfigError, match=r"^--report .*exists already; `overwrite=True`"):
@@ -219,7 +217,7 @@ def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
         ("loop", ConfigError, "leads back"),
     ],
 )
-def test_places_where_nothing_can_be_written_are_named(
+def test_places_that_cannot_be_written_are_named(
     name: str, error: type[Exception], words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -228,6 +226,6 @@ def test_places_where_nothing_can_be_written_are_named(
         check_writable(tmp_path / name, what="--report", overwrite=True)
 
 
-def test_a_folder_that_takes_no_file_is_named() -> None:
+def test_a_folder_that_accepts_no_file_is_named() -> None:
     with pytest.raises(OutputError, match="cannot be written there"):
         check_writable(Path("/proc/report.json"), what="--report", overwrite=True)

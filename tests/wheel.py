@@ -1,8 +1,9 @@
-"""`make test-wheel`: the wheel in an empty environment of each Python found, without our constraints.
+"""`make test-wheel`: installs the wheel in an empty environment of each
+Python, without constraints, and uses it.
 
-Nothing but the wheel and what it asks for is installed, in the versions that pip chooses for a user today.
-The checkout is not on the path. A clip is rendered, upscaled and compared by `vsr demo`, upscaled again by
-`vsr upscale` and checked by `vsr verify`. An interpreter that is left out is named with the reason.
+Only the wheel and its requirements are installed, in the versions that pip chooses for a user today. The
+checkout is not on the path. `vsr demo` generates, upscales and compares a clip, `vsr upscale` upscales it
+again, and `vsr verify` checks the result. A skipped interpreter is named with the reason.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ logger = logging.getLogger(__name__)
 MINORS = (11, 12, 13, 14)
 INSTALL_SECONDS = 15 * 60
 SMALL_TORCH = (11,)
-"""Minor versions of Python that take torch's version from constraints.txt, which can be a small CPU build."""
+"""Minor versions of Python with torch's version from constraints.txt, of which a small CPU build exists."""
 SMALL_GIB, CUDA_GIB = 4, 12
-"""Disk for an environment: CUDA's torch, which pip takes by itself, is 3 GB to download and 6 GB unpacked."""
+"""Disk space for an environment: torch with CUDA, pip's default, is 3 GB to download and 6 GB unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Interpreter:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, default=20, help="no environment is begun after this time")
+    parser.add_argument("--minutes", type=int, default=20, help="time after which no environment is started")
     logging.basicConfig(level=logging.INFO, format="test-wheel: %(message)s", stream=sys.stdout)
     deadline = time.monotonic() + parser.parse_args().minutes * 60
     with tempfile.TemporaryDirectory(prefix="vsr-wheel-") as folder:
@@ -55,28 +56,28 @@ def main() -> int:
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel, as a user's `pip install .` does."""
+    """Build the wheel as a user's `pip install .` does."""
     run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(CHECKOUT)])
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def test(minor: int, wheel: Path, folder: Path, deadline: float) -> bool:
-    """Install and use the wheel; False where that is left out, for a reason that is printed.
+    """Install and use the wheel; False if it is skipped, with the reason printed.
 
     Raises:
-        SystemExit: it cannot be installed, or does not work.
+        SystemExit: It cannot be installed, or does not work.
     """
     found = interpreter(minor)
     reason = "not found here" if found is None else why_not(found, folder, deadline)
     if found is None or reason:
-        logger.info(f"Python 3.{minor}: left out, {reason}")
+        logger.info(f"Python 3.{minor}: skipped, {reason}")
         return False
     place = folder / f"python3.{minor}"
     try:
         install(found, wheel, place)
     except subprocess.TimeoutExpired:
-        logger.info(f"{found.name}: left out, pip did not finish within {INSTALL_SECONDS // 60} minutes")
+        logger.info(f"{found.name}: skipped, pip did not finish within {INSTALL_SECONDS // 60} minutes")
         return False
     else:
         use(found, place)
@@ -86,13 +87,14 @@ def test(minor: int, wheel: Path, folder: Path, deadline: float) -> bool:
 
 
 def interpreter(minor: int) -> Interpreter | None:
-    """The first that runs and can make environments: on the PATH, or in a folder of pyenv's."""
+    """Return the first interpreter that runs and can create environments: on the PATH, or of pyenv."""
     found = (path for path in candidates(minor) if works(path))
     return next((Interpreter(minor, path) for path in found), None)
 
 
 def candidates(minor: int) -> Iterator[str]:
-    """Interpreters of a minor version; a shim of pyenv on the PATH fails unless its version is selected."""
+    """Yield interpreters of a minor version; a shim of pyenv on the PATH
+    fails unless its version is selected."""
     name = f"python3.{minor}"
     if (on_path := shutil.which(name)) is not None:
         yield on_path
@@ -111,33 +113,35 @@ def why_not(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
-    """Why an environment is not begun: the disk or the time."""
+    """Return why an environment is not started, for lack of disk space or time; None if it can be."""
     needed = SMALL_GIB if found.minor in SMALL_TORCH else CUDA_GIB
     free = shutil.disk_usage(folder).free / 2**30
     if free < needed:
-        return f"the disk has {free:.0f} GiB free of the {needed} that it takes"
+        return f"the disk has {free:.0f} GiB free, but {needed} are needed"
     return "the time for all environments is over" if clock() > deadline else None
 
 
 def install(found: Interpreter, wheel: Path, place: Path) -> None:
-    """An environment of the wheel alone."""
+    """Create an environment with the wheel alone."""
     run([found.path, "-m", "venv", str(place)])
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, str(wheel), *torch_for(found)], seconds=INSTALL_SECONDS)
 
 
 def torch_for(found: Interpreter) -> list[str]:
-    """The one requirement that is not left to pip, where a small build can be had."""
+    """Return the requirement for torch if a small build exists; pip chooses everything else."""
     lines = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.startswith("torch==") and found.minor in SMALL_TORCH]
 
 
 def use(found: Interpreter, place: Path) -> None:
-    """Render, upscale, compare, verify."""
+    """Generate, upscale, compare and verify a clip."""
     media = place / "media"
     media.mkdir()
     vsr = str(place / "bin" / "vsr")
-    run([str(place / "bin" / "python"), "-c", "import llvmlite"])  # what makes a plain install fast
+    run(
+        [str(place / "bin" / "python"), "-c", "import llvmlite"]
+    )  # the package that makes a plain installation fast
     doctor = run([vsr, "doctor"], cwd=media)
     run([vsr, "demo", "--folder", "demo"], cwd=media)
     clip = next(path for path in (media / "demo").iterdir() if path.suffix in (".mkv", ".mp4"))
@@ -151,11 +155,11 @@ def use(found: Interpreter, place: Path) -> None:
 
 
 def run(command: list[str], *, cwd: Path | None = None, seconds: float = 600) -> str:
-    """What a command prints; it runs without what this environment tells Python and pip.
+    """Return the output of a command, which runs without this environment's settings for Python and pip.
 
     Raises:
-        SystemExit: it failed.
-        subprocess.TimeoutExpired: it took longer.
+        SystemExit: It failed.
+        subprocess.TimeoutExpired: It took longer than `seconds`.
     """
     ours = ("PYTHON", "PIP_CONSTRAINT")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -1,4 +1,4 @@
-"""What ComfyUI reads of a folder in `custom_nodes`: the two tables of nodes."""
+"""The tables of nodes that ComfyUI reads from a folder in `custom_nodes`."""
 
 from .vsr_comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 

@@ -1,4 +1,5 @@
-"""The folder, loaded as ComfyUI loads custom nodes, with stand-ins for the few names of it that it uses."""
+"""The folder is loaded as ComfyUI loads custom nodes, with stand-ins
+for the few ComfyUI names that it uses."""
 
 from __future__ import annotations
 
@@ -20,15 +21,15 @@ from tests.media_maker import make_clip
 
 FOLDER = Path(__file__).parent
 EXACT = {"device": "cpu", "backend": "torch", "precision": "fp32"}
-"""By itself, a short trial decides what runs a network."""
+"""Fixed here, because by default a short trial decides which backend runs a network."""
 
 
-class Interrupted(Exception):  # noqa: N818 - the stand-in of comfy's InterruptProcessingException, no VsrError
-    """What ComfyUI raises when the user wants the end."""
+class Interrupted(Exception):  # noqa: N818 - stands for comfy's InterruptProcessingException
+    """The exception of ComfyUI for an interrupt by the user."""
 
 
 class Comfy:
-    """Records what the nodes tell ComfyUI."""
+    """Records what the nodes report to ComfyUI."""
 
     def __init__(self) -> None:
         self.total = self.done = 0
@@ -74,7 +75,7 @@ def comfy(monkeypatch: pytest.MonkeyPatch) -> Comfy:
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The folder as ComfyUI has it: named by its path, whose dots are replaced."""
+    """Load the folder as ComfyUI does: under its path with dots replaced."""
     name = str(FOLDER).replace(".", "_x_")
     before = set(sys.modules)
     spec = importlib.util.spec_from_file_location(name, FOLDER / "__init__.py")
@@ -89,7 +90,8 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def call(nodes: ModuleType, node: str, **inputs: object) -> torch.Tensor | vsr.Upscaler:
-    """As ComfyUI's executor: an instance, the method that FUNCTION names, one value for each RETURN_TYPE."""
+    """Call a node as ComfyUI's executor does: an instance, the method in
+    FUNCTION, a value for each RETURN_TYPE."""
     kind = nodes.NODE_CLASS_MAPPINGS[node]
     declared = kind.INPUT_TYPES()
     assert set(declared["required"]) <= set(inputs) <= {*declared["required"], *declared.get("optional", {})}
@@ -104,7 +106,7 @@ def batch(count: int, height: int = 20, width: int = 30) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("model", "scale"), [("fast", 2.0), ("bicubic", 1.5), ("fast", 0.0)])
-def test_the_result_is_that_of_the_upscaler(
+def test_the_result_equals_that_of_the_upscaler(
     nodes: ModuleType, comfy: Comfy, model: str, scale: float
 ) -> None:
     images = batch(5)
@@ -119,10 +121,10 @@ def test_the_result_is_that_of_the_upscaler(
     assert (comfy.total, comfy.done) == (5, 5)
 
 
-def test_a_real_clip_of_pictures_equals_the_upscaled_file(
+def test_a_batch_of_real_frames_equals_the_upscaled_file(
     nodes: ModuleType, comfy: Comfy, tmp_path: Path
 ) -> None:
-    """In R'G'B' of the source, which is what loaders of video give ComfyUI."""
+    """The frames are R'G'B', as video loaders in ComfyUI return them."""
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=4)
     with vsr.open_video(source) as video:
         images = torch.stack([frame.to_rgb().image.permute(1, 2, 0) for frame in video])
@@ -134,7 +136,7 @@ def test_a_real_clip_of_pictures_equals_the_upscaled_file(
     assert (result - told).abs().max() <= 1 / 255
 
 
-def test_an_interrupt_ends_the_run_with_comfys_own_error(nodes: ModuleType, comfy: Comfy) -> None:
+def test_an_interrupt_raises_comfys_own_error(nodes: ModuleType, comfy: Comfy) -> None:
     comfy.interrupt_at = 2
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=2.0, device="cpu")
     with pytest.raises(Interrupted):
@@ -144,13 +146,13 @@ def test_an_interrupt_ends_the_run_with_comfys_own_error(nodes: ModuleType, comf
     assert len(call(nodes, "VsrUpscaleFrames", upscaler=upscaler, images=batch(3))) == 3
 
 
-def test_pictures_go_through_as_a_stream(nodes: ModuleType, comfy: Comfy) -> None:
-    """On the host, no picture is taken before the one before it is in the result."""
+def test_frames_are_processed_as_a_stream(nodes: ModuleType, comfy: Comfy) -> None:
+    """On the CPU, each result must be stored before the next frame is read."""
     ahead: list[int] = []
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=2.0, device="cpu")
 
     class Watched:
-        """An upscaler that notes how many pictures were taken that have not been told as done."""
+        """An upscaler that records how many frames were read but not yet reported as done."""
 
         device = upscaler.device
 
@@ -168,7 +170,7 @@ def test_pictures_go_through_as_a_stream(nodes: ModuleType, comfy: Comfy) -> Non
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 30), (2, 20, 30, 4), (0, 20, 30, 3)])
-def test_what_is_no_batch_of_pictures_is_one_line(
+def test_input_that_is_no_batch_of_images_is_rejected_in_one_line(
     nodes: ModuleType, comfy: Comfy, shape: tuple[int, ...]
 ) -> None:
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=2.0)
@@ -176,14 +178,16 @@ def test_what_is_no_batch_of_pictures_is_one_line(
         call(nodes, "VsrUpscaleFrames", upscaler=upscaler, images=torch.zeros(shape))
 
 
-def test_a_result_that_does_not_fit_is_one_line_with_its_size(nodes: ModuleType, comfy: Comfy) -> None:
+def test_a_result_that_does_not_fit_into_memory_is_rejected_with_its_size(
+    nodes: ModuleType, comfy: Comfy
+) -> None:
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=16.0, device="cpu")
-    images = torch.zeros((1, 1, 1, 3)).expand(1 << 40, 40, 40, 3)  # one pixel in memory, and 20 PB of them
-    with pytest.raises(vsr.DeviceMemoryError, match=r"1099511627776 pictures of 640x640 .* fewer"):
+    images = torch.zeros((1, 1, 1, 3)).expand(1 << 40, 40, 40, 3)  # one pixel in memory, expanded to 20 PB
+    with pytest.raises(vsr.DeviceMemoryError, match=r"1099511627776 frames of 640x640 .* fewer"):
         call(nodes, "VsrUpscaleFrames", upscaler=upscaler, images=images)
 
 
-def test_models_are_the_shipped_ones_and_comfys_files_and_no_others(
+def test_only_included_models_and_comfys_files_can_be_chosen(
     nodes: ModuleType, comfy: Comfy, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.safetensors"
@@ -199,14 +203,12 @@ def test_models_are_the_shipped_ones_and_comfys_files_and_no_others(
         call(nodes, "VsrLoadModel", model=str(broken), scale=0.0)
 
 
-def test_without_comfy_the_nodes_still_work(nodes: ModuleType) -> None:
+def test_the_nodes_work_without_comfy(nodes: ModuleType) -> None:
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=2.0, tile=-1, batch=0, strength=-1.0)
     assert call(nodes, "VsrUpscaleFrames", upscaler=upscaler, images=batch(2)).shape == (2, 40, 60, 3)
 
 
-def test_the_workflow_of_the_readme_names_nodes_and_inputs_that_exist(
-    nodes: ModuleType, comfy: Comfy
-) -> None:
+def test_the_workflow_of_the_readme_names_existing_nodes_and_inputs(nodes: ModuleType, comfy: Comfy) -> None:
     (block,) = re.findall(r"```json\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     ours = [node for node in json.loads(block).values() if node["class_type"].startswith("Vsr")]
     assert {node["class_type"] for node in ours} == set(nodes.NODE_CLASS_MAPPINGS)
@@ -231,8 +233,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - result.numel()
 
 
 @pytest.mark.slow
-def test_memory_beside_the_result_does_not_grow_with_the_length() -> None:
-    """900 results more, kept a second time, would be 790 MiB."""
+def test_memory_besides_the_result_does_not_grow_with_the_length() -> None:
+    """A second copy of 900 results would need 790 MiB."""
     peaks = []
     for count in (100, 1000):
         words = [sys.executable, "-c", PEAK, str(FOLDER), str(count)]
@@ -241,7 +243,7 @@ def test_memory_beside_the_result_does_not_grow_with_the_length() -> None:
 
 
 @pytest.mark.needs_cuda
-def test_on_a_gpu_the_pictures_stay_where_they_came_from(nodes: ModuleType, comfy: Comfy) -> None:
+def test_on_a_gpu_images_return_to_their_original_device(nodes: ModuleType, comfy: Comfy) -> None:
     upscaler = call(nodes, "VsrLoadModel", model="bicubic", scale=2.0, device="cuda", precision="fp32")
     images = batch(9)
     on_host = call(nodes, "VsrUpscaleFrames", upscaler=upscaler, images=images)

@@ -1,7 +1,7 @@
-"""Two nodes of ComfyUI: load a generator, and upscale pictures with it.
+"""Two nodes of ComfyUI: load a generator, and upscale frames with it.
 
-ComfyUI gives a clip as one tensor and wants one back. Between the two, pictures pass as a stream: beside
-input and output, memory holds two batches at most, however many pictures there are.
+ComfyUI passes a clip as one tensor and expects one back. Between the two, frames are processed as a stream:
+besides input and output, memory holds at most two batches for any number of frames.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "LoadModel", "Up
 SHIPPED = ("auto", "fast", "compact", "bicubic", "lanczos")
 """Models that need no file; `fast` and `compact` choose by scale."""
 FOLDER = "upscale_models"
-"""ComfyUI's name of the folders with weights for upscaling. Other files cannot be named, so that whoever may
-send a workflow does not thereby read the machine's disk."""
+"""ComfyUI's name for the folders with upscaling weights. Other files cannot be named, so that a workflow from
+an untrusted source cannot read other files."""
 OWN_SCALE = 0.0
 NO_STRENGTH = -1.0
 AUTO_TILE = -1
 AUTO_BATCH = 0
 UPSCALER = "VSR_UPSCALER"
-"""Type of the wire between the two nodes."""
+"""Type of the connection between the two nodes."""
 
 
 class LoadModel:
-    """Node: a generator on a device, a `vsr.Upscaler`."""
+    """Node that loads a generator on a device, a `vsr.Upscaler`."""
 
     CATEGORY = "image/upscaling"
     FUNCTION = "load"
     RETURN_TYPES = (UPSCALER,)
     RETURN_NAMES = ("upscaler",)
     DESCRIPTION = (
-        "Load a generator for 'Upscale frames (vsr)': one that vsr ships, or a file of upscale_models."
+        "Load a generator for 'Upscale frames (vsr)': one included in vsr, or a file in upscale_models."
     )
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, dict[str, Any]]:  # noqa: N802 - ComfyUI's name
-        """The widgets."""
+        """Return the widgets."""
         return {
             "required": {
-                "model": ([*SHIPPED, *_files()], {"tooltip": "auto: what suits the device and the scale"}),
+                "model": ([*SHIPPED, *_files()], {"tooltip": "auto: chosen by device and scale"}),
                 "scale": (
                     "FLOAT",
                     {
@@ -58,7 +58,7 @@ class LoadModel:
                         "min": 0.0,
                         "max": 16.0,
                         "step": 0.01,
-                        "tooltip": "0: the model's own",
+                        "tooltip": "0: the model's own scale",
                     },
                 ),
             },
@@ -70,7 +70,7 @@ class LoadModel:
                         "min": NO_STRENGTH,
                         "max": 1.0,
                         "step": 0.05,
-                        "tooltip": "0 faithful to 1 crisp, for models of a pair; -1: as the model is",
+                        "tooltip": "0 faithful to 1 crisp, for pairs of models; -1: the model itself",
                     },
                 ),
                 "device": ("STRING", {"default": "auto", "tooltip": "auto, cpu, cuda, cuda:N"}),
@@ -82,7 +82,7 @@ class LoadModel:
                         "default": AUTO_TILE,
                         "min": AUTO_TILE,
                         "max": 8192,
-                        "tooltip": "-1: by memory; 0: none",
+                        "tooltip": "-1: chosen by memory; 0: no tiles",
                     },
                 ),
                 "batch": (
@@ -91,7 +91,7 @@ class LoadModel:
                         "default": AUTO_BATCH,
                         "min": AUTO_BATCH,
                         "max": 64,
-                        "tooltip": "pictures at once; 0: auto",
+                        "tooltip": "frames in a batch; 0: auto",
                     },
                 ),
             },
@@ -108,20 +108,21 @@ class LoadModel:
         tile: int = AUTO_TILE,
         batch: int = AUTO_BATCH,
     ) -> tuple[vsr.Upscaler]:
-        """Load it.
+        """Load a generator.
 
         Args:
             model: One of `SHIPPED`, or the name of a file in `upscale_models`.
-            scale: Output side over input side; 0 takes the model's own.
-            strength: From 0, faithful, to 1, crisp; -1 leaves the model as it is.
+            scale: Output side / input side; 0 uses the model's own.
+            strength: From 0, faithful, to 1, crisp; -1 uses the model itself.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
             precision: `auto`, `fp32`, `bf16`, `fp16`, `int8`.
-            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
-            tile: Side of a tile in LR pixels; 0 is the whole picture, -1 decides by memory.
-            batch: Pictures at once; 0 decides by device and memory.
+            backend: Backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`.
+            tile: Side of a tile in LR pixels; 0 is the whole frame, -1 chooses by memory.
+            batch: Frames in a batch; 0 chooses by device and memory.
 
         Raises:
-            vsr.VsrError: no such model, or settings that are impossible; one line, which ComfyUI shows.
+            vsr.VsrError: The model does not exist, or settings are
+            impossible; ComfyUI shows the one-line message.
         """
         upscaler = vsr.Upscaler(
             model if model in SHIPPED else _path_of(model),
@@ -137,36 +138,36 @@ class LoadModel:
 
 
 class UpscaleFrames:
-    """Node: every picture of a batch through the generator, in order."""
+    """Node that upscales every frame of a batch, in order."""
 
     CATEGORY = "image/upscaling"
     FUNCTION = "upscale"
     RETURN_TYPES = ("IMAGE",)
-    DESCRIPTION = "Upscale a picture or a clip; memory beside input and output does not depend on its length."
+    DESCRIPTION = "Upscale an image or a clip; memory besides input and output does not depend on its length."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, dict[str, Any]]:  # noqa: N802 - ComfyUI's name
-        """The sockets."""
+        """Return the inputs."""
         return {"required": {"upscaler": (UPSCALER,), "images": ("IMAGE",)}}
 
     def upscale(self, upscaler: vsr.Upscaler, images: Tensor) -> tuple[Tensor]:
         """Upscale a batch.
 
         Args:
-            upscaler: Of `LoadModel`.
+            upscaler: Result of `LoadModel`.
             images: `(N, H, W, 3)`, float, [0, 1], on any device.
 
         Returns:
-            `(N, H * scale, W * scale, 3)`, of the same type and on the same device, clipped to [0, 1].
+            `(N, H * scale, W * scale, 3)`, with the same dtype and device, clipped to [0, 1].
 
         Raises:
-            vsr.InputError: another shape.
-            vsr.DeviceMemoryError: too little memory for the result, or for the smallest tile.
-            Exception: ComfyUI's own, when the user interrupts.
+            vsr.InputError: The shape is different.
+            vsr.DeviceMemoryError: There is too little memory for the result, or for the smallest tile.
+            Exception: ComfyUI's own, if the user interrupts.
         """
         if images.ndim != 4 or images.shape[-1] != 3 or not images.numel():
             raise vsr.InputError(
-                f"images have the shape {tuple(images.shape)}; give (N, H, W, 3), none of them 0"
+                f"images have the shape {tuple(images.shape)}. Give (N, H, W, 3), none of them 0"
             )
         step = _progress(len(images))
         result: Tensor | None = None
@@ -175,12 +176,13 @@ class UpscaleFrames:
                 result = _room(images, height=picture.shape[1], width=picture.shape[2])
             torch.clamp(picture.permute(1, 2, 0).to(result.device), 0, 1, out=result[number])
             step()
-        assert result is not None  # there is at least one picture
+        assert result is not None  # there is at least one frame
         return (result,)
 
 
 def _pictures(images: Tensor, device: torch.device) -> Iterator[Tensor]:
-    """`(3, H, W)` each, where the upscaler can take it; the end when the user wants it."""
+    """Yield each frame as `(3, H, W)` on a device that the upscaler
+    accepts; raises ComfyUI's error on interrupt."""
     interrupt = _interrupt()
     for number in range(len(images)):
         interrupt()
@@ -189,23 +191,23 @@ def _pictures(images: Tensor, device: torch.device) -> Iterator[Tensor]:
 
 
 def _room(images: Tensor, *, height: int, width: int) -> Tensor:
-    """For the whole result."""
+    """Allocate the memory for the whole result."""
     shape = (len(images), height, width, 3)
     try:
         if images.device.type != "cpu":
             return images.new_empty(shape)
-        # NumPy asks the system for large pages, torch does not: gigabytes that are written for the first time
-        # then take half as long.
+        # NumPy asks the operating system for huge pages, torch does not. The first write to gigabytes of
+        # memory then takes half the time.
         room = numpy.empty(math.prod(shape) * images.element_size(), numpy.uint8)
         return torch.from_numpy(room).view(images.dtype).view(shape)
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         gib = math.prod(shape) * images.element_size() / 2**30
-        what = f"{len(images)} pictures of {width}x{height} ({gib:.1f} GiB)"
-        raise vsr.DeviceMemoryError(f"no room for {what}; give fewer pictures at once") from error
+        what = f"{len(images)} frames of {width}x{height} ({gib:.1f} GiB)"
+        raise vsr.DeviceMemoryError(f"there is no memory for {what}. Give fewer frames at a time") from error
 
 
 def _host(name: str) -> ModuleType | None:
-    """A module of ComfyUI; None outside of it."""
+    """Return a module of ComfyUI; None outside of it."""
     if importlib.util.find_spec(name.partition(".")[0]) is None:
         return None
     return importlib.import_module(name)
@@ -221,19 +223,19 @@ def _path_of(model: str) -> str:
     path = None if paths is None else paths.get_full_path(FOLDER, model)
     if path is None:
         raise vsr.ModelError(
-            f"{model}: no file of the folder {FOLDER}; shipped models are {', '.join(SHIPPED)}"
+            f"{model} is no file in the folder {FOLDER}. Included models are {', '.join(SHIPPED)}"
         )
     return str(path)
 
 
 def _interrupt() -> Callable[[], None]:
-    """What raises ComfyUI's own error when the user wants the end."""
+    """Return the function that raises ComfyUI's own error if the user interrupts."""
     host = _host("comfy.model_management")
     return (lambda: None) if host is None else host.throw_exception_if_processing_interrupted
 
 
 def _progress(total: int) -> Callable[[], None]:
-    """What tells ComfyUI that one more picture is done."""
+    """Return the function that reports to ComfyUI that another frame is done."""
     host = _host("comfy.utils")
     if host is None:
         return lambda: None

@@ -1,6 +1,6 @@
-"""Graphs are cut so that edges keep what they mean: the film is that of a graph with ffmpeg's own `scale`.
+"""Graphs are cut without changing them: the output equals that of a graph with ffmpeg's own `scale`.
 
-For an exact comparison a `scale` stands for vsr in the pipe, too. The other tests run the real one.
+For an exact comparison, a `scale` also stands for vsr in the pipe. The other tests run vsr itself.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def both_pads(clips: Clips, up: Callable[[Any], Any], pad: int) -> Any:
-    """`select` sends odd frames and even ones to two pads; one is upscaled, the other is written as it is."""
+    """`select` sends odd and even frames to two pads; one is upscaled, the other is written unchanged."""
     node = clips.a.video.filter_multi_output("select", "1+mod(n,2)", outputs=2)
     made, plain = up(node[pad]), node[1 - pad]
     return ffmpeg.merge_outputs(out(made, clips.out()), out(plain, clips.out("plain.mkv")))
@@ -118,7 +118,7 @@ def two_films(clips: Clips, up: Callable[[Any], Any], *second: Any, **more: Any)
 GRAPHS: dict[str, Callable[[Clips, Callable[[Any], Any]], Any]] = {
     "readme": readme,
     "video alone": lambda c, up: out(up(c.a.video), c.out()),
-    "an input taken whole": lambda c, up: out(up(c.a), c.out()),
+    "an input without a selected stream": lambda c, up: out(up(c.a), c.out()),
     "audio of the same file": lambda c, up: out(up(c.a.video), c.a.audio, c.out()),
     "audio of another file": lambda c, up: out(up(c.a.video), c.large.audio, c.out()),
     "audio first": lambda c, up: out(c.large.audio, up(c.a.video), c.out()),
@@ -129,16 +129,16 @@ GRAPHS: dict[str, Callable[[Clips, Callable[[Any], Any]], Any]] = {
     "below a larger film": lambda c, up: out(ffmpeg.overlay(c.large.video, up(c.a.video)), c.out()),
     "above a smaller film": lambda c, up: out(ffmpeg.overlay(up(c.a.video), c.b.video), c.out()),
     "split before": split_before,
-    "split behind": split_behind,
+    "split after": split_behind,
     "the first pad of two": lambda c, up: both_pads(c, up, 0),
     "the second pad of two": lambda c, up: both_pads(c, up, 1),
     "the middle pad of three": planes,
     "concat with audio before": concat_with_audio,
-    "concat with audio behind": concat_behind,
+    "concat with audio after": concat_behind,
     "trimmed and slowed down before": lambda c, up: out(
         up(c.a.video.trim(start_frame=2, end_frame=9).setpts("2*(PTS-STARTPTS)")), c.out()
     ),
-    "trimmed behind": lambda c, up: out(up(c.a.video).trim(start_frame=2, end_frame=9), c.out()),
+    "trimmed after": lambda c, up: out(up(c.a.video).trim(start_frame=2, end_frame=9), c.out()),
     "another rate before": lambda c, up: out(up(c.a.video.filter("fps", 10)), c.out()),
     "an input that is cut": lambda c, up: out(
         up(source(c.a, ss=0.2).video), source(c.a, ss=0.2).audio, c.out()
@@ -154,12 +154,12 @@ GRAPHS: dict[str, Callable[[Clips, Callable[[Any], Any]], Any]] = {
     "metadata of the second file": lambda c, up: out(
         up(c.a.video), c.b.audio, c.out(), map_metadata=1, map_chapters=0
     ),
-    "switches for all": lambda c, up: out(up(c.a.video), c.a.audio, c.out()).global_args("-bitexact"),
+    "global switches": lambda c, up: out(up(c.a.video), c.a.audio, c.out()).global_args("-bitexact"),
 }
 
 
 def films(folder: Path) -> dict[str, list[Any]]:
-    """All that the files of a folder hold: streams, frames with their times, samples, titles, chapters."""
+    """Return all contents of a folder's files: streams, frames with times, samples, titles, chapters."""
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.mkv")):
         with av.open(str(path)) as box:
@@ -174,7 +174,7 @@ def films(folder: Path) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_the_film_is_that_of_the_same_graph_with_scale_for_the_node(
+def test_the_output_equals_that_of_the_same_graph_with_scale(
     name: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binary = ffmpeg_binary()
@@ -201,7 +201,9 @@ def test_the_film_is_that_of_the_same_graph_with_scale_for_the_node(
             np.testing.assert_array_equal(one, other, err_msg=film)
 
 
-def test_the_process_beside_the_three_is_blamed_by_name(sources: dict[str, Path], tmp_path: Path) -> None:
+def test_a_failure_of_the_fourth_process_is_reported_with_its_name(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
     a = ffmpeg.input(str(sources["a"]))
     video = vsr_ffmpeg.upscale(a.video, model="bicubic", scale=2, device="cpu")
     second = ffmpeg.output(a.audio, str(tmp_path / "second.mkv"), acodec="libx999")
@@ -210,7 +212,7 @@ def test_the_process_beside_the_three_is_blamed_by_name(sources: dict[str, Path]
 
 
 @pytest.mark.parametrize("name", ["pipe:", "pipe:0", "-", "fd:"])
-def test_an_input_that_is_a_pipe_is_refused(name: str) -> None:
+def test_a_pipe_as_input_is_rejected(name: str) -> None:
     graph = ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input(name)), "out.mkv")
     with pytest.raises(vsr.PluginError, match=f"{name} cannot be an input"):
         vsr_ffmpeg.compile(graph, cmd="ffmpeg")

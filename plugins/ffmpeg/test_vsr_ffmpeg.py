@@ -1,4 +1,5 @@
-"""The node in real graphs, run by the real ffmpeg: the pictures of `vsr upscale`, and all around them."""
+"""The node in real graphs, run by the real ffmpeg: the frames equal those of `vsr
+upscale`, and other streams are kept."""
 
 from __future__ import annotations
 
@@ -46,10 +47,10 @@ def run(stream: object) -> None:
     ("pix_fmt", "color", "encoder"),
     [
         ("yuv420p10le", WIDE, {"vcodec": "ffv1"}),
-        ("yuv420p", FULL, {"vcodec": "libx264", "qp": 0}),  # ffmpeg's ffv1 turns full range into limited
+        ("yuv420p", FULL, {"vcodec": "libx264", "qp": 0}),  # ffmpeg's ffv1 converts full range to limited
     ],
 )
-def test_pictures_times_and_tags_are_those_of_vsr_upscale(
+def test_frames_times_and_tags_equal_those_of_vsr_upscale(
     tmp_path: Path, pix_fmt: str, color: ColorSpec, encoder: dict[str, object]
 ) -> None:
     times = [0, 40, 41, 120, 121, 300, 301, 340]
@@ -75,8 +76,9 @@ def test_pictures_times_and_tags_are_those_of_vsr_upscale(
     assert replace(made.color, chroma_location=color.chroma_location) == color
 
 
-def test_filters_before_and_after_audio_and_options_compose_and_stay_in_step(tmp_path: Path) -> None:
-    """The picture begins 0.2 s after the sound; a filter on each side turns it, so that it ends as it was."""
+def test_filters_before_and_after_audio_and_options_work_together_in_sync(tmp_path: Path) -> None:
+    """The video begins 0.2 s after the audio; a filter on each side
+    rotates it, so that the result is upright."""
     source = make_clip(
         tmp_path / "in.mkv", pts=range(200, 1200, 40), time_base=Fraction(1, 1000), audio=[Audio()]
     )
@@ -89,17 +91,15 @@ def test_filters_before_and_after_audio_and_options_compose_and_stay_in_step(tmp
         )
     )
     vsr.upscale(source, wanted, encoder="ffv1", **QUICK)
-    assert (
-        np.abs(pictures(out).astype(int) - pictures(wanted)).max() <= 1
-    )  # the filter's sum in another order
+    assert np.abs(pictures(out).astype(int) - pictures(wanted)).max() <= 1  # the filter adds in another order
     with av.open(str(out)) as box, av.open(str(source)) as before:
         assert box.metadata["title"] == "kept"
         starts = [(b.streams.video[0].start_time, b.streams.audio[0].start_time) for b in (box, before)]
     assert starts[0] == starts[1]
-    assert starts[0][0] - starts[0][1] >= 200 - 25  # ms; the codec's priming may begin earlier
+    assert starts[0][0] - starts[0][1] >= 200 - 25  # ms; the codec's priming can begin earlier
 
 
-def test_the_same_input_may_go_beside_the_node_too(tmp_path: Path) -> None:
+def test_the_same_input_may_also_bypass_the_node(tmp_path: Path) -> None:
     source, out = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     both = ffmpeg.input(str(source)).video.filter_multi_output("split")
     small = both[1].filter("scale", 128, 96)
@@ -107,10 +107,10 @@ def test_the_same_input_may_go_beside_the_node_too(tmp_path: Path) -> None:
     run(ffmpeg.output(joined, str(out), vcodec="ffv1", pix_fmt="gray"))
     assert vsr.open_video(out).info.width == 256
     halves = np.split(pictures(out).reshape(12, 96, 256), 2, axis=2)
-    assert np.abs(halves[0].astype(int) - halves[1]).mean() < 2  # the same picture, by another filter
+    assert np.abs(halves[0].astype(int) - halves[1]).mean() < 2  # the same image, by another filter
 
 
-def test_an_output_that_ends_early_ends_all_and_is_no_error(tmp_path: Path) -> None:
+def test_an_output_that_ends_early_ends_all_processes_without_an_error(tmp_path: Path) -> None:
     source, out = make_clip(tmp_path / "in.mkv", frames=200, width=320, height=240), tmp_path / "out.mkv"
     run(ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input(str(source)).video, **QUICK), str(out), t=0.2))
     assert numbers_of(out) == [0, 1, 2, 3, 4]
@@ -121,10 +121,12 @@ def test_an_output_that_ends_early_ends_all_and_is_no_error(tmp_path: Path) -> N
     [
         ("input", r"ffmpeg, before vsr, failed with exit code \d+: .*No such file or directory; .*gone\.mp4"),
         ("model", "vsr failed with exit code 5: nonesuch: no weight file and no model"),
-        ("encoder", r"ffmpeg, behind vsr, failed with exit code \d+: .*Unknown encoder 'libx999'"),
+        ("encoder", r"ffmpeg, after vsr, failed with exit code \d+: .*Unknown encoder 'libx999'"),
     ],
 )
-def test_a_failure_on_either_side_is_one_line_that_says_where(tmp_path: Path, place: str, words: str) -> None:
+def test_a_failure_on_either_side_is_one_line_that_names_the_process(
+    tmp_path: Path, place: str, words: str
+) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=40, width=160, height=120)
     name = tmp_path / "gone.mp4" if place == "input" else source
     wishes = QUICK | ({"model": "nonesuch"} if place == "model" else {})
@@ -135,23 +137,25 @@ def test_a_failure_on_either_side_is_one_line_that_says_where(tmp_path: Path, pl
     assert "\n" not in str(told.value)
 
 
-def test_graphs_that_are_not_for_us_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_without_exactly_one_node_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video = ffmpeg.input("in.mp4").video
-    with pytest.raises(vsr.PluginError, match=r"no vsr_ffmpeg.upscale in this graph"):
+    with pytest.raises(vsr.PluginError, match=r"this graph has no vsr_ffmpeg.upscale"):
         run(ffmpeg.output(video, "out.mp4"))
     twice = vsr_ffmpeg.upscale(vsr_ffmpeg.upscale(video, scale=2), scale=3)
-    with pytest.raises(vsr.PluginError, match=r"one vsr_ffmpeg\.upscale only"):
+    with pytest.raises(vsr.PluginError, match=r"only one vsr_ffmpeg\.upscale"):
         run(ffmpeg.output(twice, "out.mp4"))
     with pytest.raises(vsr.PluginError, match="nothing-here cannot be run"):
         vsr_ffmpeg.run(ffmpeg.output(vsr_ffmpeg.upscale(video), "out.mp4"), cmd="nothing-here")
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
     monkeypatch.setattr(vsr_ffmpeg.binary.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(vsr.PluginError, match="no ffmpeg on the PATH"):
+    with pytest.raises(vsr.PluginError, match="there is no ffmpeg on the PATH"):
         run(ffmpeg.output(vsr_ffmpeg.upscale(video), "out.mp4"))
 
 
 def old_ffmpeg(folder: Path) -> Path:
-    """A program that answers as Debian 12's ffmpeg does."""
+    """Write a program that answers as Debian 12's ffmpeg does."""
     folder.mkdir()
     path = folder / "ffmpeg"
     path.write_text(
@@ -162,7 +166,7 @@ def old_ffmpeg(folder: Path) -> Path:
     return path
 
 
-def test_an_old_ffmpeg_on_the_path_is_passed_over_for_the_packaged_one(
+def test_an_old_ffmpeg_on_the_path_is_skipped_for_the_packaged_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
@@ -176,7 +180,9 @@ def test_an_ffmpeg_that_is_too_old_is_named_with_its_version_before_any_work(
 ) -> None:
     source, old = make_clip(tmp_path / "in.mp4", frames=2), old_ffmpeg(tmp_path / "old")
     graph = ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input(str(source)).video), str(tmp_path / "out.mp4"))
-    words = rf"{old} is ffmpeg version 5\.1\.9\S*, and ffmpeg 6\.1 or later is needed; pip install imageio"
+    words = (
+        rf"{old} is ffmpeg version 5\.1\.9\S*, but ffmpeg 6\.1 or later is required\. Run pip install imageio"
+    )
     with pytest.raises(vsr.PluginError, match=words):
         vsr_ffmpeg.run(graph, cmd=str(old))
     monkeypatch.setenv("PATH", str(old.parent))
@@ -186,7 +192,9 @@ def test_an_ffmpeg_that_is_too_old_is_named_with_its_version_before_any_work(
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_ffmpeg_itself_says_how_such_a_graph_is_run(tmp_path: Path, binary: str) -> None:
+def test_ffmpeg_itself_names_the_node_if_such_a_graph_is_run_without_the_plugin(
+    tmp_path: Path, binary: str
+) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=2)
     graph = ffmpeg.output(vsr_ffmpeg.upscale(ffmpeg.input(str(source)).video), str(tmp_path / "out.mkv"))
     with pytest.raises(ffmpeg.Error) as told:
@@ -194,7 +202,7 @@ def test_ffmpeg_itself_says_how_such_a_graph_is_run(tmp_path: Path, binary: str)
     assert b"run_this_graph_with_vsr_ffmpeg.run" in told.value.stderr
 
 
-def test_every_wish_becomes_a_flag_and_what_was_said_of_colour_is_not_asked(tmp_path: Path) -> None:
+def test_every_setting_becomes_a_flag_and_given_colour_is_not_probed(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=2)
     video = vsr_ffmpeg.upscale(
         ffmpeg.input(str(source)).video, size=(320, 240), strength=0.5, batch=2, color={"range": "full"}
@@ -213,7 +221,7 @@ def test_a_real_clip_with_a_real_network(tmp_path: Path, material: Path) -> None
         "model": "fast-x2",
         "device": "cpu",
         "precision": "fp32",
-    }  # in 16 bits, backends differ by a code or two
+    }  # with 16-bit numbers, backends differ by one or two code values
     video = vsr_ffmpeg.upscale(graph.video, **exact)
     run(ffmpeg.output(video, graph.audio, str(out), vcodec="ffv1", acodec="copy"))
     vsr.upscale(source, wanted, end=0.4, encoder="ffv1", **exact)
@@ -221,7 +229,7 @@ def test_a_real_clip_with_a_real_network(tmp_path: Path, material: Path) -> None
     assert made.shape == told.shape
     assert np.abs(made.astype(int) - told).max() <= 1
     times = zip(pts_of(out), pts_of(wanted), strict=True)
-    assert max(abs(one - other) for one, other in times) <= Fraction(1, 1000)  # ffmpeg's ticks in Matroska
+    assert max(abs(one - other) for one, other in times) <= Fraction(1, 1000)  # Matroska's ticks in ffmpeg
 
 
 PEAK = """
@@ -232,12 +240,12 @@ video = vsr_ffmpeg.upscale(ffmpeg.input(sys.argv[2]).video, model="bicubic", sca
 vsr_ffmpeg.run(ffmpeg.output(video, sys.argv[3], vcodec="rawvideo", format="null"), quiet=True)
 print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 """
-"""The largest of its processes, in KiB."""
+"""Prints the peak memory of the largest process in KiB."""
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
-    """900 pictures more, in and out, would be 490 MiB."""
+    """900 more frames of input and output would need 490 MiB."""
     peaks = []
     for count in (100, 1000):
         source = make_clip(tmp_path / f"{count}.mkv", width=320, height=240, frames=count)

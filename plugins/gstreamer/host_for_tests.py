@@ -1,10 +1,10 @@
-"""A host of the element, run by the tests with the system's Python: plays a pipeline, says what came out.
+"""A test host for the element, run with the system's Python: plays a pipeline and reports its output.
 
     python3 host_for_tests.py PIPELINE DATA [SEEK_NS]
 
-PIPELINE has an element `vsrupscale name=vsr` and a sink `name=out`. Pictures that reach the sink are added to
-the file DATA; JSON on standard output tells their times, what went into the element, caps, errors, and what
-is left. With SEEK_NS it seeks there, flushing, as soon as the first picture has come.
+PIPELINE has an element `vsrupscale name=vsr` and a sink `name=out`. Frames that reach the sink are appended
+to the file DATA. JSON on standard output has their times, the input of the element, caps, errors, and
+remaining child processes. With SEEK_NS, the host seeks to that time, flushing, after the first frame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gi.repository import Gst
 
 
 def watch(pad: Any, times: list[list[int]], caps: list[str], data: IO[bytes] | None = None) -> None:
-    """Note the times and caps of what passes a pad."""
+    """Record the times and caps of everything that passes a pad."""
 
     def buffer(pad: Any, info: Any) -> Any:
         one = info.get_buffer()
@@ -44,13 +44,13 @@ def watch(pad: Any, times: list[list[int]], caps: list[str], data: IO[bytes] | N
 
 
 def children() -> list[str]:
-    """Processes that this one started and that are left."""
+    """Return the child processes of this one that still exist."""
     tasks = Path("/proc/self/task").iterdir()
     return [child for task in tasks for child in (task / "children").read_text().split()]
 
 
 def main(words: str, target: str, seek_ns: str = "") -> None:
-    """Play it to its end, or to its first error."""
+    """Play the pipeline to its end, or to its first error."""
     Gst.init(None)
     pipeline = Gst.parse_launch(words)
     told: dict[str, Any] = {"in": [], "out": [], "caps_in": [], "caps_out": [], "error": "", "end": ""}

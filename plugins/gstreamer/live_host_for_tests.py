@@ -1,9 +1,10 @@
-"""A host of the element, run by the tests with the system's Python: gives it pictures one at a time.
+"""A test host for the element, run with the system's Python: gives it one frame at a time.
 
-    python3 live_host_for_tests.py live COUNT PROPERTIES       # a camera that shows the same picture
-    python3 live_host_for_tests.py segment COUNT PROPERTIES    # a segment of COUNT pictures, without an end
+    python3 live_host_for_tests.py live COUNT PROPERTIES       # a camera that shows the same image python3
+    live_host_for_tests.py segment COUNT PROPERTIES    # a segment of COUNT frames, without an end of stream
 
-JSON on standard output says how many pictures had come when the last was given, or before SEGMENT_DONE.
+JSON on standard output has the number of frames that had arrived when
+the last was given, or before SEGMENT_DONE.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gi.repository import Gst
 CAPS = "video/x-raw,format=I420,width=64,height=48,framerate=25/1"
 FRAME = 64 * 48 * 3 // 2
 PATIENCE = 60
-"""Seconds; only a test that fails waits so long."""
+"""Seconds; only a failing test waits that long."""
 
 
 class Counter:
@@ -30,7 +31,7 @@ class Counter:
     def __init__(self, pad: Any) -> None:
         self.came, self._changed = 0, threading.Condition()
         self.before_done = -1
-        """How many had passed when the end of a segment came."""
+        """Number of buffers that had passed at the end of a segment."""
         pad.add_probe(Gst.PadProbeType.BUFFER, self._buffer)
         pad.add_probe(Gst.PadProbeType.EVENT_FLUSH | Gst.PadProbeType.EVENT_DOWNSTREAM, self._event)
 
@@ -59,7 +60,7 @@ class Counter:
 
 
 def live(pipeline: Any, counter: Counter, count: int) -> int:
-    """Give a picture, wait for it, give the next; how many came."""
+    """Give frames, and wait for each result before the next; return the number of results."""
     pipeline.set_state(Gst.State.PLAYING)
     source = pipeline.get_by_name("in")
     for number in range(count):
@@ -72,7 +73,8 @@ def live(pipeline: Any, counter: Counter, count: int) -> int:
 
 
 def segment(pipeline: Any, counter: Counter, count: int) -> int:
-    """Play a segment of `count` pictures; how many had come when its end did, after which none comes."""
+    """Play a segment of `count` frames; return the number of results
+    before its end, after which none comes."""
     pipeline.set_state(Gst.State.PAUSED)
     ready = Gst.MessageType.ASYNC_DONE | Gst.MessageType.ERROR
     pipeline.get_bus().timed_pop_filtered(PATIENCE * Gst.SECOND, ready)
@@ -91,7 +93,7 @@ SOURCES = {
 
 
 def main(kind: str, count: str, properties: str) -> None:
-    """Say what came."""
+    """Run a test and print its result."""
     Gst.init(None)
     words = f"{SOURCES[kind]} ! vsrupscale {properties} ! fakesink name=out sync=false"
     pipeline = Gst.parse_launch(words)

@@ -23,7 +23,7 @@ from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 
 FOLDER = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
-"""GStreamer's: bindings are packages of the system."""
+"""GStreamer's Python is the system's, because its bindings are packages of the system."""
 QUICK = "model=bicubic scale=2 device=cpu"
 WIDE = ColorSpec(
     matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020, range=Range.LIMITED
@@ -35,9 +35,10 @@ BT709 = ColorSpec(
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment of a host with the plugin; skips where GStreamer, or a part of it, is not installed.
+    """Return the environment of a host with the plugin; skips if GStreamer or a part of it is not installed.
 
-    No Python but the system's is on its PATH, as GStreamer's loader asks the first one there where it lives.
+    Only the system's Python is on its PATH, because GStreamer's loader
+    asks the first one there for its location.
     """
     folder = tmp_path_factory.mktemp("gstreamer")
     bin_folder = folder / "bin"
@@ -50,7 +51,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "GST_REGISTRY": str(folder / "registry.bin"),
     }
     if shutil.which("gst-inspect-1.0", path=env["PATH"]) is None:
-        pytest.skip("no gst-inspect-1.0: GStreamer is not installed")
+        pytest.skip("there is no gst-inspect-1.0, so GStreamer is not installed")
     subprocess.run(["gst-inspect-1.0", "fakesink"], env=env, capture_output=True, timeout=120)
     missing = [name for name in ELEMENTS if not has(name, env)]
     if missing:
@@ -68,7 +69,7 @@ def has(name: str, env: dict[str, str]) -> bool:
 
 
 def launch(pipeline: str, env: dict[str, str], *, fails: bool = False) -> str:
-    """What gst-launch-1.0 says on standard error."""
+    """Return the messages of gst-launch-1.0 on standard error."""
     command = ["gst-launch-1.0", "-q", *pipeline.split()]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
     assert (done.returncode != 0) == fails, done.stderr
@@ -77,7 +78,7 @@ def launch(pipeline: str, env: dict[str, str], *, fails: bool = False) -> str:
 
 
 def play(pipeline: str, env: dict[str, str], data: Path, *more: str) -> dict[str, Any]:
-    """What `host_for_tests.py` says; nothing is left behind, whatever it says."""
+    """Return the report of `host_for_tests.py`, and check that no process is left."""
     command = [SYSTEM_PYTHON, str(FOLDER / "host_for_tests.py"), pipeline, str(data), *more]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
@@ -88,7 +89,7 @@ def play(pipeline: str, env: dict[str, str], data: Path, *more: str) -> dict[str
 
 
 @pytest.mark.parametrize(("kind", "count"), [("live", 65), ("segment", 10)])
-def test_a_live_picture_comes_out_before_the_next_goes_in_and_a_segment_is_done_after_its_last(
+def test_a_live_frame_comes_out_before_the_next_goes_in_and_a_segment_ends_after_its_last_frame(
     host: dict[str, str], kind: str, count: int
 ) -> None:
     command = [SYSTEM_PYTHON, str(FOLDER / "live_host_for_tests.py"), kind, str(count), QUICK]
@@ -98,7 +99,7 @@ def test_a_live_picture_comes_out_before_the_next_goes_in_and_a_segment_is_done_
 
 
 def pictures(path: Path) -> list[np.ndarray]:
-    """Every sample of a file; (pictures, samples) for each plane."""
+    """Return every sample of a file; (frames, samples) for each plane."""
     planes: list[list[np.ndarray]] = []
     with vsr.open_video(path) as video:
         planes = [[plane.numpy().copy() for plane in frame.planes] for frame in video]
@@ -112,16 +113,16 @@ def assert_same(made: Path, wanted: Path, *, tolerance: int) -> None:
 
 
 def assert_same_times(made: Path, wanted: Path) -> None:
-    """Of the first picture on, to the tick of GStreamer's Matroska, which has milliseconds."""
+    """Compare times relative to the first frame, to the millisecond of GStreamer's Matroska."""
     found, told = pts_of(made), pts_of(wanted)
     gaps = [abs((a - found[0]) - (b - told[0])) for a, b in zip(found, told, strict=True)]
     assert max(gaps) <= Fraction(1, 1000)
 
 
-def test_the_pipeline_of_the_readme_gives_the_pictures_of_vsr_upscale(
+def test_the_pipeline_of_the_readme_gives_the_frames_of_vsr_upscale(
     tmp_path: Path, host: dict[str, str]
 ) -> None:
-    """Variable rate, B-frames, and sound that goes past the element."""
+    """Variable rate, B-frames, and audio that bypasses the element."""
     times = [0, 40, 80, 120, 160, 240, 400, 440, 480, 520]
     source = make_clip(
         tmp_path / "in.mp4",
@@ -157,7 +158,7 @@ def test_the_pipeline_of_the_readme_gives_the_pictures_of_vsr_upscale(
         pytest.param("gray", ColorSpec(), "GRAY8", marks=pytest.mark.slow),
     ],
 )
-def test_formats_of_odd_sizes_keep_their_depth_and_colour(
+def test_formats_with_odd_sizes_keep_their_depth_and_colour(
     tmp_path: Path, host: dict[str, str], pix_fmt: str, color: ColorSpec, caps: str
 ) -> None:
     """Rows of 31 samples are padded in GStreamer's buffers, those of 93 in its results."""
@@ -180,8 +181,8 @@ def test_formats_of_odd_sizes_keep_their_depth_and_colour(
         )
 
 
-def test_the_siting_of_chroma_is_obeyed(tmp_path: Path, host: dict[str, str]) -> None:
-    """As vsr does what it is told; and it does make a difference."""
+def test_the_chroma_location_is_used(tmp_path: Path, host: dict[str, str]) -> None:
+    """The result equals that of vsr with the same flag, and differs between locations."""
     sites = {"jpeg": "center", "mpeg2": "left", "cosited": "topleft"}
     caps = "video/x-raw,format=I420,width=32,height=16,chroma-site"
     launch(
@@ -204,8 +205,8 @@ def test_the_siting_of_chroma_is_obeyed(tmp_path: Path, host: dict[str, str]) ->
     assert len(set(results.values())) == 3
 
 
-def test_formats_with_samples_side_by_side_are_those_of_planes(tmp_path: Path, host: dict[str, str]) -> None:
-    """NV12 against I420, to the bit; RGB against the upscaler of a Python program."""
+def test_interleaved_formats_give_the_results_of_planar_ones(tmp_path: Path, host: dict[str, str]) -> None:
+    """NV12 equals I420 to the bit, and RGB equals the upscaler of a Python program."""
     test = "videotestsrc num-buffers=2 pattern=smpte100 ! video/x-raw,format=RGB,width=31,height=17"
     i420, nv12, rgb, lr = (tmp_path / name for name in ("i420", "nv12", "rgb", "lr"))
     launch(
@@ -228,8 +229,10 @@ def test_formats_with_samples_side_by_side_are_those_of_planes(tmp_path: Path, h
     assert np.abs(large.astype(int) - told).max() <= 1
 
 
-def test_the_format_that_downstream_wants_is_asked_of_upstream(tmp_path: Path, host: dict[str, str]) -> None:
-    """Sizes are free, all else is the same on both sides."""
+def test_the_format_that_downstream_requires_is_negotiated_with_upstream(
+    tmp_path: Path, host: dict[str, str]
+) -> None:
+    """Sizes are free, everything else is the same on both sides."""
     told = play(
         "videotestsrc num-buffers=1 ! videoconvert ! vsrupscale name=vsr model=bicubic scale=2 ! "
         "video/x-raw,format=Y42B,framerate=12/1,pixel-aspect-ratio=4/3 ! fakesink name=out",
@@ -245,7 +248,7 @@ def test_the_format_that_downstream_wants_is_asked_of_upstream(tmp_path: Path, h
         assert f"width=(int){size[0]}, height=(int){size[1]}" in words
 
 
-def test_times_pass_unchanged_to_the_nanosecond(tmp_path: Path, host: dict[str, str]) -> None:
+def test_times_are_kept_to_the_nanosecond(tmp_path: Path, host: dict[str, str]) -> None:
     source = make_clip(
         tmp_path / "in.mkv", pts=[7, 8, 30, 31, 90, 200], time_base=Fraction(1, 1000), frames=6, bframes=2
     )
@@ -259,7 +262,9 @@ def test_times_pass_unchanged_to_the_nanosecond(tmp_path: Path, host: dict[str, 
     assert told["out"] == told["in"]
 
 
-def test_a_seek_drops_what_is_under_way_and_goes_on_there(tmp_path: Path, host: dict[str, str]) -> None:
+def test_a_seek_discards_pending_frames_and_continues_at_the_new_time(
+    tmp_path: Path, host: dict[str, str]
+) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=40, gop=10)
     told = play(
         f"filesrc location={source} ! decodebin ! videoconvert ! video/x-raw,format=I420 ! "
@@ -275,7 +280,7 @@ def test_a_seek_drops_what_is_under_way_and_goes_on_there(tmp_path: Path, host: 
     assert [number_in(picture) for picture in luma] == list(range(20, 40))
 
 
-def test_size_and_format_may_change_on_the_way(tmp_path: Path, host: dict[str, str]) -> None:
+def test_size_and_format_may_change_during_playback(tmp_path: Path, host: dict[str, str]) -> None:
     told = play(
         f"concat name=c ! vsrupscale name=vsr {QUICK} ! fakesink name=out "
         "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48,format=I420 ! c. "
@@ -293,7 +298,7 @@ def test_size_and_format_may_change_on_the_way(tmp_path: Path, host: dict[str, s
 
 
 def test_an_end_from_downstream_ends_the_pipeline(tmp_path: Path, host: dict[str, str]) -> None:
-    """Upstream is endless, and no picture fits into the pipes: its thread waits for vsr then."""
+    """Upstream is endless, and no frame fits into the pipes, so the upstream thread is waiting for vsr."""
     told = play(
         "videotestsrc ! video/x-raw,format=I420,width=640,height=480 ! "
         f"vsrupscale name=vsr {QUICK} ! identity eos-after=3 ! fakesink name=out",
@@ -309,10 +314,14 @@ def test_an_end_from_downstream_ends_the_pipeline(tmp_path: Path, host: dict[str
     [
         ("model=nonsense", "", "vsrupscale: nonsense: no weight file and no model"),
         ("model=bicubic device=cuda:77", "", "cuda:77"),
-        ("model=bicubic", ",interlace-mode=interleaved", "interlaced video (interleaved); put the element"),
+        (
+            "model=bicubic",
+            ",interlace-mode=interleaved",
+            "interlaced video (interleaved) is not supported. Put the element",
+        ),
     ],
 )
-def test_what_goes_wrong_is_one_error_of_gstreamer(
+def test_an_error_is_reported_as_one_error_of_gstreamer(
     tmp_path: Path, host: dict[str, str], settings: str, caps: str, words: str
 ) -> None:
     told = play(
@@ -332,11 +341,11 @@ def test_without_vsr_on_the_path_the_error_says_so(tmp_path: Path, host: dict[st
         host | {"PATH": "/usr/bin:/bin"},
         fails=True,
     )
-    assert "no command vsr on the PATH" in said
+    assert "there is no command vsr on the PATH" in said
 
 
-def test_the_wheel_holds_the_element_with_all_its_parts(tmp_path: Path) -> None:
-    """In the folder that the README names for GST_PLUGIN_PATH, and nothing but them."""
+def test_the_wheel_contains_the_element_with_all_its_modules(tmp_path: Path) -> None:
+    """They are in the folder that the README names for GST_PLUGIN_PATH, without other files."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=FOLDER, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -346,7 +355,7 @@ def test_the_wheel_holds_the_element_with_all_its_parts(tmp_path: Path) -> None:
 
 
 def beginning(source: Path, to: Path, *, packets: int) -> Path:
-    """The first packets of a file's picture, not coded again."""
+    """Copy the first video packets of a file without encoding them again."""
     with av.open(str(source)) as box, av.open(str(to), "w") as out:
         stream = out.add_stream_from_template(box.streams.video[0])
         for packet in islice(box.demux(video=0), packets):
@@ -357,7 +366,7 @@ def beginning(source: Path, to: Path, *, packets: int) -> Path:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path, host: dict[str, str]) -> None:
-    """900 pictures more, in and out, would be 650 MiB."""
+    """900 more frames of input and output would need 650 MiB."""
     peaks = []
     for count in (100, 1000):
         told = play(

@@ -1,4 +1,5 @@
-"""The filter in VapourSynth itself and in `vspipe`; run by `make test-vapoursynth` where a Python has it."""
+"""The filter in VapourSynth itself and in `vspipe`; `make test-vapoursynth`
+runs it in a Python with VapourSynth."""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ import vsr_vapoursynth  # noqa: E402
 FOLDER = Path(__file__).parent
 QUICK = {"model": "bicubic", "scale": 2, "device": "cpu"}
 NETWORK = {"model": "fast-x2", "device": "cpu", "backend": "torch", "precision": "fp32"}
-"""By itself, a short trial decides what runs a network."""
+"""Fixed here, because by default a short trial decides which backend runs a network."""
 
 
 def clip_of(pictures: np.ndarray, form: int, **props: object) -> vs.VideoNode:
-    """A clip of `(N, planes, H, W)`."""
+    """Make a clip of `(N, planes, H, W)`."""
     count, planes, height, width = pictures.shape
     blank = vs.core.std.BlankClip(width=width, height=height, format=form, length=count, keep=True)
 
@@ -58,7 +59,7 @@ def random(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "dtype"), [("RGB24", "uint8"), ("RGB48", "uint16"), ("RGBH", "float16"), ("RGBS", "float32")]
 )
-def test_rgb_is_what_the_upscaler_makes_of_it_to_the_bit(name: str, dtype: str) -> None:
+def test_rgb_equals_the_result_of_the_upscaler_to_the_bit(name: str, dtype: str) -> None:
     lr = random((5, 3, 18, 31), dtype)
     made = vsr_vapoursynth.upscale(clip_of(lr, getattr(vs, name)), num_streams=2, **QUICK)
     told = vsr.Upscaler("bicubic", scale=2, device="cpu").frames(np.moveaxis(lr, 1, 3))
@@ -70,7 +71,7 @@ def test_rgb_is_what_the_upscaler_makes_of_it_to_the_bit(name: str, dtype: str) 
 
 @pytest.mark.parametrize("streams", [1, 2, 5, 7, 8])
 @pytest.mark.parametrize("length", [1, 7])
-def test_every_frame_comes_once_and_in_order_however_many_streams(length: int, streams: int) -> None:
+def test_every_frame_comes_once_and_in_order_for_any_number_of_streams(length: int, streams: int) -> None:
     lr = random((length, 3, 8, 8), "uint8")
     made = vsr_vapoursynth.upscale(clip_of(lr, vs.RGB24), num_streams=streams, **QUICK)
     assert [frame.props["number"] for frame in made.frames()] == list(range(length))
@@ -78,7 +79,7 @@ def test_every_frame_comes_once_and_in_order_however_many_streams(length: int, s
 
 
 def source_of(path: Path) -> vs.VideoNode:
-    """A file's pictures as a clip, with the properties that VapourSynth has for its tags."""
+    """Return a file's frames as a clip, with VapourSynth's properties for its tags."""
     with vsr.open_video(path) as video:
         frames, color, layout = list(video), video.info.color, video.info.layout
     family = vs.GRAY if layout.family == "gray" else vs.YUV
@@ -109,7 +110,7 @@ def upscaled_file(source: Path, to: Path, **settings: object) -> list[list[np.nd
 
 
 def assert_same(made: vs.VideoNode, told: list[list[np.ndarray]]) -> None:
-    """The same pictures, as many, sample for sample."""
+    """Check that the frames are equal in number and in every sample."""
     assert len(made) == len(told)
     for frame, planes in zip(made.frames(), told, strict=True):
         for one, other in zip(planes_of(frame), planes, strict=True):
@@ -130,7 +131,7 @@ def assert_same(made: vs.VideoNode, told: list[list[np.ndarray]]) -> None:
     ],
 )
 @pytest.mark.parametrize("settings", [QUICK, NETWORK], ids=["filter", "network"])
-def test_planes_become_what_vsr_upscale_makes_of_them_to_the_bit(
+def test_planes_equal_the_result_of_vsr_upscale_to_the_bit(
     tmp_path: Path, pix_fmt: str, color: ColorSpec, settings: dict[str, object]
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, frames=3, color=color)
@@ -143,7 +144,7 @@ def test_planes_become_what_vsr_upscale_makes_of_them_to_the_bit(
 
 
 @pytest.mark.parametrize("location", list(ChromaLocation)[1:], ids=str)
-def test_a_siting_becomes_what_vsr_upscale_makes_of_it_to_the_bit(
+def test_a_chroma_location_equals_the_result_of_vsr_upscale_to_the_bit(
     tmp_path: Path, location: ChromaLocation
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", frames=2)
@@ -153,8 +154,8 @@ def test_a_siting_becomes_what_vsr_upscale_makes_of_it_to_the_bit(
 
 
 @pytest.mark.parametrize("name", ["YUV444PS", "YUV420PS", "YUV444PH", "GRAYS"])
-def test_floats_pass_through_the_resizer(name: str) -> None:
-    """As near to the planes of 16 bits as its filter for chroma lets them be."""
+def test_float_formats_are_converted_by_the_resizer(name: str) -> None:
+    """The result is as close to 16-bit planes as the resizer's chroma filter permits."""
     lr = clip_of(random((2, 3, 18, 30), "uint16") // 4 + 24576, vs.YUV444P16, _Matrix=1, _Range=0)
     form = getattr(vs, name)
     if name.startswith("GRAY"):
@@ -167,15 +168,15 @@ def test_floats_pass_through_the_resizer(name: str) -> None:
         np.testing.assert_allclose(planes_of(frame)[0], planes_of(other)[0], atol=2e-3)
 
 
-def test_rgb_of_other_depths_keeps_every_code() -> None:
+def test_rgb_of_other_depths_keeps_every_code_value() -> None:
     lr = random((2, 3, 18, 31), "uint16") >> 6
     (one, _) = vsr_vapoursynth.upscale(clip_of(lr, vs.RGB30), **QUICK).frames()
     (told,) = vsr.Upscaler(**QUICK).frames([np.moveaxis(lr[0].astype(np.float32) / 1023, 0, 2)])
     np.testing.assert_allclose(np.stack(planes_of(one), -1), told.clip(0, 1) * 1023, atol=0.51)
 
 
-def test_the_old_name_of_the_range_is_understood() -> None:
-    """The core makes `_Range` of it; the numbers are the other way round."""
+def test_the_old_name_of_the_range_is_supported() -> None:
+    """The core converts it to `_Range`, where the numbers are exchanged."""
     lr = random((1, 3, 18, 30), "uint8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -187,8 +188,8 @@ def test_the_old_name_of_the_range_is_understood() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_transfer_and_primaries_are_passed_on_and_other_tags_are_those_of_the_conversion() -> None:
-    """BT.2020's primaries say the matrix too; what says nothing of them is not made to say anything."""
+def test_transfer_and_primaries_are_kept_and_other_tags_are_those_of_the_conversion() -> None:
+    """Primaries of BT.2020 imply the matrix too; tags that are missing stay missing."""
     lr = vs.core.std.BlankClip(format=vs.YUV420P10, width=30, height=18, length=1)
     lr = lr.std.SetFrameProps(_Primaries=9, _Transfer=16)
     props = vsr_vapoursynth.upscale(lr, **QUICK).get_frame(0).props
@@ -198,7 +199,7 @@ def test_transfer_and_primaries_are_passed_on_and_other_tags_are_those_of_the_co
     assert not {"_Primaries", "_Transfer", "_ChromaLocation"} & set(plain.get_frame(0).props)
 
 
-def test_grey_that_says_nothing_is_limited_as_everywhere_in_vapoursynth() -> None:
+def test_untagged_grey_is_limited_as_everywhere_in_vapoursynth() -> None:
     lr = random((1, 1, 18, 30), "uint8")
     made = vsr_vapoursynth.upscale(clip_of(lr, vs.GRAY8), **QUICK).get_frame(0)
     told = vsr_vapoursynth.upscale(clip_of(lr, vs.GRAY8, _Range=0), **QUICK).get_frame(0)
@@ -206,19 +207,19 @@ def test_grey_that_says_nothing_is_limited_as_everywhere_in_vapoursynth() -> Non
     np.testing.assert_array_equal(planes_of(made)[0], planes_of(told)[0])
 
 
-def test_a_matrix_that_cannot_be_is_one_error_of_the_frame() -> None:
+def test_an_unsupported_matrix_is_one_error_of_the_frame() -> None:
     lr = clip_of(random((2, 3, 18, 30), "uint8"), vs.YUV444P8, _Matrix=8)
     made = vsr_vapoursynth.upscale(lr, **QUICK)
     with pytest.raises(vs.Error) as raised:
         made.get_frame(1)
-    last = str(raised.value).strip().splitlines()[-1]  # VapourSynth puts a traceback before it
-    assert "vsr_vapoursynth: frame 1: picture 1: Y'CbCr with matrix YCGCO cannot" in last
+    last = str(raised.value).strip().splitlines()[-1]  # VapourSynth prints a traceback before it
+    assert "vsr_vapoursynth: frame 1: frame 1: Y'CbCr with matrix YCGCO cannot" in last
     assert "forms.py" not in str(raised.value)
 
 
 @pytest.mark.parametrize("location", [ChromaLocation.LEFT, ChromaLocation.CENTER, ChromaLocation.TOPLEFT])
-def test_siting_is_obeyed(tmp_path: Path, location: ChromaLocation) -> None:
-    """A slope of chroma that another siting would shift by a quarter of a chroma sample or more."""
+def test_the_chroma_location_is_used(tmp_path: Path, location: ChromaLocation) -> None:
+    """A chroma gradient that another location would shift by at least a quarter of a chroma sample."""
     lr = np.zeros((1, 48, 64), np.uint8) + 128
     slope = (64 + 4 * np.arange(32, dtype=np.uint8))[None].repeat(24, 0)
     blank = vs.core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=1, keep=True)
@@ -232,15 +233,15 @@ def test_siting_is_obeyed(tmp_path: Path, location: ChromaLocation) -> None:
 
     made = vsr_vapoursynth.upscale(blank.std.ModifyFrame(blank, filled), **QUICK)
     row = planes_of(made.get_frame(0))[1][24].astype(float)
-    # In luma samples of the source, chroma sample k sits at 2k on the left and at 2k + 1/2 in the centre;
-    # luma sample x of the result at (x - 1/2) / 2.
+    # In luma samples of the source, chroma sample k is at 2k for left and at 2k + 1/2 for centre; luma sample
+    # x of the result is at (x - 1/2) / 2.
     offset = 0.5 if location == ChromaLocation.CENTER else 0.0
     places = ((2 * np.arange(64) + offset) - 0.5) / 2
     wanted = 64 + 4 * (places - offset) / 2
     assert np.abs(row - wanted)[8:-8].max() <= 1
 
 
-def test_an_untagged_picture_is_taken_as_players_take_it() -> None:
+def test_an_untagged_frame_is_interpreted_as_players_do() -> None:
     lr = random((1, 3, 18, 30), "uint8")
     made = vsr_vapoursynth.upscale(clip_of(lr, vs.YUV444P8), **QUICK).get_frame(0)
     told = vsr_vapoursynth.upscale(clip_of(lr, vs.YUV444P8, _Matrix=6), **QUICK).get_frame(0)
@@ -260,7 +261,7 @@ def test_tags_may_change_from_frame_to_frame() -> None:
             np.testing.assert_array_equal(one, other)
 
 
-def test_frames_may_be_asked_in_any_order_and_together() -> None:
+def test_frames_may_be_requested_in_any_order_and_concurrently() -> None:
     lr = random((9, 3, 18, 30), "uint8")
     made = vsr_vapoursynth.upscale(clip_of(lr, vs.RGB24), num_streams=3, **QUICK)
     told = list(vsr.Upscaler("bicubic", scale=2, device="cpu").frames(np.moveaxis(lr, 1, 3)))
@@ -273,8 +274,8 @@ def test_frames_may_be_asked_in_any_order_and_together() -> None:
         np.testing.assert_array_equal(np.stack(planes_of(frame), -1), told[number])
 
 
-def test_what_waits_at_the_same_time_is_one_batch() -> None:
-    """While the first is computed, others come; they are then taken together."""
+def test_concurrent_requests_form_one_batch() -> None:
+    """Requests that arrive during the first computation are then computed together."""
     taken: list[int] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -286,11 +287,11 @@ def test_what_waits_at_the_same_time_is_one_batch() -> None:
             go_on.wait(60)
             return iter(pictures)
 
-    clerk = ThreadPoolExecutor(1)
-    desk = vsr_vapoursynth.Desk(Slow(), clerk, most=4)
+    executor = ThreadPoolExecutor(1)
+    batcher = vsr_vapoursynth.Batcher(Slow(), executor, most=4)
 
     def ask() -> None:
-        desk.ask(torch.zeros(3, 2, 2))
+        batcher.ask(torch.zeros(3, 2, 2))
 
     threads = [threading.Thread(target=ask) for _ in range(5)]
     threads[0].start()
@@ -298,12 +299,12 @@ def test_what_waits_at_the_same_time_is_one_batch() -> None:
     for thread in threads[1:]:
         thread.start()
     end = time.monotonic() + 60
-    while len(desk._waiting) < 4 and time.monotonic() < end:
+    while len(batcher._waiting) < 4 and time.monotonic() < end:
         time.sleep(0.01)
     go_on.set()
     for thread in threads:
         thread.join(60)
-    clerk.shutdown()
+    executor.shutdown()
     assert taken == [1, 4]
 
 
@@ -323,8 +324,9 @@ print(len(again - before), len(set(os.listdir("/proc/self/task")) - again))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
-def test_one_thread_alone_computes_so_that_no_workers_fight() -> None:
-    """VapourSynth's threads, the clerk, one worker of OpenMP: none for each that waits, or for each clip."""
+def test_only_one_thread_computes_so_that_worker_threads_do_not_compete() -> None:
+    """There are VapourSynth's threads, the compute thread and one OpenMP
+    worker, none for each request or clip."""
     words = WORKERS.format(folders=[str(FOLDER)], settings=NETWORK)
     env = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run(
@@ -343,20 +345,20 @@ def test_one_thread_alone_computes_so_that_no_workers_fight() -> None:
         ({"model": "bicubic", "num_streams": -1}, "num_streams of -1"),
     ],
 )
-def test_what_cannot_be_is_one_error_of_vapoursynth(settings: dict[str, object], words: str) -> None:
+def test_an_impossible_setting_is_one_error_of_vapoursynth(settings: dict[str, object], words: str) -> None:
     with pytest.raises(vs.Error, match=words) as raised:
         vsr_vapoursynth.upscale(vs.core.std.BlankClip(format=vs.RGB24), **settings)
     assert "\n" not in str(raised.value)
 
 
-def test_sizes_that_the_format_has_not_are_told() -> None:
+def test_sizes_that_the_format_does_not_permit_are_named() -> None:
     clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=34, height=48)
     with pytest.raises(vs.Error, match=r"51x72 is not possible in YUV420P8, .* 2x2"):
         vsr_vapoursynth.upscale(clip, model="bicubic", scale=1.5)
 
 
 def test_vspipe_runs_a_script(tmp_path: Path) -> None:
-    """The pictures of `vsr upscale`, to the bit, through the program that people use."""
+    """The frames equal those of `vsr upscale` to the bit, through the usual program."""
     source = make_clip(
         tmp_path / "in.mkv",
         codec="ffv1",
@@ -376,7 +378,7 @@ def test_vspipe_runs_a_script(tmp_path: Path) -> None:
     folder, env = Path(sys.executable).parent, os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
     subprocess.run(
         [folder / "vapoursynth", "config"], env=env, check=True, capture_output=True
-    )  # which Python
+    )  # selects the Python
     command = [folder / "vspipe", "-c", "y4m", script, "-"]
     done = subprocess.run(command, env=env, capture_output=True, timeout=200)
     assert done.returncode == 0, done.stderr.decode()
@@ -406,7 +408,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length() -> None:
-    """900 pictures more, in and out, would be 0.5 GiB; VapourSynth's cache is full after the first 300."""
+    """900 more frames of input and output would need 0.5 GiB;
+    VapourSynth's cache is full after the first 300."""
     peaks = []
     for length in (400, 1300):
         words = PULL.format(folders=[str(FOLDER)], length=length, settings=QUICK)
@@ -417,7 +420,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
 
 @pytest.mark.needs_material
 @pytest.mark.parametrize("settings", [QUICK, NETWORK], ids=["filter", "network"])
-def test_a_real_clip_is_that_of_vsr_upscale_to_the_bit(
+def test_a_real_clip_equals_that_of_vsr_upscale_to_the_bit(
     tmp_path: Path, material: Path, settings: dict[str, object]
 ) -> None:
     source = tmp_path / "in.mp4"

@@ -2,9 +2,9 @@
 
     clip = vsr_vapoursynth.upscale(clip, model="auto", scale=2)
 
-Integers go to vsr as planes, by each frame's properties, and come back as what `vsr upscale` makes of them,
-to the bit. R'G'B' of 8 and 16 bits and of floats goes to the generator as it is. Floats of Y'CbCr and grey,
-which vsr has not, pass through float R'G'B' in VapourSynth's own resizer.
+Integer formats are passed to vsr as planes, with each frame's properties, and the result equals that of `vsr
+upscale` to the bit. R'G'B' of 8 and 16 bits and of floats is passed to the generator directly. Float formats
+of Y'CbCr and grey, which vsr does not support, are converted to float R'G'B' by VapourSynth's own resizer.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from vsr.engine.allocator import keep_freed_memory
 __all__ = ["upscale"]
 
 PICTURES = (vs.RGB24, vs.RGB48, vs.RGBH, vs.RGBS)
-"""Formats that the generator takes as they are."""
+"""Formats that are passed to the generator directly."""
 FAMILIES: dict[int, Literal["yuv", "gray", "rgb"]] = {vs.YUV: "yuv", vs.GRAY: "gray", vs.RGB: "rgb"}
 MOST_BITS = 16
-"""Of integers in vsr's planes."""
+"""Dtypes of integers in vsr's planes."""
 LIMITED, FULL = 0, 1
-"""Values of `_Range`. The core makes it of the old `_ColorRange` too, where they are the other way round."""
+"""Values of `_Range`. The core also creates it from the old `_ColorRange`, where the values are exchanged."""
 STREAMS = {"cpu": 2, "cuda": 8}
-"""Requests at once: on a processor one is computed while the next is fetched; a GPU computes batches."""
+"""Concurrent requests: on a CPU one is computed while the next is fetched; a GPU computes batches."""
 Picture = Tensor | vsr.YuvFrame
 
 
@@ -54,31 +54,31 @@ def upscale(
     """Upscale a clip.
 
     Args:
-        clip: Of one format and size: Y'CbCr, grey or R'G'B', integers of 8 to 16 bits or floats.
+        clip: A clip of one format and size: Y'CbCr, grey or R'G'B', integers of 8 to 16 bits or floats.
         model: Name in vsr's catalog, weight file, or a network; see `vsr.Upscaler`.
-        scale: Output side over input side; None takes the model's own. Sizes are rounded down.
+        scale: Output side / input side; None uses the model's own. Sizes are rounded down.
         strength: From 0, faithful, to 1, crisp, for models that come as a pair.
-        partner: The faithful end for a model of one's own.
+        partner: The faithful model to interpolate with, if `model` is a file.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         precision: `auto`, `fp32`, `bf16`, `fp16`, `int8`.
         backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`.
-        tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
-        batch: Pictures at once; None decides by device and memory.
-        num_streams: Frames that may be under way at once; None decides by device.
+        tile: Side of a tile in LR pixels; None chooses by memory, 0 is the whole frame.
+        batch: Frames in a batch; None chooses by device and memory.
+        num_streams: Number of frames in progress at the same time; None chooses by device.
 
     Returns:
-        The same format, length and frame properties.
+        A clip with the same format, length and frame properties.
 
     Raises:
-        vs.Error: a clip, setting or model that is impossible; one line. Frames raise it too.
+        vs.Error: The clip, a setting or the model is impossible; one line. Frames raise it too.
     """
     if clip.format is None or not clip.width:
         raise vs.Error(
-            "vsr_vapoursynth: a clip of changing format or size; give one of a single format and size"
+            "vsr_vapoursynth: the clip changes its format or size. Give one with a constant format and size"
         )
-    clerk = _clerk(device)
+    executor = _executor(device)
     upscaler = _built(
-        clerk,
+        executor,
         model,
         scale=scale,
         strength=strength,
@@ -91,31 +91,32 @@ def upscale(
     )
     streams = num_streams or min(vs.core.num_threads, STREAMS.get(upscaler.device.type, 1))
     if streams < 1:
-        raise vs.Error(f"vsr_vapoursynth: num_streams of {num_streams} is not possible; give 1 or more")
+        raise vs.Error(f"vsr_vapoursynth: num_streams of {num_streams} is not possible. Give 1 or more")
     width, height = (max(1, int(side * upscaler.scale)) for side in (clip.width, clip.height))
     _check_size(clip.format, width, height)
-    desk = Desk(upscaler, clerk, most=streams)
+    batcher = Batcher(upscaler, executor, most=streams)
     if clip.format.id in PICTURES or _has_codes(clip.format):
-        return _generated(clip, desk, width=width, height=height, streams=streams)
+        return _generated(clip, batcher, width=width, height=height, streams=streams)
     lr = clip.std.ModifyFrame(clip, _tagged)
-    sr = _generated(lr.resize.Bicubic(format=vs.RGBS), desk, width=width, height=height, streams=streams)
+    sr = _generated(lr.resize.Bicubic(format=vs.RGBS), batcher, width=width, height=height, streams=streams)
     return _as_before(sr, lr)
 
 
 @cache
-def _clerk(device: str) -> ThreadPoolExecutor:
-    """The one thread that uses torch on a device, for all clips.
+def _executor(device: str) -> ThreadPoolExecutor:
+    """Return the only thread that uses torch on a device, for all clips.
 
-    GNU OpenMP gives each thread that computes workers of its own. Once they are more than cores they no
-    longer spin, and every operator of torch begins and ends with a system call (vsr's docs/benchmarks.md).
+    GNU OpenMP gives each computing thread its own workers. If there are more workers
+    than cores, they no longer spin, and every operator of torch begins and ends with a
+    system call (see docs/benchmarks.md of vsr).
     """
     return ThreadPoolExecutor(1, thread_name_prefix=f"vsr-{device}")
 
 
-def _built(clerk: ThreadPoolExecutor, model: Any, **settings: Any) -> vsr.Upscaler:
-    """On the thread on which it will compute, for building it computes too."""
+def _built(executor: ThreadPoolExecutor, model: Any, **settings: Any) -> vsr.Upscaler:
+    """Build the upscaler on the thread that will use it, because building also computes."""
     try:
-        upscaler = clerk.submit(vsr.Upscaler, model, **settings).result()
+        upscaler = executor.submit(vsr.Upscaler, model, **settings).result()
     except vsr.VsrError as error:
         raise vs.Error(f"vsr_vapoursynth: {error}") from error
     if upscaler.device.type == "cpu":
@@ -124,7 +125,7 @@ def _built(clerk: ThreadPoolExecutor, model: Any, **settings: Any) -> vsr.Upscal
 
 
 def _has_codes(form: vs.VideoFormat) -> bool:
-    """Whether its samples are what `vsr.YuvFrame` holds."""
+    """Return whether `vsr.YuvFrame` supports the format."""
     return bool(form.sample_type == vs.INTEGER and form.bits_per_sample <= MOST_BITS)
 
 
@@ -133,7 +134,7 @@ def _check_size(form: vs.VideoFormat, width: int, height: int) -> None:
     if width % across or height % down:
         raise vs.Error(
             f"vsr_vapoursynth: {width}x{height} is not possible in {form.name}, whose sizes are multiples of "
-            f"{across}x{down}; choose another scale"
+            f"{across}x{down}. Choose another scale"
         )
 
 
@@ -146,37 +147,38 @@ def _layout_of(form: vs.VideoFormat) -> vsr.PixelLayout:
 
 
 def _color_of(f: vs.VideoFrame) -> vsr.ColorSpec:
-    """What the samples of a frame mean: by its properties, else as players take it.
+    """Return the colour tags of a frame from its properties; missing ones are guessed as players do.
 
-    What does not say its range is full in R'G'B' and limited elsewhere, in grey too: VapourSynth's own rule.
+    Without a range, R'G'B' is full and everything else, including grey, is limited, as in VapourSynth.
     """
     props = f.props
     usual = FULL if f.format.color_family == vs.RGB else LIMITED
     said = {"matrix": "_Matrix", "transfer": "_Transfer", "primaries": "_Primaries"}
     told = vsr.ColorSpec.from_numbers(
         **{tag: int(props[name]) for tag, name in said.items() if name in props},
-        range=int(props.get("_Range", usual)) + 1,  # vsr's numbers are FFmpeg's, where 0 says nothing
+        range=int(props.get("_Range", usual)) + 1,  # vsr uses FFmpeg's numbers, where 0 is unspecified
         chroma_location=int(props.get("_ChromaLocation", -1)) + 1,
     )
     return told.guess_for(height=f.height, width=f.width, layout=_layout_of(f.format))[0]
 
 
 def _props_of(frame: vsr.YuvFrame) -> dict[str, int]:
-    """What its samples were converted by: a larger picture that says nothing would be taken otherwise."""
+    """Return the tags that were used for the conversion; for a larger frame
+    without tags, others would be guessed."""
     color, shift = frame.color, frame.layout.chroma_shift
     place = {"_ChromaLocation": int(color.chroma_location) - 1} if shift != (0, 0) else {}
     return {"_Matrix": int(color.matrix), "_Range": int(color.range) - 1, **place}
 
 
 def _tagged(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-    """With a matrix, if it has none: the resizer does not guess."""
+    """Return the frame with a matrix, because the resizer does not guess a missing one."""
     told = f.copy()
     told.props["_Matrix"] = int(_color_of(f).matrix)
     return told
 
 
 def _as_before(sr: vs.VideoNode, lr: vs.VideoNode) -> vs.VideoNode:
-    """Back to the format of `lr`, each frame by the properties that it had there."""
+    """Convert back to the format of `lr`, with the properties that each frame has there."""
     assert lr.format is not None
     form = lr.format
     nodes: dict[tuple[tuple[str, Any], ...], vs.VideoNode] = {}
@@ -193,7 +195,7 @@ def _as_before(sr: vs.VideoNode, lr: vs.VideoNode) -> vs.VideoNode:
 
 
 def _tags(f: vs.VideoFrame) -> dict[str, Any]:
-    """What the resizer must know to make such a frame of float R'G'B'."""
+    """Return the arguments that the resizer needs to make such a frame from float R'G'B'."""
     tags = {"matrix": f.props["_Matrix"]}
     if "_Range" in f.props:
         tags["range"] = f.props["_Range"]
@@ -202,14 +204,14 @@ def _tags(f: vs.VideoFrame) -> dict[str, Any]:
     return tags
 
 
-def _generated(lr: vs.VideoNode, desk: Desk, *, width: int, height: int, streams: int) -> vs.VideoNode:
-    """Through the generator, in the same format.
+def _generated(lr: vs.VideoNode, batcher: Batcher, *, width: int, height: int, streams: int) -> vs.VideoNode:
+    """Run the generator on a clip and return the same format.
 
-    VapourSynth calls a function of a node once at a time, so there are `streams` nodes, each for every
-    `streams`-th frame; what they ask for at the same time is one batch.
+    VapourSynth calls the function of a node once at a time. Therefore there are `streams` nodes, each for
+    every `streams`-th frame, and concurrent requests form one batch.
     """
     like = lr.std.BlankClip(width=width, height=height, keep=True)
-    filled = partial(_filled, desk=desk, like=like, step=streams)
+    filled = partial(_filled, batcher=batcher, like=like, step=streams)
 
     def part(first: int) -> vs.VideoNode:
         some = lr.std.SelectEvery(streams, first, modify_duration=False) if streams > 1 else lr
@@ -220,19 +222,19 @@ def _generated(lr: vs.VideoNode, desk: Desk, *, width: int, height: int, streams
 
 
 def _interleaved(parts: list[vs.VideoNode]) -> vs.VideoNode:
-    """The first of each, then the second of each; the shorter ones are repeated at their end."""
+    """Return the first frame of each part, then the second of each; shorter parts repeat their last frame."""
     return vs.core.std.Interleave(parts, extend=True, modify_duration=False) if len(parts) > 1 else parts[0]
 
 
 def _filled(
-    n: int, f: vs.VideoFrame, *, desk: Desk, like: vs.VideoNode, first: int, step: int
+    n: int, f: vs.VideoFrame, *, batcher: Batcher, like: vs.VideoNode, first: int, step: int
 ) -> vs.VideoFrame:
-    """The `n`-th of the frames `first`, `first + step` and so on, upscaled."""
+    """Return the `n`-th of the frames `first`, `first + step` and so on, upscaled."""
     number = first + n * step
     try:
-        made = desk.ask(_picture_of(f, number))
+        made = batcher.ask(_picture_of(f, number))
     except vsr.VsrError as error:
-        # VapourSynth shows the traceback of what a frame raises; vsr's own would only bury the line.
+        # VapourSynth shows the traceback of an error in a frame; vsr's own would hide the message.
         raise vs.Error(f"vsr_vapoursynth: frame {number}: {error}") from None
     sr = vs.core.create_video_frame(like.format, like.width, like.height)
     sr.props.update(f.props)
@@ -244,7 +246,8 @@ def _filled(
 
 
 def _picture_of(f: vs.VideoFrame, number: int) -> Picture:
-    """As `vsr.Upscaler` takes it, copied: torch has no memory that may only be read."""
+    """Return a frame as the input of `vsr.Upscaler`, copied, because
+    torch does not support read-only memory."""
     planes = tuple(torch.from_numpy(np.array(f[plane])) for plane in range(f.format.num_planes))
     if f.format.id in PICTURES:
         return torch.stack(planes)
@@ -252,28 +255,29 @@ def _picture_of(f: vs.VideoFrame, number: int) -> Picture:
     return vsr.YuvFrame(planes=planes, layout=_layout_of(f.format), color=_color_of(f), stamp=stamp)
 
 
-class Desk:
-    """Takes pictures from many threads, and has one compute all that wait, together."""
+class Batcher:
+    """Collects frames from many threads into batches, which one thread computes."""
 
-    def __init__(self, upscaler: vsr.Upscaler, clerk: ThreadPoolExecutor, *, most: int) -> None:
+    def __init__(self, upscaler: vsr.Upscaler, executor: ThreadPoolExecutor, *, most: int) -> None:
         self._upscaler = upscaler
-        self._clerk = clerk
+        self._executor = executor
         self._most = most
         self._waiting: deque[tuple[Picture, Future[Picture]]] = deque()
 
     def ask(self, picture: Picture) -> Picture:
-        """A picture on the host, upscaled; waits for it.
+        """Upscale a frame in host memory, and wait for the result.
 
         Raises:
-            vsr.VsrError: it, or one of those with which it was computed, cannot be.
+            vsr.VsrError: This frame, or another one of its batch, cannot be upscaled.
         """
         answer: Future[Picture] = Future()
         self._waiting.append((picture, answer))
-        self._clerk.submit(self._serve)
+        self._executor.submit(self._serve)
         return answer.result()
 
     def _serve(self) -> None:
-        """Those who wait, together; often nobody does, as the time before took several."""
+        """Compute all waiting requests together; often there are none,
+        because the last call computed several."""
         taken = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         if not taken:
             return
@@ -281,7 +285,7 @@ class Desk:
             pictures = self._upscaler.frames(picture for picture, _ in taken)  # type: ignore[type-var]
             for (_, answer), sr in zip(taken, pictures, strict=True):
                 answer.set_result(sr)
-        except BaseException as error:  # whatever it is, those who wait must hear of it
+        except BaseException as error:  # every waiting request must get the error
             for _, answer in taken:
                 if not answer.done():
                     answer.set_exception(error)

@@ -1,6 +1,6 @@
-"""Real clips, audited from outside: nothing is lost in Matroska, nor in MP4 where MP4 can carry it.
+"""Real clips, checked by an external audit: nothing is lost in Matroska, nor in MP4 where MP4 supports it.
 
-The clips and the audit program come from the folder that VSR_MATERIAL names; without it these tests skip.
+The clips and the audit program come from the folder in VSR_MATERIAL; without it these tests are skipped.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ MP4_CANNOT = {
     "testsrc_with_attachment": ("attachments", "is left out"),
     "webvtt": ("subtitles", "converted to mov_text"),
 }
-"""Checks that cannot hold in MP4, and what the run says: it has no attachments, and mov_text fills the pauses
-between lines with empty packets, so that their number differs."""
+"""Checks that cannot hold in MP4, and the message of the run: MP4 has no attachments, and mov_text fills
+pauses between lines with empty packets, which changes their number."""
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.stem)
 def test_nothing_is_lost(clip: Path, suffix: str, tmp_path: Path, material: Path) -> None:
     target = tmp_path / f"{clip.stem}.{suffix}"
-    # Quick to encode and of high quality: the audit looks at what is kept, not at bits.
+    # These settings encode fast at high quality, since the audit checks what is kept and not the bits.
     quick = EncoderSettings(preset="ultrafast", crf=14)
     wish = UpscaleSettings(model="bicubic", scale=Fraction(2), encoder=quick)
     report = upscale_video(clip, target, wish)
@@ -51,6 +51,6 @@ def test_nothing_is_lost(clip: Path, suffix: str, tmp_path: Path, material: Path
         command += ["--expect-drop", allowed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["nothing lost"], done.stdout + done.stderr
-    assert says in " ".join([*report.warnings, *report.streams]), "changed without a word"
-    known = ("attached files", "video: 0 further streams of 1")  # both are warned of
+    assert says in " ".join([*report.warnings, *report.streams]), "changed without a message"
+    known = ("attached files", "video: 0 further streams of 1")  # both have a warning
     assert [line for line in verify(clip, target).lost if not line.startswith(known)] == []

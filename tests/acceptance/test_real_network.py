@@ -1,4 +1,5 @@
-"""A real network on real frames: 16 bits, tiles and batches give what a plain fp32 run of the whole gives."""
+"""A real network on real frames: 16 bits, tiles and batches give the result
+of a plain fp32 run on the whole frame."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def network(material: Path) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def frames(material: Path) -> Tensor:
-    """A part of two frames, `(2, 3, 240, 320)`: enough for seams, quick on two cores."""
+    """Return a part of two frames, `(2, 3, 240, 320)`, large enough
+    for several tiles and fast on two cores."""
     with open_video(material / "data" / "clips" / "anime_onepiece_demo.mp4") as video:
         pictures = [to_rgb(f.planes, f.color, f.layout) for f in islice(video.frames(), 30, 32)]
     return torch.stack(pictures)[..., 100:340, 200:520]
@@ -39,16 +41,19 @@ def whole(network: nn.Module, frames: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("tile", "batch"), [(0, 1), (0, 2), (96, 1), (61, 2), (200, 1)])
-def test_equals_a_plain_fp32_run(
+def test_the_result_equals_a_plain_fp32_run(
     network: nn.Module, frames: Tensor, whole: Tensor, precision: str, tile: int, batch: int
 ) -> None:
     upscaler = Upscaler(network, device_name="cpu", precision=precision, tile=tile, batch=batch)
-    # fp32: only the order of sums differs. bf16: 8 bits of mantissa in 18 layers, the skip in fp32.
+    # fp32: only the order of sums differs. bf16: 8 bits of mantissa in 18
+    # layers, with the skip connection in fp32.
     least = {"fp32": 90, "bf16": 50}[precision]
     assert psnr(upscaler(frames), whole, border=0) >= least
 
 
-def test_the_whole_frame_through_the_default_settings(network: nn.Module, material: Path) -> None:
+def test_the_whole_frame_with_default_settings_equals_a_plain_fp32_run(
+    network: nn.Module, material: Path
+) -> None:
     with open_video(material / "data" / "clips" / "anime_onepiece_demo.mp4") as video:
         frame = next(iter(video.frames()))
     image = to_rgb(frame.planes, frame.color, frame.layout)[None]

@@ -1,4 +1,4 @@
-"""The command line inside the test's process: importing torch anew for each case would take seconds."""
+"""Runs the command line in the test's process, since importing torch for each case would take seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Outcome:
 
     @property
     def line(self) -> str:
-        """The one error line; fails where there is none or more than one."""
+        """Return the single error line; fails if there is none or more than one."""
         lines = [line for line in self.err.splitlines() if line.startswith("vsr: error:")]
         assert len(lines) == 1, self.err
         return lines[0]

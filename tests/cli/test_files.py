@@ -1,4 +1,5 @@
-"""What commands write beside the video: nothing is replaced unasked; what cannot be written is told first."""
+"""Files that commands write besides the video are not replaced
+without -y, and errors come before the work."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def clip(tmp_path: Path) -> Path:
     return make_clip(tmp_path / "in.mkv", frames=4)
 
 
-def test_a_report_replaces_a_file_only_when_asked(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_report_replaces_a_file_only_with_the_flag(clip: Path, tmp_path: Path, capfd: Capture) -> None:
     report = tmp_path / "notes.txt"
     report.write_text("precious")
     words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", report)
@@ -35,7 +36,7 @@ def test_a_report_replaces_a_file_only_when_asked(clip: Path, tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("report", ["/proc/report.json", "/dev/full/report.json", "n" * 300])
-def test_a_report_that_cannot_be_written_is_told_before_the_work(
+def test_a_report_that_cannot_be_written_is_reported_before_the_work(
     report: str, clip: Path, tmp_path: Path, capfd: Capture
 ) -> None:
     done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", report)
@@ -45,10 +46,11 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_report_to_standard_output_leaves_the_device_alone(
+def test_a_report_to_standard_output_does_not_replace_the_device(
     link: bool, clip: Path, tmp_path: Path, capfd: Capture
 ) -> None:
-    """Renamed over it, as root could, a file would stand there for everybody."""
+    """If the report were renamed over the device, as root can do, a
+    regular file would replace it for all users."""
     before = os.lstat("/dev/stdout")
     name = Path("/dev/stdout")
     if link:
@@ -61,13 +63,13 @@ def test_a_report_to_standard_output_leaves_the_device_alone(
     assert not link or name.is_symlink()
 
 
-def test_a_report_to_the_null_device_leaves_it_a_device(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_report_to_the_null_device_keeps_the_device(clip: Path, tmp_path: Path, capfd: Capture) -> None:
     words = ("upscale", clip, tmp_path / "out.mkv", *QUICK, "--report", "/dev/null")
     assert run_cli(capfd, *words).code == 0
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
-def test_video_and_report_do_not_share_standard_output(clip: Path, capfd: Capture) -> None:
+def test_video_and_report_cannot_share_standard_output(clip: Path, capfd: Capture) -> None:
     done = run_cli(capfd, "upscale", clip, "-", *QUICK, "--report", "/dev/stdout")
     assert done.code == 2
     assert "the video goes there" in done.line
@@ -75,7 +77,7 @@ def test_video_and_report_do_not_share_standard_output(clip: Path, capfd: Captur
 
 
 @pytest.mark.parametrize("form", ["link", "hard link"])
-def test_a_comparison_replaces_neither_a_picture_unasked_nor_a_video_at_all(
+def test_a_comparison_replaces_an_image_only_with_the_flag_and_never_a_video(
     form: str, clip: Path, tmp_path: Path, capfd: Capture
 ) -> None:
     assert run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", *QUICK).code == 0
@@ -92,7 +94,7 @@ def test_a_comparison_replaces_neither_a_picture_unasked_nor_a_video_at_all(
     assert clip.read_bytes() == whole
 
 
-def test_a_demo_replaces_nothing_unasked(tmp_path: Path, capfd: Capture) -> None:
+def test_a_demo_replaces_files_only_with_the_flag(tmp_path: Path, capfd: Capture) -> None:
     (tmp_path / "clip.mkv").write_bytes(b"precious")
     refused = run_cli(capfd, "demo", "--folder", tmp_path)
     assert refused.code == 2
@@ -109,7 +111,7 @@ def test_a_demo_replaces_nothing_unasked(tmp_path: Path, capfd: Capture) -> None
     ],
     ids=lambda words: words[0],
 )
-def test_names_that_no_folder_holds_are_told_in_one_line(
+def test_names_that_no_file_system_accepts_are_rejected_in_one_line(
     words: tuple[str, ...], clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Who asks a command to stop is obeyed in time, even while a library lets nothing else run."""
+"""A command stops in time after a signal, even while a library blocks all other threads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ with signals.installed():
 time.sleep(1)
 sys.exit(7)
 """
-# One step of Python's own code, which runs neither handlers nor threads; it begins with saying that it does.
+# One call that runs neither signal handlers nor other Python threads; it first reports that it has started.
 LETS_NOBODY_RUN = "sum(itertools.chain(map(os.write, [1], [b'ready\\n']), range(10**15)))"
 LETS_THREADS_RUN = "threading.Thread(target=ready, daemon=True).start()\n    " + (
     "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
@@ -47,7 +47,7 @@ def run(
     grace: float = 0.5,
     how: str = "busy()",
 ) -> tuple[int, str, str]:
-    """Exit code, output and error output of a command that is sent signals once it is busy."""
+    """Run a command and send it signals once it is busy; return exit code, stdout and stderr."""
     program = COMMON.format(grace=grace, work=work, native=native, how=how)
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -66,7 +66,7 @@ def run(
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("work", [LETS_NOBODY_RUN, LETS_THREADS_RUN])
-def test_a_library_that_does_not_return_is_waited_for_so_long_and_no_longer(
+def test_a_call_that_does_not_return_is_waited_for_only_during_the_grace_period(
     work: str, number: signal.Signals
 ) -> None:
     code, _, err = run(number, work=work, native=True)
@@ -74,21 +74,21 @@ def test_a_library_that_does_not_return_is_waited_for_so_long_and_no_longer(
     assert "ended at once" in err
 
 
-def test_before_there_is_a_compiler_python_waits_where_it_may() -> None:
+def test_without_the_native_thread_python_waits_where_it_can() -> None:
     code, _, err = run(signal.SIGTERM, work=LETS_THREADS_RUN, native=False)
     assert code == 143
     assert "ended at once" in err
 
 
 @pytest.mark.parametrize(("native", "work"), [(True, LETS_NOBODY_RUN), (False, LETS_THREADS_RUN)])
-def test_a_second_signal_waits_for_nobody(native: bool, work: str) -> None:
+def test_a_second_signal_ends_the_process_at_once(native: bool, work: str) -> None:
     code, _, _ = run(signal.SIGINT, signal.SIGTERM, work=work, native=native, grace=1000)
     assert code in (130, 143)
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_a_command_that_ends_by_itself_is_left_to_its_end(native: bool) -> None:
-    """Though it takes longer to leave than the time that it had to stop."""
+def test_a_command_that_ends_itself_may_take_longer(native: bool) -> None:
+    """Leaving the context ends the limit, although the process then takes longer than the grace period."""
     code, out, _ = run(
         signal.SIGINT, work="print('ready', flush=True)\n    time.sleep(60)", native=native, grace=0.3
     )
@@ -106,7 +106,7 @@ DEFERRED = """
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_work_that_ends_between_two_steps_has_all_the_time_it_needs(native: bool) -> None:
+def test_deferred_work_has_unlimited_time(native: bool) -> None:
     how = DEFERRED.format(then="time.sleep(1); raise KeyError").lstrip()
     code, out, _ = run(signal.SIGTERM, work="pass", native=native, grace=0.2, how=how)
     assert out == "SIGTERM all is saved\n"
@@ -114,7 +114,7 @@ def test_work_that_ends_between_two_steps_has_all_the_time_it_needs(native: bool
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_a_second_signal_ends_such_work_at_once_too(native: bool) -> None:
+def test_a_second_signal_also_ends_deferred_work_at_once(native: bool) -> None:
     how = DEFERRED.format(then="time.sleep(1000)").lstrip()
     code, _, _ = run(signal.SIGINT, signal.SIGTERM, work="pass", native=native, grace=1000, how=how)
     assert code in (130, 143)

@@ -1,4 +1,4 @@
-"""Whoever reads the messages of a run may go away: the film is made all the same."""
+"""The reader of a run's messages may disappear without ending the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def upscale(folder: Path, stderr: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "vsr", *words], cwd=folder, stderr=stderr, close_fds=True)
 
 
-def test_a_reader_of_the_messages_that_goes_away_does_not_end_the_film(tmp_path: Path) -> None:
+def test_a_closed_pipe_for_messages_does_not_end_the_run(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     process = upscale(tmp_path, writer)
@@ -28,19 +28,19 @@ def test_a_reader_of_the_messages_that_goes_away_does_not_end_the_film(tmp_path:
     assert pictures_in(tmp_path / "out.mkv") == 6
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
-def test_a_log_on_a_full_disk_does_not_end_the_film(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+def test_a_log_on_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         assert upscale(tmp_path, full.fileno()).wait(60) == 0
     assert pictures_in(tmp_path / "out.mkv") == 6
 
 
-def test_a_terminal_that_is_closed_does_not_end_the_film(tmp_path: Path) -> None:
-    """Its own hang-up signal aside, which `nohup` and `setsid` keep away."""
+def test_a_closed_terminal_does_not_end_the_run(tmp_path: Path) -> None:
+    """The hang-up signal of the terminal is excluded, as `nohup` and `setsid` do."""
     ours, theirs = os.openpty()
     process = upscale(tmp_path, theirs)
     os.close(theirs)
-    assert os.read(ours, 1)  # it has begun
+    assert os.read(ours, 1)  # the run has started
     os.close(ours)
     assert process.wait(60) == 0
     assert pictures_in(tmp_path / "out.mkv") == 6

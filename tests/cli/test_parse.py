@@ -1,4 +1,4 @@
-"""Words of the command line mean what people write."""
+"""Values on the command line have the meaning that users expect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_times_are_exact(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1h", "nan", "::", "1:99", "1:60:00", "9" * 5000])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="--start"):
         parse.seconds(text, option="--start")
 
@@ -30,7 +30,7 @@ def test_scales_are_exact(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "1/0", "nan", "inf", "1e999999999", "9" * 5000, "1e-999999999"])
-def test_what_is_no_scale_is_refused_at_once(text: str) -> None:
+def test_an_invalid_scale_is_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="--scale"):
         parse.number(text, option="--scale")
 
@@ -44,7 +44,7 @@ def test_options_keep_further_equal_signs() -> None:
     )
 
 
-def test_size_and_height_may_agree_but_not_differ() -> None:
+def test_size_and_height_must_not_contradict_each_other() -> None:
     assert parse.agree(1080, 1080) == 1080
     assert parse.agree(None, 720) == 720
     with pytest.raises(ConfigError):

@@ -1,4 +1,4 @@
-"""`vsr upscale` between other programs: the same pictures and times as from file to file."""
+"""`vsr upscale` with pipes gives the same frames and times as from file to file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def raw_clip(
     base: Fraction = Fraction(1, 25),
     range_: int = 0,
 ) -> Path:
-    """A clip of uncompressed pictures; the suffix, .y4m or .nut, says in which format."""
+    """Write a clip of uncompressed frames; the suffix .y4m or .nut selects the format."""
     muxer = "yuv4mpegpipe" if path.suffix == ".y4m" else "nut"
     with av.open(str(path), "w", format=muxer, options={"strict": "-1"}) as box:
         video = box.add_stream("rawvideo", rate=25)
@@ -58,7 +58,7 @@ def piped(
     to: Path,
 ) -> Outcome:
     """Run the command line with `given` as standard input and `to` as standard output."""
-    stdio._standard.clear()  # the process of a test reads more than one
+    stdio._standard.clear()  # one test process reads several pipes
     kept = os.dup(0), os.dup(1)
     with given.open("rb") as reading, to.open("wb") as writing:
         os.dup2(reading.fileno(), 0)
@@ -73,7 +73,7 @@ def piped(
 
 
 def pictures(path: Path) -> list[np.ndarray]:
-    """Every sample of every picture, as bytes of its planes."""
+    """Return every sample of every frame, as the bytes of its planes."""
     with av.open(str(path)) as box:
         frames = box.decode(video=0)
         return [
@@ -83,7 +83,7 @@ def pictures(path: Path) -> list[np.ndarray]:
 
 
 class Written:
-    """What PyAV writes to; `taken` gives what came since it was last called."""
+    """A file for PyAV to write to; `taken` returns the bytes since its last call."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -99,7 +99,7 @@ class Written:
 
 
 def live_frames(muxer: str, numbers: Sequence[int]) -> Iterator[bytes]:
-    """The bytes of each frame in turn; those of the header are with the first."""
+    """Yield the bytes of each frame; those of the header are part of the first."""
     out = Written()
     box = av.open(out, "w", format=muxer, options={"flush_packets": "1"})
     video = box.add_stream("rawvideo", rate=25)
@@ -114,7 +114,7 @@ def live_frames(muxer: str, numbers: Sequence[int]) -> Iterator[bytes]:
 
 
 def read_within(stream: IO[bytes], count: int, *, seconds: float) -> int:
-    """Read until `count` bytes have come; fewer where none came for so long, or at the end."""
+    """Read until `count` bytes have arrived; fewer after a pause of this length, or at the end."""
     came = 0
     while came < count and select.select([stream], [], [], seconds)[0]:
         data = os.read(stream.fileno(), 1 << 16)
@@ -125,8 +125,8 @@ def read_within(stream: IO[bytes], count: int, *, seconds: float) -> int:
 
 
 @pytest.mark.parametrize("muxer", ["yuv4mpegpipe", "nut"])
-def test_a_frame_comes_out_of_the_pipe_before_the_next_is_given(muxer: str) -> None:
-    """Of a source that is live: moving frames, and one that stands still for longer than a batch."""
+def test_a_frame_leaves_the_pipe_before_the_next_one_is_given(muxer: str) -> None:
+    """Cover live sources with moving frames, and one that is static for longer than a batch."""
     numbers = [1, 2, 3, *[4] * 70, 5, 6]
     words = [sys.executable, "-m", "vsr", "upscale", "-", "-", *QUICK, "--quiet"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -137,7 +137,7 @@ def test_a_frame_comes_out_of_the_pipe_before_the_next_is_given(muxer: str) -> N
             for at, chunk in enumerate(islice(chunks, len(numbers))):
                 process.stdin.write(chunk)
                 process.stdin.flush()
-                # The limit is for a run that fails: the first frame waits for torch to be imported.
+                # The limit only matters for a run that fails; the first frame waits for the import of torch.
                 assert read_within(process.stdout, 128 * 96 * 3 // 2, seconds=120) >= 128 * 96 * 3 // 2, at
             process.stdin.write(next(chunks))
             process.stdin.close()
@@ -163,7 +163,7 @@ def first_line(path: Path) -> bytes:
         (".nut", "gbrp16le"),
     ],
 )
-def test_a_pipe_gives_what_a_file_gives_in_the_format_that_came(
+def test_a_pipe_gives_the_same_as_a_file_in_the_format_of_the_input(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, pix_fmt: str
 ) -> None:
     source = raw_clip(tmp_path / f"in{suffix}", pix_fmt)
@@ -180,7 +180,7 @@ def test_a_pipe_gives_what_a_file_gives_in_the_format_that_came(
 
 
 @pytest.mark.parametrize("base", [Fraction(1, 90000), Fraction(1001, 30000)])
-def test_nut_keeps_every_timestamp_to_the_tick(
+def test_nut_keeps_every_timestamp_exactly(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], base: Fraction
 ) -> None:
     times = [7, 8, 11, 40, 41, 1000]
@@ -194,10 +194,10 @@ def test_nut_keeps_every_timestamp_to_the_tick(
 
 
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001)])
-def test_a_file_goes_into_a_pipe_as_y4m_at_its_own_rate(
+def test_a_file_is_written_to_a_pipe_as_y4m_with_its_own_rate(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], rate: Fraction
 ) -> None:
-    """A file's ticks are finer than its pictures, and y4m knows nothing but the rate."""
+    """A file's ticks are finer than its frame intervals, while y4m has only a rate."""
     source, out = make_clip(tmp_path / "in.mp4", frames=6, rate=rate), tmp_path / "out.y4m"
     assert piped(capfd, source, "-", *QUICK, "--format", "y4m", given=source, to=out).code == 0
     assert f" F{rate.numerator}:{rate.denominator} ".encode() in first_line(out)
@@ -205,7 +205,7 @@ def test_a_file_goes_into_a_pipe_as_y4m_at_its_own_rate(
         assert [frame.time * rate for frame in box.decode(video=0)] == pytest.approx(range(6), abs=1e-6)
 
 
-def test_a_file_goes_into_a_pipe_as_nut_and_what_stays_behind_is_said(
+def test_a_file_is_written_to_a_pipe_as_nut_with_a_warning_about_other_streams(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     times = [0, 3, 4, 9]
@@ -222,7 +222,7 @@ def test_a_file_goes_into_a_pipe_as_nut_and_what_stays_behind_is_said(
 
 
 @pytest.mark.parametrize(("range_", "word"), [(1, b"LIMITED"), (2, b"FULL")])
-def test_the_range_of_a_y4m_header_is_obeyed_and_passed_on(
+def test_the_range_in_a_y4m_header_is_used_and_passed_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], range_: int, word: bytes
 ) -> None:
     source, out = raw_clip(tmp_path / "in.y4m", "yuv420p", range_=range_), tmp_path / "out.y4m"
@@ -233,7 +233,7 @@ def test_the_range_of_a_y4m_header_is_obeyed_and_passed_on(
     assert f'"range": "{word.decode().lower()}"' in report.read_text()
 
 
-def test_what_a_pipe_cannot_say_of_its_colour_the_user_says(
+def test_colour_that_a_pipe_does_not_carry_can_be_given_by_flags(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source, out, report = (
@@ -251,7 +251,7 @@ def test_what_a_pipe_cannot_say_of_its_colour_the_user_says(
     assert "one of unspecified, limited, full" in done.line
 
 
-def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
+def test_a_stream_that_ends_within_a_frame_counts_as_damage(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source, out = raw_clip(tmp_path / "in.y4m", "yuv420p"), tmp_path / "out.y4m"
@@ -268,9 +268,9 @@ def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
     [
         (("-", "-", "--crf", "20"), 2, "carries uncompressed frames"),
         (("-", "-", "--encoder", "libx265"), 2, "carries uncompressed frames"),
-        (("-", "-", "--dry-run"), 2, "a pipe cannot be tried out"),
+        (("-", "-", "--dry-run"), 2, "a dry run requires files"),
         (("-", "-", "--format", "mkv"), 2, "--format 'mkv' is unknown; use one of y4m, nut"),
-        (("-", "out.mkv", "--format", "nut"), 2, "is for standard output"),
+        (("-", "out.mkv", "--format", "nut"), 2, "is only for standard output"),
         (("-", "./-"), 2, "no container has the suffix"),
         (("./-", "-"), 3, "no such file"),
         (("-", "-", "--video-stream", "3"), 2, "stream 3 is not a video stream"),
@@ -278,7 +278,7 @@ def test_a_stream_that_ends_in_the_middle_of_a_picture_is_damage(
         (("-", "-", "--start", "9"), 4, "no frame was written"),
     ],
 )
-def test_what_a_pipe_cannot_do_is_refused_in_one_line(
+def test_unsupported_uses_of_pipes_are_rejected_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -303,7 +303,7 @@ def test_what_a_pipe_cannot_do_is_refused_in_one_line(
         (b"nut/multimedia container\0" + bytes(999), "standard input"),
     ],
 )
-def test_what_is_no_video_is_refused_in_one_line(
+def test_input_that_is_no_video_is_rejected_in_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], data: bytes, line: str
 ) -> None:
     source = tmp_path / "in"
@@ -318,7 +318,7 @@ def vsr_process(*words: object, **streams: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "vsr", *map(str, words)], **streams)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_goes_away_is_exit_141_without_a_word(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_exit_141_without_a_message(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", width=320, height=240, frames=30)
     run = vsr_process("upscale", source, "-", *QUICK, "-q", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
@@ -330,14 +330,14 @@ def test_a_reader_that_goes_away_is_exit_141_without_a_word(tmp_path: Path) -> N
     run.stderr.close()
 
 
-OPENVINO = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is absent")
+OPENVINO = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is not installed")
 
 
 @pytest.mark.parametrize(
     "model", [QUICK, pytest.param(("-m", "fast-x2", "--backend", "openvino", "-s", "2"), marks=OPENVINO)]
 )
 def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path, model: tuple[str, ...]) -> None:
-    """Not after the grace of a run that hangs: whoever waits for a pipe is called off."""
+    """The run must end at once and not after the grace period, because waiting for a pipe is interrupted."""
     half = raw_clip(tmp_path / "in.y4m", "yuv420p").read_bytes()
     run = vsr_process(
         "upscale",
@@ -355,7 +355,7 @@ def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path, model: tupl
     assert run.stderr is not None
     run.stdin.write(half)
     run.stdin.flush()
-    assert run.stdout.read(20)  # pictures come out, and the pipe stays open
+    assert run.stdout.read(20)  # frames are written, and the pipe stays open
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 143
     assert b"stopped by SIGTERM" in run.stderr.read()
@@ -364,7 +364,7 @@ def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path, model: tupl
 
 
 @pytest.mark.parametrize("form", ["yuv4mpegpipe", "nut"])
-def test_between_two_real_ffmpegs_nothing_is_lost(tmp_path: Path, form: str) -> None:
+def test_nothing_is_lost_between_two_processes_of_ffmpeg(tmp_path: Path, form: str) -> None:
     binary = ffmpeg()
     source = make_clip(tmp_path / "in.mp4", frames=30, bframes=2, audio=[Audio()])
     out = tmp_path / "out.mkv"
@@ -390,13 +390,13 @@ def test_between_two_real_ffmpegs_nothing_is_lost(tmp_path: Path, form: str) -> 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
-    """A thousand pictures would be 575 MB, if they were held."""
+    """A thousand frames in memory would need 575 MB."""
     short, long = (most_memory(frames) for frames in (100, 1000))
-    assert long - short < 64 << 20  # caches and allocators settle within the first hundred
+    assert long - short < 64 << 20  # caches and allocators are stable after the first hundred
 
 
 def most_memory(frames: int) -> int:
-    """Bytes that `vsr upscale - -` needed at most."""
+    """Return the peak memory of `vsr upscale - -` in bytes."""
     rng = np.random.default_rng(1)
     kinds = [b"FRAME\n" + rng.bytes(320 * 240 * 3 // 2) for _ in range(3)]
     with Path(os.devnull).open("wb") as nowhere:

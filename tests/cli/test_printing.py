@@ -1,4 +1,4 @@
-"""Strangers' text reaches a terminal and a report only escaped, whichever command prints it."""
+"""Text from untrusted files reaches a terminal and a report only escaped, from every command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsr.models.archs.compact import Compact, CompactConfig
 Capture = pytest.CaptureFixture[str]
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\u202egnp.\u2028new\x7f line\r"
-"""A window's title, a cleared screen, C1's own CSI and next line, an override, line breaks, a delete."""
+"""A window title, a cleared screen, C1's CSI and next line, an override, line breaks, a delete."""
 NAME = EVIL.replace("/", "")
 
 
@@ -56,7 +56,7 @@ def checked(done: Outcome) -> Outcome:
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-def test_info_escapes(clip: Path, capfd: Capture, words: tuple[str, ...]) -> None:
+def test_info_escapes_control_characters(clip: Path, capfd: Capture, words: tuple[str, ...]) -> None:
     done = checked(run_cli(capfd, "info", clip, *words))
     assert done.code == 0
     assert "owned" in done.out
@@ -73,14 +73,16 @@ def test_verify_escapes_names_titles_and_texts(clip: Path, tmp_path: Path, capfd
     checked(run_cli(capfd, "verify", clip, tmp_path / f"none{NAME}.mkv"))
 
 
-def test_a_dry_run_escapes(clip: Path, weights: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_dry_run_escapes_control_characters(
+    clip: Path, weights: Path, tmp_path: Path, capfd: Capture
+) -> None:
     target = tmp_path / f"out{NAME}.mp4"
     done = checked(run_cli(capfd, "upscale", clip, target, "-m", weights, "--dry-run"))
     assert done.code == 0
     assert "owned" in done.out
 
 
-def test_a_run_and_its_report_escape(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_run_and_its_report_escape_control_characters(clip: Path, tmp_path: Path, capfd: Capture) -> None:
     target, report = tmp_path / f"out{NAME}.mp4", tmp_path / "report.json"
     done = checked(run_cli(capfd, "upscale", clip, target, "-m", "bicubic", "--report", report))
     assert done.code == 0
@@ -88,7 +90,7 @@ def test_a_run_and_its_report_escape(clip: Path, tmp_path: Path, capfd: Capture)
     assert json.loads(report.read_text(encoding="utf-8"))["target"].startswith(str(tmp_path))
 
 
-def test_models_show_and_others_escape(weights: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_models_commands_escape_control_characters(weights: Path, tmp_path: Path, capfd: Capture) -> None:
     done = checked(run_cli(capfd, "models", "show", weights))
     assert done.code == 0
     assert "owned" in done.out
@@ -98,7 +100,9 @@ def test_models_show_and_others_escape(weights: Path, tmp_path: Path, capfd: Cap
     assert checked(run_cli(capfd, "models", "interpolate", weights, target, "-o", mixed)).code == 0
 
 
-def test_a_table_at_a_terminal_escapes(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+def test_a_table_on_a_terminal_escapes_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     from vsr.cli import console
@@ -113,12 +117,12 @@ def test_a_table_at_a_terminal_escapes(monkeypatch: pytest.MonkeyPatch, capfd: C
 @pytest.mark.parametrize(
     "words", [("upscale", NAME, "out.mkv"), ("train", NAME, "-o", "x"), (NAME,), ("--" + NAME,)]
 )
-def test_errors_escape(words: tuple[str, ...], tmp_path: Path, capfd: Capture) -> None:
+def test_errors_escape_control_characters(words: tuple[str, ...], tmp_path: Path, capfd: Capture) -> None:
     done = checked(run_cli(capfd, *words))
     assert done.code != 0
 
 
-def test_a_traceback_escapes(tmp_path: Path, capfd: Capture) -> None:
+def test_a_traceback_escapes_control_characters(tmp_path: Path, capfd: Capture) -> None:
     done = checked(run_cli(capfd, "--debug", "info", tmp_path / NAME))
     assert "Traceback" in done.err
 

@@ -1,4 +1,4 @@
-"""Work that ends between two steps: what is said of a signal is true of what is left."""
+"""The message after a signal is true for work that ends between two steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _handlers() -> Iterator[None]:
 
 
 def work(ends: Exception | None) -> None:
-    """Somebody asks it to stop, and then it ends in its way."""
+    """Ask the work to stop, and then end it with `ends`."""
     with signals.deferred("all is saved", early=EarlyError) as stop:
         assert not stop()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -35,17 +35,17 @@ def work(ends: Exception | None) -> None:
             raise ends
 
 
-def test_work_that_ends_early_because_it_was_asked_to_says_what_is_left() -> None:
+def test_work_that_ends_early_on_request_names_what_is_left() -> None:
     with pytest.raises(signals.Stopped) as caught:
         work(EarlyError())
     assert (caught.value.left, caught.value.exit_code) == ("all is saved", 143)
 
 
-def test_work_that_came_to_its_end_is_told_as_ever() -> None:
+def test_work_that_finishes_is_reported_as_finished() -> None:
     work(None)
 
 
-def test_saving_that_fails_is_not_told_as_saved() -> None:
+def test_a_failed_save_is_not_reported_as_saved() -> None:
     with pytest.raises(OutputError, match="disk"):
         work(OutputError("the disk is full"))
 

@@ -1,4 +1,4 @@
-"""The watchdog ends what hangs, and nothing else."""
+"""The watchdog ends processes that hang, and no others."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from vsr.cli.watchdog import watchdog
 
 TICK = 0.02
 PATIENCE = 10 * TICK / 60
-"""Minutes: ten ticks."""
+"""Ten ticks, in minutes."""
 
 
-def test_what_hangs_is_ended_with_the_stacks_of_all_threads(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_hanging_process_is_ended_with_the_stacks_of_all_threads(capfd: pytest.CaptureFixture[str]) -> None:
     ended = threading.Event()
     with watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set()):
         assert ended.wait(20)
     err = capfd.readouterr().err
-    assert "nothing has moved" in err
-    assert "test_what_hangs_is_ended" in err  # where this thread stands
+    assert "no progress" in err
+    assert "test_a_hanging_process_is_ended" in err  # the stack of this thread
 
 
-def test_what_moves_is_left_alone() -> None:
+def test_a_process_with_progress_is_not_ended() -> None:
     ended = threading.Event()
     with watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set()) as alive:
         for _ in range(30):
             alive()
             time.sleep(TICK)
-    time.sleep(15 * TICK)  # nor is it woken by what comes after
+    time.sleep(15 * TICK)  # nothing happens after its end either
     assert not ended.is_set()
 
 
-def test_no_patience_means_no_watchdog() -> None:
+def test_a_patience_of_zero_disables_the_watchdog() -> None:
     with watchdog(0, tick=TICK):
         assert not [t for t in threading.enumerate() if t.name == "vsr-watchdog" and t.is_alive()]
 
 
-def test_a_process_that_was_suspended_is_not_taken_for_one_that_hangs() -> None:
+def test_a_suspended_process_does_not_count_as_hanging() -> None:
     program = """
 import time
 from pathlib import Path
@@ -63,8 +63,10 @@ with watchdog(1.0 / 60, tick=0.1) as alive:
     process.stdout.close()
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count a process's bytes")
-def test_while_files_are_put_together_bytes_are_a_sign_of_life_and_nothing_else_is(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/io").exists(), reason="this system does not count the bytes of a process"
+)
+def test_during_muxing_only_bytes_count_as_progress(tmp_path: Path) -> None:
     ended = threading.Event()
     with watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set()) as dog, dog.files_only():
         with (tmp_path / "film").open("wb", buffering=0) as film:
@@ -75,7 +77,7 @@ def test_while_files_are_put_together_bytes_are_a_sign_of_life_and_nothing_else_
         assert ended.wait(20)
 
 
-def test_while_pictures_are_computed_bytes_are_none(tmp_path: Path) -> None:
+def test_during_computation_bytes_do_not_count_as_progress(tmp_path: Path) -> None:
     ended = threading.Event()
     dog = watchdog(PATIENCE, tick=TICK, end=lambda code: ended.set())
     with dog, (tmp_path / "film").open("wb", buffering=0) as film:

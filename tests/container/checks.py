@@ -1,4 +1,4 @@
-"""What must be true of a container, whichever way it was built. Each check says in a line what it found."""
+"""Checks of a container, for both ways to build it. Each returns a line about what it found."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.media_maker import pts_of
 
 CHECKOUT = Path(__file__).parent.parent.parent
 STRANGER = "54321:54321"
-"""A user whom no image knows: `docker run --user` with the owner of the mounted folder."""
+"""A user that is in no image, as in `docker run --user` with the owner of the mounted folder."""
 OWN = ("/media", "/home/vsr")
 FOR_ALL = ("/dev", "/tmp", "/var/tmp", "/run/lock")
-"""Open to everybody in any Debian."""
+"""Folders that are writable for everyone in Debian."""
 
 
 class Container(Protocol):
-    """An image that was built, and how it is run: without a network, with the folder `media` as /media."""
+    """A built image and how to run it: without a network, with the folder `media` as /media."""
 
     way: str
     media: Path
@@ -29,38 +29,40 @@ class Container(Protocol):
     def call(
         self, *words: str, user: str = "", entrypoint: str = "", read_only: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """`docker run` with these words; by another user, of another program, in a read-only root."""
+        """Run `docker run` with these words, optionally as another user,
+        with another program or a read-only root."""
 
     def close(self) -> None:
-        """Take away what is not in the caller's folder."""
+        """Remove everything outside the caller's folder."""
 
 
 def shows_help(container: Container) -> str:
     shown = _done(container.call())
-    _need("upscale" in shown, "without words it does not show the help")
-    return "without words: the help"
+    _need("upscale" in shown, "without arguments it does not show the help")
+    return "without arguments it shows the help"
 
 
 def upscales(container: Container) -> str:
-    """The image's own user renders a clip and upscales it."""
+    """Generate a clip and upscale it as the image's own user."""
     _done(container.call("demo", "--folder", "/media/demo"))
     _done(container.call("upscale", "/media/demo/clip.mkv", "out.mkv"))
     return f"as the image's user: {_result(container, 'out.mkv')}"
 
 
 def upscales_as_documented(container: Container) -> str:
-    """As SECURITY.md says for files from anywhere, as the folder's owner, who has no home in the image."""
+    """Run as SECURITY.md recommends for untrusted files, as the
+    folder's owner, who has no home in the image."""
     call = container.call("upscale", "demo/clip.mkv", "owned.mkv", user=STRANGER, read_only=True)
     _done(call)
-    # A library that misses its home or the network says so.
+    # A library that requires a home or the network would print a message.
     others = [line for line in call.stderr.splitlines() if line and not line.startswith("vsr: ")]
-    _need(not others, f"somebody else says: {others[:1]}")
+    _need(not others, f"there are other messages: {others[:1]}")
     return f"as an unknown user in a read-only root: {_result(container, 'owned.mkv')}"
 
 
 def writes_nowhere_else(container: Container) -> str:
-    """What the image's user may write to, by the kernel's answer for each file and folder."""
-    # Its exit code tells of folders that it may not even look into.
+    """Find what the image's user may write to, by asking the kernel for each file and folder."""
+    # The exit code of the search reports folders that it may not even read.
     search = container.call("/", "-xdev", "-writable", "!", "-type", "l", entrypoint="find")
     found = search.stdout.splitlines()
     _need("/tmp" in found, f"the search for writable places failed: {search.stderr[-300:]}")
@@ -76,7 +78,8 @@ def is_not_root(container: Container) -> str:
 
 
 def has_the_pinned_packages(container: Container) -> str:
-    """In the versions that the tests passed with, a torch of the base aside; a label (+cpu) is no version."""
+    """Compare package versions with those of the tests, except a torch
+    of the base; a label (+cpu) is ignored."""
     listed = _done(container.call("-m", "pip", "list", "--local", "--format=freeze", entrypoint="python3"))
     has, pinned = _versions(listed), _versions((CHECKOUT / "constraints.txt").read_text())
     wrong = [f"{name} {has[name]}" for name in has.keys() & pinned if has[name].split("+")[0] != pinned[name]]
@@ -90,7 +93,7 @@ def has_the_pinned_packages(container: Container) -> str:
 
 
 def has_nothing_left_over(container: Container) -> str:
-    """No checkout, no cache, no temporary file; as root, who sees all."""
+    """Look for a checkout, a cache or temporary files, as root, who sees everything."""
     places = ["/src/*", "*/.cache/*", "*/.config/*", "/tmp/*", "/var/tmp/*"]
     looked_for = [word for place in places for word in ("-o", "-path", place)][1:]
     found = container.call(
@@ -125,10 +128,10 @@ def _done(call: subprocess.CompletedProcess[str]) -> str:
 
 
 def _result(container: Container, name: str) -> str:
-    """Compare a result with its clip: every picture at its time, twice the size."""
+    """Compare a result with its clip: every frame at its time, twice the size."""
     clip, made = container.media / "demo/clip.mkv", container.media / name
-    _need(len(pts_of(clip)) > 1, f"{clip.name} has no pictures")
-    _need(pts_of(made) == pts_of(clip), f"{name} lacks pictures of {clip.name}, or times differ")
+    _need(len(pts_of(clip)) > 1, f"{clip.name} has no frames")
+    _need(pts_of(made) == pts_of(clip), f"{name} lacks frames of {clip.name}, or times differ")
     (width, height), (wide, high) = _size(clip), _size(made)
     _need((wide, high) == (2 * width, 2 * height), f"{name} is {wide}x{high} of {width}x{height}")
     return f"{len(pts_of(made))} frames of {width}x{height} in, {len(pts_of(made))} of {wide}x{high} out"

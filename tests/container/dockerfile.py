@@ -1,7 +1,8 @@
-"""Reads a Dockerfile and a .dockerignore: what this project uses of both formats, and an error for the rest.
+"""Reads a Dockerfile and a .dockerignore: the subset of both formats that
+this project uses; the rest is an error.
 
-`carry_out` walks the instructions and leaves the doing to a `Place`, so one reading serves the test that only
-looks (`test_dockerfile.py`) and the script that builds (`steps.py`).
+`carry_out` executes the instructions in a `Place`, so that the same reader serves the test that only inspects
+(`test_dockerfile.py`) and the script that builds (`steps.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class BuildError(Exception):
-    """An instruction is not known here, or failed; one line."""
+    """An instruction is unknown or failed; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,17 @@ class Step:
     line: int
     name: str
     rest: str
-    """What follows the name, with continued lines joined."""
+    """The text after the instruction's name, with continued lines joined."""
 
 
 @dataclass(slots=True)
 class Image:
-    """What the instructions add up to, besides files."""
+    """The result of all instructions, besides files."""
 
     given: dict[str, str] = field(default_factory=dict)
     """Values of `--build-arg`, by name."""
     args: dict[str, str] = field(default_factory=dict)
-    """Known to RUN, gone at run time."""
+    """Build arguments, known to RUN but not at run time."""
     env: dict[str, str] = field(default_factory=dict)
     base: str = ""
     user: str = "root"
@@ -48,29 +49,29 @@ class Image:
 
 
 class Place(Protocol):
-    """Where the instructions are carried out."""
+    """The place where instructions are executed."""
 
     def begin(self, base: str) -> dict[str, str]:
-        """Make the base image's files; returns its environment."""
+        """Create the base image's files, and return its environment."""
 
     def run(self, image: Image, command: str) -> None:
         """Run a line of shell as the image's user."""
 
     def copy(self, source: str, target: str) -> None:
-        """Bring files of the checkout in."""
+        """Copy files of the checkout."""
 
     def make_folder(self, path: str) -> None:
-        """Make a folder, with those above it."""
+        """Create a folder and its parents."""
 
 
 def carry_out(text: str, place: Place, given: dict[str, str]) -> Image:
-    """Carry out the instructions of a Dockerfile, one by one."""
+    """Execute the instructions of a Dockerfile in order."""
     image = Image(given=given)
     for step in steps_of(text):
         logger.info("Dockerfile:%d: %s %s", step.line, step.name, step.rest)
         if step.name not in _INSTRUCTIONS:
             raise BuildError(
-                f"Dockerfile:{step.line}: {step.name} is not known; add it to {Path(__file__).name}"
+                f"Dockerfile:{step.line}: {step.name} is not supported; add it to {Path(__file__).name}"
             )
         try:
             _INSTRUCTIONS[step.name](image, step.rest, place)
@@ -80,7 +81,8 @@ def carry_out(text: str, place: Place, given: dict[str, str]) -> Image:
 
 
 def steps_of(text: str) -> list[Step]:
-    """The instructions of a Dockerfile. Comments and empty lines go, inside continued instructions too."""
+    """Return the instructions of a Dockerfile, without comments and
+    empty lines, also inside continued ones."""
     steps, begun, first = [], "", 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -97,14 +99,14 @@ def steps_of(text: str) -> list[Step]:
 
 
 def _expand(words: str, image: Image) -> str:
-    """Put in $NAME and ${NAME}; an engine takes an unknown name for nothing, which is always a slip."""
+    """Replace $NAME and ${NAME}; an unknown name, which an engine replaces by nothing, is an error."""
     known = image.args | image.env
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in known:
             raise BuildError(
-                f"{words}: {'$' + name + ' is not set' if name else 'a form of $ that is not known'}"
+                f"{words}: {'$' + name + ' is not set' if name else 'a form of $ that is not supported'}"
             )
         return known[name]
 
@@ -114,7 +116,7 @@ def _expand(words: str, image: Image) -> str:
 def _refuse(rest: str, pattern: str) -> None:
     found = re.search(pattern, rest)
     if found:
-        raise BuildError(f"{found[0].strip()} is not known here")
+        raise BuildError(f"{found[0].strip()} is not supported")
 
 
 def _arg(image: Image, rest: str, place: Place) -> None:
@@ -125,7 +127,7 @@ def _arg(image: Image, rest: str, place: Place) -> None:
 def _from(image: Image, rest: str, place: Place) -> None:
     _refuse(rest, r"--\w+| AS .*")
     if image.base:
-        raise BuildError("a second stage is not known here")
+        raise BuildError("a second stage is not supported")
     image.base = _expand(rest, image)
     image.args.clear()
     image.env = place.begin(image.base)
@@ -134,7 +136,7 @@ def _from(image: Image, rest: str, place: Place) -> None:
 def _env(image: Image, rest: str, place: Place) -> None:
     pairs = [word.partition("=") for word in shlex.split(_expand(rest, image))]
     if not all(sign for _, sign, _ in pairs):
-        raise BuildError("only the form NAME=VALUE is known here")
+        raise BuildError("only the form NAME=VALUE is supported")
     image.env |= {name: value for name, _, value in pairs}
 
 
@@ -161,9 +163,10 @@ def _workdir(image: Image, rest: str, place: Place) -> None:
 
 
 def _words(rest: str) -> list[str]:
-    # As a line of shell, the program would not be process 1 and would never see `docker stop`.
+    # As a line of shell, the program would not be process 1 and would
+    # not receive the signal of `docker stop`.
     if not rest.startswith("["):
-        raise BuildError('only the form ["word", ...] is known here')
+        raise BuildError('only the form ["word", ...] is supported')
     words: list[str] = json.loads(rest)
     return words
 
@@ -190,7 +193,7 @@ _INSTRUCTIONS = {
 
 
 def patterns_of(text: str) -> list[str]:
-    """The patterns of a .dockerignore."""
+    """Return the patterns of a .dockerignore."""
     lines = [line.strip() for line in text.splitlines()]
     patterns = [line for line in lines if line and not line.startswith("#")]
     for pattern in patterns:
@@ -199,27 +202,29 @@ def patterns_of(text: str) -> list[str]:
 
 
 def ignored(path: str, patterns: list[str]) -> bool:
-    """The last pattern that fits a path, or a folder above it, decides."""
+    """Return whether a path is ignored: the last pattern that matches it, or a folder above it, decides."""
     above = [path, *(str(p) for p in Path(path).parents)]
     fitting = [p for p in patterns if any(_regex(p).fullmatch(part) for part in above)]
     return bool(fitting) and not fitting[-1].startswith("!")
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    """Unlike a shell's, `*` ends at a slash, and `**` stands for any number of folders."""
+    """Convert a pattern: unlike in a shell, `*` does not match a slash,
+    and `**` matches any number of folders."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("!").strip("/"))
     means = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.compile("".join(means.get(part, re.escape(part)) for part in parts))
 
 
 def files_sent(checkout: Path, patterns: list[str]) -> list[str]:
-    """The files of the checkout that an engine would be sent, in order."""
+    """Return the files of the checkout that an engine would receive, in order."""
     kept = [pattern.removeprefix("!").strip("/") for pattern in patterns if pattern.startswith("!")]
     sent: list[str] = []
     for top, folders, files in os.walk(checkout):
         here = Path(top).relative_to(checkout)
         sent += [name for name in (str(here / file) for file in files) if not ignored(name, patterns)]
-        # An ignored folder is entered only where something in it may be wanted: environments are large.
+        # An ignored folder is read only if a pattern includes something
+        # in it, because environments are large.
         paths = {name: str(here / name) for name in folders}
         folders[:] = [
             name
@@ -230,7 +235,8 @@ def files_sent(checkout: Path, patterns: list[str]) -> list[str]:
 
 
 def copies(sent: list[str], source: str, target: str) -> dict[str, str]:
-    """Where COPY puts which of the files sent. Of a folder, it copies the content and not the folder."""
+    """Map the received files to their targets of COPY, which copies
+    the content of a folder, not the folder."""
     source = posixpath.normpath(source)
     if source in sent:
         return {
@@ -242,5 +248,5 @@ def copies(sent: list[str], source: str, target: str) -> dict[str, str]:
         if source == "." or name.startswith(f"{source}/")
     }
     if not within:
-        raise BuildError(f"{source} is not in the checkout, or .dockerignore keeps it away")
+        raise BuildError(f"{source} is not in the checkout, or .dockerignore excludes it")
     return {name: posixpath.join(target, rest) for name, rest in within.items()}

@@ -1,4 +1,4 @@
-"""A real container engine: builds the image and runs it as a user would."""
+"""A real container engine: builds the image and runs it like a user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.container.root import local_paths, pip_settings
 
 
 def working_engine() -> str | None:
-    """The first engine that is installed and answers; a client whose daemon is not there does not."""
+    """Return the first engine that is installed and answers; None if no daemon is running."""
     for name in ("docker", "podman"):
         if shutil.which(name) and subprocess.run([name, "ps"], capture_output=True).returncode == 0:
             return name
@@ -20,7 +20,7 @@ def working_engine() -> str | None:
 
 
 class Engine:
-    """An image under a name of its own, which `close` removes. `media` stands for /media."""
+    """An image with its own name, which `close` removes; the folder `media` is mounted as /media."""
 
     def __init__(self, program: str, checkout: Path, media: Path) -> None:
         self.program, self.checkout, self.media = program, checkout, media
@@ -33,7 +33,7 @@ class Engine:
         words = [self.program, "build", "--tag", self.tag, *arguments, str(self.checkout)]
         code = subprocess.run(words).returncode
         if code:
-            raise BuildError(f"{self.program} build ended with {code}; its output stands above")
+            raise BuildError(f"{self.program} build ended with {code}; its output is above")
 
     def call(
         self, *words: str, user: str = "", entrypoint: str = "", read_only: bool = False
@@ -45,14 +45,15 @@ class Engine:
         return subprocess.run([*command, self.tag, *words], capture_output=True, text=True)
 
     def close(self) -> None:
-        # What the image's users wrote is theirs: the caller might not be able to remove it.
+        # Files of the image's users belong to them, and the caller might not be allowed to remove them.
         self.call("/media", "-mindepth", "1", "-delete", user="0:0", entrypoint="find")
         subprocess.run([self.program, "rmi", self.tag], capture_output=True)
 
 
 def build_arguments(dockerfile: str, given: dict[str, str]) -> dict[str, str]:
-    """What the Dockerfile lets its caller say, where this host's pip finds packages among it."""
-    # An engine's build sees no files of the host.
+    """Return the build arguments that the Dockerfile accepts, among them
+    where this host's pip finds packages."""
+    # A build in an engine does not see files of the host.
     settings = {name: value for name, value in pip_settings().items() if not local_paths({name: value})}
     known = settings | given
     names = [step.rest.partition("=")[0] for step in steps_of(dockerfile) if step.name == "ARG"]

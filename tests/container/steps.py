@@ -1,7 +1,8 @@
-"""`make test-container`: builds what the Dockerfile says, and upscales in it.
+"""`make test-container`: builds the image of the Dockerfile, and upscales a clip in it.
 
-With a container engine, by that engine. Without one, as root: the Dockerfile's own instructions one by one in
-a clean Debian root, which debootstrap makes in a temporary folder. It says which, and leaves nothing behind.
+It uses a container engine if there is one. Without an engine, as root, it executes the
+Dockerfile's instructions in a clean Debian root, which debootstrap creates in a temporary folder.
+It prints which way it uses, and leaves no files.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--way", choices=["engine", "root"], help="without it, an engine where one works")
+    parser.add_argument("--way", choices=["engine", "root"], help="default: an engine if one works")
     parser.add_argument("--base", help="the Dockerfile's build argument BASE")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="test-container: %(message)s", stream=sys.stdout)
-    # Ends as Ctrl-C does, by an exception, so that everything is taken away.
+    # SIGTERM raises an exception like Ctrl-C, so that everything is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="vsr-container-") as folder:
         try:
@@ -41,8 +42,8 @@ def main() -> int:
 
 
 def built_and_checked(folder: Path, way: str | None, given: dict[str, str]) -> None:
-    """Build in one of the two ways, and check what came of it; the folder is the caller's to remove."""
-    # Users of the container are not the caller: they must get to the folder, and may write to it.
+    """Build in one of the two ways, and check the result; the caller removes the folder."""
+    # Users of the container are not the caller, so they must be allowed to enter the folder and write to it.
     folder.chmod(0o755)
     (folder / "media").mkdir()
     (folder / "media").chmod(0o777)
@@ -58,15 +59,15 @@ def built_and_checked(folder: Path, way: str | None, given: dict[str, str]) -> N
 
 
 def built(folder: Path, way: str | None, given: dict[str, str]) -> Container:
-    """The container, by the way asked for, or the better one that works here."""
+    """Return the container, built in the requested way or in the better one that works here."""
     engine = None if way == "root" else working_engine()
     if engine:
         return _by_engine(Engine(engine, CHECKOUT, folder / "media"), given)
     if way == "engine":
-        raise BuildError("neither docker nor podman answers here; --way root does without")
+        raise BuildError("neither docker nor podman answers. Use --way root, which needs neither")
     reason = why_not()
     if reason:
-        raise BuildError(f"no container engine answers here, and without one {reason}")
+        raise BuildError(f"no container engine answers; without one, {reason}")
     return _by_hand(Root(folder, CHECKOUT), given)
 
 

@@ -1,4 +1,4 @@
-"""What the Dockerfile says, without building it: `make test-container` builds it."""
+"""What the Dockerfile says, without building it; `make test-container` builds it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SENT = files_sent(CHECKOUT, patterns_of((CHECKOUT / ".dockerignore").read_text(e
 
 
 class Reader:
-    """A place where nothing is done but noted."""
+    """A place that only records the instructions."""
 
     def __init__(self) -> None:
         self.base = ""
@@ -57,7 +57,7 @@ def read(text: str = DOCKERFILE, **given: str) -> tuple[Image, Reader]:
     return carry_out(text, reader, given), reader
 
 
-def test_it_runs_vsr_as_a_user_who_is_not_root_in_the_folder_that_is_mounted() -> None:
+def test_the_image_runs_vsr_without_root_in_the_mounted_folder() -> None:
     image, reader = read()
     assert image.entrypoint == ["vsr"]
     assert image.command == ["--help"]
@@ -66,7 +66,7 @@ def test_it_runs_vsr_as_a_user_who_is_not_root_in_the_folder_that_is_mounted() -
     assert reader.folders == ["/media"] == [image.folder]
 
 
-def test_the_base_is_a_build_argument_and_a_tag_that_stays_what_it_is() -> None:
+def test_the_base_is_a_build_argument_with_a_fixed_tag() -> None:
     _, reader = read()
     name, _, tag = reader.base.rpartition(":")
     assert name
@@ -75,7 +75,7 @@ def test_the_base_is_a_build_argument_and_a_tag_that_stays_what_it_is() -> None:
     assert "latest" not in DOCKERFILE
 
 
-def test_everything_that_it_installs_from_is_sent_and_nothing_else() -> None:
+def test_only_the_files_for_the_installation_are_sent() -> None:
     _, reader = read()
     assert set(reader.copied) == set(SENT)
     tracked = {"vsr", "pipelines", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
@@ -88,7 +88,7 @@ def test_everything_that_it_installs_from_is_sent_and_nothing_else() -> None:
 
 def test_no_file_that_git_ignores_is_sent() -> None:
     if not (CHECKOUT / ".git").exists() or shutil.which("git") is None:
-        pytest.skip("no git checkout")
+        pytest.skip("this is no git checkout")
     asked = subprocess.run(
         ["git", "check-ignore", "--no-index", "--stdin"],
         cwd=CHECKOUT,
@@ -99,7 +99,7 @@ def test_no_file_that_git_ignores_is_sent() -> None:
     assert asked.stdout == ""
 
 
-def test_a_wheel_can_be_made_of_what_is_sent_alone(tmp_path: Path) -> None:
+def test_a_wheel_can_be_built_from_the_sent_files_alone(tmp_path: Path) -> None:
     _, reader = read()
     for name, to in reader.copied.items():
         place = tmp_path / to.lstrip("/")
@@ -122,7 +122,7 @@ def test_pinned_versions_are_installed_without_a_cache_and_the_source_is_removed
     assert extra in project["optional-dependencies"]
 
 
-def test_no_secret_is_asked_for_and_none_stays() -> None:
+def test_no_secret_is_required_or_kept() -> None:
     image, reader = read(PIP_EXTRA_INDEX_URL="https://name:word@index.example/simple")
     assert "word" not in " ".join([*image.env.values(), *(command for _, command in reader.ran)])
     assert not re.search(r"(?i)secret|token|password|api_?key", DOCKERFILE)
@@ -130,7 +130,7 @@ def test_no_secret_is_asked_for_and_none_stays() -> None:
         assert "/var/lib/apt/lists" in command
 
 
-def test_an_engine_is_told_of_indexes_but_of_no_files_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_gets_package_indexes_but_no_files_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"PIP_EXTRA_INDEX_URL": "https://index.example/simple", "PIP_CERT": str(CHECKOUT)}
     monkeypatch.setattr("tests.container.engine.pip_settings", lambda: settings)
     assert build_arguments(DOCKERFILE, {"BASE": "b:1"}) == {
@@ -141,7 +141,7 @@ def test_an_engine_is_told_of_indexes_but_of_no_files_of_the_host(monkeypatch: p
     assert build_arguments(DOCKERFILE, {}) == {}
 
 
-def test_files_of_the_host_that_pip_is_told_of_are_found_with_those_beside_an_index(tmp_path: Path) -> None:
+def test_files_of_the_host_in_pips_settings_are_found_with_those_beside_an_index(tmp_path: Path) -> None:
     (tmp_path / "index/simple").mkdir(parents=True)
     (tmp_path / "wheels").mkdir()
     settings = {
@@ -151,12 +151,12 @@ def test_files_of_the_host_that_pip_is_told_of_are_found_with_those_beside_an_in
     assert local_paths(settings) == [tmp_path / "index", tmp_path / "wheels"]
 
 
-def test_continued_lines_are_one_instruction_and_comments_go() -> None:
+def test_continued_lines_are_one_instruction_and_comments_are_removed() -> None:
     steps = steps_of("# a\nRUN one \\\n# b\n\n  && two\nUSER vsr\n")
     assert [(s.line, s.name, s.rest) for s in steps] == [(2, "RUN", "one && two"), (6, "USER", "vsr")]
 
 
-def test_build_arguments_before_from_are_for_from_alone() -> None:
+def test_build_arguments_before_from_apply_only_to_from() -> None:
     with pytest.raises(BuildError, match="BASE is not set"):
         read("ARG BASE=a:1\nFROM $BASE\nENV X=$BASE\n")
     image, _ = read("FROM a:1\nARG X=1\nENV PATH=/x/$X:${PATH}\n", X="2")
@@ -182,7 +182,7 @@ def test_build_arguments_before_from_are_for_from_alone() -> None:
         "RUN one \\",
     ],
 )
-def test_what_is_not_known_is_an_error_that_names_the_line(line: str) -> None:
+def test_an_unsupported_instruction_is_an_error_that_names_the_line(line: str) -> None:
     with pytest.raises(BuildError, match=r"^Dockerfile:2: ") as error:
         read(f"FROM a:1\n{line}\n")
     assert "\n" not in str(error.value)
@@ -203,13 +203,13 @@ def test_what_is_not_known_is_an_error_that_names_the_line(line: str) -> None:
         ("abc", ["ab"], False),
     ],
 )
-def test_the_last_pattern_that_fits_a_path_or_a_folder_above_it_decides(
+def test_the_last_pattern_that_matches_a_path_or_a_folder_above_it_decides(
     path: str, patterns: list[str], out: bool
 ) -> None:
     assert ignored(path, patterns) == out
 
 
-def test_a_folder_is_copied_by_its_content_and_a_file_into_a_folder_or_to_a_name() -> None:
+def test_copy_copies_the_content_of_a_folder_and_a_file_into_a_folder_or_to_a_name() -> None:
     sent = ["a/b", "a/c/d", "e"]
     assert copies(sent, "a", "/to") == {"a/b": "/to/b", "a/c/d": "/to/c/d"}
     assert copies(sent, "e", "/to/") == {"e": "/to/e"}

@@ -1,4 +1,4 @@
-"""The two ways of `make test-container`, as far as neither an engine nor root is needed."""
+"""Both ways of `make test-container`, as far as they need neither an engine nor root."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.container.steps import CHECKOUT, built
 
 
 def program(folder: Path, name: str, line: str) -> None:
-    """A program of one line of shell."""
+    """Write a program that consists of one line of shell."""
     (folder / name).write_text(f"#!/bin/sh\n{line}\n")
     (folder / name).chmod(0o755)
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder in which programs are found."""
+    """Return the only folder on the PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     return folder
 
 
-def test_a_client_whose_daemon_does_not_answer_is_no_engine(path: Path) -> None:
+def test_a_client_without_a_running_daemon_is_not_an_engine(path: Path) -> None:
     assert working_engine() is None
     program(path, "docker", "exit 1")
     assert working_engine() is None
@@ -39,11 +39,11 @@ def test_a_client_whose_daemon_does_not_answer_is_no_engine(path: Path) -> None:
     assert working_engine() == "docker"
 
 
-def test_without_an_engine_what_is_missing_is_said_with_how_to_get_it(
+def test_without_an_engine_the_error_says_what_is_missing_and_how_to_get_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(BuildError, match=r"need root; run it as root$"):
+    with pytest.raises(BuildError, match=r"require root\. Run it as root$"):
         built(tmp_path, None, {})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(BuildError, match=r"apt-get install debootstrap$"):
@@ -52,7 +52,9 @@ def test_without_an_engine_what_is_missing_is_said_with_how_to_get_it(
         built(tmp_path, "engine", {})
 
 
-def test_an_engine_runs_the_image_without_a_network_as_whom_and_what_is_asked(path: Path) -> None:
+def test_an_engine_runs_the_image_without_a_network_and_with_the_requested_user_and_program(
+    path: Path,
+) -> None:
     program(path, "docker", 'echo "$@"')
     engine = Engine("docker", CHECKOUT, Path("/here"))
     said = engine.call("in.mkv", user="1:2", entrypoint="find", read_only=True).stdout.strip()
@@ -62,7 +64,7 @@ def test_an_engine_runs_the_image_without_a_network_as_whom_and_what_is_asked(pa
     )
 
 
-def test_no_link_leads_what_is_copied_out_of_the_root(tmp_path: Path) -> None:
+def test_copied_files_cannot_leave_the_root_through_a_link(tmp_path: Path) -> None:
     root = Root(tmp_path, CHECKOUT)
     (root.top / "src").mkdir(parents=True)
     (root.top / "away").symlink_to(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""The attacks themselves, for tests (few cases) and `make soak` (all of them). Each returns what it found."""
+"""The attacks, for tests (few cases) and for `make soak` (all cases). Each returns its findings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tests.faults.oracle import Contents, contents, pictures_in, remains
 from tests.media_maker import Audio, make_clip
 
 SEGMENT = 12
-"""Pictures of a segment in these attacks: half a second at 25 a second."""
+"""Frames of a segment in these attacks: half a second at 25 frames a second."""
 UPSCALE = ["-m", "bicubic", "--segment", "0.48"]
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What an attack found."""
+    """The findings of an attack."""
 
     cases: int = 0
     wrong: list[str] = field(default_factory=list)
-    """What must never be, with what repeats it."""
+    """Violations of a promise, each with the seed or number that reproduces it."""
     counts: Counter[str] = field(default_factory=Counter)
     worst_seconds: float = 0.0
     worst_memory: int = 0
 
     def see(self, outcome: Outcome, what: str) -> None:
-        """Take note of a run."""
+        """Record a run."""
         self.worst_seconds = max(self.worst_seconds, outcome.seconds)
         self.worst_memory = max(self.worst_memory, outcome.memory)
         if outcome.wrong is not None:
@@ -43,13 +43,13 @@ class Tally:
 
 
 def film(folder: Path, *, frames: int) -> Path:
-    """The clip that runs are cut off on: B-frames and sound."""
+    """Write the clip for interrupted runs, with B-frames and audio."""
     folder.mkdir(parents=True, exist_ok=True)
     return make_clip(folder / "in.mp4", frames=frames, bframes=2, audio=[Audio()])
 
 
 def unbroken(server: ForkServer, folder: Path, target: str) -> Contents:
-    """What a run that nothing happens to makes; the file goes again."""
+    """Return the contents of an undisturbed run's output, which is then removed."""
     outcome = server.run(["upscale", "in.mp4", target, *UPSCALE], folder=folder, seconds=300)
     assert outcome.code == 0, outcome
     found = contents(folder / target)
@@ -58,7 +58,7 @@ def unbroken(server: ForkServer, folder: Path, target: str) -> Contents:
 
 
 def finished_size(server: ForkServer, folder: Path) -> int:
-    """Bytes of the file that a run makes."""
+    """Return the size in bytes of a run's output."""
     outcome = server.run(["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=folder)
     assert outcome.code == 0, outcome
     size = (folder / "out.mkv").stat().st_size
@@ -67,7 +67,7 @@ def finished_size(server: ForkServer, folder: Path) -> int:
 
 
 def clear(folder: Path) -> None:
-    """Remove all but the input."""
+    """Remove all files except the input."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -78,7 +78,8 @@ def clear(folder: Path) -> None:
 def mutate(
     server: ForkServer, folder: Path, seeds: Iterable[int], containers: Sequence[str] = CONTAINERS
 ) -> Tally:
-    """Damaged inputs: one line or a finished file that tells its damage; recipe T2."""
+    """Damage inputs: a run must end with a one-line error, or with a complete
+    file and a report of the damage (T2)."""
     tally = Tally()
     whole = {name: path.read_bytes() for name, path in originals(folder).items()}
     for path in folder.iterdir():
@@ -107,22 +108,22 @@ def _judge_mutated(tally: Tally, outcome: Outcome, folder: Path, name: str, kind
     if not target.exists():
         return
     if remains(folder, f"in.{name.split('(')[1].split(',')[0]}", "out.mkv"):
-        tally.wrong.append(f"{name}: finished, and left {remains(folder)}")
+        tally.wrong.append(f"{name}: finished, but left {remains(folder)}")
     found, whole = pictures_in(target), frames_of(kind.split()[0])
     told = re.search(r"(\d+) frames in", outcome.err)
     if told is not None and int(told[1]) != found:
-        tally.wrong.append(f"{name}: half-written, {found} pictures of {told[1]}")
+        tally.wrong.append(f"{name}: incomplete, {found} frames of {told[1]}")
     if outcome.code == 0 and found < whole and "cannot be checked" in outcome.err:
         tally.counts["doubted"] += 1
     elif outcome.code == 0 and found < whole:
         tally.counts["silent"] += 1
         tally.counts[f"silent: {kind}"] += 1
     if outcome.code == 10 and found >= whole:
-        tally.counts["told, and whole in number"] += 1
+        tally.counts["reported, although no frame is missing"] += 1
 
 
 def nth_calls(server: ForkServer, folder: Path) -> list[str]:
-    """The calls of an undisturbed run, in order: name and file."""
+    """Return the calls of an undisturbed run in order, with name and file."""
     log = folder / "calls.txt"
     outcome = server.run(["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=folder, fail_at=0, calls=str(log))
     assert outcome.code == 0, outcome
@@ -134,9 +135,11 @@ def nth_calls(server: ForkServer, folder: Path) -> list[str]:
 def nth_call(
     server: ForkServer, folder: Path, calls: Sequence[str], numbers: Iterable[int], expected: Contents
 ) -> Tally:
-    """Let the N-th call fail: the output is absent or complete, and the same command then ends well; T6.
+    """Let the N-th call fail: the output must be absent or complete, and
+    the same command must then succeed (T6).
 
-    Where it is a removal that fails, its file may stay, and the run may complain though the output is whole.
+    If removing a file fails, the file may remain, and the run may report
+    an error although the output is complete.
     """
     tally = Tally()
     for number in numbers:
@@ -148,7 +151,7 @@ def nth_call(
         removal = calls[number - 1].startswith(("unlink", "rmdir"))
         if removal:
             tally.counts["removal failed"] += 1
-            tally.counts["and complained though all was done"] += (
+            tally.counts["and an error after complete work"] += (
                 outcome.code != 0 and (folder / "out.mkv").exists()
             )
         else:
@@ -159,7 +162,7 @@ def nth_call(
 
 
 def file_sizes(server: ForkServer, folder: Path, sizes: Iterable[int], expected: Contents) -> Tally:
-    """A limit on the size of files, as a full disk: exit 4, and the same command then ends well; T4."""
+    """Limit the size of files, like a full disk: exit code 4, and the same command must then succeed (T4)."""
     tally = Tally()
     for size in sizes:
         clear(folder)
@@ -185,11 +188,12 @@ def _judge_ended(
     *,
     removal: bool = False,
 ) -> None:
-    """The output is absent, or finished; where it is absent, or told to be damaged, a clean run makes it."""
+    """Check that the output is absent or complete; if absent or reported
+    as damaged, a clean run must make it."""
     target = folder / "out.mkv"
     if not removal and target.exists() != (outcome.code in (0, 10)):
         tally.wrong.append(f"{name}: exit {outcome.code}, and the output {target.exists() = }")
-    if outcome.code == 10 and target.exists():  # reading failed, which was told as damage
+    if outcome.code == 10 and target.exists():  # a read error, which was reported as damage
         target.unlink()
     if not target.exists():
         again = server.run(["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=folder)
@@ -199,11 +203,11 @@ def _judge_ended(
     if contents(target) != expected:
         tally.wrong.append(f"{name}: exit {outcome.code}, and the result differs")
     if not removal and (left := remains(folder, "in.mp4", "out.mkv")):
-        tally.wrong.append(f"{name}: finished, and left {left}")
+        tally.wrong.append(f"{name}: finished, but left {left}")
 
 
 def kills(server: ForkServer, folder: Path, number: int, *, seed: int, expected: Contents) -> Tally:
-    """SIGKILL at random points, again and again while going on, until a run is left to its end; T7."""
+    """Send SIGKILL at random points, also while resuming, until a run is left to finish (T7)."""
     tally, rng = Tally(), random.Random(seed)
     command = Command(words=["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=str(folder))
     whole = server.run(list(command.words), folder=folder, seconds=300).seconds
@@ -229,13 +233,13 @@ def _kill(pid: int) -> None:
 
 
 def _judge_killed(tally: Tally, folder: Path) -> None:
-    """After a kill the final name is absent, unless the kill came after the last step."""
+    """Check after a kill that the final name is absent, unless the kill came after the last step."""
     if (folder / "out.mkv").exists():
-        tally.counts["killed behind the finish"] += 1
+        tally.counts["killed after the finish"] += 1
 
 
 def segments_in(folder: Path) -> int:
-    """Finished segments in the work folder."""
+    """Return the number of finished segments in the work folder."""
     return len(list(folder.glob(".*.vsr/*.segment")))
 
 
@@ -245,21 +249,21 @@ def _go_on(tally: Tally, server: ForkServer, folder: Path, expected: Contents, n
         outcome = server.run(["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=folder, seconds=300)
         tally.see(outcome, name)
         if outcome.code != 0:
-            tally.wrong.append(f"{name}: going on ended with {outcome.code}: {outcome.err[-200:]}")
-        kept = re.search(r"going on: (\d+) frames", outcome.err)
+            tally.wrong.append(f"{name}: resuming ended with {outcome.code}: {outcome.err[-200:]}")
+        kept = re.search(r"resuming after (\d+) frames", outcome.err)
         frames = 0 if kept is None else int(kept[1])
-        tally.counts["frames gone on with"] += frames
+        tally.counts["frames resumed"] += frames
         if frames < min((finished - 1) * SEGMENT, len(expected.pictures)):
             tally.wrong.append(f"{name}: {finished} segments were finished, {frames} frames were kept")
     if not (folder / "out.mkv").exists() or contents(folder / "out.mkv") != expected:
-        tally.wrong.append(f"{name}: the result differs from an unbroken run's")
+        tally.wrong.append(f"{name}: the result differs from that of an uninterrupted run")
     for left in remains(folder, "in.mp4", "out.mkv"):
         tally.counts[f"left over: {'.vsr-*.tmp' if left.endswith('.tmp') else left}"] += 1
     clear(folder)
 
 
 def interrupts(server: ForkServer, folder: Path, number: int, *, seed: int) -> Tally:
-    """Ctrl-C at random points: how long until the run has ended, and nothing stands under the final name."""
+    """Interrupt at random points; measure the time to the end, and check that the final name is absent."""
     tally, rng = Tally(), random.Random(seed)
     command = Command(words=["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=str(folder))
     while tally.cases < number:
@@ -274,13 +278,14 @@ def interrupts(server: ForkServer, folder: Path, number: int, *, seed: int) -> T
             tally.wrong.append(f"interrupt {tally.cases}: {outcome.wrong}")
         tally.worst_seconds = max(tally.worst_seconds, time.monotonic() - asked)
         if outcome.code != 0 and (folder / "out.mkv").exists():
-            tally.wrong.append(f"interrupt {tally.cases}: a file stands under the final name")
+            tally.wrong.append(f"interrupt {tally.cases}: a file has the final name")
         clear(folder)
     return tally
 
 
 def sizes_around(size: int, number: int) -> Iterator[int]:
-    """Limits that a file of `size` bytes meets at its beginning, on its way, and in its last block."""
+    """Yield limits that a file of `size` bytes reaches at its
+    beginning, on its way, and in its last block."""
     yield from (0, 1, 512, 4096, size - 4096, size - 1024, size - 64, size - 1)
     for step in range(1, number - 7):
         yield size * step // (number - 7)

@@ -1,4 +1,5 @@
-"""Small files that claim much: transparent WebM, covers, GIF, tags, atoms; each is a few KB to a MB."""
+"""Small files that declare large contents: transparent WebM, covers, GIF,
+tags, atoms; each has a few KB to a MB."""
 
 from __future__ import annotations
 
@@ -9,17 +10,18 @@ from tests.faults.hostile_media import png_bomb
 from tests.media_maker import make_clip
 
 SIDE = 16383
-"""The largest that a VP8 frame can claim."""
+"""Largest side that a VP8 frame can declare."""
 _VP8_START, _VP9_START = b"\x9d\x01\x2a", b"\x49\x83\x42"
 
 
 def transparent_webm(path: Path, codec: str) -> Path:
-    """A WebM with alpha, of three frames."""
+    """Write a WebM with alpha and three frames."""
     return make_clip(path, codec=codec, pix_fmt="yuva420p", frames=3, options={"auto-alt-ref": "0"})
 
 
 def claiming(path: Path, to: Path, *, alpha: bool) -> Path:
-    """The same WebM, whose first key frame, of the video or of its alpha, claims `SIDE` x `SIDE` pixels."""
+    """Copy the WebM with a first keyframe, of the video or of its alpha,
+    that declares `SIDE` x `SIDE` pixels."""
     data = path.read_bytes()
     start = _VP8_START if _VP8_START in data else _VP9_START
     place = data.index(start) + 3
@@ -31,18 +33,19 @@ def claiming(path: Path, to: Path, *, alpha: bool) -> Path:
 
 
 def _vp9_size(head: bytes) -> bytes:
-    """Profile 0: behind the sync code 3 bits of colour space and one of range, then both sizes less 1."""
+    """Return the bit position in profile 0: the sync code, 3 bits of colour
+    space, 1 of range, then both sides - 1."""
     bits = f"{int.from_bytes(head, 'big'):048b}"
     return int(bits[:4] + f"{SIDE - 1:016b}" * 2 + bits[36:], 2).to_bytes(6, "big")
 
 
 def with_cover_bomb(path: Path, side: int = 16000) -> Path:
-    """A short film with a huge cover."""
+    """Write a short film with a huge cover image."""
     return make_clip(path, frames=4, attachments=[("cover.png", "image/png", png_bomb(side))])
 
 
 def sparse_gif(path: Path, side: int, frames: int = 3) -> Path:
-    """A canvas of which each frame changes one pixel."""
+    """Write a GIF whose frames change one pixel of a large canvas."""
     data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(3) + b"\xff\xff\xff"
     for number in range(frames):
         data += b"\x21\xf9\x04" + struct.pack("<BHB", 4, 4, 0) + b"\0"
@@ -52,12 +55,12 @@ def sparse_gif(path: Path, side: int, frames: int = 3) -> Path:
 
 
 def with_tags(path: Path, count: int) -> Path:
-    """A short film with so many tags."""
+    """Write a short film with this number of tags."""
     return make_clip(path, frames=4, metadata={f"key{number:05d}": "v" for number in range(count)})
 
 
 def with_empty_atoms(path: Path, count: int, *, inside: bool = False) -> Path:
-    """A short film with so many atoms of no content behind it, or inside its index."""
+    """Write a short film with this number of empty atoms at its end, or inside its index."""
     data = make_clip(path, frames=4).read_bytes()
     empty = struct.pack(">I4s", 8, b"free") * count
     if inside:

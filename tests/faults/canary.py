@@ -1,4 +1,4 @@
-"""Canaries: they tell which files of a folder were opened, by whomever, and whether anybody dialled out."""
+"""Canaries that detect which files of a folder any process opens, and any connection to a local port."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 IN_OPEN = 0x20
-"""Of inotify(7)."""
+"""Constants of inotify(7)."""
 _EVENT = struct.Struct("iIII")
 
 
 @contextmanager
 def opened_in(folder: Path) -> Iterator[set[str]]:
-    """The names of the files of a folder that are opened meanwhile; complete when the context ends."""
+    """Yield the set of names of a folder's files that are opened; it is complete when the context ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     handle = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if handle < 0 or libc.inotify_add_watch(handle, os.fsencode(folder), IN_OPEN) < 0:
@@ -45,7 +45,7 @@ def _names(data: bytes) -> Iterator[str]:
 
 @dataclass
 class Listener:
-    """A port of this machine that nobody should know."""
+    """A local port that nothing should connect to."""
 
     port: int
     callers: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Listener:
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """Accept whoever dials a new local port, TCP and UDP, answer nothing, and note it."""
+    """Accept and record connections to a new local port, TCP and UDP, without answering."""
     tcp = socket.create_server(("127.0.0.1", 0))
     listener = Listener(port=tcp.getsockname()[1])
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -67,7 +67,7 @@ def listening() -> Iterator[Listener]:
     try:
         yield listener
     finally:
-        tcp.shutdown(socket.SHUT_RDWR)  # wakes the thread, after it took whoever waits
+        tcp.shutdown(socket.SHUT_RDWR)  # wakes the thread after it has accepted pending connections
         udp.sendto(b"", ("127.0.0.1", listener.port))
         for thread in threads:
             thread.join()

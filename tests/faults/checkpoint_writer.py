@@ -1,8 +1,8 @@
-"""Processes that do nothing but write checkpoints, to be killed while they do.
+"""Processes that only write checkpoints, and are killed while writing.
 
 with Writers(tmp_path / "out.safetensors") as writers:
-    told = writers.kill_one(after=0.05)     # the last step that it said was saved
-    step = writers.newest()                 # what a run would go on from
+    told = writers.kill_one(after=0.05)     # the last step that it reported as saved
+    step = writers.newest()                 # the step from which a run would resume
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def recipe() -> Recipe:
-    """Of 2 MB a checkpoint, so that most of the time goes into writing."""
+    """Return a recipe with checkpoints of 2 MB, so that most of the time is spent on writing."""
     network = GeneratorSettings(compact=CompactConfig(nf=64, nc=6, scale=2))
     return Recipe(name="kill", generator=network, degrade=Degradation(codecs=()), steps=10**9)
 
 
 class Writers:
-    """Starts writers one after the other on one run; a context manager."""
+    """Starts one writer after another on the same run; a context manager."""
 
     def __init__(self, output: Path) -> None:
-        """Start the process that forks them."""
+        """Start the process that forks the writers."""
         self._output = output
         self._state = new_state(recipe())
         self._process = subprocess.Popen(
@@ -62,10 +62,10 @@ class Writers:
         self._process.stdout.close()
 
     def kill_one(self, *, after: float) -> int:
-        """Let a writer go on from the newest checkpoint, kill it after so many seconds of writing.
+        """Let a writer resume from the newest checkpoint, and kill it after some seconds of writing.
 
         Returns:
-            The last step of which it knew that its checkpoint was written.
+            The last step that it knew was saved.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -77,7 +77,7 @@ class Writers:
         return int(self._process.stdout.readline())
 
     def newest(self) -> int:
-        """The step that a run goes on from, its weights checked; 0 where it starts anew."""
+        """Return the step from which a run resumes, with its weights checked; 0 if it starts again."""
         if not resume(self._output, self._state, recipe()):
             return 0
         for value in self._state.network.state_dict().values():
@@ -86,7 +86,7 @@ class Writers:
 
 
 def serve(output: Path) -> None:
-    """Fork a writer for each line on stdin; tell its id, and what it had saved once it is dead."""
+    """Fork a writer for each line on stdin; report its process id, and what it had saved after its death."""
     torch.set_num_threads(1)
     state = new_state(recipe())
     for _ in sys.stdin:
@@ -95,7 +95,7 @@ def serve(output: Path) -> None:
         if not pid:
             _write_for_ever(output, state, tell)
         os.close(tell)
-        os.read(told, 1)  # from here on it does nothing but write
+        os.read(told, 1)  # from here on it only writes
         _say(pid)
         os.waitpid(pid, 0)
         with os.fdopen(told, "rb") as file:

@@ -1,4 +1,4 @@
-"""One fork server for all attacks."""
+"""Provides one fork server for all attacks."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""`vsr` in processes of its own, at a fiftieth of what starting Python and torch costs.
+"""Runs `vsr` in separate processes, at a fiftieth of the time that starting Python and torch takes.
 
     with ForkServer() as server:
         outcome = server.run(["upscale", "in.mp4", "out.mp4"], folder=folder)
 
-A server process imports everything once and forks a child for each command. Of a child are told: exit code
-or signal, seconds, peak memory, and what it printed. The server itself never computes, so it may be forked.
+A server process imports everything once and forks a child for each command. For each
+child it reports exit code or signal, seconds, peak memory, and output. The server itself
+never computes, so it can be forked safely.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 PRINTED_BYTES = 1 << 20
-"""That a child may print; more than this would make it wait for ever."""
+"""Largest size in bytes of a child's output; a larger one would block it forever."""
 MESSAGES = 200
-"""Lines of a child's stderr that are kept at most."""
+"""Largest number of lines of a child's stderr that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What a child does, and within which limits."""
+    """The command of a child, and its limits."""
 
     words: Sequence[str]
     """Behind `vsr`."""
     folder: str
-    """Where it runs."""
+    """Working folder."""
     memory: int | None = None
     """RLIMIT_AS in bytes."""
     file_size: int | None = None
@@ -48,7 +49,7 @@ class Command:
     fail_at: int | None = None
     """Number of the call that fails; see `nth_call.py`."""
     calls: str | None = None
-    """File that the calls are listed in."""
+    """File to which the calls are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,13 @@ class Outcome:
     """How a child ended."""
 
     code: int | None
-    """None where a signal ended it."""
+    """Exit code; None if a signal ended the child."""
     signal: int | None
     hung: bool
-    """It ran out of time, and was killed."""
+    """Whether it exceeded its time and was killed."""
     seconds: float
     memory: int
-    """Peak of resident bytes."""
+    """Peak resident memory in bytes."""
     err: str
     out: str = field(repr=False)
 
@@ -73,7 +74,7 @@ class Outcome:
 
     @property
     def wrong(self) -> str | None:
-        """What no run may do whatever it is given; None where all is well."""
+        """What no run may do with any input; None if there is no violation."""
         if self.hung:
             return f"hung over {self.seconds:.0f} s"
         if self.signal is not None:
@@ -86,7 +87,7 @@ class Outcome:
 
 
 class Printed(NamedTuple):
-    """Pipes that a child prints into: (reader, writer)."""
+    """Pipes for a child's output: (reader, writer)."""
 
     out: tuple[int, int]
     err: tuple[int, int]
@@ -96,7 +97,7 @@ class ForkServer:
     """A server and its children; a context manager."""
 
     def __init__(self) -> None:
-        """Start it; takes as long as importing torch."""
+        """Start the server, which takes as long as importing torch."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.fork_server"],
             cwd=ROOT,
@@ -119,11 +120,11 @@ class ForkServer:
         self._process.stdout.close()
 
     def start(self, command: Command) -> int:
-        """Start a child; its process id, which may be sent signals."""
+        """Start a child, and return its process id for signals."""
         return int(self._ask({"start": asdict(command)})["pid"])
 
     def wait(self, pid: int, *, seconds: float) -> Outcome:
-        """Wait for a child, at most so long, and else kill it."""
+        """Wait for a child up to a time limit, and then kill it."""
         return Outcome(**self._ask({"wait": pid, "seconds": seconds}))
 
     def run(self, words: Sequence[object], *, folder: Path, seconds: float = 20, **limits: Any) -> Outcome:
@@ -141,7 +142,7 @@ class ForkServer:
 
 
 def serve() -> None:
-    """Answer the questions on stdin until it ends."""
+    """Answer requests on stdin until it is closed."""
     _import_all()
     children: dict[int, tuple[float, Printed]] = {}
     for line in sys.stdin:
@@ -171,7 +172,7 @@ def _import_all() -> None:
 def _start(command: Command) -> tuple[int, Printed]:
     printed = Printed(out=_pipe(), err=_pipe())
     reader, writer = os.pipe()
-    os.close(writer)  # a child's stdin is at its end
+    os.close(writer)  # a child's stdin is empty
     pid = os.fork()
     if pid:
         for handle in (reader, printed.out[1], printed.err[1]):
@@ -182,18 +183,19 @@ def _start(command: Command) -> tuple[int, Printed]:
             os.dup2(handle, number)
         _become(command)
     finally:
-        os._exit(99)  # nothing of the server may run on in a child
+        os._exit(99)  # the server's code must not continue in a child
 
 
 def _pipe() -> tuple[int, int]:
-    """For what a child prints: no file, for the size of files may be limited; read when it has ended."""
+    """Create a pipe for a child's output, read after its end; a file
+    could exceed the child's file size limit."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PRINTED_BYTES)
     return reader, writer
 
 
 def _become(command: Command) -> None:
-    """Be `vsr` in this process, and end it."""
+    """Run `vsr` in this process and end it."""
     from tests.faults import nth_call
     from vsr.cli import main
 
@@ -242,7 +244,7 @@ def _wait(pid: int, began: float, printed: Printed, *, seconds: float) -> dict[s
 
 
 def _taken(reader: int) -> str:
-    """What a child printed."""
+    """Return a child's output."""
     with os.fdopen(reader, "rb") as file:
         text = file.read().decode("utf-8", "replace")
     return "\n".join(text.splitlines()[-MESSAGES:])

@@ -1,4 +1,4 @@
-"""Files that want more than to be played: playlists under false names, bombs, lying headers."""
+"""Files that attack when they are played: playlists with false names, bombs, wrong headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = "secret.txt"
 
 
 def playlists(port: int) -> dict[str, str]:
-    """Texts that FFmpeg would follow to a neighbour, a port or an absolute path, by what they are."""
+    """Return texts that FFmpeg would follow to a neighbouring file, a port or an absolute path, by name."""
     url = f"http://127.0.0.1:{port}/x.ts"
     sdp = (
         "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
@@ -46,7 +46,7 @@ def playlists(port: int) -> dict[str, str]:
 
 
 def addresses(port: int) -> list[str]:
-    """What FFmpeg would take for a protocol when it is given as a name."""
+    """Return names that FFmpeg would interpret as protocols."""
     host = f"127.0.0.1:{port}"
     network = [
         "http",
@@ -82,12 +82,13 @@ def addresses(port: int) -> list[str]:
 
 
 def png_bomb(side: int) -> bytes:
-    """A PNG of `side` x `side` RGBA, one colour: a thousandth of what it unpacks to; `side` in thousands."""
+    """Return a PNG of `side` x `side` RGBA in one colour, a thousandth of
+    its decoded size; `side` in thousands."""
     row = bytes(1 + 4 * side)
     packer = zlib.compressobj(9)
     part = packer.compress(row * 500) + packer.flush(
         zlib.Z_FULL_FLUSH
-    )  # after it, the same again is the same
+    )  # the state of the compressor no longer changes
     end = zlib.compressobj(9, zlib.DEFLATED, -15).flush()
     sum_of_zeros = (len(row) * side % 65521) << 16 | 1  # Adler-32
     data = part[:2] + part[2:] * (side // 500) + end + struct.pack(">I", sum_of_zeros)
@@ -100,7 +101,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def in_mov(path: Path, png: bytes, *, side: int) -> Path:
-    """A film of one PNG picture, whose header says that it has `side` pixels."""
+    """Write a film of one PNG frame, whose header declares `side` pixels."""
     with av.open(str(path), "w") as box:
         stream = box.add_stream("png", rate=25)
         stream.width, stream.height, stream.pix_fmt = side, side, "rgba"
@@ -114,7 +115,7 @@ def in_mov(path: Path, png: bytes, *, side: int) -> Path:
 
 
 def atom_field(data: bytes, kind: bytes, offset: int, value: bytes) -> bytes:
-    """The file with bytes replaced in the first atom of a kind, counted from behind its name."""
+    """Return the file with bytes replaced in the first atom of a kind, at an offset after its name."""
     place = data.index(kind) + len(kind) + offset
     return data[:place] + value + data[place + len(value) :]
 
@@ -123,7 +124,7 @@ _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
 
 
 def refer_to(movie: Path, neighbour: str) -> None:
-    """Let a QuickTime movie with its index at the end say that its pictures lie in another file."""
+    """Change a QuickTime movie with its index at the end so that its frames lie in another file."""
     data = bytearray(movie.read_bytes())
     entry = data.index(b"dref") + 12
     old, new = struct.unpack_from(">I", data, entry)[0], _alias(f"/folder/{neighbour}".encode())
@@ -135,7 +136,7 @@ def refer_to(movie: Path, neighbour: str) -> None:
 
 
 def _alias(path: bytes) -> bytes:
-    """A Macintosh alias record, as FFmpeg reads it, to a file in the movie's own folder."""
+    """Return a Macintosh alias record, as FFmpeg reads it, to a file in the movie's own folder."""
     levels = struct.pack(">HH", 1, 1)
     tag = struct.pack(">HH", 2, len(path)) + path + bytes(len(path) % 2) + struct.pack(">hH", -1, 0)
     record = bytes(130) + levels + bytes(16) + tag
@@ -143,7 +144,8 @@ def _alias(path: bytes) -> bytes:
 
 
 def avi_with_gab2(path: Path, text: str) -> None:
-    """An AVI whose second stream is one packet of GAB2: text for which FFmpeg starts another demuxer."""
+    """Write an AVI whose second stream is one packet of GAB2, text
+    for which FFmpeg starts another demuxer."""
     content = text.encode()
     blob = b"GAB2\0" + struct.pack("<HI4sHI", 2, 4, "s\0".encode("utf-16-le"), 4, len(content)) + content
     samples = np.frombuffer(blob + b"\n" * (-len(blob) % 4), np.int16).reshape(1, -1)
@@ -156,4 +158,6 @@ def avi_with_gab2(path: Path, text: str) -> None:
         frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
         frame.sample_rate = 8000
         box.mux([*video.encode(None), *sound.encode(frame), *sound.encode(None)])
-    path.write_bytes(path.read_bytes().replace(b"auds", b"txts"))  # not sound, it says, but text
+    path.write_bytes(
+        path.read_bytes().replace(b"auds", b"txts")
+    )  # changes the stream type from audio to text

@@ -1,4 +1,4 @@
-"""Seeded damage to small files of all containers; the seed alone says what is done (recipe T2)."""
+"""Random damage to small files of all containers, determined by a seed (T2)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ MUTATORS: tuple[Mutate, ...] = (
     cut_off,
 )
 FIRST = ("mp4", "fragmented.mp4", "mkv", "ts", "avi", "flv")
-"""Those that older seeds were drawn for."""
+"""The containers for which older seeds were drawn."""
 _KNOBS: dict[str, dict[str, object]] = {
     "mp4": {"bframes": 2},
     "fragmented.mp4": {
@@ -84,12 +84,12 @@ CONTAINERS = tuple(_KNOBS)
 
 
 def frames_of(container: str) -> int:
-    """Pictures of the whole clip."""
+    """Return the number of frames of the undamaged clip."""
     return int(str(_KNOBS[container].get("frames", FRAMES)))
 
 
 def originals(folder: Path) -> dict[str, Path]:
-    """One whole clip of each container, most with sound."""
+    """Write one undamaged clip of each container, most with audio."""
     common: dict[str, object] = {"frames": FRAMES, "audio": [Audio()]}
     return {name: make_clip(folder / f"whole.{name}", **(common | knobs)) for name, knobs in _KNOBS.items()}
 
@@ -97,7 +97,7 @@ def originals(folder: Path) -> dict[str, Path]:
 def mutated(
     seed: int, whole: dict[str, bytes], containers: Sequence[str] = CONTAINERS
 ) -> tuple[str, str, bytes]:
-    """Container, mutator and bytes of a case."""
+    """Return container, mutator and bytes of a case."""
     rng = random.Random(seed)
     container = containers[seed % len(containers)]
     mutate = MUTATORS[seed // len(containers) % len(MUTATORS)]

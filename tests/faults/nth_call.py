@@ -1,10 +1,10 @@
-"""Makes the N-th call fail that a run makes to the outside: files, muxers, encoders, decoders.
+"""Makes the N-th external call of a run fail: files, muxers, encoders, decoders.
 
     install(7, Path("calls.txt"))     # in the process that shall fail; 0 fails nothing, and only lists
 
-What is counted: opening (for writing), writing, syncing, renaming, linking and removing files; opening,
-reading, muxing and closing containers; encoding. A failure is what the library would raise itself. Containers
-in memory do not fail.
+Calls that count are: opening (for writing), writing, syncing, renaming, linking and removing files; opening,
+reading, muxing and closing containers; encoding. A failure is the error that the library itself would raise.
+Containers in memory do not fail.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _READ_ONLY = {"r", "rb", "rt"}
 
 
 class Counter:
-    """Counts calls of all threads, and raises at one of them."""
+    """Counts calls of all threads, and raises an error at one of them."""
 
     def __init__(self, fail_at: int, calls: Path | None) -> None:
         self._fail_at, self._number, self._lock = fail_at, 0, threading.Lock()
         self._log = None if calls is None else os.open(calls, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
 
     def __call__(self, name: str, what: object, *, library: bool) -> None:
-        """Note a call; raise if it is the one."""
+        """Record a call, and raise an error if its number is `fail_at`."""
         with self._lock:
             self._number += 1
             failing = self._number == self._fail_at
@@ -47,7 +47,7 @@ class Counter:
 
 
 def install(fail_at: int, calls: Path | None) -> None:
-    """Count from here on, for as long as the process lives."""
+    """Count calls from now on until the process ends."""
     count = Counter(fail_at, calls)
     for name in _FILE_CALLS:
         setattr(os, name, _counted(name, getattr(os, name), count))
@@ -88,7 +88,7 @@ def _opening(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
 
 
 class _File:
-    """A file being written whose calls are counted."""
+    """A file open for writing whose calls are counted."""
 
     def __init__(self, real: Any, count: Counter, path: object) -> None:
         self._real, self._count, self._path = real, count, path
@@ -106,7 +106,7 @@ class _File:
 
 
 class _Output:
-    """A container being written whose calls are counted."""
+    """A container open for writing whose calls are counted."""
 
     def __init__(self, real: Any, count: Counter, path: object) -> None:
         self.__dict__.update(_real=real, _count=count, _path=path)
@@ -136,7 +136,7 @@ def _containers(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
     def call(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if not isinstance(file, str):
             return real(file, mode, *args, **kwargs)
-        if mode != "w":  # writing, FFmpeg opens the file with its header
+        if mode != "w":  # for writing, FFmpeg opens the file together with the header
             count("av.open", file, library=True)
         container = real(file, mode, *args, **kwargs)
         return _Output(container, count, file) if mode == "w" else container
@@ -145,14 +145,14 @@ def _containers(real: Callable[..., Any], count: Counter) -> Callable[..., Any]:
 
 
 def _count_renames(count: Counter) -> None:
-    """A rename without replacing is a call of the C library's, which has no function in `os`."""
+    """Count renames without replacement, which call the C library because `os` has no function for them."""
     from vsr.system import files
 
     files.rename_new = _counted("rename", files.rename_new, count)  # type: ignore[assignment]
 
 
 def _count_codecs(count: Counter) -> None:
-    """PyAV's own methods cannot be replaced; ours around them can."""
+    """Count calls of vsr's methods around PyAV's, which cannot be replaced."""
     from vsr.media.decode import source
     from vsr.media.encode.video_encoder import VideoEncoder
     from vsr.media.passthrough import copier
@@ -172,7 +172,7 @@ def _codec(name: str, real: Callable[..., Any], count: Counter) -> Callable[...,
 
 
 def _reading(real: Callable[..., Iterator[Any]], count: Counter) -> Callable[..., Iterator[Any]]:
-    """Reading fails between two packets, as from a disk that breaks; the caller hears of it as of damage."""
+    """Make reading fail between two packets, as on a failing disk; the caller treats it as damage."""
 
     def call(container: Any, on_error: Callable[[Exception], None]) -> Iterator[Any]:
         for packet in real(container, on_error):

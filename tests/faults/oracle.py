@@ -1,4 +1,4 @@
-"""What a finished file holds, so that two can be compared; and what lies around beside it."""
+"""Contents of a finished file, for comparisons, and the other files in its folder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import av
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Of a video file; equal where nothing that matters differs."""
+    """Contents of a video file; equal if nothing relevant differs."""
 
     pictures: tuple[str, ...]
-    """Hash of each decoded picture."""
+    """Hash of each decoded frame."""
     times: tuple[Fraction | None, ...]
-    """When each is shown, in seconds."""
+    """Display time of each frame in seconds."""
     packets: tuple[tuple[int, str, str, str], ...]
-    """(stream, time shown, time decoded, hash) of each packet of the other streams, by stream."""
+    """(stream, display time, decoding time, hash) of each packet of the other streams, by stream."""
 
 
 def contents(path: Path) -> Contents:
-    """Read a whole file; fails where anything in it is damaged."""
+    """Read a whole file; fails if any part of it is damaged."""
     pictures, times, packets = [], [], []
     with av.open(str(path)) as box:
         film = box.streams.video[0]
@@ -43,13 +43,13 @@ def contents(path: Path) -> Contents:
 
 
 def pictures_in(path: Path) -> int:
-    """Packets of the film in a finished file."""
+    """Return the number of video packets in a finished file."""
     with av.open(str(path)) as box:
         return sum(packet.size > 0 for packet in box.demux(box.streams.video[0]))
 
 
 def remains(folder: Path, *known: str) -> list[str]:
-    """What lies in a folder besides the files that are known."""
+    """Return the names in a folder except the known files."""
     return sorted(path.name for path in folder.iterdir() if path.name not in known)
 
 

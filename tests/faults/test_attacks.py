@@ -1,4 +1,4 @@
-"""The attack suite in small; `make soak` runs the same in large and prints the figures."""
+"""The attacks with few cases; `make soak` runs all of them and prints the figures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tests.faults.mutations import CONTAINERS, FIRST, MUTATORS
 from tests.faults.oracle import Contents
 
 MUTATED = range(0, len(CONTAINERS) * len(MUTATORS), 3)
-"""Seeds: a third of all pairs of a mutator and a container, each of them twice at least."""
+"""Seeds that cover a third of all pairs of mutator and container, each
+mutator and container at least twice."""
 
 
 FOUND = (1_000_651,)
-"""Seeds that once went wrong: a time of ages."""
+"""Seeds that once failed because of a timestamp in the far future."""
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +38,20 @@ def nothing_wrong(tally: Tally) -> None:
     assert not tally.wrong, "\n".join(tally.wrong)
 
 
-def test_damaged_inputs_end_in_one_line_or_a_whole_file_that_tells(
+def test_damaged_inputs_end_with_one_line_or_a_complete_file_and_a_report(
     server: ForkServer, tmp_path: Path
 ) -> None:
     tally = attacks.mutate(server, tmp_path, MUTATED)
     nothing_wrong(attacks.mutate(server, tmp_path, FOUND, FIRST))
     nothing_wrong(tally)
-    assert tally.counts["silent"] <= 0.02 * len(MUTATED), tally.counts  # the bar of issue 4
-    assert tally.counts["exit 10"] > len(MUTATED) / 4, "the mutators hardly hurt"
+    assert tally.counts["silent"] <= 0.02 * len(MUTATED), tally.counts  # the limit of issue 4
+    assert tally.counts["exit 10"] > len(MUTATED) / 4, "the mutators cause hardly any damage"
 
 
-def test_whichever_call_fails_the_output_is_absent_or_complete_and_a_rerun_ends_well(
+def test_when_any_call_fails_the_output_is_absent_or_complete_and_a_rerun_succeeds(
     server: ForkServer, folder: Path, expected: Contents
 ) -> None:
-    """The first call of each kind; every single one in `make soak`."""
+    """Let the first call of each kind fail; `make soak` covers every call."""
     calls = attacks.nth_calls(server, folder)
     kinds = [re.sub(r"\d+", "", re.sub(r"\S+\.tmp", "tmp", call)) for call in calls]
     numbers = sorted({kinds.index(kind) + 1 for kind in kinds})
@@ -60,7 +61,7 @@ def test_whichever_call_fails_the_output_is_absent_or_complete_and_a_rerun_ends_
     assert tally.counts["exit 4"] > len(numbers) / 4, tally.counts
 
 
-def test_a_disk_that_is_full_at_any_size_is_exit_4_and_the_rerun_ends_well(
+def test_a_disk_that_is_full_at_any_size_is_exit_4_and_a_rerun_succeeds(
     server: ForkServer, folder: Path, expected: Contents
 ) -> None:
     size = attacks.finished_size(server, folder)
@@ -69,7 +70,7 @@ def test_a_disk_that_is_full_at_any_size_is_exit_4_and_the_rerun_ends_well(
     assert tally.counts["exit 4"] == 12, tally.counts
 
 
-def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_file(
+def test_a_run_killed_at_any_point_resumes_to_the_same_file(
     server: ForkServer, folder: Path, expected: Contents
 ) -> None:
     tally = attacks.kills(server, folder, 10, seed=1, expected=expected)

@@ -1,4 +1,4 @@
-"""Bombs (A27): whatever claims more than `max_pixels` is refused before anything is allocated for it."""
+"""Bombs (A27): content that declares more than `max_pixels` is rejected before memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from vsr.media.formats.atoms import MOST_EMPTY, top_level_atoms
 from vsr.media.formats.boxes import find_boxes
 
 MEMORY = 100e6
-"""Bytes over what a command needs that opens nothing; each bomb here needs at least eight times as much."""
+"""Bytes beyond the memory of a command that opens nothing; each bomb
+here needs at least eight times as much."""
 
 
 @pytest.fixture
 def baseline(server: ForkServer, tmp_path: Path) -> float:
-    """Memory of a command that opens nothing."""
+    """Return the memory of a command that opens nothing."""
     make_clip(tmp_path / "plain.mkv", frames=4)
     words = ["upscale", "plain.mkv", "plain-out.mkv", "-m", "bicubic"]
     return server.run(words, folder=tmp_path).memory
@@ -37,7 +38,7 @@ def baseline(server: ForkServer, tmp_path: Path) -> float:
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
 @pytest.mark.parametrize("alpha", [False, True], ids=["the video", "its alpha"])
-def test_a_transparent_webm_that_claims_too_much(
+def test_a_transparent_webm_that_declares_too_many_pixels_is_rejected(
     codec: str, alpha: bool, server: ForkServer, baseline: float, tmp_path: Path
 ) -> None:
     claiming(transparent_webm(tmp_path / "in.webm", codec), tmp_path / "bomb.webm", alpha=alpha)
@@ -78,7 +79,7 @@ def test_a_sparse_gif_over_the_limit_needs_no_memory(
     assert "limit of 3999999 pixels" in outcome.lines[0]
 
 
-def test_a_file_of_too_many_tags_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_too_many_tags_is_rejected(tmp_path: Path) -> None:
     open_media(with_tags(tmp_path / "few.mkv", MAX_TAGS - 10)).close()
     with pytest.raises(InputError, match=f"more than the limit of {MAX_TAGS}"):
         open_media(with_tags(tmp_path / "many.mkv", MAX_TAGS + 10))
@@ -99,7 +100,7 @@ def test_empty_atoms_are_not_all_read(inside: bool, tmp_path: Path) -> None:
 
 
 class _Counting:
-    """A file that counts what is read of it."""
+    """A file that counts the bytes that are read."""
 
     def __init__(self, file: object) -> None:
         self.file, self.count = file, 0

@@ -1,4 +1,4 @@
-"""The page on reliability names every row of the catalogue once, and only tests that exist."""
+"""The page on reliability has every row of the catalogue once, and names only tests that exist."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent
 PAGE = (TESTS.parent / "docs/reliability.md").read_text(encoding="utf-8")
 LEAST = {"A": 42, "B": 20, "C": 18, "D": 15, "E": 9, "F": 9, "G": 6}
-"""Rows that were agreed on first; more of them, and other letters, may follow."""
+"""The rows that were agreed first; more rows and other letters may follow."""
 
 
 def rows() -> list[list[str]]:
@@ -18,7 +18,7 @@ def rows() -> list[list[str]]:
     ]
 
 
-def test_every_row_stands_there_once_and_in_order() -> None:
+def test_every_row_exists_once_and_in_order() -> None:
     numbers: dict[str, list[int]] = {}
     for row in rows():
         numbers.setdefault(row[0][0], []).append(int(row[0][1:]))

@@ -1,4 +1,4 @@
-"""Tiny pictures, odd metadata, few descriptors, no home: always one line or a whole file."""
+"""Tiny frames, unusual metadata, few descriptors, no home: a run ends with one line or a complete file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsr.media.files.opening import open_media
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (2, 64), (64, 2)], ids=str)
-def test_a26_the_smallest_pictures_are_upscaled(
+def test_a26_the_smallest_frames_are_upscaled(
     size: tuple[int, int], server: ForkServer, tmp_path: Path
 ) -> None:
     width, height = size
@@ -27,7 +27,7 @@ def test_a26_the_smallest_pictures_are_upscaled(
             assert pictures_in(tmp_path / target) == 3
 
 
-def test_a38_metadata_that_is_no_utf8_is_read_anyhow(tmp_path: Path) -> None:
+def test_a38_metadata_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2, metadata={"title": "ABCDEFGH"})
     data = clip.read_bytes()
     assert data.count(b"ABCDEFGH") >= 1
@@ -36,7 +36,9 @@ def test_a38_metadata_that_is_no_utf8_is_read_anyhow(tmp_path: Path) -> None:
         assert "ABCDEFGH" not in media.metadata["title"]
 
 
-def test_c17_with_few_descriptors_a_run_ends_in_one_line_or_well(server: ForkServer, tmp_path: Path) -> None:
+def test_c17_with_few_descriptors_a_run_ends_with_one_line_or_succeeds(
+    server: ForkServer, tmp_path: Path
+) -> None:
     make_clip(tmp_path / "in.mp4", frames=6, audio=[Audio()])
     codes = set()
     for files in range(4, 20, 2):
@@ -52,7 +54,7 @@ def test_c17_with_few_descriptors_a_run_ends_in_one_line_or_well(server: ForkSer
     assert len(codes) > 1
 
 
-def test_b18_without_a_home_or_any_environment_it_works(tmp_path: Path) -> None:
+def test_b18_without_a_home_or_any_environment_a_run_succeeds(tmp_path: Path) -> None:
     make_clip(tmp_path / "in.mp4", frames=2)
     words = [sys.executable, "-m", "vsr", "upscale", "in.mp4", "out.mp4", "-m", "fast-x2"]
     done = subprocess.run(words, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)

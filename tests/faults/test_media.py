@@ -1,4 +1,4 @@
-"""Hostile media (rows A and E): nothing but the named file is opened, nobody dialled, memory bounded."""
+"""Hostile media (rows A and E): only the named file is opened, no connection is made, memory is bounded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS = sorted(playlists(0))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Holds what a hostile file would like to open."""
+    """Return a folder with files that hostile media would try to open."""
     (tmp_path / SECRET).write_text("password\n" * 50)
     make_clip(tmp_path / "neighbour.mp4", frames=2)
     (tmp_path / "list.txt").write_text("neighbour.mp4\n")
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".txt", ".m3u8", ".ffconcat", ".mpd", ".sdp", ""])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_names_others_opens_none_of_them(kind: str, suffix: str, folder: Path) -> None:
+def test_a_file_that_refers_to_others_opens_none_of_them(kind: str, suffix: str, folder: Path) -> None:
     with listening() as listener, opened_in(folder) as names:
         path = folder / f"clip{suffix}"
         path.write_text(playlists(listener.port)[kind])
@@ -51,7 +51,7 @@ def test_a_file_that_names_others_opens_none_of_them(kind: str, suffix: str, fol
     assert "\n" not in str(caught.value)
 
 
-def test_without_our_options_these_canaries_sing(folder: Path) -> None:
+def test_without_the_safe_options_the_canaries_detect_the_attack(folder: Path) -> None:
     path = folder / "clip.mp4"
     path.write_text(playlists(0)["ffconcat to a video"])
     with opened_in(folder) as names, av.open(str(path)):
@@ -66,14 +66,14 @@ def test_without_our_options_these_canaries_sing(folder: Path) -> None:
     assert sorted(listener.callers) == ["tcp", "udp"]
 
 
-def test_a_movie_that_says_its_pictures_lie_elsewhere_opens_nothing_else(
+def test_a_movie_that_refers_to_frames_in_another_file_opens_no_other_file(
     folder: Path, capfd: Capture
 ) -> None:
     movie = make_clip(folder / "clip.mov", frames=2)
     refer_to(movie, "neighbour.mp4")
     with opened_in(folder) as names, av.open(str(movie), options={"enable_drefs": "1"}):
         pass
-    assert "neighbour.mp4" in names  # this canary sings
+    assert "neighbour.mp4" in names  # this canary works
     with opened_in(folder) as names:
         outcome = run_cli(capfd, "upscale", str(movie), str(folder / "out.mkv"), "-m", "bicubic")
     assert outcome.code == 3, outcome.err
@@ -81,11 +81,11 @@ def test_a_movie_that_says_its_pictures_lie_elsewhere_opens_nothing_else(
     assert not (folder / "out.mkv").exists()
 
 
-def test_subtitles_inside_an_avi_cannot_be_a_playlist(folder: Path, capfd: Capture) -> None:
+def test_subtitles_inside_an_avi_are_not_opened_as_a_playlist(folder: Path, capfd: Capture) -> None:
     path = folder / "clip.avi"
     avi_with_gab2(path, "1\n00:00:00,000 --> 00:00:01,000\nhello\n\n")
     with av.open(str(path)) as box:
-        assert b"hello" in [bytes(p) for p in box.demux() if p.stream.index == 1]  # FFmpeg does look inside
+        assert b"hello" in [bytes(p) for p in box.demux() if p.stream.index == 1]  # FFmpeg reads the content
     with listening() as listener:
         for name, text in playlists(listener.port).items():
             avi_with_gab2(path, text)
@@ -96,7 +96,7 @@ def test_subtitles_inside_an_avi_cannot_be_a_playlist(folder: Path, capfd: Captu
     assert listener.callers == []
 
 
-def test_addresses_and_protocols_are_names_of_files_that_are_not_there(
+def test_addresses_and_protocols_count_as_names_of_missing_files(
     folder: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -113,7 +113,7 @@ def test_addresses_and_protocols_are_names_of_files_that_are_not_there(
 
 
 @pytest.mark.parametrize(("place", "code"), [("output", 4), ("weights", 5)])
-def test_d15_outputs_and_weights_are_no_addresses_either(
+def test_d15_outputs_and_weights_cannot_be_addresses(
     place: str, code: int, folder: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -126,10 +126,8 @@ def test_d15_outputs_and_weights_are_no_addresses_either(
     assert listener.callers == []
 
 
-def test_what_is_no_file_with_a_video_is_exit_3_before_any_weights_load(
-    server: ForkServer, tmp_path: Path
-) -> None:
-    """Rows A1 to A6, and the time to a bad-input error."""
+def test_files_without_a_video_are_exit_3_before_any_weights_load(server: ForkServer, tmp_path: Path) -> None:
+    """Cover rows A1 to A6, and the time to a bad-input error."""
     os.mkfifo(tmp_path / "fifo.mp4")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "socket.mp4"))
@@ -151,7 +149,7 @@ def test_what_is_no_file_with_a_video_is_exit_3_before_any_weights_load(
 
 
 @pytest.mark.parametrize(("held", "told"), [(16000, 16000), (16000, 64)])
-def test_a27_a_picture_bomb_is_one_line_and_no_memory(
+def test_a27_an_image_bomb_is_one_line_and_needs_no_memory(
     held: int, told: int, server: ForkServer, tmp_path: Path
 ) -> None:
     png = png_bomb(held)
@@ -169,7 +167,7 @@ def test_a27_a_picture_bomb_is_one_line_and_no_memory(
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_a29_a_file_of_too_many_streams_is_refused(suffix: str, tmp_path: Path) -> None:
+def test_a29_a_file_with_too_many_streams_is_rejected(suffix: str, tmp_path: Path) -> None:
     codec = "subrip" if suffix == "mkv" else "mov_text"
     few, many = (
         make_clip(tmp_path / f"{number}.{suffix}", frames=2, subtitles=[Subtitle(codec=codec)] * number)
@@ -191,7 +189,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a29_nothing_is_allocated_by_what_a_header_claims(
+def test_a29_memory_is_not_allocated_by_the_sizes_in_a_header(
     lie: str, server: ForkServer, tmp_path: Path
 ) -> None:
     kind, offset, number = LIES[lie]
@@ -207,7 +205,7 @@ def test_a29_nothing_is_allocated_by_what_a_header_claims(
     assert (tmp_path / "out.mkv").exists() == (outcome.code != 3)
 
 
-def test_e8_titles_cannot_steer_the_terminal(tmp_path: Path, capfd: Capture) -> None:
+def test_e8_titles_cannot_control_the_terminal(tmp_path: Path, capfd: Capture) -> None:
     title = "a\x1b[2Jb\x07"
     clip = make_clip(
         tmp_path / "clip.mkv", frames=2, metadata={"title": title}, video_metadata={"title": title}

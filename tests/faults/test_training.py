@@ -1,4 +1,4 @@
-"""Training faults (rows F) that need a process that dies; the others are shown in tests/training."""
+"""Training faults (rows F) that require a process to die; the others are tested in tests/training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vsr.training.run.state import new_state
 KILLS = 8
 
 
-def test_f1_a_kill_inside_a_checkpoints_write_costs_one_interval_at_most(tmp_path: Path) -> None:
+def test_f1_a_kill_during_the_write_of_a_checkpoint_costs_at_most_one_interval(tmp_path: Path) -> None:
     output, rng = tmp_path / "out.safetensors", random.Random(1)
     with Writers(output) as writers:
         told, longest = 0, 0.2
         for _ in range(KILLS):
             before = told
             told = max(told, writers.kill_one(after=rng.uniform(0.0, longest)))
-            longest *= 1 if told > before else 2  # a machine on which a write takes longer
+            longest *= 1 if told > before else 2  # a write takes longer on this machine
             found = writers.newest()
-            assert told <= found <= told + 1  # it may be killed between the rename and saying so
+            assert told <= found <= told + 1  # it can be killed between the rename and its report
             told = found
-        assert told, "too slow here to have been killed while writing"
+        assert told, "this machine is too slow to kill a process while it writes"
     left = {path.name for path in checkpoint_folder(output).iterdir()}
     assert len(checkpoints(output)) <= recipe().checkpoints + 1
     assert len(left) <= recipe().checkpoints + 1 + KILLS
@@ -35,7 +35,8 @@ def test_f1_a_kill_inside_a_checkpoints_write_costs_one_interval_at_most(tmp_pat
 def test_f1_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written, synced, renamed, the folder synced, and only then the oldest goes: power may fail anywhere."""
+    """Power may fail at any time, so the file is written, synced and renamed, the
+    folder is synced, then the oldest goes."""
     calls: list[str] = []
     state, settings = new_state(recipe()), recipe()
     real = {name: getattr(os, name) for name in ("fsync", "replace", "unlink")}
@@ -54,5 +55,5 @@ def test_f1_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(
             for name in real:
                 monkeypatch.setattr(os, name, noted(name))
         save_checkpoint(tmp_path / "out.safetensors", state, settings)
-    assert calls[0] == "unlink .tmp"  # whatever stands under the temporary name, before it is made anew
+    assert calls[0] == "unlink .tmp"  # an old file of the temporary name, before the new one
     assert calls[1:] == ["fsync .tmp", "replace .tmp", "fsync .checkpoints", "unlink .safetensors"]

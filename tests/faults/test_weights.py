@@ -1,4 +1,4 @@
-"""Hostile weights (rows D): one line and exit code 5, nothing is run, neither time nor memory is spent."""
+"""Hostile weights (rows D): one line and exit code 5; no code runs, and neither time nor memory is spent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def placed(row: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("row", ZOO)
-def test_the_loader_refuses_in_one_line(row: str, tmp_path: Path) -> None:
+def test_the_loader_rejects_the_file_in_one_line(row: str, tmp_path: Path) -> None:
     path = placed(row, tmp_path)
     began = time.process_time()
     with pytest.raises(ModelError, match=ZOO[row][1]) as caught:
@@ -44,11 +44,11 @@ def test_the_loader_refuses_in_one_line(row: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500 + len(str(path))
     assert not (tmp_path / CANARY).exists()
-    assert time.process_time() - began < 3  # of work: a bomb would take minutes
+    assert time.process_time() - began < 3  # CPU time; a bomb would take minutes
 
 
 @pytest.mark.parametrize("row", ZOO)
-def test_the_command_line_ends_with_5_and_one_line(
+def test_the_command_line_ends_with_exit_5_and_one_line(
     row: str, tmp_path: Path, clip: Path, capfd: Capture
 ) -> None:
     path, target = placed(row, tmp_path), tmp_path / "out.mp4"
@@ -59,14 +59,14 @@ def test_the_command_line_ends_with_5_and_one_line(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_canary_of_this_zoo_sings_when_a_file_is_unpickled(tmp_path: Path) -> None:
+def test_the_canary_detects_when_a_file_is_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "evil.pth"
     path.write_bytes(saved({"x": Evil(tmp_path)}))
     torch.load(path, weights_only=False)
     assert (tmp_path / CANARY).exists()
 
 
-def test_d2_an_environment_that_forces_full_pickles_changes_nothing(tmp_path: Path) -> None:
+def test_d2_an_environment_that_forces_full_pickles_has_no_effect(tmp_path: Path) -> None:
     path = tmp_path / "evil.pth"
     path.write_bytes(saved({"params": STATE, "x": Evil(tmp_path)}))
     script = (
@@ -81,7 +81,7 @@ def test_d2_an_environment_that_forces_full_pickles_changes_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("version", "refused"), [("2.5.1", True), ("2.9.1+cu128", True), ("2.10.0", False)])
-def test_d3_old_torch_reads_no_pth(
+def test_d3_with_an_old_torch_no_pth_is_read(
     version: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "net.pth").write_bytes(saved(STATE))
@@ -97,7 +97,7 @@ def test_d3_old_torch_reads_no_pth(
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("cut", [1, 100, 0.2, 0.5, 0.99])
-def test_d8_a_pth_cut_anywhere_is_called_damaged(cut: float, legacy: bool, tmp_path: Path) -> None:
+def test_d8_a_pth_truncated_anywhere_is_reported_as_damaged(cut: float, legacy: bool, tmp_path: Path) -> None:
     data = saved(STATE, legacy=legacy)
     path = tmp_path / "cut.pth"
     path.write_bytes(data[: cut if cut >= 1 else int(cut * len(data))])
@@ -106,15 +106,15 @@ def test_d8_a_pth_cut_anywhere_is_called_damaged(cut: float, legacy: bool, tmp_p
 
 
 def with_a_flipped_bit(data: bytes) -> bytes:
-    """The lowest bit of a weight: the number stays finite."""
+    """Flip the lowest bit of a weight, which stays finite."""
     flipped = bytearray(data)
     flipped[data.index(STATE[KEY].numpy().tobytes())] ^= 1
     return bytes(flipped)
 
 
 @pytest.mark.parametrize("way", ["legacy .pth", ".pth without checksums", "safetensors"])
-def test_d9_a_flipped_bit_shows_in_the_hash(way: str, tmp_path: Path) -> None:
-    """These have no checksums; so the hash is printed, reported, and part of a job's key."""
+def test_d9_a_flipped_bit_changes_the_hash(way: str, tmp_path: Path) -> None:
+    """These formats have no checksums; therefore the hash is printed, reported, and part of a job's key."""
     torch.serialization.set_crc32_options(way != ".pth without checksums")
     try:
         data = save(STATE) if way == "safetensors" else saved(STATE, legacy=way == "legacy .pth")
@@ -127,30 +127,32 @@ def test_d9_a_flipped_bit_shows_in_the_hash(way: str, tmp_path: Path) -> None:
     assert whole.sha256 != flipped.sha256
 
 
-def test_d9_a_flipped_bit_in_a_pth_is_found_by_its_checksum(tmp_path: Path) -> None:
+def test_d9_a_flipped_bit_in_a_pth_is_detected_by_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / "flipped.pth"
     path.write_bytes(with_a_flipped_bit(saved(STATE)))
     with pytest.raises(ModelError, match=r"damaged.*CRC"):
         load_generator(path)
 
 
-def test_d16_of_an_archive_with_two_directories_the_one_that_was_judged_is_loaded(tmp_path: Path) -> None:
+def test_d16_the_checked_directory_of_an_archive_with_two_is_the_one_that_is_loaded(tmp_path: Path) -> None:
     other = {key: value + 1 for key, value in STATE.items()}
     path = tmp_path / "two.pth"
     path.write_bytes(two_directories(saved(other), saved(STATE)))
     by_torch = torch.load(path, weights_only=True)
-    assert torch.equal(by_torch[KEY], other[KEY]), "torch takes the same one: this test shows nothing"
+    assert torch.equal(by_torch[KEY], other[KEY]), (
+        "both libraries read the same file, so this test has no effect"
+    )
     assert torch.equal(files.read_weights(path).state[KEY], STATE[KEY])
 
 
-def test_bytes_that_a_trainer_wrote_are_no_harm(tmp_path: Path) -> None:
-    """Pickles of protocol 2 have no bytes of their own: `_codecs.encode` makes them of text."""
+def test_bytes_in_a_trainers_file_are_accepted(tmp_path: Path) -> None:
+    """Pickles of protocol 2 have no type for bytes and create them from text with `_codecs.encode`."""
     path = tmp_path / "bytes.pth"
     path.write_bytes(saved({"params": STATE, "note": b"\x00\xff made on Friday", "counts": Counter("aab")}))
     assert files.read_weights(path).state.keys() == STATE.keys()
 
 
-def test_a_header_as_long_as_is_allowed_is_read(tmp_path: Path) -> None:
+def test_a_header_of_the_maximum_length_is_read(tmp_path: Path) -> None:
     text = save(STATE)
     length = struct.unpack("<Q", text[:8])[0]
     padded = text[8 : 8 + length].ljust(files.MAX_HEADER_BYTES)
@@ -162,7 +164,7 @@ def test_a_header_as_long_as_is_allowed_is_read(tmp_path: Path) -> None:
         load_generator(path)
 
 
-def test_what_the_zoo_is_made_of_loads_when_nothing_is_wrong(tmp_path: Path) -> None:
+def test_the_undamaged_file_behind_the_zoo_can_be_loaded(tmp_path: Path) -> None:
     for number, data in enumerate((saved(STATE), saved(STATE, legacy=True), save(STATE))):
         path = tmp_path / str(number)
         path.write_bytes(data)

@@ -24,11 +24,11 @@ STATE = {key: value.clone() for key, value in make(CompactConfig(scale=2, nf=6, 
 RRDB = {key: value.clone() for key, value in make(RRDBConfig(scale=4, nf=4, nb=1, gc=2)).state_dict().items()}
 KEY = "body.0.weight"
 CANARY = "it-ran"
-"""Folder that a hostile file makes beside itself when it is unpickled."""
+"""Folder that a hostile file creates beside itself when it is unpickled."""
 
 
 class Evil:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / CANARY)
@@ -53,7 +53,7 @@ def header(entries: dict[str, object], body: bytes = b"") -> bytes:
 
 
 def deflated(data: bytes) -> bytes:
-    """The same zip archive, compressed."""
+    """Return the same zip archive, compressed."""
     file = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(data)) as old,
@@ -65,16 +65,16 @@ def deflated(data: bytes) -> bytes:
 
 
 def with_entry(name: str, value: bytes, *, data: bytes = b"") -> bytes:
-    """A .pth file, with one more entry in its archive."""
+    """Return a .pth file with an additional entry in its archive."""
     file = io.BytesIO(data or saved(STATE))
     with zipfile.ZipFile(file, "a") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a name that is there already
+        warnings.simplefilter("ignore")  # about a duplicate name
         archive.writestr(name, value)
     return file.getvalue()
 
 
 def two_files(first: bytes, second: bytes) -> bytes:
-    """An archive with the entries of two files of torch.save."""
+    """Return an archive with the entries of two files of torch.save."""
     file = io.BytesIO(first)
     with zipfile.ZipFile(file, "a") as both, zipfile.ZipFile(io.BytesIO(second)) as other:
         for entry in other.infolist():
@@ -83,16 +83,17 @@ def two_files(first: bytes, second: bytes) -> bytes:
 
 
 def two_directories(torchs: bytes, pythons: bytes) -> bytes:
-    """An archive in which torch finds one file and Python's zipfile another, both of the same layout.
+    """Return an archive in which torch finds one file and Python's
+    zipfile another, both with the same layout.
 
-    An archive's end tells where its directory begins. torch goes there; zipfile takes what lies directly
-    before the end, for a program may have been put before an archive.
+    The end of an archive contains the position of its directory. torch reads that position; zipfile reads the
+    directory directly before the end, because a program may precede an archive.
     """
     return torchs[: torchs.rindex(b"PK\x05\x06")] + pythons
 
 
 def in_an_archive(pickle_bytes: bytes) -> bytes:
-    """A .pth file with a pickle of one's own."""
+    """Return a .pth file with a custom pickle."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", pickle_bytes)
@@ -102,30 +103,31 @@ def in_an_archive(pickle_bytes: bytes) -> bytes:
 
 
 def encoded(times: int) -> bytes:
-    """1 KB that `_codecs.encode` doubles again and again: 30 times would be 1 TB."""
+    """Return a pickle in which `_codecs.encode` doubles 1 KB repeatedly: 30 times would give 1 TB."""
     data = b"\x80\x02" + b"c_codecs\nencode\n" * times + b"X\x00\x04\x00\x00" + b"a" * 1024
     return data + b"X\x03\x00\x00\x00hex\x86R" * times + b"."
 
 
 def copied(what: bytes) -> bytes:
-    """A list of 100,000 numbers, copied 100,000 times by a call: `what` is its name."""
+    """Return a pickle that copies a list of 100,000 numbers 100,000 times by calling the function `what`."""
     items = b"]q\x00(" + b"K\x01" * 100_000 + b"e"
     return b"\x80\x02](" + items + b"c" + what + b"\nq\x01" + b"h\x01h\x00\x85R" * 100_000 + b"e."
 
 
 def grown_later() -> bytes:
-    """The same, with a list that is still empty when the call's arguments are put together."""
+    """Return the same with a list that is still empty when the arguments of the call are created."""
     start = b"\x80\x02](]q\x00ccollections\nCounter\nq\x01h\x00\x85q\x02h\x00("
     return start + b"K\x01" * 100_000 + b"e" + b"h\x01h\x02R" * 100_000 + b"e."
 
 
 def key_of(tuples: int, step: bytes) -> bytes:
-    """A table whose key is a tuple in a tuple, and so on; or of two in each, which is hashed 2^N times."""
+    """Return a pickle whose key is a nested tuple, or one of two equal
+    tuples on each level, hashed 2^N times."""
     return b"\x80\x02}N" + step * tuples + b"Ns."
 
 
 def storage_of(numbers: int, *, called: bool = False) -> bytes:
-    """A storage of a size that the pickle makes up."""
+    """Return a pickle with a storage of an invented size."""
     if called:
         return b"\x80\x02ctorch.storage\nUntypedStorage\nJ" + struct.pack("<i", numbers) + b"\x85R."
     words = b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
@@ -157,7 +159,7 @@ def gray() -> dict[str, Tensor]:
 
 
 BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."
-"""2 GB of twenty bytes; torch's own unpickler makes them."""
+"""2 GB from twenty bytes, created by torch's own unpickler."""
 EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 
 Make = Callable[[Path], bytes]
@@ -268,4 +270,5 @@ ZOO: dict[str, tuple[Make, str]] = {
     "D13 overflow": (lambda _: save({k: v * 1e30 for k, v in STATE.items()}), "grey image has NaN"),
     "D14 gray": (lambda _: save(gray()), "takes 1 and gives 3 channels"),
 }
-"""Name to what makes the bytes (given the folder that the file goes to), and what the one line must say."""
+"""For each name, the function that makes the bytes (given the folder of
+the file), and the expected error line."""

@@ -1,4 +1,4 @@
-"""A program that ends a run: what is left is what Ctrl-C leaves, and the same call goes on."""
+"""A program can cancel a run; it leaves the same files as Ctrl-C, and run it again to resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", ["event", "function", "progress"])
-def test_a_cancelled_run_leaves_the_folder_as_it_was(clip: Path, how: str) -> None:
+def test_a_cancelled_run_leaves_no_files(clip: Path, how: str) -> None:
     event = threading.Event()
     asked: list[int] = []
     cancel = {"event": event, "function": lambda: len(asked) > 6, "progress": None}[how]
@@ -38,16 +38,16 @@ def test_a_cancelled_run_leaves_the_folder_as_it_was(clip: Path, how: str) -> No
     assert [p.name for p in clip.parent.iterdir()] == ["in.mkv"]
     assert len(asked) < 40
     if how != "progress":
-        assert "in.mkv: cancelled by the caller; nothing is left" in str(told.value)
+        assert "in.mkv: cancelled by the caller; nothing is kept" in str(told.value)
     assert not [t.name for t in threading.enumerate() if t.name.startswith("vsr-")]
 
 
-def test_the_same_call_goes_on_from_the_parts_that_are_kept(clip: Path) -> None:
+def test_the_same_call_resumes_from_the_kept_segments(clip: Path) -> None:
     target = clip.with_name("out.mkv")
     done: list[int] = []
     count = lambda now: done.append(now.frames)  # noqa: E731
     wishes = {"segment_seconds": "0.4", "encoder": "ffv1", "model": "bicubic", "device": "cpu"}
-    with pytest.raises(vsr.CancelledError, match="frames are kept; run it again to go on"):
+    with pytest.raises(vsr.CancelledError, match="frames are kept; run it again to resume"):
         vsr.upscale(clip, target, on_progress=count, cancel=lambda: len(done) >= 30, **wishes)
     assert not target.exists()
     report = vsr.upscale(clip, target, **wishes)
@@ -56,7 +56,7 @@ def test_the_same_call_goes_on_from_the_parts_that_are_kept(clip: Path) -> None:
     assert sorted(p.name for p in clip.parent.iterdir()) == ["in.mkv", "out.mkv"]
 
 
-def test_a_cancelled_run_keeps_what_stood_there_before(clip: Path) -> None:
+def test_a_cancelled_run_keeps_an_existing_output(clip: Path) -> None:
     target = clip.with_name("out.mkv")
     target.write_bytes(b"old")
     with pytest.raises(vsr.CancelledError):

@@ -1,4 +1,4 @@
-"""Pictures as planes: what comes of them is what `vsr.upscale` writes for them, to the bit."""
+"""Frames as planes: the results equal those of `vsr.upscale` to the bit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 
 def noise(layout: PixelLayout, *, height: int = 47, width: int = 61, index: int = 0) -> YuvFrame:
-    """Every code that the bits can hold, in every plane."""
+    """Make a frame with every possible code value in every plane."""
     small = chroma_size(height, width, layout.chroma_shift)
     sizes = [(height, width)] if layout.family == "gray" else [(height, width), small, small]
     sizes += [(height, width)] if layout.alpha else []
@@ -45,7 +45,7 @@ def noise(layout: PixelLayout, *, height: int = 47, width: int = 61, index: int 
 
 
 def noise_clip(path: Path, pixel_format: str, frames: int = 2) -> Path:
-    """A lossless file of it."""
+    """Write a lossless file of these frames."""
     with av.open(str(path), "w") as box:
         stream = box.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 61, 47, pixel_format
@@ -81,7 +81,7 @@ def samples(frame: YuvFrame) -> list[Tensor]:
     ],
 )
 @pytest.mark.parametrize("wishes", [{"model": "lanczos", "scale": 1.5}, {"model": "fast-x2"}], ids=str)
-def test_planes_become_what_upscale_writes_to_the_bit(
+def test_planes_give_the_output_of_upscale_to_the_bit(
     tmp_path: Path, pixel_format: str, tags: dict[str, object], wishes: dict[str, object]
 ) -> None:
     color = replace(COLOR, **tags)
@@ -97,25 +97,25 @@ def test_planes_become_what_upscale_writes_to_the_bit(
                 assert torch.equal(a, b)
 
 
-def test_results_are_the_callers_own_memory_and_the_source_stays_as_it_was() -> None:
+def test_results_are_the_callers_own_memory_and_the_source_does_not_change() -> None:
     frame = noise(LAYOUT)
     before = [plane.clone() for plane in frame.planes]
     (made,) = vsr.Upscaler(Nearest(), device="cpu").frames([frame])
     for plane in made.planes:
-        plane.zero_()  # fails for a tensor that was left in inference mode
+        plane.zero_()  # fails for a tensor of inference mode
     for plane, copy in zip(frame.planes, before, strict=True):
         assert torch.equal(plane, copy)
 
 
-def test_a_layout_with_alpha_gets_it_opaque_where_the_picture_has_none() -> None:
+def test_a_layout_with_alpha_gets_opaque_alpha_if_the_frame_has_none() -> None:
     frame = replace(noise(LAYOUT), layout=replace(LAYOUT, alpha=True))
     (made,) = vsr.Upscaler(Nearest(), device="cpu").frames([frame])
     assert made.alpha is not None
     assert (made.alpha == 255).all()
 
 
-def test_planes_with_rows_apart_are_read_right() -> None:
-    """As hosts and decoders have them: rows padded in memory."""
+def test_planes_with_padded_rows_are_read_correctly() -> None:
+    """Hosts and decoders pad rows in memory."""
     frame = noise(LAYOUT, width=60)
     padded = [torch.nn.functional.pad(plane, (0, 7))[:, : plane.shape[1]] for plane in frame.planes]
     assert not padded[0].is_contiguous()
@@ -128,35 +128,37 @@ def test_planes_with_rows_apart_are_read_right() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"color": ColorSpec()}, "picture 3: range is unspecified.*guess_for"),
-        ({"color": replace(COLOR, matrix=Matrix.YCGCO)}, "picture 3: Y'CbCr with matrix YCGCO"),
+        ({"color": ColorSpec()}, "frame 3: range is unspecified.*guess_for"),
+        ({"color": replace(COLOR, matrix=Matrix.YCGCO)}, "frame 3: Y'CbCr with matrix YCGCO"),
         (
             {"layout": replace(LAYOUT, bit_depth=10)},
-            r"\(47, 61\) of uint8, .*give \(H, W\) of uint16 for 10 bits",
+            r"\(47, 61\) of uint8, .*Give \(H, W\) of uint16 for 10 bits",
         ),
-        ({"layout": replace(LAYOUT, chroma_shift=(0, 0))}, "picture 3: planes of"),
-        ({"planes": ()}, "picture 3 has the planes none"),
+        ({"layout": replace(LAYOUT, chroma_shift=(0, 0))}, "frame 3: planes of"),
+        ({"planes": ()}, "frame 3 has the planes none"),
         ({"planes": (torch.zeros(1, 4, 4, dtype=torch.uint8),)}, r"\(1, 4, 4\) of uint8"),
     ],
 )
-def test_what_cannot_be_converted_is_told_in_one_line(change: dict[str, object], words: str) -> None:
+def test_frames_that_cannot_be_converted_are_rejected_in_one_line(
+    change: dict[str, object], words: str
+) -> None:
     frame = replace(noise(LAYOUT, index=3), **change)
     with pytest.raises(InputError, match=words) as raised:
         list(vsr.Upscaler(Nearest(), device="cpu").frames([frame]))
     assert "\n" not in str(raised.value)
 
 
-def test_an_alpha_of_another_type_is_told() -> None:
+def test_alpha_of_another_dtype_is_rejected() -> None:
     stamp = Stamp(index=5, pts=0, duration=1, time_base=Fraction(1))
     frame = RgbFrame(image=torch.rand(3, 4, 4), alpha=torch.ones(1, 4, 4, dtype=torch.float64), stamp=stamp)
-    with pytest.raises(InputError, match="of float64; give"):
+    with pytest.raises(InputError, match=r"of float64\. Give"):
         list(vsr.Upscaler(Nearest(), device="cpu").frames([frame]))
 
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
-def test_on_a_gpu_planes_come_back_to_where_they_were(where: str) -> None:
-    """Long work is queued, so that a missing wait would show."""
+def test_on_a_gpu_planes_return_to_their_original_device(where: str) -> None:
+    """Long work is queued, so that a missing synchronisation would be visible."""
     given = [noise(LAYOUT, height=256, width=256, index=index) for index in range(12)]
     there = [replace(f, planes=tuple(plane.to(where) for plane in f.planes)) for f in given]
     told = vsr.Upscaler(Nearest(), device="cpu").frames(given)
@@ -165,4 +167,4 @@ def test_on_a_gpu_planes_come_back_to_where_they_were(where: str) -> None:
         assert one.stamp == other.stamp
         for a, b in zip(one.planes, other.planes, strict=True):
             assert a.device.type == where
-            assert (a.cpu().int() - b.int()).abs().max() <= 1  # fp32 is summed in another order there
+            assert (a.cpu().int() - b.int()).abs().max() <= 1  # the GPU adds fp32 in another order

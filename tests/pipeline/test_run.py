@@ -1,4 +1,4 @@
-"""File to file: every picture in its place, with its time, its colour and everything beside it."""
+"""File to file: every frame with its time and colour, and all other streams."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_variable_rate_b_frames_and_offset_keep_every_timestamp(tmp_path: Path, 
     report = upscale_video(source, target, settings())
     before, after = pts_of(source), pts_of(target)
     assert len(before) == len(pts)
-    # half a tick of the source: what a player can tell apart
+    # Half a tick of the source, the smallest difference that a player can show.
     assert max(abs((b - before[0]) - (a - after[0])) for b, a in zip(before, after, strict=True)) <= Fraction(
         1, 30000
     )
@@ -73,7 +73,7 @@ def test_variable_rate_b_frames_and_offset_keep_every_timestamp(tmp_path: Path, 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
 @pytest.mark.parametrize("batch", [1, 2, 4])
-def test_no_frame_is_lost_whatever_the_batch_and_length(tmp_path: Path, frames: int, batch: int) -> None:
+def test_no_frame_is_lost_for_any_batch_and_length(tmp_path: Path, frames: int, batch: int) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=frames, bframes=2)
     target = tmp_path / "out.mkv"
     upscale_video(source, target, settings(batch=batch))
@@ -100,7 +100,7 @@ TAGS = {
 @pytest.mark.parametrize(
     "pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv420p16le", "gray", "gbrp10le"]
 )
-def test_scale_1_bicubic_gives_back_every_code_within_one(tmp_path: Path, name: str, pix_fmt: str) -> None:
+def test_scale_1_bicubic_returns_every_code_value_within_one(tmp_path: Path, name: str, pix_fmt: str) -> None:
     color = TAGS[name] if pix_fmt.startswith("yuv") else ColorSpec()
     source = make_clip(
         tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, color=color, frames=2, width=50, height=38
@@ -129,7 +129,7 @@ def test_ten_bits_in_are_ten_bits_out_by_default(tmp_path: Path) -> None:
         assert box.streams.video[0].codec_context.pix_fmt == "yuv420p10le"
 
 
-def test_odd_sizes_are_upscaled_whole(tmp_path: Path) -> None:
+def test_odd_sizes_are_upscaled_completely(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", width=53, height=37, frames=2)
     upscale_video(source, tmp_path / "out.mkv", settings())
     with av.open(str(tmp_path / "out.mkv")) as box:
@@ -137,17 +137,17 @@ def test_odd_sizes_are_upscaled_whole(tmp_path: Path) -> None:
         assert (frame.width, frame.height) == (106, 74)
 
 
-def test_alpha_comes_along_into_a_container_that_holds_it(tmp_path: Path) -> None:
+def test_alpha_is_kept_in_a_container_that_supports_it(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva444p", frames=2, width=32, height=24)
     upscale_video(source, tmp_path / "out.mkv", settings(encoder=LOSSLESS))
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
         before, after = next(a.decode(video=0)), next(b.decode(video=0))
         assert after.format.name == "yuva444p"
-        # the slope of the alpha plane, at twice the size: its mean stays within a code
+        # A gradient of the alpha plane at twice the size: its mean stays within one code value.
         assert abs(codes(before.planes[3], before).mean() - codes(after.planes[3], after).mean()) < 1
 
 
-def test_sound_text_and_chapters_come_along(tmp_path: Path) -> None:
+def test_audio_subtitles_and_chapters_are_kept(tmp_path: Path) -> None:
     source = make_clip(
         tmp_path / "in.mkv",
         frames=25,
@@ -177,7 +177,7 @@ def test_any_scale(tmp_path: Path, wish: dict[str, Fraction], size: tuple[int, i
         assert (frame.width, frame.height) == size
 
 
-def test_a_clip_of_the_source_begins_at_zero_and_holds_its_pictures_only(tmp_path: Path) -> None:
+def test_a_time_range_of_the_source_begins_at_zero_and_has_only_its_frames(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=50, audio=[Audio()])
     report = upscale_video(source, tmp_path / "out.mkv", settings(start=Fraction(4, 5), end=Fraction(6, 5)))
     assert numbers_of(tmp_path / "out.mkv") == list(range(20, 30))
@@ -186,7 +186,7 @@ def test_a_clip_of_the_source_begins_at_zero_and_holds_its_pictures_only(tmp_pat
 
 
 class fake_model:  # noqa: N801 - reads as a verb
-    """Inside, whatever model is asked for, `network` comes."""
+    """A context in which every model name loads `network`."""
 
     def __init__(self, network: nn.Module) -> None:
         self.model = LoadedModel(
@@ -208,7 +208,7 @@ class fake_model:  # noqa: N801 - reads as a verb
         self.patch.undo()
 
 
-def test_out_of_memory_in_the_middle_loses_no_frame(tmp_path: Path) -> None:
+def test_out_of_memory_during_the_run_loses_no_frame(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=7)
     with fake_model(Hungry(limit=64 * 48)):
         report = upscale_video(source, tmp_path / "out.mkv", settings(batch=4))
@@ -216,7 +216,7 @@ def test_out_of_memory_in_the_middle_loses_no_frame(tmp_path: Path) -> None:
     assert report.engine["redone_smaller"] > 0
 
 
-def test_broken_pictures_are_redone_and_counted(tmp_path: Path) -> None:
+def test_broken_frames_are_recomputed_and_counted(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=5)
     with fake_model(BreaksIn16Bits(float("nan"))):
         report = upscale_video(source, tmp_path / "out.mkv", settings(precision="bf16", batch=2))
@@ -225,7 +225,7 @@ def test_broken_pictures_are_redone_and_counted(tmp_path: Path) -> None:
 
 
 class FailsAt(Nearest):
-    """Raises at its n-th picture."""
+    """Raises an error at its n-th frame."""
 
     def __init__(self, error: Exception, at: int) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class FailsAt(Nearest):
         (DeviceMemoryError("none left"), DeviceMemoryError),
     ],
 )
-def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(
+def test_an_error_during_the_run_leaves_only_the_old_file(
     tmp_path: Path, error: Exception, raised: type[Exception]
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=12)
@@ -266,7 +266,7 @@ def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=30)
 
     def interrupt(progress: Progress) -> None:
@@ -278,7 +278,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_damage_is_counted_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_damage_is_counted_and_the_run_continues(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)
     report = upscale_video(source, tmp_path / "out.mkv", settings())
@@ -288,7 +288,7 @@ def test_damage_is_counted_and_the_run_goes_on(tmp_path: Path) -> None:
     assert len(numbers_of(tmp_path / "out.mkv")) == report.frames_out
 
 
-def test_damage_to_sound_counts_as_much(tmp_path: Path) -> None:
+def test_damage_of_audio_also_counts(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.ts", frames=30, audio=[Audio()])
     data = bytearray(source.read_bytes())
     headers = [n for n in range(len(data) - 3) if data[n : n + 3] == b"\xff\xf1\x4c"]
@@ -300,7 +300,7 @@ def test_damage_to_sound_counts_as_much(tmp_path: Path) -> None:
     assert report.exit_code == 10
 
 
-def test_out_of_memory_beside_the_generator_is_done_again_and_if_it_stays_is_one_clear_error(
+def test_out_of_memory_outside_the_generator_is_retried_and_then_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=6)
@@ -322,7 +322,7 @@ def test_out_of_memory_beside_the_generator_is_done_again_and_if_it_stays_is_one
 
 
 class Slow(FailsAt):
-    """Takes long over each picture."""
+    """Takes a long time for each frame."""
 
     def __init__(self) -> None:
         super().__init__(RuntimeError("never"), at=10**9)
@@ -335,19 +335,19 @@ class Slow(FailsAt):
         return super().forward(x)
 
 
-def test_an_interrupt_while_the_network_computes_gives_the_file_up_at_once(tmp_path: Path) -> None:
+def test_an_interrupt_during_computation_removes_the_file_at_once(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=3)
     network = Slow()
     seen_at_abort: list[list[str]] = []
 
     def interrupt() -> None:
         network.begun.wait(30)
-        time.sleep(0.2)  # now the main thread waits for its first frame
+        time.sleep(0.2)  # the main thread is waiting for its first frame
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # as the kernel does
 
     def look() -> None:
         network.begun.wait(30)
-        time.sleep(5)  # well after the interrupt, well before the network is released
+        time.sleep(5)  # after the interrupt, and before the network is released
         seen_at_abort.append(sorted(p.name for p in tmp_path.iterdir()))
         network.released.set()
 
@@ -358,10 +358,10 @@ def test_an_interrupt_while_the_network_computes_gives_the_file_up_at_once(tmp_p
         upscale_video(source, tmp_path / "out.mkv", settings())
     for thread in threads:
         thread.join()
-    assert seen_at_abort == [["in.mkv"]], "the temporary file was there while the thread was waited for"
+    assert seen_at_abort == [["in.mkv"]], "the temporary file existed during the wait for the thread"
 
 
-def test_an_interrupt_while_the_encoder_works_gives_the_file_up_before_it_is_waited_for(
+def test_an_interrupt_during_encoding_removes_the_file_before_waiting_for_the_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=30)
@@ -386,15 +386,13 @@ def test_an_interrupt_while_the_encoder_works_gives_the_file_up_before_it_is_wai
 
 
 @pytest.mark.parametrize(("start", "end"), [(10, 5), (3, 3), (500, None)])
-def test_a_range_that_holds_nothing_is_refused_before_any_work(
-    tmp_path: Path, start: int, end: int | None
-) -> None:
+def test_an_empty_time_range_is_rejected_before_any_work(tmp_path: Path, start: int, end: int | None) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=5)
     with pytest.raises(ConfigError):
         upscale_video(source, tmp_path / "out.mkv", settings(start=start, end=end))
 
 
-def test_an_input_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_an_input_that_changes_during_the_run_is_reported(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=20)
 
     def disturb(_: Progress) -> None:
@@ -406,7 +404,7 @@ def test_an_input_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
     assert any("changed while it was read" in note for note in report.damage.notes)
 
 
-def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
+def test_strict_stops_at_damage_and_leaves_no_file(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)
     with pytest.raises(InputError):
@@ -414,7 +412,7 @@ def test_strict_stops_at_damage_and_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_a_lost_frame_would_be_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_frame_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=6)
     real = stages.download
 
@@ -422,12 +420,12 @@ def test_a_lost_frame_would_be_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         return (f for i, f in enumerate(real(*args, **kwargs)) if i != 3)
 
     monkeypatch.setattr(stages, "download", leaky)
-    with pytest.raises(VsrError, match="6 frames came in and 5"):
+    with pytest.raises(VsrError, match="6 frames were read but 5"):
         upscale_video(source, tmp_path / "out.mkv", settings())
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_the_report_is_json_and_says_what_was_done(tmp_path: Path) -> None:
+def test_the_report_is_json_and_describes_the_run(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=4)
     report = upscale_video(source, tmp_path / "out.mkv", settings())
     report.write(tmp_path / "report.json")
@@ -439,7 +437,7 @@ def test_the_report_is_json_and_says_what_was_done(tmp_path: Path) -> None:
     assert "not fully tagged" in "".join(table["warnings"])
 
 
-def test_progress_knows_how_many_frames_will_come(tmp_path: Path) -> None:
+def test_progress_has_the_expected_number_of_frames(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=9)
     seen: list[Progress] = []
     upscale_video(source, tmp_path / "out.mp4", settings(), on_progress=seen.append)
@@ -457,7 +455,7 @@ def test_everything_is_checked_before_the_first_frame(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_a_prepared_job_that_is_not_run_leaves_nothing(tmp_path: Path) -> None:
+def test_a_prepared_job_that_does_not_run_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=3)
     with prepare(source, tmp_path / "out.mkv", settings(), overwrite=False) as job:
         assert dataclasses.is_dataclass(job)
@@ -465,7 +463,7 @@ def test_a_prepared_job_that_is_not_run_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs_cuda
-def test_cuda_gives_what_the_cpu_gives(tmp_path: Path) -> None:
+def test_cuda_gives_the_result_of_the_cpu(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", frames=9, width=96, height=64)
     for device in ("cpu", "cuda"):
         upscale_video(
@@ -476,11 +474,11 @@ def test_cuda_gives_what_the_cpu_gives(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "cpu.mkv")) as a, av.open(str(tmp_path / "cuda.mkv")) as b:
         for cpu, cuda in zip(a.decode(video=0), b.decode(video=0), strict=True):
             assert number_in(cpu.to_ndarray(format="gray")) == number_in(cuda.to_ndarray(format="gray"))
-            # bf16 or TF32 on either side: a few codes at most
+            # bf16 or TF32 on one side: a few code values at most.
             assert np.abs(codes(cpu.planes[0], cpu) - codes(cuda.planes[0], cuda)).max() <= 4
 
 
-def test_run_can_be_given_a_prepared_job(tmp_path: Path) -> None:
+def test_run_accepts_a_prepared_job(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=3)
     with prepare(source, tmp_path / "out.mkv", settings(), overwrite=False) as job:
         run(job)

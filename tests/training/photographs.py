@@ -1,4 +1,4 @@
-"""Small made-up photographs for the tests of training, and recipes small enough for seconds."""
+"""Small generated photographs for the tests of training, and recipes that run in seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VGG_LAYERS = (("relu1_2", 0.1), ("relu2_1", 1.0))
 
 
 def photograph(seed: int, side: int = 96) -> Tensor:
-    """Soft colours with sharp edges, `(3, side, side)` uint8: content that a network can learn to sharpen."""
+    """Make smooth colours with sharp edges, `(3, side, side)` uint8, which a network can learn to sharpen."""
     generator = torch.Generator().manual_seed(seed)
     soft = torch.rand(1, 3, 6, 6, generator=generator)
     image = F.interpolate(soft, size=(side, side), mode="bicubic").clamp(0, 1)[0]
@@ -41,7 +41,7 @@ def write_photographs(folder: Path, number: int, side: int = 96) -> None:
 
 
 def write_vgg(path: Path) -> Path:
-    """VGG19 with random weights as far as `VGG_LAYERS` go, named as the normalised one is."""
+    """Write VGG19 with random weights up to `VGG_LAYERS`, with the names of the normalised file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         save_file(Features(name for name, _ in VGG_LAYERS).state_dict(), path)
@@ -49,7 +49,7 @@ def write_vgg(path: Path) -> Path:
 
 
 def tiny_recipe(steps: int = 60, *, scale: int = 2, clean: float = 0.5) -> Recipe:
-    """A network and clips so small that a step takes milliseconds."""
+    """Return a recipe with a network and clips so small that a step takes milliseconds."""
     return Recipe(
         name="tiny",
         generator=GeneratorSettings(compact=CompactConfig(nf=8, nc=2, scale=scale)),
@@ -66,7 +66,7 @@ def tiny_recipe(steps: int = 60, *, scale: int = 2, clean: float = 0.5) -> Recip
 
 
 def tiny_srgan(steps: int = 60) -> Recipe:
-    """Batch norm in the generator, batch norm and dropout in the discriminator."""
+    """Return a recipe with batch norm in the generator, and batch norm and dropout in the discriminator."""
     discriminator = DiscriminatorConfig(srgan=SRGANConfig(nf=4, dense=8, dropout=0.4))
     return replace(
         tiny_recipe(steps),
@@ -80,7 +80,7 @@ def tiny_srgan(steps: int = 60) -> Recipe:
 
 
 def tiny_crisp(steps: int = 60, *, warmup: int = 0) -> Recipe:
-    """All losses at once, with the U-Net and its spectral norm; needs `write_vgg`."""
+    """Return a recipe with all losses and the U-Net with spectral norm; it needs `write_vgg`."""
     unet = DiscriminatorConfig(unet=UNetConfig(nf=8))
     return replace(
         tiny_recipe(steps),

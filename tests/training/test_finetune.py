@@ -1,4 +1,4 @@
-"""Fine-tuning: better on what was held out, or nothing is written."""
+"""Fine-tuning improves a model on held-out footage, or writes nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from vsr.training.finetune import coded_like, finetune, finish, recipe_for, typi
 from vsr.training.generators import GeneratorSettings, make_generator
 from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run.checkpoint import checkpoints
-from vsr.training.run.evaluate import make_trials, measure
-from vsr.training.run.loop import Run, StoppedEarlyError, material_for
+from vsr.training.run.evaluate import make_cases, measure
+from vsr.training.run.loop import Run, StoppedEarlyError, datasets_for
 from vsr.training.run.state import new_state
 from vsr.training.schedule import Schedule
 
@@ -35,7 +35,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network at its start: about as good as its nearest-neighbour skip."""
+    """Write a network with initial weights, about as good as its nearest-neighbour skip connection."""
     path = tmp_path_factory.mktemp("model") / "beginner.safetensors"
     settings = GeneratorSettings(compact=CompactConfig(nf=8, nc=2, scale=2))
     write_weights(path, make_generator(settings, seed=3).state_dict(), {"format": "pt"})
@@ -53,15 +53,15 @@ def tuning(steps: int, lr: float = 2e-3) -> Recipe:
     return replace(recipe, validate_every=max(1, steps // 2), adam=adam, schedule=Schedule(kind="constant"))
 
 
-def test_a_beginner_becomes_better_and_the_file_says_where_it_came_from(
+def test_an_untrained_model_improves_and_the_file_names_its_origin(
     film: Path, beginner: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "mine.safetensors"
     outcome = finetune([film], model=beginner, output=output, recipe=tuning(120))
     assert outcome.gain > 0.1
     assert outcome.after["gain"] == pytest.approx(outcome.before["gain"] + outcome.gain)
-    assert abs(outcome.crf - 22) <= 4  # the estimate is good to 3, and is rounded
-    assert outcome.picture.is_file()
+    assert abs(outcome.crf - 22) <= 4  # the estimate is accurate to 3 and rounded
+    assert outcome.image.is_file()
     assert load_generator(output).scale == 2
     with safe_open(output, framework="pt") as file:
         assert file.metadata()["started_from"].startswith("beginner ")
@@ -75,14 +75,14 @@ def test_a_model_that_became_worse_is_not_written(film: Path, beginner: Path, tm
     assert not output.with_suffix(".checkpoints").exists()
 
 
-def test_one_that_is_stopped_after_its_last_step_has_a_checkpoint_and_goes_on_to_the_same_file(
+def test_a_run_stopped_after_its_last_step_resumes_to_the_same_file(
     film: Path, beginner: Path, tmp_path: Path
 ) -> None:
     whole, output = tmp_path / "whole.safetensors", tmp_path / "mine.safetensors"
     expected = finetune([film], model=beginner, output=whole, recipe=tuning(60))
     log = output.with_suffix(".jsonl")
     ended = lambda: log.exists() and '"step": 60,' in log.read_text()  # noqa: E731
-    with pytest.raises(StoppedEarlyError, match="stopped at step 60; run it again to go on"):
+    with pytest.raises(StoppedEarlyError, match=r"stopped at step 60\. Run it again to resume"):
         finetune([film], model=beginner, output=output, recipe=tuning(60), stop=ended)
     assert checkpoints(output)[0].stem == "step-000000060"
     found = finetune([film], model=beginner, output=output, recipe=tuning(60))
@@ -92,7 +92,7 @@ def test_one_that_is_stopped_after_its_last_step_has_a_checkpoint_and_goes_on_to
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_damaged_video_of_a_folder_and_what_systems_put_there_end_no_run(
+def test_damaged_and_hidden_files_of_a_folder_do_not_end_a_run(
     film: Path, beginner: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "footage"
@@ -106,19 +106,21 @@ def test_a_damaged_video_of_a_folder_and_what_systems_put_there_end_no_run(
     assert outcome.gain > 0
 
 
-def test_what_was_learnt_too_eagerly_is_kept_in_part(film: Path, beginner: Path, tmp_path: Path) -> None:
-    # One step far beyond the best: all of it is worse than the start, a quarter of it better.
+def test_an_overtrained_network_is_interpolated_with_the_original(
+    film: Path, beginner: Path, tmp_path: Path
+) -> None:
+    # One step far beyond the optimum: the full step is worse than the original, a quarter of it is better.
     output = tmp_path / "mine.safetensors"
     finetune([film], model=beginner, output=tmp_path / "good.safetensors", recipe=tuning(120))
     start, good = (load_generator(p).network.state_dict() for p in (beginner, tmp_path / "good.safetensors"))
     recipe = recipe_for(tuning(1, lr=1e-12), load_generator(beginner, fold=False), 22)
-    _, held_out = material_for(recipe, [film])
+    _, held_out = datasets_for(recipe, [film])
     state = new_state(recipe, device="cpu", start=start)
-    trials = make_trials(held_out, recipe)
-    before = measure(state.average, trials, recipe, state.device)
+    cases = make_cases(held_out, recipe)
+    before = measure(state.average, cases, recipe, state.device)
     state.average.load_state_dict({name: start[name] + 4 * (good[name] - start[name]) for name in start})
     state.best = before["gain"]
-    run = Run(recipe=recipe, output=output, trials=trials, head={}, minutes=None, on_step=None, stop=None)
+    run = Run(recipe=recipe, output=output, cases=cases, head={}, minutes=None, on_step=None, stop=None)
     outcome = finish(run, state, start, before, 22)
     assert outcome.share < 1
     assert outcome.gain > 0
@@ -126,15 +128,15 @@ def test_what_was_learnt_too_eagerly_is_kept_in_part(film: Path, beginner: Path,
         assert float(file.metadata()["learnt"]) == outcome.share
 
 
-def test_a_filter_and_a_missing_video_are_refused(film: Path, beginner: Path, tmp_path: Path) -> None:
+def test_a_filter_and_a_missing_video_are_rejected(film: Path, beginner: Path, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
-    with pytest.raises(ModelError, match="use a network"):
+    with pytest.raises(ModelError, match="Choose a neural network"):
         finetune([film], model="bicubic", output=output, recipe=tuning(2))
     with pytest.raises(InputError, match=r"nothing\.mp4"):
         finetune([tmp_path / "nothing.mp4"], model=beginner, output=output, recipe=tuning(2))
 
 
-def test_the_recipe_takes_the_models_network_and_the_footages_compression(beginner: Path) -> None:
+def test_the_recipe_uses_the_models_network_and_the_footages_compression(beginner: Path) -> None:
     shipped = read_recipe("finetune")
     made = recipe_for(shipped, load_generator(beginner, fold=False), crf=30.4)
     assert made.generator.compact == CompactConfig(nf=8, nc=2, scale=2)

@@ -1,4 +1,4 @@
-"""The last touch: colour as good as a filter's, no grid, luma as it was, and partners that can be mixed."""
+"""Post-processing of a Compact: chroma as good as a filter's, no grid, the same luma, compatible partners."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIG = CompactConfig(nf=16, nc=3, scale=2)
 
 
 def crops(number: int, first: int = 0) -> list[Batch]:
-    """Pictures with soft colours, as those of cameras have them, one a batch."""
+    """Make images with smooth chroma, as cameras do, one a batch."""
     found = []
     for seed in range(first, first + number):
         codes = photograph(seed, 112)[None]
@@ -35,7 +35,8 @@ def crops(number: int, first: int = 0) -> list[Batch]:
 
 @pytest.fixture(scope="module")
 def trained() -> Compact:
-    """A network that was trained: near its start, with a grid and with noise in its colours."""
+    """Make a network like a trained one: near its initial weights,
+    with a grid and with noise in its chroma."""
     generator = torch.Generator().manual_seed(3)
     network = Compact(CONFIG)
     identity_init_(network, generator=generator)
@@ -60,7 +61,7 @@ def target(batch: Batch) -> Tensor:
     return batch.hr[..., 2 * BORDER : -2 * BORDER, 2 * BORDER : -2 * BORDER]
 
 
-def test_colour_becomes_as_good_as_a_filters_on_pictures_not_seen(trained: Compact, done: Compact) -> None:
+def test_chroma_becomes_as_good_as_a_filters_on_other_images(trained: Compact, done: Compact) -> None:
     for batch in crops(3, 50):
         inner = (..., slice(2 * BORDER, -2 * BORDER), slice(2 * BORDER, -2 * BORDER))
         bicubic = psnr_chroma(enlarge(batch.lr, 2)[None][inner], target(batch), border=0)
@@ -68,27 +69,27 @@ def test_colour_becomes_as_good_as_a_filters_on_pictures_not_seen(trained: Compa
         assert psnr_chroma(result(done, batch), target(batch), border=0) > bicubic - 0.2
 
 
-def test_the_grid_goes_and_else_luma_stays(trained: Compact, done: Compact) -> None:
+def test_the_grid_disappears_and_luma_stays_otherwise(trained: Compact, done: Compact) -> None:
     for batch in crops(3, 50):
         before, after = result(trained, batch), result(done, batch)
         assert grid(after, target(batch), 2) < 0.7 * grid(before, target(batch), 2)
         moved = (luma_studio(after) - luma_studio(before)).unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))
-        # what an LR pixel became has the mean that it had, but for the two features that were given up
+        # The mean over an LR pixel's output stays, except for the two features that were replaced.
         assert moved.mean((-1, -3)).abs().mean() < 0.25 * moved.abs().mean() + 1.0
 
 
-def test_the_network_itself_is_left_alone(trained: Compact) -> None:
+def test_the_network_itself_does_not_change(trained: Compact) -> None:
     before = copy.deepcopy(trained.state_dict())
     finished(trained, crops(4), crops(4, 20))
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 
 def spans(network: Compact) -> list[float]:
-    """The ranges that 8-bit integers have for the features of each layer."""
+    """Return the range of 8-bit integers for the features of each layer."""
     return calibration.ranges(network.as_graph())[1:]
 
 
-def test_carriers_bring_cb_and_cr_to_the_last_layer_as_they_are(trained: Compact) -> None:
+def test_carriers_bring_cb_and_cr_to_the_last_layer_times_their_gain(trained: Compact) -> None:
     network, given = copy.deepcopy(trained), crops(4)
     carriers = choose_carriers([network], given)
     with torch.no_grad():
@@ -103,7 +104,7 @@ def test_carriers_bring_cb_and_cr_to_the_last_layer_as_they_are(trained: Compact
 
 
 def test_the_largest_colours_fill_the_range_of_integers_of_every_layer(trained: Compact) -> None:
-    """Then 8-bit integers keep a colour to half a step of 255; they were a few steps wide without a gain."""
+    """8-bit integers then keep Cb and Cr to half a step of 255; without a gain they had only a few steps."""
     network, given = copy.deepcopy(trained), crops(4)
     before = spans(network)
     with torch.no_grad():
@@ -116,7 +117,7 @@ def test_the_largest_colours_fill_the_range_of_integers_of_every_layer(trained: 
         assert h[:, own, 2, 2].abs().amax(0).tolist() == pytest.approx([span, span], rel=1e-3)
 
 
-def test_partners_have_the_same_carriers_so_that_they_can_be_mixed(trained: Compact) -> None:
+def test_partners_have_the_same_carriers_so_that_they_can_be_interpolated(trained: Compact) -> None:
     other = copy.deepcopy(trained)
     with torch.no_grad():
         for value in other.parameters():
@@ -126,10 +127,10 @@ def test_partners_have_the_same_carriers_so_that_they_can_be_mixed(trained: Comp
     assert carrier_gains([trained, other]) == carrier_gains([other, trained])
 
 
-def test_what_has_no_two_features_to_spare_is_refused(trained: Compact) -> None:
-    with pytest.raises(ValueError, match="8 features or more"):
+def test_a_network_without_two_spare_features_is_rejected(trained: Compact) -> None:
+    with pytest.raises(ValueError, match="at least 8 features"):
         finished(Compact(replace(CONFIG, nf=4)), crops(1), crops(1))
     with pytest.raises(ValueError, match="PReLU"):
         finished(Compact(replace(CONFIG, activation="relu")), crops(1), crops(1))
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         finished(trained, crops(1), crops(1), partner=Compact(replace(CONFIG, nc=4)))

@@ -1,4 +1,4 @@
-"""Networks of recipes: how they start, and what they take over from weights that are there."""
+"""Networks of recipes: their initial weights, and weights taken from a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.archs.msrresnet import MSRResNetConfig
 from vsr.models.archs.rrdb import RRDBConfig
 from vsr.models.archs.srresnet import SRResNetConfig
-from vsr.training.generators import GeneratorSettings, make_generator, take_over
+from vsr.training.generators import GeneratorSettings, load_matching_weights, make_generator
 
 SMALL = {
     "compact": GeneratorSettings(compact=CompactConfig(nf=8, nc=2, scale=2)),
@@ -33,7 +33,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_a_start_depends_on_the_seed_alone(family: str) -> None:
+def test_initial_weights_depend_only_on_the_seed(family: str) -> None:
     torch.manual_seed(1)
     first = numbers(make_generator(SMALL[family], seed=3))
     after = torch.rand(1)
@@ -41,11 +41,11 @@ def test_a_start_depends_on_the_seed_alone(family: str) -> None:
     assert same(first, numbers(make_generator(SMALL[family], seed=3)))
     assert not same(first, numbers(make_generator(SMALL[family], seed=4)))
     torch.manual_seed(1)
-    assert torch.equal(after, torch.rand(1)), "torch's own generator must not have moved"
+    assert torch.equal(after, torch.rand(1)), "torch's global generator must not change"
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_settings_tell_family_scale_and_shape(family: str) -> None:
+def test_settings_give_family_scale_and_shape(family: str) -> None:
     settings = SMALL[family]
     assert settings.family == family
     assert settings.facts()["family"] == family
@@ -54,10 +54,12 @@ def test_settings_tell_family_scale_and_shape(family: str) -> None:
     assert make_generator(settings, seed=0).training
 
 
-def test_exactly_one_network_is_given() -> None:
-    with pytest.raises(ValueError, match="of compact, rrdb, srresnet, msrresnet; given are none"):
+def test_exactly_one_network_must_be_given() -> None:
+    with pytest.raises(
+        ValueError, match="one network of compact, rrdb, srresnet, msrresnet; the recipe gives none"
+    ):
         GeneratorSettings()
-    with pytest.raises(ValueError, match="given are compact, rrdb"):
+    with pytest.raises(ValueError, match="gives compact, rrdb"):
         GeneratorSettings(compact=CompactConfig(), rrdb=RRDBConfig())
 
 
@@ -78,18 +80,18 @@ def test_the_first_layer_of_a_deep_compact_has_a_gradient_from_the_start() -> No
     made = make_generator(GeneratorSettings(compact=config), seed=0)
     assert isinstance(made, Compact)
     torch.manual_seed(0)
-    # torch's own start loses a factor of about 3 a layer, 1e-8 over these 17
+    # With torch's default, the gradient loses a factor of about 3 a layer, which is 1e-8 over these 17.
     assert first_over_last_gradient(made) > 1e-2
     assert first_over_last_gradient(Compact(config)) < 1e-5
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_all_places_of_a_compacts_pixel_shuffle_start_equal(scale: int) -> None:
+def test_all_positions_of_a_compacts_pixel_shuffle_start_equal(scale: int) -> None:
     config = CompactConfig(nf=16, nc=4, scale=scale)
     network = make_generator(GeneratorSettings(compact=config), seed=0)
     sr = network(torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)))
     places = nn.functional.pixel_unshuffle(sr, scale).unflatten(1, (3, -1))
-    # one sum of 144 products each, in whatever order
+    # each is one sum of 144 products, in any order
     torch.testing.assert_close(places, places[:, :, :1].expand_as(places), rtol=0, atol=1e-5)
     assert float(places.detach().std()) > 0.1
 
@@ -102,7 +104,7 @@ SHUFFLING = {
 
 
 @pytest.mark.parametrize("family", SHUFFLING)
-def test_all_places_of_every_pixel_shuffle_start_equal(family: str) -> None:
+def test_all_positions_of_every_pixel_shuffle_start_equal(family: str) -> None:
     network = make_generator(SHUFFLING[family], seed=0)
     enlarging = network.enlargements()  # type: ignore[operator]
     assert len(enlarging) == 2
@@ -112,30 +114,30 @@ def test_all_places_of_every_pixel_shuffle_start_equal(family: str) -> None:
         assert float(places[:, 0].detach().std()) > 0
 
 
-def test_weights_of_another_scale_fill_all_but_the_layer_that_enlarges() -> None:
+def test_weights_of_another_scale_match_in_all_but_the_upsampling_layer() -> None:
     double, fourfold = (
         make_generator(GeneratorSettings(compact=CompactConfig(nf=16, nc=4, scale=scale)), seed=0)
         for scale in (2, 4)
     )
     start = {name: torch.full_like(value, 0.5) for name, value in double.state_dict().items()}
-    take_over(fourfold, start)
+    load_matching_weights(fourfold, start)
     taken = {name for name, value in fourfold.state_dict().items() if bool((value == 0.5).all())}
     last = max(int(name.split(".")[1]) for name in start)
     assert taken == {name for name in start if not name.startswith(f"body.{last}.")}
 
 
-def test_weights_that_fit_less_than_half_are_refused_with_their_share() -> None:
+def test_weights_that_match_less_than_half_are_rejected_with_their_percentage() -> None:
     network = make_generator(SMALL["compact"], seed=0)
     before = numbers(network)
     other = make_generator(GeneratorSettings(compact=CompactConfig(nf=16, nc=2, scale=2)), seed=0)
-    with pytest.raises(ModelError, match=r"fill \d+% of the recipe's network, 50 % at least"):
-        take_over(network, other.state_dict())
-    with pytest.raises(ModelError, match="fill 0%"):
-        take_over(network, {"conv_first.weight": torch.zeros(1)})
+    with pytest.raises(ModelError, match=r"match \d+% of the recipe's network, at least 50 %"):
+        load_matching_weights(network, other.state_dict())
+    with pytest.raises(ModelError, match="match 0%"):
+        load_matching_weights(network, {"conv_first.weight": torch.zeros(1)})
     assert same(before, numbers(network))
 
 
-def test_an_rrdb_that_starts_from_the_picture_gives_nearly_its_nearest_neighbour() -> None:
+def test_an_rrdb_with_the_start_picture_nearly_equals_nearest_neighbour() -> None:
     published = GeneratorSettings(rrdb=RRDBConfig(nf=16, nb=2, gc=8, scale=4))
     starts = {"published": published, "picture": replace(published, start="picture")}
     picture = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
@@ -144,7 +146,7 @@ def test_an_rrdb_that_starts_from_the_picture_gives_nearly_its_nearest_neighbour
         made = {name: make_generator(start, seed=0)(picture) for name, start in starts.items()}
     error = {name: float((one - nearest).square().mean().sqrt()) for name, one in made.items()}
     assert error["picture"] < 0.1 < 0.3 < error["published"], (
-        "what is left is the noise in which features begin"
+        "the difference is the noise of the initial features"
     )
 
 
@@ -156,6 +158,6 @@ def test_an_rrdb_that_starts_from_the_picture_gives_nearly_its_nearest_neighbour
         {"rrdb": RRDBConfig(upsampler="pixelshuffle")},
     ],
 )
-def test_only_an_rrdb_that_can_pass_the_picture_on_starts_from_it(network: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="is for RRDB with upsampler = 'nearest' and unshuffle = 1"):
+def test_the_start_picture_requires_a_suitable_rrdb(network: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="requires an RRDB with upsampler = 'nearest' and unshuffle = 1"):
         GeneratorSettings(**network, start="picture")

@@ -1,4 +1,4 @@
-"""Recipes: those that ship are read and can be built, and mistakes are named."""
+"""Recipes: the included ones can be read and built, and mistakes are named."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def shipped() -> list[Recipe]:
     return [read_recipe(name) for name in recipe_names()]
 
 
-def test_each_system_of_the_line_has_a_recipe() -> None:
+def test_each_published_system_has_a_recipe() -> None:
     systems = {"srresnet-mse", "srresnet-vgg22", "srresnet-vgg54", "srgan-mse", "srgan-vgg22", "srgan-vgg54"}
     systems |= {"esrgan-psnr", "esrgan", "realesrnet", "realesrgan", "compact-x2", "compact-x4", "finetune"}
     assert systems <= set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_shipped_recipe_is_called_as_its_file_and_can_stand_in_a_checkpoint(name: str) -> None:
+def test_an_included_recipe_has_the_name_of_its_file_and_fits_into_a_checkpoint(name: str) -> None:
     recipe = read_recipe(name)
     assert recipe.name == name
     assert json.loads(json.dumps(facts(recipe)))["steps"] == recipe.steps
@@ -44,17 +44,17 @@ def test_a_shipped_recipe_is_called_as_its_file_and_can_stand_in_a_checkpoint(na
         assert recipe.scale == int(name[-1])
 
 
-def test_generators_of_shipped_recipes_enlarge_by_their_scale(shipped: list[Recipe]) -> None:
+def test_generators_of_included_recipes_upscale_by_their_scale(shipped: list[Recipe]) -> None:
     with torch.inference_mode():
         for settings in {recipe.generator for recipe in shipped}:
             sr = make_generator(settings, seed=0)(torch.rand(2, 3, 8, 8))
             assert sr.shape == (2, 3, 8 * settings.scale, 8 * settings.scale), settings
 
 
-def test_discriminators_of_shipped_recipes_can_be_built_for_their_crops(shipped: list[Recipe]) -> None:
+def test_discriminators_of_included_recipes_can_be_built_for_their_crops(shipped: list[Recipe]) -> None:
     games = {(r.losses.adversarial, r.patch * r.scale) for r in shipped if r.losses.adversarial}
     assert len(games) >= 4
-    with torch.device("meta"):  # shapes alone: SRGAN's dense layer takes half a gigabyte
+    with torch.device("meta"):  # shapes only, since SRGAN's dense layer needs half a gigabyte
         for adversarial, side in games:
             assert list(make_discriminator(adversarial.discriminator, patch=side).parameters())
 
@@ -67,7 +67,7 @@ def test_discriminators_of_shipped_recipes_can_be_built_for_their_crops(shipped:
         ("compact-x4", 621_424),
     ],
 )
-def test_networks_have_as_many_numbers_as_the_published_ones(name: str, count: int) -> None:
+def test_networks_have_as_many_parameters_as_the_published_ones(name: str, count: int) -> None:
     network = make_generator(read_recipe(name).generator, seed=0)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
@@ -127,7 +127,7 @@ quality = [18, 28]
 
 
 @pytest.mark.parametrize("text", [PLAIN, CRISP])
-def test_the_recipes_of_these_tests_are_sound(text: str, tmp_path: Path) -> None:
+def test_the_recipes_of_these_tests_are_valid(text: str, tmp_path: Path) -> None:
     assert read_recipe(written(tmp_path / "a.toml", text)).steps == 100
 
 
@@ -137,7 +137,7 @@ def test_the_recipes_of_these_tests_are_sound(text: str, tmp_path: Path) -> None
         (PLAIN, "steps =", "stepz =", "unknown key 'stepz'; known keys are adam, batch, checkpoints"),
         (PLAIN, "nf = 64", "layers = 3", "unknown key 'layers'; known keys are activation, nc, nf"),
         (PLAIN, 'pixel = "l1"', 'pixel = "l3"', "'l3' is not one of"),
-        (PLAIN, 'pixel = "l1"', "pixel_weight = 0", "nothing to train on"),
+        (PLAIN, 'pixel = "l1"', "pixel_weight = 0", "all weights are 0"),
         (PLAIN, "patch = 32", "patch = 400", "patch = 400 must be 1 to 240"),
         (PLAIN, "patch = 32", "patch = true", "True is not"),
         (PLAIN, "fresh = 8", "fresh = 7", "multiple of pool.fresh"),
@@ -149,13 +149,13 @@ def test_the_recipes_of_these_tests_are_sound(text: str, tmp_path: Path) -> None
         (PLAIN, "steps = 100", "steps = 100\nclip = 0.0", "clip = 0 must be above 0"),
         (PLAIN, 'precision = "bf16"', 'precision = "int8"', "'int8' is not one of"),
         (PLAIN, "[generator.compact]", "[generator.compat]", "unknown key 'compat'; known keys are compact"),
-        (PLAIN, "[losses]", "[generator.rrdb]\n[losses]", "given are compact, rrdb"),
-        (PLAIN, '"video"', '"vhs"', r"degrade = 'vhs' is unknown; known are bicubic, .*video"),
+        (PLAIN, "[losses]", "[generator.rrdb]\n[losses]", "gives compact, rrdb"),
+        (PLAIN, '"video"', '"vhs"', r"degrade = 'vhs' is unknown\. Known names are bicubic, .*video"),
         (CRISP, 'encoder = "libx264"', 'encoder = "h264"', "'h264' is not one of"),
         (CRISP, "size = 256", "size = 260", "260 must be a multiple of 8"),
         (CRISP, "clean = 0.1", "clean = 2.0", "clean = 2.0 must be in"),
-        (CRISP, "conv5_4", "conv6_1", "given: conv6_1"),
-        (CRISP, "vgg128]", "vgg128]\n[losses.adversarial.discriminator.unet]", "given are vgg128, unet"),
+        (CRISP, "conv5_4", "conv6_1", "not conv6_1"),
+        (CRISP, "vgg128]", "vgg128]\n[losses.adversarial.discriminator.unet]", "gives vgg128, unet"),
         (CRISP, "batch = 8", "batch = 7", "even batch"),
         (CRISP, "patch = 32", "patch = 4", "up to 16 pixels .* a crop has 16"),
     ],
@@ -167,7 +167,7 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, old: str, new
     assert "\n" not in str(error.value)
 
 
-def test_a_name_of_a_degradation_means_its_table(tmp_path: Path) -> None:
+def test_the_name_of_a_degradation_stands_for_its_table(tmp_path: Path) -> None:
     table = (FOLDER.parent / "degrade" / "video.toml").read_text(encoding="utf-8")
     inline = table.replace("[[codecs]]", "[[degrade.codecs]]")
     spelt_out = PLAIN.replace('degrade = "video"\n', "") + "\n[degrade]\n" + inline
@@ -175,13 +175,15 @@ def test_a_name_of_a_degradation_means_its_table(tmp_path: Path) -> None:
     assert read_recipe(written(tmp_path / "a.toml", spelt_out)) == by_name
 
 
-def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"recipe 'ersgan' is unknown; known are compact-x2, .*esrgan"):
+def test_an_unknown_recipe_is_rejected_with_the_known_ones() -> None:
+    with pytest.raises(
+        ConfigError, match=r"recipe 'ersgan' is unknown\. Known recipes are compact-x2, .*esrgan"
+    ):
         read_recipe("ersgan")
 
 
 @pytest.mark.parametrize("content", [None, b"steps = = 3", b"\xff\xfe"])
-def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_toml_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.toml"
     if content is not None:
         path.write_bytes(content)
@@ -197,6 +199,6 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes | Non
         lambda recipe: replace(recipe, losses=Losses(pixel="mse")),
     ],
 )
-def test_the_facts_of_recipes_differ_where_they_do(change: Callable[[Recipe], Recipe]) -> None:
+def test_plain_values_differ_between_different_recipes(change: Callable[[Recipe], Recipe]) -> None:
     assert facts(tiny_recipe()) == facts(tiny_recipe())
     assert facts(change(tiny_recipe())) != facts(tiny_recipe())

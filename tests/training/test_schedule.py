@@ -1,4 +1,4 @@
-"""The learning rate: the shape and the ends of each kind."""
+"""Learning rate schedules: the shape and the ends of each kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def factors(schedule: Schedule, steps: int = 100) -> list[float]:
     return [factor_at(schedule, i / steps) for i in range(steps + 1)]
 
 
-def test_one_cycle_rises_from_a_25th_and_falls_to_its_end() -> None:
+def test_one_cycle_rises_from_1_25_and_falls_to_its_end() -> None:
     found = factors(Schedule(kind="one-cycle", warmup=0.1, final=0.01))
     assert found[0] == pytest.approx(1 / 25)
     assert found[10] == max(found) == pytest.approx(1)
@@ -23,11 +23,11 @@ def test_one_cycle_rises_from_a_25th_and_falls_to_its_end() -> None:
     assert found[55] == pytest.approx((1 + 0.01) / 2)  # half a cosine is point-symmetric
 
 
-def test_one_cycle_without_a_warmup_starts_at_the_top() -> None:
+def test_one_cycle_without_warmup_starts_at_the_peak() -> None:
     assert factor_at(Schedule(kind="one-cycle", warmup=0), 0) == 1
 
 
-def test_constant_stays() -> None:
+def test_constant_does_not_change() -> None:
     assert set(factors(Schedule(kind="constant", final=0.5))) == {1.0}
 
 
@@ -38,7 +38,7 @@ def test_steps_multiply_at_each_milestone() -> None:
     )
 
 
-def test_cosine_restarts_begin_anew_each_period_and_end_low() -> None:
+def test_cosine_restarts_begin_each_period_high_and_end_it_low() -> None:
     found = factors(Schedule(kind="cosine-restarts", periods=4, final=0.0))
     for period in range(4):
         start = 25 * period
@@ -49,7 +49,7 @@ def test_cosine_restarts_begin_anew_each_period_and_end_low() -> None:
 
 
 @pytest.mark.parametrize("kind", ["one-cycle", "constant", "steps", "cosine-restarts"])
-def test_positions_beyond_the_ends_are_the_ends(kind: Any) -> None:
+def test_positions_beyond_the_ends_give_the_values_at_the_ends(kind: Any) -> None:
     schedule = Schedule(kind=kind, milestones=(0.5,))
     assert factor_at(schedule, -0.1) == factor_at(schedule, 0)
     assert factor_at(schedule, 1.7) == factor_at(schedule, 1)
@@ -66,6 +66,6 @@ def test_positions_beyond_the_ends_are_the_ends(kind: Any) -> None:
         {"milestones": (1.0,)},
     ],
 )
-def test_a_schedule_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_schedule_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="schedule"):
         Schedule(**wrong)

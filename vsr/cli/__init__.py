@@ -1,4 +1,4 @@
-"""The command line: one file a command. Torch is imported inside commands only, so `--help` stays quick."""
+"""The command line, one file a command. Only commands import torch, so that `--help` stays fast."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: every error is one line and an exit code of ARCHITECTURE (see docs/architecture.md)."""
+    """Run the command line; every error becomes one line and an exit code (see docs/architecture.md)."""
     keep_freed_memory()
     if sys.platform == "darwin":  # torch reads it once, when it is imported: the CPU does what Metal cannot
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
@@ -87,7 +87,7 @@ def _exit_code() -> int:
     try:
         code = app(_with_command(sys.argv[1:]), standalone_mode=False) or 0
         return code if _flushed() else _gone()
-    except SystemExit as stop:  # how Typer reports a broken pipe
+    except SystemExit as stop:  # Typer's reaction to a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
     except ReaderGoneError:
         return _gone()
@@ -95,7 +95,7 @@ def _exit_code() -> int:
         return _fail(str(error), error.exit_code)
     except MemoryError:
         return _fail(
-            "out of memory; close other programs, or use a smaller --tile", DeviceMemoryError.exit_code
+            "out of memory. Close other programs, or use a smaller --tile", DeviceMemoryError.exit_code
         )
     except signals.Stopped as stop:
         console.say(f"stopped by {stop.name}; {stop.left}")
@@ -104,22 +104,22 @@ def _exit_code() -> int:
         return _gone()
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return _fail("too many files are open at once; raise the limit with ulimit -n", 1)
-        if hasattr(error, "format_message"):  # Typer's and Click's own: a wrong flag or argument
-            if not error.format_message():  # help was printed, as nothing was asked for
+            return _fail("too many files are open. Raise the limit with ulimit -n", 1)
+        if hasattr(error, "format_message"):  # an error of Typer or Click: a wrong flag or argument
+            if not error.format_message():  # a command without arguments has printed its help
                 return ConfigError.exit_code
             return _fail(f"{error.format_message()}; see {_command_of(error)} --help", ConfigError.exit_code)
-        return _fail(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
+        return _fail(f"internal error: {type(error).__name__}: {error}. --debug shows a traceback", 1)
 
 
 def _command_of(error: Exception) -> str:
-    """The command that was used wrongly, as it is typed."""
+    """Return the command of a usage error, as it is typed."""
     context = getattr(error, "ctx", None)
     return "vsr" if context is None else " ".join(["vsr", *context.command_path.split()[1:]])
 
 
 def _flushed() -> bool:
-    """Whether all output is with its reader; at exit nobody would catch a broken pipe."""
+    """Return whether the reader got all output; at exit, nothing would catch a broken pipe."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -138,7 +138,7 @@ def _with_command(words: list[str]) -> list[str]:
 
 
 def _gone() -> int:
-    """The reader of stdout went away; Python would complain once more when it flushes at exit."""
+    """Handle a closed stdout; the replacement prevents another error when Python flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return ReaderGoneError.exit_code
 

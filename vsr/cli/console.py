@@ -1,8 +1,9 @@
-"""All that the command prints: results on stdout, messages on stderr, one line an error, one line a warning.
+"""Everything that the command prints: results on stdout, messages on stderr, one line each.
 
-What is printed may hold names and metadata of strangers' files, so nothing is printed elsewhere in vsr
-(`tests/test_house.py`): here characters that would steer a terminal are escaped, C1 controls, directional
-overrides and line breaks among them. What the library says of its settings is said in flags (`wording`).
+The text can contain names and metadata of untrusted files, so nothing else in vsr
+prints (`tests/test_house.py`). This module escapes characters that control a
+terminal, such as C1 controls, directional overrides and line breaks. It also replaces
+keywords in messages of the library by flags (`wording`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from vsr.cli.wording import in_flags
 
 
 class _Messages(io.TextIOBase):
-    """Standard error; what nobody takes any more is dropped, and never ends the work that it is about."""
+    """Standard error; text that cannot be written is dropped, and never ends the run."""
 
     def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):  # a reader, a terminal or a disk that is gone; a closed file
+        with suppress(OSError, ValueError):  # the reader, terminal or disk is gone, or the file is closed
             self._file.write(text)
         return len(text)
 
@@ -45,7 +46,7 @@ class _Messages(io.TextIOBase):
 
     @property
     def _file(self) -> TextIO:
-        """As it is now; while rich shows a live line, what it has put in its place leads back here."""
+        """Return the current stderr; while rich shows a live line, its replacement would lead back here."""
         file: TextIO = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
         return file
 
@@ -54,12 +55,14 @@ _err = Console(file=cast(TextIO, _Messages()), highlight=False, soft_wrap=True)
 
 
 def stderr() -> Console:
-    """The console on stderr, shared by messages and the live line, so that neither overwrites the other."""
+    """Return the console on stderr, which messages and the live line share
+    so that neither overwrites the other."""
     return _err
 
 
 def configure(*, debug: bool = False, quiet: bool = False) -> None:
-    """Send the package's log to stderr: warnings and worse, all with `debug`, only errors when `quiet`."""
+    """Send the package's log to stderr: warnings and errors, everything
+    with `debug`, only errors with `quiet`."""
     root = logging.getLogger("vsr")
     root.handlers[:] = [_Handler()]
     root.propagate = False
@@ -67,22 +70,22 @@ def configure(*, debug: bool = False, quiet: bool = False) -> None:
 
 
 def debugging() -> bool:
-    """Whether --debug was given."""
+    """Return whether --debug was given."""
     return logging.getLogger("vsr").level == logging.DEBUG
 
 
 def say(message: str) -> None:
-    """A line for people."""
+    """Print a message on stderr."""
     _print(Text(f"vsr: {_printable(message)}"))
 
 
 def warn(message: str) -> None:
-    """A line about something that the user should know and that does not stop the run."""
+    """Print a warning on stderr, in one line."""
     _print(Text.assemble(("vsr: warning: ", "yellow"), _printable(message)))
 
 
 def error(message: str) -> None:
-    """The one line that an error is."""
+    """Print an error on stderr, in one line."""
     _print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
 
 
@@ -92,7 +95,7 @@ def out(line: str, *, flush: bool = False) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout: aligned at a terminal, elsewhere lines with tabs, for other programs."""
+    """Print a table on stdout: aligned on a terminal, otherwise separated by tabs for other programs."""
     console = Console()
     if not console.is_terminal:
         for row in (heads, *rows):
@@ -117,12 +120,13 @@ def _printable(message: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what is obeyed, not shown: control characters, C1 too, overrides, line breaks, stray bytes."""
+    """Escape characters that are not printable: control characters,
+    C1, overrides, line breaks, stray bytes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _encodable(text: str, encoding: str | None) -> str:
-    """The text with what a terminal of this encoding cannot show escaped."""
+    """Escape characters that the terminal's encoding does not have."""
     name = encoding or "utf-8"
     return text.encode(name, "backslashreplace").decode(name)
 

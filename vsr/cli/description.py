@@ -1,4 +1,4 @@
-"""What a file holds, as plain values and as lines for people."""
+"""Describes what a file contains, as plain values and as lines of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vsr.pipeline.job.report import plain
 
 
 def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
-    """All of it as plain values: fractions as "30000/1001", tags by their names in lower case."""
+    """Return everything as plain values: fractions as "30000/1001", tags as lower-case names."""
     audio = audio_facts(container)
     return {
         "format": container.format.name,
@@ -29,7 +29,7 @@ def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
 
 
 def lines_of(contents: dict[str, Any], video: VideoInfo) -> list[str]:
-    """The same for people, a fact a line."""
+    """Return the description as lines of text, one fact a line."""
     rows = [("file", f"{video.path} ({contents['format']})")]
     rows += _video_rows(video)
     rows += [("stream", _stream_line(stream, video.stream_index)) for stream in contents["streams"]]
@@ -49,8 +49,8 @@ def _video_rows(video: VideoInfo) -> list[tuple[str, str]]:
     rows.append(("color", _color_line(video.color)))
     rows.append(("time", _time_line(video)))
     if video.field_order not in ("progressive", "unknown"):
-        told = " by the container" if video.fields_by_container else ""
-        rows.append(("fields", f"interlaced, {video.field_order}{told}"))
+        source = " according to the container" if video.fields_by_container else ""
+        rows.append(("fields", f"interlaced, {video.field_order}{source}"))
     if video.crop is not None:
         sides = [f"{name} {float(getattr(video.crop, name)):g}" for name in _SIDES]
         rows.append(("hidden", f"{', '.join(sides)} pixels at the borders"))
@@ -78,12 +78,12 @@ _VIEWS = {
     6: "by lines",
     7: "by columns",
 }
-_SPHERES = {0: "equirectangular", 1: "cube map", 2: "part of an equirectangular picture"}
+_SPHERES = {0: "equirectangular", 1: "cube map", 2: "part of an equirectangular frame"}
 
 
 def _stereo_line(stereo: Stereo) -> str:
     first = "right" if stereo.inverted else "left"
-    return f"two views {_VIEWS.get(stereo.kind, 'in one picture')}, the {first} eye's first"
+    return f"two views {_VIEWS.get(stereo.kind, 'in one frame')}, the {first} eye's first"
 
 
 def _samples(layout: PixelLayout) -> str:
@@ -101,7 +101,7 @@ def _time_line(video: VideoInfo) -> str:
     if video.duration_seconds is not None:
         parts.append(f"{float(video.duration_seconds):.3f} s")
     if video.frames_promised is not None:
-        parts.append(f"{video.frames_promised} pictures")
+        parts.append(f"{video.frames_promised} frames")
     if video.frame_rate is not None:
         parts.append(f"{float(video.frame_rate):.6g} a second")
     start = (video.start_seconds or 0) - video.clock_start

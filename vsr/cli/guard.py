@@ -1,10 +1,10 @@
-"""Ends the process some time after it was asked to stop, whatever the main thread is doing.
+"""Ends the process some time after a signal, even if the main thread cannot handle it.
 
-Python runs its handlers of signals on the main thread, between two steps of the program: not while a library
-computes or writes there. But at once, from inside the operating system, it writes the signal's number into a
-pipe. A thread waits at the other end. At first it is Python's own, which is enough while libraries let other
-threads run. Some of FFmpeg's calls do not: moving a film's index to its beginning, for one. For commands that
-come to such calls, `strengthen` puts a thread in its place that runs no Python at all.
+Python runs its signal handlers on the main thread between two bytecode instructions, so not while a library
+computes or writes there. But the low-level handler immediately writes the signal's number into a pipe
+(`set_wakeup_fd`). A thread waits at the other end. At first it is a Python thread, which is sufficient as
+long as libraries release the GIL. Some calls of FFmpeg do not, for example moving a film's index to its
+beginning. For commands with such calls, `strengthen` replaces it by a thread that executes no Python.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ logger = logging.getLogger(__name__)
 
 NEVER = -1
 _CALLED_OFF = 0
-"""In the pipe, where signals have their numbers: the command has ended by itself."""
+"""Byte in the pipe, besides the numbers of signals, that says that the command has ended."""
 _LAST_WORDS = b"vsr: ended at once; what was finished before is kept\n"
 
 
 class Guard:
-    """The pipe, and the thread that waits at its end."""
+    """The pipe and the thread that reads it."""
 
     def __init__(self, grace_seconds: float) -> None:
-        """Begin to wait; on the main thread.
+        """Start waiting; call it on the main thread.
 
         Args:
-            grace_seconds: From the first signal to the end; a second one ends the process at once.
+            grace_seconds: Time from the first signal to the end; a second signal ends the process at once.
         """
         self._usual = round(grace_seconds * 1000)
         self._grace, self._there = ctypes.c_int64(self._usual), ctypes.c_int64(0)
@@ -49,50 +49,50 @@ class Guard:
         self._before = signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
 
     def strengthen(self) -> None:
-        """Wait without Python from here on, if there is a compiler; once, on the main thread.
+        """Wait without Python from now on, if llvmlite is available; call it once, on the main thread.
 
-        Not on Windows, whose signals come through a socket that only Python reads.
+        On Windows it does nothing, because signals arrive through a socket that only Python reads.
         """
         if sys.platform != "win32" and self._library is None and self._compile():
             old, self._bell = self._bell, self._start(self._wait_without_python)
-            while not self._there.value:  # until then it needs Python
+            while not self._there.value:  # until it has started, the thread needs Python
                 time.sleep(0.001)
             signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
-            old.close()  # the thread before reads its end
+            old.close()  # ends the previous thread
 
     def _compile(self) -> bool:
         try:
             from vsr.kernels.llvm import Library
 
             self._library = Library(_PROGRAM)
-        except Exception as error:  # whatever a compiler that is missing or broken says: it is a backstop
+        except Exception as error:  # llvmlite is missing or broken; Python's thread remains as a fallback
             logger.debug("signals are waited for in Python: %s", error)
         return self._library is not None
 
     def patient(self, wanted: bool) -> None:
-        """Whether the first signal only asks, and the work ends itself when it is ready."""
+        """Set whether the first signal has no time limit, because the work ends itself at the next step."""
         self._grace.value = NEVER if wanted else self._usual
 
     def call_off(self) -> None:
-        """The command has ended: nothing is to come of what was asked."""
+        """End the guard, because the command has ended; earlier signals have no effect any more."""
         signal.set_wakeup_fd(self._before)
         self._bell.ring(_CALLED_OFF)
         self._bell.close()
 
     def _start(self, wait: Callable[[Bell], None]) -> Bell:
-        """Start a thread that waits for a new bell."""
+        """Start a thread that waits for a new bell, and return the bell."""
         bell = Bell()
         threading.Thread(target=wait, args=(bell,), name="vsr-signals", daemon=True).start()
         return bell
 
     def _wait(self, bell: Bell) -> None:
-        asked = _CALLED_OFF  # else the number of the first signal
+        asked = _CALLED_OFF  # later the number of the first signal
         while True:
             forever = not asked or self._grace.value == NEVER
             byte = bell.wait(None if forever else self._grace.value / 1000)
             if byte is None:
                 leave(asked)
-            elif byte < 0:  # nobody writes any more
+            elif byte < 0:  # the writing end was closed
                 bell.close_reader()
                 return
             elif byte == _CALLED_OFF:
@@ -113,12 +113,12 @@ class Guard:
 
 
 def last_words() -> bytes:
-    """What is printed at the end, with the terminal's cursor back where a line of progress had hidden it."""
+    """Return the last message; on a terminal, it first shows the cursor that a progress line has hidden."""
     return b"\x1b[?25h\n" + _LAST_WORDS if os.isatty(2) else _LAST_WORDS
 
 
 def leave(number: int) -> None:
-    """End now."""
+    """End the process at once."""
     try:
         os.write(2, last_words())
     finally:

@@ -1,4 +1,4 @@
-"""The progress line: live on a terminal, a plain line now and then elsewhere, nothing when quiet."""
+"""The progress line: live on a terminal, a plain line at intervals otherwise, none with --quiet."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Show = Callable[["Progress"], None]
 Words = Callable[["Progress"], str]
 
 _PLAIN_SECONDS = 10.0
-"""Between two plain lines: a day's log stays readable."""
+"""Seconds between two plain lines, so that the log of a long run stays readable."""
 WINDOW_SECONDS = 60.0
-"""The speed is that of the last minute: scenes differ, and so does what else the machine does."""
+"""Seconds over which speed is measured, because scenes and the load of the machine vary."""
 PAUSE = 20
-"""A frame that takes so many times as long as those in the window, and more than `PAUSE_SECONDS`, was a
-pause: the process was stopped, or the machine slept."""
+"""A frame that takes this many times as long as the average in the window, and more than `PAUSE_SECONDS`,
+counts as a pause: the process was stopped, or the machine slept."""
 PAUSE_SECONDS = 10.0
 
 
 class Speed:
-    """Frames a second over the last minute, without pauses and without the first frame, which pays for
-    starting."""
+    """Frames per second over the last minute, without pauses and without the first frame, which includes the
+    time to start."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
@@ -36,7 +36,7 @@ class Speed:
         self._last: float | None = None
 
     def add(self, seconds: float, frames: int) -> None:
-        """So many frames were finished so many seconds after the start."""
+        """Record how many frames are finished a number of seconds after the start."""
         if self._last is not None and self._is_pause(seconds - self._last):
             self._paused += seconds - self._last
         self._last = seconds
@@ -46,7 +46,7 @@ class Speed:
 
     @property
     def fps(self) -> float | None:
-        """None until two frames were finished."""
+        """Frames per second; None until two frames are finished."""
         if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
             return None
         (first, before), (last, after) = self._seen[0], self._seen[-1]
@@ -58,7 +58,7 @@ class Speed:
 
 
 class Line:
-    """The words about one run: `120 of 325 frames (37 %), 12.10 fps, 0:00:17 left, limited by upscale`."""
+    """Text about one run: `120 of 325 frames (37 %), 12.10 fps, 0:00:17 left, limited by upscale`."""
 
     def __init__(self) -> None:
         self.speed = Speed()
@@ -70,7 +70,7 @@ class Line:
         if not now.total:
             words = [f"{done} frames"]
         else:
-            total = max(now.total, done)  # a container may promise too few
+            total = max(now.total, done)  # a container may state too few
             words = [f"{done} of {total} frames ({100 * done // total} %)"]
         if fps is not None:
             words.append(f"{fps:.2f} fps")
@@ -81,7 +81,7 @@ class Line:
 
 @contextmanager
 def progress_line(*, quiet: bool, words: Words) -> Generator[Show | None, None, None]:
-    """Yield what `pipeline.run` calls after each frame, with the words that are shown."""
+    """Yield the function that `pipeline.run` calls after each frame; `words` makes the text that is shown."""
     if quiet:
         yield None
     elif console.stderr().is_terminal:
@@ -122,6 +122,6 @@ def _plain(words: Words) -> Show:
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03`."""
+    """Return a duration as `1:02:03`."""
     whole = max(0, round(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,4 +1,4 @@
-"""The flags of the settings: made from `vsr/settings/schema.py`, and read back into values by keyword."""
+"""Creates the flags of the settings in `vsr/settings/schema.py`, and converts their values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _KINDS = (UpscaleSettings, EncoderSettings)
 
 
 def added(*, after: str) -> Callable[[Command], Command]:
-    """Give a command, which takes `**flags`, a flag for each setting that has one.
+    """Return a decorator that adds a flag for each setting to a command with the parameter `**flags`.
 
-    `--help` lists them after the command's own parameter of that name.
+    `--help` lists the flags after the command's own parameter `after`.
     """
 
     def with_flags(command: Command) -> Command:
@@ -38,10 +38,10 @@ def added(*, after: str) -> Callable[[Command], Command]:
 
 
 def values(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given on the command line, by keyword; a flag that was not given is None.
+    """Convert the given flags to values by keyword; flags that were not given are None in `flags`.
 
     Raises:
-        ConfigError: a text is not what the setting takes.
+        ConfigError: A text is not a valid value of its setting.
     """
     return {
         name: _value(kind, name, facts, flags[name])
@@ -79,14 +79,14 @@ def _help(kind: type, name: str, facts: Setting) -> str:
 
 
 def _type(kind: type, name: str) -> Any:
-    """The type of a setting without None."""
+    """Return the type of a setting without None."""
     hint = typing.get_type_hints(kind)[name]
     options = [option for option in typing.get_args(hint) if option is not type(None)]
     return options[0] if type(None) in typing.get_args(hint) else hint
 
 
 def _typer_type(kind: type, name: str) -> Any:
-    """What Typer reads: numbers and switches itself, all else as text."""
+    """Return the type for Typer, which parses numbers and switches; other values are text."""
     found = _type(kind, name)
     if found is ColorSpec or typing.get_origin(found) is tuple:
         return list[str] | None

@@ -1,4 +1,4 @@
-"""A run of `vsr upscale` with what a person sees before, during and after it."""
+"""Runs `vsr upscale`, with messages before, during and after the run."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def run_shown(
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
 ) -> Report:
-    """Upscale one file.
+    """Upscale a video, and print its facts, the progress and a summary on stderr.
 
     Args:
-        source: As for `vsr.upscale`.
-        target: As for `vsr.upscale`.
-        settings: As for `vsr.upscale`.
-        overwrite: Replace an existing target.
-        quiet: Print errors only.
-        patience: Minutes without a frame that end the run; 0 waits for ever.
-        warm: The generator of the file before, in a queue.
-        queue: Describes the progress of a queue; then the header and the last line are the queue's to print.
+        source: The input, a file or a pipe.
+        target: The output, a file or a pipe.
+        settings: Settings of the run.
+        overwrite: Whether to replace an existing target.
+        quiet: Whether to print only errors and damage of the source.
+        patience: Minutes without progress after which the process ends; 0 waits forever.
+        warm: The generator of the previous file in a queue.
+        queue: Describes the progress of a queue; the queue then prints the header and the last line.
     """
     from vsr.cli.progress import Line, progress_line
     from vsr.cli.watchdog import watchdog
@@ -52,7 +52,8 @@ def run_shown(
         dog = stack.enter_context(watchdog(patience))
         with dog.files_only():
             settle_delay(source, target, settings.format)
-            # Before torch is imported, which takes seconds: most mistakes are in these two words.
+            # Most mistakes are in these two paths, so they are checked before
+            # torch is imported, which takes seconds.
             probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
             if not is_pipe(target):
                 check_target(target, source, overwrite=overwrite)
@@ -60,20 +61,20 @@ def run_shown(
             from vsr.pipeline.run import compute, finish, prepare
 
             job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite, warm=warm))
-        told = [] if quiet else _before(job.report, brief=queue is not None)
+        shown = [] if quiet else _before(job.report, brief=queue is not None)
         with _kept_parts(job):
             job.alive = dog.alive
             with progress_line(quiet=quiet, words=queue.words() if queue else Line()) as show:
                 meter = compute(job, show)
             with dog.files_only():
                 finish(job, meter)
-        _after(job.report, told, quiet=quiet, brief=queue is not None)
+        _after(job.report, shown, quiet=quiet, brief=queue is not None)
         return job.report
 
 
 @contextmanager
 def _kept_parts(job: Job) -> Generator[None, None, None]:
-    """When a run ends early, say what it leaves."""
+    """Report the frames that are kept if the run ends early."""
     try:
         yield
     except BaseException as error:
@@ -86,7 +87,7 @@ def _kept_parts(job: Job) -> Generator[None, None, None]:
 
 
 def _left(kept: int) -> str:
-    return f"{kept} finished frames are kept; the same command goes on from there"
+    return f"{kept} finished frames are kept; the same command resumes from there"
 
 
 def _before(report: Report, *, brief: bool) -> list[str]:
@@ -98,7 +99,7 @@ def _before(report: Report, *, brief: bool) -> list[str]:
             f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
         )
     if report.frames_kept:
-        console.say(f"going on: {report.frames_kept} frames were made before")
+        console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)
@@ -109,24 +110,24 @@ def _by(backend: str) -> str:
 
 
 def _model(report: Report) -> str:
-    """Name, why it was chosen, and enough of the sha256 to tell one file from another."""
+    """Return the model's name, the reason for its choice, and the beginning of its SHA-256."""
     sha256, chosen = report.model["sha256"], report.model["chosen"]
     facts = [f"auto: {chosen}"] if chosen else []
     facts += [f"sha256 {sha256[:12]}..."] if sha256 else []
     return f"{report.model['name']} ({'; '.join(facts)})" if facts else str(report.model["name"])
 
 
-def _after(report: Report, told: list[str], *, quiet: bool, brief: bool) -> None:
-    for line in report.damage.notes:  # no summary, but the reason of an exit code that is not 0
+def _after(report: Report, shown: list[str], *, quiet: bool, brief: bool) -> None:
+    for line in report.damage.notes:  # also with --quiet: they explain an exit code other than 0
         console.warn(line)
     if quiet:
         return
     for line in report.warnings:
-        if line not in told:
+        if line not in shown:
             console.warn(line)
     if brief:
         return
     repeated = report.engine["repeated"]
     words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
-    words += f", {repeated} of them repeats" if repeated else ""
+    words += f", {repeated} of them duplicates" if repeated else ""
     console.say(f"{report.target}: {words}; the {report.bottleneck} stage was the bottleneck")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become one exception in the main thread. Only the command line installs handlers."""
+"""Turns Ctrl-C and SIGTERM into one exception in the main thread. Only the command line installs handlers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vsr.cli.guard import Guard, leave
 from vsr.system.stopping import NUMBERS
 
 GRACE_SECONDS = 8.0
-"""After the first signal, the process ends at the latest after this: the main thread gives the output up at
-once, only threads in the middle of a picture are waited for."""
+"""Time after the first signal at which the process ends at the latest. The main thread gives up the output at
+once and waits only for threads that are processing a frame."""
 
 
 class Stopped(BaseException):
-    """Somebody asked us to stop. Not an Exception: no handler of errors may swallow it."""
+    """A signal asked the process to stop. Not an Exception, so that no error handler catches it."""
 
     def __init__(self, number: int, left: str = "no unfinished file was left behind") -> None:
         super().__init__(number)
         self.name = signal.Signals(number).name
         self.left = left
-        """What is there now, for people."""
+        """What remains on the disk, as text."""
         self.exit_code = 128 + number
 
 
@@ -32,18 +32,18 @@ _guard: Guard | None = None
 
 @contextmanager
 def installed() -> Generator[None, None, None]:
-    """Each signal of `NUMBERS` raises `Stopped`; after a second one, or 8 s, the process ends at once."""
+    """Let the signals of `NUMBERS` raise `Stopped`; after a second one, or 8 s, the process ends at once."""
     global _guard
     _asked.clear()
     _guard = guard = _new_guard()
     for number in NUMBERS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+        if signal.getsignal(number) is not signal.SIG_IGN:  # respects nohup
             signal.signal(number, _stop)
     try:
         yield
     finally:
         for number in NUMBERS:
-            if signal.getsignal(number) is _stop:  # while Python takes itself down, nobody catches
+            if signal.getsignal(number) is _stop:  # nothing catches an exception during Python's shutdown
                 signal.signal(number, signal.SIG_DFL)
         _guard = None
         if guard is not None:
@@ -51,8 +51,7 @@ def installed() -> Generator[None, None, None]:
 
 
 def _new_guard() -> Guard | None:
-    """A guard; none where there is no file descriptor left for its pipe: it is a backstop, and the run will
-    say so."""
+    """Return a guard; None if no file descriptor is left for its pipe, which the run itself will report."""
     try:
         return Guard(GRACE_SECONDS)
     except OSError:
@@ -60,7 +59,7 @@ def _new_guard() -> Guard | None:
 
 
 def whatever_runs() -> None:
-    """From here on the process ends in time even if a library lets no other thread run; takes a compiler."""
+    """Make sure from now on that the process ends in time even if a library holds the GIL; needs llvmlite."""
     if _guard is not None:
         _guard.strengthen()
 
@@ -72,12 +71,12 @@ def _stop(number: int, _: FrameType | None) -> None:
     if _asked:
         leave(number)
     _asked.append(number)
-    _tell(b"\nvsr: stopping; once more ends it at once\n")
+    _tell(b"\nvsr: stopping; a second signal ends the process at once\n")
     raise Stopped(number)
 
 
 def _tell(line: bytes) -> None:
-    """To people at a terminal, if it is still there."""
+    """Write a line to a terminal, if there still is one."""
     with suppress(OSError):
         if os.isatty(2):
             os.write(2, line)
@@ -85,11 +84,11 @@ def _tell(line: bytes) -> None:
 
 @contextmanager
 def deferred(left: str, *, early: type[Exception]) -> Generator[Callable[[], bool], None, None]:
-    """For work that must end between two steps: the first signal is only noted; a second one ends at once.
+    """Only record the first signal, for work that must end between two steps; a second one ends the process.
 
-    Yields a function that says whether somebody asked. Where the work then ends with the error `early`,
-    `Stopped` is raised, which tells people what is `left`. Work that came to its own end, or to another
-    error, is told as ever: nothing was cut off, or nothing may be left.
+    Yields a function that returns whether a signal has arrived. If the work then ends with the error `early`,
+    `Stopped` is raised with `left`, the description of what remains. Work that finishes, or ends with another
+    error, is reported as usual.
     """
     asked: list[int] = []
 
@@ -97,7 +96,7 @@ def deferred(left: str, *, early: type[Exception]) -> Generator[Callable[[], boo
         if asked:
             leave(number)
         asked.append(number)
-        _tell(b"\nvsr: saving and stopping; once more ends it at once\n")
+        _tell(b"\nvsr: saving and stopping; a second signal ends the process at once\n")
 
     numbers = [n for n in NUMBERS if signal.getsignal(n) is _stop]
     if _guard is not None:

@@ -1,4 +1,4 @@
-"""Ends a run that makes no progress for a long time, with the stacks of all threads in the log."""
+"""Ends a run that makes no progress for a long time, and logs the stacks of all threads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ EXIT_CODE = 1
 
 
 class Watchdog:
-    """Waits for signs of life: calls of `alive`, and bytes that are written and read."""
+    """Watches for progress: calls of `alive`, and bytes that are read and written."""
 
     def __init__(self) -> None:
         self._moved = threading.Event()
         self._bytes_count = False
         self._bytes: object = None
         self.alive: Callable[[], None] = self._moved.set
-        """To be called whenever something has moved."""
+        """Function to call after each progress."""
 
     def __call__(self) -> None:
         self.alive()
 
     @contextmanager
     def files_only(self) -> Generator[None, None, None]:
-        """For work in which no picture comes: files that are read and written are a sign of life, too."""
+        """Also count reads and writes of files as progress, for work without frames."""
         self._bytes_count = True
         try:
             yield
@@ -40,7 +40,7 @@ class Watchdog:
             self.alive()
 
     def has_moved(self) -> bool:
-        """Whether anything has since it was asked before."""
+        """Return whether there was progress since the last call."""
         moved = self._moved.is_set()
         self._moved.clear()
         if self._bytes_count:
@@ -53,15 +53,15 @@ class Watchdog:
 def watchdog(
     minutes: float, *, tick: float = TICK_SECONDS, end: Callable[[int], None] = os._exit
 ) -> Generator[Watchdog, None, None]:
-    """Yields what has to be called whenever something has moved.
+    """Yield an object to call after each progress.
 
-    The watchdog counts its own ticks and asks no clock: while the process is stopped or the machine sleeps,
-    it stands still as well. So it does while a library lets no other thread run.
+    The watchdog counts its own ticks instead of reading a clock. While the process is stopped or the machine
+    sleeps, or while a library holds the GIL, it does not count.
 
     Args:
-        minutes: Without a sign of life, after which the process ends; 0 waits for ever.
-        tick: Seconds between two looks.
-        end: Ends the process, whatever the hanging thread holds.
+        minutes: Time without progress after which the process ends; 0 disables the watchdog.
+        tick: Seconds between two checks.
+        end: Function that ends the process, whatever locks the hanging thread holds.
     """
     dog, done = Watchdog(), threading.Event()
     patience = max(1, round(minutes * 60 / tick))
@@ -72,8 +72,8 @@ def watchdog(
             still = 0 if dog.has_moved() else still + 1
             if still >= patience:
                 console.error(
-                    f"nothing has moved for {minutes:g} minutes; where each thread stands is below. Finished "
-                    "parts are kept: the same command goes on; --patience waits longer"
+                    f"no progress for {minutes:g} minutes; the stack of each thread follows. Finished"
+                    " segments are kept: the same command resumes from them. --patience sets a longer time"
                 )
                 faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr, all_threads=True)
                 end(EXIT_CODE)

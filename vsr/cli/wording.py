@@ -1,8 +1,8 @@
-"""Messages of the library in the words of the command: `overwrite=True` becomes --overwrite.
+"""Replaces keywords in messages of the library by flags of the command: `overwrite=True` becomes --overwrite.
 
-The library names a setting in its messages as Python has it, between backquotes: "`resume=False`", or the
-name alone, "a smaller `tile`". A person at a terminal reads the flags instead. Other words between backquotes
-stay as they are.
+The library names settings in its messages as Python keywords in backquotes: "`resume=False`", or the
+name alone, "a smaller `tile`". The command line shows flags instead. Other words in backquotes do not
+change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _OTHER_NAMES = {"width": "--size"}
 
 
 def in_flags(message: str) -> str:
-    """The message with flags in place of keywords."""
+    """Return the message with flags in place of keywords."""
     return _SETTING.sub(_flag, message) if "`" in message else message
 
 
@@ -34,7 +34,7 @@ def _flag(found: re.Match[str]) -> str:
 
 
 def _word(text: str) -> str:
-    """A value of Python as it is given to a flag."""
+    """Convert a Python value to the text of a flag."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -46,10 +46,10 @@ def _word(text: str) -> str:
 
 @cache
 def flags() -> dict[str, tuple[str, str]]:
-    """For each keyword the flag of the first command that has it, and what says the opposite."""
+    """Return for each keyword the flag of the first command that has it, and the text for its opposite."""
     import typer.main
 
-    from vsr.cli import app  # when it is needed: the commands import the console, which uses this
+    from vsr.cli import app  # imported here, because the commands import the console, which uses this module
 
     commands = typer.main.get_group(app).commands.values()
     found = {name: (flag, f"no {flag}") for name, flag in _OTHER_NAMES.items()}

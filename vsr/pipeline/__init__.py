@@ -1,1 +1,1 @@
-"""Jobs: one video from file to file, and frames of a Python program as a stream."""
+"""Upscales a video from file to file, and the frames of a Python program as a stream."""

@@ -1,6 +1,7 @@
-"""Measurement of every model on this machine, for `vsr bench`.
+"""Measures the speed of every model on this machine, for `vsr bench`.
 
-Two scopes that are never mixed: the generator alone, and file to file with decoder, colour and encoder.
+There are two separate measurements: the generator alone, and file to file with decoder, colour conversion and
+encoder.
 """
 
 from __future__ import annotations
@@ -23,53 +24,53 @@ from vsr.pipeline.dryrun import FRAMES, dry_run
 from vsr.settings.schema import UpscaleSettings
 
 RATE = 25
-"""Frames a second of the clip, and what counts as real time."""
+"""Frames a second of the test clip, and the speed that counts as real time."""
 _SECONDS = 1.5
-"""For which a generator is run."""
+"""Duration of the measurement of a generator."""
 _STEP = 3
-"""Pixels by which the clip's picture moves from one frame to the next: nothing repeats."""
+"""Pixels by which the content of the clip moves from frame to frame, so that no frame repeats another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The device as it was found."""
+    """The device and its highest speed."""
 
     device: str
     threads: int
     ceilings: Mapping[str, float]
-    """Operations a second of a large matrix product, by the precision that it is in."""
+    """Operations a second of a large matrix product, by number format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """One model on it."""
+    """Speed of one model on the machine."""
 
     model: str
     height: int
-    """Of the result, in pixels."""
+    """Height of the result in pixels."""
     width: int
     model_fps: float
-    """Pictures a second of the generator alone."""
+    """Frames a second of the generator alone."""
     whole_fps: float
-    """Frames a second file to file."""
+    """Frames a second from file to file."""
     backend: str
     precision: str
     bound: str
-    """The stage that limits it."""
+    """The slowest stage, which limits the speed."""
     operations: float
-    """A second, of the generator alone, where convolutions are direct; 0 for a filter."""
+    """Operations a second of the generator alone, counted as direct convolutions; 0 for a filter."""
 
     @property
     def real_time(self) -> bool:
-        """Whether film is made as fast as it is shown."""
+        """Whether the clip is upscaled at least as fast as it plays."""
         return self.whole_fps >= RATE
 
 
 def machine(settings: UpscaleSettings) -> Machine:
-    """What there is to work with, in fp32 and in the 16 bits that the device is made for, if it is.
+    """Measure the device in fp32, and in the 16-bit format that it prefers, if there is one.
 
     Raises:
-        DeviceError: no such device.
+        DeviceError: The device does not exist.
     """
     device = choose_device(settings.device)
     formats = dict.fromkeys((torch.float32, choose_dtype("auto", device)))
@@ -81,15 +82,15 @@ def machine(settings: UpscaleSettings) -> Machine:
 
 
 def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
-    """Run one model on a rendered clip; nothing is left behind.
+    """Measure one model on a generated clip in temporary files.
 
     Args:
-        settings: Model, device, precision, tile and encoder; nothing is resumed or reused.
-        height: Of the source, in pixels.
-        width: Of the source, in pixels.
+        settings: Model, device, precision, tile and encoder.
+        height: Height of the source in pixels.
+        width: Width of the source in pixels.
 
     Raises:
-        VsrError: as a run with these settings would.
+        VsrError: An error that a run with these settings would raise.
     """
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
         clip = write_clip(Path(name) / "clip.mkv", height=height, width=width)
@@ -119,7 +120,7 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
 
 
 def write_clip(path: Path, *, height: int, width: int) -> Path:
-    """A clip of moving detail, H.264 at an ordinary quality, as many frames as are measured."""
+    """Write a clip of moving detail, H.264 at a common quality, with as many frames as are measured."""
     y, x = np.mgrid[0 : height + FRAMES * _STEP, 0 : width + FRAMES * _STEP]
     waves = 128 + 60 * np.sin(x / 5 + np.sin(y / 31) * 3) + 50 * np.sin(y / 7)
     large = waves.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Time, size and memory of a run, estimated before it."""
+"""Estimates time, size and memory of a run by a short trial (`--dry-run`)."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from vsr.pipeline.run import frames_expected, prepare, write_frames
 from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 36
-"""Frames that are measured at most."""
+"""Largest number of frames that are measured."""
 MOST_SECONDS = 60.0
-"""A large network on a slow machine is measured on fewer frames."""
+"""Time after which the measurement ends, so that a large network on a slow machine gets fewer frames."""
 _WARM = 4
-"""The first frames are not counted: threads start, memory is taken, kernels are chosen."""
+"""Number of first frames that are not counted, during which threads start and memory is allocated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a run would do and cost."""
+    """Estimated result and cost of a run."""
 
     report: Report
     frames: int | None
-    """Expected in all."""
+    """Number of frames that the run will write; None if it is not known."""
     fps: float
-    """Of whole frames, steady, file to file."""
+    """Speed from file to file after the start, in frames a second."""
     bottleneck: str
     picture_bytes: float
-    """Of an encoded picture, on average over those measured."""
+    """Mean size of an encoded frame in bytes."""
     engine_bytes: int
-    """Memory that the generator needs."""
+    """Memory in bytes that the generator needs."""
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the forecast as lines of text."""
         info, report = self.report.info, self.report
         frames = "an unknown number of" if self.frames is None else str(self.frames)
         what = f"{info.width}x{info.height} {info.pixel_format}, {info.codec}{report.decoded}"
@@ -71,19 +71,22 @@ class Forecast:
 
     def _size(self) -> str:
         if self.frames is None:
-            return f"about {self.picture_bytes / 1024:.0f} KiB a frame, and what is copied"
-        return f"about {self.picture_bytes * self.frames / 2**20:.1f} MiB of picture, and what is copied"
+            return f"about {self.picture_bytes / 1024:.0f} KiB a frame, plus the streams that are copied"
+        mebibytes = self.picture_bytes * self.frames / 2**20
+        return f"about {mebibytes:.1f} MiB of video, plus the streams that are copied"
 
 
 def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool = False) -> Forecast:
-    """Measure a job without leaving anything behind.
+    """Measure a job, and leave no files behind.
 
     Raises:
-        ConfigError: standard input or output, which cannot be tried out.
-        VsrError: whatever the run itself would be refused for.
+        ConfigError: The source or the target is a pipe, which cannot be tried.
+        VsrError: An error that the run itself would raise.
     """
     if is_pipe(source) or is_pipe(target):
-        raise ConfigError("a pipe cannot be tried out: what is read of it is gone; name files")
+        raise ConfigError(
+            "a dry run requires files, because data that was read from a pipe is lost for the run"
+        )
     with prepare(source, target, replace(settings, resume=False), overwrite=overwrite) as job:
         meter = Meter()
         fps, picture_bytes = _measure(job, meter)
@@ -99,17 +102,17 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
 
 
 def _measure(job: Job, meter: Meter) -> tuple[float, float]:
-    """Frames a second, and bytes of an encoded picture.
+    """Return the speed in frames a second, and the bytes of an encoded frame.
 
-    An encoder looks ahead: it may swallow all measured frames and encode them only when it is emptied. On the
-    CPU that time adds up with the generator's, as they share its cores; beside a GPU the slower one counts.
+    An encoder with lookahead may encode all measured frames only when it is flushed. On the CPU, encoder and
+    generator share the cores, so their times are added; with a GPU, the slower one limits the speed.
     """
     times = [time.monotonic()]
     with open_frames(job, meter) as frames:
         write_frames(job, _first(frames, times), meter)
     begin = time.monotonic()
     with meter("encode"):
-        assert isinstance(job.sink, VideoSink)  # nothing that could be gone on with is made here
+        assert isinstance(job.sink, VideoSink)  # a dry run is never resumable
         picture_bytes = job.sink.encoded_bytes() / max(1, job.sink.frames)
     emptied = time.monotonic() - begin
     number = len(times) - 1
@@ -123,7 +126,7 @@ def _measure(job: Job, meter: Meter) -> tuple[float, float]:
 
 
 def _first(frames: Iterable[YuvFrame], times: list[float]) -> Iterator[YuvFrame]:
-    """The frames to measure; the time after each goes to `times`."""
+    """Yield the frames to measure, and add the time after each to `times`."""
     for frame in islice(frames, FRAMES):
         yield frame
         times.append(time.monotonic())

@@ -1,4 +1,4 @@
-"""Whether the input is still the file that it was."""
+"""Detects whether the input file has changed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 _BLOCK = 1 << 20
 _BLOCKS = 16
-"""Pieces of an input that are read to know it again: all of a film would take minutes."""
+"""Number of blocks of an input that are hashed; hashing a whole film would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What changes with a file's content, and with little else."""
+    """Facts of a file that change with its content."""
 
     inode: tuple[int, int]
-    """Of its disk, and the file's on it."""
+    """Numbers of the device and of the inode."""
     size: int
     modified: int
-    """Nanoseconds."""
+    """Time of the last modification in nanoseconds."""
     changed: int
-    """The same of anything about it, which no program can set back."""
+    """Time of the last status change in nanoseconds, which programs cannot set."""
     content: str | None
-    """Hash of all bytes; None where they are too many to read them twice."""
+    """Hash of all bytes; None for a file that is too large to be read twice."""
 
     def is_kept(self, now: FileState | None) -> bool:
-        """Whether the file has the bytes that it had; a touch or a new name changes none."""
+        """Return whether the file has the same bytes; a new modification time or name is no change."""
         if now is None:
             return False
         if self.content is not None and now.content is not None:
@@ -36,12 +36,13 @@ class FileState:
         return self == now
 
     def plain(self) -> list[int]:
-        """For a journal: says that nobody touched the file. A disk's number may change at the next start."""
+        """Return values for a journal that identify an unchanged file; the
+        device number can change at a reboot."""
         return [self.inode[1], self.size, self.modified, self.changed]
 
 
 def state_of(path: Path | str) -> FileState | None:
-    """Of the file under a name; None where there is none, or it is no regular file."""
+    """Return the state of a file; None if it does not exist or is no regular file."""
     with suppress(OSError):
         if not Path(path).is_file():
             return None
@@ -55,9 +56,10 @@ def state_of(path: Path | str) -> FileState | None:
 
 
 def fingerprint(path: Path) -> str:
-    """Size and sampled content of a file: changes with its bytes, not with its name or times.
+    """Return a hash of a file's size and sampled content, independent of its name and times.
 
-    Sixteen blocks of a MiB, evenly spread from the first byte to the last; a small file is read whole.
+    The samples are 16 blocks of 1 MiB, evenly spaced from the first byte to
+    the last; small files are read completely.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""Arrays, tensors and planes that a Python program may give, and gets back.
+"""Arrays, tensors and frames that a Python program passes in and gets back.
 
-Arrays, tensors and `RgbFrame`s are R'G'B' already. `YuvFrame`s become it and come back by the stages of a
-file's pictures, so nobody can tell the two ways apart by their results.
+Arrays, tensors and `RgbFrame`s are R'G'B'. `YuvFrame`s are converted to it and back by the same stages as the
+frames of a file, so that the results are the same.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ Picture = TypeVar("Picture", NDArray[Any], Tensor, RgbFrame, YuvFrame)
 Tensors = tuple[Tensor, ...]
 
 _WHITE = {torch.uint8: 255, torch.uint16: 65535, torch.float16: 1, torch.bfloat16: 1, torch.float32: 1}
-"""Types of samples that R'G'B' may have, to the value of white."""
+"""Value of white for each dtype of R'G'B' samples."""
 _OF_NUMPY = {"uint8": torch.uint8, "uint16": torch.uint16, "float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """In which form a picture came, and its result goes out."""
+    """The type in which a frame was passed in and its result is returned."""
 
     on_host: bool
     made: Callable[[RgbFrame, DeviceStreams], Tensors]
-    """A result of the generator to tensors of that form, on the device, in memory of their own."""
+    """Converts a result of the generator to tensors of this type, on the device, in new memory."""
     wrap: Callable[[Tensors, Stamp], Any]
-    """Those tensors, where the caller wants them, to what he gets."""
+    """Converts these tensors, on the device that the caller expects, to the object to return."""
 
 
 def opened(frame: object, number: int, streams: DeviceStreams) -> tuple[RgbFrame, Form]:
-    """A picture as the generator takes it, on the device of the streams, and the form that it had.
+    """Convert a frame to the generator's input on the streams' device, and return its type.
 
     Args:
-        frame: Of a kind that `Upscaler.frames` names.
-        number: Of the picture, from 0; frames have their own.
-        streams: Of the device that computes.
+        frame: An object of a type that `Upscaler.frames` supports.
+        number: Number of the frame, from 0; frame objects have their own.
+        streams: Streams of the device that computes.
 
     Raises:
-        InputError: it is no such picture, or lies elsewhere.
+        InputError: It has an unsupported type, or is on another device.
     """
     if isinstance(frame, YuvFrame):
         return _of_planes(frame, streams)
@@ -65,21 +65,19 @@ def opened(frame: object, number: int, streams: DeviceStreams) -> tuple[RgbFrame
         return _of_samples((frame,), streams, stamp, _as_tensor)
     kind = type(frame).__name__
     raise InputError(
-        f"picture {number} is a {kind}; give a numpy array, a torch tensor, an RgbFrame or a YuvFrame"
+        f"frame {number} is a {kind}. Give a numpy array, a torch tensor, an RgbFrame or a YuvFrame"
     )
 
 
 def _of_samples(
     tensors: Tensors, streams: DeviceStreams, stamp: Stamp, wrap: Callable[[Tensors, Stamp], Any]
 ) -> tuple[RgbFrame, Form]:
-    """R'G'B' `(3, H, W)` and perhaps alpha `(1, H, W)`, as float32, nominally [0, 1]."""
+    """Convert R'G'B' `(3, H, W)` and optional alpha `(1, H, W)` to float32, nominally [0, 1]."""
     image = tensors[0]
     known = all(part.dtype in _WHITE for part in tensors)
     if image.ndim != 3 or image.shape[0] != 3 or not image.numel() or not known:
         what = " with ".join(f"a tensor {tuple(part.shape)} of {_name(part.dtype)}" for part in tensors)
-        raise InputError(
-            f"picture {stamp.index} is {what}; give (3, H, W) of {', '.join(map(_name, _WHITE))}"
-        )
+        raise InputError(f"frame {stamp.index} is {what}. Give (3, H, W) of {', '.join(map(_name, _WHITE))}")
     moved = _brought(tensors, stamp.index, streams)
     with streams.computing(), torch.inference_mode():
         floats = [part.to(torch.float32) / _WHITE[part.dtype] for part in moved]
@@ -89,7 +87,7 @@ def _of_samples(
 
 
 def _of_planes(frame: YuvFrame, streams: DeviceStreams) -> tuple[RgbFrame, Form]:
-    """Planes, by the frame's own colour tags."""
+    """Convert planes according to the frame's own colour tags."""
     number = frame.stamp.index
     tensors = frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
     _check_samples(tensors, frame.layout, number)
@@ -97,23 +95,23 @@ def _of_planes(frame: YuvFrame, streams: DeviceStreams) -> tuple[RgbFrame, Form]
     try:
         lr = stages.as_rgb(there, streams)
     except (InputError, ValueError) as error:
-        raise InputError(f"picture {number}: {error}") from error
+        raise InputError(f"frame {number}: {error}") from error
     made = partial(_to_planes, color=frame.color, layout=frame.layout)
     wrap = partial(_as_planes, color=frame.color, layout=frame.layout)
     return lr, Form(frame.planes[0].device.type == "cpu", made, wrap)
 
 
 def _check_samples(tensors: Tensors, layout: PixelLayout, number: int) -> None:
-    """How many there are, and their sizes, the conversion checks."""
+    """Check the planes' dtype and dimensions; the conversion checks their number and sizes."""
     wanted = torch.uint8 if layout.bit_depth == 8 else torch.uint16
     if not tensors or any(part.ndim != 2 or part.dtype != wanted or not part.numel() for part in tensors):
         what = ", ".join(f"{tuple(part.shape)} of {_name(part.dtype)}" for part in tensors) or "none"
         need = f"(H, W) of {_name(wanted)} for {layout.bit_depth} bits"
-        raise InputError(f"picture {number} has the planes {what}; give {need}")
+        raise InputError(f"frame {number} has the planes {what}. Give {need}")
 
 
 def _brought(tensors: Tensors, number: int, streams: DeviceStreams) -> Tensors:
-    """As they are, to the device of the streams."""
+    """Copy tensors unchanged to the streams' device."""
     places = {part.device.type for part in tensors}
     if places == {"cpu"}:
         return streams.upload(tensors)
@@ -121,8 +119,8 @@ def _brought(tensors: Tensors, number: int, streams: DeviceStreams) -> Tensors:
         return tuple(streams.adopt(part) for part in tensors)
     there = " and ".join(sorted({str(part.device) for part in tensors}))
     raise InputError(
-        f"picture {number} is on {there} and the generator on {streams.device}; bring it there, or "
-        "to the host"
+        f"frame {number} is on {there}, but the generator is on {streams.device}. Move the frame to that"
+        " device or to the CPU"
     )
 
 
@@ -132,13 +130,13 @@ def _with(frame: YuvFrame, tensors: Tensors) -> YuvFrame:
 
 
 def _samples_of(array: NDArray[Any], number: int) -> Tensor:
-    """`(H, W, 3)` to `(3, H, W)`: the same memory where torch can use it.
+    """Convert `(H, W, 3)` to `(3, H, W)`, in the same memory if torch supports it.
 
     Read-only, reversed and big-endian arrays are copied.
     """
     if array.ndim != 3 or array.shape[2] != 3 or not array.size or array.dtype.name not in _OF_NUMPY:
         what = f"an array {array.shape} of {array.dtype}"
-        raise InputError(f"picture {number} is {what}; give (H, W, 3) of {', '.join(_OF_NUMPY)}")
+        raise InputError(f"frame {number} is {what}. Give (H, W, 3) of {', '.join(_OF_NUMPY)}")
     usable = array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative
     native = array if usable else np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(native).permute(2, 0, 1)
@@ -146,12 +144,12 @@ def _samples_of(array: NDArray[Any], number: int) -> Tensor:
 
 def _to_samples(sr: RgbFrame, streams: DeviceStreams, *, dtypes: tuple[torch.dtype, ...]) -> Tensors:
     parts = (sr.image,) if sr.alpha is None else (sr.image, sr.alpha)
-    with streams.computing(), torch.no_grad():  # inference mode's tensors could not be written to later
+    with streams.computing(), torch.no_grad():  # tensors of inference mode would stay read-only
         return tuple(_coded(part, dtype) for part, dtype in zip(parts, dtypes, strict=True))
 
 
 def _coded(image: Tensor, dtype: torch.dtype) -> Tensor:
-    """Float32 as samples of a type, in memory of its own: integers are rounded and clipped."""
+    """Convert float32 to samples of a dtype in new memory; integers are rounded and clipped."""
     if dtype.is_floating_point:
         return image.to(dtype, copy=True)
     white = _WHITE[dtype]

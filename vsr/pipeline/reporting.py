@@ -1,4 +1,4 @@
-"""The report of a finished run."""
+"""Fills in the report of a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def first_report(
     target: Path,
     settings: UpscaleSettings,
 ) -> Report:
-    """What is known before the first frame."""
+    """Return the report with everything that is known before the first frame."""
     info, plan = video.info, sink.plan
     return Report(
         source=shown(info.path),
@@ -80,22 +80,23 @@ def _kept(stream: PlannedStream) -> str:
 
 
 def _guessed(info: VideoInfo) -> list[str]:
-    """One line for all guesses: most files lack some tag, and five of it would hide the rest."""
+    """Return one warning for all guessed tags; most files lack some, and
+    several lines would hide other warnings."""
     if not info.guesses:
         return []
     names = [
         f.name for f in fields(info.color) if getattr(info.color, f.name) != getattr(info.tagged, f.name)
     ]
     taken = ", ".join(f"{name} {getattr(info.color, name).name.lower()}" for name in names)
-    return [f"colour is not fully tagged; taken and written: {taken} (vsr info says why)"]
+    return [f"colour is not fully tagged; assumed and written: {taken} (vsr info gives the reasons)"]
 
 
 def _short_of(model: LoadedModel, size: output_size.TargetSize, info: VideoInfo) -> list[str]:
-    """Say so where the generator makes less than is wanted."""
+    """Return a warning if the model's scale is smaller than the requested one."""
     rest = Fraction(size.height, info.height) / model.scale
-    if rest <= Fraction(21, 20):  # a row more or less is no enlargement
+    if rest <= Fraction(21, 20):  # less than 5 % is rounding
         return []
-    return [f"{model.name} enlarges x{model.scale}; the rest, x{float(rest):.2f}, is bicubic"]
+    return [f"{model.name} upscales by {model.scale}; the remaining factor of {float(rest):.2f} is bicubic"]
 
 
 def last_report(
@@ -105,7 +106,7 @@ def last_report(
     upscaler: Upscaler,
     meter: Meter,
 ) -> None:
-    """Add what is known once the file is in place."""
+    """Add everything that is known after the file was written."""
     report.frames_in = meter.counts.get("decoded", 0) + source.skipped
     report.seconds = meter.elapsed
     report.busy_seconds = meter.busy()

@@ -1,4 +1,4 @@
-"""One video from file to file."""
+"""Upscales one video from file to file."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is; given to `on_progress` after each frame."""
+    """Progress of a run, passed to `on_progress` after each frame."""
 
     frames: int
-    """Frames computed so far; the encoder is at most `DEPTH` behind."""
+    """Frames computed so far; the encoder is at most `DEPTH` frames behind."""
     kept: int = 0
-    """Frames that an earlier run has made, besides those."""
+    """Frames that an earlier run has written, in addition to `frames`."""
     total: int | None
-    """Frames expected in all; None where the source does not say."""
+    """Expected number of frames; None if the source does not say."""
     seconds: float
     bottleneck: str
-    """Stage that bounds the speed so far."""
+    """The stage that limits the speed so far."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -75,32 +75,35 @@ def upscale_video(
     cancel: Cancel | None = None,
     **overrides: Unpack[Overrides],
 ) -> Report:
-    """Upscale a video file, keeping all that it carries.
+    """Upscale a video file, and keep everything that it contains.
 
-    The target appears under its name only when it is complete and was counted; at any error, and when
-    interrupted, whatever stood there before still does.
+    The target gets its name only after it is complete and its frames were counted. After an error or an
+    interruption, an existing file of that name is unchanged.
 
     Args:
-        source: Any video file that FFmpeg decodes; `-` is standard input, YUV4MPEG2 or NUT.
-        target: Its suffix chooses the container; `-` is standard output.
-        settings: What to make of it; None is the defaults.
-        pipeline: Name of a ready pipeline, or path of a .toml file, instead of `settings`.
-        overwrite: Replace an existing target.
-        on_progress: Called on this thread after each frame; what it raises stops the run.
-        cancel: An event, or a function that is asked after each frame, on any thread: once it is set or true,
-            the run ends with `CancelledError`. Finished parts stay, as after Ctrl-C, and the same call goes
-            on with them. After the last frame it is not asked again.
-        **overrides: Single settings over `settings`: `scale=2, model="fast", crf=18`; see `Overrides`.
+        source: Any video file that FFmpeg decodes; `-` is standard input with YUV4MPEG2 or NUT.
+        target: Output file, whose suffix selects the container; `-` is standard output.
+        settings: Settings of the run; None uses the defaults.
+        pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
+        overwrite: Whether to replace an existing target.
+        on_progress: Called on this thread after each frame; an exception stops the run.
+        cancel: An event, or a function that is called after each frame on any thread. Once it is set or
+            returns True, the run ends with `CancelledError`. Finished segments are kept, as after Ctrl-C, and
+            the same call resumes from them. It is not called after the last frame.
+        **overrides: Single settings that override `settings`:
+            `scale=2, model="fast", crf=18`; see `Overrides`.
 
     Returns:
-        What was done, and what was wrong with the source.
+        The report: what was done, and any damage of the source.
 
     Raises:
-        CancelledError: the run ended because `cancel` said so.
-        VsrError: see `vsr.errors`; the message is one line.
+        CancelledError: The run ended because of `cancel`.
+        VsrError: See `vsr.errors`; the message is one line.
     """
     if settings is not None and pipeline is not None:
-        raise ConfigError("vsr.upscale: settings and pipeline contradict each other; give one, and keywords")
+        raise ConfigError(
+            "vsr.upscale: settings and pipeline exclude each other. Give one of them, and keywords"
+        )
     base = read_pipeline(pipeline) if pipeline is not None else settings or UpscaleSettings()
     settings = with_overrides(base, overrides, where="vsr.upscale")
     with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
@@ -114,9 +117,9 @@ def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
     if cancelled():
         kept = job.kept_frames()
         left = (
-            f"{kept} finished frames are kept; run it again to go on from there"
+            f"{kept} finished frames are kept; run it again to resume from there"
             if kept
-            else "nothing is left"
+            else "nothing is kept"
         )
         raise CancelledError(f"{job.report.source}: cancelled by the caller; {left}")
 
@@ -130,17 +133,17 @@ def prepare(
     overwrite: bool,
     warm: WarmGenerator | None = None,
 ) -> Generator[Job, None, None]:
-    """Open and check everything that can be checked before the first frame; release it at the end.
+    """Open and check everything that can be checked before the first frame, and close it at the end.
 
     Args:
         source: As for `upscale_video`.
         target: As for `upscale_video`.
         settings: As for `upscale_video`.
-        overwrite: Replace an existing target.
-        warm: Keeps the generator from run to run, where several follow each other; None loads it anew.
+        overwrite: Whether to replace an existing target.
+        warm: Keeps the generator from run to run, if several follow each other; None loads it again.
     """
     if is_pipe(source) or is_pipe(target):
-        settings = replace(settings, resume=False)  # what went through a pipe cannot be read again
+        settings = replace(settings, resume=False)  # a pipe cannot be read again
     settle_delay(source, target, settings.format)
     with open_video(
         source,
@@ -181,7 +184,7 @@ def prepare(
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
             )
         finally:
-            sink.abort()  # nothing, once `run` has finished it
+            sink.abort()  # does nothing after `run` has finished the file
 
 
 def _open_sink(
@@ -208,7 +211,7 @@ def _open_sink(
         )
     if settings.format is not None:
         raise ConfigError(
-            f"`format={settings.format!r}` is for standard output; a file's suffix says what it is"
+            f"`format={settings.format!r}` is only for standard output; a suffix selects a file's format"
         )
     opener = partial(
         open_sink,
@@ -231,7 +234,7 @@ def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
     if start is not None and end is not None and end <= start:
         raise ConfigError(f"`end` {float(end):g} s is not after `start` {float(start):g} s")
     if start is not None and duration is not None and start >= duration:
-        raise ConfigError(f"`start` {float(start):g} s is beyond the end, {float(duration):g} s")
+        raise ConfigError(f"`start` {float(start):g} s is after the end of the video, {float(duration):g} s")
 
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
@@ -240,7 +243,7 @@ def run(job: Job, on_progress: OnProgress | None = None) -> None:
 
 
 def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
-    """Compute and encode every frame; `finish` comes next."""
+    """Compute and encode every frame; `finish` must follow."""
     meter = Meter()
     job.state = state_of(job.source.info.path)
     with open_frames(job, meter) as frames:
@@ -252,12 +255,12 @@ def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
 
 
 def finish(job: Job, meter: Meter) -> None:
-    """Put the file together, check it and give it its name, which may take minutes; fills in `job.report`."""
+    """Mux the file, check it and give it its name, which may take minutes; fills in `job.report`."""
     with meter("encode"):
         job.report.bytes_out = job.sink.finish().bytes
     if job.state is not None and not job.state.is_kept(state_of(job.source.info.path)):
         job.source.damage.notes.append(
-            f"{job.report.source} was changed while it was read; what came of it may be a mixture"
+            f"{job.report.source} was changed while it was read; the result may be a mixture of both versions"
         )
     last_report(job.report, job.source, job.sink, job.upscaler, meter)
     job.report.bottleneck = meter.bottleneck(job.threads)
@@ -275,10 +278,9 @@ def _reported(
 
 
 def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
-    """Compute frames on this thread and encode them on another, which has ended when this returns or raises.
+    """Compute frames on this thread, and encode them on another one, which ends before this function does.
 
-    When an exception ends it, the output's name goes first: nothing is half-written, whatever the encoder
-    still does.
+    After an exception, the output's temporary name is removed first, so that no incomplete file remains.
     """
 
     def write(frame: YuvFrame) -> None:
@@ -296,7 +298,7 @@ def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
 
 
 def frames_expected(job: Job) -> int | None:
-    """Frames that the run will give, as far as the container and --start and --end tell."""
+    """Return the expected number of frames, from the container, `--start` and `--end`; None if unknown."""
     info, settings = job.source.info, job.settings
     promised = info.frames_promised
     if promised is None and info.duration_seconds is not None and info.frame_rate is not None:
@@ -324,4 +326,6 @@ def _same_count(job: Job, meter: Meter) -> None:
     job.report.frames_out = job.sink.frames
     came, went = meter.counts.get("decoded", 0) + job.source.skipped, job.report.frames_out
     if came != went:
-        raise VsrError(f"{job.report.source}: {came} frames came in and {went} went out; please report this")
+        raise VsrError(
+            f"{job.report.source}: {came} frames were read but {went} written. Please report this bug"
+        )

@@ -1,6 +1,6 @@
-"""Frames of a Python program through a generator, as a stream.
+"""Upscales the frames of a Python program as a stream.
 
-Files are not seen here. The stages are those of a file's pictures, so the results are the same.
+It opens no files. The stages are those for the frames of a file, so the results are the same.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from vsr.settings.schema import Backend, Precision
 
 
 class Upscaler:
-    """A generator on a device, for pictures that a program has.
+    """A generator on a device for the frames of a Python program.
 
-    One instance serves one thread; `frames` may be called as often as wanted, one stream after the other.
+    Use an instance from one thread only. `frames` may be called any
+    number of times, for one stream after another.
     """
 
     def __init__(
@@ -50,27 +51,27 @@ class Upscaler:
         batch: int | None = None,
         reuse: bool = True,
     ) -> None:
-        """Load a generator and place it.
+        """Load a generator and copy it to the device.
 
         Args:
-            model: Name in the catalog (`vsr models list`), weight file, or a network in eval mode on the host
+            model: Name in the catalog (`vsr models list`), weight file, or a network in eval mode on the CPU
                 with the attributes `scale` and `receptive_radius` (LR pixels).
-            scale: Output side over input side; None takes the model's own. What the model does not enlarge,
-                a bicubic filter does.
+            scale: Output side / input side; None uses the model's own. A bicubic filter resizes the rest.
             strength: From 0, faithful, to 1, crisp, for models that come as a pair.
-            partner: The faithful end for a model of one's own.
+            partner: The faithful model to interpolate with, if `model` is a file.
             device: `auto`, `cpu`, `mps`, `cuda`, `cuda:N`.
-            backend: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`: what runs it.
-            precision: Of weights and activations; pictures stay float32 around them.
-            tile: Side of a tile in LR pixels; None decides by memory, 0 is the whole picture.
-            batch: Pictures at once; None decides by device and memory, and is 1 on the CPU.
-            reuse: On the CPU, one picture at once, what repeats the picture before is not computed again,
-                to the same bits: whole pictures and, in float32, parts. The last picture is kept for it.
+            backend: Backend that runs the generator: `auto`, `torch`, `winograd`, `openvino`, `amx`, `cuda`.
+            precision: Number format of weights and activations; images remain float32.
+            tile: Side of a tile in LR pixels; None chooses by memory, 0 is the whole frame.
+            batch: Frames in a batch; None chooses by device and memory, and is 1 on the CPU.
+            reuse: On the CPU and for batches of one, do not compute again what equals the
+                previous frame: whole frames and, in float32, regions. The bits are the same.
+                The last frame is kept for the comparison.
 
         Raises:
-            ConfigError: an impossible scale, strength or device.
-            ModelError: no such model, or a file that is none.
-            DeviceError: the device is not there.
+            ConfigError: Scale, strength or device is impossible.
+            ModelError: The model does not exist, or the file is no model.
+            DeviceError: The device is not available.
         """
         self._scale = None if scale is None else _checked_scale(scale)
         network = model if isinstance(model, nn.Module) else self._load(model, strength, partner, device)
@@ -87,39 +88,38 @@ class Upscaler:
 
     @property
     def scale(self) -> Fraction:
-        """Output side over input side."""
+        """Output side / input side."""
         return self._engine.scale if self._scale is None else self._scale
 
     @property
     def device(self) -> torch.device:
-        """Where the generator runs."""
+        """The device on which the generator runs."""
         return self._engine.device
 
     def frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
-        """Upscale pictures as they come: lazily, in batches, in order, one out for one in.
+        """Upscale frames lazily, in batches and in order; exactly one frame comes out for each that goes in.
 
-        At most two batches are ahead of what was taken (one on the CPU), so memory does not depend on the
-        number of pictures. Sizes and kinds may change on the way.
+        At most two batches are read ahead (one on the CPU), so memory does not depend on the number of
+        frames. Sizes and types may change from frame to frame.
 
         Args:
-            frames: Pictures of any of these kinds; all but the last are R'G'B', encoded for a display:
-                numpy arrays `(H, W, 3)`: uint8 [0, 255], uint16 [0, 65535], float16 or float32, nominally
-                [0, 1];
-                torch tensors `(3, H, W)` of the same types or bfloat16, on the host or the upscaler's device;
-                `RgbFrame`s;
-                `YuvFrame`s: planes of Y'CbCr, R'G'B' or grey as decoders give them, 8 to 16 bits, on the host
-                or the upscaler's device, with complete tags (`ColorSpec.guess_for`).
+            frames: Frames of any of these types; all but the last are R'G'B', encoded for a display: numpy
+                arrays `(H, W, 3)`: uint8 [0, 255], uint16 [0, 65535], float16 or float32, nominally [0, 1];
+                torch tensors `(3, H, W)` of the same types or bfloat16, on the CPU or the upscaler's device;
+                `RgbFrame`s; `YuvFrame`s: planes of Y'CbCr, R'G'B' or grey as decoders return them, 8 to 16
+                bits, on the CPU or the upscaler's device, with complete tags (`ColorSpec.guess_for`).
 
         Yields:
-            The same kind and type, `(H * scale, W * scale, 3)` or `(3, H * scale, W * scale)`; sizes are
-            rounded down. Integers are rounded and clipped; floats are not clipped. Tensors are where they
-            came from, host or device. Frames keep their stamps, and their alpha is enlarged with them.
-            `YuvFrame`s keep layout and colour too, and are what `upscale` writes for them, bit for bit.
+            The same type and dtype, `(H * scale, W * scale, 3)` or `(3, H * scale, W * scale)`; sizes are
+            rounded down. Integers are rounded and clipped; floats are not clipped. Tensors are on the device
+            of the input. Frame objects keep their stamps, and alpha is upscaled by a filter. `YuvFrame`s also
+            keep layout and colour, and equal what `upscale` writes for them to the bit.
 
         Raises:
-            InputError: a picture of another shape or type, or colour that is not fully tagged or not known.
-            DeviceMemoryError: not even the smallest tile fits.
-            ModelError: the generator gives values that are not finite.
+            InputError: A frame has an unsupported shape, type or device, or
+                its colour is unknown or not fully tagged.
+            DeviceMemoryError: Not even the smallest tile fits.
+            ModelError: The generator returns values that are not finite.
         """
         streams = DeviceStreams(self._engine.frames_device)
         forms: deque[Form] = deque()
@@ -127,7 +127,7 @@ class Upscaler:
         yield from _given_back(sr, forms, streams, depth=self._depth())
 
     def _depth(self) -> int:
-        """Pictures that may be on their way from the device; none on the CPU, which has no way."""
+        """Return how many downloads may be pending; 0 on the CPU, which has none."""
         return max(2, self._engine.batch) if self.device.type == "cuda" else 0
 
     def _by_size(self, lr: Iterator[RgbFrame], streams: DeviceStreams) -> Iterator[RgbFrame]:
@@ -204,7 +204,7 @@ def upscale_image(
 
 
 def _images(frames: Iterable[object], forms: deque[Form], streams: DeviceStreams) -> Iterator[RgbFrame]:
-    """What the generator takes; the form of each is appended."""
+    """Convert frames to the generator's input, and append the type of each to `forms`."""
     for number, frame in enumerate(frames):
         lr, form = opened(frame, number, streams)
         forms.append(form)
@@ -214,7 +214,7 @@ def _images(frames: Iterable[object], forms: deque[Form], streams: DeviceStreams
 def _given_back(
     frames: Iterable[RgbFrame], forms: deque[Form], streams: DeviceStreams, *, depth: int
 ) -> Iterator[Any]:
-    """Pictures in the form in which they came; on CUDA, `depth` of them may be on their way to the host."""
+    """Convert results to the types of their inputs; on CUDA, up to `depth` downloads are pending."""
     flying: deque[tuple[Form, Tensors, Stamp, Ready]] = deque()
     for frame in frames:
         form = forms.popleft()
@@ -242,5 +242,5 @@ def _checked_scale(scale: Fraction | float | str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
     if not 0 < found <= MAX_SCALE:
-        raise ConfigError(f"a scale of {scale} is not possible; use more than 0 and at most {MAX_SCALE}")
+        raise ConfigError(f"a scale of {scale} is not possible. Use more than 0 and at most {MAX_SCALE}")
     return found

@@ -1,1 +1,1 @@
-"""Pictures for people."""
+"""Images that show results to people."""

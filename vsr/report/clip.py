@@ -1,7 +1,7 @@
-"""A rendered clip for the demo.
+"""A generated clip for `vsr demo`.
 
-It is rendered at the result's size first (the truth), then reduced and compressed as a camera's or a disc's
-picture would be, so that the gain can be seen against what was there.
+It is generated at the size of the result, as the ground truth, then downscaled and compressed like a video
+from a camera or a disc, so that the gain is visible in comparison with the original.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vsr.writing import write_whole
 FRAMES = 48
 RATE = 24
 SIZE = (640, 360)
-"""Width and height of the truth."""
+"""Width and height of the ground truth."""
 _COLOR = ColorSpec(
     matrix=Matrix.SMPTE170M,
     transfer=Transfer.SMPTE170M,
@@ -38,7 +38,7 @@ _LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 
 def render(clip: Path, truth: Path, *, scale: int = 2) -> None:
-    """Write a scene of moving shapes: `truth` at full size, `clip` with sides of one in `scale` of it."""
+    """Write a scene of moving shapes: `truth` at full size, and `clip` downscaled by `scale`."""
     pictures = _pictures()
     _write(truth, pictures, crf=4, extras=False)
     small = [resize(p[None], height=SIZE[1] // scale, width=SIZE[0] // scale)[0] for p in pictures]
@@ -46,12 +46,13 @@ def render(clip: Path, truth: Path, *, scale: int = 2) -> None:
 
 
 def _pictures() -> list[Tensor]:
-    """A turning star, rings, tiles, thin lines and a soft ball: edges of all directions and widths."""
+    """Return frames with a rotating star, rings, tiles, thin lines and
+    a soft ball: edges of all directions."""
     return [_scene(index / RATE) for index in range(FRAMES)]
 
 
 def _scene(seconds: float) -> Tensor:
-    """One picture `(3, H, W)`, computed at twice the size and averaged, so that its edges are smooth."""
+    """Return one frame `(3, H, W)`, computed at twice the size and averaged for smooth edges."""
     width, height = SIZE[0] * 2, SIZE[1] * 2
     y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / height, indexing="ij")
     image = torch.stack([0.25 + 0.25 * y, 0.35 + 0.1 * x, 0.55 - 0.2 * y])
@@ -64,7 +65,7 @@ def _scene(seconds: float) -> Tensor:
 
 
 def _shapes(x: Tensor, y: Tensor, seconds: float) -> list[tuple[Tensor, tuple[float, float, float]]]:
-    """Masks over the picture and their colours, back to front; lengths are in picture heights."""
+    """Return masks and their colours, back to front; lengths are in frame heights."""
     turn = 0.3 * seconds
     star_x, star_y = x - 0.5, y - 0.5
     angle, radius = torch.atan2(star_y, star_x) + turn, (star_x**2 + star_y**2).sqrt()
@@ -112,7 +113,7 @@ def _frame(picture: Tensor, index: int) -> av.VideoFrame:
 
 
 def _tone(index: int) -> av.AudioFrame:
-    """One picture's worth of a quiet 440 Hz tone."""
+    """Return a quiet 440 Hz tone with the duration of one frame."""
     samples = 48000 // RATE
     time = (np.arange(samples) + index * samples) / 48000
     wave = (3000 * np.sin(2 * np.pi * 440 * time)).astype(np.int16)

@@ -1,4 +1,4 @@
-"""The before/after picture."""
+"""An image that compares source and result."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vsr.settings.times import Seconds, seconds
 from vsr.writing import check_writable
 
 DETAIL = 200
-"""Side in result pixels of the detail that is shown, at most."""
+"""Largest side of the detail that is shown, in pixels of the result."""
 ZOOM = 2
-"""Every pixel is shown as a square of this side, so that nothing is smoothed by the viewer."""
-_LAST_SECONDS = 1  # that a last picture without a stated duration may be shown
+"""Side of the square that shows a pixel, so that the viewer's smoothing is not visible."""
+_LAST_SECONDS = 1  # assumed duration of a last frame without one
 _GAP = 6  # white pixels between the panels
 
 
@@ -35,27 +35,27 @@ def compare(
     truth: str | Path | None = None,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Draw the same detail of a source, enlarged by bicubic, and of its result side by side into a PNG.
+    """Write a PNG with the same detail of a source, upscaled by bicubic, and of its result side by side.
 
-    The detail is the square of at most 200x200 pixels of the result with the most structure. Each of its
-    pixels is drawn as 2x2 pixels.
+    The detail is the square of at most 200x200 pixels of the result with the most detail. Each of its pixels
+    is shown as 2x2 pixels.
 
     Args:
         source: Path of the video that was upscaled.
-        result: Path of the output, whichever program made it.
+        result: Path of the upscaled video, made by any program.
         output: Path of the PNG to write, 8-bit R'G'B'.
-        at: Which frame: the one shown so many seconds after the first.
-        truth: Path of the original of which the source is a reduced copy, as a third panel.
-        overwrite: Whether an existing PNG is replaced.
+        at: Time of the frame in seconds after the first one.
+        truth: Path of the original from which the source was made, for a third panel.
+        overwrite: Whether to replace an existing PNG.
 
     Returns:
         The names of the panels from left to right: `bicubic`, `vsr` and, with `truth`, `original`.
 
     Raises:
-        InputError: a video cannot be read, or ends before that time.
+        InputError: A video cannot be read, or ends before that time.
         ConfigError: `output` does not end in .png, exists already, or is one of the videos, or `at` is not a
             time.
-        OutputError: the PNG cannot be written.
+        OutputError: The PNG cannot be written.
 
     >>> vsr.compare("in.mp4", "out.mp4", "compare.png", at=0.2)
     ('bicubic', 'vsr')
@@ -76,13 +76,13 @@ def compare(
 def _check_output(picture: Path, videos: list[Path], *, overwrite: bool) -> None:
     check_writable(picture, what="", overwrite=overwrite)
     if any(path.exists() and picture.exists() and picture.samefile(path) for path in videos):
-        raise ConfigError(f"{picture}: is one of the videos; write to another file")
+        raise ConfigError(f"{picture} is one of the videos. Write to another file")
     if picture.suffix.lower() != ".png":
-        raise ConfigError(f"{picture}: is not a PNG's name; let it end in .png")
+        raise ConfigError(f"{picture} is not the name of a PNG. Use a name that ends in .png")
 
 
 def picture_at(path: Path, at: Fraction) -> Tensor:
-    """The picture shown `at` seconds after the first one, `(3, H, W)` R'G'B'."""
+    """Return the frame displayed `at` seconds after the first one, `(3, H, W)` R'G'B'."""
     with open_video(path) as video:
         last: YuvFrame | None = None
         first: Fraction | None = None
@@ -93,16 +93,16 @@ def picture_at(path: Path, at: Fraction) -> Tensor:
             last = frame
         else:
             if last is not None and first is not None and at > last.stamp.seconds - first + _LAST_SECONDS:
-                raise InputError(f"{path}: ends before {float(at):g} s; choose an earlier `at`")
+                raise InputError(f"{path} ends before {float(at):g} s. Choose an earlier `at`")
         if last is None:
-            raise InputError(f"{path}: no picture can be decoded")
+            raise InputError(f"{path}: no frame can be decoded")
         return to_rgb(last.planes, last.color, last.layout)
 
 
 def busiest(image: Tensor) -> tuple[int, int, int]:
-    """Top, left and side of the square in which most happens: where a difference would show.
+    """Return top, left and side of the square with the most detail, where a difference would be visible.
 
-    Measured by the absolute Laplacian, which flat areas and soft shadows leave at zero.
+    Detail is measured by the absolute Laplacian, which is zero in flat areas and in linear gradients.
     """
     height, width = image.shape[-2:]
     side = min(DETAIL, height, width)
@@ -118,7 +118,7 @@ def busiest(image: Tensor) -> tuple[int, int, int]:
 
 
 def side_by_side(images: list[Tensor]) -> Tensor:
-    """Panels of one size in a row, enlarged by whole pixels, with white gaps."""
+    """Join images of one size in a row, enlarged to whole pixels, with white gaps."""
     enlarged = [i.repeat_interleave(ZOOM, -1).repeat_interleave(ZOOM, -2) for i in images]
     gap = torch.ones(3, enlarged[0].shape[1], _GAP)
     row: list[Tensor] = []

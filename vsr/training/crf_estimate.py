@@ -1,8 +1,9 @@
-"""How strongly a video is compressed, as the CRF at which x264 would spend as many bits on it.
+"""Estimates how strongly a video is compressed, as the CRF at which x264 needs the same number of bits.
 
-A few stretches are decoded and encoded again with libx264 at several CRFs; the CRF at which their packets
-are as large as the source's is the answer. Key pictures are put where the source has them, and no more B
-pictures in a row are allowed than it has, so that like is compared with like.
+The estimate decodes a few excerpts of the video and encodes them again with libx264 at several
+CRFs. The result is the CRF at which the new packets are as large as those of the source.
+Keyframes stay where the source has them, and x264 may use no more consecutive B-frames than the
+source does, so that the two sizes can be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vsr.media.decode.probe import probe
 from vsr.media.decoders.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.files.opening import open_media, shown
 
-EFFICIENCY = {
+X264_BITS = {
     "av1": 1.7,
     "vvc": 2.0,
     "hevc": 1.5,
@@ -44,94 +45,103 @@ EFFICIENCY = {
     "mpeg2video": 0.5,
     "mpeg1video": 0.45,
 }
-"""Bits that x264 needs for what a codec does with one; rough guesses from published comparisons, which differ
-by content and encoder by a third. What is not listed counts as x264 itself."""
-PLACES = 6
-"""Stretches that are looked at, evenly spread."""
-COUNTED = 24
-"""Pictures of a stretch whose bits are counted, at least; more where there are fewer stretches."""
-CONTEXT = 24
-"""Pictures after them that are only encoded: x264 spends on a picture by what later ones take from it."""
-PIXELS = 200_000_000
-"""Encoded at each CRF at most, unless one stretch has more: some ten seconds on one core."""
+"""Number of bits that x264 needs where another codec needs one bit, at equal quality. These
+are rough values from published comparisons, which differ from each other by a third. A codec
+that is not in the table counts as 1.0."""
+MAX_EXCERPTS = 6
+"""Largest number of excerpts, spread evenly over the video."""
+MIN_COUNTED_FRAMES = 24
+"""Smallest number of frames of an excerpt whose bits are counted; a video
+with fewer excerpts counts more of each."""
+CONTEXT_FRAMES = 24
+"""Number of frames that are encoded after the counted ones but not counted. x264 needs them because it spends
+more bits on a frame that later frames refer to."""
+MAX_PIXELS = 200_000_000
+"""Largest number of pixels that are encoded at each CRF, unless a single excerpt has more.
+This takes about ten seconds on one core."""
 START, STEP, LOWEST, HIGHEST = 24, 6, 6, 48
-"""CRFs: the first that is tried, how far apart they are at first, and the ends of the range. CRF + 6 halves
-the bits, about; between two tries, half as far apart, the logarithm of the bits is taken as straight."""
-REENCODED = 0.8
-"""Added: what was compressed before is easier to compress. Measured on three clips of film and animation at
-CRF 18 to 33: 0.2 to 1.5. Seven clips into which x264 wrote its CRF (18 or 23) then came out 1.4 below
-to 1.0 above."""
+"""CRFs: the first one to try, the distance to the next, and the limits of the range. CRF +
+6 halves the bits approximately. Between two tries half that distance apart, the logarithm
+of the bits is interpolated linearly."""
+REENCODE_OFFSET = 0.8
+"""CRF that is added to the estimate, because video that was compressed before is easier to compress. The
+value was 0.2 to 1.5 on three clips of film and animation at CRF 18 to 33. With it, the estimates for seven
+clips that name their CRF (18 or 23) were between 1.4 too low and 1.0 too high."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compression:
-    """How strongly a video is compressed."""
+    """Estimated compression of a video."""
 
     codec: str
-    """FFmpeg's name of the source's codec."""
+    """FFmpeg's name for the codec of the source."""
     crf: float | None
-    """Of x264 (preset medium) for as many bits; None where the source has more than CRF `LOWEST` would need:
-    hardly compressed, or lossless."""
+    """CRF at which x264 (preset medium) needs as many bits; None if the source has more bits than x264 needs
+    at CRF `LOWEST`, so it is hardly compressed or lossless."""
     bits_per_pixel: float
-    """Of the stretches that were looked at, as the source has them."""
+    """Bits for each pixel in the source, over the excerpts."""
     note: str
-    """A sentence for people: what was found, and how sure it is."""
+    """A sentence for the user: the result and its accuracy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stretch:
+class _Excerpt:
     frames: list[VideoFrame]
-    """4:2:0, 8 bits, in the order in which they are shown."""
+    """The frames in display order, as 8-bit 4:2:0."""
     keys: list[bool]
-    """Which of them are key pictures."""
+    """For each frame, whether it is a keyframe."""
     counted: int
-    """The first so many in the order of decoding are counted."""
+    """The number of frames, from the first in decoding order, whose bits are counted."""
     bits: int
-    """Of the source's packets of those."""
-    b_pictures: int
-    """Most B pictures in a row where the source is H.264 too, else x264's default of 3; on some content two
-    instead of three make a third of the bits."""
+    """The size in bits of the source's packets for the counted frames."""
+    b_frames: int
+    """The largest number of consecutive B-frames if the source is H.264, otherwise x264's default of 3. On
+    some content, two instead of three change the size by a third."""
 
 
 def estimate_compression(path: Path) -> Compression:
     """Estimate how strongly a video is compressed.
 
-    Encodes at three to five CRFs: 1 to 10 seconds on one core up to 720 lines, up to a minute beyond.
+    The function encodes the excerpts at three to five CRFs. On one core this takes 1 to 10 seconds for up to
+    720 lines, and up to a minute for more.
 
     Args:
-        path: Of a local video file.
+        path: A local video file.
 
     Raises:
-        InputError: it cannot be opened, or no picture can be decoded.
+        InputError: The file cannot be opened, or no frame can be decoded.
     """
     info = probe(path)
-    stretches = list(_stretches(info))
-    if not stretches:
-        raise InputError(f"{shown(path)}: no key picture can be decoded. Try to play it")
-    bits = sum(stretch.bits for stretch in stretches)
-    pictures = sum(stretch.counted for stretch in stretches)
-    factor = EFFICIENCY.get(info.codec, 1.0)
-    crf = _find_crf(stretches, info.frame_rate or Fraction(25), bits * factor)
+    excerpts = list(_excerpts(info))
+    if not excerpts:
+        raise InputError(
+            f"{shown(path)}: no keyframe can be decoded. Check that the file plays in a video player"
+        )
+    bits = sum(excerpt.bits for excerpt in excerpts)
+    frame_count = sum(excerpt.counted for excerpt in excerpts)
+    factor = X264_BITS.get(info.codec, 1.0)
+    crf = _find_crf(excerpts, info.frame_rate or Fraction(25), bits * factor)
     return Compression(
         codec=info.codec,
         crf=crf,
-        bits_per_pixel=bits / (pictures * info.width * info.height),
-        note=_note(info.codec, crf, pictures, len(stretches)),
+        bits_per_pixel=bits / (frame_count * info.width * info.height),
+        note=_sentence(info.codec, crf, frame_count, len(excerpts)),
     )
 
 
-def _note(codec: str, crf: float | None, pictures: int, stretches: int) -> str:
-    seen = f"from {pictures} pictures in {stretches} places"
+def _sentence(codec: str, crf: float | None, frame_count: int, excerpts: int) -> str:
+    basis = f"measured on {frame_count} frames in {excerpts} places"
     if crf is None:
-        return f"{codec}, hardly compressed: more bits than x264 needs at CRF {LOWEST} ({seen})"
-    sure = "within about 3" if codec == "h264" else "roughly, for codecs differ"
+        return f"{codec}, hardly compressed: more bits than x264 needs at CRF {LOWEST} ({basis})"
+    accuracy = "accurate to about 3" if codec == "h264" else "a rough estimate because codecs differ"
     more = " or more" if crf >= HIGHEST else ""
-    return f"{codec}, as compressed as by x264 at CRF {crf:.0f}{more}, {sure} ({seen})"
+    return f"{codec}, compressed about as strongly as by x264 at CRF {crf:.0f}{more}, {accuracy} ({basis})"
 
 
-def _find_crf(stretches: Sequence[_Stretch], rate: Fraction, bits: float) -> float | None:
-    """The CRF at which x264 spends `bits`: walk until it lies between two tries, halve, then interpolate."""
-    spend = cache(lambda tried: _spend(stretches, rate, tried))
+def _find_crf(excerpts: Sequence[_Excerpt], rate: Fraction, bits: float) -> float | None:
+    """Return the CRF at which x264 needs `bits`: step until two tries
+    enclose it, halve the step, interpolate."""
+    spend = cache(lambda tried: _spend(excerpts, rate, tried))
     crf, spent = START, spend(START)
     step = STEP if spent > bits else -STEP
     while True:
@@ -144,66 +154,71 @@ def _find_crf(stretches: Sequence[_Stretch], rate: Fraction, bits: float) -> flo
             step //= 2
         else:
             share = math.log(spent / bits) / math.log(spent / following)
-            return min(float(HIGHEST), crf + step * share + REENCODED)
+            return min(float(HIGHEST), crf + step * share + REENCODE_OFFSET)
 
 
-def _spend(stretches: Sequence[_Stretch], rate: Fraction, crf: int) -> int:
-    return sum(_encoded_bits(stretch, rate, crf) for stretch in stretches)
+def _spend(excerpts: Sequence[_Excerpt], rate: Fraction, crf: int) -> int:
+    return sum(_encoded_bits(excerpt, rate, crf) for excerpt in excerpts)
 
 
-def _encoded_bits(stretch: _Stretch, rate: Fraction, crf: int) -> int:
-    """Bits of the counted pictures of a stretch when x264 encodes it."""
+def _encoded_bits(excerpt: _Excerpt, rate: Fraction, crf: int) -> int:
+    """Return the size in bits of the counted frames of an excerpt after x264 has encoded it."""
     encoder = VideoCodecContext.create("libx264", "w")
     assert isinstance(encoder, VideoCodecContext)
-    encoder.width, encoder.height = stretch.frames[0].width, stretch.frames[0].height
+    encoder.width, encoder.height = excerpt.frames[0].width, excerpt.frames[0].height
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", rate, 1 / rate
-    encoder.thread_count = 1  # with more, x264's choices depend on how many
+    encoder.thread_count = 1  # x264's decisions depend on the number of threads
     encoder.options = {"crf": str(crf), "preset": "medium", "forced-idr": "1"}
-    encoder.flags |= Flags.global_header  # else the first packet also holds 700 bytes about x264 itself
-    encoder.max_b_frames = min(16, stretch.b_pictures)  # 16 is x264's limit
+    encoder.flags |= Flags.global_header  # otherwise the first packet contains 700 bytes about x264 itself
+    encoder.max_b_frames = min(16, excerpt.b_frames)  # 16 is x264's limit
     packets: list[Packet[Any]] = []
-    for number, (frame, key) in enumerate(zip(stretch.frames, stretch.keys, strict=True)):
+    for number, (frame, key) in enumerate(zip(excerpt.frames, excerpt.keys, strict=True)):
         frame.pts, frame.time_base = number, 1 / rate
         frame.pict_type = PictureType.I if key else PictureType.NONE
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    return 8 * sum(packet.size for packet in packets[: stretch.counted])
+    return 8 * sum(packet.size for packet in packets[: excerpt.counted])
 
 
-def _stretches(info: VideoInfo) -> Iterator[_Stretch]:
-    """Decode what is looked at: from the first key pictures after `PLACES` points of time on."""
-    starts = _key_stamps(info)
-    fit = max(1, int(PIXELS / (info.width * info.height * (COUNTED + CONTEXT))))
+def _excerpts(info: VideoInfo) -> Iterator[_Excerpt]:
+    """Decode the excerpts, each from the first keyframe at or after one
+    of `MAX_EXCERPTS` evenly spaced times."""
+    starts = _keyframe_times(info)
+    fit = max(1, int(MAX_PIXELS / (info.width * info.height * (MIN_COUNTED_FRAMES + CONTEXT_FRAMES))))
     starts = starts[:: -(-len(starts) // fit)]
-    share = int(min(PIXELS / (info.width * info.height), PLACES * (COUNTED + CONTEXT)) / max(1, len(starts)))
-    counted = max(COUNTED, min(4 * COUNTED, share - CONTEXT))
+    share = int(
+        min(MAX_PIXELS / (info.width * info.height), MAX_EXCERPTS * (MIN_COUNTED_FRAMES + CONTEXT_FRAMES))
+        / max(1, len(starts))
+    )
+    counted = max(MIN_COUNTED_FRAMES, min(4 * MIN_COUNTED_FRAMES, share - CONTEXT_FRAMES))
     for start in starts:
-        stretch = _stretch(info, start, counted)
-        if stretch is not None:
-            yield stretch
+        excerpt = _excerpt(info, start, counted)
+        if excerpt is not None:
+            yield excerpt
 
 
-def _key_stamps(info: VideoInfo) -> list[int | None]:
-    """Timestamps of up to `PLACES` different key pictures; None for the beginning of the file."""
+def _keyframe_times(info: VideoInfo) -> list[int | None]:
+    """Return the times of up to `MAX_EXCERPTS` different keyframes; None
+    stands for the beginning of the file."""
     found: list[int | None] = [None]
     begin = (info.start_seconds or Fraction(0)) / info.time_base
     length = (info.duration_seconds or Fraction(0)) / info.time_base
-    first = next((_time_of(packet) for packet in _packets(info, None)), None)
-    for place in range(1, PLACES if length and first is not None else 1):
-        packets = _packets(info, round(begin + length * place / PLACES))
-        stamp = next((_time_of(packet) for packet in packets if packet.is_keyframe), None)
+    first = next((_packet_time(packet) for packet in _packets(info, None)), None)
+    for place in range(1, MAX_EXCERPTS if length and first is not None else 1):
+        packets = _packets(info, round(begin + length * place / MAX_EXCERPTS))
+        stamp = next((_packet_time(packet) for packet in packets if packet.is_keyframe), None)
         if stamp is not None and stamp != first and stamp not in found:
             found.append(stamp)
     return found
 
 
-def _time_of(packet: Packet[Any]) -> int | None:
-    """Return a packet's presentation time, or its decoding time where the container has no other (AVI)."""
+def _packet_time(packet: Packet[Any]) -> int | None:
+    """Return a packet's presentation time, or its decoding time if the container stores no other (AVI)."""
     return packet.dts if packet.pts is None else packet.pts
 
 
 def _packets(info: VideoInfo, start: int | None) -> Iterator[Packet[Any]]:
-    """The video's packets, on from the key picture at or before a timestamp."""
+    """Yield the packets of the video stream, from the keyframe at or before a timestamp."""
     with open_media(info.path) as container:
         stream = choose_stream(container, info.path, index=info.stream_index)
         leave_out_others(container, stream)
@@ -217,20 +232,20 @@ def _packets(info: VideoInfo, start: int | None) -> Iterator[Packet[Any]]:
                 yield packet
 
 
-def _stretch(info: VideoInfo, start: int | None, counted: int) -> _Stretch | None:
-    """Decode a stretch on its own; None where nothing comes out."""
-    packets = list(islice(_from_key(_packets(info, start)), counted + CONTEXT))
+def _excerpt(info: VideoInfo, start: int | None, counted: int) -> _Excerpt | None:
+    """Decode one excerpt; None if no frame can be decoded."""
+    packets = list(islice(_from_key(_packets(info, start)), counted + CONTEXT_FRAMES))
     frames = _decode(info, packets)
     counted = min(counted, len(frames))
     if not frames:
         return None
     bits = 8 * sum(packet.size for packet in packets[:counted])
-    return _Stretch(
+    return _Excerpt(
         frames=[_as_420(frame) for frame in frames],
         keys=[frame.key_frame for frame in frames],
         counted=counted,
         bits=bits,
-        b_pictures=_longest_run(f.pict_type == PictureType.B for f in frames) if info.codec == "h264" else 3,
+        b_frames=_longest_run(f.pict_type == PictureType.B for f in frames) if info.codec == "h264" else 3,
     )
 
 
@@ -239,7 +254,8 @@ def _longest_run(flags: Iterable[bool]) -> int:
 
 
 def _from_key(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
-    """Packets from a key picture on, without those that are shown before it: they need what is not there."""
+    """Yield packets from the first keyframe on, without those displayed
+    before it: their references are missing."""
     first: int | None = None
     begun = False
     for packet in packets:
@@ -250,7 +266,7 @@ def _from_key(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
 
 
 def _decode(info: VideoInfo, packets: Sequence[Packet[Any]]) -> list[VideoFrame]:
-    """The pictures of packets; what cannot be decoded is missing."""
+    """Decode packets to frames; packets that cannot be decoded are left out."""
     frames: list[VideoFrame] = []
     with open_media(info.path) as container:
         decoder = decoder_of(choose_stream(container, info.path, index=info.stream_index), threads=1)
@@ -263,11 +279,11 @@ def _decode(info: VideoInfo, packets: Sequence[Packet[Any]]) -> list[VideoFrame]
 
 
 def _as_420(frame: VideoFrame) -> VideoFrame:
-    """8-bit 4:2:0 with even sides, which is what x264 takes by default."""
+    """Return the frame as 8-bit 4:2:0 with even sides, which is x264's default input."""
     width, height = frame.width - frame.width % 2, frame.height - frame.height % 2
     odd = (width, height) != (frame.width, frame.height)
-    # POINT drops a row or column, where a filter would blur. One thread: see
-    # `vsr.media.pixels.planes.repacked`.
+    # POINT removes a row or column, where another filter would blur. See
+    # `vsr.media.pixels.planes.repacked` for the single thread.
     return frame.reformat(
         width=width,
         height=height,

@@ -1,4 +1,4 @@
-"""A short training run on a user's own footage."""
+"""Fine-tuning: a short training run on a user's own footage."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vsr.models.interpolate import interpolate
 from vsr.models.load import LoadedModel, load_generator
 from vsr.training.crf_estimate import Compression, estimate_compression
 from vsr.training.data.datasets import VIDEO_SUFFIXES
-from vsr.training.data.image_folder import is_material
+from vsr.training.data.image_folder import is_visible_file
 from vsr.training.degrade.degradation import CodecRange, Degradation
 from vsr.training.generators import GeneratorSettings
 from vsr.training.recipe import Recipe, read_recipe
-from vsr.training.run.checkpoint import forget, save_weights
-from vsr.training.run.evaluate import make_trials, measure, upscaled
-from vsr.training.run.loop import Run, TrainProgress, material_for, stopped_early, train_on
+from vsr.training.run.checkpoint import remove_checkpoints, save_weights
+from vsr.training.run.evaluate import make_cases, measure, upscaled
+from vsr.training.run.loop import Run, TrainProgress, datasets_for, stopped_early, train_on
 from vsr.training.run.origin import origin_of
 from vsr.training.run.samples import save_columns
 from vsr.training.run.state import State, new_state
@@ -30,32 +30,34 @@ from vsr.training.run.state import State, new_state
 logger = logging.getLogger(__name__)
 
 _SPREAD = 2
-"""CRF below and above the estimate that clips are coded with: wider, and it learns what is not there."""
+"""Clips are coded with CRFs from this much below the estimate to this much above. A wider range would teach
+the network degradations that the footage does not have."""
 _FALLBACK_CRF = 22.0
-"""Where the footage says nothing about its own compression: between x264's default and what discs have."""
+"""CRF to assume if the footage gives no estimate: between x264's default and that of typical discs."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
-"""Shares of what was learnt that are tried on the footage held out. Between a network and what it was tuned
-to lie some that have learnt and not forgotten: Wortsman et al., "Robust fine-tuning", arXiv 2109.01903."""
+"""Weights of the interpolation between the original (0) and the tuned network (1) that are compared on the
+held-out footage. A network between the two can have learnt the footage without forgetting other content:
+Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneReport:
-    """What fine-tuning did, on footage that was held out."""
+    """Result of fine-tuning, measured on held-out footage."""
 
     before: Mapping[str, float]
-    """Figures of the model that was started from, see `evaluate.measure`."""
+    """Metrics of the model before fine-tuning, see `evaluate.measure`."""
     after: Mapping[str, float]
     crf: float
-    """How compressed the footage is, as an x264 CRF."""
+    """Estimated compression of the footage, as a CRF of x264."""
     share: float
-    """Of what was learnt, that is in the result; see `SHARES`."""
+    """Weight of the tuned network in the interpolation, see `SHARES`."""
     picture: Path
-    """Before, after and the truth, side by side."""
+    """PNG that shows the output before, the output after and the ground truth side by side."""
 
     @property
     def gain(self) -> float:
-        """dB of Y-PSNR, the mean over the conditions."""
+        """Increase of Y-PSNR in dB, averaged over the validation conditions."""
         return self.after["gain"] - self.before["gain"]
 
 
@@ -73,39 +75,40 @@ def finetune(
 ) -> FinetuneReport:
     """Adapt a generator to footage.
 
-    The footage itself is the HR side; LR is made from it and coded about as strongly as the footage is, so
-    that the result undoes what this material suffers from.
+    The footage is the HR side. LR is made from it and coded about as strongly as the footage is, so that the
+    network learns to remove the degradation of this footage.
 
     Args:
-        footage: Video files, or folders of videos or pictures.
-        model: Name or weight file to start from.
+        footage: Video files, or folders of videos or images.
+        model: Name or weight file of the model to start from.
         output: Weight file to write.
-        minutes: Longest time to train.
-        scale: HR side over LR side, where `model` names a family.
-        recipe: Of the run; None is `pipelines/train/finetune.toml`. Its generator is the model's.
-        device: Where to train.
+        minutes: Maximum training time.
+        scale: HR side / LR side, needed if `model` names a family.
+        recipe: Recipe of the run; None reads `pipelines/train/finetune.toml`.
+            The model's network replaces its generator.
+        device: Device to train on.
         on_step: Called after each step.
-        stop: Asked before each step.
+        stop: Called before each step; training stops if it returns True.
 
     Raises:
-        ModelError: the result is not better on what was held out; `output` is not written.
-        StoppedEarlyError: `stop` said so; there is a checkpoint.
-        VsrError: see `vsr.errors`.
+        ModelError: The result is not better on the held-out footage; `output` is not written.
+        StoppedEarlyError: `stop` returned True; a checkpoint exists.
+        VsrError: See `vsr.errors`.
     """
     loaded = load_generator(model, scale=scale, fold=False)
     crf = typical_crf(_compressions(footage))
     settings = recipe_for(recipe or read_recipe("finetune"), loaded, crf)
-    known, held_out = material_for(settings, footage)
-    trials = make_trials(held_out, settings)
+    known, held_out = datasets_for(settings, footage)
+    cases = make_cases(held_out, settings)
     start = loaded.network.state_dict()
     state = new_state(settings, device=device, start=start)
-    before = measure(state.average, trials, settings, state.device)
+    before = measure(state.average, cases, settings, state.device)
     logger.info("before: %s", ", ".join(f"{name} {value:+.3f}" for name, value in before.items()))
-    state.best = before["gain"]  # nothing is written that is not better
+    state.best = before["gain"]  # only a better network is written
     run = Run(
         recipe=settings,
         output=output,
-        trials=trials,
+        cases=cases,
         head=_head(loaded, crf),
         minutes=minutes,
         on_step=on_step,
@@ -114,61 +117,62 @@ def finetune(
     )
     train_on(run, state, known)
     outcome = finish(run, state, start, before, crf)
-    forget(output)
+    remove_checkpoints(output)
     return outcome
 
 
 def finish(
     run: Run, state: State, start: Mapping[str, Tensor], before: Mapping[str, float], crf: float
 ) -> FinetuneReport:
-    """Write the best mixture of what was there and what was learnt, and show it.
+    """Write the best interpolation of the original and the tuned network, and an image that compares them.
 
     Raises:
-        ModelError: none of them is better than what was there.
-        StoppedEarlyError: the run was asked to stop; its last checkpoint is still there.
+        ModelError: No interpolation is better than the original.
+        StoppedEarlyError: The run was asked to stop; its last checkpoint is kept.
     """
     tuned = dict(state.average.state_dict())
-    if state.best is not None and state.best > before["gain"]:  # else training wrote nothing
+    if state.best is not None and state.best > before["gain"]:  # otherwise training has written no file
         tuned = dict(load_generator(run.output, fold=False).network.state_dict())
     share, after = _best_share(run, state, start, tuned)
     if after["gain"] <= before["gain"]:
         run.output.unlink(missing_ok=True)
-        forget(run.output)
+        remove_checkpoints(run.output)
         raise ModelError(
-            f"{run.output}: not written, the model did not become better on the footage held out"
-            f" ({before['gain']:+.2f} dB over bicubic before); give more footage or more `minutes`"
+            f"{run.output} was not written: the model did not improve on the held-out footage"
+            f" ({before['gain']:+.2f} dB over bicubic before). Give more footage or a larger `minutes`"
         )
     state.average.load_state_dict(interpolate(start, tuned, share))
     words = {name: f"{value:+.3f}" for name, value in after.items()}
     save_weights(
         run.output, state, run.recipe, {**run.head, "learnt": f"{share:g}", "measured": json.dumps(words)}
     )
-    picture = _picture(run, state, start)
+    picture = _comparison_image(run, state, start)
     return FinetuneReport(before=before, after=after, crf=crf, share=share, picture=picture)
 
 
 def _best_share(
     run: Run, state: State, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
 ) -> tuple[float, dict[str, float]]:
-    """The share of what was learnt that is best on the footage held out, and its figures."""
+    """Return the interpolation weight that is best on the held-out
+    footage, and the metrics of that network."""
     found = {}
     for share in SHARES:
         if run.stop is not None and run.stop():
             raise stopped_early(run, state)
         state.average.load_state_dict(interpolate(start, tuned, share))
-        found[share] = measure(state.average, run.trials, run.recipe, state.device)
+        found[share] = measure(state.average, run.cases, run.recipe, state.device)
         logger.info("with %g of what was learnt: gain %+.3f", share, found[share]["gain"])
     best = max(found, key=lambda share: found[share]["gain"])
     return best, found[best]
 
 
-def _picture(run: Run, state: State, start: Mapping[str, Tensor]) -> Path:
-    """Draw before, after and the truth for a few pictures that were held out."""
+def _comparison_image(run: Run, state: State, start: Mapping[str, Tensor]) -> Path:
+    """Save the output before, the output after and the ground truth for a few held-out images."""
     first = new_state(run.recipe, device=state.device, start=start)
-    shown = [trial for trial in run.trials if trial.condition == run.trials[-1].condition][:3]
+    shown = [case for case in run.cases if case.condition == run.cases[-1].condition][:3]
     columns = [
-        [upscaled(s.average, trial, run.recipe, s.device) for s in (first, state)] + [trial.hr]
-        for trial in shown
+        [upscaled(s.average, case, run.recipe, s.device) for s in (first, state)] + [case.hr]
+        for case in shown
     ]
     path = run.output.with_suffix(".png")
     save_columns(columns, path)
@@ -176,7 +180,8 @@ def _picture(run: Run, state: State, start: Mapping[str, Tensor]) -> Path:
 
 
 def _compressions(footage: Sequence[Path]) -> list[Compression]:
-    """Of each video; one of a folder that cannot be opened is left out and named by `open_material`."""
+    """Estimate each video; an unreadable file of a folder is left out
+    here, and `open_datasets` reports it."""
     found = []
     for path in videos_in(footage):
         try:
@@ -188,43 +193,44 @@ def _compressions(footage: Sequence[Path]) -> list[Compression]:
 
 
 def videos_in(paths: Sequence[Path]) -> list[Path]:
-    """The videos among the paths and in the folders among them, by name."""
+    """Return the videos among the paths and in the folders among them, sorted by name in each folder."""
     inside = [[path] if path.is_file() else sorted(path.iterdir()) for path in paths if path.exists()]
-    files = [path for some in inside for path in some if path in paths or is_material(path)]
+    files = [path for some in inside for path in some if path in paths or is_visible_file(path)]
     return [path for path in files if path in paths or path.suffix.lower() in VIDEO_SUFFIXES]
 
 
 def typical_crf(found: Sequence[Compression]) -> float:
-    """The median CRF of the files that have one."""
+    """Return the median of the known CRFs, or `_FALLBACK_CRF` if there is none."""
     known = sorted(c.crf for c in found if c.crf is not None)
     return known[len(known) // 2] if known else _FALLBACK_CRF
 
 
 def recipe_for(recipe: Recipe, loaded: LoadedModel, crf: float) -> Recipe:
-    """A recipe with a loaded model's network, and LR coded about as strongly as `crf`.
+    """Return the recipe with a loaded model's network and with LR coded about as strongly as `crf`.
 
     Raises:
-        ModelError: the model cannot be trained.
+        ModelError: The model cannot be trained.
     """
     family = loaded.family.lower()
     try:
         generator = GeneratorSettings(**{family: loaded.config})
     except (TypeError, ValueError) as error:
         raise ModelError(
-            f"{loaded.name}: a {loaded.family} has no weights to train; use a network"
+            f"{loaded.name}: a {loaded.family} model has no weights to train. Choose a neural network"
         ) from error
     return replace(recipe, generator=generator, degrade=coded_like(recipe.degrade, crf))
 
 
 def coded_like(degrade: Degradation, crf: float) -> Degradation:
-    """The same degradation with every CRF range around `crf`."""
+    """Return the degradation with the CRF range of its codecs centred on `crf`."""
     middle = min(max(round(crf), 8 + _SPREAD), 45 - _SPREAD)
     codecs = tuple(_around(codec, middle - _SPREAD, middle + _SPREAD) for codec in degrade.codecs)
     return replace(degrade, codecs=codecs)
 
 
 def _around(codec: CodecRange, low: int, high: int) -> CodecRange:
-    """x264's CRF and x265's are of one scale (to about 2); other encoders keep the recipe's."""
+    """Return the codec with a new CRF range. Only x264 and x265 share
+    this scale (to about 2); others stay."""
     return replace(codec, quality=(low, high)) if codec.encoder in ("libx264", "libx265") else codec
 
 

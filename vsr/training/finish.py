@@ -1,10 +1,11 @@
-"""The last touch to a trained Compact: colour as faithful as a filter's, and no grid. Nothing is trained.
+"""Post-processing of a trained Compact: exact colour and no grid, by linear algebra instead of training.
 
-A small network spends all its features on luma, and what they leave in Cb and Cr is noise of about a code: on
-4:4:4 input worse than bicubic. But two features of each layer are hardly used. They are made to carry Cb and
-Cr through the network as they are, and the last layer, which is linear in the features, is solved for colour
-by least squares, and for luma as it was. What the means of its places differ by, which an eye sees as a grid,
-can be taken out likewise. Measured in docs/training-log.md.
+A small network uses nearly all its features for luma. Its errors in Cb and Cr are about one code value of
+noise, which is worse than bicubic on 4:4:4 input. But two features of each layer are hardly used. They are
+replaced by features that carry Cb and Cr unchanged through the network. The last layer is linear in its
+features, so a least squares fit determines its weights: chroma towards the ground truth, luma as before. The
+same method can remove the differences between the mean errors of the sub-pixel positions, which are visible
+as a grid. The measurements are in docs/training-log.md.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from vsr.models.archs.prelu import PReLU
 from vsr.training.batches.crops import Batch
 
 BORDER = 12
-"""LR pixels at the sides of a crop that are not counted: there zeros beyond its edge are seen."""
+"""Width in LR pixels of the border of a crop that is ignored, because there the network sees zero padding."""
 BLOCK = 4
-"""LR pixels: side of the blocks in which the places of the pixel shuffle shall have one mean."""
+"""Side in LR pixels of the blocks over which the mean error of each sub-pixel position is computed."""
 RIDGE = 1e-4
-"""Share of the mean square of a feature that is added to it, so that none gets a large weight by chance."""
+"""Ridge regularisation: this fraction of a feature's mean square is
+added, so that no weight grows by chance."""
 SHARE = 0.5
-"""Of the least squares solution for colour by all features; the rest is that by Cb and Cr alone. They err in
-different ways: their mean is better than either."""
+"""Weight of the chroma solution that uses all features; the solution from the two carriers alone has the
+rest. Their errors differ, so the mean of both is better than either."""
 LARGEST_COLOUR = 0.5
-"""Magnitude of Cb and Cr of R'G'B' in [0, 1]."""
+"""Largest magnitude of Cb and Cr of R'G'B' in [0, 1]."""
 LEAST = 8
-"""Features of a network that can spare two."""
+"""Smallest number of features of a network that can spare two."""
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
 _TO_COLOUR = torch.tensor(
@@ -43,7 +45,8 @@ _TO_COLOUR = torch.tensor(
 _FROM_COLOUR = torch.tensor([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], dtype=torch.float64)
 
 Equations = tuple[Tensor, Tensor]
-"""Of least squares: mean products of what is known with itself, and with what is looked for; float64."""
+"""Normal equations of a least squares problem, float64: mean products of the inputs with each other, and of
+the inputs with the targets."""
 
 
 @torch.inference_mode()
@@ -56,25 +59,26 @@ def finished(
     even: bool = False,
     share: float = SHARE,
 ) -> Compact:
-    """A network with the last touch; `network` itself is not changed.
+    """Return a copy of a network with exact chroma; `network` itself does not change.
 
     Args:
-        network: A trained one with PReLU, on the host.
-        clean: Crops of LR with colours of full resolution, more than twice `BORDER` wide; hundreds in all.
-        coded: Likewise of coded LR.
-        partner: Of the same shape, to be finished likewise: both are mixed by weights, so the same features
-            must carry colour.
-        even: Whether the grid is taken out, too. It costs a network of pixel losses alone 0.015 dB.
-        share: Of colour by all features, see `SHARE`; at x2 on clean LR less is better.
+        network: A trained network with PReLU, on the CPU.
+        clean: Crops of uncoded LR with full-resolution chroma, wider than twice `BORDER`; hundreds in total.
+        coded: The same for coded LR.
+        partner: A network of the same shape that is processed the same way. Users interpolate the weights of
+            the two, so the same features must carry chroma in both.
+        even: Also remove the grid. This costs a network that was trained on pixel losses alone 0.015 dB.
+        share: Weight of the chroma solution that uses all features, see
+            `SHARE`; less is better at x2 on clean LR.
 
     Raises:
-        ValueError: it has no PReLU, too few features to spare two, or another shape than its partner.
+        ValueError: The network has no PReLU, too few features, or another shape than its partner.
     """
     made = copy.deepcopy(network).eval()
     if made.config.activation != "prelu" or made.config.nf < LEAST:
-        raise ValueError(f"a Compact with PReLU and {LEAST} features or more is needed, not {made.config}")
+        raise ValueError(f"a Compact with PReLU and at least {LEAST} features is required, not {made.config}")
     if partner is not None and partner.config != made.config:
-        raise ValueError(f"partners have one shape, not {made.config} and {partner.config}")
+        raise ValueError(f"partners must have the same shape, not {made.config} and {partner.config}")
     pair = [made] if partner is None else [made, partner]
     carriers = choose_carriers(pair, clean)
     carry_colour_(made, carriers, carrier_gains(pair), clean)
@@ -86,26 +90,27 @@ def finished(
 
 
 def choose_carriers(networks: Sequence[Compact], crops: Sequence[Batch]) -> list[list[int]]:
-    """The two features of each layer that matter least, to all of some networks of one shape together."""
+    """Return for each layer the two features that matter least, summed over networks of the same shape."""
     weights = [_weights_of_features(network, crops) for network in networks]
     return [sum(layer[1:], layer[0]).argsort()[:2].tolist() for layer in zip(*weights, strict=True)]
 
 
 @torch.no_grad()
 def carrier_gains(networks: Sequence[Compact]) -> list[float]:
-    """By how much Cb and Cr are multiplied in each layer, so that they fill the range of its 8-bit integers.
+    """Return the factor for Cb and Cr in each layer with which they fill the range of its 8-bit integers.
 
-    The range of a layer is that of its largest feature, several times that of a colour. Without a gain a
-    colour would be a few steps wide: compact-x4 in integers was 37.7 dB from fp32, with it 40.4. Partners
-    need the same gains, for their weights are mixed.
+    The range of a layer is that of its largest feature, several times that of Cb and Cr. Without a gain they
+    would have only a few integer steps: the int8 result of compact-x4 was 37.7 dB from fp32, and is 40.4 dB
+    with it. Partners need the same gains, because their weights are interpolated.
     """
-    pictures = calibration.images()
-    ranges = [[calibration.span(h) for h in _activated(network, pictures)] for network in networks]
+    images = calibration.images()
+    ranges = [[calibration.span(h) for h in _activated(network, images)] for network in networks]
     return [min(layer) / LARGEST_COLOUR for layer in zip(*ranges, strict=True)]
 
 
 def _weights_of_features(network: Compact, crops: Sequence[Batch]) -> list[Tensor]:
-    """Of each layer `(nf,)`, 1 on the mean: how much a feature varies, by how much of it is read."""
+    """Return the importance of each feature, `(nf,)` a layer with mean 1: its
+    deviation times its outgoing weights."""
     found = []
     for h, following in zip(_features(network, crops), _convolutions(network)[1:], strict=True):
         weight = h.std((0, 2, 3)) * following.weight.square().sum((0, 2, 3)).sqrt()
@@ -114,12 +119,12 @@ def _weights_of_features(network: Compact, crops: Sequence[Batch]) -> list[Tenso
 
 
 def _features(network: Compact, crops: Sequence[Batch]) -> Iterator[Tensor]:
-    """What each layer makes of some of the crops."""
+    """Yield the output of each layer for some of the crops."""
     yield from _activated(network, torch.cat([batch.lr for batch in crops[:: max(1, len(crops) // 8)]]))
 
 
 def _activated(network: Compact, h: Tensor) -> Iterator[Tensor]:
-    """The features of each layer for images `(N, 3, H, W)`."""
+    """Yield the output of each layer for images `(N, 3, H, W)`."""
     for convolution, activation in zip(_convolutions(network), _activations(network), strict=False):
         h = activation(convolution(h))
         yield h
@@ -128,7 +133,7 @@ def _activated(network: Compact, h: Tensor) -> Iterator[Tensor]:
 def carry_colour_(
     network: Compact, carriers: Sequence[Sequence[int]], gains: Sequence[float], crops: Sequence[Batch]
 ) -> None:
-    """Let two features of each layer carry Cb and Cr of the input, times a gain; in place."""
+    """Make two features of each layer carry Cb and Cr of the input, times a gain; in place."""
     means = [h.mean((0, 2, 3)) for h in _features(network, crops)]
     before: tuple[Sequence[int], float] | None = None
     layers = zip(pairwise(_convolutions(network)), _activations(network), carriers, gains, means, strict=True)
@@ -141,7 +146,7 @@ def carry_colour_(
 
 
 def _silence_(convolution: nn.Conv2d, features: Sequence[int], means: Tensor) -> None:
-    """Let a convolution no more read features; what they gave on the mean goes into its bias."""
+    """Set the weights that read some features to zero, and add their mean contribution to the bias."""
     assert convolution.bias is not None
     for feature in features:
         convolution.bias.add_(convolution.weight[:, feature].sum((1, 2)) * means[feature])
@@ -155,8 +160,8 @@ def _pass_on_(
     gain: float,
     before: tuple[Sequence[int], float] | None,
 ) -> None:
-    """Make a feature Cb (0) or Cr (1) times a gain, from the image or from the features of the layer
-    before."""
+    """Make a feature carry Cb (0) or Cr (1) times a gain, from the image or from the carrier in the previous
+    layer."""
     assert convolution.bias is not None
     convolution.weight[feature] = 0
     convolution.bias[feature] = 0
@@ -168,9 +173,10 @@ def _pass_on_(
 
 
 def even_places_(network: Compact, crops: Sequence[Batch]) -> None:
-    """Take out of the last layer what the error's means over blocks differ by from place to place; in place.
+    """Remove the grid: fit the differences between the sub-pixel
+    positions' mean errors, and subtract the fit.
 
-    As far as the means of the features tell it: by least squares.
+    The fit is linear in the block means of the features and changes the last layer in place.
     """
     last, places = _convolutions(network)[-1], network.scale**2
     assert last.bias is not None
@@ -189,24 +195,26 @@ def even_places_(network: Compact, crops: Sequence[Batch]) -> None:
 def _solve_last_(
     network: Compact, original: Compact, both: Sequence[Batch], by_carriers: Tensor, share: float
 ) -> None:
-    """Solve the last layer anew, in place: luma as the original network makes it, colour as it is in truth.
+    """Solve the last layer in place by least squares: luma as in the
+    original network, chroma as in the ground truth.
 
     Args:
-        network: With carriers; what its layers lost of luma by them is made up for as far as the others can.
-        original: Before.
+        network: The network with carriers. The other features compensate
+            for the luma that the carriers replaced.
+        original: The network without carriers.
         both: Crops of clean and of coded LR.
-        by_carriers: Colour by the carriers alone.
-        share: Of colour by all features.
+        by_carriers: Solution for chroma from the carriers alone.
+        share: Weight of the solution for chroma from all features.
     """
     last, places = _convolutions(network)[-1], network.scale**2
 
     def pieces() -> Iterator[tuple[Tensor, Tensor]]:
         for batch, (h, target) in zip(both, _targets(network, both), strict=True):
-            luma = _parts(original.body(batch.lr), _LUMA[None], places)
-            yield _rows(_unfolded(h)), _rows(torch.cat([luma, _parts(target, _TO_COLOUR, places)], 1))
+            luma = _to_components(original.body(batch.lr), _LUMA[None], places)
+            yield _rows(_unfolded(h)), _rows(torch.cat([luma, _to_components(target, _TO_COLOUR, places)], 1))
 
     before = torch.zeros_like(by_carriers[:, :1]).repeat(1, 3 * places)
-    before[:, :places] = torch.einsum("r,rpk->kp", _LUMA, _numbers(last))
+    before[:, :places] = torch.einsum("r,rpk->kp", _LUMA, _weights_and_bias(last))
     found = _solved(_equations(pieces()), before)
     luma, colour = found[:, :places], share * found[:, places:] + (1 - share) * by_carriers
     colour = torch.einsum("rc,kcp->rpk", _FROM_COLOUR, colour.unflatten(1, (2, places)))
@@ -217,12 +225,13 @@ def _solve_last_(
 
 
 def _colour_by_carriers(network: Compact, clean: Sequence[Batch], carriers: Sequence[int]) -> Tensor:
-    """The weights of a last layer for Cb and Cr that reads carriers alone: `(nf * 9 + 1, 2 * scale^2)`."""
+    """Return a last layer's weights for Cb and Cr that read the
+    carriers alone: `(nf * 9 + 1, 2 * scale^2)`."""
     places, features = network.scale**2, network.config.nf
 
     def pieces() -> Iterator[tuple[Tensor, Tensor]]:
         for h, target in _targets(network, clean):
-            yield _rows(_unfolded(h[:, list(carriers)])), _rows(_parts(target, _TO_COLOUR, places))
+            yield _rows(_unfolded(h[:, list(carriers)])), _rows(_to_components(target, _TO_COLOUR, places))
 
     found = _solved(_equations(pieces()))
     spread = found.new_zeros(features * 9 + 1, found.shape[1])
@@ -230,43 +239,43 @@ def _colour_by_carriers(network: Compact, clean: Sequence[Batch], carriers: Sequ
     return spread
 
 
-def _numbers(last: nn.Conv2d) -> Tensor:
-    """Weights and bias, `(3, places, inputs + 1)`, float64."""
+def _weights_and_bias(last: nn.Conv2d) -> Tensor:
+    """Return the weights and the bias of a layer as one tensor, `(3, scale^2, inputs + 1)`, float64."""
     assert last.bias is not None
     return torch.cat([last.weight.flatten(1), last.bias[:, None]], 1).double().unflatten(0, (3, -1))
 
 
-def _parts(details: Tensor, matrix: Tensor, places: int) -> Tensor:
-    """Luma or colours of `(N, 3 * places, H, W)`, R'G'B': `(N, rows of the matrix * places, H, W)`."""
+def _to_components(details: Tensor, matrix: Tensor, places: int) -> Tensor:
+    """Convert R'G'B' `(N, 3 * places, H, W)` by a matrix to `(N, rows of the matrix * places, H, W)`."""
     rgb = details.unflatten(1, (3, places))
     return torch.einsum("cr,nrphw->ncphw", matrix.to(rgb), rgb).flatten(1, 2)
 
 
 def _unfolded(h: Tensor) -> Tensor:
-    """What a 3x3 convolution reads at each place: `(N, C * 9, H, W)`."""
+    """Return the inputs of a 3x3 convolution at each pixel: `(N, C * 9, H, W)`."""
     return F.unfold(h, 3, padding=1).unflatten(2, h.shape[-2:])
 
 
 def _rows(x: Tensor) -> Tensor:
-    """`(N, C, H, W)` as `(pixels, C)`, without the borders."""
+    """Reshape `(N, C, H, W)` to `(pixels, C)`, without the border."""
     return _inner(x).transpose(0, 1).flatten(1).T
 
 
 def _targets(network: Compact, crops: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each batch the features before the last layer, and what that should make of them."""
+    """Yield for each batch the input of the last layer and its ideal output."""
     for batch in crops:
         nearest = batch.lr.repeat_interleave(network.scale**2, 1)
         yield network.body[:-1](batch.lr), F.pixel_unshuffle(batch.hr, network.scale) - nearest
 
 
 def _errors(network: Compact, crops: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The features likewise, and what the last layer makes of them less what it should."""
+    """Yield for each batch the input of the last layer and its actual minus its ideal output."""
     for h, target in _targets(network, crops):
         yield h, network.body[-1](h) - target
 
 
 def _means(x: Tensor) -> Tensor:
-    """`(N, C, H, W)` as `(blocks, C)`, without the borders."""
+    """Return block means of `(N, C, H, W)` as `(blocks, C)`, without the border."""
     return F.avg_pool2d(_inner(x), BLOCK).transpose(0, 1).flatten(1).T
 
 
@@ -275,7 +284,8 @@ def _inner(x: Tensor) -> Tensor:
 
 
 def _equations(pieces: Iterator[tuple[Tensor, Tensor]]) -> Equations:
-    """Of rows of what is known, to which a one is added, and of what is looked for."""
+    """Accumulate the normal equations from pieces of `(inputs,
+    targets)`; a constant 1 is added to the inputs."""
     squares: Tensor | float = 0.0
     products: Tensor | float = 0.0
     count = 0
@@ -289,7 +299,7 @@ def _equations(pieces: Iterator[tuple[Tensor, Tensor]]) -> Equations:
 
 
 def _solved(equations: Equations, near: Tensor | None = None) -> Tensor:
-    """The weights; where features do not tell, those of `near`, else none."""
+    """Solve the equations; weights that the data do not determine stay at `near`, or at zero without it."""
     squares, products = equations
     added = torch.diag(RIDGE * squares.diagonal() + 1e-12)
     products = products if near is None else products + added @ near

@@ -1,4 +1,4 @@
-"""The networks that a recipe may train: a table of their settings, and how each is started."""
+"""The networks that a recipe can train: their settings and their initial weights."""
 
 from __future__ import annotations
 
@@ -26,42 +26,47 @@ _FAMILIES = ("compact", "rrdb", "srresnet", "msrresnet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
-    """Which network is trained: exactly one of the families is given."""
+    """Settings of the network to train; exactly one family must be given."""
 
     compact: CompactConfig | None = None
     rrdb: RRDBConfig | None = None
     srresnet: SRResNetConfig | None = None
     msrresnet: MSRResNetConfig | None = None
     start: Literal["published", "picture"] = "published"
-    """`picture` is for RRDB: it begins as the nearest neighbour, see `rrdb.picture_init_`."""
+    """`picture` is for RRDB: the network starts as nearest-neighbour
+    interpolation, see `rrdb.picture_init_`."""
 
     def __post_init__(self) -> None:
         given = [name for name in _FAMILIES if getattr(self, name) is not None]
         if len(given) != 1:
             known = ", ".join(_FAMILIES)
-            raise ValueError(f"one network is needed, of {known}; given are {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"give exactly one network of {known}; the recipe gives {', '.join(given) or 'none'}"
+            )
         rrdb = self.rrdb
         if self.start == "picture" and (rrdb is None or rrdb.upsampler != "nearest" or rrdb.unshuffle != 1):
-            raise ValueError("start = 'picture' is for RRDB with upsampler = 'nearest' and unshuffle = 1")
+            raise ValueError(
+                "start = 'picture' requires an RRDB with upsampler = 'nearest' and unshuffle = 1"
+            )
 
     @property
     def family(self) -> str:
-        """Name of the network that is given."""
+        """Name of the family that is given."""
         return next(name for name in _FAMILIES if getattr(self, name) is not None)
 
     @property
     def config(self) -> NetworkConfig:
-        """What stands in it."""
+        """Settings of the family that is given."""
         config: NetworkConfig = getattr(self, self.family)
         return config
 
     @property
     def scale(self) -> int:
-        """HR side over LR side."""
+        """HR side / LR side."""
         return self.config.scale
 
     def facts(self) -> dict[str, str]:
-        """Family and hyper-parameters, for a weight file's metadata."""
+        """Return the family and its hyper-parameters, for the metadata of a weight file."""
         return {"family": self.family, **{name: str(value) for name, value in asdict(self.config).items()}}
 
 
@@ -74,13 +79,15 @@ _CLASSES: Mapping[type, Callable[..., nn.Module]] = {
 
 
 def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
-    """Build a network, started as its authors do unless `settings` say otherwise; a Compact starts as the
-    identity, and all places of a pixel shuffle start equal, see `layers.equal_places_`.
+    """Build a network with initial weights.
 
-    A deep Compact does not learn from torch's start: its first layer's gradient is 1e-8 of a usual one.
+    The weights start as the authors of the network start theirs, unless `settings` choose otherwise. A
+    Compact starts as the identity, because with torch's default a deep Compact does not learn: the gradient
+    of its first layer is 1e-8 of a usual one. All sub-pixel positions of a pixel shuffle start with equal
+    weights, see `layers.equal_places_`.
 
     Returns:
-        In training mode, float32, on the host; the same numbers for the same seed.
+        The network in training mode, float32, on the CPU. The same seed gives the same weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -96,28 +103,33 @@ def make_generator(settings: GeneratorSettings, *, seed: int) -> nn.Module:
 
 
 def _before_shuffles(network: nn.Module) -> list[tuple[nn.Module, int]]:
-    """The convolutions whose results a pixel shuffle spreads, with its factor; a Compact sees to its own."""
+    """Return the convolutions before pixel shuffles with their factors;
+    `identity_init_` handles a Compact's."""
     if isinstance(network, RRDB):
         return network.enlargements() if network.config.upsampler == "pixelshuffle" else []
     return network.enlargements() if isinstance(network, SRResNet | MSRResNet) else []
 
 
-def take_over(network: nn.Module, start: Mapping[str, Tensor]) -> None:
-    """Copy weights into a network wherever name and shape fit, and say how many did.
+def load_matching_weights(network: nn.Module, start: Mapping[str, Tensor]) -> None:
+    """Copy the weights whose name and shape match into a network, and log how many match.
 
-    Weights for another scale fit but for the layers that enlarge, which keep their own start.
+    Weights for another scale match except in the upsampling layers, which keep their initial weights.
 
     Raises:
-        ModelError: less than half of the network's numbers are in `start`.
+        ModelError: `start` has less than half of the network's weights.
     """
     own = network.state_dict()
     fitting = {key: value for key, value in start.items() if key in own and value.shape == own[key].shape}
     share = sum(own[key].numel() for key in fitting) / sum(value.numel() for value in own.values())
     if share < 0.5:
         raise ModelError(
-            f"the weights to start from fill {share:.0%} of the recipe's network, 50 % at least are needed;"
-            " give weights of the same family and width"
+            f"the given weights match {share:.0%} of the recipe's network, at least 50 % are required."
+            " Give weights of the same family and width"
         )
     network.load_state_dict({**own, **fitting})
     left = [key for key in own if key not in fitting]
-    logger.info("started from weights that fill %.1f %%; new: %s", 100 * share, ", ".join(left[:4]) or "none")
+    logger.info(
+        "initial weights match %.1f %% of the network; not matched: %s",
+        100 * share,
+        ", ".join(left[:4]) or "none",
+    )

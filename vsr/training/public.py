@@ -1,4 +1,4 @@
-"""`vsr.train` and `vsr.finetune`: the checks before a run, and the run."""
+"""`vsr.train` and `vsr.finetune`: checks arguments, and starts the run."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vsr.training.run.loop import TrainProgress
 from vsr.writing import check_writable
 
 _NO_GAINS = ("flicker", "grid_excess", "features")
-"""Figures of a measurement that are not in dB."""
+"""Metrics of a validation that are not in dB."""
 OnTrainProgress = Callable[[TrainProgress], None]
 Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What a training run made."""
+    """Result of a training run."""
 
     output: Path
     """The weight file."""
     figures: Mapping[str, float]
-    """The last measurement on the images held out, by name; see docs/training.md."""
+    """The last validation on held-out images, by name; see docs/training.md."""
 
     @property
     def gains(self) -> dict[str, float]:
-        """The figures in dB over bicubic: by kind of compression, and their mean as `gain`."""
+        """The metrics in dB over bicubic: by kind of compression, and their mean as `gain`."""
         return {name: value for name, value in self.figures.items() if name not in _NO_GAINS}
 
 
@@ -59,37 +59,36 @@ def train(
 
     Beside `output` a run keeps a folder of checkpoints (`.checkpoints`, removed at the end), a log (`.jsonl`)
     and example images (`.samples`). The same call resumes from the newest checkpoint. On the CPU and without
-    `minutes` it ends with the same bits as a run that was not interrupted. torch's number of threads is the
-    program's own affair (`torch.set_num_threads`).
+    `minutes` it ends with the same bits as a run that was not interrupted. The program chooses
+    torch's number of threads (`torch.set_num_threads`).
 
     Args:
         recipe: Name of a recipe of the package (docs/training.md), or path of a TOML file.
         data: One or more folders of images, videos, or folders of pairs.
         output: Path of the weight file to write, which ends in .safetensors; None is the recipe's name in the
             current folder.
-        minutes: Longest time to train, above 0, into which the schedule is squeezed; None takes all steps.
-        steps: Number of steps, at least 1; None takes the recipe's.
-        validate_every: Steps between two measurements, at least 1; None takes the recipe's.
-        start_from: Weights to start from: name of a model or path of a weight file. A run that is resumed
-            has its own.
-        vgg: Path of VGG19's weights, which recipes that compare features need.
+        minutes: Maximum training time, above 0, to which the schedule is compressed; None runs all steps.
+        steps: Number of steps, at least 1; None uses the recipe's.
+        validate_every: Steps between two validations, at least 1; None uses the recipe's.
+        start_from: Initial weights: name of a model or path of a weight file. A resumed run ignores them.
+        vgg: Path of VGG19's weights, for recipes with a perceptual loss.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
-        compiled: Whether torch.compile is used.
-        overwrite: Whether an existing weight file is replaced.
-        on_progress: Called on this thread after each step; what it raises stops the run.
-        cancel: An event, or a function that is asked before each step, to end the run with a checkpoint.
+        compiled: Whether to use torch.compile.
+        overwrite: Whether to replace an existing weight file.
+        on_progress: Called on this thread after each step; an exception stops the run.
+        cancel: An event, or a function that is called before each step, to end the run with a checkpoint.
 
     Returns:
-        The weight file, and what was measured on images held out.
+        The weight file, and the metrics on held-out images.
 
     Raises:
         CancelledError: `cancel` ended the run; its checkpoint is kept.
-        ConfigError: a setting is wrong, or the data are not those that the interrupted run had.
-        InputError: the data cannot be read.
-        OutputError: the weight file exists and may not be replaced, or cannot be written.
-        ModelError: the weights to start from are missing or do not fit.
-        DeviceError: the device is not there.
-        VsrError: the loss is no longer finite, even after a return to a checkpoint.
+        ConfigError: A setting is wrong, or the data differ from those of the interrupted run.
+        InputError: The data cannot be read.
+        OutputError: The weight file exists and may not be replaced, or cannot be written.
+        ModelError: The initial weights are missing or do not match.
+        DeviceError: The device is not available.
+        VsrError: The loss is no longer finite, even after a return to a checkpoint.
     """
     wanted = _changed(read_recipe(recipe), minutes, steps=steps, validate_every=validate_every)
     place = Path(output or f"{wanted.name}.safetensors")
@@ -123,34 +122,34 @@ def finetune(
     on_progress: OnTrainProgress | None = None,
     cancel: Cancel | None = None,
 ) -> FinetuneReport:
-    """Adapt a model to footage; the weights are written only if they are better on a part held out.
+    """Adapt a model to footage; the weights are written only if they are better on held-out footage.
 
     The footage is the HR side. LR is made from it, and compressed about as strongly as the footage is, so
-    that the result undoes what this footage suffers from. Give the best that there is of its kind.
+    that the network learns to remove the degradation of this footage. Give the best quality of its kind.
 
     Args:
         footage: One or more videos, or folders of videos or images.
         start_from: Name of the model, or path of the weight file, to adapt.
-        output: Path of the weight file to write, which ends in .safetensors. Before, after and the truth are
-            drawn side by side into a PNG of the same name.
-        minutes: Longest time to train, above 0.
-        scale: Side of HR over side of LR, where `start_from` names a family such as `fast`.
-        recipe: Name of a recipe or path of a TOML file; None is the recipe `finetune`.
+        output: Path of the weight file to write, which ends in .safetensors. A PNG of the same name
+            shows the output before, the output after and the original side by side.
+        minutes: Maximum training time, above 0.
+        scale: HR side / LR side, needed if `start_from` names a family such as `fast`.
+        recipe: Name of a recipe or path of a TOML file; None uses the recipe `finetune`.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
-        overwrite: Whether an existing weight file is replaced.
-        on_progress: Called on this thread after each step; what it raises stops the run.
-        cancel: An event, or a function that is asked before each step, to end the run with a checkpoint.
+        overwrite: Whether to replace an existing weight file.
+        on_progress: Called on this thread after each step; an exception stops the run.
+        cancel: An event, or a function that is called before each step, to end the run with a checkpoint.
 
     Returns:
-        What was measured before and after, and where the PNG is.
+        The metrics before and after, and the path of the PNG.
 
     Raises:
         CancelledError: `cancel` ended the run; the same call resumes from its checkpoint.
-        ModelError: the model cannot be trained, or did not become better; nothing is written.
-        ConfigError: a setting is wrong.
-        InputError: the footage cannot be read.
-        OutputError: the weight file exists and may not be replaced, or cannot be written.
-        DeviceError: the device is not there.
+        ModelError: The model cannot be trained, or did not improve; no file is written.
+        ConfigError: A setting is wrong.
+        InputError: The footage cannot be read.
+        OutputError: The weight file exists and may not be replaced, or cannot be written.
+        DeviceError: The device is not available.
     """
     place = Path(output)
     check_output(place, overwrite=overwrite)
@@ -169,28 +168,28 @@ def finetune(
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Before any work: whether a weight file can be written there.
+    """Check the path of a weight file before any work.
 
     Raises:
-        ConfigError: its name does not end in .safetensors, or it is a folder.
-        OutputError: it exists and may not be replaced, or its folder is missing or cannot be written.
+        ConfigError: Its name does not end in .safetensors, or it is a folder.
+        OutputError: It exists and may not be replaced, or its folder is missing or cannot be written.
     """
     if output.suffix != ".safetensors":
-        raise ConfigError(f"{output}: must end in .safetensors")
+        raise ConfigError(f"{output} must end in .safetensors")
     check_writable(output, what="", overwrite=True)
     if output.exists() and not checkpoints(output) and not overwrite:
-        raise OutputError(f"{output}: exists already; `overwrite=True` replaces it")
+        raise OutputError(f"{output} exists already; `overwrite=True` replaces it")
 
 
 def _changed(recipe: Recipe, minutes: float | None, **changes: int | None) -> Recipe:
-    """The recipe with what is not None, after a check of the numbers."""
+    """Return the recipe with the values that are not None, after a check of the numbers."""
     if minutes is not None and not minutes > 0:
-        raise ConfigError(f"`minutes` {minutes:g} is impossible; use more than 0")
+        raise ConfigError(f"`minutes` {minutes:g} is not possible. Use more than 0")
     given = {name: value for name, value in changes.items() if value is not None}
     for name, value in given.items():
         if value < 1:
-            raise ConfigError(f"{name} {value} is impossible; use 1 or more")
-    return replace(recipe, **given)  # type: ignore[arg-type]  # whole numbers, all of them
+            raise ConfigError(f"{name} {value} is not possible. Use 1 or more")
+    return replace(recipe, **given)  # type: ignore[arg-type]  # all are integers
 
 
 def _paths(given: Paths) -> list[Path]:

@@ -22,18 +22,18 @@ __all__ = ["CodecRange", "Degradation", "Losses", "PoolSettings", "Recipe", "rea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """How many clips are in memory, and how fast they are replaced."""
+    """How many clips are held in memory, and how often they are replaced."""
 
     clips: int = 128
     kept: int = 2
-    """Pictures kept of each clip."""
+    """Frames kept of each clip."""
     fresh: int = 8
-    """Clips replaced at a time."""
+    """Clips that are replaced at a time."""
     every: int = 25
-    """Steps after which they are."""
+    """Steps between two replacements."""
     workers: int | None = None
-    """Threads that make clips, beside the one that trains; what they make is the same however many there are.
-    None leaves it to the device and the number of cores, see `pool.workers_for`."""
+    """Threads that make clips, besides the one that trains. The clips do not depend on the number of threads.
+    None chooses it by the device and the number of cores, see `pool.workers_for`."""
 
     def __post_init__(self) -> None:
         workers = 1 if self.workers is None else self.workers
@@ -45,86 +45,89 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perceptual:
-    """Distance of VGG19's features."""
+    """Perceptual loss: the distance between features of VGG19."""
 
     layers: tuple[tuple[str, float], ...]
-    """Names and weights: `conv5_4` before its ReLU (ESRGAN), `relu5_4` after it (SRGAN)."""
+    """Names and weights of layers: `conv5_4` is before its ReLU (ESRGAN), `relu5_4` after it (SRGAN)."""
     criterion: Literal["l1", "mse"] = "l1"
     weight: float = 1.0
     accumulate: bool = False
-    """Every convolution up to the layer counts as much as the layer itself."""
+    """Whether every convolution up to the layer has the same weight as the layer."""
 
     def __post_init__(self) -> None:
-        convolutions_to(name for name, _ in self.layers)  # raises where one is unknown
+        convolutions_to(name for name, _ in self.layers)  # raises an error for an unknown name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adversarial:
-    """A discriminator, and how generator and discriminator are set against each other."""
+    """Adversarial loss: the discriminator, and the loss of both networks."""
 
     discriminator: DiscriminatorConfig
     kind: AdversarialKind = "vanilla"
     weight: float = 5e-3
-    """Of the generator's part; the discriminator's own loss always counts fully."""
+    """Weight of the generator's loss; the discriminator's own loss has weight 1."""
     lr: float = 1e-4
-    """Of the discriminator; its schedule is the generator's."""
+    """Learning rate of the discriminator; its schedule is the generator's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
-    """What the generator is trained on: the weighted sum of these."""
+    """The loss of the generator: a weighted sum of these terms."""
 
     pixel: PixelKind = "l1"
     pixel_weight: float = 1.0
     perceptual: Perceptual | None = None
     adversarial: Adversarial | None = None
     temporal: float = 0.0
-    """Weight of the difference between the same content in two differently coded pictures of a clip."""
+    """Weight of the difference between the outputs for the same content in two frames of a clip."""
     tone: float = 0.0
-    """Weight of the difference between means of blocks: features and discriminators let colours drift."""
+    """Weight of the low-frequency colour loss, the difference between block means. Without it, perceptual and
+    adversarial losses let colours drift."""
     flat: float = 0.0
-    """Weight of what flat pictures come out differently by: without it a GAN leaves a faint grid on skies."""
+    """Weight of the constant-colour loss, the error on images of one colour. Without
+    it, a GAN leaves a faint grid on skies."""
     chroma: float = 0.0
-    """Weight of what Cb and Cr differ by: pixel losses of R, G and B are mostly of luma."""
+    """Weight of the difference in Cb and Cr, since a pixel loss on R, G and B is dominated by luma."""
     grid: float = 0.0
-    """Weight of what the error differs by between the places of a pixel shuffle; costs next to nothing."""
+    """Weight of the differences in mean error between the positions of a
+    pixel shuffle; it costs almost no time."""
     warmup: int = 0
-    """Steps of pixel loss alone, with weight 1, before all others set in (ESRGAN's two stages in one run)."""
+    """Number of first steps with the pixel loss alone, with weight 1 (ESRGAN's two stages in one run)."""
 
     def __post_init__(self) -> None:
         weights = (self.pixel_weight, self.temporal, self.tone, self.flat, self.chroma, self.grid)
         if min(*weights, self.warmup) < 0:
             raise ValueError("losses: weights and warmup must not be negative")
         if not (self.pixel_weight or self.perceptual or self.adversarial):
-            raise ValueError("losses: nothing to train on; give pixel_weight, perceptual or adversarial")
+            raise ValueError("losses: all weights are 0. Give pixel_weight, perceptual or adversarial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adam:
-    """The optimiser of the generator; the discriminator's has the same betas."""
+    """Settings of the generator's optimiser; the discriminator's has the same betas."""
 
     lr: float = 1e-3
-    """Highest learning rate of the generator."""
-    betas: tuple[float, float] = (0.9, 0.99)  # of the field's recipes, BasicSR's options
+    """Peak learning rate of the generator."""
+    betas: tuple[float, float] = (0.9, 0.99)  # as in BasicSR's options
     eps: float = 1e-8
     muon: float = 0.0
-    """Of the generator's convolutions of features: learning rate of their orthogonal steps, as a multiple of
-    `lr`; see `muon`. 0 leaves all to Adam."""
+    """Learning rate of Muon's orthogonal updates for the inner convolutions of the generator, as a multiple
+    of `lr`; see `vsr.training.run.muon`. 0 trains all weights with Adam."""
 
     def __post_init__(self) -> None:
         if self.muon < 0:
             raise ValueError(f"adam.muon = {self.muon:g} must not be negative")
         if self.lr <= 0 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"adam needs lr > 0 and betas in [0, 1), not {self.lr:g} and {self.betas}")
+            raise ValueError(f"adam requires lr > 0 and betas in [0, 1), not {self.lr:g} and {self.betas}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training run."""
+    """All settings of a training run."""
 
     name: str
     note: str = ""
-    """One line for people: what it is, and what it starts from."""
+    """One line for the user: the purpose of the recipe and its initial weights."""
     generator: GeneratorSettings
     degrade: Degradation
     losses: Losses = Losses()
@@ -137,21 +140,22 @@ class Recipe:
     patch: int = 40
     """Side of a crop in LR pixels."""
     clip: float = 1.0
-    """Largest norm of a gradient."""
+    """Gradients with a larger norm are scaled down to this norm."""
     ema: float = 0.999
-    """Decay of the averaged weights in a step; they warm up, see `steps.ema_decay`. 0 averages nothing."""
+    """Decay a step of the averaged weights; it is smaller at first, see
+    `steps.ema_decay`. 0 disables the average."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the convolutions; weights and optimisers are fp32. `auto` is bf16 where the device is quicker in it,
-    see `engine.device.choose_dtype`."""
+    """Number format of the convolutions; weights and optimisers are fp32. `auto` is bf16 where the device is
+    faster with it, see `engine.device.choose_dtype`."""
     validate_every: int = 500
-    """Steps between two measurements on the material held out; a checkpoint is written at each."""
+    """Steps between two validations on held-out data; each writes a checkpoint."""
     checkpoints: int = 2
-    """How many are kept."""
+    """Number of checkpoints that are kept."""
     judged_by: tuple[str, ...] = ()
-    """Conditions of `evaluate` whose mean gain is `gain`, which decides what is best; empty takes all. `own`
-    is LR as this recipe's degradations make it."""
+    """Validation conditions of `evaluate` whose mean `gain` decides which weights are best; empty means all.
+    `own` is LR made by this recipe's degradation."""
     holdout: int = 12
-    """One in so many photographs or files, or the last of so many parts of a video, is held out."""
+    """One in this many photographs or files is held out; of a single video, the last of this many parts."""
 
     def __post_init__(self) -> None:
         scale = self.generator.scale
@@ -159,7 +163,9 @@ class Recipe:
         if not 0 < self.patch <= self.degrade.size // scale:
             raise ValueError(f"patch = {self.patch} must be 1 to {self.degrade.size // scale}")
         if min(self.steps, self.batch, self.validate_every, self.checkpoints) < 1 or self.holdout < 2:
-            raise ValueError("steps, batch, validate_every and checkpoints must be at least 1, holdout 2")
+            raise ValueError(
+                "steps, batch, validate_every and checkpoints must be at least 1, holdout at least 2"
+            )
         if self.clip <= 0 or not 0 <= self.ema < 1:
             raise ValueError(f"clip = {self.clip:g} must be above 0, ema = {self.ema:g} in [0, 1)")
         self._check_temporal()
@@ -168,44 +174,45 @@ class Recipe:
         if not self.losses.temporal:
             return
         if self.batch % 2 or self.pool.kept < 2:
-            raise ValueError("losses.temporal needs an even batch and pool.kept of at least 2")
+            raise ValueError("losses.temporal requires an even batch and pool.kept of at least 2")
         travel = self.degrade.speed * (self.degrade.frames - 1)
-        if travel >= self.patch * self.scale:  # near a border a crop cannot follow the pan at all
+        if travel >= self.patch * self.scale:  # near a border, no crop could contain the same content
             raise ValueError(
-                f"losses.temporal: a pan moves up to {travel} pixels (degrade.speed, frames), a crop has"
-                f" {self.patch * self.scale}; make patch larger"
+                f"losses.temporal: a pan moves up to {travel} pixels (degrade.speed and frames), but a crop"
+                f" has {self.patch * self.scale}. Increase patch"
             )
 
     @property
     def scale(self) -> int:
-        """HR side over LR side."""
+        """HR side / LR side."""
         return self.generator.scale
 
 
 def facts(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values; two recipes are equal where these are."""
+    """Return the recipe as plain values; two recipes are equal if these are."""
     return asdict(recipe)
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Return the names of the recipes that the package includes."""
     return sorted(path.stem for path in _folder("train").glob("*.toml"))
 
 
 def read_recipe(name: str | Path) -> Recipe:
-    """Read a recipe: one of the package's by name, or a TOML file.
+    """Read a recipe: one that the package includes, by name, or a TOML file.
 
-    Its `degrade` is a table, or the name of one of the package's (`pipelines/degrade`).
+    The key `degrade` of a recipe is a table or the name of one in `pipelines/degrade`.
 
     Raises:
-        ConfigError: there is none, or a key is unknown or of the wrong type.
+        ConfigError: The recipe does not exist, or a key is unknown or of the wrong type.
     """
     path = Path(name)
     if path.suffix != ".toml":
         path = _folder("train") / f"{name}.toml"
         if not path.is_file():
             raise ConfigError(
-                f"recipe {name!r} is unknown; known are {', '.join(recipe_names())}, or a .toml"
+                f"recipe {name!r} is unknown. Known recipes are {', '.join(recipe_names())};"
+                " a .toml file also works"
             )
     table = read_table(path)
     degrade = table.get("degrade")
@@ -215,20 +222,20 @@ def read_recipe(name: str | Path) -> Recipe:
 
 
 def read_degradation(name: str) -> Mapping[str, Any]:
-    """The table of a degradation that comes with the package.
+    """Read the table of a degradation that the package includes.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: No degradation has this name.
     """
     path = _folder("degrade") / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in _folder("degrade").glob("*.toml")))
-        raise ConfigError(f"degrade = {name!r} is unknown; known are {known}, or a table")
+        raise ConfigError(f"degrade = {name!r} is unknown. Known names are {known}; a table also works")
     return read_table(path)
 
 
 def _folder(name: str) -> Path:
-    """`pipelines/<name>`: inside the package where it is installed, else the checkout's."""
+    """Return `pipelines/<name>`, in the package if it is installed, otherwise in the checkout."""
     package = Path(str(resources.files("vsr")))
     inside = package / "_pipelines" / name
     return inside if inside.is_dir() else package.parent / "pipelines" / name

@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a factor of the recipe's."""
+"""The learning rate during a run, as a factor of the recipe's learning rate."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ Kind = Literal["one-cycle", "constant", "steps", "cosine-restarts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How the learning rate changes; a run's length is 1, whether it is counted in steps or in minutes."""
+    """How the learning rate changes. Positions are fractions of the run,
+    whether it is counted in steps or minutes."""
 
     kind: Kind = "one-cycle"
     final: float = 0.003
-    """Factor at the end of a one-cycle or a cosine period."""
+    """Factor at the end of a one-cycle schedule or of a cosine period."""
     warmup: float = 0.03
-    """Share of the run in which a one-cycle's rate rises, from a 25th."""
+    """Fraction of the run in which the rate of a one-cycle schedule rises, starting at 1/25."""
     milestones: tuple[float, ...] = ()
-    """Shares of the run after each of which `steps` multiplies by `gamma`."""
+    """Fractions of the run; after each of them, `steps` multiplies the rate by `gamma`."""
     gamma: float = 0.5
     periods: int = 1
-    """Of `cosine-restarts`, all of one length."""
+    """Number of periods of `cosine-restarts`, all of the same length."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.final <= 1 or not 0 <= self.warmup < 1 or self.periods < 1 or self.gamma <= 0:
-            raise ValueError("schedule needs final in [0, 1], warmup in [0, 1), periods >= 1 and gamma > 0")
+            raise ValueError(
+                "schedule requires final in [0, 1], warmup in [0, 1), periods >= 1 and gamma > 0"
+            )
         if list(self.milestones) != sorted(self.milestones) or any(not 0 < m < 1 for m in self.milestones):
-            raise ValueError(f"schedule.milestones = {list(self.milestones)} must rise inside (0, 1)")
+            raise ValueError(f"schedule.milestones = {list(self.milestones)} must increase within (0, 1)")
 
 
 def factor_at(schedule: Schedule, position: float) -> float:
-    """Factor of the learning rate at `position`, 0 to 1 of the run."""
+    """Return the factor of the learning rate at `position`, a fraction of the run from 0 to 1."""
     return _FACTORS[schedule.kind](schedule, min(max(position, 0.0), 1.0))
 
 
 def _one_cycle(schedule: Schedule, position: float) -> float:
-    """Up linearly from a 25th (torch's OneCycleLR), then down along half a cosine."""
+    """Rise linearly from 1/25 (as torch's OneCycleLR), then fall along half a cosine."""
     if position < schedule.warmup:
         return 0.04 + 0.96 * position / schedule.warmup
     return _cosine(schedule.final, (position - schedule.warmup) / (1 - schedule.warmup))

@@ -4,10 +4,10 @@
     video = vsr_ffmpeg.upscale(video, scale=2)
     vsr_ffmpeg.run(ffmpeg.output(video, ffmpeg.input("in.mp4").audio, "out.mp4"))
 
-A graph is one command of ffmpeg, and ffmpeg has no such filter: `run` cuts the graph at the node and runs
-`ffmpeg | vsr | ffmpeg`. Uncompressed frames go through the pipes with all their bits and timestamps (NUT);
-nothing is written to a disk on the way. `graph` knows graphs, `cut` makes the commands, `binary` finds
-ffmpeg, `processes` runs them.
+A graph is one command of ffmpeg, and ffmpeg has no such filter. Therefore `run` cuts the graph at the node
+and runs `ffmpeg | vsr | ffmpeg`. Uncompressed frames pass through the pipes with all bits and timestamps
+(NUT), without temporary files. `graph` handles graphs, `cut` makes the commands, `binary` finds ffmpeg,
+`processes` runs the commands.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ def upscale(
     """Add a node that upscales video to a graph; run the graph with `vsr_ffmpeg.run`.
 
     Args:
-        stream: Video: of an input, or of a filter.
+        stream: Video stream of an input or a filter.
         model: Name in vsr's catalog or weight file; None lets vsr choose.
-        scale: Output side over input side; None takes the model's own.
+        scale: Output side / input side; None uses the model's own.
         size: Width and height of the result in pixels, instead of a scale.
-        height: Of the result in pixels, keeping proportions, instead of a scale.
+        height: Height of the result in pixels, with the same proportions, instead of a scale.
         strength: From 0, faithful, to 1, crisp.
-        partner: The faithful end for a model of one's own.
-        pixel_format: FFmpeg's name; None keeps what comes.
-        color: Tags of the pictures that come, as `{"matrix": "bt709", "range": "full"}`, where filters before
-            the node changed them, or there is no file to ask; by itself, the tags of the input file.
+        partner: The faithful model to interpolate with, if `model` is a file.
+        pixel_format: FFmpeg's name; None keeps that of the input.
+        color: Tags of the incoming frames, such as `{"matrix": "bt709", "range": "full"}`, if filters before
+            the node change them, or if there is no input file; by default, the tags of the input file.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
-        tile: Side of a tile in LR pixels; 0 is the whole picture.
-        batch: Pictures at once.
+        tile: Side of a tile in LR pixels; 0 is the whole frame.
+        batch: Frames in a batch.
 
     Returns:
-        Video, for filters and outputs.
+        The upscaled video stream, for filters and outputs.
     """
     plain = {
         "--model": model,

@@ -1,9 +1,10 @@
-"""Graphs of ffmpeg-python: what leads where, copies with a node replaced, and the words of a command.
+"""Handles graphs of ffmpeg-python: paths through them, copies with a
+replaced node, and the words of a command.
 
-ffmpeg-python writes a command from a whole graph. A part of one needs more care, for two things in the words
-depend on what is not in them: an input's number, and which output pad of a filter a label names. Here inputs
-keep the numbers that they have in the whole graph, and a pad that leads out of the part is read and thrown
-away.
+ffmpeg-python makes a command from a whole graph. For a part of one, two things in the words
+depend on nodes outside: an input's number, and the output pad of a filter that a label means.
+Therefore inputs keep the numbers that they have in the whole graph, and the output of a pad that
+leads out of the part is read and discarded.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ from ffmpeg.dag import topo_sort
 from ffmpeg.nodes import FilterNode, GlobalNode, InputNode, MergeOutputsNode, Node, OutputNode, Stream
 
 _COUNTED = ("split", "asplit")
-"""Filters whose pads are all alike, and whose number of pads ffmpeg-python counts itself."""
+"""Filters whose pads are equal, and whose number of pads ffmpeg-python counts itself."""
 Pads = Mapping[Node, frozenset[Any]]
-"""Node to the labels of its output pads that something reads."""
+"""For each node, the labels of its output pads that are read."""
 
 
 def nodes_of(ends: Iterable[Node], kind: type[Node] = Node) -> list[Node]:
-    """The nodes of a kind that lead to any of `ends`, these included, in the order of ffmpeg-python."""
+    """Return the nodes of a kind that lead to any of `ends`, including
+    these, in the order of ffmpeg-python."""
     return [node for node in topo_sort(list(ends))[0] if isinstance(node, kind)]
 
 
 def pads_of(ends: Iterable[Node]) -> Pads:
-    """The output pads that are read on the way to `ends`."""
+    """Return the output pads that are read on the way to `ends`."""
     return {node: frozenset(edges) for node, edges in topo_sort(list(ends))[1].items()}
 
 
 def with_all_pads(outputs: Sequence[Node], pads: Pads) -> list[Node]:
-    """`outputs`, and one that throws away each pad of `pads` that they leave unread.
+    """Return `outputs` and one output that discards each pad of `pads` that they do not read.
 
-    ffmpeg tells the pads of a filter apart by their order alone: with one left out, the next would be taken
-    for it, and a filter such as concat refuses to run.
+    ffmpeg identifies the pads of a filter by their order alone: if one is missing, the next takes its place,
+    and a filter such as concat does not run.
     """
     read = pads_of(outputs)
     unread = [
@@ -49,13 +51,13 @@ def with_all_pads(outputs: Sequence[Node], pads: Pads) -> list[Node]:
 
 
 def replaced(node: Node, old: Node, new: Node, copies: dict[Node, Node]) -> Node:
-    """A copy of `node` that is fed by `new` where `old` fed it.
+    """Return a copy of `node` with `new` in place of `old`.
 
     Args:
         node: An output or a filter.
-        old: A filter of one output.
+        old: A filter with one output.
         new: An input.
-        copies: Nodes copied before, and their copies; filled.
+        copies: Nodes that were copied before, and their copies; the function adds to it.
     """
     if isinstance(node, InputNode):
         return node
@@ -79,11 +81,11 @@ _COPIES: Mapping[type[Node], Callable[[Node, dict[Any, Stream]], Node]] = {
 
 
 def words_of(outputs: Sequence[Node], inputs: Sequence[Node], switches: Iterable[Node] = ()) -> list[str]:
-    """The words of one command after the program's name.
+    """Return the words of one command after the program's name.
 
     Args:
-        outputs: What it writes.
-        inputs: What it reads, by number; some may only be there for the numbers of the others.
+        outputs: Outputs of the command.
+        inputs: Inputs by number; some may only be included to keep the numbers of the others.
         switches: Nodes of global arguments.
     """
     ordered, edges = topo_sort(list(outputs))

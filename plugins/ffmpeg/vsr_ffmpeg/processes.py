@@ -1,4 +1,4 @@
-"""Runs the commands of a graph as processes that live and die together, and says which of them failed."""
+"""Runs the commands of a graph as processes that end together, and reports which of them failed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vsr_ffmpeg.binary import chosen, is_new_enough, too_old
 from vsr_ffmpeg.cut import Commands, compile
 
 _DONE = (0, 10)
-"""Exit codes of vsr after which all frames went out; 10 is a damaged input."""
+"""Exit codes of vsr after which all frames were written; 10 is a damaged input."""
 _READER_GONE = 141
 _LINES = 4
 _ADDRESS = re.compile(r"\[[^]]* @ 0x[0-9a-f]+\] ")
-"""What ffmpeg puts before its lines."""
+"""Prefix of ffmpeg's log lines."""
 
 
 def run(
@@ -32,23 +32,24 @@ def run(
     quiet: bool = False,
     overwrite_output: bool = False,
 ) -> tuple[bytes | None, bytes | None]:
-    """Run a graph with a node of ours; as `ffmpeg.run`.
+    """Run a graph with a vsr node, like `ffmpeg.run`.
 
     Args:
-        stream: An output, or several merged.
-        cmd: The ffmpeg to run; None takes the one on the PATH, else that of imageio-ffmpeg.
-        capture_stdout: Return what the outputs' ffmpeg writes to standard output.
-        capture_stderr: Return what it says, instead of letting it through.
+        stream: An output, or several merged ones.
+        cmd: The ffmpeg to run; None uses the one on the PATH, otherwise that of imageio-ffmpeg.
+        capture_stdout: Whether to return the standard output of the ffmpeg that writes the outputs.
+        capture_stderr: Whether to return its messages instead of printing them.
         quiet: Both.
-        overwrite_output: Replace an existing file.
+        overwrite_output: Whether to replace an existing file.
 
     Returns:
-        Standard output and error of the ffmpeg that writes the outputs, as far as captured; of both where
-        there are two (`Commands.apart`).
+        The captured standard output and error of the ffmpeg that writes the outputs; of both if there are two
+        (`Commands.apart`).
 
     Raises:
-        vsr.PluginError: the graph is none of ours, ffmpeg is too old, or one of the processes failed; one
-            line that says which. The output may then exist, as far as it came.
+        vsr.PluginError: The graph has no vsr node, ffmpeg is too old, or a
+        process failed; the one-line message names
+            it. An incomplete output may then exist.
     """
     commands = compile(stream, cmd, overwrite_output)
     words = tuple(chosen(cmd))
@@ -58,7 +59,8 @@ def run(
 
 
 def _run(commands: Commands, *, stdout: bool, stderr: bool) -> tuple[bytes | None, bytes | None]:
-    """Run the processes; `stdout` and `stderr` say whether what the last ones say is kept and returned."""
+    """Run the processes; `stdout` and `stderr` say whether the output of
+    the last ones is captured and returned."""
     with ExitStack() as stack:
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(4)]
         before = stack.enter_context(_process(commands.before, None, said[0]))
@@ -69,7 +71,10 @@ def _run(commands: Commands, *, stdout: bool, stderr: bool) -> tuple[bytes | Non
             stack.enter_context(_process(command, stdin, file if stderr else None, keep_stdout=not stdout))
             for command, stdin, file in last
         ]
-        for process in (before, middle):  # ours are copies: the reader's end must be the only one
+        for process in (
+            before,
+            middle,
+        ):  # closes this process's copies, so that only the reader's end remains
             assert process.stdout is not None
             process.stdout.close()
         out = [process.communicate()[0] for process in writers]
@@ -97,7 +102,7 @@ def _process(
 
 
 class _Ended:
-    """A process that does not outlive its `with`."""
+    """Makes sure that a process ends with its `with` block."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -114,20 +119,21 @@ class _Ended:
 
 
 def _check(codes: Sequence[int], words: Sequence[str]) -> None:
-    """Blame the process that failed first; the others of the three fail because of it, the one apart not."""
+    """Raise an error for the process that failed first, which causes the
+    failure of the other two in the pipe."""
     blamed = _first_failure(*codes[:3], broken_pipe="Broken pipe" in words[0])
     if blamed is None and any(codes[3:]):
         blamed = 3
     if blamed is not None:
-        name = ("ffmpeg, before vsr,", "vsr", "ffmpeg, behind vsr,", "ffmpeg, beside vsr,")[blamed]
+        name = ("ffmpeg, before vsr,", "vsr", "ffmpeg, after vsr,", "ffmpeg, beside vsr,")[blamed]
         what = _reason(words[blamed])
         raise vsr.PluginError(f"vsr-ffmpeg: {name} failed with exit code {codes[blamed]}: {what}")
 
 
 def _first_failure(before: int, middle: int, behind: int, *, broken_pipe: bool) -> int | None:
-    """Number of the process that failed first; None where all did their work.
+    """Return the number of the process that failed first; None if all succeeded.
 
-    A last ffmpeg that ends early of its own will (`t=5`) is no failure, though the others write to nobody.
+    A last ffmpeg that ends early by itself (`t=5`) is no failure, although the others then cannot write.
     """
     if middle == _READER_GONE:
         return 2 if behind else None
@@ -139,7 +145,8 @@ def _first_failure(before: int, middle: int, behind: int, *, broken_pipe: bool) 
 
 
 def _reason(words: str) -> str:
-    """What a process said last, in one line; ffmpeg spreads an error over a few, from cause to effect."""
+    """Return the last message of a process in one line; ffmpeg prints
+    an error in several lines, cause first."""
     lines = [_ADDRESS.sub("", line).strip() for line in words.splitlines()]
     told = [line for line in lines if line and not line.startswith(("frame=", "Conversion failed"))]
     return "; ".join(told[-_LINES:]).removeprefix("vsr: error: ") or "see its message above"

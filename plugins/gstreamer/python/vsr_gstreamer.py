@@ -1,11 +1,11 @@
 """The element `vsrupscale` of GStreamer: raw video through `vsr upscale - -`.
 
-Pictures go to a process of vsr and come back; their times stay here. GStreamer's Python is the system's, and
-need not have torch: this module and its parts in `vsr_gst` import nothing but `gi`.
+Frames go to a process of vsr and come back, while their times stay here. GStreamer uses the system's Python,
+which may have no torch, so this module and its parts in `vsr_gst` import only `gi`.
 
-Two threads work. Upstream's writes pictures into the process, and puts what has to follow them (a stamp for
-each picture, and events in between) into a queue. The task of the source pad takes from the queue in order,
-reads a picture from the process for each stamp, and pushes. The pipes are what holds a fast upstream back.
+Two threads work. The upstream thread writes frames into the process, and puts into a queue what must follow
+them: a stamp for each frame, and events between frames. The task of the source pad takes items from the queue
+in order, reads a frame from the process for each stamp, and pushes it. The pipes limit a fast upstream.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, GObject, Gst, GstVideo
 from vsr_gst.layout import TEMPLATE, of_any_size
 from vsr_gst.process import Run, RunError
-from vsr_gst.waiting import Begin, End, Picture, Waiting
+from vsr_gst.waiting import Begin, End, FrameItem, Waiting
 
 MODEL_SCALE = 0.0
 NO_STRENGTH = -1.0
 
 
 class VsrUpscale(Gst.Element):  # type: ignore[misc]
-    """Element: every picture through a generator, with its own time."""
+    """Element that upscales every frame and keeps its time."""
 
     __gstmetadata__ = (
         "vsr upscaler",
         "Filter/Effect/Video",
-        "Upscales video with vsr, every picture with its own time",
+        "Upscales video with vsr and keeps the time of every frame",
         "the vsr project",
     )
     __gsttemplates__ = (
@@ -47,7 +47,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         minimum=0.0,
         maximum=16.0,
         nick="Scale",
-        blurb="Output side over input side; 0 takes the model's own",
+        blurb="Output side / input side; 0 uses the model's own",
     )
     strength = GObject.Property(
         type=float,
@@ -55,7 +55,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         minimum=NO_STRENGTH,
         maximum=1.0,
         nick="Strength",
-        blurb="From 0, faithful, to 1, crisp, for models of a pair; -1 leaves the model as it is",
+        blurb="From 0, faithful, to 1, crisp, for pairs of models; -1 uses the model itself",
     )
     device = GObject.Property(type=str, default="auto", nick="Device", blurb="auto, cpu, cuda, cuda:N")
     precision = GObject.Property(
@@ -65,13 +65,13 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._run: Run | None = None
-        """That of the next picture."""
+        """The process for the next frame."""
         self._runs: list[Run] = []
-        """That one, and those whose last pictures are still to come."""
+        """That process, and earlier ones whose last frames have not been read."""
         self._caps: Any = None
         self._waiting = Waiting()
         self._result = Gst.FlowReturn.OK
-        """Of the last push; upstream's next picture gets it."""
+        """Result of the last push, which upstream gets for its next frame."""
         self._sink = Gst.Pad.new_from_template(self.get_pad_template("sink"), "sink")
         self._sink.set_chain_function_full(self._chain)
         self._sink.set_event_function_full(self._event)
@@ -81,7 +81,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         self.add_pad(self._sink)
         self.add_pad(self._src)
 
-    # Upstream's thread
+    # The upstream thread
 
     def _chain(self, _pad: Any, _parent: Any, buffer: Any) -> Any:
         if self._stopped():
@@ -89,7 +89,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         flags = buffer.get_flags()
         try:
             run = self._run or self._begin_run()
-            stamp = Picture(run, buffer.pts, buffer.duration, buffer.offset, buffer.offset_end, flags)
+            stamp = FrameItem(run, buffer.pts, buffer.duration, buffer.offset, buffer.offset_end, flags)
             run.write(buffer)
         except RunError as error:
             return self._stopped() or self._fail(error)
@@ -97,7 +97,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         return Gst.FlowReturn.OK
 
     def _stopped(self) -> Any | None:
-        """Why no more pictures are wanted; None while they are."""
+        """Return why no more frames are accepted; None while they are."""
         if self._waiting.flushing:
             return Gst.FlowReturn.FLUSHING
         return None if self._result == Gst.FlowReturn.OK else self._result
@@ -107,7 +107,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
             case Gst.EventType.FLUSH_START:
                 pushed = self._src.push_event(event)
                 self._interrupt()
-                self._src.pause_task()  # waits: nothing may follow this event
+                self._src.pause_task()  # waits, because nothing may follow this event
                 return bool(pushed)
             case Gst.EventType.FLUSH_STOP:
                 self._reset()
@@ -135,32 +135,34 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         return True
 
     def _begin_run(self) -> Run:
-        """A new process.
+        """Start a new process.
 
         Raises:
-            RunError: there are no caps, or none that it can take, or it cannot be started.
+            RunError: There are no caps, they are not supported, or the process cannot be started.
         """
         if self._caps is None:
-            raise RunError("a picture before its caps")
+            raise RunError("a frame arrived before its caps")
         info = GstVideo.VideoInfo.new_from_caps(self._caps)
         if info is None:
-            raise RunError(f"caps that are no raw video: {self._caps.to_string()}")
+            raise RunError(f"these caps are not raw video: {self._caps.to_string()}")
         if info.interlace_mode != GstVideo.VideoInterlaceMode.PROGRESSIVE:
             mode = GstVideo.VideoInterlaceMode.to_string(info.interlace_mode)
-            raise RunError(f"interlaced video ({mode}); put the element deinterlace before this one")
+            raise RunError(
+                f"interlaced video ({mode}) is not supported. Put the element deinterlace before this one"
+            )
         self._run = Run(info, self._caps, self._words())
         self._runs.append(self._run)
         self._waiting.put(Begin(self._run))
         return self._run
 
     def _words(self) -> list[str]:
-        """The properties as flags of vsr."""
+        """Return the properties as flags of vsr."""
         words = [f"--model={self.model}", f"--device={self.device}", f"--precision={self.precision}"]
         words += [f"--scale={self.scale:.12g}"] if self.scale != MODEL_SCALE else []
         return words + ([f"--strength={self.strength:.12g}"] if self.strength >= 0 else [])
 
     def _end_run(self) -> None:
-        """No more pictures for this process; the task reads what is still to come."""
+        """Close the input of this process; the task reads its remaining frames."""
         if self._run is not None:
             self._run.finish()
             self._waiting.put(End(self._run))
@@ -169,7 +171,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
     # The source pad's thread
 
     def _loop(self, *_: Any) -> None:
-        """One item of the queue."""
+        """Process one item of the queue."""
         item = self._waiting.take()
         try:
             match item:
@@ -179,10 +181,10 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
                     caps = run.read_caps()
                     if caps is not None and not self._src.push_event(Gst.Event.new_caps(caps)):
                         self._end_with(Gst.FlowReturn.NOT_NEGOTIATED)
-                case Picture() if self._result == Gst.FlowReturn.OK:
+                case FrameItem() if self._result == Gst.FlowReturn.OK:
                     self._push(item)
-                case Picture():
-                    pass  # nobody wants it
+                case FrameItem():
+                    pass  # flushed frames are discarded
                 case End(run):
                     self._end(run)
                 case _:
@@ -192,7 +194,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
                 self._fail(error)
                 self._src.push_event(Gst.Event.new_eos())
 
-    def _push(self, picture: Picture) -> None:
+    def _push(self, picture: FrameItem) -> None:
         buffer = Gst.Buffer.new_wrapped(picture.run.read())
         buffer.pts, buffer.duration = picture.pts, picture.duration
         buffer.offset, buffer.offset_end = picture.offset, picture.offset_end
@@ -208,7 +210,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         self._runs.remove(run)
 
     def _end_with(self, result: Any) -> None:
-        """Downstream takes no more; upstream's thread may be waiting for a process."""
+        """Stop, because downstream accepts no more; the upstream thread may be waiting for a process."""
         self._result = result
         for run in list(self._runs):
             run.kill()
@@ -219,7 +221,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
     # Any thread
 
     def _fail(self, error: RunError) -> Any:
-        """Tell the application once, and want no more pictures."""
+        """Report an error to the application once, and accept no more frames."""
         if self._result != Gst.FlowReturn.ERROR:
             self._result = Gst.FlowReturn.ERROR
             self._post(str(error))
@@ -240,10 +242,10 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         )
         return True
 
-    # States
+    # State changes
 
     def do_change_state(self, transition: Any) -> Any:
-        """Start and stop what runs."""
+        """Start and stop the threads."""
         if transition == Gst.StateChange.READY_TO_PAUSED:
             self._reset()
         if transition == Gst.StateChange.PAUSED_TO_READY:
@@ -258,7 +260,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         return result
 
     def _interrupt(self) -> None:
-        """Nobody waits any more."""
+        """Make all waiting threads return."""
         self._waiting.flush(True)
         for run in list(self._runs):
             run.kill()
@@ -269,7 +271,7 @@ class VsrUpscale(Gst.Element):  # type: ignore[misc]
         self._runs, self._run = [], None
 
     def _reset(self) -> None:
-        """As before the first picture; caps stay."""
+        """Return to the state before the first frame; caps are kept."""
         self._close()
         self._waiting.flush(False)
         self._result = Gst.FlowReturn.OK

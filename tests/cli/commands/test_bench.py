@@ -1,4 +1,4 @@
-"""`vsr bench` says what was measured, in scopes that are not mixed."""
+"""`vsr bench` measures the generator alone and file to file, and reports both separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsr.pipeline.bench import Speed
 Capture = pytest.CaptureFixture[str]
 
 
-def test_it_measures_the_models_that_are_asked_for(capfd: Capture) -> None:
+def test_the_requested_models_are_measured(capfd: Capture) -> None:
     done = run_cli(capfd, "bench", "-m", "fast-x2", "-m", "bicubic", "--size", "64x48", "--device", "cpu")
     assert done.code == 0, done.err
     head, titles, *rows, advice = done.out.splitlines()
@@ -30,24 +30,24 @@ def test_it_measures_the_models_that_are_asked_for(capfd: Capture) -> None:
 @pytest.mark.parametrize(
     ("words", "code"), [(["-m", "nobody"], 5), (["--size", "big"], 2), (["--device", "cuda:9999"], 7)]
 )
-def test_what_cannot_be_measured_is_one_line(words: list[str], code: int, capfd: Capture) -> None:
+def test_unusable_arguments_are_one_line(words: list[str], code: int, capfd: Capture) -> None:
     done = run_cli(capfd, "bench", *words)
     assert done.code == code
     assert done.line
 
 
-def test_operations_are_those_of_the_formula() -> None:
-    """SRVGGNetCompact's own count: 9 * (3 * nf + nc * nf^2 + nf * 3 * scale^2) multiplications a pixel."""
+def test_operations_follow_the_formula() -> None:
+    """SRVGGNetCompact has 9 * (3 * nf + nc * nf^2 + nf * 3 * scale^2) multiplications a pixel."""
     nf, nc, scale = 16, 4, 2
     network = Compact(CompactConfig(nf=nf, nc=nc, scale=scale))
     assert operations_per_pixel(network) == 2 * 9 * (3 * nf + nc * nf**2 + nf * 3 * scale**2)
 
 
-def test_the_ceiling_is_a_rate_that_a_machine_can_have() -> None:
+def test_the_ceiling_is_a_plausible_rate() -> None:
     assert 1e8 < ceiling(torch.device("cpu"), torch.float32) < 1e15
 
 
-def test_the_advice_names_the_largest_network_that_is_quick_enough() -> None:
+def test_the_advice_names_the_largest_network_that_is_fast_enough() -> None:
     def made(model: str, fps: float, operations: float) -> Speed:
         return Speed(
             model=model,

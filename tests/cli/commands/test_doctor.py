@@ -1,4 +1,4 @@
-"""`vsr doctor` names what there is and what is missing."""
+"""`vsr doctor` names what is available and what is missing."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def cpu_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("kernels", [(), ("winograd",), ("amx",), ("amx", "winograd")])
-def test_the_precision_that_is_said_is_the_one_that_a_run_takes(
+def test_the_reported_precision_is_that_of_a_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bf16: bool, kernels: tuple[str, ...]
 ) -> None:
-    """On processors with and without bf16, where none, one or both of our own kernels are the fastest."""
+    """Cover CPUs with and without bf16, where none, one or both of the package's kernels are fastest."""
     monkeypatch.setattr(device, "bf16_is_quicker", lambda: bf16)
     monkeypatch.setattr(select, "cpu_has_bf16", lambda: bf16)
     best = {"winograd": torch.float32, "amx": torch.bfloat16}
@@ -76,7 +76,7 @@ def test_the_precision_that_is_said_is_the_one_that_a_run_takes(
         assert said == "winograd in float32 for fast-x2, bfloat16 for networks that only torch runs"
 
 
-def test_what_decodes_beside_software_is_named(
+def test_hardware_decoders_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hwaccel, "missing", lambda: "no card 0")
@@ -85,7 +85,7 @@ def test_what_decodes_beside_software_is_named(
     assert told.split(maxsplit=2) == ["hwaccel", "cuda", "not here: no card 0"]
 
 
-def test_what_a_backend_lacks_is_told(
+def test_a_missing_requirement_of_a_backend_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for runtime in (amx, openvino, winograd):

@@ -1,4 +1,4 @@
-"""`vsr info` tells what a file holds, quickly, and cannot be used to write to the terminal's controls."""
+"""`vsr info` describes a file quickly, and never passes on control characters to the terminal."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def rich_clip(tmp_path: Path) -> Path:
     )
 
 
-def test_people_get_video_streams_chapters_and_guesses(
+def test_text_output_has_video_streams_chapters_and_guesses(
     rich_clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     info(rich_clip)
     shown = capsys.readouterr().out
     for word in (
         "h264, 64x48, 8 bit 4:2:0",
-        "12 pictures",
+        "12 frames",
         "flac",
         "jpn",
         "Stereo",
@@ -49,7 +49,7 @@ def test_people_get_video_streams_chapters_and_guesses(
     assert "\x1b" not in shown
 
 
-def test_json_holds_the_same_exactly(rich_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_the_same_facts_exactly(rich_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info(rich_clip, as_json=True)
     contents = json.loads(capsys.readouterr().out)
     assert contents["video"]["time_base"] == "1/1000"
@@ -60,10 +60,10 @@ def test_json_holds_the_same_exactly(rich_clip: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("fourcc", [b"ac-4", b"mhm1", b"xxxx"])
-def test_audio_that_no_decoder_knows_is_shown_and_the_picture_upscaled(
+def test_audio_of_an_unknown_codec_is_shown_and_the_video_is_upscaled(
     fourcc: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """AC-4, MPEG-H and what is yet to come: FFmpeg has a name or a number for them, and no codec."""
+    """FFmpeg knows AC-4, MPEG-H and future codecs by name or number, but has no decoder for them."""
     clip = make_clip(tmp_path / "in.mp4", frames=3, audio=[Audio()])
     data = clip.read_bytes().replace(b"mp4a", fourcc, 1).replace(b"esds", b"skip", 1)
     clip.write_bytes(data)
@@ -76,13 +76,13 @@ def test_audio_that_no_decoder_knows_is_shown_and_the_picture_upscaled(
     assert "is left out" in done.err
 
 
-def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         info(tmp_path / "gone.mp4")
 
 
-def test_it_answers_without_loading_torch_or_numpy(rich_clip: Path) -> None:
-    """They are most of a start; benchmarks/startup.py has the times."""
+def test_info_loads_neither_torch_nor_numpy(rich_clip: Path) -> None:
+    """Loading these takes most of the start; benchmarks/startup.py has the times."""
     code = (
         "import sys; from pathlib import Path; import vsr.cli; from vsr.cli.commands.info import info; "
         f"info(Path({str(rich_clip)!r})); assert not {{'torch', 'numpy', 'kornia'}} & sys.modules.keys()"
@@ -90,7 +90,7 @@ def test_it_answers_without_loading_torch_or_numpy(rich_clip: Path) -> None:
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
-def test_a_file_called_dash_is_no_pipe(
+def test_a_file_named_dash_is_not_a_pipe(
     rich_clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "-").write_bytes(rich_clip.read_bytes())
@@ -99,7 +99,7 @@ def test_a_file_called_dash_is_no_pipe(
         assert run_cli(capfd, *words).code in (0, 4), words
 
 
-def test_what_frames_carry_and_how_they_are_shown_is_listed(
+def test_side_data_and_display_properties_are_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     info(carrying_clip(tmp_path / "a.ts", "h264", caption, active_format))

@@ -1,4 +1,4 @@
-"""`vsr train`: from a recipe and a folder to a weight file, and what it refuses before any work."""
+"""`vsr train`: from a recipe and a folder to a weight file, and what it rejects before any work."""
 
 from __future__ import annotations
 
@@ -51,24 +51,26 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_recipe_becomes_weights(recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_a_recipe_writes_weights(
+    recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = recipe.with_name("out.safetensors")
     train(str(recipe), data=[data], output=output)
     assert detect(load_file(output)) == CompactConfig(nf=4, nc=1, scale=2)
     assert "over bicubic" in capsys.readouterr().out
 
 
-def test_weights_of_another_run_are_taken_up(recipe: Path, data: Path) -> None:
+def test_weights_of_another_run_can_be_the_initial_weights(recipe: Path, data: Path) -> None:
     first, second = recipe.with_name("first.safetensors"), recipe.with_name("second.safetensors")
     train(str(recipe), data=[data], output=first)
-    recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # another start, unless there is one given
-    train(str(recipe), data=[data], output=second, start_from=str(first), minutes=1e-9)  # one step only
+    recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # other initial weights, unless they are given
+    train(str(recipe), data=[data], output=second, start_from=str(first), minutes=1e-9)  # a single step
     expected, found = load_file(first), load_file(second)
-    # a step of Adam moves a weight by no more than the learning rate, here 1e-3 / 25
+    # A step of Adam changes a weight by at most the learning rate, here 1e-3 / 25.
     assert all((found[name] - expected[name]).abs().max() < 1e-4 for name in expected)
 
 
-def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
+def test_an_existing_output_is_not_replaced_without_the_flag(recipe: Path, data: Path) -> None:
     output = recipe.with_name("out.safetensors")
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="`overwrite=True` replaces it"):
@@ -85,7 +87,7 @@ def test_what_exists_is_not_replaced_unasked(recipe: Path, data: Path) -> None:
         ("nowhere/out.safetensors", OutputError, "does not exist"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused(
+def test_an_impossible_output_is_rejected(
     recipe: Path, data: Path, output: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
@@ -101,7 +103,7 @@ def test_a_missing_recipe_or_folder_is_named(recipe: Path, data: Path) -> None:
         train(str(recipe), data=[data / "x"], output=recipe.with_name("out.safetensors"))
 
 
-def test_dump_writes_what_the_network_sees_and_trains_nothing(
+def test_dump_writes_the_training_images_and_trains_nothing(
     recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = recipe.with_name("out.safetensors")
@@ -112,11 +114,11 @@ def test_dump_writes_what_the_network_sees_and_trains_nothing(
     with av.open(str(written[0])) as box:
         picture = next(box.decode(video=0))
     assert picture.height >= 64
-    assert picture.width > 2 * 64  # LR, enlarged, beside HR
+    assert picture.width > 2 * 64  # LR at the size of HR, beside HR
     assert not output.exists()
 
 
-def test_a_recipe_that_compares_features_asks_for_vgg(recipe: Path, data: Path) -> None:
+def test_a_recipe_with_a_perceptual_loss_requires_vgg(recipe: Path, data: Path) -> None:
     losses = "[losses.perceptual]\nlayers = {conv5_4 = 1.0}\n"
     recipe.write_text(RECIPE + losses, encoding="utf-8")
     with pytest.raises(ConfigError, match="`vgg`"):

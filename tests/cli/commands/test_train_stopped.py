@@ -1,4 +1,4 @@
-"""`vsr train` as a process of its own: a signal saves a checkpoint, and the same command goes on from it."""
+"""A signal makes a process of `vsr train` save a checkpoint, from which the same command resumes."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def words(folder: Path) -> list[str]:
 
 
 def stopped(command: list[str], number: signal.Signals, log: Path) -> tuple[int, str]:
-    """Start it, send the signal shortly after the first measurement; exit code and stderr."""
+    """Start a command and send a signal shortly after the first validation; return exit code and stderr."""
     process = subprocess.Popen([sys.executable, "-m", "vsr", *command], stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 60
         while not log.exists():
             assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline, "no measurement came"
+            assert time.monotonic() < deadline, "no validation took place"
             time.sleep(0.05)
         time.sleep(0.2)
         process.send_signal(number)
@@ -70,7 +70,7 @@ def stopped(command: list[str], number: signal.Signals, log: Path) -> tuple[int,
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_a_checkpoint_to_go_on_from(
+def test_a_signal_saves_a_checkpoint_to_resume_from(
     number: signal.Signals, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command, log = words(tmp_path), tmp_path / "out.jsonl"
@@ -80,10 +80,12 @@ def test_a_signal_saves_a_checkpoint_to_go_on_from(
     newest = max((tmp_path / "out.checkpoints").iterdir())
     step = int(newest.stem.removeprefix("step-"))
     measured = json.loads(log.read_text().splitlines()[-1])["step"]
-    assert step > measured, "nothing was saved since the last measurement"
-    outcome = run_cli(capfd, *command, "--minutes", "0.01")  # used up already: it measures and ends
+    assert step > measured, "no checkpoint was saved after the last validation"
+    outcome = run_cli(
+        capfd, *command, "--minutes", "0.01"
+    )  # this time has already passed, so the run validates and ends
     assert outcome.code == 0, outcome.err
-    assert f"going on at step {step}" in outcome.err
+    assert f"resuming at step {step}" in outcome.err
     with safe_open(tmp_path / "out.safetensors", framework="pt") as file:
         assert file.metadata()["recipe"] == "tiny"
     assert json.loads(log.read_text().splitlines()[-1])["step"] == step

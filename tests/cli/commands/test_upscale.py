@@ -1,4 +1,5 @@
-"""`vsr upscale` for a person: one line for each mistake, the right exit code, and nothing touched."""
+"""`vsr upscale` on the command line: each mistake is one line with the
+right exit code, and no file is changed."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def test_a_clip_is_upscaled_and_the_summary_names_the_bottleneck(
     assert numbers_of(tmp_path / "out.mkv") == list(range(6))
     assert "6 frames" in done.err
     assert "bottleneck" in done.err
-    assert done.out == ""  # stdout is for data
+    assert done.out == ""  # only data go to stdout
 
 
 def test_quiet_prints_nothing(clip: Path, tmp_path: Path, capfd: Capture) -> None:
@@ -61,22 +62,20 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capfd: Captu
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_the_forecast_of_the_size_is_that_of_the_run(tmp_path: Path) -> None:
-    """Of a clip no longer than what is measured, the forecast has seen every picture."""
+def test_the_estimated_size_equals_that_of_the_run(tmp_path: Path) -> None:
+    """For a clip no longer than the measurement, the estimate includes every frame."""
     clip = make_clip(tmp_path / "in.mkv", frames=30)
     wish = UpscaleSettings(model="bicubic", encoder=EncoderSettings(preset="slow"), device="cpu")
     forecast = dry_run(clip, tmp_path / "out.mkv", wish)
     upscale_video(clip, tmp_path / "out.mkv", wish)
     with av.open(str(tmp_path / "out.mkv")) as box:
         real = sum(packet.size for packet in box.demux(video=0))
-    assert forecast.picture_bytes * 30 == pytest.approx(
-        real, rel=0.02
-    )  # the header's copy of the parameter sets
+    assert forecast.picture_bytes * 30 == pytest.approx(real, rel=0.02)  # the parameter sets in the header
     assert forecast.fps > 0
 
 
 @pytest.mark.parametrize("name", ["in.mkv", "out.mkv", ".", "none/report.json"])
-def test_a_report_may_not_destroy_a_video_or_fail_after_the_work(
+def test_a_report_cannot_overwrite_a_video_or_fail_after_the_work(
     name: str, clip: Path, tmp_path: Path, capfd: Capture
 ) -> None:
     before = clip.read_bytes()
@@ -134,13 +133,11 @@ def test_bad_input_is_one_line_and_exit_3(kind: str, tmp_path: Path, capfd: Capt
     assert done.code == 3, done.err
     assert source.name in done.line
     assert "Traceback" not in done.err
-    assert not list(tmp_path.glob("*out*")), "something was left behind"
+    assert not list(tmp_path.glob("*out*")), "a file was left behind"
     assert not list(tmp_path.glob(".*"))
 
 
-def test_truncated_input_is_upscaled_as_far_as_it_goes_and_exit_10_says_so(
-    tmp_path: Path, capfd: Capture
-) -> None:
+def test_truncated_input_is_upscaled_as_far_as_possible_with_exit_10(tmp_path: Path, capfd: Capture) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "cut.mkv", 0.6)
     done = run_cli(capfd, "upscale", source, tmp_path / "out.mkv", *QUICK)
@@ -210,7 +207,9 @@ def test_a_wrong_flag_is_one_line_and_exit_2(
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_output_is_input_or_exists_or_has_no_folder(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_an_output_that_is_the_input_or_exists_or_has_no_folder_is_rejected(
+    clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
     before = clip.read_bytes()
     (tmp_path / "link.mkv").symlink_to(clip)
     (tmp_path / "old.mkv").write_bytes(b"old")
@@ -226,7 +225,7 @@ def test_output_is_input_or_exists_or_has_no_folder(clip: Path, tmp_path: Path, 
     assert run_cli(capfd, "upscale", clip, tmp_path / "old.mkv", *QUICK, "-y").code == 0
 
 
-def test_a_container_that_cannot_hold_a_stream_is_told_before_the_work(
+def test_streams_that_a_container_cannot_hold_are_reported_before_the_work(
     tmp_path: Path, capfd: Capture
 ) -> None:
     clip = make_clip(
@@ -244,7 +243,7 @@ def test_a_container_that_cannot_hold_a_stream_is_told_before_the_work(
 COMMAND = (sys.executable, "-m", "vsr")
 
 
-def test_a_full_disk_is_exit_4_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_exit_4_and_leaves_no_file(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=30, width=128, height=96)
 
     def small_files() -> None:
@@ -266,7 +265,7 @@ def test_a_full_disk_is_exit_4_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_signal_ends_the_run_within_10_s_with_nothing_half_written(
+def test_a_signal_ends_the_run_within_10_s_without_incomplete_files(
     resume: bool, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=2000, width=160, height=120)
@@ -277,23 +276,25 @@ def test_a_signal_ends_the_run_within_10_s_with_nothing_half_written(
     try:
         deadline = time.monotonic() + 60
         while not any(p.stat().st_size > 20000 for p in tmp_path.glob(begun)):
-            assert time.monotonic() < deadline, "the run never began to write"
+            assert time.monotonic() < deadline, "the run did not start to write"
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=10)  # the promise; the grace period of the code is shorter
+        _, err = process.communicate(
+            timeout=10
+        )  # the documented limit; the grace period in the code is shorter
     finally:
         process.kill()
         process.wait()
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert ("frames are kept; the same command goes on" in err) == resume
+    assert ("frames are kept; the same command resumes" in err) == resume
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.endswith(".vsr")) == ["in.mkv"]
     assert [p.suffix for p in tmp_path.glob(".*.vsr/*.part")] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], ["upscale", "--help"], ["info", "{clip}"], ["--version"]])
-def test_what_needs_no_torch_does_not_import_it(words: list[str], clip: Path) -> None:
+def test_commands_without_a_network_do_not_import_torch(words: list[str], clip: Path) -> None:
     """Importing torch takes seconds; without it these commands answer in well under half a second."""
     program = """
 import sys
@@ -328,7 +329,7 @@ def test_wrong_usage_is_one_line_and_exit_2(words: tuple[str, ...], capfd: Captu
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_reader_that_goes_away_is_exit_141_without_a_word(clip: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_exit_141_without_a_message(clip: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -340,7 +341,7 @@ def test_a_reader_that_goes_away_is_exit_141_without_a_word(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [(2,), (0, 1, 2)])
-def test_closed_standard_streams_harm_nothing(closed: tuple[int, ...], clip: Path, tmp_path: Path) -> None:
+def test_closed_standard_streams_do_no_harm(closed: tuple[int, ...], clip: Path, tmp_path: Path) -> None:
     def close() -> None:
         for number in closed:
             os.close(number)
@@ -351,14 +352,14 @@ def test_closed_standard_streams_harm_nothing(closed: tuple[int, ...], clip: Pat
     assert numbers_of(tmp_path / "out.mkv") == list(range(6))
 
 
-def test_without_a_command_help_is_shown_and_no_error(capfd: Capture) -> None:
+def test_without_a_command_help_is_shown_without_an_error(capfd: Capture) -> None:
     done = run_cli(capfd)
     assert done.code == 2
     assert "Usage" in done.out + done.err
     assert "error" not in done.err
 
 
-def test_quiet_still_gives_the_reason_of_exit_10(tmp_path: Path, capfd: Capture) -> None:
+def test_quiet_still_prints_the_reason_of_exit_10(tmp_path: Path, capfd: Capture) -> None:
     source = truncated(make_clip(tmp_path / "whole.mkv", frames=60, gop=10), tmp_path / "cut.mkv", 0.6)
     done = run_cli(capfd, "upscale", source, tmp_path / "out.mkv", *QUICK, "-q")
     assert done.code == 10
@@ -382,13 +383,13 @@ def test_internal_errors_are_one_line_unless_debugging(
     assert "Traceback" in done.err
 
 
-def test_names_with_control_characters_cannot_steer_the_terminal(tmp_path: Path, capfd: Capture) -> None:
+def test_names_with_control_characters_do_not_reach_the_terminal(tmp_path: Path, capfd: Capture) -> None:
     done = run_cli(capfd, "upscale", tmp_path / "evil\x1b[2J.mp4", tmp_path / "out.mkv", *QUICK)
     assert done.code == 3
     assert "\x1b[2J" not in done.err
 
 
-def test_strength_mixes_two_files_and_is_refused_without_a_second(
+def test_strength_interpolates_two_files_and_requires_a_second(
     clip: Path, tmp_path: Path, capfd: Capture
 ) -> None:
     for seed, name in enumerate(("a", "b")):
@@ -411,7 +412,7 @@ def test_strength_mixes_two_files_and_is_refused_without_a_second(
     assert done.code == 0, done.err
 
 
-def test_larger_pictures_need_to_be_asked_for_everywhere(tmp_path: Path, capfd: Capture) -> None:
+def test_larger_frames_require_the_flag_in_every_command(tmp_path: Path, capfd: Capture) -> None:
     clip, target = make_clip(tmp_path / "in.mkv", width=64, height=48, frames=4), tmp_path / "out.mkv"
     done = run_cli(capfd, "upscale", clip, target, *QUICK, "--max-pixels", 64 * 48 - 1)
     assert done.code == 3
@@ -423,7 +424,7 @@ def test_larger_pictures_need_to_be_asked_for_everywhere(tmp_path: Path, capfd: 
     assert run_cli(capfd, "verify", clip, target).code == 0
 
 
-def test_a_card_that_decodes_is_named_and_changes_nothing(
+def test_a_gpu_that_decodes_is_named_and_does_not_change_the_result(
     clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, plain = tmp_path / "card.json", tmp_path / "plain.mkv"
@@ -438,7 +439,7 @@ def test_a_card_that_decodes_is_named_and_changes_nothing(
         assert [(p.pts, bytes(p)) for p in ours.demux()] == [(p.pts, bytes(p)) for p in expected.demux()]
 
 
-def test_without_a_card_auto_decodes_in_software_and_says_so_once_and_cuda_is_refused(
+def test_without_a_gpu_auto_decodes_in_software_with_a_message_and_cuda_is_rejected(
     clip: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hwaccel, "missing", lambda card: f"no card {card}")

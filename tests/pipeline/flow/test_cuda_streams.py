@@ -1,4 +1,4 @@
-"""A card's streams are the same for every run in the process, so that memory freed by one serves the next."""
+"""All runs in a process use the same streams of a GPU, so that memory freed by one run serves the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsr.pipeline.flow.cuda_streams import DeviceStreams
 
 
 class FakeStream:
-    """Notes for which others it was told to wait."""
+    """A stand-in that records the streams it waits for."""
 
     def __init__(self, device: object = None) -> None:
         self.device = device
@@ -24,7 +24,7 @@ class FakeStream:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeStream]]:
-    """Streams that were made, without a card."""
+    """Return a list of the streams that are created, without a GPU."""
     made: list[FakeStream] = []
 
     def stream(device: object = None) -> FakeStream:
@@ -39,29 +39,29 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeStream]]:
     cuda_streams._streams_of.cache_clear()
 
 
-def test_every_run_on_a_card_takes_the_same_three_streams(made: list[FakeStream]) -> None:
+def test_every_run_on_a_gpu_uses_the_same_three_streams(made: list[FakeStream]) -> None:
     for _ in range(3):
         DeviceStreams(torch.device("cuda", 0))
     assert len(made) == 3
 
 
-def test_each_run_waits_for_what_its_thread_has_placed(made: list[FakeStream]) -> None:
+def test_each_run_waits_for_the_work_of_its_thread(made: list[FakeStream]) -> None:
     for _ in range(3):
         DeviceStreams(torch.device("cuda", 0))
     assert [len(stream.awaited) for stream in made] == [0, 3, 0]
 
 
-def test_another_card_has_streams_of_its_own(made: list[FakeStream]) -> None:
+def test_another_gpu_has_its_own_streams(made: list[FakeStream]) -> None:
     for index in (0, 1, 0):
         DeviceStreams(torch.device("cuda", index))
     assert [stream.device.index for stream in made] == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
-def test_planes_are_brought_to_pinned_memory_without_torchs_threads(
+def test_planes_are_copied_to_pinned_memory_without_torchs_threads(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy of torch's waits at barriers for cores that the encoder has, in a caller's process too."""
+    """A copy by torch waits at barriers for cores that the encoder uses, also in a caller's process."""
     empty, used = torch.empty, list[bool]()
 
     def pinned(*shape: object, pin_memory: bool, **others: object) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_planes_are_brought_to_pinned_memory_without_torchs_threads(
 
 
 @pytest.mark.needs_cuda
-def test_memory_of_one_run_serves_the_next() -> None:
+def test_memory_of_one_run_is_reused_by_the_next() -> None:
     def run() -> None:
         with DeviceStreams(torch.device("cuda", 0)).computing():
             torch.empty(64 * 2**20, dtype=torch.uint8, device="cuda")

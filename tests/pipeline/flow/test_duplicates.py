@@ -1,4 +1,4 @@
-"""Pictures that repeat are computed once, and nobody can tell from the result."""
+"""Duplicate frames are computed once, without any difference in the result."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def passed(values: list[int], length: int | None = None) -> tuple[list[YuvFrame]
 @pytest.mark.parametrize(
     "values", [[], [1], [1, 1], [1, 2, 3], [1, 1, 1, 2, 2, 3], [1, 2, 1, 2], [5] * 10 + [6] + [5] * 3]
 )
-def test_every_picture_comes_back_in_order_with_its_own_stamp(values: list[int]) -> None:
+def test_every_frame_comes_back_in_order_with_its_own_stamp(values: list[int]) -> None:
     out, computed, meter = passed(values)
     assert [int(f.planes[0][0, 0]) for f in out] == values
     assert [f.stamp.index for f in out] == list(range(len(values)))
@@ -67,12 +67,12 @@ def test_every_picture_comes_back_in_order_with_its_own_stamp(values: list[int])
     assert meter.counts.get(REPEATED, 0) == len(values) - changes
 
 
-def test_a_part_that_a_later_run_may_begin_with_begins_with_a_computed_picture() -> None:
+def test_a_segment_begins_with_a_computed_frame() -> None:
     _, computed, _ = passed([1] * 10, length=4)
     assert [f.stamp.index for f in computed] == [0, 4, 8]
 
 
-def test_each_picture_comes_out_before_the_next_is_asked_for_though_the_film_stands_still() -> None:
+def test_each_frame_of_a_static_film_comes_out_before_the_next_is_requested() -> None:
     asked: list[int] = []
 
     def live() -> Iterator[YuvFrame]:
@@ -86,7 +86,7 @@ def test_each_picture_comes_out_before_the_next_is_asked_for_though_the_film_sta
         assert asked[-1] == number
 
 
-def test_one_sample_anywhere_is_a_difference() -> None:
+def test_a_difference_in_any_sample_is_detected() -> None:
     one = frame(0, 7)
     assert same(one, frame(1, 7))
     for plane in range(3):
@@ -96,7 +96,7 @@ def test_one_sample_anywhere_is_a_difference() -> None:
             assert not same(one, other)
 
 
-def test_what_the_samples_mean_is_compared_too() -> None:
+def test_layout_and_colour_are_also_compared() -> None:
     one, alpha = frame(0, 7), torch.full((8, 8), 7, dtype=torch.uint8)
     assert not same(one, frame(1, 7, color=ColorSpec(matrix=Matrix.SMPTE170M, range=Range.LIMITED)))
     assert not same(one, frame(1, 7, alpha=alpha))
@@ -105,7 +105,7 @@ def test_what_the_samples_mean_is_compared_too() -> None:
 
 
 def held(path: Path) -> Path:
-    """A lossless clip of 20 pictures at odd times, of which 5 are new."""
+    """Write a lossless clip of 20 frames at irregular times, of which 5 differ from the frame before."""
     rng = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
@@ -126,7 +126,7 @@ def contents(path: Path) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_the_file_is_the_same_bit_for_bit_and_the_saving_is_told(resume: bool, tmp_path: Path) -> None:
+def test_the_file_is_the_same_to_the_bit_and_duplicates_are_counted(resume: bool, tmp_path: Path) -> None:
     clip = held(tmp_path / "in.mkv")
     reports = [
         upscale_video(clip, tmp_path / f"{reuse}.mkv", SETTINGS, reuse=reuse, resume=resume)
@@ -134,5 +134,5 @@ def test_the_file_is_the_same_bit_for_bit_and_the_saving_is_told(resume: bool, t
     ]
     assert contents(tmp_path / "True.mkv") == contents(tmp_path / "False.mkv")
     assert [report.frames_out for report in reports] == [20, 20]
-    assert reports[0].engine["repeated"] == (15 if not resume else 12)  # a part is 5 pictures long
+    assert reports[0].engine["repeated"] == (15 if not resume else 12)  # a segment has 5 frames
     assert reports[1].engine["repeated"] == 0

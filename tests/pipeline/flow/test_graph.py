@@ -1,4 +1,4 @@
-"""Where the generator has a thread to itself, the result is the same, and so are ends of every kind."""
+"""A separate thread for the generator changes neither the result nor the way in which runs end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsr.pipeline.job.job import SPREAD, TOGETHER, Job
 from vsr.pipeline.run import Progress, upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
-pytestmark = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is absent")
+pytestmark = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is not installed")
 
 FRAMES = 12
 SETTINGS = UpscaleSettings(
@@ -35,7 +35,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def threads_as_before() -> object:
-    """Whatever happens, torch computes with as many threads as before, and no thread of ours is left."""
+    """Check that torch's number of threads is unchanged and no thread is left after each test."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -44,7 +44,7 @@ def threads_as_before() -> object:
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vsr")]
 
 
-def test_a_thread_for_the_generator_changes_no_bit(
+def test_a_thread_for_the_generator_does_not_change_the_result(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spread = upscale_video(clip, tmp_path / "spread.mkv", SETTINGS)
@@ -58,13 +58,13 @@ def test_a_thread_for_the_generator_changes_no_bit(
 
 
 def packets(path: Path) -> list[tuple[object, ...]]:
-    """Times and bytes of all that a file holds; FFV1's bytes are the picture's."""
+    """Return times and bytes of all packets of a file; FFV1's bytes are those of the frames."""
     with av.open(str(path)) as box:
         return [(p.stream_index, p.pts, p.dts, bytes(p)) for p in box.demux()]
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """The generator's fifth picture is its last."""
+    """Make the generator fail after its fifth frame."""
     real, calls = Upscaler._attempt, iter(range(1000))
 
     def attempt(self: Upscaler, *arguments: object) -> object:
@@ -79,7 +79,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     ("error", "raised"),
     [(RuntimeError("a bug"), RuntimeError), (DeviceMemoryError("none left"), DeviceMemoryError)],
 )
-def test_an_error_of_the_generator_ends_the_run_with_nothing_left(
+def test_an_error_of_the_generator_ends_the_run_without_leaving_files(
     error: Exception, raised: type[Exception], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails(monkeypatch, error)
@@ -97,7 +97,7 @@ def test_an_error_of_the_decoder_passes_through_both_threads(clip: Path, tmp_pat
 
 
 @pytest.mark.parametrize("after", [1, 5, FRAMES])
-def test_whoever_stops_it_waits_for_no_thread(after: int, clip: Path, tmp_path: Path) -> None:
+def test_stopping_the_run_does_not_wait_for_a_thread(after: int, clip: Path, tmp_path: Path) -> None:
     def stop() -> Callable[[Progress], None]:
         def check(now: Progress) -> None:
             if now.frames >= after:
@@ -110,7 +110,7 @@ def test_whoever_stops_it_waits_for_no_thread(after: int, clip: Path, tmp_path: 
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_repeats_and_ranges_are_as_everywhere(clip: Path, tmp_path: Path) -> None:
+def test_duplicates_and_time_ranges_work_as_in_other_modes(clip: Path, tmp_path: Path) -> None:
     report = upscale_video(
         clip,
         tmp_path / "out.mkv",

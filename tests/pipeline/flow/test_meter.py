@@ -1,4 +1,4 @@
-"""Busy time is attributed to the stage that spent it, and the longest thread names the bottleneck."""
+"""Busy time counts for its own stage, and the busiest thread determines the bottleneck."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def test_the_bottleneck_is_the_longest_stage_of_the_busiest_thread() -> None:
     assert list(meter.busy()) == ["encode", "decode", "upscale", "color"]
 
 
-def test_before_any_work_there_is_no_bottleneck() -> None:
+def test_there_is_no_bottleneck_before_any_work() -> None:
     assert Meter().bottleneck((("decode",),)) == ""
 
 
-def test_timed_counts_what_making_items_takes_and_closes_upstream() -> None:
+def test_timed_counts_the_time_to_make_items_and_closes_upstream() -> None:
     closed = []
 
     def items():

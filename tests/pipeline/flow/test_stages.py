@@ -1,4 +1,4 @@
-"""The order in which a device gets its work: it never runs dry while the host waits."""
+"""The order in which a device gets its work: it always has queued work while the host waits."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 
 @dataclass
 class Recorder:
-    """A device that notes, at each wait of the host, how many batches are queued behind what it waits for."""
+    """A device that records, at each wait of the host, how many batches are queued after the awaited one."""
 
     batch: int
     launched: int = 0
     queued_behind: list[int] = field(default_factory=list)
     device: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(type="cuda"))
 
-    # as DeviceStreams
+    # The interface of DeviceStreams.
     def upload(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tensors
 
@@ -49,7 +49,7 @@ class Recorder:
         after = self.launched
         return tensors, SimpleNamespace(wait=lambda: self.queued_behind.append(self.launched - after))
 
-    # as Upscaler
+    # The interface of Upscaler.
     def launch(self, images: Tensor) -> Launched:
         self.launched += 1
         return Launched(images.clone(), torch.ones(len(images), dtype=torch.bool))
@@ -87,19 +87,19 @@ def staged(
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8])
-def test_the_host_never_waits_for_the_newest_batch_while_there_is_more_to_queue(batch: int) -> None:
+def test_the_host_never_waits_for_the_newest_batch_while_more_can_be_queued(batch: int) -> None:
     recorder = Recorder(batch)
     out = run(recorder, 10 * batch, depth=max(2, batch))
     assert [f.stamp.index for f in out] == list(range(10 * batch))
     last = recorder.launched
     assert last == 10
-    # At the end there is nothing more to queue: the last batch and its pictures are waited for as they are.
+    # At the end nothing more can be queued, so the host waits for the last batch and its frames.
     steady = recorder.queued_behind[: -(2 * batch + 2)]
     assert steady
     assert min(steady) >= 1
 
 
-def test_too_few_downloads_in_flight_would_let_the_device_run_dry() -> None:
+def test_with_too_few_pending_downloads_the_device_would_have_no_work() -> None:
     recorder = Recorder(batch=4)
     run(recorder, 40, depth=2)
     assert 0 in recorder.queued_behind[:-10]
@@ -113,10 +113,10 @@ def test_every_frame_comes_out_once_and_in_order(number: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_a_live_picture_comes_out_before_the_next_is_asked_for_on_a_device_that_works_ahead(
+def test_a_live_frame_comes_out_before_the_next_is_requested_on_an_asynchronous_device(
     batch: int,
 ) -> None:
-    """No frame and no repeat is ready when asked for: nothing waits for a batch, a check or a copy."""
+    """When the source has nothing ready, no frame waits for a batch, a check or a copy."""
     given: list[int] = []
 
     def live() -> Iterator[YuvFrame | Mark]:
@@ -134,7 +134,7 @@ def test_a_live_picture_comes_out_before_the_next_is_asked_for_on_a_device_that_
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
-def test_repeats_keep_their_places_and_fill_no_batch(batch: int) -> None:
+def test_duplicates_keep_their_places_and_do_not_fill_a_batch(batch: int) -> None:
     recorder, still = Recorder(batch), {1, 2, 5, 6, 7, 8, 19}
     items = [Repeat(one.stamp) if n in still else one for n, one in enumerate(frames(20))]
     out = list(staged(recorder, items, depth=4))
@@ -143,7 +143,7 @@ def test_repeats_keep_their_places_and_fill_no_batch(batch: int) -> None:
     assert recorder.launched == -(-13 // batch)
 
 
-def test_a_film_that_stands_still_goes_on_being_written_though_its_batch_is_not_full() -> None:
+def test_a_static_film_is_written_although_its_batch_is_not_full() -> None:
     first, *rest = frames(1000)
     asked = 0
 
@@ -158,7 +158,7 @@ def test_a_film_that_stands_still_goes_on_being_written_though_its_batch_is_not_
     assert asked <= 3 * stages.MOST_REPEATS
 
 
-def test_batches_do_not_reach_over_parts_where_repeats_lie_between() -> None:
+def test_batches_do_not_cross_segments_with_duplicates_between() -> None:
     recorder = Recorder(batch=4)
     items = [Repeat(one.stamp) if n % 5 in (3, 4) else one for n, one in enumerate(frames(10))]
     list(staged(recorder, items, depth=4, length=5))

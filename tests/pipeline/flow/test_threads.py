@@ -1,4 +1,4 @@
-"""Threads added from outside: order kept, errors passed on, nothing left running."""
+"""Threads of the pipeline: order is kept, errors are passed on, and no thread remains."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def running() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("test-")]
 
 
-def test_items_come_in_order_and_all_of_them() -> None:
+def test_all_items_come_in_order() -> None:
     with closing(Prefetch(range(1000), depth=3, name="test-order")) as items:
         assert list(items) == list(range(1000))
     assert not running()
 
 
-def test_an_error_upstream_is_raised_in_its_place_and_the_thread_ends() -> None:
+def test_an_upstream_error_is_raised_in_its_place_and_the_thread_ends() -> None:
     def failing() -> Iterator[int]:
         yield 1
         yield 2
@@ -39,7 +39,7 @@ def test_an_error_upstream_is_raised_in_its_place_and_the_thread_ends() -> None:
     assert not running()
 
 
-def test_that_nothing_is_ready_is_said_once_before_each_wait() -> None:
+def test_an_idle_mark_comes_once_before_each_wait() -> None:
     gate = threading.Semaphore(0)
 
     def live() -> Iterator[int]:
@@ -68,13 +68,13 @@ def test_at_most_depth_items_are_made_ahead() -> None:
 
     items = Prefetch(counting(), depth=3, name="test-ahead")
     next(items)
-    time.sleep(0.2)  # time enough for a thread that does not stop to run away
-    assert made <= 1 + 3 + 1  # taken, waiting, and in the writer's hand
+    time.sleep(0.2)  # enough time for an unlimited thread to make more
+    assert made <= 1 + 3 + 1  # taken, waiting, and held by the writer
     items.close()
     assert not running()
 
 
-def test_leaving_early_stops_the_thread_and_closes_what_is_upstream() -> None:
+def test_leaving_early_stops_the_thread_and_closes_the_upstream() -> None:
     closed = threading.Event()
 
     def endless() -> Iterator[int]:
@@ -91,7 +91,7 @@ def test_leaving_early_stops_the_thread_and_closes_what_is_upstream() -> None:
     assert not running()
 
 
-def test_it_nests() -> None:
+def test_prefetches_can_be_nested() -> None:
     inner = Prefetch(range(50), depth=2, name="test-inner")
     outer = Prefetch((i * 2 for i in inner), depth=2, name="test-outer")
     assert next(outer) == 0
@@ -100,7 +100,7 @@ def test_it_nests() -> None:
     assert not running()
 
 
-def test_an_error_of_closing_upstream_is_not_swallowed() -> None:
+def test_an_error_while_closing_the_upstream_is_raised() -> None:
     class Sour:
         def __iter__(self) -> Iterator[int]:
             return iter([1])
@@ -113,7 +113,7 @@ def test_an_error_of_closing_upstream_is_not_swallowed() -> None:
 
 
 def test_an_exception_in_the_waiting_consumer_does_not_wait_for_the_thread() -> None:
-    """Ctrl-C while a slow network computes: the output must be given up before the thread is waited for."""
+    """After Ctrl-C during a slow computation, the output must be given up before waiting for the thread."""
     release = threading.Event()
 
     def slow() -> Iterator[int]:
@@ -132,7 +132,7 @@ def test_an_exception_in_the_waiting_consumer_does_not_wait_for_the_thread() -> 
     assert not running()
 
 
-def test_a_handover_takes_every_item_in_order_before_it_is_finished() -> None:
+def test_a_handover_processes_every_item_in_order_before_it_finishes() -> None:
     taken: list[int] = []
     with closing(Handover(taken.append, depth=3, name="test-handover")) as handover:
         for i in range(1000):
@@ -160,8 +160,8 @@ def test_a_handover_is_at_most_depth_items_behind() -> None:
 
     giver = threading.Thread(target=hand_over)
     giver.start()
-    time.sleep(0.2)  # time enough for a giver that does not wait to run away
-    assert handed <= 3 + 1  # waiting, and in the taker's hand
+    time.sleep(0.2)  # enough time for a writer that does not wait to pass more
+    assert handed <= 3 + 1  # waiting, and held by the reader
     release.set()
     giver.join()
     handover.finish()
@@ -169,7 +169,7 @@ def test_a_handover_is_at_most_depth_items_behind() -> None:
 
 
 @pytest.mark.parametrize("items", [1, 100])
-def test_an_error_of_the_taker_reaches_the_giver(items: int) -> None:
+def test_an_error_of_the_reader_reaches_the_writer(items: int) -> None:
     def failing(_: int) -> None:
         raise OSError("disk full")
 
@@ -186,7 +186,7 @@ def test_an_error_of_the_taker_reaches_the_giver(items: int) -> None:
     assert not running()
 
 
-def test_closing_a_handover_drops_what_waits_and_waits_for_what_is_under_way() -> None:
+def test_closing_a_handover_discards_waiting_items_and_waits_for_the_current_one() -> None:
     begun, taken = threading.Event(), list[int]()
 
     def slow(item: int) -> None:

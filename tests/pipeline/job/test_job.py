@@ -1,4 +1,4 @@
-"""Whose the processor's cores are while a job runs."""
+"""Which library uses the CPU's cores while a job runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOSSLESS = EncoderSettings(encoder="ffv1")
     ("backend", "device", "on_host"),
     [("torch", "cpu", True), ("openvino", "cpu", False), ("torch", "cuda", False), ("cuda", "cuda", False)],
 )
-def test_cores_are_torchs_only_where_its_operators_on_them_do_the_work(
+def test_torch_uses_all_cores_only_if_its_operators_run_the_generator(
     backend: str, device: str, on_host: bool
 ) -> None:
     upscaler = SimpleNamespace(backend=backend, device=torch.device(device))
@@ -29,8 +29,8 @@ def test_cores_are_torchs_only_where_its_operators_on_them_do_the_work(
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("backend", ["torch", "cuda"])
-def test_beside_a_card_torch_leaves_the_cores_to_the_encoder(tmp_path: Path, backend: str) -> None:
-    """Copies of planes on sixteen threads waited 20 ms a frame for cores that x264 had."""
+def test_with_a_gpu_torch_leaves_the_cores_to_the_encoder(tmp_path: Path, backend: str) -> None:
+    """With sixteen threads, copying planes waited 20 ms a frame for cores that x264 used."""
     source, seen = make_clip(tmp_path / "in.mkv", frames=4), set[int]()
     before = torch.get_num_threads()
     upscale_video(

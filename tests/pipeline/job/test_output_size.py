@@ -1,4 +1,4 @@
-"""Size and shape of the result, from wishes and the source."""
+"""Size and pixel aspect of the result, from the settings and the source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def size(info: VideoInfo, **wishes: object) -> tuple[int, int, Fraction | None]:
     return made.width, made.height, made.sample_aspect_ratio
 
 
-def test_without_a_wish_the_model_decides() -> None:
+def test_without_a_setting_the_model_decides() -> None:
     assert size(DVD) == (1440, 1152, Fraction(16, 15))
     assert wanted_scale(DVD, UpscaleSettings()) is None
 
@@ -42,11 +42,11 @@ def test_without_a_wish_the_model_decides() -> None:
 @pytest.mark.parametrize(
     ("scale", "width", "height"), [("3/2", 1080, 864), ("4", 2880, 2304), ("1", 720, 576)]
 )
-def test_any_scale_keeps_the_shape_of_pixels(scale: str, width: int, height: int) -> None:
+def test_any_scale_keeps_the_pixel_aspect(scale: str, width: int, height: int) -> None:
     assert size(DVD, scale=Fraction(scale)) == (width, height, Fraction(16, 15))
 
 
-def test_a_size_of_other_proportions_changes_the_shape_of_pixels_so_the_picture_is_shown_alike() -> None:
+def test_a_size_with_other_proportions_changes_the_pixel_aspect_so_that_the_display_is_the_same() -> None:
     width, height, sar = size(DVD, width=1440, height=1080)
     assert (width, height) == (1440, 1080)
     shown_before = Fraction(720, 576) * Fraction(16, 15)
@@ -54,15 +54,15 @@ def test_a_size_of_other_proportions_changes_the_shape_of_pixels_so_the_picture_
     assert Fraction(width, height) * sar == shown_before
 
 
-def test_square_pixels_come_out_as_exactly_square() -> None:
+def test_square_pixels_stay_exactly_square() -> None:
     assert size(DVD, width=1440 * 16 // 15, height=1152)[2] == 1
 
 
-def test_a_height_alone_keeps_proportions_and_an_even_width() -> None:
+def test_a_height_alone_keeps_proportions_and_gives_an_even_width() -> None:
     assert size(replace(DVD, width=853, height=480), height=1080)[:2] == (1920, 1080)
 
 
-def test_sizes_are_meant_as_shown_for_rotated_video() -> None:
+def test_sizes_apply_to_the_displayed_frame_of_rotated_video() -> None:
     phone = replace(DVD, width=1280, height=720, rotation=90, sample_aspect_ratio=None)
     assert size(phone, height=1920)[:2] == (1920, 1080)
     assert wanted_scale(phone, UpscaleSettings(height=1920)) == Fraction(1920, 1280)
@@ -80,18 +80,18 @@ def test_sizes_are_meant_as_shown_for_rotated_video() -> None:
         {"height": 20000},
     ],
 )
-def test_impossible_wishes_are_refused_before_any_work(wishes: dict[str, object]) -> None:
+def test_impossible_settings_are_rejected_before_any_work(wishes: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         wanted_scale(DVD, UpscaleSettings(**wishes))  # type: ignore[arg-type]
 
 
-def test_a_result_larger_than_any_encoder_takes_is_refused() -> None:
+def test_a_result_larger_than_any_encoder_supports_is_rejected() -> None:
     with pytest.raises(ConfigError, match="16384"):
         target_size(replace(DVD, width=8192), UpscaleSettings(scale=Fraction(4)), Fraction(4))
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
-def test_a_size_is_that_of_what_is_shown_without_hidden_borders(rotation: int) -> None:
+def test_a_size_applies_to_the_frame_without_hidden_borders(rotation: int) -> None:
     coded = replace(
         DVD,
         width=1920,

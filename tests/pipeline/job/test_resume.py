@@ -1,4 +1,5 @@
-"""A run that was cut off, however, goes on with the same command and makes what an unbroken run makes."""
+"""A run that was interrupted in any way resumes with the same command, and
+gives the result of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ from vsr.pipeline.run import Progress, upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 FRAMES, LENGTH = 24, 5
-"""Pictures of the clip, and of a part: the last part is a short one."""
+"""Frames of the clip and of a segment; the last segment is shorter."""
 SETTINGS = UpscaleSettings(
     model="bicubic",
     scale=Fraction(2),
@@ -49,7 +50,7 @@ SETTINGS = UpscaleSettings(
 
 
 class CutOffError(Exception):
-    """Stands for whatever ends a run."""
+    """Stands for any error that ends a run."""
 
 
 def stop_after(frames: int) -> Callable[[Progress], None]:
@@ -67,7 +68,7 @@ def cut_off(source: Path, target: Path, settings: UpscaleSettings, *, after: int
 
 
 def contents(path: Path) -> list[tuple[object, ...]]:
-    """Every packet of every stream: its times, its duration, its kind, its bytes."""
+    """Return times, duration, flags and bytes of every packet of every stream."""
     with av.open(str(path)) as box:
         return [
             (p.stream_index, p.pts, p.dts, p.duration, p.is_keyframe, hashlib.sha256(bytes(p)).digest())
@@ -104,7 +105,7 @@ def clip(tmp_path: Path) -> Path:
         ("ffv1", "mkv"),
     ],
 )
-def test_what_goes_on_ends_as_what_was_never_cut_off(
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
     clip: Path, tmp_path: Path, encoder: str, suffix: str
 ) -> None:
     settings = replace(SETTINGS, encoder=EncoderSettings(encoder=encoder))
@@ -119,7 +120,7 @@ def test_what_goes_on_ends_as_what_was_never_cut_off(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_variable_rate_and_an_offset_survive_the_seams(tmp_path: Path) -> None:
+def test_variable_rate_and_an_offset_are_kept_across_segments(tmp_path: Path) -> None:
     times = [3000 + 401 * i + 97 * (i % 3) for i in range(FRAMES)]
     source = make_clip(
         tmp_path / "in.mp4", frames=FRAMES, pts=times, time_base=Fraction(1, 15000), audio=[Audio()]
@@ -133,13 +134,13 @@ def test_variable_rate_and_an_offset_survive_the_seams(tmp_path: Path) -> None:
 
 
 def shown(path: Path) -> list[tuple[object, ...]]:
-    """When a player shows each picture."""
+    """Return the times at which a player shows the frames."""
     with av.open(str(path)) as box:
         return [(f.pts, f.time_base) for f in box.decode(video=0)]
 
 
 @pytest.mark.parametrize("after", range(1, FRAMES + 1, 3))
-def test_only_what_was_not_finished_is_computed_again(clip: Path, tmp_path: Path, after: int) -> None:
+def test_only_unfinished_segments_are_computed_again(clip: Path, tmp_path: Path, after: int) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=after)
     finished = LENGTH * len(parts(tmp_path))
     computed: list[int] = []
@@ -148,10 +149,10 @@ def test_only_what_was_not_finished_is_computed_again(clip: Path, tmp_path: Path
     )
     assert report.frames_kept == finished
     assert len(computed) == FRAMES - finished
-    assert finished >= after - LENGTH - 8  # one part, and what waits between the threads
+    assert finished >= after - LENGTH - 8  # one segment, and the frames that wait between the threads
 
 
-def test_a_network_in_batches_gives_the_same_bits(clip: Path, tmp_path: Path) -> None:
+def test_a_resumed_network_with_batches_gives_the_same_bits(clip: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_file(Compact(CompactConfig(nf=8, nc=2, scale=2)).state_dict(), tmp_path / "net.safetensors")
     settings = replace(
@@ -159,11 +160,11 @@ def test_a_network_in_batches_gives_the_same_bits(clip: Path, tmp_path: Path) ->
     )
     upscale_video(clip, tmp_path / "whole.mkv", settings)
     cut_off(clip, tmp_path / "out.mkv", settings, after=14)
-    upscale_video(clip, tmp_path / "out.mkv", replace(settings, batch=1))  # goes on as it began
+    upscale_video(clip, tmp_path / "out.mkv", replace(settings, batch=1))  # resumes with its original batch
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
 
 
-def test_a_part_that_is_damaged_or_gone_is_made_again(clip: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_missing_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
     upscale_video(clip, tmp_path / "whole.mkv", SETTINGS)
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES)
     first, second, *_ = parts(tmp_path)
@@ -176,7 +177,7 @@ def test_a_part_that_is_damaged_or_gone_is_made_again(clip: Path, tmp_path: Path
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
 
 
-def test_a_torn_journal_costs_one_part_and_two_cost_all(clip: Path, tmp_path: Path) -> None:
+def test_a_truncated_journal_costs_one_segment_and_two_cost_all(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES)
     finished = len(parts(tmp_path))
     assert finished >= 2
@@ -204,7 +205,7 @@ def turn_of(journal: Path) -> int:
         ({"segment_seconds": Fraction(1)}, "segment"),
     ],
 )
-def test_another_job_is_refused_by_what_differs(
+def test_another_job_is_rejected_with_the_difference(
     clip: Path, tmp_path: Path, changed: dict[str, object], named: str
 ) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
@@ -217,7 +218,7 @@ def test_another_job_is_refused_by_what_differs(
     assert report.frames_kept == 0
 
 
-def test_what_a_card_decoded_is_not_gone_on_with_in_software(
+def test_a_run_decoded_by_a_gpu_is_not_resumed_in_software(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wished = replace(SETTINGS, hwaccel="auto")
@@ -229,25 +230,26 @@ def test_what_a_card_decoded_is_not_gone_on_with_in_software(
         upscale_video(clip, tmp_path / "out.mkv", wished)
 
 
-def test_another_input_under_the_same_name_is_refused(clip: Path, tmp_path: Path) -> None:
+def test_another_input_of_the_same_name_is_rejected(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     make_clip(clip, frames=FRAMES, first_number=1, audio=[Audio()])
     with pytest.raises(ConfigError, match="input"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
 
 
-def test_a_touched_input_and_another_folder_are_no_other_job(clip: Path, tmp_path: Path) -> None:
+def test_a_new_modification_time_and_another_folder_are_the_same_job(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     os.utime(clip, (1, 1))
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
 
 
 @pytest.mark.parametrize("whole_job", [False, True])
-def test_finished_parts_of_other_pictures_are_not_mixed_in(
+def test_finished_segments_of_other_frames_are_not_used(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_job: bool
 ) -> None:
-    """What samples of the file do not show, its pictures do: a download that went on, an edit in place."""
-    monkeypatch.setattr(resume_key, "fingerprint", lambda path: "sampled, and alike")
+    """Changes that samples of the file do not show appear in its frames: a
+    completed download, an edit in place."""
+    monkeypatch.setattr(resume_key, "fingerprint", lambda path: "equal samples")
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES if whole_job else 16)
     kept = parts(tmp_path)
     make_clip(clip, frames=FRAMES, first_number=1, audio=[Audio()])
@@ -261,13 +263,13 @@ def test_finished_parts_of_other_pictures_are_not_mixed_in(
     assert numbers_of(tmp_path / "out.mkv") == list(range(1, FRAMES + 1))
 
 
-@pytest.mark.parametrize("change", ["fewer pictures", "other times"])
-def test_parts_are_of_as_many_pictures_and_of_their_times(
+@pytest.mark.parametrize("change", ["fewer frames", "other times"])
+def test_segments_must_have_the_same_number_of_frames_and_times(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(resume_key, "fingerprint", lambda path: "sampled, and alike")
+    monkeypatch.setattr(resume_key, "fingerprint", lambda path: "equal samples")
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES)
-    if change == "fewer pictures":
+    if change == "fewer frames":
         make_clip(clip, frames=LENGTH - 1, bframes=2)
     else:
         make_clip(clip, frames=FRAMES, bframes=2, pts=[40 * i + i % 2 for i in range(FRAMES)])
@@ -275,10 +277,10 @@ def test_parts_are_of_as_many_pictures_and_of_their_times(
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
 
 
-def test_damage_that_decodes_another_way_is_no_other_input(
+def test_damage_that_decodes_differently_is_the_same_input(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Decoders conceal with what their threads have at hand; where the file is untouched, that is all."""
+    """How decoders conceal damage depends on their threads; this is no change if the file is untouched."""
     whole = clip.read_bytes()
     clip.write_bytes(whole[: len(whole) * 3 // 4])
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=12)
@@ -294,7 +296,7 @@ def test_damage_that_decodes_another_way_is_no_other_input(
         upscale_video(clip, tmp_path / "more.mkv", SETTINGS)
 
 
-def test_a_copy_of_the_input_is_gone_on_with(clip: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_input_can_be_resumed(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     copy = tmp_path / "copy.mkv"
     copy.write_bytes(clip.read_bytes())
@@ -302,18 +304,19 @@ def test_a_copy_of_the_input_is_gone_on_with(clip: Path, tmp_path: Path) -> None
     assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
 
 
-def test_a_kill_that_leaves_two_names_of_a_film_costs_no_film(clip: Path, tmp_path: Path) -> None:
-    """Where there are hard links only, a kill between two steps leaves the film under our name as well."""
+def test_a_kill_that_leaves_two_names_of_a_file_loses_no_file(clip: Path, tmp_path: Path) -> None:
+    """On file systems with hard links only, a kill between two steps
+    leaves the file under the hidden name too."""
     film = tmp_path / "out.mkv"
     upscale_video(clip, film, SETTINGS)
     whole = film.read_bytes()
     work = WorkFolder(film)
     finish = work.path
-    os.close(os.open(finish / "00000000.segment", os.O_CREAT))  # so that the folder stays
+    os.close(os.open(finish / "00000000.segment", os.O_CREAT))  # keeps the folder
     work.leave(done=False)
     os.link(film, finish / "result.tmp")
     os.link(film, finish / "00000000.part")
-    with pytest.raises(ConfigError):  # it does no work, whatever it is
+    with pytest.raises(ConfigError):  # any error before the work
         upscale_video(clip, film, SETTINGS, model="no such model")
     with pytest.raises(CutOffError):
         upscale_video(
@@ -323,7 +326,7 @@ def test_a_kill_that_leaves_two_names_of_a_film_costs_no_film(clip: Path, tmp_pa
 
 
 def failing_to_read(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk gives the part's head, and then an error."""
+    """Make reading fail after the segment's header."""
     real = segments._packet
 
     def broken(file: BinaryIO, end: int) -> object:
@@ -334,7 +337,7 @@ def failing_to_read(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "_packet", broken)
 
 
-def test_a_part_that_the_disk_does_not_give_is_an_error_of_the_disk(
+def test_a_segment_that_cannot_be_read_is_an_error_of_the_disk(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
@@ -357,7 +360,7 @@ def test_a_part_that_the_disk_does_not_give_is_an_error_of_the_disk(
         {"engine": {"batch": 1, "tile": 0, "backend": "torch"}, "file": "x"},
     ],
 )
-def test_a_journal_with_facts_of_wrong_types_is_no_riddle(
+def test_a_journal_with_wrong_types_gives_a_clear_error(
     clip: Path, tmp_path: Path, facts: dict[str, object]
 ) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
@@ -372,8 +375,8 @@ def test_a_journal_with_facts_of_wrong_types_is_no_riddle(
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_parts_for_one_container_serve_another(clip: Path, tmp_path: Path, codec: str) -> None:
-    """What MP4 refuses at the very end goes into Matroska without being made again."""
+def test_segments_for_one_container_can_be_used_for_another(clip: Path, tmp_path: Path, codec: str) -> None:
+    """Frames that MP4 rejects at the end can be written to Matroska without computing them again."""
     settings = replace(SETTINGS, encoder=EncoderSettings(encoder=codec, preset="ultrafast"))
     upscale_video(clip, tmp_path / "whole.mkv", settings)
     cut_off(clip, tmp_path / "out.mp4", settings, after=FRAMES)
@@ -381,32 +384,34 @@ def test_parts_for_one_container_serve_another(clip: Path, tmp_path: Path, codec
     assert kept
     assert upscale_video(clip, tmp_path / "out.mkv", settings).frames_kept == kept
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
-    assert upscale_video(clip, tmp_path / "out.mp4", settings).frames_kept == kept  # it has its own still
+    assert (
+        upscale_video(clip, tmp_path / "out.mp4", settings).frames_kept == kept
+    )  # its own segments still exist
     assert not list(tmp_path.glob(".*"))
 
 
-def test_parts_of_another_job_serve_nobody(clip: Path, tmp_path: Path) -> None:
+def test_segments_of_another_job_are_not_used(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mp4", SETTINGS, after=FRAMES)
     kept = parts(tmp_path)
     assert not upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, scale=Fraction(3))).frames_kept
     assert parts(tmp_path) == kept
     held = WorkFolder(tmp_path / "out.mp4")
-    assert not upscale_video(clip, tmp_path / "out.mov", SETTINGS).frames_kept  # somebody works there
+    assert not upscale_video(clip, tmp_path / "out.mov", SETTINGS).frames_kept  # another run uses that folder
     held.leave(done=False)
 
 
-def test_nothing_is_left_where_no_part_was_finished(clip: Path, tmp_path: Path) -> None:
+def test_no_file_is_left_if_no_segment_was_finished(clip: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, segment_seconds=Fraction(10))
     cut_off(clip, tmp_path / "out.mkv", settings, after=10)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_without_resume_nothing_is_kept(clip: Path, tmp_path: Path) -> None:
+def test_without_resume_no_segment_is_kept(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", replace(SETTINGS, resume=False), after=20)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_two_runs_on_one_output_do_not_meet(clip: Path, tmp_path: Path) -> None:
+def test_two_runs_cannot_write_the_same_output(clip: Path, tmp_path: Path) -> None:
     held = WorkFolder(tmp_path / "out.mkv")
     with pytest.raises(OutputError, match="another vsr"):
         upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
@@ -426,13 +431,13 @@ def test_a_planted_link_is_not_followed(clip: Path, tmp_path: Path) -> None:
     assert [p.name for p in elsewhere.iterdir()] == ["mine"]
 
 
-def test_the_longest_name_has_room_for_its_parts(clip: Path, tmp_path: Path) -> None:
+def test_the_longest_file_name_leaves_room_for_segments(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / ("n" * 251 + ".mkv")
     cut_off(clip, target, SETTINGS, after=20)
     assert upscale_video(clip, target, SETTINGS).frames_kept
 
 
-def test_an_existing_output_stays_until_the_new_one_is_whole(clip: Path, tmp_path: Path) -> None:
+def test_an_existing_output_stays_until_the_new_one_is_complete(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     target.write_bytes(b"old")
     with pytest.raises(CutOffError):
@@ -442,7 +447,7 @@ def test_an_existing_output_stays_until_the_new_one_is_whole(clip: Path, tmp_pat
     assert numbers_of(target) == list(range(FRAMES))
 
 
-def test_a_full_disk_keeps_what_is_finished(
+def test_a_full_disk_keeps_finished_segments(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.statvfs
@@ -468,7 +473,7 @@ def test_a_full_disk_keeps_what_is_finished(
         RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
     ],
 )
-def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
+def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_resumes(
     error: Exception, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
@@ -486,7 +491,7 @@ def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
     words = r"cpu failed \(.*(launch failure|EXECUTION_FAILED|illegal memory access was encountered)\)"
     with pytest.raises(DeviceError, match=words) as caught:
         upscale_video(clip, tmp_path / "out.mkv", settings)
-    assert calls == 15  # a context that is dead is not asked again
+    assert calls == 15  # a lost context is not used again
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     kept = len(parts(tmp_path))
@@ -495,7 +500,7 @@ def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_goes_on(
     assert numbers_of(tmp_path / "out.mkv") == list(range(FRAMES))
 
 
-def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+def test_kills_at_random_times_do_not_change_the_result(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=60, audio=[Audio()])
     flags = ["-m", "bicubic", "--scale", "2", "--segment", "0.2", "--preset", "ultrafast", "-q"]
     command = [sys.executable, "-m", "vsr", "upscale", str(clip)]
@@ -510,7 +515,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
         run.send_signal(signal.SIGKILL)
         run.wait()
     target = tmp_path / "out.mkv"
-    if not target.exists():  # a fast moment let it finish
+    if not target.exists():  # a late kill lets it finish
         subprocess.run([*command, str(target), *flags], check=True)
     assert contents(target) == contents(tmp_path / "whole.mkv")
     assert not list(tmp_path.glob(".*"))

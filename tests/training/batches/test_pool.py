@@ -1,4 +1,4 @@
-"""Batches depend on seed and step alone, their two halves fit, and pairs in time show one content."""
+"""Batches depend only on seed and step, LR and HR match, and pairs of frames show the same content."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from vsr.errors import InputError
 from vsr.metrics import overlap
 from vsr.training.batches.crops import Batch, draw_batch, turn, turned
 from vsr.training.batches.pool import ClipPool
-from vsr.training.data.datasets import Material
+from vsr.training.data.datasets import Dataset
 from vsr.training.data.drawing import Pan, cut_pan
 from vsr.training.data.image_folder import Photographs
 from vsr.training.degrade.clips import Clip, reduce
 from vsr.training.recipe import PoolSettings, Recipe
-from vsr.training.run.loop import material_for
+from vsr.training.run.loop import datasets_for
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Material:
+def known(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("photographs")
     write_photographs(folder, 3)
-    return material_for(tiny_recipe(), [folder])[0]
+    return datasets_for(tiny_recipe(), [folder])[0]
 
 
 @pytest.fixture(autouse=True)
@@ -46,14 +46,14 @@ def same(a: Batch, b: Batch) -> bool:
     return torch.equal(a.lr, b.lr) and torch.equal(a.hr, b.hr) and torch.equal(a.plain, b.plain)
 
 
-def batches(known: Material, recipe: Recipe, steps: range) -> list[Batch]:
+def batches(known: Dataset, recipe: Recipe, steps: range) -> list[Batch]:
     with closing(ClipPool(known, recipe, step=steps.start)) as pool:
         return [pool.batch(step) for step in steps]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_pool_made_for_a_later_step_gives_the_batches_of_an_unbroken_one(
-    known: Material, workers: int
+def test_a_pool_created_for_a_later_step_gives_the_batches_of_an_uninterrupted_one(
+    known: Dataset, workers: int
 ) -> None:
     recipe = replace(tiny_recipe(), pool=replace(tiny_recipe().pool, workers=workers))
     unbroken = batches(known, recipe, range(23))
@@ -61,7 +61,7 @@ def test_a_pool_made_for_a_later_step_gives_the_batches_of_an_unbroken_one(
         assert same(expected, found)
 
 
-def test_the_number_of_workers_changes_nothing(known: Material) -> None:
+def test_the_number_of_workers_does_not_change_the_batches(known: Dataset) -> None:
     one, three = (
         replace(tiny_recipe(), pool=replace(tiny_recipe().pool, workers=workers)) for workers in (1, 3)
     )
@@ -69,37 +69,37 @@ def test_the_number_of_workers_changes_nothing(known: Material) -> None:
         assert same(a, b)
 
 
-def test_another_seed_or_step_gives_other_batches(known: Material) -> None:
+def test_another_seed_or_step_gives_different_batches(known: Dataset) -> None:
     recipe = tiny_recipe()
     first, second = batches(known, recipe, range(2))
     assert not same(first, second)
     assert not same(first, batches(known, replace(recipe, seed=9), range(1))[0])
 
 
-def test_clips_are_replaced_as_often_as_the_recipe_says(known: Material) -> None:
+def test_clips_are_replaced_as_often_as_the_recipe_says(known: Dataset) -> None:
     recipe = replace(tiny_recipe(), pool=PoolSettings(clips=4, kept=1, fresh=2, every=5))
     with closing(ClipPool(known, recipe)) as pool:
         held, kept = [], []
         for step in (0, 4, 5, 10):
             pool.batch(step)
-            kept += pool._clips  # while they live, no other clip has their id
+            kept += pool._clips  # keeps the clips alive, so that no other clip gets their id
             held.append([id(clip) for clip in pool._clips])
     assert held[0] == held[1]
-    assert held[1][2:] == held[2][:2]  # the oldest two left
+    assert held[1][2:] == held[2][:2]  # the oldest two were replaced
     assert set(held[1]).isdisjoint(held[3])
 
 
-def test_new_clips_are_ordered_evenly_and_a_whole_round_ahead(known: Material) -> None:
+def test_new_clips_are_submitted_evenly_and_a_whole_round_ahead(known: Dataset) -> None:
     recipe = replace(tiny_recipe(), pool=PoolSettings(clips=4, kept=1, fresh=2, every=4, workers=1))
-    ahead = []
+    submitted = []
     with closing(ClipPool(known, recipe)) as pool:
         for step in range(9):
             pool.batch(step)
-            ahead.append(len(pool._ordered))
-    assert ahead == [2, 2, 3, 3, 2, 2, 3, 3, 2]
+            submitted.append(len(pool._submitted))
+    assert submitted == [2, 2, 3, 3, 2, 2, 3, 3, 2]
 
 
-def test_lr_and_hr_of_a_batch_are_turned_alike(known: Material) -> None:
+def test_lr_and_hr_of_a_batch_have_the_same_rotation(known: Dataset) -> None:
     recipe = replace(tiny_recipe(), batch=32, degrade=replace(tiny_recipe().degrade, clean=1.0))
     (batch,) = batches(known, recipe, range(1))
     assert batch.lr.shape == (32, 3, 16, 16)
@@ -107,14 +107,14 @@ def test_lr_and_hr_of_a_batch_are_turned_alike(known: Material) -> None:
     assert batch.lr.is_contiguous(memory_format=torch.channels_last)
     assert batch.shift is None
     again = F.interpolate(batch.hr, scale_factor=0.5, mode="bicubic", antialias=True).clamp(0, 1)
-    # Away from the crop's edges the clean LR is the reduced HR, but for rounding and clipping between the two
-    # passes of the 8-bit filter; a crop turned otherwise differs by a tenth.
+    # Away from the border, the clean LR equals the downscaled HR, except for rounding and clipping between
+    # the two passes of the 8-bit filter. A crop with another rotation differs by a tenth.
     error = (again - batch.lr)[..., 4:-4, 4:-4].square().mean((1, 2, 3)).sqrt()
     assert error.max() < 1 / 255
 
 
 def pan_clip(step: tuple[int, int], frames: int = 4) -> Clip:
-    """A clip of a known pan, not coded; `plain` is told apart by being its negative."""
+    """Make an uncoded clip with a known pan, in which `plain` is the negative of `hr`."""
     image, size, travel = photograph(3, 128), 64, [s * (frames - 1) for s in step]
     start = tuple(max(0, -t) for t in travel)
     hr = cut_pan(image, Pan((start[0], start[1]), step), (size, size), frames)
@@ -127,7 +127,7 @@ TEMPORAL = replace(tiny_crisp(), batch=8)
 
 
 @pytest.mark.parametrize("step", [(0, 0), (3, -5), (-4, 1), (5, 5)])
-def test_pairs_show_one_content_after_the_shift(step: tuple[int, int]) -> None:
+def test_pairs_show_the_same_content_after_the_shift(step: tuple[int, int]) -> None:
     clip = pan_clip(step)
     shifts = set()
     for draw in range(40):
@@ -139,11 +139,11 @@ def test_pairs_show_one_content_after_the_shift(step: tuple[int, int]) -> None:
             assert a.shape[-1] * a.shape[-2] > 0
             assert torch.equal(a, b)
             shifts.add((down, right))
-    # either picture first, turned eight ways: odd travel is never wholly followed on the grid of LR
+    # Both orders of the frames, with eight symmetries. An odd shift lies between pixels of LR.
     assert len(shifts) >= (1 if step == (0, 0) else 4)
 
 
-def test_pairs_without_known_motion_are_one_picture_twice() -> None:
+def test_pairs_without_known_motion_are_the_same_frame_twice() -> None:
     clip = replace(pan_clip((3, 1)), shift=None)
     batch = draw_batch([clip], TEMPORAL, random.Random(0))
     assert batch.shift is not None
@@ -164,26 +164,26 @@ def place(image: Tensor) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_vectors_turn_with_their_pictures(number: int) -> None:
+def test_vectors_rotate_with_their_images(number: int) -> None:
     (y, x), (later_y, later_x) = (place(turn(dot(*at), number)) for at in ((2, 3), (3, 7)))
     assert turned((1, 4), number) == (later_y - y, later_x - x)
 
 
-def test_the_eight_turns_differ() -> None:
+def test_the_eight_symmetries_differ() -> None:
     image = photograph(0, 32)
     assert len({turn(image, number).contiguous().numpy().tobytes() for number in range(8)}) == 8
 
 
-def test_the_callers_number_of_threads_stays(known: Material) -> None:
+def test_the_callers_number_of_threads_does_not_change(known: Dataset) -> None:
     torch.set_num_threads(2)
     with closing(ClipPool(known, tiny_recipe())):
         assert torch.get_num_threads() == 2
 
 
-def test_a_picture_that_breaks_while_training_ends_the_run_with_its_name(tmp_path: Path) -> None:
+def test_an_image_that_becomes_unreadable_in_training_ends_the_run_with_its_name(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     recipe = tiny_recipe()
-    known, _ = material_for(recipe, [tmp_path])
+    known, _ = datasets_for(recipe, [tmp_path])
     with closing(ClipPool(known, recipe)) as pool:
         for path in tmp_path.iterdir():
             path.write_bytes(b"gone")
@@ -191,19 +191,19 @@ def test_a_picture_that_breaks_while_training_ends_the_run_with_its_name(tmp_pat
             [pool.batch(step) for step in range(40)]
 
 
-def test_where_no_picture_held_out_can_be_read_the_search_ends(tmp_path: Path) -> None:
+def test_drawing_ends_with_an_error_if_no_held_out_image_can_be_read(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
-    _, held_out = material_for(tiny_recipe(), [tmp_path])
+    _, held_out = datasets_for(tiny_recipe(), [tmp_path])
     assert isinstance(held_out, Photographs)
-    held_out.pictures[0].path.write_bytes(b"gone")  # one of three may be unreadable, but here it is all
-    with pytest.raises(InputError, match="no picture is left to draw from"):
+    held_out.image_files[0].path.write_bytes(b"gone")  # this is the only held-out image
+    with pytest.raises(InputError, match="no readable image is left"):
         held_out.draw(random.Random(0))
 
 
-def test_a_pool_that_cannot_be_filled_leaves_no_thread_behind(tmp_path: Path) -> None:
+def test_a_pool_that_cannot_be_filled_leaves_no_thread_running(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     recipe = tiny_recipe()
-    known, _ = material_for(recipe, [tmp_path])
+    known, _ = datasets_for(recipe, [tmp_path])
     for path in tmp_path.iterdir():
         path.write_bytes(b"gone")
     before = set(threading.enumerate())

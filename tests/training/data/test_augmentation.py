@@ -1,4 +1,4 @@
-"""Photographs that are turned and reduced show what they showed, and nothing that lies outside of them."""
+"""Augmented photographs keep their content, and no pixel comes from outside the photograph."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from tests.training.photographs import photograph, tiny_recipe, write_photographs
-from vsr.training.data.augmentation import varied
+from vsr.training.data.augmentation import augmented
 from vsr.training.data.image_folder import Photographs
 from vsr.training.data.images import read_image
-from vsr.training.degrade.degradation import Vary
-from vsr.training.run.loop import material_for
+from vsr.training.degrade.degradation import Augmentation
+from vsr.training.run.loop import datasets_for
 
-ALL = Vary(rotation=45, reduction=(0.4, 1.0), channels=0.5)
+ALL = Augmentation(rotation=45, reduction=(0.4, 1.0), channels=0.5)
 
 
 def slopes(image: Tensor) -> tuple[float, float, float]:
-    """Of the plane nearest to one channel, down and right, and how far the worst pixel is from it."""
+    """Fit a plane to one channel; return its slopes down and right, and the largest deviation of a pixel."""
     height, width = image.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     a = torch.stack([y.flatten(), x.flatten(), torch.ones(height * width)], 1).double()
@@ -32,25 +32,25 @@ def slopes(image: Tensor) -> tuple[float, float, float]:
 
 
 def ramp(side: int) -> Tensor:
-    """Rises to the right alone, in thirds of a code that are rounded."""
+    """Return an image that rises only to the right, by a third of a code value a pixel, rounded."""
     return (torch.arange(side) * (240 / side)).round().to(torch.uint8).expand(3, side, side).contiguous()
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_a_plane_stays_a_plane_to_its_very_edge(seed: int) -> None:
-    vary = Vary(rotation=45, reduction=(0.4, 1.0))
-    found = varied(ramp(300), vary, side=96, rng=random.Random(seed))
+def test_a_linear_gradient_stays_linear_up_to_the_border(seed: int) -> None:
+    vary = Augmentation(rotation=45, reduction=(0.4, 1.0))
+    found = augmented(ramp(300), vary, side=96, rng=random.Random(seed))
     assert found.shape == (3, 96, 96)
     down, right, worst = slopes(found[0])
-    steeper = math.hypot(down, right) / (240 / 300)  # 1 over the reduction
+    steeper = math.hypot(down, right) / (240 / 300)  # divided by the scaling factor
     assert 0.98 <= steeper <= 1.02 / 0.4
     assert abs(math.degrees(math.atan2(down, right))) <= 45.5
-    assert worst < 1.6  # both were rounded; what was repeated beyond an edge would be flat
+    assert worst < 1.6  # rounding twice; padding at a border would be constant
 
 
-def test_turns_and_reductions_differ_and_reach_their_limits() -> None:
+def test_rotations_and_reductions_vary_and_reach_their_limits() -> None:
     found = [
-        slopes(varied(ramp(400), replace(ALL, channels=0.0), side=64, rng=random.Random(i))[0])
+        slopes(augmented(ramp(400), replace(ALL, channels=0.0), side=64, rng=random.Random(i))[0])
         for i in range(80)
     ]
     angles = [math.degrees(math.atan2(down, right)) for down, right, _ in found]
@@ -61,28 +61,28 @@ def test_turns_and_reductions_differ_and_reach_their_limits() -> None:
     assert max(scales) > 0.95
 
 
-def test_without_room_a_photograph_stays_as_it_is() -> None:
+def test_a_photograph_without_spare_pixels_does_not_change() -> None:
     image = photograph(0, 96)
-    assert torch.equal(varied(image, replace(ALL, channels=0.0), side=96, rng=random.Random(1)), image)
+    assert torch.equal(augmented(image, replace(ALL, channels=0.0), side=96, rng=random.Random(1)), image)
 
 
-def test_nothing_set_is_a_window_of_the_photograph() -> None:
+def test_without_settings_the_result_is_a_crop_of_the_photograph() -> None:
     image = photograph(0, 96)
-    found = varied(image, Vary(), side=64, rng=random.Random(3))
+    found = augmented(image, Augmentation(), side=64, rng=random.Random(3))
     windows = image.unfold(1, 64, 1).unfold(2, 64, 1)
     assert bool((windows == found[:, None, None]).all(0).all(-1).all(-1).any())
 
 
-def test_channels_are_exchanged_whole_in_every_order() -> None:
+def test_channels_are_permuted_in_every_order() -> None:
     image, orders = photograph(0, 64), set()
     for seed in range(60):
-        found = varied(image, Vary(channels=1.0), side=64, rng=random.Random(seed))
+        found = augmented(image, Augmentation(channels=1.0), side=64, rng=random.Random(seed))
         orders.add(tuple(next(i for i in range(3) if torch.equal(channel, image[i])) for channel in found))
     assert len(orders) == 6
 
 
-def test_the_same_chance_gives_the_same_square() -> None:
-    one, two = (varied(photograph(0, 200), ALL, side=64, rng=random.Random(5)) for _ in range(2))
+def test_the_same_random_state_gives_the_same_square() -> None:
+    one, two = (augmented(photograph(0, 200), ALL, side=64, rng=random.Random(5)) for _ in range(2))
     assert torch.equal(one, two)
 
 
@@ -95,16 +95,16 @@ def test_the_same_chance_gives_the_same_square() -> None:
         ({"probability": -0.1}, r"vary\.probability"),
     ],
 )
-def test_impossible_settings_are_named(wrong: dict[str, object], says: str) -> None:
+def test_invalid_settings_are_named(wrong: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Vary(**wrong)  # type: ignore[arg-type]
+        Augmentation(**wrong)  # type: ignore[arg-type]
 
 
-def test_what_is_trained_on_is_changed_and_what_is_held_out_is_not(tmp_path: Path) -> None:
+def test_training_photographs_are_augmented_and_held_out_ones_are_not(tmp_path: Path) -> None:
     write_photographs(tmp_path, 4, side=128)
     recipe = tiny_recipe()
-    plain = material_for(recipe, [tmp_path])
-    changed = material_for(replace(recipe, degrade=replace(recipe.degrade, vary=ALL)), [tmp_path])
+    plain = datasets_for(recipe, [tmp_path])
+    changed = datasets_for(replace(recipe, degrade=replace(recipe.degrade, vary=ALL)), [tmp_path])
     for i in range(4):
         (known, held_out), (other, same) = (
             [half.draw(random.Random(i)) for half in halves] for halves in (plain, changed)
@@ -112,7 +112,7 @@ def test_what_is_trained_on_is_changed_and_what_is_held_out_is_not(tmp_path: Pat
         assert torch.equal(held_out.hr, same.hr)
         assert other.hr.shape == known.hr.shape
         assert not torch.equal(other.hr, known.hr)
-        assert other.shift is not None  # still a pan over one picture
+        assert other.shift is not None  # still a pan over a single image
         down, right = other.shift
         a, b = other.hr[0], other.hr[1]
         inner = slice(4, 60)
@@ -121,12 +121,12 @@ def test_what_is_trained_on_is_changed_and_what_is_held_out_is_not(tmp_path: Pat
     assert isinstance(plain[0], Photographs)
 
 
-def test_only_the_share_that_is_asked_for_is_changed(tmp_path: Path) -> None:
+def test_the_requested_fraction_of_clips_is_augmented(tmp_path: Path) -> None:
     write_photographs(tmp_path, 4, side=128)
     recipe, vary = tiny_recipe(), replace(ALL, probability=0.4)
-    known, _ = material_for(replace(recipe, degrade=replace(recipe.degrade, vary=vary)), [tmp_path])
+    known, _ = datasets_for(replace(recipe, degrade=replace(recipe.degrade, vary=vary)), [tmp_path])
     assert isinstance(known, Photographs)
-    originals = [read_image(picture.path) for picture in known.pictures]
+    originals = [read_image(picture.path) for picture in known.image_files]
     windows = [
         w for image in originals for w in image.unfold(1, 16, 1).unfold(2, 16, 1).flatten(1, 2).unbind(1)
     ]
@@ -134,4 +134,4 @@ def test_only_the_share_that_is_asked_for_is_changed(tmp_path: Path) -> None:
     kept = sum(
         tuple(known.draw(random.Random(i)).hr[0, :, :16, :16].flatten().tolist()) in seen for i in range(60)
     )
-    assert 24 <= kept <= 47  # 36 expected; 3 deviations of a share of 0.6 either way
+    assert 24 <= kept <= 47  # 36 expected; 3 standard deviations for a probability of 0.6

@@ -1,4 +1,4 @@
-"""All that can be trained on, behind one function: what is taken, how it is parted, what is refused."""
+"""Training data of every kind: what is accepted, how it is split, and what is rejected."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from PIL import Image
 from tests.training.films import pan, write_film
 from tests.training.photographs import write_photographs
 from vsr.errors import InputError
-from vsr.training.data.datasets import Material, open_material
+from vsr.training.data.datasets import Dataset, open_datasets
 from vsr.training.data.drawing import Geometry, Mixture, Sample, cut_pan, draw_pan
 from vsr.training.data.footage import Footage
 
 
-def opened(*paths: Path, holdout: int = 3) -> tuple[Material, Material]:
-    return open_material(paths, size=64, frames=3, speed=3, scale=2, holdout=holdout)
+def opened(*paths: Path, holdout: int = 3) -> tuple[Dataset, Dataset]:
+    return open_datasets(paths, size=64, frames=3, speed=3, scale=2, holdout=holdout)
 
 
-def draws(material: Material, count: int = 30) -> list[Sample]:
+def draws(dataset: Dataset, count: int = 30) -> list[Sample]:
     rng = random.Random(5)
-    return [material.draw(rng) for _ in range(count)]
+    return [dataset.draw(rng) for _ in range(count)]
 
 
-def test_photographs_give_pans_of_known_shift(tmp_path: Path) -> None:
+def test_photographs_give_pans_with_known_shift(tmp_path: Path) -> None:
     write_photographs(tmp_path, 4)
     known, held_out = opened(tmp_path)
     for sample in draws(known) + draws(held_out):
@@ -52,7 +52,7 @@ def test_pans_stay_inside_and_reach_every_border() -> None:
     assert {0, 40 * 50 - 1} <= seen
 
 
-def test_one_video_is_parted_by_time(tmp_path: Path) -> None:
+def test_a_single_video_is_split_by_time(tmp_path: Path) -> None:
     known, held_out = opened(write_film(tmp_path / "a.mp4", pan(1, 30)))
     assert isinstance(known, Footage)
     assert isinstance(held_out, Footage)
@@ -61,7 +61,7 @@ def test_one_video_is_parted_by_time(tmp_path: Path) -> None:
     assert all(sample.shift is None and sample.lr is None for sample in draws(known, 3))
 
 
-def test_videos_of_a_folder_are_parted_by_file(tmp_path: Path) -> None:
+def test_several_videos_of_a_folder_are_split_by_file(tmp_path: Path) -> None:
     for number in range(5):
         write_film(tmp_path / f"v{number}.mkv", pan(number, 6))
     known, held_out = opened(tmp_path, holdout=5)
@@ -71,12 +71,12 @@ def test_videos_of_a_folder_are_parted_by_file(tmp_path: Path) -> None:
     assert [part.name[:6] for part in known.parts] == ["v0.mkv", "v1.mkv", "v3.mkv", "v4.mkv"]
 
 
-def test_a_video_alone_in_its_folder_is_parted_by_time(tmp_path: Path) -> None:
+def test_a_video_alone_in_its_folder_is_split_by_time(tmp_path: Path) -> None:
     write_film(tmp_path / "a.MP4", pan(1, 30))
-    (tmp_path / "notes.txt").write_text("not looked at")
+    (tmp_path / "notes.txt").write_text("ignored")
     known, held_out = opened(tmp_path)
-    assert "pictures 0 to 16 of 30" in known.name
-    assert "pictures 20 to 29 of 30" in held_out.name
+    assert "frames 0 to 16 of 30" in known.name
+    assert "frames 20 to 29 of 30" in held_out.name
 
 
 def test_several_sources_are_drawn_in_proportion_to_their_pixels(tmp_path: Path) -> None:
@@ -87,26 +87,27 @@ def test_several_sources_are_drawn_in_proportion_to_their_pixels(tmp_path: Path)
     assert isinstance(known, Mixture)
     photos, footage = known.parts
     assert photos.pixels == 6 * 128 * 128
-    # 48 pictures, 16 held out, 3 between them: 27 runs of 3 in 29, which is 9 clips with nothing in common
+    # Of 48 frames, 16 are held out, after a gap of 3: 27 runs of 3 in 29
+    # frames, which is 9 clips without overlap.
     assert footage.pixels == 9 * 144 * 176
     share = sum(sample.shift is not None for sample in draws(known, 200)) / 200
     expected = photos.pixels / known.pixels
     assert abs(share - expected) < 4 * (expected * (1 - expected) / 200) ** 0.5  # four standard errors
 
 
-def test_a_folder_may_hold_pictures_and_videos(tmp_path: Path) -> None:
+def test_a_folder_can_contain_images_and_videos(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     write_film(tmp_path / "a.mp4", pan(1, 30))
     known, held_out = opened(tmp_path)
-    for material in (known, held_out):
-        assert {sample.shift is None for sample in draws(material)} == {True, False}
+    for dataset in (known, held_out):
+        assert {sample.shift is None for sample in draws(dataset)} == {True, False}
 
 
 def test_the_same_random_numbers_give_the_same_clips_from_a_mixture(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     write_film(tmp_path / "a.mp4", pan(1, 30))
     first, again = (opened(tmp_path)[0] for _ in range(2))
-    draws(again, 4)  # what was drawn before does not matter
+    draws(again, 4)  # earlier draws make no difference
     for a, b in zip(draws(first), draws(again), strict=True):
         assert torch.equal(a.hr, b.hr)
         assert a.shift == b.shift
@@ -122,20 +123,22 @@ def test_a_folder_of_pairs_is_recognised(tmp_path: Path) -> None:
     assert all(sample.lr is not None for sample in draws(known, 3))
 
 
-def test_videos_of_a_folder_without_a_usable_clip_are_left_out(
+def test_videos_of_a_folder_without_a_usable_clip_are_skipped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_film(tmp_path / "a.mp4", pan(1, 2))
     write_film(tmp_path / "b.mp4", pan(1, 8))
-    with pytest.raises(InputError, match=r"1 of 2 videos can be used, two are needed\. .*a\.mp4"):
+    with pytest.raises(
+        InputError, match=r"1 of 2 videos can be used, but at least two are required\. .*a\.mp4"
+    ):
         opened(tmp_path)
     write_film(tmp_path / "c.mp4", pan(2, 8))
     known, held_out = opened(tmp_path, holdout=2)
     assert (known.name[:5], held_out.name[:5]) == ("b.mp4", "c.mp4")
-    assert "left out" in caplog.text
+    assert "skipped" in caplog.text
 
 
-def test_what_a_system_puts_beside_files_and_what_is_damaged_ends_no_run(
+def test_hidden_and_damaged_files_of_a_folder_do_not_end_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a.mp4", "b.mp4"):
@@ -145,29 +148,29 @@ def test_what_a_system_puts_beside_files_and_what_is_damaged_ends_no_run(
         (tmp_path / name).write_bytes(b"\0" * 3000)
     known, held_out = opened(tmp_path, holdout=2)
     assert (known.name[:5], held_out.name[:5]) == ("a.mp4", "b.mp4")
-    assert caplog.text.count("left out") == 2
+    assert caplog.text.count("skipped") == 2
     assert "c.mp4" in caplog.text
     assert "d.mp4" in caplog.text
 
 
-def test_a_video_with_transparency_is_trained_on_without_it(tmp_path: Path) -> None:
-    """WebM's alpha is decoded by libvpx, which marks no key frames."""
+def test_alpha_of_a_video_is_ignored_in_training(tmp_path: Path) -> None:
+    """WebM's alpha is decoded by libvpx, which does not mark keyframes."""
     write_film(tmp_path / "a.webm", pan(1, 24), codec="libvpx-vp9", pix_fmt="yuva420p")
     known, held_out = opened(tmp_path / "a.webm")
     assert len(draws(known, 3)) == len(draws(held_out, 3)) == 3
 
 
-def test_what_cannot_be_trained_on_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_unusable_training_data_is_rejected_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text.txt").write_text("neither a picture nor a video")
+    (tmp_path / "text.txt").write_text("neither an image nor a video")
     write_photographs(tmp_path, 1)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.mp4").write_bytes(b"\0" * 3000)
     write_film(tmp_path / "bad" / "b.mp4", pan(1, 9))
     cases = {
-        "empty": "holds neither pictures nor videos",
+        "empty": "contains neither images nor videos",
         "text.txt": "is text, not a video",
-        "photo0.png": "is a single picture",
+        "photo0.png": "is a single image",
         "nowhere": "no such file",
         "nowhere.png": "no such file",
         "bad": r"a\.mp4: is of no format",
@@ -176,13 +179,13 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(tmp_path: Path) -> Non
         with pytest.raises(InputError, match=words) as error:
             opened(tmp_path / name)
         assert "\n" not in str(error.value), name
-    with pytest.raises(InputError, match="nothing to train on was given"):
+    with pytest.raises(InputError, match="no training data was given"):
         opened()
 
 
 @pytest.mark.parametrize(
     "wrong", [{"size": 63}, {"size": 0}, {"frames": 0}, {"speed": -1}, {"scale": 0, "size": 64}]
 )
-def test_a_shape_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
+def test_an_invalid_geometry_is_rejected(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Geometry(**({"size": 64, "frames": 3, "speed": 3, "scale": 2} | wrong))

@@ -1,4 +1,4 @@
-"""Clips of a video: inside scenes, in the right colours, the same for the same random numbers."""
+"""Clips of a video lie within scenes, have the right colours, and depend only on the random numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from vsr.training.data.video import FrameCache, Video, open_video
 
 SMALL = Geometry(size=64, frames=4, speed=4, scale=2)
 CONTAINERS = ["a.mp4", "a.mkv", "a.ts", "a.mpg", "a.avi", "a.h264"]
-"""An index, an index by clusters, none, none and packs, no presentation times, no container."""
+"""Kinds of seeking: by an index, by an index of clusters, without an index, without one and in packs, without
+presentation times, and without a container."""
 CODECS = {"a.mpg": "mpeg2video", "a.avi": "mpeg4"}
 
 
@@ -39,17 +40,17 @@ def opened(path: Path, cache: FrameCache | None = None) -> Video:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_pictures_after_seeking_are_those_of_a_whole_decode(tmp_path: Path, name: str) -> None:
+def test_frames_after_seeking_equal_those_of_a_complete_decode(tmp_path: Path, name: str) -> None:
     path = make_clip(tmp_path / name, codec=CODECS.get(name, "libx264"), frames=60, gop=12, bframes=2)
-    video = opened(path, FrameCache(limit_bytes=0))  # nothing is kept, so all are really sought
+    video = opened(path, FrameCache(limit_bytes=0))  # without a cache, every access seeks
     total = len(video.index)
-    assert total >= 59  # FFmpeg holds the last picture of MPEG-PS back
+    assert total >= 59  # FFmpeg does not return the last frame of MPEG-PS
     for first in (0, 1, 11, 12, 13, 30, 47, total - 4):
         luma = [frame.to_ndarray(format="gray") for frame in video.frames(first, 4)]
         assert [number_in(picture) for picture in luma] == [first, first + 1, first + 2, first + 3]
 
 
-def test_open_groups_of_pictures_decode_alike_from_their_key_pictures(tmp_path: Path) -> None:
+def test_open_gops_decode_equally_from_their_keyframes(tmp_path: Path) -> None:
     options = {"x264-params": "open-gop=1:keyint=10:scenecut=0:bframes=3:b-adapt=0"}
     video = opened(write_film(tmp_path / "a.mkv", pan(1, 50), options=options), FrameCache(0))
     assert len(set(video.index.keys.tolist())) > 2
@@ -59,14 +60,14 @@ def test_open_groups_of_pictures_decode_alike_from_their_key_pictures(tmp_path: 
             assert np.array_equal(frame.to_ndarray(), whole[first + i]), first + i
 
 
-def test_runs_stay_inside_scenes_and_out_of_black(tmp_path: Path) -> None:
+def test_runs_lie_within_scenes_and_contain_no_black_frames(tmp_path: Path) -> None:
     film = pan(1, 10) + pan(2, 3) + plain(0, 4) + pan(3, 8)
     index = opened(write_film(tmp_path / "a.mp4", film)).index
     assert find_runs(index, 0, len(index), 4).starts.tolist() == [*range(7), *range(17, 22)]
     assert find_runs(index, 2, 19, 4).starts.tolist() == [2, 3, 4, 5, 6]
 
 
-def test_runs_that_stand_still_or_show_little_are_drawn_seldom(tmp_path: Path) -> None:
+def test_runs_without_motion_or_detail_are_drawn_seldom(tmp_path: Path) -> None:
     slope = np.tile(np.linspace(90, 150, 176)[None, :, None], (144, 1, 3)).astype(np.uint8)
     soft = [np.roll(slope, 8 * i, axis=1) for i in range(12)]
     film = [*(pan(1, 1) * 12), *pan(2, 12), *soft]
@@ -80,7 +81,7 @@ def test_runs_that_stand_still_or_show_little_are_drawn_seldom(tmp_path: Path) -
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "gray"])
 @pytest.mark.parametrize("corner", [(0, 0), (16, 24), (80, 112)])
-def test_colours_are_those_of_the_whole_picture(
+def test_a_crop_has_the_colours_of_the_complete_frame(
     tmp_path: Path, pix_fmt: str, corner: tuple[int, int]
 ) -> None:
     video = opened(write_film(tmp_path / "a.mkv", pan(1, 2), codec="ffv1", pix_fmt=pix_fmt))
@@ -89,13 +90,14 @@ def test_colours_are_those_of_the_whole_picture(
     part = whole[:, corner[0] : corner[0] + 64, corner[1] : corner[1] + 64]
     found = cut(frame, video.info, corner, (64, 64), 1.0)
     assert found.dtype == torch.uint8
-    # equal but for codes that fall on a rounding edge: both ways compute in float32, in bands of other rows
+    # Equal except for values at a rounding boundary: both are computed
+    # in float32, in different bands of rows.
     difference = (found.float() - part.clamp(0, 1).mul(255).round()).abs()
     assert difference.max() <= 1
     assert difference.mean() < 1e-3
 
 
-def test_limited_range_comes_out_full(tmp_path: Path) -> None:
+def test_limited_range_becomes_full_range(tmp_path: Path) -> None:
     film = [np.full((64, 64, 3), 0, np.uint8), np.full((64, 64, 3), 255, np.uint8)]
     film[0][:, 32:], film[1][:, 32:] = (250, 20, 20), (20, 20, 250)
     video = opened(write_film(tmp_path / "a.mkv", film, codec="ffv1", pix_fmt="yuv444p"))
@@ -106,7 +108,7 @@ def test_limited_range_comes_out_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("downscale", DOWNSCALES[1:])
 @pytest.mark.parametrize("corner", [(0, 0), (8, 16)])
-def test_a_reduced_crop_is_the_crop_of_the_reduced_picture(
+def test_a_downscaled_crop_equals_the_crop_of_the_downscaled_frame(
     tmp_path: Path, downscale: float, corner: tuple[int, int]
 ) -> None:
     film = pan(1, 1, height=288, width=336)
@@ -124,7 +126,7 @@ def clips(footage: Footage, seeds: range) -> list[torch.Tensor]:
     return [footage.draw(random.Random(seed)).hr for seed in seeds]
 
 
-def test_what_is_drawn_depends_on_the_random_numbers_alone(tmp_path: Path) -> None:
+def test_clips_depend_only_on_the_random_numbers(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mp4", pan(1, 24) + pan(2, 24))
     used = footage_of(opened(path), SMALL)
     first = clips(used, range(8))
@@ -137,12 +139,12 @@ def test_what_is_drawn_depends_on_the_random_numbers_alone(tmp_path: Path) -> No
 def test_crops_with_detail_are_drawn_more_often(tmp_path: Path) -> None:
     flat = [picture.copy() for picture in pan(1, 6, width=320)]
     for picture in flat:
-        picture[:, :160] = 128 + picture[:, :160] // 64  # next to nothing to see on the left
+        picture[:, :160] = 128 + picture[:, :160] // 64  # hardly any detail on the left
     footage = footage_of(opened(write_film(tmp_path / "a.mp4", flat)), replace(SMALL, frames=2))
     (frame,) = footage.video.frames(0, 1)
     rng = random.Random(1)
     lefts = [footage._draw_corner(frame, rng)[1] for _ in range(200)]
-    assert np.mean([left >= 96 for left in lefts]) > 0.9  # 0.65 if all places were alike
+    assert np.mean([left >= 96 for left in lefts]) > 0.9  # 0.65 if all positions had the same weight
 
 
 def test_the_last_part_is_held_out_with_a_gap(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_the_last_part_is_held_out_with_a_gap(tmp_path: Path) -> None:
     known, held_out = split_by_time(video, SMALL, 4)
     assert known.runs.starts.tolist() == list(range(23))
     assert held_out.runs.starts.tolist() == list(range(30, 37))
-    assert "pictures 0 to 25 of 40" in known.name
+    assert "frames 0 to 25 of 40" in known.name
     gap = held_out.runs.starts.min() - (known.runs.starts.max() + SMALL.frames)
     assert gap >= SMALL.frames
 
@@ -161,15 +163,17 @@ def test_a_small_video_gives_smaller_clips(tmp_path: Path) -> None:
     assert footage.draw(random.Random(0)).hr.shape == (3, 3, 144, 172)
 
 
-def test_too_small_a_video_is_refused_with_its_size(tmp_path: Path) -> None:
+def test_a_video_that_is_too_small_is_rejected_with_its_size(tmp_path: Path) -> None:
     video = opened(write_film(tmp_path / "a.mp4", pan(1, 10)))
-    with pytest.raises(UnusableError, match=r"a\.mp4: 176x144 is too small, scale 4 needs 256 pixels"):
+    with pytest.raises(
+        UnusableError, match=r"a\.mp4: 176x144 is too small, since scale 4 requires 256 pixels"
+    ):
         footage_of(video, Geometry(size=480, frames=3, speed=4, scale=4))
     with pytest.raises(UnusableError, match=r"reduced to 88x72, is too small"):
         footage_of(video, Geometry(size=480, frames=3, speed=4, scale=2), downscale=2.0)
 
 
-def test_high_definition_is_halved_unless_told_otherwise(tmp_path: Path) -> None:
+def test_high_definition_is_halved_by_default(tmp_path: Path) -> None:
     film = [np.kron(picture, np.ones((5, 5, 1), np.uint8)) for picture in pan(1, 3)]
     options = {"preset": "ultrafast"}
     video = opened(write_film(tmp_path / "a.mp4", film, options=options))
@@ -181,17 +185,17 @@ def test_high_definition_is_halved_unless_told_otherwise(tmp_path: Path) -> None
         footage_of(video, shape, downscale=3.0)
 
 
-def test_a_video_without_a_run_says_why(tmp_path: Path) -> None:
-    with pytest.raises(UnusableError, match=r"hold no 4 in a row in one scene"):
+def test_the_error_for_a_video_without_a_run_gives_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match=r"contain no 4 consecutive frames of one scene"):
         footage_of(opened(write_film(tmp_path / "a.mp4", pan(1, 3) + pan(2, 3))), SMALL)
-    with pytest.raises(UnusableError, match=r"hold no 4 in a row"):
+    with pytest.raises(UnusableError, match=r"contain no 4 consecutive frames"):
         split_by_time(opened(write_film(tmp_path / "b.mp4", pan(1, 9))), SMALL, 4)
     combed = make_clip(tmp_path / "c.mkv", codec="mpeg2video", interlaced="top", width=176, height=144)
-    with pytest.raises(UnusableError, match=r"12 of 12 pictures are interlaced"):
+    with pytest.raises(UnusableError, match=r"12 of 12 frames are interlaced"):
         footage_of(opened(combed), SMALL)
 
 
-def test_damaged_pictures_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_frames_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = write_film(tmp_path / "a.ts", pan(1, 60), gop=10)
     data = bytearray(whole.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
@@ -199,12 +203,12 @@ def test_damaged_pictures_are_left_out(tmp_path: Path, caplog: pytest.LogCapture
     broken.write_bytes(data)
     video = opened(broken)
     assert 30 < video.index.usable.sum() < 60
-    assert "left out" in caplog.text or len(video.index) < 60
+    assert "skipped" in caplog.text or len(video.index) < 60
     footage = footage_of(video, SMALL)
     assert all(len(clip) == 4 for clip in clips(footage, range(10)))
 
 
-def test_what_is_no_video_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_rejected_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"\0" * 5000)
     with pytest.raises(InputError, match=r"a\.mp4") as error:
         opened(tmp_path / "a.mp4")
@@ -214,7 +218,7 @@ def test_what_is_no_video_is_one_line(tmp_path: Path) -> None:
         opened(truncated(whole, tmp_path / "c.mp4", 0.5))
 
 
-def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+def test_a_file_that_changes_during_training_is_detected(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mp4", pan(1, 30))
     video = opened(path)
     write_film(path, pan(1, 5))
@@ -222,7 +226,7 @@ def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
         video.frames(20, 4)
 
 
-def test_the_cache_never_holds_more_than_it_may(tmp_path: Path) -> None:
+def test_the_cache_never_exceeds_its_limit(tmp_path: Path) -> None:
     video = opened(write_film(tmp_path / "a.mp4", pan(1, 60), gop=6))
     (frame,) = video.frames(0, 1)
     size = sum(plane.buffer_size for plane in frame.planes)

@@ -1,4 +1,4 @@
-"""Pictures of a folder: found, parted by photograph, decoded as they are."""
+"""Images of a folder: found, split by photograph, and decoded exactly."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.training.photographs import photograph, write_photographs
 from vsr.errors import InputError
 from vsr.training.data.drawing import Geometry
 from vsr.training.data.image_folder import (
-    Picture,
+    ImageFile,
     Quarantine,
-    find_pictures,
+    find_images,
     large_enough,
     licences,
     open_photographs,
@@ -25,16 +25,16 @@ from vsr.training.data.image_folder import (
 from vsr.training.data.images import read_image
 
 
-def tiles(photographs: int, each: int) -> list[Picture]:
+def tiles(photographs: int, each: int) -> list[ImageFile]:
     return [
-        Picture(path=Path(f"p{number}_{tile}.png"), photograph=f"p{number}")
+        ImageFile(path=Path(f"p{number}_{tile}.png"), photograph=f"p{number}")
         for number in range(photographs)
         for tile in range(each)
     ]
 
 
 @pytest.mark.parametrize(("photographs", "one_in"), [(2, 12), (5, 2), (73, 12), (24, 3)])
-def test_tiles_of_one_photograph_are_never_on_both_sides(photographs: int, one_in: int) -> None:
+def test_tiles_of_one_photograph_are_never_in_both_parts(photographs: int, one_in: int) -> None:
     pictures = tiles(photographs, each=3)
     known, held_out = split(pictures, one_in)
     assert known
@@ -43,12 +43,12 @@ def test_tiles_of_one_photograph_are_never_on_both_sides(photographs: int, one_i
     assert sorted(p.path for p in known + held_out) == sorted(p.path for p in pictures)
 
 
-def test_one_photograph_cannot_be_parted() -> None:
-    with pytest.raises(InputError, match="one photograph"):
+def test_one_photograph_cannot_be_split() -> None:
+    with pytest.raises(InputError, match="only one photograph"):
         split(tiles(1, each=9), 2)
 
 
-def test_the_table_tells_which_photograph_a_tile_was_cut_from(tmp_path: Path) -> None:
+def test_the_table_names_the_photograph_of_each_tile(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     rows = [
         "file\trepository\tpath\tlicence",
@@ -56,53 +56,55 @@ def test_the_table_tells_which_photograph_a_tile_was_cut_from(tmp_path: Path) ->
         "photo1.png\ta/b\tx.jpg\tCC-BY 4.0",
     ]
     (tmp_path / "SOURCES.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    pictures = find_pictures(tmp_path)
+    pictures = find_images(tmp_path)
     assert [p.photograph for p in pictures] == ["a/b:x.jpg", "a/b:x.jpg", "photo2"]
     assert licences(tmp_path) == "CC-BY 4.0; CC0"
 
 
-def test_what_the_folder_names_is_held_out_with_all_tiles_of_its_photographs(tmp_path: Path) -> None:
+def test_files_in_the_holdout_table_are_held_out_with_all_tiles_of_their_photographs(tmp_path: Path) -> None:
     write_photographs(tmp_path, 5)
     rows = ["file\trepository\tpath", "photo0.png\ta/b\tx.jpg", "photo3.png\ta/b\tx.jpg"]
     (tmp_path / "SOURCES.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (tmp_path / "HOLDOUT.tsv").write_text("file\nphoto3.png\nphoto4.png\ngone.png\n", encoding="utf-8")
     known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
-    assert [picture.path.name for picture in known.pictures] == ["photo1.png", "photo2.png"]
-    assert [picture.path.name for picture in held_out.pictures] == ["photo0.png", "photo3.png", "photo4.png"]
+    assert [picture.path.name for picture in known.image_files] == ["photo1.png", "photo2.png"]
+    assert [picture.path.name for picture in held_out.image_files] == [
+        "photo0.png",
+        "photo3.png",
+        "photo4.png",
+    ]
 
 
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
         ("name\nphoto0.png\n", "column file"),
-        ("file\ngone.png\n", "no picture that is there"),
-        ("file\n", "no picture that is there"),
-        ("file\nphoto0.png\nphoto1.png\n", "all pictures"),
+        ("file\ngone.png\n", "no existing image"),
+        ("file\n", "no existing image"),
+        ("file\nphoto0.png\nphoto1.png\n", "all images"),
         ("file\tkind\n\xff\n", "cannot be read"),
     ],
 )
-def test_a_table_of_what_is_held_out_that_cannot_be_kept_to_is_refused(
-    tmp_path: Path, table: str, reason: str
-) -> None:
+def test_an_unusable_holdout_table_is_rejected(tmp_path: Path, table: str, reason: str) -> None:
     write_photographs(tmp_path, 2)
     (tmp_path / "HOLDOUT.tsv").write_bytes(table.encode("latin-1"))
     with pytest.raises(InputError, match=reason):
         open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
 
 
-def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
+def test_a_table_without_the_columns_is_rejected(tmp_path: Path) -> None:
     write_photographs(tmp_path, 1)
     (tmp_path / "SOURCES.tsv").write_text("name\tlicence\nphoto0.png\tCC0\n", encoding="utf-8")
     with pytest.raises(InputError, match="columns file, repository and path"):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
-def test_a_png_is_decoded_as_it_is(tmp_path: Path) -> None:
+def test_a_png_is_decoded_exactly(tmp_path: Path) -> None:
     write_photographs(tmp_path, 1)
     assert torch.equal(read_image(tmp_path / "photo0.png"), photograph(0))
 
 
-def test_files_that_systems_put_beside_pictures_and_kinds_that_are_not_read_are_named_and_end_no_run(
+def test_hidden_and_unsupported_files_are_named_in_a_warning_and_do_not_end_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_photographs(tmp_path, 4)
@@ -110,14 +112,14 @@ def test_files_that_systems_put_beside_pictures_and_kinds_that_are_not_read_are_
         (tmp_path / f"._photo{number}.png").write_bytes(b"\0\5\x16\7" + bytes(60))
         (tmp_path / f"phone{number}.heic").write_bytes(b"heic")
     (tmp_path / "folder.png").mkdir()
-    (tmp_path / "notes.txt").write_text("no picture's name")
+    (tmp_path / "notes.txt").write_text("not the name of an image")
     known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=1, speed=0, scale=2), 2)
-    assert len(known.pictures) + len(held_out.pictures) == 4
-    assert caplog.text.count("left out") == 1
+    assert len(known.image_files) + len(held_out.image_files) == 4
+    assert caplog.text.count("skipped") == 1
     assert "._photo0.png, ._photo1.png, ._photo2.png and 6 more" in caplog.text
 
 
-def test_pictures_of_kinds_that_are_not_read_are_left_out_by_name_however_many(
+def test_images_of_unsupported_formats_are_skipped_by_name_in_any_number(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_photographs(tmp_path, 4)
@@ -131,37 +133,37 @@ def test_pictures_of_kinds_that_are_not_read_are_left_out_by_name_however_many(
         known.draw(random.Random(seed))
         held_out.draw(random.Random(seed))
     for name in ("a.tif", "b.tif", "c.jpg", "d.png"):
-        assert caplog.text.count(f"{name}: ") == 1
+        assert caplog.text.count(f"{name} is ") == 1
 
 
-def test_small_pictures_are_left_out_and_said_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_small_images_are_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_photographs(tmp_path, 2, side=96)
     (tmp_path / "small").mkdir()
     write_photographs(tmp_path / "small", 1, side=40)
     (tmp_path / "small" / "photo0.png").rename(tmp_path / "tiny.png")
     with caplog.at_level(logging.WARNING):
-        kept = large_enough(find_pictures(tmp_path), 64)
+        kept = large_enough(find_images(tmp_path), 64)
     assert [p.path.name for p in kept] == ["photo0.png", "photo1.png"]
-    assert "1 of 3 pictures left out" in caplog.text
+    assert "1 of 3 images skipped" in caplog.text
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_text("no picture")
     with pytest.raises(InputError, match=r"broken\.jpg"):
-        large_enough(find_pictures(tmp_path), 64)
+        large_enough(find_images(tmp_path), 64)
     with pytest.raises(InputError, match=r"broken\.jpg"):
         read_image(tmp_path / "broken.jpg")
 
 
-def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no picture"):
-        find_pictures(tmp_path)
+def test_missing_and_empty_folders_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="contains no image"):
+        find_images(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
-        find_pictures(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere")
 
 
 def cut_off(path: Path) -> None:
-    """Half of a JPEG: its header is whole, its pixels are not."""
+    """Truncate a JPEG to half its size, which leaves its header complete."""
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
@@ -174,14 +176,14 @@ def write_jpegs(folder: Path, number: int) -> list[Path]:
     return paths
 
 
-def test_a_cut_picture_is_not_filled_with_grey(tmp_path: Path) -> None:
+def test_a_truncated_image_is_an_error_and_not_filled_with_grey(tmp_path: Path) -> None:
     (path,) = write_jpegs(tmp_path, 1)
     cut_off(path)
-    with pytest.raises(InputError, match=r"p000\.jpg: cannot be decoded"):
+    with pytest.raises(InputError, match=r"p000\.jpg cannot be decoded"):
         read_image(path)
 
 
-def test_a_corrupt_picture_is_left_out_with_one_warning(
+def test_a_corrupt_image_is_skipped_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = write_jpegs(tmp_path, 12)
@@ -195,7 +197,7 @@ def test_a_corrupt_picture_is_left_out_with_one_warning(
     assert len(known.quarantine) == 1
 
 
-def test_what_is_drawn_does_not_depend_on_which_corrupt_pictures_are_known(tmp_path: Path) -> None:
+def test_draws_do_not_depend_on_which_corrupt_images_are_known(tmp_path: Path) -> None:
     cut_off(write_jpegs(tmp_path, 12)[0])
     shape = Geometry(size=64, frames=2, speed=2, scale=2)
     fresh, warned = (open_photographs(tmp_path, shape, 4)[0] for _ in range(2))
@@ -209,14 +211,14 @@ def test_what_is_drawn_does_not_depend_on_which_corrupt_pictures_are_known(tmp_p
 @pytest.mark.parametrize(
     ("total", "bad", "refused"), [(10, 1, False), (10, 2, True), (300, 3, False), (300, 4, True)]
 )
-def test_more_than_one_percent_of_corrupt_pictures_is_too_much(total: int, bad: int, refused: bool) -> None:
+def test_more_than_one_per_cent_of_corrupt_images_is_an_error(total: int, bad: int, refused: bool) -> None:
     quarantine = Quarantine(total)
     for number in range(bad - 1):
         quarantine.add(Path(f"{number}.jpg"), InputError("torn"))
-        quarantine.add(Path(f"{number}.jpg"), InputError("torn"))  # seen again, counted once
+        quarantine.add(Path(f"{number}.jpg"), InputError("torn"))  # the second time does not count
     last = Path("last.jpg")
     if refused:
-        with pytest.raises(InputError, match=rf"{bad} of {total} pictures are unreadable .* torn"):
+        with pytest.raises(InputError, match=rf"{bad} of {total} images are unreadable .* torn"):
             quarantine.add(last, InputError("torn"))
     else:
         quarantine.add(last, InputError("torn"))
@@ -224,25 +226,25 @@ def test_more_than_one_percent_of_corrupt_pictures_is_too_much(total: int, bad: 
         assert last in quarantine
 
 
-def test_pictures_without_a_header_and_without_pixels_count_together(tmp_path: Path) -> None:
+def test_images_without_a_header_and_without_pixels_are_counted_together(tmp_path: Path) -> None:
     paths = write_jpegs(tmp_path, 12)
     paths[1].write_bytes(b"no picture")
     cut_off(paths[0])
     known, held_out = open_photographs(tmp_path, Geometry(size=64, frames=2, speed=2, scale=2), 4)
     rng = random.Random(0)
-    with pytest.raises(InputError, match="2 of 12 pictures are unreadable"):
+    with pytest.raises(InputError, match="2 of 12 images are unreadable"):
         _ = [half.draw(rng) for _ in range(200) for half in (known, held_out)]
 
 
-def test_too_small_pictures_only_are_refused_with_their_size(tmp_path: Path) -> None:
+def test_a_folder_of_images_that_are_too_small_is_rejected_with_their_size(tmp_path: Path) -> None:
     write_photographs(tmp_path, 2, side=40)
-    with pytest.raises(InputError, match="no picture has 64 pixels on each side, the best 40"):
-        large_enough(find_pictures(tmp_path), 64)
+    with pytest.raises(InputError, match="no image has 64 pixels on each side, the best has 40"):
+        large_enough(find_images(tmp_path), 64)
 
 
-def test_a_picture_that_promises_too_much_is_refused(tmp_path: Path) -> None:
+def test_an_image_whose_header_declares_too_many_pixels_is_rejected(tmp_path: Path) -> None:
     Image.new("L", (8400, 8200)).save(tmp_path / "bomb.png")
-    with pytest.raises(InputError, match=r"bomb\.png: holds no picture, or one over 67108864 pixels"):
-        large_enough(find_pictures(tmp_path), 64)
-    with pytest.raises(InputError, match=r"bomb\.png: cannot be decoded"):
+    with pytest.raises(InputError, match=r"bomb\.png contains no image, or one with over 67108864 pixels"):
+        large_enough(find_images(tmp_path), 64)
+    with pytest.raises(InputError, match=r"bomb\.png cannot be decoded"):
         read_image(tmp_path / "bomb.png")

@@ -1,6 +1,7 @@
-"""Picture files become what they show: all formats, turned as EXIF says, in the colours of `vsr.color`.
+"""Image files decode to their content: all formats, with the EXIF orientation, in the colours of `vsr.color`.
 
-Pillow is the judge: it decodes by other libraries (libjpeg-turbo, libtiff, libwebp), and turns by itself.
+The reference is Pillow, which decodes with other libraries (libjpeg-turbo,
+libtiff, libwebp) and rotates by itself.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from PIL import Image, ImageOps
 
 from tests.training.photographs import photograph
 from vsr.errors import InputError
-from vsr.training.data.images import SUFFIXES, UnsupportedPictureError, header_size, read_image
+from vsr.training.data.images import SUFFIXES, UnsupportedImageError, header_size, read_image
 
 SIZE = (120, 80)
-"""Width and height: not alike, so that a turn shows."""
+"""Width and height, which differ, so that a rotation is visible."""
 
 
 def soft(size: tuple[int, int] = SIZE) -> Image.Image:
-    """Colours that change slowly: formats of less chroma lose little of them."""
+    """Make an image of smooth colours, which chroma subsampling hardly changes."""
     small = F.interpolate(photograph(0)[None, :, ::16, ::16].float(), size=size[::-1], mode="bicubic")
     return Image.fromarray(small[0].clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
 
@@ -66,19 +67,19 @@ WAYS = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_every_format_under_every_name_is_read_as_what_it_is(name: str, tmp_path: Path) -> None:
+def test_every_format_is_read_by_its_content_under_any_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     soft().save(path, **WAYS[name])
     assert path.suffix.lower() in SUFFIXES
     assert header_size(path) == SIZE[::-1]
-    assert np.abs(seen(path) - judged(path)).mean() < 1  # the judge rounds, and enlarges chroma otherwise
+    assert np.abs(seen(path) - judged(path)).mean() < 1  # Pillow rounds, and upsamples chroma differently
 
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
     [(m, s) for m in ("RGBA", "L", "LA", "P", "1") for s in ("png", "tif", "bmp") if (m, s) != ("LA", "bmp")],
 )
-def test_every_kind_of_pixel_is_read(mode: str, suffix: str, tmp_path: Path) -> None:
+def test_every_pixel_format_is_read(mode: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     image = soft()
     if mode == "RGBA":
@@ -92,7 +93,7 @@ def test_every_kind_of_pixel_is_read(mode: str, suffix: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
-def test_a_photograph_is_turned_as_exif_says(suffix: str, orientation: int, tmp_path: Path) -> None:
+def test_a_photograph_is_rotated_as_exif_says(suffix: str, orientation: int, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     exif = Image.Exif()
     exif[274] = orientation
@@ -103,15 +104,16 @@ def test_a_photograph_is_turned_as_exif_says(suffix: str, orientation: int, tmp_
 
 
 def halves(first: tuple[int, int, int], second: tuple[int, int, int]) -> np.ndarray:
-    """Stripes of two colours of nearly one brightness, softened: chroma alone tells them apart."""
+    """Make blurred stripes of two colours with almost equal luma, which only chroma can distinguish."""
     x = 0.5 + 0.5 * np.sin(np.arange(160) / 160 * 2 * np.pi * 11)
     row = x[:, None] * np.array(first) + (1 - x)[:, None] * np.array(second)
     return np.repeat(row[None], 96, 0).round().astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
-def test_chroma_of_420_is_enlarged_by_a_filter_and_not_by_repeating_it(name: str, tmp_path: Path) -> None:
-    """Against the original: nearest neighbours shift soft edges by a quarter of a chroma sample and step."""
+def test_chroma_of_420_is_upsampled_by_a_filter_and_not_by_repetition(name: str, tmp_path: Path) -> None:
+    """Compare with the original: nearest-neighbour upsampling shifts soft
+    edges by a quarter of a chroma sample."""
     path, original = tmp_path / name, halves((200, 90, 90), (90, 150, 120))
     Image.fromarray(original).save(path, quality=97, subsampling=2)
     with av.open(str(path)) as box:
@@ -123,7 +125,7 @@ def test_chroma_of_420_is_enlarged_by_a_filter_and_not_by_repeating_it(name: str
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb48be", "gray16be"])
-def test_16_bits_are_rounded_and_not_cut(pix_fmt: str, tmp_path: Path) -> None:
+def test_16_bits_are_rounded_and_not_truncated(pix_fmt: str, tmp_path: Path) -> None:
     grey = pix_fmt.startswith("gray")
     shape = (64, 96) if grey else (64, 96, 3)
     codes = np.random.default_rng(0).integers(0, 65536, shape).astype(np.uint16)
@@ -146,23 +148,23 @@ def test_16_bits_are_rounded_and_not_cut(pix_fmt: str, tmp_path: Path) -> None:
         (b"8BPS" + bytes(60), "Photoshop"),
     ],
 )
-def test_what_is_not_read_is_named_by_what_it_is(data: bytes, what: str, tmp_path: Path) -> None:
+def test_an_unsupported_format_is_named(data: bytes, what: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
     for read in (read_image, header_size):
-        with pytest.raises(UnsupportedPictureError, match=what):
+        with pytest.raises(UnsupportedImageError, match=what):
             read(path)
 
 
-def test_jpeg_in_tiff_is_refused_and_not_read_as_noise(tmp_path: Path) -> None:
+def test_jpeg_in_tiff_is_rejected_and_not_read_as_noise(tmp_path: Path) -> None:
     soft().save(tmp_path / "a.tif", compression="jpeg")
-    with pytest.raises(UnsupportedPictureError, match="compression 7"):
+    with pytest.raises(UnsupportedImageError, match="compression 7"):
         read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_tiff_that_was_cut_off_is_no_picture(compression: str, share: float, tmp_path: Path) -> None:
+def test_a_truncated_tiff_is_an_error(compression: str, share: float, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.tif", tmp_path / "cut.tif"
     soft((400, 300)).save(whole, compression=compression)
     path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])

@@ -1,4 +1,4 @@
-"""Blur kernels: their formulas, their symmetries, and what is drawn."""
+"""Blur kernels: their formulas, their symmetries, and their random parameters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from vsr.training.degrade.blur_kernels import (
-    Pace,
+    FrameGroup,
     distances,
     draw_kernel,
     draw_kernels,
+    draw_parameter,
     draw_size,
     generalised,
     normalised,
-    numbers,
     plateau,
     sinc,
     stack,
@@ -52,25 +52,25 @@ def test_a_kernel_sums_to_one_is_odd_and_point_symmetric(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [name for name in SHAPES if name.endswith("_iso") or name == "iso"])
-def test_round_kernels_are_round(shape: str) -> None:
+def test_isotropic_kernels_are_symmetric(shape: str) -> None:
     kernel = draw_kernel(only(shape), random.Random(3))
     torch.testing.assert_close(kernel, kernel.T, rtol=0, atol=1e-6)
 
 
-def test_a_quarter_turn_transposes_an_anisotropic_kernel() -> None:
+def test_a_rotation_by_90_degrees_transposes_an_anisotropic_kernel() -> None:
     lying = gaussian(15, 3.0, 1.0, 0.0)
     torch.testing.assert_close(gaussian(15, 3.0, 1.0, math.pi / 2), lying.T, rtol=0, atol=1e-6)
     assert (lying - lying.T).abs().max() > 0.01
 
 
-def test_an_unturned_gaussian_is_the_product_of_two() -> None:
+def test_a_gaussian_without_rotation_is_the_product_of_two() -> None:
     x = torch.arange(-10, 11, dtype=torch.float64)
     lines = [torch.exp(-0.5 * (x / sigma).square()) for sigma in (1.0, 2.5)]
     expected = torch.outer(lines[0] / lines[0].sum(), lines[1] / lines[1].sum())
     torch.testing.assert_close(gaussian(21, 2.5, 1.0, 0.0), expected.float(), rtol=0, atol=1e-6)
 
 
-def test_a_turned_gaussian_is_widest_along_its_angle() -> None:
+def test_a_rotated_gaussian_is_widest_along_its_angle() -> None:
     kernel = gaussian(21, 3.0, 1.0, math.pi / 4)  # 45 degrees from x towards y
     assert float(kernel[13, 13]) > 10 * float(kernel[13, 7])
 
@@ -84,7 +84,8 @@ def test_profiles_are_the_published_formulas() -> None:
 
 
 def bessel_j1(x: float) -> float:
-    """Bessel's integral, by the trapezoidal rule: exact to rounding for a periodic function."""
+    """Compute Bessel's integral by the trapezoidal rule, which is exact
+    up to rounding for a periodic function."""
     return sum(math.cos(t - x * math.sin(t)) for t in (math.pi * (i + 0.5) / 200 for i in range(200))) / 200
 
 
@@ -108,56 +109,56 @@ def test_a_sinc_kernel_passes_below_its_cutoff_and_stops_above(cutoff: float) ->
     padded[:21, :21] = sinc(21, [cutoff])[0]
     response = torch.fft.fft2(padded).abs()[0, :129]  # along one axis, up to pi
     frequency = torch.linspace(0, math.pi, 129)
-    # 21 pixels cannot cut sharply: the window blurs the edge over about 2 pi / 21 = 0.3, and rings by 20 %
+    # 21 pixels cannot cut sharply: the window blurs the edge over about 2 pi / 21 = 0.3, with 20 % of ripple.
     assert response[frequency < cutoff - 0.35].min() > 0.8
     assert response[frequency > cutoff + 0.35].max() < 0.2
 
 
-def test_shares_of_kernels_are_kept() -> None:
+def test_kernels_are_drawn_in_their_proportions() -> None:
     rng = random.Random(0)
     rings = sum(float(draw_kernel(Blur(), rng).min()) < 0 for _ in range(2000)) / 2000
-    # a sinc kernel alone has negative lobes; 5 standard deviations of a share of 0.1 are 0.034
+    # Only sinc kernels have negative lobes. 0.034 is 5 standard deviations for a probability of 0.1.
     assert rings == pytest.approx(0.1, abs=0.034)
 
 
-def test_betas_are_below_one_as_often_as_above() -> None:
+def test_betas_are_below_and_above_one_equally_often() -> None:
     blur = only("generalised_iso", sigma=(2.0, 2.0))
     peaks = [draw_kernel(blur, random.Random(seed)) for seed in range(600)]
-    # at a distance of one sigma exp(-1/2) of the peak remains whatever beta is; outside, low betas keep more
+    # At one sigma, exp(-1/2) of the peak remains for any beta; further out, lower betas are larger.
     heavy = sum(
         float(k[mid, mid + 3] / k[mid, mid]) > math.exp(-0.5 * 2.25) for k in peaks if (mid := len(k) // 2)
     )
     assert heavy / 600 == pytest.approx(0.5, abs=0.1)  # 5 standard deviations
 
 
-def test_drifting_parameters_move_a_little_and_stay_inside() -> None:
-    pace = Pace(200, 2.0)
-    values = walk(0.9, (0.5, 1.0), 0.02, pace, random.Random(1))
+def test_drifting_parameters_change_slowly_within_their_limits() -> None:
+    group = FrameGroup(200, 2.0)
+    values = walk(0.9, (0.5, 1.0), 0.02, group, random.Random(1))
     steps = [abs(b - a) for a, b in itertools.pairwise(values)]
     assert 0 < max(steps) <= 0.04 + 1e-12
     assert 0.5 <= min(values) <= max(values) <= 1.0
-    assert len(set(numbers((1, 2), 0.1, Pace(5, 0.0), random.Random(0)))) == 1
+    assert len(set(draw_parameter((1, 2), 0.1, FrameGroup(5, 0.0), random.Random(0)))) == 1
 
 
-def test_kernels_of_a_clip_drift_and_those_of_unrelated_pictures_differ() -> None:
+def test_kernels_of_a_clip_drift_and_those_of_unrelated_images_differ() -> None:
     blur = only("aniso", sigma=(1.0, 2.0))
-    clip = draw_kernels(blur, Pace(6, 1.0), random.Random(2))
-    apart = draw_kernels(blur, Pace(6, None), random.Random(2))
+    clip = draw_kernels(blur, FrameGroup(6, 1.0), random.Random(2))
+    apart = draw_kernels(blur, FrameGroup(6, None), random.Random(2))
     neighbours = (clip[1:] - clip[:-1]).abs().amax((1, 2))
     assert neighbours.min() > 0
     assert neighbours.max() < 0.2 * clip.max()
     assert (apart[1:] - apart[:-1]).abs().amax((1, 2)).max() > neighbours.max()
-    still = draw_kernels(blur, Pace(6, 0.0), random.Random(2))
+    still = draw_kernels(blur, FrameGroup(6, 0.0), random.Random(2))
     assert torch.equal(still, still[:1].expand_as(still))
 
 
-def test_kernels_of_several_sizes_share_their_middle() -> None:
+def test_kernels_of_different_sizes_have_a_common_centre() -> None:
     small, large = torch.zeros(3, 3), torch.zeros(7, 7)
     small[1, 1] = large[3, 3] = 1
     assert torch.equal(stack([small, large])[0], large)
 
 
-def test_sizes_are_odd_and_reach_both_ends() -> None:
+def test_sizes_are_odd_and_reach_both_limits() -> None:
     rng = random.Random(0)
     assert {draw_size((7, 21), rng) for _ in range(300)} == set(range(7, 22, 2))
 

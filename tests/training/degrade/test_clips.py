@@ -1,4 +1,4 @@
-"""LR clips: aligned with their HR, the same from the same seed, and made as their table says."""
+"""LR clips: aligned with HR, reproducible by their seed, and made as their table says."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def made(degradation: Degradation, seed: int = 0, *, kept: int = 2, scale: int =
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_reduction_is_pils_bicubic(scale: int) -> None:
+def test_downscaling_equals_pils_bicubic(scale: int) -> None:
     image = photograph(2, side=96)
     ours = reduce(image[None], scale)[0].permute(1, 2, 0).numpy().astype(int)
     size = (96 // scale, 96 // scale)
     theirs = Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size, Image.Resampling.BICUBIC)
-    # both work in 8-bit steps with fixed-point weights: one code of rounding
+    # Both use 8-bit steps with fixed-point weights: one code value of rounding.
     assert abs(ours - np.asarray(theirs).astype(int)).max() <= 1
 
 
@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_clip_to_the_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_clip_has_the_promised_shapes_and_types(name: str) -> None:
+def test_a_clip_has_the_documented_shapes_and_types(name: str) -> None:
     for seed in range(4):
         clip = made(shipped(name), seed, kept=3)
         assert clip.hr.shape == clip.plain.shape == (3, 3, 128, 128)
@@ -83,7 +83,7 @@ def test_a_clip_has_the_promised_shapes_and_types(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_lr_and_hr_of_a_clip_show_the_same_place(name: str) -> None:
+def test_lr_and_hr_of_a_clip_are_aligned(name: str) -> None:
     def mismatch(clip: Clip, shift: tuple[int, int]) -> float:
         hr = F.avg_pool2d(clip.hr.float() / 255, 2)
         lr = clip.lr.float()
@@ -95,21 +95,22 @@ def test_lr_and_hr_of_a_clip_show_the_same_place(name: str) -> None:
     def total(shift: tuple[int, int]) -> float:
         return sum(mismatch(clip, shift) for clip in clips)
 
-    # resizing without antialias, twice, moves single clips by up to a pixel; on average nothing moves
+    # Resizing twice without antialiasing moves single clips by up to a pixel, but not on average.
     assert all(total((0, 0)) < total(shift) for shift in ((0, 1), (0, -1), (1, 0), (-1, 0)))
 
 
-def test_a_clean_clip_is_only_reduced() -> None:
+def test_a_clean_clip_is_only_downscaled() -> None:
     order = Order(noise=Noise(), jpeg=Jpeg())
     clip = made(Degradation(clean=1.0, orders=(order,), codecs=(X264,), final=Final(modes=("area",))))
     assert torch.equal(clip.lr, (reduce(clip.hr, 2) / 255).half())
 
 
-def test_clean_clips_of_ycbcr_have_its_rounding_and_full_chroma() -> None:
+def test_clean_clips_in_ycbcr_have_its_rounding_and_full_chroma() -> None:
     clip = made(Degradation(clean=1.0, clean_yuv=1.0))
     reduced = reduce(clip.hr, 2) / 255
     error = (clip.lr.float() - reduced).abs() * 255
-    # half a code of Y is 255 / 219 / 2 of one in blue, half a code of Cb 1.772 * 255 / 224 / 2
+    # Half a code value of Y is 255 / 219 / 2 of one in blue, half a
+    # code value of Cb is 1.772 * 255 / 224 / 2.
     assert 0 < float(error.max()) < 2.5
     assert float(error.mean()) < 1.0
     degradation = Degradation(clean=0.5, clean_yuv=0.5, codecs=(X264,))
@@ -120,33 +121,33 @@ def test_clean_clips_of_ycbcr_have_its_rounding_and_full_chroma() -> None:
     assert sum(plan.stored is not None for plan in plans) / 2000 == pytest.approx(0.25, abs=0.05)
 
 
-def test_soft_colours_are_half_as_fine_in_lr_and_target_alike() -> None:
-    # halving takes a board of single pixels in blue away, and leaves luma where it was
+def test_soft_chroma_halves_the_resolution_of_chroma_in_lr_and_target() -> None:
+    # Halving removes a blue pattern of single pixels, and keeps luma.
     hr = clip_of()
     hr[:, 2, ::2, ::2] //= 2
     clip = degrade_clip(hr, Degradation(clean=1.0, soft_chroma=1.0), scale=2, kept=2, rng=random.Random(1))
     before = hr[list(clip.chosen)]
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     kept, there = ((x.float() * luma).sum(1) for x in (clip.hr, before))
-    inside = (clip.hr > 0).all(1) & (clip.hr < 255).all(1)  # what is cut off there cannot keep luma
+    inside = (clip.hr > 0).all(1) & (clip.hr < 255).all(1)  # clipping changes luma
     assert (kept - there)[inside].abs().max() < 0.6, "each of R, G and B is rounded"
     blue, was = ((x.float() - (x.float() * luma).sum(1, keepdim=True))[:, 2] for x in (clip.hr, before))
     assert blue.diff(dim=-1).abs().mean() < 0.5 * was.diff(dim=-1).abs().mean()
     assert torch.equal(clip.lr, (reduce(clip.hr, 2) / 255).half())
 
 
-def test_clean_clips_come_as_often_as_asked() -> None:
+def test_clean_clips_have_the_requested_probability() -> None:
     degradation = Degradation(clean=0.2, codecs=(X264,))
     rng, hr = random.Random(0), clip_of()
     clean = sum(not degrade.draw_plan(hr, degradation, 2, 2, rng).codings for _ in range(4000)) / 4000
-    # 5 standard deviations of a share p of 4000 draws: 5 sqrt(p (1 - p) / 4000) = 0.032
+    # 5 standard deviations for a probability p in 4000 draws: 5 sqrt(p (1 - p) / 4000) = 0.032
     assert clean == pytest.approx(0.2, abs=0.032)
 
 
-def test_without_orders_a_coded_clip_is_the_reduced_one_transcoded() -> None:
+def test_without_orders_a_coded_clip_is_downscaled_and_transcoded() -> None:
     degradation = Degradation(clean=0.0, codecs=(X264,))
     rng = random.Random(9)
-    rng.random()  # whether the clip is clean
+    rng.random()  # the draw for a clean clip
     expected = transcode(reduce(clip_of(), 2), *draw_codings(degradation, rng))
     clip = made(degradation, 9)
     assert torch.equal(clip.lr, expected[list(clip.chosen)].half())
@@ -154,22 +155,22 @@ def test_without_orders_a_coded_clip_is_the_reduced_one_transcoded() -> None:
 
 def test_without_codecs_lr_has_8_bits() -> None:
     lr = made(Degradation(clean=0.0, orders=(Order(noise=Noise()),))).lr.float() * 255
-    # half has 11 bits: codes below 256 come back to an eighth
+    # float16 has 11 bits, so code values below 256 are exact to an eighth.
     assert (lr - lr.round()).abs().max() <= 0.125
 
 
-def test_pictures_that_are_not_kept_cost_nothing_without_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_codecs_frames_that_are_not_kept_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    real = degrade.carry_out
+    real = degrade.apply_chains
     monkeypatch.setattr(
-        degrade, "carry_out", lambda images, *rest: (seen.append(len(images)), real(images, *rest))[1]
+        degrade, "apply_chains", lambda images, *rest: (seen.append(len(images)), real(images, *rest))[1]
     )
     made(Degradation(clean=0.0, orders=(Order(noise=Noise()),)), kept=2)
     made(Degradation(clean=0.0, orders=(Order(noise=Noise()),), codecs=(X264,)), kept=2)
     assert seen == [2, 4]
 
 
-def test_the_target_is_sharpened_and_its_original_kept() -> None:
+def test_the_target_is_sharpened_and_its_original_is_kept() -> None:
     clip = made(Degradation(clean=1.0, usm=Sharpen(size=15, threshold=2.0)))
     assert torch.equal(clip.plain, clip_of()[list(clip.chosen)])
 
@@ -181,7 +182,7 @@ def test_the_target_is_sharpened_and_its_original_kept() -> None:
     assert unsharpened.hr is unsharpened.plain
 
 
-def test_colours_change_alike_in_lr_and_hr() -> None:
+def test_colours_change_equally_in_lr_and_hr() -> None:
     augment = Augment(probability=1.0, brightness=(0.5, 0.5), saturation=(0.3, 0.3), hue=(0.5, 0.5))
     clip = made(Degradation(clean=1.0, augment=augment))
     before = made(Degradation(clean=1.0))
@@ -191,7 +192,7 @@ def test_colours_change_alike_in_lr_and_hr() -> None:
     assert made(Degradation(clean=1.0, augment=replace(augment, probability=0.0))).hr.equal(before.hr)
 
 
-def test_a_pair_is_taken_as_it_is() -> None:
+def test_a_pair_is_not_degraded() -> None:
     hr = clip_of()
     lr = reduce(hr, 2)
     clip = pair_clip(hr, lr, 2, random.Random(1))
@@ -199,7 +200,7 @@ def test_a_pair_is_taken_as_it_is() -> None:
     assert torch.equal(clip.lr, (lr[list(clip.chosen)] / 255).half())
 
 
-def test_a_batch_is_degraded_picture_by_picture() -> None:
+def test_each_image_of_a_batch_is_degraded_separately() -> None:
     hr = torch.stack([photograph(i, 128) for i in range(4)])
     lr, target = degrade_batch(hr, shipped("real-esrgan"), scale=4, rng=random.Random(1))
     again, _ = degrade_batch(hr, shipped("real-esrgan"), scale=4, rng=random.Random(1))
@@ -211,13 +212,13 @@ def test_a_batch_is_degraded_picture_by_picture() -> None:
     assert same is hr
 
 
-def test_codecs_are_refused_in_a_batch() -> None:
-    with pytest.raises(ValueError, match="use degrade_clip"):
+def test_codecs_are_rejected_in_a_batch() -> None:
+    with pytest.raises(ValueError, match="Use degrade_clip"):
         degrade_batch(clip_of(), shipped("video"), scale=2, rng=random.Random(0))
 
 
 @pytest.mark.parametrize(("name", "plain"), [("bicubic", True), ("video", True), ("mild", False)])
-def test_plain_reduction_is_recognised(name: str, plain: bool) -> None:
+def test_plain_downscaling_is_recognised(name: str, plain: bool) -> None:
     assert is_plain(shipped(name)) is plain
 
 
@@ -229,6 +230,6 @@ def test_a_batch_is_degraded_on_its_device() -> None:
         assert lr.is_cuda
         assert target.is_cuda
     clean, _ = degrade_batch(hr, shipped("bicubic"), scale=4, rng=random.Random(1))
-    # In floats, as a host does it; its own filter for 8 bits rounds and clips between rows and columns.
+    # In float, since the CPU's own filter for 8 bits rounds and clips between rows and columns.
     exact = F.interpolate(hr.cpu() / 255, size=(32, 32), mode="bicubic", antialias=True)
     assert (clean.cpu().int() - degrade.eight_bit(exact).int()).abs().max() <= 1

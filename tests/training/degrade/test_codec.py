@@ -1,4 +1,4 @@
-"""Codecs in memory: every picture comes back, in order, in its colour, as through a file."""
+"""Codecs in memory return every frame, in order and in its colour, as a file would."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FINE: dict[Encoder, tuple[int, str]] = {
     "mpeg4": (2, ""),
     "mpeg2video": (2, ""),
 }
-"""Encoder to a quality and a preset that lose little."""
+"""Quality and preset with little loss, for each encoder."""
 X264 = CodecRange(encoder="libx264", quality=(18, 28), presets=("veryfast",))
 
 
@@ -54,7 +54,7 @@ every_codec = pytest.mark.parametrize("coding", CODINGS, ids=lambda c: c.encoder
 
 
 def smooth_clip(side: int = 96, frames: int = 3) -> Tensor:
-    """A soft, saturated picture that moves: 4:2:0 takes little from it."""
+    """Make a smooth, saturated image that moves, which 4:2:0 hardly changes."""
     generator = torch.Generator().manual_seed(5)
     soft = F.interpolate(
         torch.rand(1, 3, 4, 4, generator=generator), size=(side + 16, side + 16), mode="bicubic"
@@ -64,17 +64,17 @@ def smooth_clip(side: int = 96, frames: int = 3) -> Tensor:
 
 
 def moving_clip(frames: int = 5) -> Tensor:
-    """Edges that move, at the size of LR clips."""
+    """Make moving edges at the size of LR clips."""
     return reduce(pan(photograph(1, side=168), 144, frames, (0, 0), (3, 1)), 2)
 
 
 def error(clip: Tensor, *codings: Coding) -> float:
-    """Mean square, in codes of 8 bits."""
+    """Return the mean squared error in 8-bit code values."""
     return float((transcode(clip, *codings) * 255 - clip).square().mean())
 
 
 def mean_error(coding: Coding) -> Tensor:
-    """Of R, G and B, in codes of 8 bits."""
+    """Return the mean error of R, G and B in 8-bit code values."""
     clean = smooth_clip()
     return (transcode(clean, coding) * 255 - clean.float()).mean((0, 2, 3))
 
@@ -85,13 +85,14 @@ def test_every_encoder_of_the_settings_is_tested_here() -> None:
 
 @every_codec
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_a_coded_clip_has_the_colour_of_the_clean_one(coding: Coding, matrix: Matrix) -> None:
-    # coding noise has hardly any mean: measured up to 0.5 codes; a wrong matrix 3 and more, see below
+def test_a_coded_clip_has_the_colours_of_the_clean_one(coding: Coding, matrix: Matrix) -> None:
+    # Coding noise has almost no mean, at most 0.5 code values as measured; a
+    # wrong matrix has 3 or more, see below.
     assert mean_error(replace(coding, matrix=matrix)).abs().max() < 1.0
 
 
 @pytest.mark.parametrize(("written", "read"), [MATRICES, MATRICES[::-1]])
-def test_a_clip_read_by_the_wrong_matrix_would_be_found(
+def test_reading_a_clip_with_the_wrong_matrix_would_be_detected(
     written: Matrix, read: Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = color_of(read)
@@ -101,7 +102,7 @@ def test_a_clip_read_by_the_wrong_matrix_would_be_found(
 
 @every_codec
 @pytest.mark.parametrize("gop", [None, 1, 3])
-def test_pictures_come_back_in_order(coding: Coding, gop: int | None) -> None:
+def test_frames_are_returned_in_order(coding: Coding, gop: int | None) -> None:
     values = [40, 90, 140, 190, 240, 215, 165, 115, 65]
     clip = torch.stack([torch.full((3, 64, 96), value, dtype=torch.uint8) for value in values])
     found = transcode(clip, replace(coding, gop=gop)).mean((1, 2, 3)) * 255
@@ -110,27 +111,27 @@ def test_pictures_come_back_in_order(coding: Coding, gop: int | None) -> None:
 
 @every_codec
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_as_many_pictures_come_out_as_go_in(coding: Coding, frames: int) -> None:
+def test_every_frame_is_returned(coding: Coding, frames: int) -> None:
     clip = smooth_clip(64, frames)
     assert transcode(clip, coding).shape == clip.shape
-    coarse = replace(coding, quality=None, bitrate=40)  # an encoder short of bits may want to drop pictures
+    coarse = replace(coding, quality=None, bitrate=40)  # at a low bit rate, an encoder could drop frames
     assert transcode(clip, coarse).shape == clip.shape
 
 
 SLOWER = {"libx264": "medium", "libx265": "veryfast"}
-"""Encoder to a preset that looks ahead."""
+"""Preset with lookahead, for each encoder."""
 
 
 def natural_clip(side: int) -> Tensor:
-    """A pan over noise with the spectrum of photographs."""
+    """Make a pan over noise with the spectrum of photographs."""
     return pan(reduce(natural(4 * side).mul(255).byte(), 2)[0], side, 5, (0, 0), (3, 2))
 
 
 @every_codec
 @pytest.mark.parametrize("side", [64, 96])
 def test_the_same_clip_gives_the_same_bits_again(coding: Coding, side: int) -> None:
-    # See [Why the same clip must give the same bits] in vsr.training.degrade.codec: without what it says,
-    # libx264 fails here on a machine with AVX-512, and libx265 at 64 pixels on any
+    # See [Why the same clip must give the same bits] in vsr.training.degrade.codec. Without these options,
+    # libx264 fails here on a machine with AVX-512, and libx265 at 64 pixels on any machine.
     for quality in (12, 24):
         one = replace(coding, quality=quality, preset=SLOWER.get(coding.encoder, coding.preset))
         found = {b"".join(map(bytes, encode(to_yuv(natural_clip(side), one.matrix), one))) for _ in range(8)}
@@ -147,14 +148,14 @@ def test_the_same_clip_gives_the_same_bits_again(coding: Coding, side: int) -> N
         ("mpeg2video", (2, 8, 20)),
     ],
 )
-def test_stronger_compression_loses_more(encoder: Encoder, qualities: tuple[int, ...]) -> None:
+def test_stronger_compression_has_a_larger_error(encoder: Encoder, qualities: tuple[int, ...]) -> None:
     errors = [error(moving_clip(), replace(coding_of(encoder), quality=q)) for q in qualities]
     assert errors == sorted(errors)
     assert errors[-1] > 1.5 * errors[0]
 
 
 @every_codec
-def test_fewer_bits_lose_more_and_are_fewer(coding: Coding) -> None:
+def test_a_lower_bit_rate_has_fewer_bits_and_a_larger_error(coding: Coding) -> None:
     clip = moving_clip(9)
     low, high = (replace(coding, quality=None, bitrate=rate) for rate in (20, 1500))
     assert error(clip, low) > error(clip, high)
@@ -163,27 +164,27 @@ def test_fewer_bits_lose_more_and_are_fewer(coding: Coding) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "mpeg2video"])
-def test_key_frames_are_no_further_apart_than_the_gop(encoder: Encoder) -> None:
+def test_keyframes_are_no_further_apart_than_the_gop(encoder: Encoder) -> None:
     frames = to_yuv(smooth_clip(64, 7), Matrix.BT709)
     packets = encode(frames, replace(coding_of(encoder), gop=3))
     assert sorted(p.pts for p in packets if p.is_keyframe) == [0, 3, 6]
 
 
 @every_codec
-def test_a_second_generation_loses_more(coding: Coding) -> None:
+def test_a_second_generation_has_a_larger_error(coding: Coding) -> None:
     clip = moving_clip()
     again = Coding(encoder="libx264", quality=30, preset="veryfast", matrix=coding.matrix)
     assert error(clip, coding, again) > error(clip, coding)
 
 
-def test_a_second_generation_chooses_its_own_kinds_of_pictures() -> None:
+def test_a_second_generation_chooses_its_own_frame_types() -> None:
     first = replace(coding_of("libx264"), gop=1)
     decoded = decode(encode(to_yuv(moving_clip(), first.matrix), first), first.encoder)
     again = encode(decoded, replace(first, gop=None))
     assert sum(packet.is_keyframe for packet in again) == 1
 
 
-def test_h264_is_what_ffmpeg_reads_from_a_file(tmp_path: Path) -> None:
+def test_h264_in_memory_equals_what_ffmpeg_reads_from_a_file(tmp_path: Path) -> None:
     coding = Coding(encoder="libx264", quality=24, preset="medium", matrix=Matrix.BT709)
     ours = decode(encode(to_yuv(moving_clip(), coding.matrix), coding), coding.encoder)
     path = tmp_path / "clip.mkv"
@@ -207,24 +208,24 @@ def test_h264_is_what_ffmpeg_reads_from_a_file(tmp_path: Path) -> None:
     ("sides", "encoder", "said"),
     [((64, 65), "libx264", "65x64 pixels cannot be coded"), ((62, 80), "libx265", "too few for libx265")],
 )
-def test_sizes_that_an_encoder_cannot_take_are_refused(
+def test_sizes_that_an_encoder_does_not_support_are_rejected(
     sides: tuple[int, int], encoder: Encoder, said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
         transcode(torch.zeros(2, 3, *sides, dtype=torch.uint8), coding_of(encoder))
 
 
-def test_shares_are_kept() -> None:
+def test_encoders_are_drawn_in_their_proportions() -> None:
     rare = CodecRange(encoder="mpeg4", share=0.25, quality=(2, 4), presets=("",))
     rng = random.Random(0)
     drawn = [draw_coding((X264, rare), rng) for _ in range(4000)]
     mpeg4 = [coding for coding in drawn if coding.encoder == "mpeg4"]
-    # 5 standard deviations of a share p of 4000 draws: 5 sqrt(p (1 - p) / 4000) = 0.032
+    # 5 standard deviations for a probability p in 4000 draws: 5 sqrt(p (1 - p) / 4000) = 0.032
     assert len(mpeg4) / len(drawn) == pytest.approx(0.25 / 1.25, abs=0.032)
     assert {coding.quality for coding in mpeg4} == {2, 3, 4}
 
 
-def test_bit_rates_and_gops_are_drawn_in_their_ranges() -> None:
+def test_bit_rates_and_gops_are_drawn_within_their_ranges() -> None:
     codec_range = CodecRange(encoder="mpeg2video", bitrate=(300, 302), gop=(4, 5))
     drawn = [draw_coding((codec_range,), random.Random(seed)) for seed in range(60)]
     assert {coding.bitrate for coding in drawn} == {300, 301, 302}
@@ -232,7 +233,7 @@ def test_bit_rates_and_gops_are_drawn_in_their_ranges() -> None:
     assert {coding.quality for coding in drawn} == {None}
 
 
-def test_second_generations_come_as_often_as_asked_and_keep_the_matrix() -> None:
+def test_second_generations_have_the_requested_probability_and_keep_the_matrix() -> None:
     degradation = Degradation(codecs=(X264,), second_generation=0.25)
     rng = random.Random(0)
     drawn = [draw_codings(degradation, rng) for _ in range(2000)]

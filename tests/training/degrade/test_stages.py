@@ -1,4 +1,4 @@
-"""Orders: what is drawn keeps to its table and drifts slowly, and is carried out as drawn."""
+"""Degradation stages: parameters follow their table and drift slowly, and steps are applied as drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.training.degrade.test_degradation import shipped
 from tests.training.photographs import photograph
 from vsr.training.degrade import operations as op
-from vsr.training.degrade.blur_kernels import Pace
+from vsr.training.degrade.blur_kernels import FrameGroup
 from vsr.training.degrade.degradation import (
     Blur,
     Degradation,
@@ -27,13 +27,13 @@ from vsr.training.degrade.degradation import (
 )
 from vsr.training.degrade.stages import (
     STEPS,
-    Blurring,
+    BlurStep,
     Chain,
-    Jpegging,
-    Noising,
-    Resizing,
+    JpegStep,
+    NoiseStep,
+    ResizeStep,
     Sizes,
-    carry_out,
+    apply_chains,
     draw_chains,
 )
 
@@ -52,7 +52,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def draw(degradation: Degradation, seed: int, frames: int = 8) -> list[Chain]:
-    return draw_chains(degradation, SIZES, Pace(frames, degradation.drift), random.Random(seed))
+    return draw_chains(degradation, SIZES, FrameGroup(frames, degradation.drift), random.Random(seed))
 
 
 def kinds(chain: Chain) -> list[type]:
@@ -71,73 +71,73 @@ def images(number: int) -> Tensor:
 @pytest.mark.parametrize("drift", [0.0, 1.0, None])
 def test_every_chain_ends_at_lr_size(name: str, drift: float | None) -> None:
     for seed in range(6):
-        chains = draw_chains(shipped(name), SIZES, Pace(3, drift), random.Random(seed))
-        lr = carry_out(images(3), chains, generator())
+        chains = draw_chains(shipped(name), SIZES, FrameGroup(3, drift), random.Random(seed))
+        lr = apply_chains(images(3), chains, generator())
         assert lr.shape == (3, 3, 48, 40)
         assert lr.isfinite().all()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_without_drift_all_pictures_of_a_clip_share_all_parameters(seed: int) -> None:
+def test_without_drift_all_frames_of_a_clip_have_the_same_parameters(seed: int) -> None:
     chains = draw(Degradation(orders=(FULL,)), seed)
     for column in zip(*chains, strict=True):
         for step in column:
-            if isinstance(step, Blurring):
+            if isinstance(step, BlurStep):
                 assert torch.equal(step.kernel, column[0].kernel)  # type: ignore[union-attr]
             else:
                 assert step == column[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_with_drift_parameters_of_neighbours_differ_a_little(seed: int) -> None:
+def test_with_drift_parameters_of_consecutive_frames_differ_a_little(seed: int) -> None:
     chains = draw(Degradation(orders=(FULL,), drift=1.0), seed, frames=12)
-    assert kinds(chains[0]) == [Blurring, Resizing, Noising, Resizing, Jpegging]
+    assert kinds(chains[0]) == [BlurStep, ResizeStep, NoiseStep, ResizeStep, JpegStep]
     kernels, resizes, noises, _, jpegs = zip(*chains, strict=True)
     kernel_steps = [
         float((b.kernel - a.kernel).abs().sum())  # type: ignore[union-attr]
         for a, b in itertools.pairwise(kernels)
     ]
-    # kernels have sum 1; sigma moves by at most 0.02 of 0.5 and more, the angle by a tenth of pi
+    # Kernels have sum 1; sigma changes by at most 0.02 of at least 0.5, the angle by a tenth of pi.
     assert 0 < max(kernel_steps) < 0.5
     levels = steps_between([step.level for step in noises])  # type: ignore[union-attr]
     assert 0 < max(levels) <= STEPS["sigma_noise"] + 1e-9
     qualities = steps_between([step.quality for step in jpegs])  # type: ignore[union-attr]
     assert 0 < max(qualities) <= STEPS["quality"] + 1e-9
     sides = steps_between([step.size[0] for step in resizes])  # type: ignore[union-attr]
-    assert 0 < max(sides) <= STEPS["resize"] * 96 + 1  # whole pixels
+    assert 0 < max(sides) <= STEPS["resize"] * 96 + 1  # sizes are rounded to pixels
 
 
-def test_unrelated_pictures_share_sizes_but_not_strengths() -> None:
-    chains = draw_chains(Degradation(orders=(FULL,)), SIZES, Pace(16, None), random.Random(3))
+def test_unrelated_images_have_common_sizes_but_different_strengths() -> None:
+    chains = draw_chains(Degradation(orders=(FULL,)), SIZES, FrameGroup(16, None), random.Random(3))
     _, resizes, noises, _, jpegs = zip(*chains, strict=True)
     assert len(set(resizes)) == 1
     assert len({step.level for step in noises}) == 16  # type: ignore[union-attr]
     assert len({step.quality for step in jpegs}) == 16  # type: ignore[union-attr]
 
 
-def test_the_last_jpeg_comes_before_the_reduction_as_often_as_asked() -> None:
+def test_the_last_jpeg_precedes_the_final_resize_with_the_requested_probability() -> None:
     degradation = Degradation(orders=(FULL, Order(jpeg=Jpeg())), final=Final(sinc=0.8, after_jpeg=0.5))
     ends = [kinds(draw(degradation, seed, 1)[0])[4:] for seed in range(600)]
-    late = [end for end in ends if end[0] is Jpegging]
-    # 5 standard deviations of a share of 600 draws: 0.1 for a half, 0.08 for 0.8
+    late = [end for end in ends if end[0] is JpegStep]
+    # 5 standard deviations of a frequency in 600 draws: 0.1 for a half, 0.08 for 0.8
     assert len(late) / 600 == pytest.approx(0.5, abs=0.1)
-    assert sum(Blurring in end for end in ends) / 600 == pytest.approx(0.8, abs=0.08)
+    assert sum(BlurStep in end for end in ends) / 600 == pytest.approx(0.8, abs=0.08)
     allowed = [
-        [Jpegging, Resizing],
-        [Jpegging, Resizing, Blurring],
-        [Resizing, Jpegging],
-        [Resizing, Blurring, Jpegging],
+        [JpegStep, ResizeStep],
+        [JpegStep, ResizeStep, BlurStep],
+        [ResizeStep, JpegStep],
+        [ResizeStep, BlurStep, JpegStep],
     ]
     assert all(end in allowed for end in ends)
 
 
-def test_probabilities_and_factors_are_kept() -> None:
+def test_steps_and_factors_have_the_requested_probabilities() -> None:
     resize = Resize(up=0.2, down=0.7, factor=(0.5, 1.5))
     order = Order(resize=resize, noise=Noise(probability=0.3, gaussian=0.25, grey=0.5))
     drawn = [draw(Degradation(orders=(order,)), seed, 1)[0] for seed in range(800)]
-    noises = [step for chain in drawn for step in chain if isinstance(step, Noising)]
+    noises = [step for chain in drawn for step in chain if isinstance(step, NoiseStep)]
     heights = [chain[0].size[0] for chain in drawn]  # type: ignore[union-attr]
-    # 5 standard deviations of a share of 800 draws: at most 0.09; of 240 draws 0.16
+    # 5 standard deviations of a frequency in 800 draws: at most 0.09; of 240 draws 0.16
     assert len(noises) / 800 == pytest.approx(0.3, abs=0.09)
     assert sum(n.kind == "gaussian" for n in noises) / len(noises) == pytest.approx(0.25, abs=0.16)
     assert sum(n.grey for n in noises) / len(noises) == pytest.approx(0.5, abs=0.16)
@@ -146,40 +146,40 @@ def test_probabilities_and_factors_are_kept() -> None:
     assert 48 <= min(heights) <= max(heights) <= 144
 
 
-def test_a_factor_of_the_lr_side_is_taken_of_it() -> None:
+def test_a_factor_on_the_lr_side_multiplies_the_lr_side() -> None:
     order = Order(resize=Resize(up=0.0, down=0.0, of="lr"))
     assert draw(Degradation(orders=(order,)), 0, 1)[0][0].size == SIZES.lr  # type: ignore[union-attr]
 
 
-def test_pictures_are_carried_out_alike_alone_and_in_a_batch() -> None:
+def test_images_are_degraded_equally_alone_and_in_a_batch() -> None:
     order = replace(FULL, noise=None)
     chains = draw(Degradation(orders=(order,)), 1, 3)
-    together = carry_out(images(3), chains, generator())
-    alone = [carry_out(images(3)[i : i + 1], chains[i : i + 1], generator())[0] for i in range(3)]
-    # a batch may sum in another order, which may flip a rounding of JPEG's: rare and small
+    together = apply_chains(images(3), chains, generator())
+    alone = [apply_chains(images(3)[i : i + 1], chains[i : i + 1], generator())[0] for i in range(3)]
+    # A batch can sum in another order, which can change a rounding of JPEG; this is rare and small.
     assert (together - torch.stack(alone)).abs().mean() < 1e-4
 
 
-def test_a_chain_is_its_steps_one_after_the_other() -> None:
+def test_a_chain_applies_its_steps_in_order() -> None:
     kernel = torch.full((3, 3), 1 / 9)
     chain: Chain = (
-        Blurring(kernel),
-        Noising("gaussian", 5.0, False),
-        Resizing((48, 40), "area", False),
-        Jpegging(60.0, "real"),
+        BlurStep(kernel),
+        NoiseStep("gaussian", 5.0, False),
+        ResizeStep((48, 40), "area", False),
+        JpegStep(60.0, "real"),
     )
     expected = op.blur(images(1), kernel[None])
     expected = op.gaussian_noise(expected, [5.0], [False], generator(2))
     expected = op.resize(expected, (48, 40), "area", antialias=False)
     expected = op.jpeg(expected, [60.0], "real")
-    assert torch.equal(carry_out(images(1), [chain], generator(2)), expected)
+    assert torch.equal(apply_chains(images(1), [chain], generator(2)), expected)
 
 
-def test_pictures_of_different_sizes_come_back_in_their_order() -> None:
+def test_images_of_different_sizes_are_returned_in_their_order() -> None:
     sizes = [(60, 50), (48, 40), (60, 50)]
     chains: list[Chain] = [
-        (Resizing(size, "bilinear", True), Resizing((48, 40), "bilinear", True)) for size in sizes
+        (ResizeStep(size, "bilinear", True), ResizeStep((48, 40), "bilinear", True)) for size in sizes
     ]
     flat = torch.tensor([0.2, 0.5, 0.8])[:, None, None, None].expand(3, 3, 96, 80)
-    found = carry_out(flat, chains, generator()).mean((1, 2, 3))
+    found = apply_chains(flat, chains, generator()).mean((1, 2, 3))
     torch.testing.assert_close(found, torch.tensor([0.2, 0.5, 0.8]))

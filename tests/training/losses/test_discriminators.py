@@ -1,4 +1,5 @@
-"""Claims: the networks are the published ones, by layer table, naive computation, and the names in files."""
+"""The discriminators are the published ones, according to layer tables, a
+naive computation, and names in files."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def make(kind, patch=32, seed=0):
 
 
 def settled(kind, seed=0):
-    """A network in eval mode whose spectral vectors are near the true ones: fresh ones are random."""
+    """Return a network in eval mode after enough power iterations;
+    the initial spectral vectors are random."""
     network = make(kind, seed=seed)
     for _ in range(10):
         network(noise(0, 2, 3, 32, 32))
@@ -65,7 +67,7 @@ def norm(channels):
     return 2 * channels
 
 
-# The layer tables, written out; kernels and channels from the papers and BasicSR's page of architectures.
+# Layer tables with kernels and channels from the papers and BasicSR's description of architectures.
 VGG128 = (
     convolution(3, 64, 3) + convolution(64, 64, 4, False) + norm(64)
     + convolution(64, 128, 3, False) + norm(128) + convolution(128, 128, 4, False) + norm(128)
@@ -101,9 +103,10 @@ SRGAN_96 = (
     ("config", "patch", "by_table", "published"),
     [
         (DiscriminatorConfig(unet=UNetConfig()), 256, UNET, 4_376_897),
-        # 14,502,281, which is quoted too, has biases before batch norm; BasicSR's network has none there.
+        # 14,502,281 is also quoted; it includes biases before batch norm,
+        # which BasicSR's network does not have.
         (DiscriminatorConfig(vgg128=VGGConfig()), 128, VGG128, 14_502_281 - BIASES),
-        # pix2pix's log says 2.769 M for six channels; three fewer have 3 * 64 * 16 fewer.
+        # pix2pix's log says 2.769 M for six channels; with three there are 3 * 64 * 16 fewer.
         (DiscriminatorConfig(patch=PatchConfig()), 256, PATCH, 2_768_705 - 3 * 64 * 16),
         (DiscriminatorConfig(srgan=SRGANConfig()), 96, SRGAN_96, None),
     ],
@@ -116,19 +119,19 @@ def test_parameter_counts_are_those_of_the_layer_tables(config, patch, by_table,
 
 @pytest.mark.parametrize("patch", [32, 64, 128])
 @by_kind
-def test_logits_are_one_a_picture_or_a_map(kind, patch):
+def test_logits_are_one_an_image_or_a_map(kind, patch):
     side = {"unet": patch, "patch": patch // 8 - 2, "patch-sn": patch // 8 - 2}.get(kind)
     shape = (2, 1) if side is None else (2, 1, side, side)
     assert make(kind, patch)(noise(1, 2, 3, patch, patch)).shape == shape
 
 
-def test_srgan_takes_odd_sides():
+def test_srgan_supports_odd_sides():
     network = make_discriminator(SMALL["srgan"], 50)
     assert network(noise(2, 2, 3, 50, 50)).shape == (2, 1)
 
 
 @by_kind
-def test_every_weight_and_the_picture_get_a_finite_gradient(kind):
+def test_every_weight_and_the_image_get_a_finite_gradient(kind):
     network, x = make(kind), noise(3, 2, 3, 32, 32).requires_grad_()
     network(x).square().mean().backward()
     for name, parameter in [*network.named_parameters(), ("picture", x)]:
@@ -138,10 +141,10 @@ def test_every_weight_and_the_picture_get_a_finite_gradient(kind):
 
 
 @pytest.mark.parametrize(("layers", "field"), [(2, 34), (3, 70), (4, 142)])
-def test_a_logit_of_the_patch_discriminator_sees_as_many_pixels_as_published(layers, field):
+def test_the_receptive_field_of_the_patch_discriminator_is_the_published_one(layers, field):
     config = PatchConfig(nf=2, layers=layers, spectral_norm=True)
     network = make_discriminator(DiscriminatorConfig(patch=config), 256)
-    nn.init.constant_(network.body[0].weight, 0.1)  # so that no path from the picture cancels
+    nn.init.constant_(network.body[0].weight, 0.1)  # so that no paths from the image cancel out
     x = noise(4, 1, 3, 256, 256).requires_grad_()
     logits = network(x)
     middle = logits.shape[-1] // 2
@@ -153,7 +156,7 @@ def test_a_logit_of_the_patch_discriminator_sees_as_many_pixels_as_published(lay
 
 
 def naive_unet(state, x):
-    """Real-ESRGAN's figure 6, written out with the state of torch's spectral norm in eval mode."""
+    """Compute Real-ESRGAN's figure 6, with the state of torch's spectral norm in eval mode."""
 
     def conv(x, name, stride=1):
         w = state[f"{name}.weight_orig"]
@@ -174,12 +177,12 @@ def naive_unet(state, x):
     return F.conv2d(x8, state["conv9.weight"], state["conv9.bias"], padding=1)
 
 
-def test_the_unet_computes_what_the_paper_draws():
+def test_the_unet_computes_the_figure_of_the_paper():
     network, x = settled("unet"), noise(5, 2, 3, 24, 40)
     torch.testing.assert_close(network(x), naive_unet(network.state_dict(), x))
 
 
-def test_without_skips_the_way_up_knows_nothing_of_the_way_down():
+def test_without_skips_the_decoder_does_not_use_the_encoders_features():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = make_discriminator(DiscriminatorConfig(unet=UNetConfig(nf=4, skip=False)), 32)
@@ -190,7 +193,7 @@ def test_without_skips_the_way_up_knows_nothing_of_the_way_down():
 
 def test_vgg128_computes_pairs_of_convolutions_with_batch_norm():
     network, x = make("vgg128").eval(), noise(7, 2, 3, 32, 32)
-    for name, buffer in network.named_buffers():  # so that batch norm shows
+    for name, buffer in network.named_buffers():  # so that batch norm has an effect
         if name.endswith(("mean", "var")):
             buffer.copy_(noise(8, len(buffer)) + 0.5)
     s, h = network.state_dict(), x
@@ -207,7 +210,7 @@ def test_vgg128_computes_pairs_of_convolutions_with_batch_norm():
 
 
 def twins(before, after, kernel, stride):
-    """A convolution with our spectral norm, and one with torch's, with the same state."""
+    """Return a convolution with this package's spectral norm and one with torch's, with the same state."""
     ours = SpectralConv2d(before, after, kernel, stride=stride)
     theirs = spectral_norm(nn.Conv2d(before, after, kernel, stride, 1, bias=False))
     theirs.load_state_dict(ours.state_dict())
@@ -215,7 +218,7 @@ def twins(before, after, kernel, stride):
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 4, 2), (6, 2, 3, 1)])
-def test_spectral_norm_is_torchs_in_figures_state_and_gradient(shape):
+def test_spectral_norm_equals_torchs_in_values_state_and_gradient(shape):
     ours, theirs = twins(*shape)
     x = noise(9, 2, shape[0], 8, 8)
     for _ in range(3):
@@ -227,7 +230,7 @@ def test_spectral_norm_is_torchs_in_figures_state_and_gradient(shape):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
-def test_the_spectral_norm_converges_to_one_and_stands_still_in_eval():
+def test_the_spectral_norm_converges_to_one_and_does_not_change_in_eval():
     conv, x = SpectralConv2d(3, 4, 3), noise(10, 1, 3, 8, 8)
     for _ in range(200):
         conv(x)
@@ -240,7 +243,7 @@ def test_the_spectral_norm_converges_to_one_and_stands_still_in_eval():
 
 
 @by_kind
-def test_real_and_fake_may_be_run_before_either_goes_back(kind):
+def test_both_forward_passes_may_precede_the_backward_passes(kind):
     network = make(kind)
     real, fake = network(noise(11, 2, 3, 32, 32)), network(noise(12, 2, 3, 32, 32))
     (real.mean() - fake.mean()).backward()
@@ -248,7 +251,7 @@ def test_real_and_fake_may_be_run_before_either_goes_back(kind):
 
 
 @by_kind
-def test_networks_can_be_copied_and_go_on_alike(kind):
+def test_copies_of_networks_continue_equally(kind):
     network = make(kind)
     network(noise(13, 2, 3, 32, 32))
     other = copy.deepcopy(network)
@@ -260,18 +263,18 @@ def test_networks_can_be_copied_and_go_on_alike(kind):
 
 
 @by_kind
-def test_they_run_under_bf16_autocast_in_channels_last(kind):
+def test_discriminators_run_under_bf16_autocast_in_channels_last(kind):
     network = settled(kind).to(memory_format=torch.channels_last)
     x = noise(15, 2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     full = network(x)
     with torch.autocast("cpu", torch.bfloat16):
         found = network(x)
-    # bf16 keeps 8 bits: 0.4 % a layer, of ten layers at most 4 % of the largest logits.
+    # bf16 has 8 bits: 0.4 % a layer, which is at most 4 % of the largest logits for ten layers.
     scale = max(1.0, full.abs().max().item())
     torch.testing.assert_close(found.float(), full, rtol=0, atol=0.05 * scale)
 
 
-# On the CPU autocast leaves products of a matrix and a vector alone; on CUDA it does not.
+# On the CPU, autocast does not change matrix-vector products; on CUDA it does.
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
 def test_spectral_vectors_stay_fp32_under_autocast(device):
     ours, other = SpectralConv2d(3, 4, 3).to(device), SpectralConv2d(3, 4, 3).to(device)
@@ -283,7 +286,7 @@ def test_spectral_vectors_stay_fp32_under_autocast(device):
     assert torch.equal(ours.weight_u, other.weight_u)
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_is_active_only_in_training():
     config = SRGANConfig(nf=4, dense=8, dropout=0.5)
     network, x = make_discriminator(DiscriminatorConfig(srgan=config), 32), noise(17, 2, 3, 32, 32)
     assert not torch.equal(network(x), network(x))
@@ -291,7 +294,7 @@ def test_dropout_is_for_training_alone():
     assert torch.equal(network(x), network(x))
 
 
-def test_a_discriminator_learns_to_tell_noise_from_flat_pictures():
+def test_a_discriminator_learns_to_distinguish_noise_from_constant_images():
     for kind in SMALL:
         network = make(kind)
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -319,7 +322,7 @@ PUBLISHED_VGG = (
     }
     | {f"linear{i}.{n}" for i in (1, 2) for n in ("weight", "bias")}
 )
-"""Names in BasicSR's files of 128 px."""
+"""Layer names in BasicSR's files for 128 pixels."""
 
 
 def test_layers_have_the_names_of_published_files():
@@ -328,7 +331,7 @@ def test_layers_have_the_names_of_published_files():
 
 
 @by_kind
-def test_weights_come_back_from_a_file_as_trainers_save_it(kind, tmp_path):
+def test_weights_can_be_read_from_a_file_of_other_trainers(kind, tmp_path):
     network, other = make(kind), make(kind, seed=1)
     path = tmp_path / "net_d_5000.pth"
     torch.save({"params": network.state_dict()}, path)
@@ -336,13 +339,13 @@ def test_weights_come_back_from_a_file_as_trainers_save_it(kind, tmp_path):
     torch.testing.assert_close(dict(other.state_dict()), dict(network.state_dict()))
 
 
-def test_partial_files_are_refused_and_change_nothing(tmp_path):
+def test_partial_files_are_rejected_and_change_nothing(tmp_path):
     network, path = make("unet"), tmp_path / "d.safetensors"
     before = copy.deepcopy(network.state_dict())
     state = {k: v.contiguous().clone() for k, v in make("unet", seed=1).state_dict().items()}
     save_file({k: v for k, v in state.items() if k != "conv9.bias"}, path)
     with pytest.raises(
-        ModelError, match=r"96 % of the layers fit a UNetDiscriminator .*conv9\.bias does not"
+        ModelError, match=r"96 % of the layers match the recipe's UNetDiscriminator, .*conv9\.bias does not"
     ):
         start_from(network, path)
     save_file({**state, "conv0.weight": torch.zeros(8, 3, 3, 3)}, path)
@@ -354,29 +357,29 @@ def test_partial_files_are_refused_and_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "patch", "said"),
     [
-        ("srgan", 15, "16 pixels or more, not 15"),
+        ("srgan", 15, "at least 16 pixels, not 15"),
         ("vgg128", 96, "32, 64, 128, ..., not 96"),
         ("vgg128", 16, "not 16"),
-        ("patch", 23, "24 pixels or more, not 23"),
+        ("patch", 23, "at least 24 pixels, not 23"),
         ("unet", 100, "multiple of 8, not 100"),
     ],
 )
-def test_sides_that_do_not_fit_are_refused_in_one_line(kind, patch, said):
+def test_unsupported_sides_are_rejected_in_one_line(kind, patch, said):
     with pytest.raises(ConfigError, match=re.escape(said)) as caught:
         make_discriminator(SMALL[kind], patch)
     assert "\n" not in str(caught.value)
 
 
-def test_the_smallest_sides_that_are_said_to_fit_do():
+def test_the_smallest_documented_sides_are_supported():
     for kind, patch in (("srgan", 16), ("vgg128", 32), ("patch", 24), ("unet", 8)):
         assert make(kind, patch)(noise(19, 2, 3, patch, patch)).numel() >= 2
 
 
-def test_a_recipe_names_exactly_one_discriminator():
+def test_a_recipe_must_name_exactly_one_discriminator():
     config = from_table({"unet": {"nf": 32}}, DiscriminatorConfig, where="discriminator")
     assert config == DiscriminatorConfig(unet=UNetConfig(nf=32))
     assert config.kind == "unet"
-    for table, said in (({}, "given are none"), ({"unet": {}, "srgan": {}}, "given are srgan, unet")):
+    for table, said in (({}, "gives none"), ({"unet": {}, "srgan": {}}, "gives srgan, unet")):
         with pytest.raises(ConfigError, match=said):
             from_table(table, DiscriminatorConfig, where="discriminator")
     with pytest.raises(ConfigError, match=r"dropout = 1\.0"):

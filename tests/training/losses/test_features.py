@@ -1,4 +1,5 @@
-"""Claims: features are VGG19's from either kind of file; wrong ones are refused; only SR gets a gradient."""
+"""Features equal VGG19's from both kinds of files, unsuitable files are
+rejected, and only SR gets a gradient."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ from vsr.training.losses.features import (
 )
 
 CONFIGURATION_E = [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M"] + 2 * ([512] * 4 + ["M"])
-"""VGG19's row of table 1 of arXiv 1409.1556, as torchvision's `features` has it."""
+"""VGG19's row in table 1 of arXiv 1409.1556, as torchvision's `features` implements it."""
 INDICES = {"conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv4_4": 25, "conv5_4": 34}
-"""Of torchvision's `features`, as BSRGAN's published options name these layers."""
+"""Numbers of these layers in torchvision's `features`, as named in BSRGAN's published options."""
 
 
 def noise(seed, *size):
@@ -33,7 +34,7 @@ def noise(seed, *size):
 
 
 def vgg(configuration):
-    """Torchvision's `features`, built from its row of the table."""
+    """Build torchvision's `features` from its row in the table."""
     layers, before = [], 3
     for item in configuration:
         if item == "M":
@@ -46,7 +47,7 @@ def vgg(configuration):
 
 @pytest.fixture(scope="module")
 def naive():
-    """Torchvision's `features` with random weights that neither fade nor grow."""
+    """Return torchvision's `features` with random weights that keep the scale of features."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = vgg(CONFIGURATION_E).requires_grad_(False)
@@ -73,14 +74,14 @@ def normalised(x):
     return (x - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
-def test_the_reference_is_numbered_as_torchvision(naive):
+def test_the_reference_has_the_numbers_of_torchvision(naive):
     assert len(naive) == 37
     assert [name for name, layer in naive.named_children() if isinstance(layer, nn.MaxPool2d)] == [
         "4", "9", "18", "27", "36",
     ]  # fmt: skip
 
 
-def test_every_layer_of_a_torchvision_file_is_that_of_its_number(naive, torchvision_file):
+def test_every_layer_of_a_torchvision_file_has_the_right_number(naive, torchvision_file):
     wanted = [*CONVOLUTIONS, *(name.replace("conv", "relu") for name in CONVOLUTIONS)]
     x = noise(1, 2, 3, 37, 41)
     found = load_features(torchvision_file, wanted)(x)
@@ -99,7 +100,7 @@ def test_every_layer_of_a_torchvision_file_is_that_of_its_number(naive, torchvis
     assert {name: seen[name] for name in INDICES} == INDICES
 
 
-def test_a_layer_before_activation_is_not_rectified_by_the_next(torchvision_file):
+def test_a_layer_before_its_activation_is_not_changed_by_the_relu(torchvision_file):
     x = noise(2, 1, 3, 32, 32)
     found = load_features(torchvision_file, ["conv1_2", "conv2_1"])(x)
     assert found["conv1_2"].min() < 0
@@ -107,7 +108,7 @@ def test_a_layer_before_activation_is_not_rectified_by_the_next(torchvision_file
     torch.testing.assert_close(found["conv1_2"], alone)
 
 
-def test_shapes_are_those_of_the_pools():
+def test_shapes_follow_the_poolings():
     found = Features(["conv1_1", "relu2_2", "conv3_4", "conv4_4", "conv5_4"])(noise(3, 2, 3, 50, 33))
     assert {name: tuple(value.shape[1:]) for name, value in found.items()} == {
         "conv1_1": (64, 50, 33),
@@ -118,7 +119,7 @@ def test_shapes_are_those_of_the_pools():
     }
 
 
-def test_layers_may_be_asked_for_that_were_not_named_but_are_there():
+def test_any_layer_of_the_network_may_be_requested():
     features = Features(["relu2_1"])
     x = noise(4, 1, 3, 16, 16)
     assert list(features(x)) == ["relu2_1"]
@@ -147,7 +148,7 @@ def test_the_normalised_file_is_read_as_the_acceptance_script_reads_it(material)
     torch.testing.assert_close(found["relu2_1"], relu2_1)
     torch.testing.assert_close(found["conv2_2"], conv2_2)
     torch.testing.assert_close(found["relu3_1"], relu3_1)
-    with pytest.raises(ModelError, match=r"ends before conv5_4; layers there are conv1_1, .*conv3_1;"):
+    with pytest.raises(ModelError, match=r"ends before conv5_4; its layers are conv1_1, .*conv3_1\."):
         load_features(path, ["conv5_4"])
 
 
@@ -161,11 +162,14 @@ def saved(tmp_path, state):
     return path
 
 
-def test_a_file_that_ends_early_serves_as_far_as_it_goes(naive, tmp_path):
+def test_a_file_that_ends_early_provides_its_layers(naive, tmp_path):
     path = saved(tmp_path, cut(state_of(naive), 10))
     x = noise(6, 1, 3, 16, 16)
     torch.testing.assert_close(load_features(path, ["conv3_1"])(x)["conv3_1"], naive[:11](normalised(x)))
-    with pytest.raises(ModelError, match=r"ends before conv3_2; layers there are conv1_1, .*conv3_1; save"):
+    with pytest.raises(
+        ModelError,
+        match=r"ends before conv3_2; its layers are conv1_1, .*conv3_1\. For a suitable file, save",
+    ):
         load_features(path, ["conv3_2"])
 
 
@@ -173,52 +177,52 @@ def without(state, key):
     return {k: v for k, v in state.items() if k != key}
 
 
-def test_partial_files_are_refused_with_the_percentage_that_fits(naive, tmp_path):
+def test_partial_files_are_rejected_with_the_percentage_that_matches(naive, tmp_path):
     state = state_of(naive)
     path = saved(tmp_path, without(state, "features.12.bias"))  # 31 of 32
-    with pytest.raises(ModelError, match=r"96 % of its features are VGG19's, features\.12\.bias is not"):
+    with pytest.raises(ModelError, match=r"96 % of its features match VGG19, features\.12\.bias does not"):
         load_features(path, ["conv5_4"])
     path = saved(tmp_path, {**state, "features.34.weight": torch.zeros(512, 256, 3, 3)})
-    with pytest.raises(ModelError, match=r"96 % .* features\.34\.weight is not"):
+    with pytest.raises(ModelError, match=r"96 % .* features\.34\.weight does not"):
         load_features(path, ["conv1_2"])
 
 
-def test_vgg16_is_refused_though_its_first_blocks_have_the_same_shapes(tmp_path):
+def test_vgg16_is_rejected_although_its_first_blocks_have_the_same_shapes(tmp_path):
     sixteen = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
     path = saved(tmp_path, state_of(vgg(sixteen)))
-    with pytest.raises(ModelError, match=r"\d+ % of its features are VGG19's"):
+    with pytest.raises(ModelError, match=r"\d+ % of its features match VGG19"):
         load_features(path, ["conv1_2"])
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: None, "no such file of VGG19's weights"),
+        (lambda path: None, "the file with VGG19's weights does not exist"),
         (lambda path: save_file({"conv_first.weight": torch.zeros(2)}, path), "0 % of the layers"),
         (lambda path: path.write_bytes(b"<html>"), "a web page, not weights"),
         (lambda path: save_file({"preproc.weight": torch.zeros(2)}, path), "0 % of its features"),
     ],
     ids=["missing", "another network", "a page", "wrong shape"],
 )
-def test_what_is_no_vgg_file_is_refused_in_one_line(make, said, tmp_path):
+def test_a_file_that_is_not_vgg19_is_rejected_in_one_line(make, said, tmp_path):
     path = tmp_path / "vgg.safetensors"
     make(path)
     with pytest.raises(ModelError, match=re.escape(said)) as caught:
         load_features(path, ["conv1_1"])
     assert "\n" not in str(caught.value)
     if "web page" not in said:
-        assert "nothing is downloaded" in str(caught.value)
+        assert "Nothing is downloaded" in str(caught.value)
 
 
-def test_unknown_layers_and_small_pictures_are_refused():
+def test_unknown_layers_and_small_images_are_rejected():
     with pytest.raises(ValueError, match="conv6_1"):
         Features(["conv6_1"])
-    with pytest.raises(ValueError, match="given: none"):
+    with pytest.raises(ValueError, match="not none"):
         Features([])
-    with pytest.raises(ValueError, match="4 pixels are needed"):
+    with pytest.raises(ValueError, match="requires 4 pixels"):
         Features(["conv3_1"])(noise(0, 1, 3, 3, 9))
     assert Features(["conv3_1"])(noise(0, 1, 3, 4, 9))["conv3_1"].shape[-2:] == (1, 2)
-    with pytest.raises(ValueError, match="8 pixels are needed"):
+    with pytest.raises(ValueError, match="requires 8 pixels"):
         Features(["conv3_1"], padding="reflect")(noise(0, 1, 3, 7, 9))
     assert Features(["conv3_1"], padding="reflect")(noise(0, 1, 3, 8, 9))["conv3_1"].shape[-2:] == (2, 2)
 
@@ -242,7 +246,7 @@ def test_the_loss_is_the_weighted_sum_over_layers(shallow, criterion):
     assert found > 0
 
 
-def test_accumulating_counts_all_layers_of_the_kind_before(shallow):
+def test_accumulate_includes_all_earlier_layers_of_the_kind(shallow):
     assert layers_up_to("conv2_1") == ("conv1_1", "conv1_2", "conv2_1")
     assert layers_up_to("relu1_2") == ("relu1_1", "relu1_2")
     assert accumulated({"conv1_1": 1.0, "conv1_2": 2.0}) == {"conv1_1": 3.0, "conv1_2": 2.0}
@@ -268,13 +272,13 @@ def test_the_gradient_is_that_of_finite_differences(shallow):
     loss = PerceptualLoss(shallow, {"conv2_2": 1.0}, criterion="mse")
     loss(sr, hr).backward()
     direction = torch.randn(sr.shape, generator=torch.Generator().manual_seed(15))
-    step = 1e-3  # a change of about 1e-3 of the loss, which fp32 resolves to 1e-4 of that
+    step = 1e-3  # changes the loss by about 1e-3, which fp32 resolves to 1e-4 of that change
     slope = (loss(sr.detach() + step * direction, hr) - loss(sr.detach() - step * direction, hr)) / (2 * step)
-    # ReLUs and pools have kinks: a few per cent in one direction.
+    # ReLUs and poolings are not smooth everywhere, which costs a few per cent in one direction.
     assert (sr.grad * direction).sum().item() == pytest.approx(slope.item(), rel=0.05)
 
 
-def test_equal_pictures_are_at_no_distance(shallow):
+def test_equal_images_have_no_distance(shallow):
     x = noise(16, 1, 3, 16, 16)
     assert PerceptualLoss(shallow, {"conv3_1": 1.0})(x, x.clone()).item() == 0
 
@@ -287,10 +291,12 @@ def test_under_bf16_autocast_features_are_bf16_and_the_distance_fp32(shallow):
         assert shallow(sr)["conv3_1"].dtype == torch.bfloat16
         found = loss(sr, hr)
     assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(full.item(), rel=0.02)  # bf16 has 8 bits, errors of layers add up
+    assert found.item() == pytest.approx(
+        full.item(), rel=0.02
+    )  # bf16 has 8 bits, and errors of layers add up
 
 
-def test_the_published_settings_are_deepest_at_5_4():
+def test_the_published_settings_end_at_5_4():
     features = Features(REAL_ESRGAN_LAYERS)
     x, y = noise(19, 1, 3, 16, 16), noise(20, 1, 3, 16, 16)
     for weights, criterion in (
@@ -302,7 +308,7 @@ def test_the_published_settings_are_deepest_at_5_4():
         assert PerceptualLoss(features, weights, criterion=criterion)(x, y) > 0
 
 
-def test_what_cannot_be_compared_is_refused(shallow):
+def test_images_that_cannot_be_compared_are_rejected(shallow):
     with pytest.raises(ValueError, match="same shape"):
         PerceptualLoss(shallow, {"conv1_1": 1.0})(noise(0, 1, 3, 8, 8), noise(0, 1, 3, 8, 9))
     with pytest.raises(ValueError, match="conv5_4 is deeper than conv3_1"):

@@ -1,4 +1,4 @@
-"""Claims: the losses are those of the papers, worked out by hand and by plain loops over the batch."""
+"""The losses are those of the papers, according to manual calculation and plain loops over the batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vsr.training.losses.loss_settings import (
 )
 
 CLOSE = {"rel": 1e-5, "abs": 1e-6}
-"""fp32 sums of a few dozen numbers, against the same in double."""
+"""Tolerance of fp32 sums of a few dozen numbers, compared with double precision."""
 
 
 def noise(seed, *size):
@@ -53,14 +53,14 @@ def test_pixel_losses_of_bf16_are_computed_in_fp32(kind):
     assert torch.equal(PIXEL[kind](sr, hr), PIXEL[kind](sr.float(), hr))
 
 
-def test_the_charbonnier_gradient_is_finite_where_pictures_are_equal():
+def test_the_charbonnier_gradient_is_finite_for_equal_images():
     sr = torch.zeros(3, requires_grad=True)
     PIXEL["charbonnier"](sr, torch.zeros(3)).backward()
     assert sr.grad is not None
     assert torch.equal(sr.grad, torch.zeros(3))
 
 
-# At logits of 0 a discriminator cannot tell: every cross entropy is ln 2.
+# With logits of 0 a discriminator cannot decide, and every cross entropy is ln 2.
 @pytest.mark.parametrize(
     ("kind", "generator", "real", "fake"),
     [
@@ -71,7 +71,7 @@ def test_the_charbonnier_gradient_is_finite_where_pictures_are_equal():
         ("hinge", 0, 1, 1),
     ],
 )
-def test_losses_of_a_discriminator_that_cannot_tell(kind, generator, real, fake):
+def test_losses_of_an_undecided_discriminator(kind, generator, real, fake):
     zero = torch.zeros(4, 1)
     assert generator_loss(kind, zero, zero).item() == pytest.approx(generator, **CLOSE)
     assert [v.item() for v in discriminator_losses(kind, zero, zero)] == pytest.approx([real, fake], **CLOSE)
@@ -82,7 +82,7 @@ def cross_entropy(logit, label):
 
 
 def relativistic_by_loop(real, fake):
-    """ESRGAN's equations 1 and 2, one picture at a time: generator, discriminator on real, on fake."""
+    """Compute ESRGAN's equations 1 and 2 for each image: generator, discriminator on real, on fake."""
     real_mean, fake_mean = sum(real) / len(real), sum(fake) / len(fake)
     generator = on_real = on_fake = 0.0
     for r, f in zip(real, fake, strict=True):
@@ -121,7 +121,7 @@ def test_adversarial_losses_are_those_of_a_loop_over_the_batch(kind, shape):
 
 
 def test_relativistic_losses_by_hand():
-    # Means 2 and -1. To the originals' logits 1 and 3 belong 2 and 4 above fake's mean; to fake's, -3, -3.
+    # Means are 2 and -1. The real logits 1 and 3 lie 2 and 4 above fake's mean; fake's lie at -3 and -3.
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, -1.0])
     two, four, three = (math.log1p(math.exp(-x)) for x in (2, 4, 3))
     losses = discriminator_losses("relativistic", real, fake)
@@ -136,7 +136,7 @@ def leaves(*size):
 
 
 @pytest.mark.parametrize("kind", ADVERSARIAL)
-def test_the_generator_does_not_move_the_originals_logits(kind):
+def test_the_generator_gives_no_gradient_to_the_real_logits(kind):
     real, fake = leaves(6, 1)
     generator_loss(kind, real, fake).backward()
     assert real.grad is None
@@ -149,14 +149,15 @@ def test_relativistic_means_are_constants_for_the_discriminator_but_not_for_the_
     losses = discriminator_losses("relativistic", real, fake)
     assert torch.autograd.grad(losses.real, fake, allow_unused=True, retain_graph=True) == (None,)
     assert torch.autograd.grad(losses.fake, real, allow_unused=True) == (None,)
-    # d/df of (softplus(r - mean f) + softplus(-(f - mean r))) / 2, with r a constant: both terms reach f.
+    # d/df of (softplus(r - mean f) + softplus(-(f - mean r))) / 2,
+    # with a constant r: f appears in both terms.
     (found,) = torch.autograd.grad(generator_loss("relativistic", real, fake), fake)
     n = len(fake)
     expected = -(torch.sigmoid(real - fake.mean()).mean() + torch.sigmoid(-(fake - real.mean()))) / (2 * n)
     torch.testing.assert_close(found, expected)
 
 
-def test_going_back_separately_is_going_back_once_for_the_detached_kinds():
+def test_separate_backward_passes_equal_one_for_the_detached_kinds():
     for kind in ("vanilla", "relativistic", "lsgan", "hinge"):
         real, fake = leaves(6, 1)
         once = torch.autograd.grad(discriminator_loss(kind, real, fake), (real, fake))
@@ -166,15 +167,15 @@ def test_going_back_separately_is_going_back_once_for_the_detached_kinds():
         torch.testing.assert_close((real.grad, fake.grad), once)
 
 
-def test_the_sigmoid_kind_lets_the_gradient_through_both_means():
+def test_the_sigmoid_kind_has_gradients_through_both_means():
     real, fake = leaves(6, 1)
     losses = discriminator_losses("relativistic-sigmoid", real, fake)
     (through,) = torch.autograd.grad(losses.real, fake)
     assert through.abs().sum() > 0
 
 
-def test_a_sure_discriminator_costs_a_finite_clamped_loss():
-    # A logit of 100 is a probability of 1 in fp32: without the clamp the logarithm is infinite.
+def test_the_loss_of_a_certain_discriminator_is_clamped_to_a_finite_value():
+    # A logit of 100 is a probability of 1 in fp32, whose logarithm would be infinite without the clamp.
     real, fake = torch.full((3, 1), 50.0), torch.full((3, 1), -50.0)
     clamped = 2 * -math.log(SIGMOID_EPSILON)
     # In fp32, 1 - 1e-7 is 1 - 1.19e-7: ln differs by 0.18.
@@ -194,54 +195,54 @@ def test_logits_of_bf16_are_computed_in_fp32(kind):
 
 
 @pytest.mark.parametrize("kind", ADVERSARIAL)
-def test_the_originals_logits_are_asked_for_only_where_they_are_read(kind):
+def test_real_logits_are_required_only_where_they_are_used(kind):
     fake = noise(8, 4, 1)
     if needs_real(kind):
-        with pytest.raises(ValueError, match="give their logits"):
+        with pytest.raises(ValueError, match="Give their logits"):
             generator_loss(kind, None, fake)
     else:
         assert torch.equal(generator_loss(kind, None, fake), generator_loss(kind, noise(9, 4, 1), fake))
 
 
-def test_logits_of_other_shapes_are_refused_instead_of_broadcast():
+def test_logits_of_other_shapes_are_rejected_instead_of_broadcast():
     with pytest.raises(ValueError, match="same shape"):
         generator_loss("relativistic", noise(0, 4, 1), noise(0, 4))
     with pytest.raises(ValueError, match="same shape"):
         discriminator_losses("vanilla", noise(0, 4, 1), noise(0, 3, 1))
 
 
-def test_tone_is_blind_to_detail_and_sees_a_shift_of_colour() -> None:
+def test_the_tone_loss_ignores_detail_and_detects_a_shift_of_colour() -> None:
     hr = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
     board = torch.ones(48, 48)
-    board[::2, ::2] = board[1::2, 1::2] = -1  # means of blocks stay
+    board[::2, ::2] = board[1::2, 1::2] = -1  # keeps the means of blocks
     assert float(tone(hr + 0.2 * board, hr)) < 1e-6
     assert float(tone(hr + torch.tensor([0.01, 0.0, -0.02]).view(3, 1, 1), hr)) == pytest.approx(
         0.01, rel=1e-4
     )
 
 
-def test_the_chroma_loss_is_blind_to_luma_and_counts_what_cb_and_cr_differ_by() -> None:
+def test_the_chroma_loss_ignores_luma_and_measures_cb_and_cr() -> None:
     hr = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     assert float(chroma(hr + 0.1, hr)) < 1e-6
-    # BT.601: blue 0.1 higher moves Cb by (1 - 0.114) / 1.772 of it, Cr by -0.114 / 1.402
+    # BT.601: blue that is higher by 0.1 changes Cb by (1 - 0.114) / 1.772 of it, Cr by -0.114 / 1.402.
     blue = torch.tensor([0.0, 0.0, 0.1]).view(3, 1, 1)
     assert float(chroma(hr + blue, hr)) == pytest.approx((0.05 + 0.1 * 0.114 / 1.402) / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_the_grid_loss_sees_what_repeats_with_the_places_of_a_pixel_shuffle_alone(scale: int) -> None:
+def test_the_grid_loss_detects_only_a_pattern_over_the_positions_of_a_pixel_shuffle(scale: int) -> None:
     hr = torch.rand(2, 3, 16 * scale, 16 * scale, generator=torch.Generator().manual_seed(1))
     place = torch.zeros(16 * scale, 16 * scale)
     place[::scale, ::scale] = 0.1
-    share = 1 / scale**2  # one place stands out by 0.1 (1 - share), the others by 0.1 share
+    share = 1 / scale**2  # one position deviates by 0.1 (1 - share), the others by 0.1 share
     expected = 0.1 * 2 * share * (1 - share)
     assert float(grid(hr + place, hr, scale)) == pytest.approx(expected, rel=1e-4)
     assert float(grid(hr + 0.1, hr, scale)) < 1e-6
     blocks = torch.rand(2, 3, 16, 16).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    assert float(grid(hr + blocks, hr, scale)) < 1e-6, "whole LR pixels differ from the original, not places"
+    assert float(grid(hr + blocks, hr, scale)) < 1e-6, "the errors are equal within an LR pixel"
 
 
-def test_a_grid_that_turns_into_its_opposite_across_the_picture_counts_fully() -> None:
+def test_a_grid_that_is_inverted_across_the_image_counts_fully() -> None:
     hr = torch.zeros(1, 3, 32, 32)
     board = torch.zeros(32, 32)
     board[::2, ::2] = 0.1
@@ -249,7 +250,7 @@ def test_a_grid_that_turns_into_its_opposite_across_the_picture_counts_fully() -
     assert float(grid(hr + board, hr, 2)) == pytest.approx(0.1 * 2 / 4 * 3 / 4, rel=1e-4)
 
 
-def test_the_grid_loss_has_a_gradient_at_sizes_below_its_block() -> None:
+def test_the_grid_loss_has_a_gradient_for_images_smaller_than_a_block() -> None:
     sr = torch.rand(1, 3, 8, 8, requires_grad=True)
     grid(sr, torch.zeros(1, 3, 8, 8), 4).backward()
     assert sr.grad is not None

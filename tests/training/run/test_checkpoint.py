@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs, whole or not taken, and the older one intact whatever happens."""
+"""Checkpoints are complete or ignored, contain all that a run needs, and never damage an older one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vsr.training.recipe import Losses, Recipe
 from vsr.training.run.checkpoint import (
     checkpoint_folder,
     checkpoints,
-    forget,
+    remove_checkpoints,
     resume,
     save_checkpoint,
     save_weights,
@@ -43,7 +43,7 @@ def trained(recipe: Recipe, steps: int, vgg: Path | None = None) -> State:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """Of a run with checkpoints at steps 1 and 2."""
+    """Return the output of a run with checkpoints at steps 1 and 2."""
     path, recipe = tmp_path / "out.safetensors", tiny_recipe()
     state = new_state(recipe)
     for _ in range(2):
@@ -59,7 +59,7 @@ def resumed_at(output: Path) -> int:
 
 
 @pytest.mark.parametrize("make", [tiny_recipe, tiny_srgan, tiny_crisp], ids=lambda make: make.__name__)
-def test_a_checkpoint_holds_all_that_goes_on(make: Callable[[], Recipe], tmp_path: Path) -> None:
+def test_a_checkpoint_contains_the_complete_state(make: Callable[[], Recipe], tmp_path: Path) -> None:
     recipe, output = make(), tmp_path / "out.safetensors"
     vgg = write_vgg(tmp_path / "vgg.safetensors")
     state = trained(recipe, 3, vgg)
@@ -68,7 +68,7 @@ def test_a_checkpoint_holds_all_that_goes_on(make: Callable[[], Recipe], tmp_pat
     again = new_state(recipe, vgg=vgg)
     assert resume(output, again, recipe)
     assert (again.step, again.seconds, again.best) == (3, 1.25, 0.1 + 0.2)
-    for _ in range(2):  # and the next steps show what else there might be
+    for _ in range(2):  # the next steps would reveal missing state
         train_step(state, recipe, batch_of(), factor=0.5)
         train_step(again, recipe, batch_of(), factor=0.5)
         expected, found = everything(state), everything(again)
@@ -76,13 +76,13 @@ def test_a_checkpoint_holds_all_that_goes_on(make: Callable[[], Recipe], tmp_pat
         assert not [name for name, value in expected.items() if not torch.equal(value, found[name])]
 
 
-def test_a_run_without_checkpoints_starts_anew(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_starts_again(tmp_path: Path) -> None:
     state = new_state(tiny_recipe())
     assert not resume(tmp_path / "out.safetensors", state, tiny_recipe())
     assert state.step == 0
 
 
-def test_only_the_last_are_kept(tmp_path: Path) -> None:
+def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     recipe, output = replace(tiny_recipe(), checkpoints=3), tmp_path / "out.safetensors"
     state = new_state(recipe)
     for step in (5, 90, 100, 1000):
@@ -90,12 +90,12 @@ def test_only_the_last_are_kept(tmp_path: Path) -> None:
         save_checkpoint(output, state, recipe)
     assert [path.stem for path in checkpoints(output)] == [f"step-{step:09d}" for step in (1000, 100, 90)]
     assert len(list(checkpoint_folder(output).iterdir())) == 3
-    forget(output)
+    remove_checkpoints(output)
     assert not checkpoint_folder(output).exists()
 
 
 def flipped(at: float) -> Callable[[bytes], bytes]:
-    """One bit of a byte, at a share of the file."""
+    """Return a function that flips one bit, at a fraction of the file's length."""
 
     def flip(data: bytes) -> bytes:
         place = int(at * (len(data) - 1))
@@ -119,7 +119,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+def test_a_damaged_checkpoint_is_skipped_for_the_previous_one(
     damage: str, output: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     newest = checkpoints(output)[0]
@@ -131,34 +131,34 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
         assert resumed_at(output) == 1
     (warning,) = caplog.messages
     assert newest.name in warning
-    assert "the one before it is taken" in warning
+    assert "using the previous checkpoint" in warning
 
 
-def test_where_all_are_damaged_one_line_says_what_to_do(output: Path) -> None:
+def test_if_all_checkpoints_are_damaged_one_line_says_what_to_do(output: Path) -> None:
     for path in checkpoints(output):
         path.write_bytes(b"\0" * 100)
     state = new_state(tiny_recipe())
     before = everything(state)
-    with pytest.raises(InputError, match=r"out\.checkpoints: .*delete it to start anew") as error:
+    with pytest.raises(InputError, match=r"out\.checkpoints: .*Delete the folder to start again") as error:
         resume(output, state, tiny_recipe())
     assert "\n" not in str(error.value)
     assert all(torch.equal(value, before[name]) for name, value in everything(state).items())
 
 
-def test_a_run_may_go_on_with_another_number_of_workers(output: Path) -> None:
+def test_a_run_may_resume_with_another_number_of_workers(output: Path) -> None:
     recipe = tiny_recipe()
     assert resume(output, new_state(recipe), replace(recipe, pool=replace(recipe.pool, workers=5)))
 
 
-def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(output: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_rejected_with_the_differences(output: Path) -> None:
     other = replace(tiny_recipe(), steps=61, losses=Losses(pixel="mse"))
-    with pytest.raises(ConfigError, match="another recipe, which differs in losses, steps;"):
+    with pytest.raises(ConfigError, match=r"another recipe, which differs in losses, steps\."):
         resume(output, new_state(other), other)
 
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """As the kernel enforces it; Python ignores the signal that comes along."""
+    """Limit the file size as the kernel enforces it; Python ignores the signal that the kernel sends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -168,30 +168,28 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 def fails(output: Path, saying: str) -> None:
-    """The third checkpoint cannot be written, and the second is what a run goes on from."""
+    """Check that the third checkpoint cannot be written, and that the run resumes from the second."""
     state = new_state(tiny_recipe())
     state.step = 3
-    with pytest.raises(OutputError, match=rf"step-000000003\.safetensors: cannot be written .*{saying}"):
+    with pytest.raises(OutputError, match=rf"step-000000003\.safetensors:? cannot be written .*{saying}"):
         save_checkpoint(output, state, tiny_recipe())
     assert [path.stem[-1] for path in checkpoints(output)] == ["2", "1"]
     assert len(list(checkpoint_folder(output).iterdir())) == 2
     assert resumed_at(output) == 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
-def test_a_disk_that_is_full_leaves_the_older_checkpoints(
-    output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+def test_a_full_disk_keeps_the_older_checkpoints(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "new_file", lambda path: Path("/dev/full").open("r+b"))  # noqa: SIM115
     fails(output, "No space left")
 
 
-def test_a_file_that_grows_too_large_leaves_the_older_checkpoints(output: Path) -> None:
+def test_a_file_that_grows_too_large_keeps_the_older_checkpoints(output: Path) -> None:
     with files_no_larger_than(4000):
         fails(output, "File too large")
 
 
-def test_a_disk_that_fails_at_the_end_leaves_the_older_checkpoints(
+def test_a_disk_that_fails_at_the_end_keeps_the_older_checkpoints(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(descriptor: int) -> None:
@@ -202,14 +200,14 @@ def test_a_disk_that_fails_at_the_end_leaves_the_older_checkpoints(
         fails(output, "Input/output error")
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_line(tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
     checkpoint_folder(output).write_bytes(b"a file in the way")
-    with pytest.raises(OutputError, match=r"out\.checkpoints: cannot be made"):
+    with pytest.raises(OutputError, match=r"out\.checkpoints cannot be created"):
         save_checkpoint(output, new_state(tiny_recipe()), tiny_recipe())
 
 
-def test_a_weight_file_is_the_average_and_says_what_it_is(tmp_path: Path) -> None:
+def test_a_weight_file_contains_the_average_and_its_description(tmp_path: Path) -> None:
     recipe, path = tiny_srgan(), tmp_path / "out.safetensors"
     state = trained(recipe, 3)
     save_weights(path, state, recipe, {"recipe": "tiny-srgan"})
@@ -222,16 +220,16 @@ def test_a_weight_file_is_the_average_and_says_what_it_is(tmp_path: Path) -> Non
     assert (expected | {"recipe": "tiny-srgan"}).items() <= head.items()
 
 
-def test_a_weight_file_has_the_rights_of_any_other_file(tmp_path: Path) -> None:
+def test_a_weight_file_has_the_permissions_of_any_other_file(tmp_path: Path) -> None:
     path, other = tmp_path / "out.safetensors", tmp_path / "other"
     save_weights(path, new_state(tiny_recipe()), tiny_recipe(), {})
     other.touch()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
-def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_gone_on_with_and_told(
+def test_a_checkpoint_without_its_training_data_resumes_with_a_warning(
     output: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     origin = {"data": [{"name": "a", "files": 1, "sha256": "0"}], "start": None, "vgg": None}
     assert resume(output, new_state(tiny_recipe()), tiny_recipe(), origin)
-    assert "does not say what it was trained on" in caplog.text
+    assert "does not name its training data" in caplog.text

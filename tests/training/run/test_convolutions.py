@@ -1,4 +1,4 @@
-"""Convolutions by Winograd's way are torch's, and so are their gradients; what it cannot do stays torch's."""
+"""Winograd convolutions and their gradients equal torch's, and unsupported ones are computed by torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from vsr.kernels.winograd import backend
 from vsr.models.archs.compact import CompactConfig
 from vsr.training.generators import GeneratorSettings
 from vsr.training.run import steps
-from vsr.training.run.convolutions import Convolution, quick
+from vsr.training.run.convolutions import Convolution, fast_convolutions
 from vsr.training.run.state import new_state
 from vsr.training.run.steps import train_step
 
-pytestmark = pytest.mark.skipif(
-    not backend.available(), reason="llvmlite or the processor's FMA is not there"
-)
+pytestmark = pytest.mark.skipif(not backend.available(), reason="llvmlite or the CPU's FMA is not available")
 
 CPU = torch.device("cpu")
 ROUNDING = 2e-5
-"""Of the largest number: sums of thousands of products in float32, whose transforms lose some bits more; the
-most that was seen is 6e-6."""
+"""Tolerance relative to the largest value: sums of thousands of float32 products, with some more bits lost in
+the transforms; the largest error seen is 6e-6."""
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"{n} threads")
@@ -46,27 +44,27 @@ def _wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def same(made: Tensor, exact: Tensor) -> bool:
-    """Equal but for rounding, of one shape."""
+    """Return whether two tensors of one shape are equal up to rounding."""
     return made.shape == exact.shape and bool((made - exact).abs().max() <= ROUNDING * exact.abs().max())
 
 
 Case = tuple[int, int, int, int, int, int]
-CASES: list[Case] = [  # pictures, channels, outputs, height, width, padding
-    (1, 16, 16, 4, 4, 1),  # a single square
+CASES: list[Case] = [  # images, channels, outputs, height, width, padding
+    (1, 16, 16, 4, 4, 1),  # a single output tile
     (2, 16, 32, 8, 12, 1),
-    (3, 64, 64, 32, 32, 1),  # chunks that go on in the next stripe
+    (3, 64, 64, 32, 32, 1),  # tile batches that continue in the next tile row
     (2, 48, 80, 12, 40, 1),
-    (1, 32, 16, 4, 212, 1),  # more than two chunks in a stripe, the last not full
-    (2, 64, 128, 34, 30, 0),  # without padding the gradient is larger than what it is of
+    (1, 32, 16, 4, 212, 1),  # more than two tile batches in a tile row, the last incomplete
+    (2, 64, 128, 34, 30, 0),  # without padding, the input is larger than the output
     (1, 128, 192, 10, 14, 0),
-    (2, 64, 64, 112, 64, 1),  # several strips a picture
-    (5, 16, 48, 16, 8, 1),  # pictures that no number of threads divides
+    (2, 64, 64, 112, 64, 1),  # several row blocks in an image
+    (5, 16, 48, 16, 8, 1),  # not divisible by any number of threads
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
-def test_results_and_gradients_are_those_of_torch(case: Case, with_bias: bool, threads: int) -> None:
+def test_results_and_gradients_equal_those_of_torch(case: Case, with_bias: bool, threads: int) -> None:
     n, channels, outputs, height, width, padding = case
     torch.manual_seed(1)
     x = torch.randn(n, channels, height, width, dtype=torch.float64, requires_grad=True)
@@ -95,10 +93,10 @@ def test_the_same_numbers_give_the_same_bits() -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, once(), strict=True))
 
 
-def test_numbers_that_lie_anywhere_in_memory_are_taken() -> None:
+def test_tensors_at_any_memory_address_are_supported() -> None:
     weight = torch.randn(16, 16, 3, 3)
     numbers = torch.randn(2 * 16 * 8 * 8 + 5)
-    x = numbers[5:].view(2, 16, 8, 8)  # rows of a channel, from no cache line's edge on
+    x = numbers[5:].view(2, 16, 8, 8)  # rows that are not aligned to a cache line
     expected = F.conv2d(x, weight, padding=1)
     assert same(Convolution.apply(x, weight, None, 1), expected)
     bias = torch.randn(21)[5:]
@@ -107,20 +105,21 @@ def test_numbers_that_lie_anywhere_in_memory_are_taken() -> None:
     assert same(Convolution.apply(crop, weight, None, 1), F.conv2d(crop, weight, padding=1))
 
 
-def test_nan_reaches_what_it_reaches_in_torch() -> None:
-    """A square's results share its numbers, so more than nine pixels may be lost: but none may be hidden."""
+def test_nan_reaches_all_outputs_that_it_reaches_in_torch() -> None:
+    """A tile's outputs have common inputs, so NaN may reach more than
+    nine pixels, but it must not disappear."""
     x = torch.randn(1, 16, 12, 12)
     x[0, 3, 5, 5] = torch.nan
     weight = torch.randn(16, 16, 3, 3)
     made, expected = Convolution.apply(x, weight, None, 1), F.conv2d(x, weight, padding=1)
     assert (made.isnan() | ~expected.isnan()).all()
     far = torch.ones_like(expected, dtype=torch.bool)
-    far[:, :, :8, :8] = False  # the four squares whose sources hold it
+    far[:, :, :8, :8] = False  # the four tiles whose inputs contain it
     assert same(made[far], expected[far])
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
-    """Shapes of what `Convolution` computes from now on."""
+    """Return a list of the shapes that `Convolution` computes from now on."""
     seen: list[torch.Size] = []
     real = Convolution.apply
 
@@ -151,7 +150,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     ],
     ids=str,
 )
-def test_layers_that_it_cannot_do_are_left_to_torch(
+def test_unsupported_layers_are_computed_by_torch(
     settings: dict[str, object],
     channels: tuple[int, int],
     size: tuple[int, int],
@@ -160,15 +159,15 @@ def test_layers_that_it_cannot_do_are_left_to_torch(
 ) -> None:
     layer, x = nn.Conv2d(*channels, 3, **settings), torch.randn(2, channels[0], *size)  # type: ignore[arg-type]
     expected, seen = layer(x), counted(monkeypatch)
-    with quick(CPU):
+    with fast_convolutions(CPU):
         made = layer(x)
     assert same(made, expected)
     assert bool(seen) == taken
 
 
-def test_other_formats_and_kernels_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_dtypes_and_kernels_are_computed_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = counted(monkeypatch)
-    with quick(CPU):
+    with fast_convolutions(CPU):
         nn.Conv2d(16, 16, 3, padding=1).double()(torch.randn(1, 16, 8, 8, dtype=torch.float64))
         nn.Conv2d(16, 16, 1)(torch.randn(1, 16, 8, 8))
         nn.Conv2d(16, 16, 3, padding=1)(torch.randn(16, 8, 8))  # without a batch
@@ -176,16 +175,16 @@ def test_other_formats_and_kernels_are_left_to_torch(monkeypatch: pytest.MonkeyP
     assert not seen
 
 
-def test_it_is_used_in_fp32_on_a_processor_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_used_only_in_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     fp32 = replace(tiny_recipe(), precision="fp32")
     assert not isinstance(steps.autocast(fp32, CPU), contextlib.nullcontext)
     assert isinstance(steps.autocast(replace(fp32, precision="bf16"), CPU), torch.autocast)
-    assert isinstance(quick(torch.device("cuda", 0)), contextlib.nullcontext)
+    assert isinstance(fast_convolutions(torch.device("cuda", 0)), contextlib.nullcontext)
     monkeypatch.setattr(backend, "is_measured", lambda: False)
     assert isinstance(steps.autocast(fp32, CPU), contextlib.nullcontext)
 
 
-def test_a_run_learns_what_it_learns_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_learns_the_same_as_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "bf16_is_quicker", lambda: False)
     network = GeneratorSettings(compact=CompactConfig(nf=16, nc=2, scale=2))
     recipe, batch = replace(tiny_recipe(), precision="auto", generator=network), batch_of()
@@ -197,14 +196,14 @@ def test_a_run_learns_what_it_learns_with_torch(monkeypatch: pytest.MonkeyPatch)
 
     own = losses()
     assert seen
-    monkeypatch.setattr(steps, "quick", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(steps, "fast_convolutions", lambda device: contextlib.nullcontext())
     assert own == pytest.approx(losses(), rel=1e-3)
     assert own[-1] < own[0]
 
 
-def test_a_compiler_sees_torchs_convolution() -> None:
+def test_torch_compile_sees_torchs_convolution() -> None:
     layer, x = nn.Conv2d(16, 16, 3, padding=1), torch.randn(1, 16, 8, 8)
     expected = layer(x)
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
-    with quick(CPU):
+    with fast_convolutions(CPU):
         assert same(compiled(x), expected)

@@ -1,4 +1,4 @@
-"""What a run writes down about itself."""
+"""The log of a training run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def without_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_tensorboard")
-def test_each_measurement_is_a_row_and_later_sittings_add_to_it(tmp_path: Path) -> None:
+def test_each_validation_is_a_row_and_a_resumed_run_appends(tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
     for step in (20, 40):
         with closing(Journal(output)) as log:
@@ -41,7 +41,7 @@ def test_each_measurement_is_a_row_and_later_sittings_add_to_it(tmp_path: Path) 
 
 @pytest.mark.usefixtures("without_tensorboard")
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_null_as_json_wants_it(tmp_path: Path, value: float) -> None:
+def test_values_that_are_not_finite_are_null_in_json(tmp_path: Path, value: float) -> None:
     output = tmp_path / "out.safetensors"
     with closing(Journal(output)) as log:
         log.write(1, 0.0, {"loss": value})
@@ -50,16 +50,16 @@ def test_what_is_not_finite_is_null_as_json_wants_it(tmp_path: Path, value: floa
 
 
 @pytest.mark.usefixtures("without_tensorboard")
-def test_a_measurement_is_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_validation_is_a_log_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "vsr.training"), closing(Journal(tmp_path / "out.safetensors")) as log:
         log.write(20, 3.0, {"crf23": 0.25})
     assert caplog.messages == ["step 20, seconds 3.0, crf23 0.25"]
 
 
 @pytest.mark.usefixtures("without_tensorboard")
-def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     log = Journal(tmp_path / "nowhere" / "out.safetensors")
-    with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written"):
+    with pytest.raises(OutputError, match=r"out\.jsonl cannot be written"):
         log.write(1, 0.0, {})
 
 
@@ -68,13 +68,13 @@ def test_a_link_under_the_logs_name_is_not_followed(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("precious")
     (tmp_path / "out.jsonl").symlink_to(mine)
-    with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written"):
+    with pytest.raises(OutputError, match=r"out\.jsonl cannot be written"):
         Journal(tmp_path / "out.safetensors").write(1, 0.0, {})
     assert mine.read_text() == "precious"
 
 
 class Board:
-    """Stands in for TensorBoard's writer, which is no dependency."""
+    """A stand-in for TensorBoard's writer, which is not a dependency."""
 
     def __init__(self, folder: str) -> None:
         self.folder, self.scalars, self.closed = folder, list[tuple[str, float, int]](), False
@@ -86,7 +86,7 @@ class Board:
         self.closed = True
 
 
-def test_tensorboard_gets_what_is_finite_where_it_is_installed(
+def test_tensorboard_gets_finite_values_where_it_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boards: list[Board] = []

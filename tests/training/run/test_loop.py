@@ -1,4 +1,4 @@
-"""Training learns, goes on where it was cut off, survives what is not finite, and leaves its files whole."""
+"""Training learns, resumes exactly, survives values that are not finite, and leaves complete files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)  # sums in one order: bit for bit needs it
+    torch.set_num_threads(1)  # equal bits require sums in the same order
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
 
 
@@ -62,7 +62,7 @@ def instead_of_steps(monkeypatch: pytest.MonkeyPatch, make: Callable[[Step], Ste
 
 
 def dying_at(step: int) -> Callable[[Step], Step]:
-    """As if killed before it does `step`."""
+    """Raise an exception before `step`, as if the process were killed."""
 
     def make(real: Step) -> Step:
         def dying(state: State, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -76,7 +76,7 @@ def dying_at(step: int) -> Callable[[Step], Step]:
 
 
 def keep_last_state(monkeypatch: pytest.MonkeyPatch) -> list[State]:
-    """States of the runs that follow."""
+    """Return a list of the states of the runs that follow."""
     states: list[State] = []
     real = loop.new_state
 
@@ -97,7 +97,7 @@ def differing(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
     return [name for name in a if not torch.equal(a[name], b[name])]
 
 
-def test_photographs_held_out_gain_over_the_start(photographs: Path, tmp_path: Path) -> None:
+def test_held_out_photographs_gain_over_the_initial_weights(photographs: Path, tmp_path: Path) -> None:
     recipe = replace(tiny_recipe(steps=300, clean=1.0), validate_every=100, seed=1)
     output = tmp_path / "out.safetensors"
     figures = train(recipe, data=[photographs], output=output)
@@ -108,31 +108,31 @@ def test_photographs_held_out_gain_over_the_start(photographs: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("make", [tiny_recipe, tiny_srgan, tiny_crisp], ids=lambda make: make.__name__)
-def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     make: Callable[..., Recipe], photographs: Path, vgg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(make(steps=24), validate_every=8)
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     states = keep_last_state(monkeypatch)
     train(recipe, data=[photographs], output=whole, vgg=vgg)
-    for step in (5, 13, 22):  # before there is a checkpoint, and twice after
+    for step in (5, 13, 22):  # once before the first checkpoint, and twice after it
         with monkeypatch.context() as patch:
             instead_of_steps(patch, dying_at(step))
             with pytest.raises(KeyboardInterrupt):
                 train(recipe, data=[photographs], output=broken, vgg=vgg)
-    torch.manual_seed(99)  # whatever torch drew before
+    torch.manual_seed(99)  # torch's global generator must not matter
     train(recipe, data=[photographs], output=broken, vgg=vgg)
     assert not differing(everything(states[0]), everything(states[-1]))
     assert not differing(load_file(whole), load_file(broken))
     assert not checkpoint_folder(broken).exists()
 
 
-def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(photographs: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_to_the_same_bits(photographs: Path, tmp_path: Path) -> None:
     recipe = replace(tiny_srgan(steps=12), validate_every=8)
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     train(recipe, data=[photographs], output=whole)
     seen: list[TrainProgress] = []
-    with pytest.raises(StoppedEarlyError, match=r"stopped at step 3; run it again to go on"):
+    with pytest.raises(StoppedEarlyError, match=r"stopped at step 3\. Run it again to resume"):
         train(recipe, data=[photographs], output=broken, on_step=seen.append, stop=lambda: len(seen) == 3)
     assert [path.stem for path in checkpoints(broken)] == ["step-000000003"]
     train(recipe, data=[photographs], output=broken, on_step=seen.append, stop=lambda: False)
@@ -141,7 +141,7 @@ def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(photographs: Path
     assert not differing(load_file(whole), load_file(broken))
 
 
-def test_the_weight_file_says_what_it_is_and_stands_beside_log_and_pictures(
+def test_the_weight_file_describes_itself_and_has_a_log_and_samples_beside_it(
     photographs: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(steps=2)
@@ -158,7 +158,7 @@ def test_the_weight_file_says_what_it_is_and_stands_beside_log_and_pictures(
     assert made - {"out.tensorboard"} == {"out.jsonl", "out.samples", "out.safetensors"}
 
 
-def test_a_run_with_another_recipe_is_refused(
+def test_a_run_with_another_recipe_is_rejected(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=6), validate_every=2)
@@ -169,17 +169,17 @@ def test_a_run_with_another_recipe_is_refused(
         train(replace(recipe, steps=7, seed=1), data=[photographs], output=output)
 
 
-def test_minutes_squeeze_the_schedule(photographs: Path, tmp_path: Path) -> None:
+def test_minutes_compress_the_schedule(photographs: Path, tmp_path: Path) -> None:
     output, seen = tmp_path / "out.safetensors", list[TrainProgress]()
     train(tiny_recipe(steps=10**9), data=[photographs], output=output, minutes=0.01, on_step=seen.append)
     assert rows(output)[-1]["seconds"] >= 0.6
-    assert seen[-2].seconds < 0.6  # the first step beyond is the last
+    assert seen[-2].seconds < 0.6  # the first step after the time limit is the last
     assert seen[0].position == 0
     assert [p.position for p in seen[1:]] == pytest.approx([p.seconds / 0.6 for p in seen[:-1]])
 
 
 def not_finite(steps: range, times: int) -> Callable[[Step], Step]:
-    """NaN in the crops of these steps, the first so many times that they come."""
+    """Put NaN into the crops of these steps, the first `times` times that they run."""
 
     def make(real: Step) -> Step:
         seen = dict.fromkeys(steps, 0)
@@ -195,7 +195,7 @@ def not_finite(steps: range, times: int) -> Callable[[Step], Step]:
     return make
 
 
-def test_a_run_that_diverges_once_is_rolled_back_and_ends_as_if_nothing_were(
+def test_a_run_that_diverges_once_is_rolled_back_and_ends_as_without_it(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = replace(tiny_srgan(steps=32), validate_every=16)
@@ -204,11 +204,11 @@ def test_a_run_that_diverges_once_is_rolled_back_and_ends_as_if_nothing_were(
     instead_of_steps(monkeypatch, not_finite(range(17, 17 + MAX_SKIPPED + 1), times=1))
     with caplog.at_level(logging.WARNING, "vsr.training"):
         train(recipe, data=[photographs], output=wrong)
-    assert "no finite loss at step 28; once more from step 16" in caplog.text
+    assert "no finite loss at step 28; restarting from step 16" in caplog.text
     assert not differing(load_file(whole), load_file(wrong))
 
 
-def test_a_few_steps_that_are_not_finite_are_passed_over(
+def test_a_few_steps_that_are_not_finite_are_skipped(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe, output = replace(tiny_srgan(steps=16), validate_every=4), tmp_path / "out.safetensors"
@@ -223,20 +223,22 @@ def test_a_few_steps_that_are_not_finite_are_passed_over(
     assert math.isfinite(middle["gain"])
 
 
-def test_a_run_that_diverges_twice_is_given_up_with_a_sound_checkpoint(
+def test_a_run_that_diverges_twice_ends_with_a_good_checkpoint(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, output = replace(tiny_srgan(steps=60), validate_every=4), tmp_path / "out.safetensors"
     with monkeypatch.context() as patch:
         instead_of_steps(patch, not_finite(range(9, 60), times=99))
-        with pytest.raises(VsrError, match=r"11 steps in a row gave no finite loss; lower adam\.lr = 0\.001"):
+        with pytest.raises(
+            VsrError, match=r"11 consecutive steps had no finite loss\. Lower adam\.lr = 0\.001"
+        ):
             train(recipe, data=[photographs], output=output)
     for path in checkpoints(output):
         assert all(value.isfinite().all() for value in load_file(path).values()), path
     assert all(value.isfinite().all() for value in load_file(output).values())
 
 
-def test_a_run_that_diverges_before_its_first_checkpoint_is_given_up(
+def test_a_run_that_diverges_before_its_first_checkpoint_ends(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instead_of_steps(monkeypatch, not_finite(range(60), times=99))
@@ -245,7 +247,7 @@ def test_a_run_that_diverges_before_its_first_checkpoint_is_given_up(
 
 
 def measured_as(monkeypatch: pytest.MonkeyPatch, gains: list[float]) -> list[dict[str, Tensor]]:
-    """Let measurements come out so; the weights that each was of."""
+    """Make validations return these gains; return the weights that each validation gets."""
     seen: list[dict[str, Tensor]] = []
 
     def measured(network: torch.nn.Module, *_: Any) -> dict[str, float]:
@@ -257,7 +259,7 @@ def measured_as(monkeypatch: pytest.MonkeyPatch, gains: list[float]) -> list[dic
 
 
 @pytest.mark.parametrize(("make", "kept"), [(tiny_recipe, 1), (tiny_srgan, 2)])
-def test_the_best_weights_of_a_faithful_run_are_kept_and_the_latest_of_a_gan(
+def test_the_best_weights_of_a_pixel_loss_run_and_the_latest_of_a_gan_are_kept(
     make: Callable[..., Recipe], kept: int, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.safetensors"
@@ -270,7 +272,7 @@ def test_the_best_weights_of_a_faithful_run_are_kept_and_the_latest_of_a_gan(
     ]
 
 
-def test_what_was_best_is_remembered_over_a_break(
+def test_the_best_result_survives_an_interruption(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=6), validate_every=2)
@@ -284,7 +286,7 @@ def test_what_was_best_is_remembered_over_a_break(
     assert not differing(seen[0], load_file(output))
 
 
-def test_weights_to_start_from_are_not_used_where_a_run_goes_on(
+def test_initial_weights_are_ignored_by_a_resumed_run(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=4), validate_every=2)
@@ -297,14 +299,14 @@ def test_weights_to_start_from_are_not_used_where_a_run_goes_on(
     other = {name: value + 1 for name, value in states[0].network.state_dict().items()}
     train(recipe, data=[photographs], output=output, start=other)
     assert not differing(everything(states[0]), everything(states[-1]))
-    assert "begun from other weights; those given to start from are not used" in caplog.text
+    assert "started from other weights; the given initial weights are ignored" in caplog.text
 
 
 def changed(folder: Path, how: str) -> list[Path]:
-    """A copy of a folder that is not quite the same; the data of a run that goes on."""
+    """Copy a folder with a small change, as the data of a resumed run."""
     if how == "another source":
         return [folder, folder]
-    if how == "a picture more":
+    if how == "an additional image":
         write_photographs(folder, 7)
     elif how == "another picture":
         Image.fromarray(photograph(50).permute(1, 2, 0).numpy()).save(folder / "photo2.png")
@@ -313,8 +315,8 @@ def changed(folder: Path, how: str) -> list[Path]:
     return [folder]
 
 
-@pytest.mark.parametrize("how", ["another source", "a picture more", "another picture", "another licence"])
-def test_a_run_goes_on_with_its_own_data_only_wherever_they_lie(
+@pytest.mark.parametrize("how", ["another source", "an additional image", "another image", "another licence"])
+def test_a_run_resumes_only_with_its_own_data_in_any_folder(
     how: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=4), validate_every=2)
@@ -326,14 +328,15 @@ def test_a_run_goes_on_with_its_own_data_only_wherever_they_lie(
     moved = Path(shutil.copytree(photographs, tmp_path / "moved"))
     (moved / "notes.txt").write_text("not read")
     with pytest.raises(
-        ConfigError, match=r"begun with other material: (the data are 2|\w+ holds (other|7) files)"
+        ConfigError,
+        match=r"started with other data: (there are 2 data sources|\w+ contains (different|7) files)",
     ):
         train(recipe, data=changed(Path(shutil.copytree(moved, tmp_path / "other")), how), output=output)
     assert output.read_bytes() == before
     train(recipe, data=[moved], output=output)
 
 
-def test_a_run_goes_on_with_its_own_weights_of_vgg_only(
+def test_a_run_resumes_only_with_its_own_vgg_weights(
     photographs: Path, tmp_path: Path, vgg: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, recipe = tmp_path / "out.safetensors", replace(tiny_crisp(steps=4), validate_every=2)
@@ -343,16 +346,16 @@ def test_a_run_goes_on_with_its_own_weights_of_vgg_only(
             train(recipe, data=[photographs], output=output, vgg=vgg)
     other = tmp_path / vgg.name
     save_file({name: value + 1e-3 for name, value in load_file(vgg).items()}, other)
-    with pytest.raises(ConfigError, match="VGG19's weights are others"):
+    with pytest.raises(ConfigError, match="VGG19's weights are different"):
         train(recipe, data=[photographs], output=output, vgg=other)
 
 
-def test_an_unwritable_output_is_one_line(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"cannot be (written|made)"):
+def test_an_output_that_cannot_be_written_is_one_line(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be (written|created)"):
         train(tiny_recipe(steps=1), data=[photographs], output=tmp_path / "nowhere" / "out.safetensors")
 
 
-def test_a_dump_shows_what_the_network_would_see(photographs: Path, tmp_path: Path) -> None:
+def test_a_dump_shows_the_training_data(photographs: Path, tmp_path: Path) -> None:
     paths = list(dump(tiny_recipe(), data=[photographs], folder=tmp_path, number=2))
     assert [path.name for path in paths] == ["clip-000.png", "clip-001.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)

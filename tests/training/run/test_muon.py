@@ -1,4 +1,4 @@
-"""Orthogonal steps: what they are, which weights take them, and that they keep to Adam's rules otherwise."""
+"""Muon's orthogonal updates: what they are, which weights get them, and Adam's rules for all others."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def noise(*size: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(16, 144), (144, 16), (32, 32)])
-def test_a_step_has_the_gradients_directions_all_of_one_length(shape: tuple[int, int]) -> None:
+def test_an_update_has_the_gradients_directions_with_equal_length(shape: tuple[int, int]) -> None:
     matrix = noise(*shape)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     found = orthogonal(matrix[None])[0]
-    # in the gradient's own directions it is diagonal; Jordan et al. give 0.7 to 1.2, small ones come slower
+    # It is diagonal in the gradient's own directions. Jordan et al. state
+    # 0.7 to 1.2; small values converge slower.
     inside = left.T @ found @ right.T
     assert (inside - inside.diagonal().diag()).abs().max() < 1e-4
     assert inside.diagonal().min() > 0.3
@@ -48,12 +49,12 @@ def layers() -> nn.Sequential:
     )
 
 
-def test_only_convolutions_of_features_are_taken() -> None:
+def test_only_inner_convolutions_are_included() -> None:
     network = layers()
     assert [id(x) for x in hidden_convolutions(network)] == [id(network[i].weight) for i in (1, 2)]
 
 
-def test_the_first_step_is_the_orthogonal_gradient_and_all_else_is_adams() -> None:
+def test_the_first_update_is_the_orthogonal_gradient_and_others_are_adams() -> None:
     network, other = layers(), layers()
     ours, theirs = make(network), torch.optim.Adam(other.parameters(), lr=1e-2, betas=(0.9, 0.99), fused=True)
     for mine, yours in zip(network.parameters(), other.parameters(), strict=True):
@@ -65,14 +66,14 @@ def test_the_first_step_is_the_orthogonal_gradient_and_all_else_is_adams() -> No
     hidden = {id(x) for x in hidden_convolutions(network)}
     for mine, yours, start in zip(network.parameters(), other.parameters(), before, strict=True):
         if id(mine) in hidden:
-            # all of the first gradient's direction, whatever the momentum
+            # the direction of the first gradient, for any momentum
             wanted = start - 5 * 1e-2 * orthogonal(noise(*mine.shape).flatten(1)[None])[0].view(mine.shape)
             torch.testing.assert_close(mine.detach(), wanted, rtol=0, atol=1e-5)
         else:
             assert torch.equal(mine, yours)
 
 
-def test_a_step_that_is_found_infinite_changes_nothing() -> None:
+def test_a_step_with_infinite_gradients_changes_nothing() -> None:
     network = layers()
     optimizer = make(network)
     for parameter in network.parameters():
@@ -85,7 +86,7 @@ def test_a_step_that_is_found_infinite_changes_nothing() -> None:
     assert not any(s["exp_avg"].any() for s in optimizer.state.values() if "exp_avg" in s)
 
 
-def test_a_recipe_says_who_takes_orthogonal_steps() -> None:
+def test_a_recipe_enables_orthogonal_updates() -> None:
     plain, muon = (new_state(replace(tiny_recipe(), adam=Adam(muon=m))).optimizer for m in (0.0, 10.0))
     assert type(plain) is torch.optim.Adam
     assert isinstance(muon, Muon)

@@ -1,4 +1,4 @@
-"""A step that is left to the device is the host's step, and replays of it are a run like any other."""
+"""A step on the device equals the step with the host, and replayed steps make a normal run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ from vsr.training.recipe import Adversarial, Recipe
 from vsr.training.run import evaluate, loop, steps
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.loop import train
-from vsr.training.run.replay import LAG, WARM_UP, Done, Replay, Work, can_replay, record, tuned
+from vsr.training.run.replay import (
+    LAG,
+    WARM_UP,
+    Replay,
+    StepResult,
+    Work,
+    can_replay,
+    fast_cuda_settings,
+    record,
+)
 from vsr.training.run.state import State, new_state
 from vsr.training.run.steps import Terms, train_step
 
 
 class Recorder:
-    """Does on the host what a CUDA graph does: the same work again, on what lies in the same tensors."""
+    """Does on the host what a CUDA graph does: repeats the same work on the same tensors."""
 
     def __init__(self) -> None:
         self.records = self.replays = 0
@@ -54,7 +63,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_dropout() -> Recipe:
-    """Batch norm on both sides."""
+    """Return a recipe with batch norm in both networks and no dropout."""
     discriminator = DiscriminatorConfig(srgan=SRGANConfig(nf=4, dense=8))
     losses = replace(
         tiny_srgan().losses, adversarial=Adversarial(discriminator=discriminator, weight=1e-3, lr=1e-3)
@@ -69,8 +78,8 @@ def all_losses() -> Recipe:
 
 @pytest.fixture(autouse=True)
 def _as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions are torch's, as where steps are recorded; Winograd's round more, which a GAN amplifies."""
-    monkeypatch.setattr(steps, "quick", lambda device: nullcontext())
+    """Use torch's convolutions, as on CUDA; Winograd's have larger rounding errors, which a GAN amplifies."""
+    monkeypatch.setattr(steps, "fast_convolutions", lambda device: nullcontext())
 
 
 MAKERS = [tiny_recipe, no_dropout, all_losses]
@@ -102,19 +111,19 @@ def eager(state: State, recipe: Recipe, given: list[Batch]) -> list[Terms]:
     ]
 
 
-def replayed(replay: Replay, given: list[Batch]) -> list[Done]:
+def replayed(replay: Replay, given: list[Batch]) -> list[StepResult]:
     found = []
     for batch, factor in zip(given, factors(len(given)), strict=True):
         found += replay.step(batch, factor)
-    return found + replay.rest()
+    return found + replay.wait()
 
 
-def check_terms(found: list[Done], expected: list[Terms], rel: float) -> None:
-    assert [done.step for done in found] == list(range(1, len(expected) + 1))
-    for done, terms in zip(found, expected, strict=True):
-        assert done.terms.keys() == terms.keys()
+def check_terms(found: list[StepResult], expected: list[Terms], rel: float) -> None:
+    assert [result.step for result in found] == list(range(1, len(expected) + 1))
+    for result, terms in zip(found, expected, strict=True):
+        assert result.terms.keys() == terms.keys()
         for name, value in terms.items():
-            assert done.terms[name] == pytest.approx(value, rel=rel, abs=rel * 1e-2), name
+            assert result.terms[name] == pytest.approx(value, rel=rel, abs=rel * 1e-2), name
 
 
 def check_states(a: State, b: State, atol: float) -> None:
@@ -124,15 +133,15 @@ def check_states(a: State, b: State, atol: float) -> None:
         for name, value in first.items():
             assert torch.allclose(value, second[name], rtol=1e-3, atol=atol), name
         return
-    # A bias before batch norm has no gradient but rounding, which Adam makes whole steps of: what is compared
-    # is what the networks make of pictures; in training, as there batch norm takes the bias off again.
+    # A bias before batch norm has only rounding errors as its gradient, which Adam scales to full steps. The
+    # outputs of the networks are compared instead, in training mode, where batch norm cancels the bias.
     with torch.no_grad():
         made, again = (state.network(batch_of().lr.to(state.device)) for state in (a, b))
     assert torch.allclose(made, again, rtol=0, atol=10 * atol)
 
 
 @RECIPES
-def test_twenty_steps_left_to_the_device_are_the_hosts(make: Callable[[], Recipe], vgg: Path) -> None:
+def test_twenty_steps_on_the_device_equal_those_with_the_host(make: Callable[[], Recipe], vgg: Path) -> None:
     recipe, given = make(), batches(20)
     host, device, recorder = new_state(recipe, vgg=vgg), new_state(recipe, vgg=vgg), Recorder()
     expected = eager(host, recipe, given)
@@ -145,7 +154,7 @@ def test_twenty_steps_left_to_the_device_are_the_hosts(make: Callable[[], Recipe
 
 
 @RECIPES
-@pytest.mark.parametrize("at", [1, WARM_UP + 4], ids=["while it warms up", "from a record"])
+@pytest.mark.parametrize("at", [1, WARM_UP + 4], ids=["during warm-up", "from the recording"])
 def test_a_step_that_is_not_finite_changes_nothing(make: Callable[[], Recipe], at: int, vgg: Path) -> None:
     recipe, given = replace(make(), losses=replace(make().losses, warmup=0)), batches(at)
     state = new_state(recipe, vgg=vgg)
@@ -153,45 +162,45 @@ def test_a_step_that_is_not_finite_changes_nothing(make: Callable[[], Recipe], a
     replayed(replay, given)
     before, good = everything(state), batch_of()
     for bad in bad_ones(good):
-        (done,) = replayed(replay, [bad])
-        assert math.isnan(done.terms["loss"])
-        assert math.isnan(done.terms["norm"])
+        (result,) = replayed(replay, [bad])
+        assert math.isnan(result.terms["loss"])
+        assert math.isnan(result.terms["norm"])
         assert not changed(before, everything(state))
-    (done,) = replayed(replay, [good])
-    assert math.isfinite(done.terms["loss"])
+    (result,) = replayed(replay, [good])
+    assert math.isfinite(result.terms["loss"])
     assert all(value.isfinite().all() for value in everything(state).values())
 
 
-def test_a_discriminators_step_that_is_not_finite_leaves_it_alone() -> None:
+def test_a_discriminators_step_that_is_not_finite_does_not_change_it() -> None:
     recipe, good = no_dropout(), batch_of()
     state = new_state(recipe)
     replay = Replay(state, recipe, recorder=Recorder())
     replayed(replay, [good])
     before = everything(state)
-    (done,) = replayed(replay, [replace(good, plain=with_nan(good.plain))])
-    assert math.isnan(done.terms["d_norm"])
-    assert math.isfinite(done.terms["loss"])
+    (result,) = replayed(replay, [replace(good, plain=with_nan(good.plain))])
+    assert math.isnan(result.terms["d_norm"])
+    assert math.isfinite(result.terms["loss"])
     assert changed(before, everything(state)) == {"network", "average", "adam"}
 
 
-def test_figures_come_late_but_all_come() -> None:
+def test_results_arrive_late_but_all_arrive() -> None:
     recipe = tiny_recipe()
     replay = Replay(new_state(recipe), recipe, recorder=Recorder())
     known = [len(replay.step(batch, 1.0)) for batch in batches(LAG + 3)]
     assert known == [0] * LAG + [1] * 3
-    assert [done.step for done in replay.rest()] == list(range(4, LAG + 4))
-    assert not replay.rest()
+    assert [result.step for result in replay.wait()] == list(range(4, LAG + 4))
+    assert not replay.wait()
 
 
-def test_batches_of_another_shape_are_recorded_anew() -> None:
+def test_batches_of_another_shape_are_recorded_again() -> None:
     recipe, recorder = tiny_recipe(), Recorder()
     replay = Replay(new_state(recipe), recipe, recorder=recorder)
     given = [batch_of()] * 5 + [batch_of(2)] * 5
-    assert all(math.isfinite(done.terms["loss"]) for done in replayed(replay, given))
+    assert all(math.isfinite(result.terms["loss"]) for result in replayed(replay, given))
     assert recorder.records == 2
 
 
-def test_what_cannot_be_recorded_is_done_as_it_is() -> None:
+def test_a_step_that_cannot_be_recorded_runs_directly() -> None:
     recipe, given, tries = tiny_recipe(), batches(8), []
 
     def recorder(work: Work) -> Work:
@@ -204,7 +213,7 @@ def test_what_cannot_be_recorded_is_done_as_it_is() -> None:
     assert len(tries) == 1
 
 
-def test_a_lost_card_is_not_hidden() -> None:
+def test_a_lost_gpu_is_reported() -> None:
     def recorder(work: Work) -> Work:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
@@ -213,7 +222,7 @@ def test_a_lost_card_is_not_hidden() -> None:
         replayed(Replay(new_state(recipe), recipe, recorder=recorder), batches(WARM_UP + 1))
 
 
-def test_dropout_and_the_host_are_not_for_records() -> None:
+def test_dropout_and_the_cpu_exclude_recording() -> None:
     assert not can_replay(new_state(tiny_recipe()))
     state = new_state(tiny_srgan())
     state.device = torch.device("cuda")
@@ -225,13 +234,13 @@ def test_dropout_and_the_host_are_not_for_records() -> None:
 
 @pytest.fixture
 def replaying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs replay, on the host."""
+    """Make runs use replay on the CPU."""
     monkeypatch.setattr(loop, "can_replay", lambda state: True)
     monkeypatch.setattr(loop, "Replay", lambda state, recipe: Replay(state, recipe, recorder=Recorder()))
 
 
 @pytest.mark.usefixtures("replaying")
-def test_a_run_of_replays_measures_every_step_and_stops_where_it_should(tmp_path: Path) -> None:
+def test_a_run_of_replays_reports_every_step_and_ends_at_the_right_one(tmp_path: Path) -> None:
     write_photographs(tmp_path, 6)
     output, seen = tmp_path / "out.safetensors", list[loop.Progress]()
     recipe = replace(tiny_recipe(steps=30), validate_every=12)
@@ -242,20 +251,20 @@ def test_a_run_of_replays_measures_every_step_and_stops_where_it_should(tmp_path
 
 
 @pytest.mark.usefixtures("replaying")
-def test_a_run_of_replays_that_diverges_is_given_up_with_a_sound_checkpoint(
+def test_a_run_of_replays_that_diverges_ends_with_a_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_photographs(tmp_path, 6)
     output, recipe = tmp_path / "out.safetensors", replace(tiny_recipe(steps=90), validate_every=4)
     real = Replay.step
 
-    def poisoned(self: Replay, feed: Batch, factor: float) -> list[Done]:
+    def poisoned(self: Replay, source: Batch, factor: float) -> list[StepResult]:
         if self._state.step >= 9:
-            feed = replace(feed, lr=feed.lr * math.nan)
-        return real(self, feed, factor)
+            source = replace(source, lr=source.lr * math.nan)
+        return real(self, source, factor)
 
     monkeypatch.setattr(Replay, "step", poisoned)
-    with pytest.raises(VsrError, match="11 steps in a row gave no finite loss"):
+    with pytest.raises(VsrError, match="11 consecutive steps had no finite loss"):
         train(recipe, data=[tmp_path], output=output)
     from safetensors.torch import load_file
 
@@ -267,7 +276,7 @@ def test_a_run_of_replays_that_diverges_is_given_up_with_a_sound_checkpoint(
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @RECIPES
-def test_on_a_card_replays_are_steps(make: Callable[[], Recipe], precision: str, vgg: Path) -> None:
+def test_on_a_gpu_replays_equal_steps(make: Callable[[], Recipe], precision: str, vgg: Path) -> None:
     recipe, given = replace(make(), precision=precision), batches(20)  # type: ignore[arg-type]
     host, device = (new_state(recipe, device="cuda", vgg=vgg) for _ in range(2))
     records = []
@@ -276,39 +285,39 @@ def test_on_a_card_replays_are_steps(make: Callable[[], Recipe], precision: str,
         records.append(work)
         return record(work)
 
-    with tuned(host.device):
+    with fast_cuda_settings(host.device):
         expected = eager(host, recipe, given)
         found = replayed(Replay(device, recipe, recorder=counting), given)
-    # Sums of a card have no order, and bf16 and TF32 round; from step to step such differences grow.
+    # Sums on a GPU have no fixed order, and bf16 and TF32 round; such differences grow from step to step.
     check_terms(found[:8], expected[:8], 0.05 if precision == "fp32" else 0.1)
-    for done, terms in zip(found[8:], expected[8:], strict=True):
-        assert done.terms["loss"] == pytest.approx(terms["loss"], rel=0.25)
+    for result, terms in zip(found[8:], expected[8:], strict=True):
+        assert result.terms["loss"] == pytest.approx(terms["loss"], rel=0.25)
     assert len(records) == (2 if recipe.losses.warmup else 1)
 
 
 @pytest.mark.needs_cuda
 @RECIPES
-def test_on_a_card_a_replayed_step_that_is_not_finite_changes_nothing(
+def test_on_a_gpu_a_replayed_step_that_is_not_finite_changes_nothing(
     make: Callable[[], Recipe], vgg: Path
 ) -> None:
     recipe = replace(make(), losses=replace(make().losses, warmup=0))
     state = new_state(recipe, device="cuda", vgg=vgg)
-    with tuned(state.device):
+    with fast_cuda_settings(state.device):
         replay = Replay(state, recipe)
         replayed(replay, batches(WARM_UP + 3))
         before, good = everything(state), batch_of()
         for bad in bad_ones(good):
-            (done,) = replayed(replay, [bad])
-            assert math.isnan(done.terms["loss"])
+            (result,) = replayed(replay, [bad])
+            assert math.isnan(result.terms["loss"])
             assert not changed(before, everything(state))
-        (done,) = replayed(replay, [good])
-    assert math.isfinite(done.terms["loss"])
+        (result,) = replayed(replay, [good])
+    assert math.isfinite(result.terms["loss"])
     assert changed(before, everything(state)) >= {"network", "average", "adam"}
 
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("make", [tiny_recipe, no_dropout], ids=lambda make: make.__name__)
-def test_on_a_card_a_run_that_was_stopped_goes_on(make: Callable[[], Recipe], tmp_path: Path) -> None:
+def test_on_a_gpu_a_stopped_run_resumes(make: Callable[[], Recipe], tmp_path: Path) -> None:
     write_photographs(tmp_path, 6)
     recipe, output = replace(make(), steps=60, validate_every=20), tmp_path / "out.safetensors"
     seen: list[loop.Progress] = []

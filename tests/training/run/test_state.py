@@ -1,4 +1,4 @@
-"""A run's state before its first step."""
+"""The state of a run before its first step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vsr.training.run.state import State, new_state
 
 def numbers(state: State) -> dict[str, torch.Tensor]:
     networks = {"network": state.network, "average": state.average}
-    if state.rivals is not None:
-        networks["discriminator"] = state.rivals.discriminator
+    if state.adversary is not None:
+        networks["discriminator"] = state.adversary.discriminator
     return {
         f"{part}.{name}": value
         for part, network in networks.items()
@@ -36,7 +36,7 @@ def test_the_average_starts_as_the_network_and_is_not_trained_itself() -> None:
     assert own.isdisjoint(parameter.data_ptr() for parameter in state.average.parameters())
 
 
-def test_two_states_of_one_recipe_are_alike_whatever_torch_drew_before() -> None:
+def test_two_states_of_one_recipe_are_equal_for_any_state_of_torchs_generator() -> None:
     torch.manual_seed(1)
     first = numbers(new_state(tiny_srgan()))
     torch.manual_seed(2)
@@ -49,35 +49,35 @@ def test_two_states_of_one_recipe_are_alike_whatever_torch_drew_before() -> None
 def test_optimisers_have_the_recipes_settings() -> None:
     recipe = replace(tiny_srgan(), adam=Adam(lr=2e-4, betas=(0.8, 0.95), eps=1e-7))
     state = new_state(recipe)
-    assert state.rivals is not None
+    assert state.adversary is not None
     assert recipe.losses.adversarial is not None
-    optimizers = ((state.optimizer, 2e-4), (state.rivals.optimizer, recipe.losses.adversarial.lr))
+    optimizers = ((state.optimizer, 2e-4), (state.adversary.optimizer, recipe.losses.adversarial.lr))
     for optimizer, lr in optimizers:
         (group,) = optimizer.param_groups
         assert (group["lr"], group["betas"], group["eps"]) == (lr, (0.8, 0.95), 1e-7)
 
 
-def test_only_what_the_losses_ask_for_is_there(tmp_path: Path) -> None:
+def test_only_the_networks_that_the_losses_require_exist(tmp_path: Path) -> None:
     plain = new_state(tiny_recipe())
-    assert plain.rivals is None
+    assert plain.adversary is None
     assert plain.perceptual is None
     crisp = new_state(tiny_crisp(), vgg=write_vgg(tmp_path / "vgg.safetensors"))
-    assert crisp.rivals is not None
+    assert crisp.adversary is not None
     assert crisp.perceptual is not None
     assert not any(parameter.requires_grad for parameter in crisp.perceptual.parameters())
 
 
-def test_features_without_a_file_are_refused_with_how_to_give_it() -> None:
+def test_a_missing_vgg_file_is_rejected_with_instructions() -> None:
     with pytest.raises(ConfigError, match=r"`vgg` .*nothing is downloaded"):
         new_state(tiny_crisp())
 
 
-def test_a_file_without_the_features_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"none\.safetensors: no such file"):
+def test_a_vgg_file_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.safetensors: the file with VGG19's weights does not exist"):
         new_state(tiny_crisp(), vgg=tmp_path / "none.safetensors")
 
 
-def test_weights_to_start_from_reach_network_and_average() -> None:
+def test_initial_weights_reach_network_and_average() -> None:
     start = {name: value + 1 for name, value in new_state(tiny_recipe()).network.state_dict().items()}
     state = new_state(tiny_recipe(), start=start)
     for network in (state.network, state.average):

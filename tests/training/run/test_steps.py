@@ -1,4 +1,4 @@
-"""One step: what is learnt, what each loss counts, and what a step that is not finite leaves alone."""
+"""One step: what is learnt, the weight of each loss, and what a step that is not finite must not change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vsr.training.run.steps import autocast, average_, computes_in, ema_decay, t
 
 
 def batch_of(number: int = 4, side: int = 32) -> Batch:
-    """Pictures of photographs, all twice with no motion between them."""
+    """Make crops of photographs, all in pairs without motion between them."""
     codes = torch.stack([photograph(i // 2, 96)[:, :side, :side] for i in range(number)])
     hr = codes / 255
     shift = torch.zeros(number // 2, 2, dtype=torch.int64)
@@ -29,12 +29,12 @@ def batch_of(number: int = 4, side: int = 32) -> Batch:
 
 
 def everything(state: State) -> dict[str, Tensor]:
-    """Copies of all numbers that a run carries on."""
+    """Copy all values of a run's state."""
     parts = {"network": state.network.state_dict(), "average": state.average.state_dict()}
     optimizers = {"adam": state.optimizer}
-    if state.rivals is not None:
-        parts["discriminator"] = state.rivals.discriminator.state_dict()
-        optimizers["d_adam"] = state.rivals.optimizer
+    if state.adversary is not None:
+        parts["discriminator"] = state.adversary.discriminator.state_dict()
+        optimizers["d_adam"] = state.adversary.optimizer
     for name, optimizer in optimizers.items():
         moments = optimizer.state_dict()["state"]
         parts[name] = {f"{i}.{key}": value for i, m in moments.items() for key, value in m.items()}
@@ -42,7 +42,7 @@ def everything(state: State) -> dict[str, Tensor]:
 
 
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
-    """The parts in which anything differs."""
+    """Return the parts in which a value differs."""
     assert before.keys() == after.keys()
     return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
 
@@ -63,7 +63,7 @@ def test_a_fixed_pair_is_learnt(precision: str) -> None:
 
 
 @pytest.mark.parametrize(("quicker", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_by_itself_a_processor_computes_in_bf16_only_where_that_is_quicker(
+def test_by_default_a_cpu_computes_in_bf16_only_if_that_is_faster(
     quicker: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "bf16_is_quicker", lambda: quicker)
@@ -80,7 +80,7 @@ def test_by_itself_a_processor_computes_in_bf16_only_where_that_is_quicker(
     ("capability", "expected"),
     [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp32"), ((6, 1), "fp32")],
 )
-def test_a_card_without_bf16_trains_in_fp32_since_fp16_needs_scaled_losses(
+def test_a_gpu_without_bf16_trains_in_fp32_since_fp16_requires_loss_scaling(
     capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
@@ -96,14 +96,14 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(vgg: Path) -> None:
     assert {"norm", "d_real", "d_fake", "d_norm"} <= terms.keys()
 
 
-def test_chroma_and_grid_count_by_their_weights() -> None:
+def test_chroma_and_grid_losses_have_their_weights() -> None:
     recipe = replace(tiny_recipe(), losses=Losses(chroma=0.5, grid=2.0))
     terms = train_step(new_state(recipe), recipe, batch_of(), factor=1.0)
     assert terms["loss"] == pytest.approx(terms["pixel"] + 0.5 * terms["chroma"] + 2.0 * terms["grid"])
     assert min(terms["chroma"], terms["grid"]) > 0
 
 
-def test_during_the_warmup_only_pixels_count(vgg: Path) -> None:
+def test_during_warmup_only_the_pixel_loss_counts(vgg: Path) -> None:
     recipe = tiny_crisp(warmup=2)
     state = new_state(recipe, vgg=vgg)
     before = everything(state)
@@ -111,22 +111,22 @@ def test_during_the_warmup_only_pixels_count(vgg: Path) -> None:
         terms = train_step(state, recipe, batch_of(), factor=1.0)
         assert set(terms) == {"pixel", "norm", "loss"}
         assert terms["loss"] == terms["pixel"]
-    assert state.rivals is not None
-    for name, value in state.rivals.discriminator.state_dict().items():
+    assert state.adversary is not None
+    for name, value in state.adversary.discriminator.state_dict().items():
         assert torch.equal(before[f"discriminator.{name}"], value)
     assert "adversarial" in train_step(state, recipe, batch_of(), factor=1.0)
 
 
-def test_a_discriminator_learns_to_tell() -> None:
+def test_a_discriminator_learns_to_distinguish() -> None:
     recipe = tiny_srgan()
     state, batch = new_state(recipe), batch_of()
     found = [train_step(state, recipe, batch, factor=1.0) for _ in range(40)]
     losses = [terms["d_real"] + terms["d_fake"] for terms in found]
-    assert losses[0] == pytest.approx(2 * math.log(2), abs=0.5)  # knows nothing, but for dropout
+    assert losses[0] == pytest.approx(2 * math.log(2), abs=0.5)  # undecided, except for dropout
     assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
 
 
-def test_the_discriminator_sees_pictures_without_sharpening() -> None:
+def test_the_discriminator_sees_images_without_sharpening() -> None:
     recipe, batch = tiny_srgan(), batch_of()
     sharp = Batch(lr=batch.lr, hr=batch.hr * 0.5, plain=batch.plain)
     plain, sharpened = new_state(recipe), new_state(recipe)
@@ -135,7 +135,7 @@ def test_the_discriminator_sees_pictures_without_sharpening() -> None:
     assert changed(everything(plain), everything(sharpened)) == {"network", "average", "adam"}
 
 
-def test_chance_inside_networks_depends_on_seed_and_step_alone() -> None:
+def test_random_numbers_inside_networks_depend_only_on_seed_and_step() -> None:
     recipe = tiny_srgan()
     first, second, other = new_state(recipe), new_state(recipe), new_state(recipe)
     other.step = 7
@@ -152,9 +152,9 @@ def test_the_schedule_multiplies_both_learning_rates() -> None:
     recipe = tiny_srgan()
     state = new_state(recipe)
     train_step(state, recipe, batch_of(), factor=0.25)
-    assert state.rivals is not None
+    assert state.adversary is not None
     assert state.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
-    assert state.rivals.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
+    assert state.adversary.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
 
 
 def with_nan(x: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def test_a_step_that_is_not_finite_changes_nothing(recipe: Recipe, where: str) -
     assert all(value.isfinite().all() for value in everything(state).values())
 
 
-def test_a_discriminators_step_that_is_not_finite_leaves_it_alone() -> None:
+def test_a_discriminators_step_that_is_not_finite_does_not_change_it() -> None:
     recipe, good = tiny_srgan(), batch_of()
     state = new_state(recipe)
     train_step(state, recipe, good, factor=1.0)
@@ -192,16 +192,16 @@ def test_a_discriminators_step_that_is_not_finite_leaves_it_alone() -> None:
     assert changed(before, everything(state)) == {"network", "average", "adam"}
 
 
-def test_a_gradient_is_no_longer_than_the_recipe_says() -> None:
+def test_a_gradient_is_clipped_to_the_recipes_norm() -> None:
     recipe = replace(tiny_recipe(), clip=1e-3)
     state = new_state(recipe)
     found = train_step(state, recipe, batch_of(), factor=1.0)
     left = torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None])
-    assert found["norm"] > 1e-2  # as it was
+    assert found["norm"] > 1e-2  # before clipping
     assert float(left.norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_average_forgets_the_start_soon() -> None:
+def test_the_average_soon_forgets_the_initial_weights() -> None:
     assert ema_decay(0.999, 1) == pytest.approx(2 / 11)
     assert ema_decay(0.999, 10**6) == 0.999
     assert ema_decay(0.0, 10**6) == 0
@@ -217,7 +217,7 @@ def test_the_average_moves_towards_the_network_and_copies_its_buffers() -> None:
     assert int(average.num_batches_tracked) == 1  # type: ignore[arg-type]
 
 
-def test_without_an_average_the_network_itself_is_measured() -> None:
+def test_without_an_average_the_network_itself_is_validated() -> None:
     recipe = replace(tiny_srgan(), ema=0.0)
     state = new_state(recipe)
     for _ in range(3):
@@ -226,7 +226,7 @@ def test_without_an_average_the_network_itself_is_measured() -> None:
         assert torch.equal(state.average.state_dict()[name], value), name
 
 
-def test_what_is_trained_is_the_difference_to_the_target() -> None:
+def test_the_training_signal_is_the_difference_from_the_target() -> None:
     recipe, batch = tiny_recipe(), batch_of()
     state = new_state(recipe)
     found = train_step(state, recipe, batch, factor=1.0)

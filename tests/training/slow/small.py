@@ -1,7 +1,8 @@
-"""The shipped recipes so small that one core does two hundred steps in seconds, and what they are fed.
+"""The included recipes, reduced so that one core does two hundred
+steps in seconds, and training data for them.
 
-What makes a recipe what it is stays: its losses and their weights, the kind of discriminator, the optimiser,
-the schedule, the degradations, the family of the network. Widths, depths, crops and pool are smaller.
+What characterises a recipe stays: its losses and their weights, the kind of discriminator, the optimiser, the
+schedule, the degradation, and the family of the network. Widths, depths, crops and the pool are smaller.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ SIZES: dict[str, dict[str, int]] = {
     "rrdb": {"nf": 16, "nb": 1, "gc": 8},
     "srresnet": {"nf": 16, "nb": 2},
     "msrresnet": {"nf": 16, "nb": 2},
-    "compact": {},  # the published sizes are small enough, and 64 x 16 is known for not starting
+    "compact": {},  # the published sizes are small enough, and the start of 64 x 16 is known to be difficult
 }
-"""Of the generators, by family."""
+"""Settings of the generators, by family."""
 DISCRIMINATOR_SIZES: dict[str, dict[str, int]] = {"srgan": {"nf": 16, "dense": 64}}
-"""By kind; the others have `nf` alone."""
+"""Settings of the discriminators, by kind; the others have only `nf`."""
 PATCH, HR_PATCH = 16, 32
-"""Sides of a crop: LR pixels at x2, HR pixels above it. ESRGAN's discriminator takes no less than 32."""
+"""Sides of a crop: LR pixels at x2, HR pixels for larger scales. ESRGAN's discriminator needs at least 32."""
 HEVC_SIDE = 64
-"""LR pixels of a clip: no less goes through libx265."""
+"""LR pixels of a clip, the minimum of libx265."""
 VGG19 = [64, 64, 0, 128, 128, 0, *[256] * 4, 0, *[512] * 4, 0, *[512] * 4, 0]
-"""Channels of configuration E of arXiv 1409.1556; 0 is a pool."""
+"""Channels of configuration E of arXiv 1409.1556; 0 is a pooling layer."""
 LAST_GAIN = 8.0
-"""On the last layer of the random VGG19; distances squared grow by its square."""
+"""Factor on the last layer of the random VGG19; squared distances grow by its square."""
 
 
 def small(recipe: Recipe, steps: int = STEPS) -> Recipe:
-    """The recipe, smaller; checkpoints at a half and at the end."""
+    """Return a reduced recipe, with checkpoints at the middle and at the end."""
     scale = recipe.scale
     return replace(
         recipe,
@@ -73,7 +74,7 @@ def _losses(recipe: Recipe, steps: int) -> Losses:
 
 
 def write_pictures(folder: Path, number: int = 8) -> None:
-    """Pictures of 288 pixels: nine made-up photographs each."""
+    """Write images of 288 pixels, each with nine generated photographs."""
     for i in range(number):
         tiles = [photograph(9 * i + j) for j in range(9)]
         rows = [torch.cat(tiles[3 * j : 3 * j + 3], 2) for j in range(3)]
@@ -81,10 +82,11 @@ def write_pictures(folder: Path, number: int = 8) -> None:
 
 
 def write_vgg(path: Path) -> None:
-    """VGG19 as torchvision names it, with random weights under which features neither fade nor grow (He).
+    """Write VGG19 with torchvision's names and random weights that keep
+    the scale of features (He initialisation).
 
-    Random layers bring pictures nearer to each other, where trained ones part them: at 5.4 their squared
-    distance is a fiftieth of that at 2.2. The last layer makes up for it, lest losses weigh nothing.
+    Random layers make images more similar, while trained layers separate them: at 5.4 the squared distance is
+    a fiftieth of that at 2.2. The last layer compensates for this, so that the losses are not negligible.
     """
     layers: list[nn.Module] = []
     before = 3

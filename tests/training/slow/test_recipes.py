@@ -1,8 +1,9 @@
-"""Every shipped recipe trains: its loss falls, it goes on bit for bit when cut off, its result upscales.
+"""Every included recipe trains: its loss falls, an interrupted run
+resumes to the bit, and its result upscales.
 
-The recipes run smaller (`small.py`) and start from each other as their own notes say. Each is compared with
-its own start on the very crops of its last steps: crops differ so much that the mean of the first steps
-against that of the last would say more of the crops than of the network.
+The recipes are reduced (`small.py`) and start from each other as their own notes say. Each network is
+compared with its own initial weights on the crops of its last steps. Crops differ so much that comparing the
+mean loss of the first steps with that of the last steps would mostly compare the crops.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.media_maker import make_clip, pts_of
 from tests.training.slow.small import STEPS, small, write_pictures, write_vgg
 from vsr.training.batches.pool import ClipPool
 from vsr.training.recipe import Recipe, read_recipe, recipe_names
-from vsr.training.run.loop import TrainProgress, material_for, train
+from vsr.training.run.loop import TrainProgress, datasets_for, train
 from vsr.training.run.state import new_state
 from vsr.training.run.steps import Terms, train_step
 
@@ -33,10 +34,10 @@ logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.slow
 
 LAST = 40
-"""Steps whose crops the network is compared on with its start."""
+"""Number of last steps on whose crops the network is compared with its initial weights."""
 SIX = ("srresnet-mse", "srresnet-vgg22", "srresnet-vgg54", "srgan-mse", "srgan-vgg22", "srgan-vgg54")
 WARM = "warm"
-"""The start of the six: SRResNet on pixel MSE, ten times as fast."""
+"""Initial training of the six systems: SRResNet on pixel MSE, ten times as fast."""
 WARM_STEPS = 800
 STARTS = {
     **dict.fromkeys(SIX, WARM),
@@ -50,31 +51,31 @@ STARTS = {
     "fast-x4": "fast-x2",
     "fast-x4-crisp": "fast-x4",
 }
-"""Recipe to what it starts from, as its note says; the others start from nothing."""
+"""For each recipe, the one it starts from, as its note says; the others start from random weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A run that was never broken."""
+    """A run without interruption."""
 
     recipe: Recipe
     start: Path | None
     output: Path
     rows: list[Terms]
-    """Of each step."""
+    """Loss terms of each step."""
     cut: Path
-    """Output of a run that was killed at three quarters: all files as they then were."""
+    """Output of a run that was killed after three quarters, with all files at that time."""
 
     @property
     def gains(self) -> list[float]:
-        """dB over bicubic on the pictures held out, clean, at each measurement."""
+        """dB over bicubic on held-out images without compression, at each validation."""
         lines = self.output.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["clean"] for line in lines]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all runs share."""
+    """The training data and results that all runs share."""
 
     folder: Path
     pictures: Path
@@ -82,7 +83,7 @@ class Bench:
     done: dict[str, Trained]
 
     def run(self, name: str) -> Trained:
-        """Train once a session."""
+        """Train a recipe once a session."""
         if name not in self.done:
             self.done[name] = self._run(name)
         return self.done[name]
@@ -114,7 +115,7 @@ def warm_recipe() -> Recipe:
 
 
 def copy_run(output: Path, to: Path) -> None:
-    """The files of a run that goes on, as they would be left if it died now."""
+    """Copy the files of a run, as they would remain if it were killed now."""
     shutil.copytree(output.with_suffix(".checkpoints"), to.with_suffix(".checkpoints"))
     for suffix in (".safetensors", ".jsonl"):
         if output.with_suffix(suffix).exists():
@@ -123,7 +124,7 @@ def copy_run(output: Path, to: Path) -> None:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    torch.set_num_threads(1)  # sums in one order: bit for bit needs it
+    torch.set_num_threads(1)  # equal bits require sums in the same order
     folder = tmp_path_factory.mktemp("recipes")
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -133,12 +134,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def start_on_last_crops(bench: Bench, trained: Trained) -> list[Terms]:
-    """The terms of the network that the run began with, on the crops of its last steps."""
+    """Return the loss terms of the initial network on the crops of the run's last steps."""
     recipe = trained.recipe
     start = None if trained.start is None else load_file(trained.start)
     state = new_state(recipe, start=start, vgg=bench.vgg)
     state.step = recipe.steps - LAST
-    known, _ = material_for(recipe, [bench.pictures])
+    known, _ = datasets_for(recipe, [bench.pictures])
     pool = ClipPool(known, recipe, step=state.step)
     try:
         return [train_step(state, recipe, pool.batch(state.step), factor=0.0) for _ in range(LAST)]
@@ -147,9 +148,10 @@ def start_on_last_crops(bench: Bench, trained: Trained) -> list[Terms]:
 
 
 def likeness(recipe: Recipe, rows: list[Terms]) -> float:
-    """The mean loss without its adversarial part.
+    """Return the mean loss without its adversarial part.
 
-    That part, and with it the sum, rises at first: a discriminator learns faster than any generator.
+    The adversarial part, and therefore the sum, rises at first, since a
+    discriminator learns faster than a generator.
     """
     losses = recipe.losses
     weights = {"pixel": losses.pixel_weight, "temporal": losses.temporal}
@@ -170,7 +172,7 @@ def test_the_loss_falls(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_all_that_the_recipe_names_takes_part(bench: Bench, name: str) -> None:
+def test_all_parts_of_the_recipe_are_used(bench: Bench, name: str) -> None:
     trained = bench.run(name)
     losses = trained.recipe.losses
     expected = {"loss", "norm", "pixel"}
@@ -186,7 +188,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(bench: Bench, name: str) 
     trained = bench.run(name)
     rows: list[Terms] = []
     bench.train(trained.recipe, trained.cut, trained.start, lambda progress: rows.append(progress.terms))
-    assert rows == trained.rows[STEPS // 2 :]  # it goes on from the checkpoint at a half
+    assert rows == trained.rows[STEPS // 2 :]  # it resumes from the checkpoint in the middle
     whole, broken = load_file(trained.output), load_file(trained.cut)
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[key], broken[key]) for key in whole)
@@ -205,10 +207,10 @@ def test_the_result_upscales_a_clip(bench: Bench, name: str, tmp_path: Path) -> 
         assert (video.info.width, video.info.height) == (64 * scale, 48 * scale)
 
 
-def test_six_losses_take_one_start_six_ways_in_the_published_order(bench: Bench) -> None:
-    """Y-PSNR over BSD100, in dB, by the README of tf-perceptual-eusr: SRResNet-MSE 27.60, -VGG22 26.32,
-    SRGAN-MSE 25.98, -VGG22 25.70, -VGG54 25.18. Of that, what 200 steps with a random VGG show: pixel MSE is
-    ahead of all, then features 2.2, then 5.4; and a discriminator costs each of them some."""
+def test_the_six_systems_rank_in_the_published_order(bench: Bench) -> None:
+    """Check the order of Y-PSNR on BSD100, in dB, in the README of tf-perceptual-eusr: SRResNet-MSE 27.60,
+    -VGG22 26.32, SRGAN-MSE 25.98, -VGG22 25.70, -VGG54 25.18. 200 steps with a random VGG reproduce a part of
+    it: pixel MSE is best, then features 2.2, then 5.4, and a discriminator reduces each of them."""
     last = {name: bench.run(name).gains[-1] for name in SIX}
     logger.info("%s", {name: bench.run(name).gains for name in (WARM, *SIX)})
     ends = [all_weights(bench, name) for name in SIX]

@@ -1,4 +1,4 @@
-"""`vsr bench`: how fast this machine is, and which model it runs in real time."""
+"""`vsr bench`: measures the speed of this machine, and finds the largest model that runs in real time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _TITLES = (
 def bench(
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Name or weight file; may be repeated; default all shipped."),
+        typer.Option("--model", "-m", help="Name or weight file; repeatable. Default: all included models."),
     ] = None,
-    size: Annotated[str, typer.Option("--size", help="Of the source, WIDTHxHEIGHT.")] = "640x360",
+    size: Annotated[str, typer.Option("--size", help="Size of the source, WIDTHxHEIGHT.")] = "640x360",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     backend: Annotated[
         str, typer.Option("--backend", help="auto, torch, winograd, openvino, amx, cuda.")
     ] = "auto",
 ) -> None:
-    """Measure each model on a rendered clip: the generator alone, and file to file."""
+    """Measure each model on a generated clip: the generator alone, and from file to file."""
     from typing import get_args
 
     from vsr.models.catalog import MODELS
@@ -83,6 +83,8 @@ def _advice(made: list[Speed], width: int, height: int) -> str:
 
     able = [one for one in made if one.real_time and one.operations]
     if not able:
-        return f"no network runs at {RATE} frames a second file to file at {width}x{height} here"
+        return (
+            f"no network reaches {RATE} frames a second from file to file at {width}x{height} on this machine"
+        )
     largest = max(able, key=lambda one: one.operations / one.model_fps)
-    return f"{largest.model} is the largest that runs at {RATE} frames a second file to file here"
+    return f"{largest.model} is the largest model that reaches {RATE} frames a second from file to file"

@@ -1,4 +1,4 @@
-"""`vsr doctor`: versions, devices and encoders; what is missing, and how to get it."""
+"""`vsr doctor`: lists versions, devices and encoders, and what is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """Say what this machine has and what is missing."""
+    """Show what this machine supports and what is missing."""
     from importlib.metadata import version
 
     import av
@@ -37,7 +37,7 @@ def doctor() -> None:
     if torch.backends.mps.is_available():
         console.out(f"Apple GPU  torch's MPS, {_can(torch.device('mps'))}")
     elif not torch.cuda.is_available():
-        console.out("CUDA       none: install a CUDA build of torch and an NVIDIA driver to use a GPU")
+        console.out("CUDA       none: a GPU requires a CUDA build of torch and an NVIDIA driver")
     for name, what in availability().items():
         console.out(f"backend    {name:<12} {what}")
     for name, what in hwaccel.available().items():
@@ -53,7 +53,7 @@ def _can(device: torch.device) -> str:
 
 
 def _auto(device: torch.device) -> str:
-    """What a run takes with the default model, and for networks that only torch runs."""
+    """Return what `auto` selects for the default model and, if different, for networks run by torch."""
     from vsr.engine.backends.select import select
     from vsr.models.catalog import AUTO, choose
     from vsr.models.load import load_generator

@@ -1,4 +1,4 @@
-"""`vsr finetune`: adapt a model to one's own footage."""
+"""`vsr finetune`: adapts a model to a user's own footage."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from vsr.cli.commands.train import SAVED, progress_lines
 
 
 def finetune(
-    footage: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos or pictures.")],
+    footage: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos or images.")],
     start_from: Annotated[str, typer.Option("--from", help="Model to start from: a name or a weight file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")],
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Longest time to train.")] = 20,
-    scale: Annotated[int | None, typer.Option("--scale", "-s", help="Where --from names a family.")] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="Instead of `finetune`.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Maximum training time.")] = 20,
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", help="Needed if --from names a family.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Recipe; default `finetune`.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
 ) -> None:
-    """Adapt a model to footage: what is held out of it decides whether the result is written.
+    """Adapt a model to footage. The result is written only if it is better on held-out footage.
 
-    The footage is the goal, so give the best that there is of its kind; LR is made from it.
+    The footage is the training target, so give the best quality of its kind; LR is made from it.
     """
     import torch
 
@@ -36,7 +38,7 @@ def finetune(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
+    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each validation
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         report = vsr.finetune(
@@ -51,10 +53,10 @@ def finetune(
             on_progress=progress_lines(),
             cancel=stop,
         )
-    console.out(f"footage is compressed like x264 at CRF {report.crf:.0f}")
+    console.out(f"the footage is compressed about as strongly as by x264 at CRF {report.crf:.0f}")
     for name in report.before:
         console.out(f"{name:<14}{report.before[name]:+.3f} -> {report.after[name]:+.3f}")
     if report.share < 1:
-        console.out(f"{report.share:.0%} of what was learnt is best on footage held out, and is kept")
-    console.out(f"on footage held out {report.gain:+.2f} dB; before, after and truth: {report.picture}")
+        console.out(f"{report.share:.0%} of the change is best on held-out footage, and is kept")
+    console.out(f"{report.gain:+.2f} dB on held-out footage; before, after and original: {report.picture}")
     console.out(f"vsr upscale INPUT OUTPUT --model {output}")

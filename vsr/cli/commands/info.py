@@ -1,4 +1,4 @@
-"""`vsr info FILE`: what a file holds, before anything is done with it. Torch is never imported here."""
+"""`vsr info FILE`: shows what a file contains. Torch is never imported here."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vsr.media.files.stdio import place_of
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Video file to look at.", show_default=False, parser=place_of),
+        typer.Argument(metavar="FILE", help="Video file.", show_default=False, parser=place_of),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     video_stream: Annotated[
-        int | None, typer.Option("--video-stream", help="Look at this stream instead of FFmpeg's choice.")
+        int | None, typer.Option("--video-stream", help="Show this stream instead of FFmpeg's choice.")
     ] = None,
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
 ) -> None:
-    """Show what a file holds: its video, colour, streams, chapters and metadata."""
+    """Show what a file contains: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
     from vsr.media.decode.probe import probe
     from vsr.media.files.opening import MAX_PIXELS, open_media

@@ -1,5 +1,4 @@
-"""`vsr models list`, `show`, `interpolate`, `convert`, `export`: what can be loaded, what a file is, one
-between two, and networks in other forms."""
+"""`vsr models`: lists, shows, interpolates, converts and exports models."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from vsr.writing import check_writable, write_whole
 if TYPE_CHECKING:
     from vsr.models.load import Recognised
 
-app = typer.Typer(no_args_is_help=True, help="List, inspect, mix, convert and export generators.")
+app = typer.Typer(no_args_is_help=True, help="List, show, interpolate, convert and export models.")
 
 
 @app.command("list")
@@ -32,7 +31,7 @@ def list_models() -> None:
 
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")]) -> None:
-    """Show what a model or a weight file is."""
+    """Show the facts of a model or a weight file."""
     from vsr.models.load import load_generator
 
     found = load_generator(model)
@@ -43,9 +42,9 @@ def show(model: Annotated[str, typer.Argument(help="A name from the list, or a w
         ("scale", str(found.scale)),
         ("parameters", f"{found.parameters:,}"),
         ("receptive radius", f"{found.receptive_radius} LR pixels"),
-        ("file", str(found.path or "none: computed")),
+        ("file", str(found.path or "none; a filter is computed")),
         ("sha256", found.sha256 or "none"),
-        ("weights under", found.wrapper or "no key: they lie open"),
+        ("weights under", found.wrapper or "no key; at the top level"),
         *((f"metadata: {key}", value) for key, value in sorted(found.metadata.items())),
     ]
     console.table(("what", "value"), facts)
@@ -53,15 +52,15 @@ def show(model: Annotated[str, typer.Argument(help="A name from the list, or a w
 
 @app.command()
 def interpolate(
-    first: Annotated[str, typer.Argument(help="Weight file or name; alpha 0 is this one.")],
+    first: Annotated[str, typer.Argument(help="Weight file or name, the result at alpha 0.")],
     second: Annotated[
-        str, typer.Argument(help="Weight file or name of the same shape; alpha 1 is this one.")
+        str, typer.Argument(help="Weight file or name of the same shape, the result at alpha 1.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.safetensors).")],
-    alpha: Annotated[float, typer.Option("--alpha", help="Share of the second, 0 to 1.")] = 0.5,
+    alpha: Annotated[float, typer.Option("--alpha", help="Weight of the second, 0 to 1.")] = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
 ) -> None:
-    """Write the network between two that were trained from one another."""
+    """Interpolate two networks of which one was trained from the other."""
     _check_output(output, overwrite=overwrite)
     from vsr.models.catalog import resolve
     from vsr.models.files import read_weights, write_weights
@@ -70,9 +69,9 @@ def interpolate(
     paths = [resolve(name).path for name in (first, second)]
     for name, path in zip((first, second), paths, strict=True):
         if path is None:
-            raise ConfigError(f"{name} has no weights to mix; give two networks")
+            raise ConfigError(f"{name} has no weights to interpolate. Give two networks")
         if path.resolve() == output.resolve():
-            raise OutputError(f"{output}: is also an input; choose another output")
+            raise OutputError(f"{output} is also an input. Choose another output")
     a, b = (recognise(read_weights(path)) for path in paths if path is not None)
     state = mix(a, b, alpha)
     write_weights(output, state, _origin(a, b, alpha))
@@ -87,10 +86,10 @@ def convert(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.safetensors).")],
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
 ) -> None:
-    """Write a network as .safetensors, in fp32, under the names that its layers usually have."""
+    """Write a network as .safetensors in fp32, with the usual names of its layers."""
     _check_output(output, overwrite=overwrite)
     if any(path.resolve() == output.resolve() for path in sources):
-        raise OutputError(f"{output}: is also an input; choose another output")
+        raise OutputError(f"{output} is also an input. Choose another output")
     from vsr.models.files import write_weights
 
     found = _read(sources)
@@ -101,7 +100,7 @@ def convert(
     }
     write_weights(output, found.state, {**found.file.metadata, **origin})
     count = sum(value.numel() for value in found.state.values() if value.is_floating_point())
-    console.out(f"{output}: {found.family.name}, {count:,} numbers, from {found.file.path.name}")
+    console.out(f"{output}: {found.family.name}, {count:,} parameters, from {found.file.path.name}")
 
 
 @app.command()
@@ -109,14 +108,14 @@ def export(
     model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.onnx).")],
     strength: Annotated[
-        float | None, typer.Option("--strength", help="From 0, faithful, to 1, crisp: of a pair.")
+        float | None, typer.Option("--strength", help="From 0, faithful, to 1, crisp, for a pair of models.")
     ] = None,
     partner: Annotated[
-        str | None, typer.Option("--partner", help="Faithful end for one's own model.")
+        str | None, typer.Option("--partner", help="Faithful model to interpolate with, for a file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
 ) -> None:
-    """Write a network as ONNX, for any batch and size, and compare it with ONNX Runtime."""
+    """Write a network as ONNX for any batch and size, and compare it with ONNX Runtime if installed."""
     _check_output(output, overwrite=overwrite, suffix=".onnx")
     from vsr.models.export import TOLERANCE, largest_difference, to_onnx
     from vsr.models.load import load_generator
@@ -126,16 +125,20 @@ def export(
     difference = largest_difference(data, loaded)
     if difference is not None and difference > TOLERANCE:
         raise ModelError(
-            f"{loaded.name}: exported, it differs by {difference:.2g} of white; nothing is written"
+            f"{loaded.name}: the exported network differs by {difference:.2g} of white; no file was written"
         )
     write_whole(output, data)
-    checked = "not compared: no onnxruntime here" if difference is None else f"differs by {difference:.1g}"
+    checked = (
+        "not compared (onnxruntime is not installed)"
+        if difference is None
+        else f"differs by {difference:.1g}"
+    )
     sides = f", sides in multiples of {loaded.multiple}" if loaded.multiple > 1 else ""
     console.out(f"{output}: {loaded.family} x{loaded.scale}{sides}, {len(data) / 1e6:.2f} MB, {checked}")
 
 
 def _read(sources: Sequence[Path]) -> Recognised:
-    """The network in one weight file, or in the two files of an ncnn net; the .bin may be left out."""
+    """Read the network in one weight file, or in the two files of ncnn, of which the .bin may be omitted."""
     from vsr.models.files import read_weights
     from vsr.models.load import recognise
     from vsr.models.ncnn import is_ncnn, read_ncnn
@@ -146,13 +149,13 @@ def _read(sources: Sequence[Path]) -> Recognised:
         return read_ncnn(nets[0], others[0] if others else nets[0].with_suffix(".bin"))
     if len(sources) != 1:
         raise ConfigError(
-            f"{len(sources)} files; give one weight file, or the .param and .bin of an ncnn net"
+            f"{len(sources)} files are not one network. Give one weight file, or the .param and .bin of ncnn"
         )
     return recognise(read_weights(sources[0]))
 
 
 def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
-    """Metadata of a mixture: from what, and how much."""
+    """Return the metadata of an interpolated network: its two origins and their weights."""
     return {
         "family": a.family.name,
         "alpha": f"{alpha:g}",
@@ -165,14 +168,14 @@ def _origin(a: Any, b: Any, alpha: float) -> dict[str, str]:
 
 def _check_output(output: Path, *, overwrite: bool, suffix: str = ".safetensors") -> None:
     if output.suffix != suffix:
-        raise ConfigError(f"{output}: must end in {suffix}")
+        raise ConfigError(f"{output} must end in {suffix}")
     check_writable(output, what="", overwrite=True)
     if output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists; --overwrite replaces it")
+        raise OutputError(f"{output} exists; --overwrite replaces it")
 
 
 def _row(entry: Any) -> tuple[str, ...]:
-    """A line of the list; sizes are read from the file's header, so torch is not needed."""
+    """Return a line of the list; sizes come from the file's header, which does not require torch."""
     from vsr.models.catalog import read_header
 
     if entry.path is None:

@@ -1,4 +1,4 @@
-"""`vsr train`: make a network from pictures and footage."""
+"""`vsr train`: trains a network on images and footage."""
 
 from __future__ import annotations
 
@@ -17,46 +17,48 @@ from vsr.errors import OutputError
 if TYPE_CHECKING:
     from vsr.training.run.loop import TrainProgress
 
-SAVED = "a checkpoint was saved; the same command goes on from there"
+SAVED = "a checkpoint was saved; the same command resumes from it"
 _EVERY = 15.0
 """Seconds between two lines of progress."""
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe that comes along, or a TOML file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of an included recipe, or a TOML file.")],
     data: Annotated[
-        list[Path], typer.Option("--data", help="Folder of pictures, video, or folder of pairs; repeatable.")
+        list[Path], typer.Option("--data", help="Folder of images, video, or folder of pairs; repeatable.")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.01, help="Squeeze the schedule into so much time.")
+        float | None, typer.Option("--minutes", min=0.01, help="Compress the schedule to this time.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the recipe's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Steps; default from the recipe.")
+    ] = None,
     validate_every: Annotated[
         int | None,
-        typer.Option("--validate-every", min=1, help="Steps between measurements, instead of the recipe's."),
+        typer.Option("--validate-every", min=1, help="Steps between validations; default from the recipe."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Weights to start from: a model's name or a file.")
+        str | None, typer.Option("--from", help="Initial weights: name of a model, or a file.")
     ] = None,
     vgg: Annotated[
-        Path | None, typer.Option("--vgg", help="VGG19's weights, for recipes that compare features.")
+        Path | None, typer.Option("--vgg", help="VGG19's weights, for recipes with a perceptual loss.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     dump: Annotated[
-        int | None, typer.Option("--dump", min=1, help="Only write so many pictures of what is trained on.")
+        int | None, typer.Option("--dump", min=1, help="Only write this number of training images.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
 ) -> None:
-    """Train a network; a run that was cut off goes on where it stopped.
+    """Train a network, or resume an interrupted run.
 
-    Ctrl-C saves and stops; the same command goes on.
+    Ctrl-C saves a checkpoint and stops; the same command resumes.
     """
     import torch
 
@@ -67,7 +69,7 @@ def train(
     if dump is not None:
         _dump(recipe, data, output, dump)
         return
-    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each measurement
+    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each validation
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         report = vsr.train(
@@ -86,11 +88,11 @@ def train(
             cancel=stop,
         )
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in report.gains.items())
-    console.out(f"{report.output}: over bicubic, on material held out: {gains}")
+    console.out(f"{report.output}: over bicubic, on held-out data: {gains}")
 
 
 def progress_lines() -> Callable[[TrainProgress], None]:
-    """A line every few seconds: step, share of the run, speed, time left, the terms of the loss."""
+    """Return a function that logs a line every few seconds: step, progress, speed, time left, loss terms."""
     begin = shown = time.monotonic()
     first: TrainProgress | None = None
 
@@ -124,6 +126,6 @@ def _dump(recipe: str, data: list[Path], output: Path | None, number: int) -> No
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise OutputError(f"{folder} cannot be created ({error.strerror})") from error
     for path in dump(settings, data=data, folder=folder, number=number):
         console.out(str(path))

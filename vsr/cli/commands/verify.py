@@ -1,4 +1,4 @@
-"""`vsr verify`: what a result lost of its source."""
+"""`vsr verify`: shows what a result lacks of its source."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ def verify(
         Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
     ],
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="What came of it, by whatever tool.", parser=place_of)
+        Path, typer.Argument(metavar="RESULT", help="The upscaled video, made by any tool.", parser=place_of)
     ],
     start: Annotated[
-        str | None, typer.Option("--start", help="Where the result was told to begin, as in `vsr upscale`.")
+        str | None, typer.Option("--start", help="Where the result begins, as in `vsr upscale`.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--end", help="Where the result was told to end, as in `vsr upscale`.")
+        str | None, typer.Option("--end", help="Where the result ends, as in `vsr upscale`.")
     ] = None,
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
 ) -> None:
-    """Say what a result lost of its source: frames, times, colour, audio, subtitles; exit 4 if anything."""
+    """Show what a result lacks of its source: frames, times, colour,
+    audio, subtitles. Exit code 4 if anything."""
     found = vsr.verify(
         source,
         result,

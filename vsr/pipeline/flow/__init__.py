@@ -1,2 +1,2 @@
-"""One frame's way: stages as generators, the only threads, the only CUDA streams, and how busy each stage
-is."""
+"""The path of a frame: stages as generators, the only threads, the only CUDA
+streams, and the busy time of stages."""

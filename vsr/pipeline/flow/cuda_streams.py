@@ -1,18 +1,19 @@
 """The pipeline's only CUDA streams: one for uploads, one for the generator, one for downloads.
 
-On the CPU all of it is nothing: tensors are where they are needed. No stage ever waits for the whole device;
-the host waits only for the event of the picture that it is about to encode.
+On the CPU these functions do nothing, because tensors are already in the right place. No stage synchronises
+the whole device; the host waits only for the event of the frame that it encodes next.
 
-Note [Why record_stream]: the caching allocator gives memory back to the stream that it was taken on as
-soon as Python drops the tensor. A tensor that another stream still reads must be recorded there, or it is
-overwritten.
+Note [Why record_stream]: when Python drops a tensor, the caching allocator returns its memory at
+once to the stream on which it was allocated. If another stream still reads the tensor, it must be
+recorded there, or its memory is overwritten.
 
-Note [The same streams each time]: the allocator keeps what was freed for the stream that it was taken on.
-With streams of its own, every run, and every call for a few pictures, would take its memory anew, beside that
-of those before.
+Note [The same streams each time]: the allocator keeps freed memory for the stream on which it
+was allocated. With new streams, every run, and every call for a few frames, would allocate its
+memory again beside that of earlier ones.
 
-Note [No ring of our own]: pinned memory comes from torch's caching host allocator, which hands a block out
-again only when the copies recorded on it are done. The bounded queues make it a ring.
+Note [No ring buffer here]: pinned memory comes from torch's caching host allocator, which
+reuses a block only after the copies recorded on it have finished. The bounded queues limit the
+number of blocks, as a ring buffer would.
 """
 
 from __future__ import annotations
@@ -27,24 +28,25 @@ from torch import Tensor
 
 
 class Ready(Protocol):
-    """A promise that downloaded tensors are filled."""
+    """A handle to wait for the end of a download."""
 
     def wait(self) -> None: ...
 
 
 class DeviceStreams:
-    """Moves tensors to and from a device, and says on which stream to compute."""
+    """Copies tensors to and from a device, and selects the stream for computation."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._cuda = device.type == "cuda"
         if self._cuda:
             self._up, self._compute, self._down = _streams_of(device)  # See [The same streams each time]
-            # The generator was placed on this thread's own stream; nothing else orders the two.
+            # The generator was copied to the device on this thread's stream,
+            # so the compute stream must wait for it.
             self._compute.wait_stream(torch.cuda.current_stream(device))
 
     def upload(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Start copies to the device, through pinned memory; what computes next will wait for them."""
+        """Start copies to the device through pinned memory; later computations wait for them."""
         if not self._cuda:
             return tensors
         with torch.cuda.stream(self._up):
@@ -55,14 +57,15 @@ class DeviceStreams:
         return moved
 
     def adopt(self, tensor: Tensor) -> Tensor:
-        """A caller's tensor on the device: what computes next waits for what the caller has queued."""
+        """Take a caller's tensor on the device; later computations wait
+        for the work that the caller has queued."""
         if self._cuda:
             self._compute.wait_stream(torch.cuda.current_stream(self.device))
             tensor.record_stream(self._compute)  # See [Why record_stream]
         return tensor
 
     def release(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Ready]:
-        """Results for a caller on the device: what the caller queues next waits for them."""
+        """Return results to a caller on the device; work that the caller queues later waits for them."""
         if self._cuda:
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(self._compute)
@@ -71,11 +74,11 @@ class DeviceStreams:
         return tensors, _Done()
 
     def computing(self) -> AbstractContextManager[object]:
-        """Context in which work goes to the compute stream; never `yield` inside."""
+        """Return a context in which work goes to the compute stream; never `yield` inside it."""
         return torch.cuda.stream(self._compute) if self._cuda else nullcontext()
 
     def download(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Ready]:
-        """Start copies to pinned memory; read them only after `Ready.wait()`."""
+        """Start copies to pinned memory, which may be read only after `Ready.wait()`."""
         if not self._cuda:
             return tensors, _Done()
         self._down.wait_stream(self._compute)
@@ -84,7 +87,7 @@ class DeviceStreams:
             for source, target in zip(tensors, moved, strict=True):
                 target.copy_(source, non_blocking=True)
                 source.record_stream(self._down)  # See [Why record_stream]
-            event = torch.cuda.Event(blocking=True)  # the host sleeps: its cores are the encoder's
+            event = torch.cuda.Event(blocking=True)  # waiting sleeps, because the encoder needs the cores
             event.record(self._down)
         return moved, _Copied(event)
 
@@ -97,7 +100,7 @@ def _streams_of(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Str
 def _pinned_copy(tensor: Tensor) -> Tensor:
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     if tensor.dtype not in _CODES:
-        return pinned.copy_(tensor)  # a caller's floats, of which numpy does not know all
+        return pinned.copy_(tensor)  # a caller's floats, some of which are unknown to numpy
     np.copyto(pinned.numpy(), tensor.numpy())  # See [Who computes] in vsr.pipeline.flow.graph
     return pinned
 
@@ -107,7 +110,7 @@ _CODES = (torch.uint8, torch.uint16)
 
 class _Done:
     def wait(self) -> None:
-        """Nothing to wait for."""
+        """Return at once."""
 
 
 class _Copied:
@@ -115,4 +118,4 @@ class _Copied:
         self._event = event
 
     def wait(self) -> None:
-        self._event.synchronize()  # waits: the copy must finish before encode reads it
+        self._event.synchronize()  # waits: the copy must finish before the encoder reads it

@@ -1,8 +1,8 @@
-"""Frames that repeat the one before, sample for sample, are computed once.
+"""Duplicate frames, equal to the previous frame sample for sample, are computed only once.
 
-`Repeats.marked` puts a mark in the place of each repeat before the generator, and `Repeats.restored` puts the
-frame back after it, with its own stamp; the result is the same, bit for bit, as if all had been computed. A
-mark travels in the stream like a frame, so a video that stands still goes on being written.
+`Repeats.marked` replaces each duplicate by a mark before the generator, and `Repeats.restored` puts the frame
+back afterwards with its own time stamp. The result is the same to the bit as if all frames had been computed.
+A mark travels through the stages like a frame, so a static video is written continuously.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ REPEATED = "pictures repeated"
 
 
 class Repeats:
-    """Both ends of it; `marked` may run on another thread than `restored`."""
+    """Marks and restores duplicate frames; `marked` and `restored` may run on different threads."""
 
     def __init__(self, meter: Meter, *, length: int | None = None) -> None:
-        """Nothing is kept yet.
+        """Create the object without a previous frame.
 
         Args:
-            meter: Counts the repeats.
-            length: Frames in a part of the result that a later run may begin with: each part is computed by
-                itself. None for one whole.
+            meter: Counts the duplicates.
+            length: Number of frames in a segment of a resumable run. Each segment is computed on its own.
+                None if there are no segments.
         """
         self._meter = meter
         self._length = length
 
     def marked(self, frames: Iterable[YuvFrame]) -> Iterator[YuvFrame | Mark]:
-        """The frames, which are on the host, with a mark for each that repeats the one before."""
+        """Yield the frames, which are in host memory, with a mark instead of each duplicate."""
         kept: YuvFrame | None = None
         try:
             for frame in frames:
@@ -50,7 +50,7 @@ class Repeats:
             close_items(frames)
 
     def restored(self, frames: Iterable[YuvFrame | Mark]) -> Iterator[YuvFrame]:
-        """As many frames as went into `marked`, in the same order; other marks end here."""
+        """Yield as many frames as went into `marked`, in the same order; other marks are removed."""
         last: YuvFrame | None = None
         for frame in frames:
             if isinstance(frame, YuvFrame):
@@ -69,7 +69,7 @@ class Repeats:
 
 
 def same(one: YuvFrame, other: YuvFrame) -> bool:
-    """Whether two pictures on the host have the same samples and mean the same by them."""
+    """Return whether two frames in host memory have the same samples, layout and colour."""
     if (one.layout, one.color) != (other.layout, other.color):
         return False
     if (one.alpha is None) != (other.alpha is None):
@@ -77,7 +77,7 @@ def same(one: YuvFrame, other: YuvFrame) -> bool:
     pairs = list(zip(_planes(one), _planes(other), strict=True))
     if any(a.shape != b.shape for a, b in pairs):
         return False
-    # The middle row first: pictures that differ nearly always differ there, and it costs nothing.
+    # Compare the middle row first: frames that differ almost always differ there, and it takes no time.
     return all(_equal(a[len(a) // 2], b[len(b) // 2]) for a, b in pairs) and all(
         _equal(a, b) for a, b in pairs
     )
@@ -88,5 +88,6 @@ def _planes(frame: YuvFrame) -> tuple[Tensor, ...]:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    """By numpy, not torch, whose operators belong to the caller's thread alone (see `flow.open_frames`)."""
+    """Compare with numpy, because only the caller's thread may use
+    torch's operators (see `flow.open_frames`)."""
     return np.array_equal(a.numpy(), b.numpy())

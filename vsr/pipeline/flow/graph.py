@@ -1,6 +1,4 @@
-"""One frame's way from decoder to encoder: the stages in their order. `open_frames` reads top to bottom as a
-frame travels.
-"""
+"""Connects the stages from decoder to encoder; `open_frames` lists them in the order of a frame's path."""
 
 from __future__ import annotations
 
@@ -25,23 +23,24 @@ from vsr.pipeline.job.job import Job
 
 T = TypeVar("T")
 DEPTH = 4
-"""Frames that may wait between two threads: enough to even out key frames, little enough for 4K in memory."""
+"""Frames that may wait between two threads: enough to compensate for
+keyframes, few enough for 4K in memory."""
 _LARGE = 1
-"""Of those that are floats at the result's size: 100 MB each at 4K."""
+"""The same for float frames at the size of the result, which have 100 MB each at 4K."""
 
 
 @contextmanager
 def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
-    """The frames of a job as the sink takes them: decoded on a thread, and computed.
+    """Yield the frames of a job, computed and in the sink's format; a thread decodes them.
 
     Note [Who computes]: GNU OpenMP, which torch uses, spins at its barriers only while it manages no more
-    threads than there are cores. A second Python thread that calls torch brings a second team of workers:
-    from then on every parallel region begins and ends with a system call, and colour takes four times as
-    long. So where torch runs the generator, the caller's thread alone runs torch's operators. Where another
-    runtime or a card does, torch is left with one thread: it has no team then, and no barriers, at which it
-    would wait for milliseconds each time another program, or an encoder, has the core. Colour needs hardly
-    more time so, and runs beside the generator, which has a thread to itself unless it is torch's.
-    (Measured, docs/benchmarks.md.)
+    threads than there are cores. If a second Python thread calls torch, it gets a second team of workers.
+    From then on, every parallel region begins and ends with a system call, and colour conversion takes four
+    times as long. If torch runs the generator, therefore only the caller's thread uses torch's operators. If
+    another runtime or a GPU does, torch is limited to one thread. It then has no team and no barriers, at
+    which it would wait for milliseconds each time another program or an encoder occupies the core. Colour
+    conversion takes hardly longer this way, and runs in parallel with the generator, which has its own
+    thread. (Measurements are in docs/benchmarks.md.)
     """
     streams = DeviceStreams(job.upscaler.frames_device)
     color, layout = job.sink.color, job.sink.layout
@@ -53,7 +52,7 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
         stack.enter_context(one_thread(not job.on_host))
         marked = repeats.marked(decoded) if job.settings.reuse else decoded
         sr = (_spread if job.spread else _together)(marked, job, streams, meter, stack)
-        stack.enter_context(closing(job.source))  # closed first: it may be waiting for a pipe
+        stack.enter_context(closing(job.source))  # closed first, because it may be waiting for a pipe
         planes = stages.yuv(sr, streams, meter, color=color, layout=layout)
         ready = stages.download(planes, streams, meter, depth=max(2, job.upscaler.batch))
         yield repeats.restored(ready)
@@ -62,15 +61,15 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
 def _together(
     decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
 ) -> Iterable[RgbFrame | Mark]:
-    """Decoder | everything that computes."""
+    """Run the decoder on one thread and all computation on the caller's."""
     waiting = stack.enter_context(closing(Prefetch(decoded, depth=DEPTH, name="vsr-decode")))
     return _upscaled(_lr(_as_they_come(waiting, job), streams, meter), job, streams, meter)
 
 
 def _as_they_come(waiting: Prefetch[T], job: Job) -> Iterable[T | Idle]:
-    """What the decoder gives; of a pipe, which may be live, also when it gives nothing.
+    """Return the decoder's items; for a pipe, which may be live, with a mark whenever none is ready.
 
-    Not of a file: there, batches are full, so that a resumed run computes the same ones.
+    Batches of a file are always full, so that a resumed run computes the same batches.
     """
     return waiting.or_idle() if is_pipe(job.source.info.path) else waiting
 
@@ -78,12 +77,12 @@ def _as_they_come(waiting: Prefetch[T], job: Job) -> Iterable[T | Idle]:
 def _spread(
     decoded: Iterable[YuvFrame | Mark], job: Job, streams: DeviceStreams, meter: Meter, stack: ExitStack
 ) -> Iterable[RgbFrame | Mark]:
-    """Decoder and its colour | generator | what follows."""
+    """Run decoder and input colour, generator, and output colour on a thread each."""
     lr = Prefetch(_lr_of_decoder(decoded, streams, meter), depth=DEPTH, name="vsr-decode")
     waiting = _as_they_come(lr, job)
     sr = Prefetch(_upscaled(waiting, job, streams, meter), depth=_LARGE, name="vsr-upscale")
     stack.enter_context(closing(sr))
-    stack.enter_context(closing(lr))  # before the generator's thread, which waits for it
+    stack.enter_context(closing(lr))  # closed before the generator's thread, which may be waiting for it
     return sr
 
 
@@ -94,7 +93,7 @@ def _lr(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter)
 def _lr_of_decoder(
     frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter
 ) -> Iterator[RgbFrame | Mark]:
-    """`_lr` on the decoder's own thread, which also closes the decoder."""
+    """Run `_lr` on the decoder's thread, and close the decoder there."""
     try:
         yield from _lr(frames, streams, meter)
     finally:
@@ -117,12 +116,12 @@ def _upscaled(
 
 
 def _length(job: Job) -> int | None:
-    """Pictures of a part of the result that a later run may begin with."""
+    """Return the number of frames in a segment from which a later run may resume; None without segments."""
     return job.sink.length if isinstance(job.sink, SegmentedSink) else None
 
 
 def _wanted(job: Job, frame: YuvFrame) -> bool:
-    """Whether a decoded picture has still to be computed."""
+    """Return whether a decoded frame must still be computed."""
     job.alive()
     return not isinstance(job.sink, SegmentedSink) or job.sink.wants(frame)
 
@@ -135,7 +134,7 @@ def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
 
 @contextmanager
 def _named_errors(job: Job) -> Generator[None, None, None]:
-    """Errors of a device, in whatever words, as this product's."""
+    """Convert errors of a device to the errors of this package."""
     try:
         yield
     except BaseException as error:
@@ -149,7 +148,7 @@ def _named_errors(job: Job) -> Generator[None, None, None]:
 def _lost(job: Job, error: BaseException) -> str:
     first = str(error).partition("\n")[0]
     return (
-        f"{job.report.source}: {job.upscaler.device} failed ({first}); see the driver's log, then run it"
+        f"{job.report.source}: {job.upscaler.device} failed ({first}). Look at the driver's log, then run it"
         " again, or use `device='cpu'`"
     )
 
@@ -158,6 +157,6 @@ def _too_little_memory(job: Job) -> str:
     info = job.source.info
     need = job.upscaler.estimate_bytes(info.height, info.width) / 2**20
     return (
-        f"{job.report.source}: out of memory after all retries; the generator needs about {need:.0f} MiB;"
-        " close other programs, or use a smaller `tile`, `batch=1` or a smaller `model`"
+        f"{job.report.source}: out of memory after all retries. The generator needs about {need:.0f} MiB."
+        " Close other programs, or use a smaller `tile`, `batch=1` or a smaller `model`"
     )

@@ -1,4 +1,4 @@
-"""What travels between the frames of a stream: stages compute nothing of it, and pass it on in its place."""
+"""Marks that travel between the frames of a stream; stages pass them on in their place without computing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from vsr.frame import Stamp
 
 
 class Mark:
-    """Between two frames; a stage passes it on after all that came before."""
+    """An item between two frames; a stage passes it on after everything that came before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Mark):
-    """The frame before it once more, sample for sample, at another time."""
+    """A duplicate of the previous frame, equal sample for sample, at another time."""
 
     stamp: Stamp
 
 
 class Idle(Mark):
-    """The source has no frame ready: who holds frames back gives them out now, for the next may take long."""
+    """The source has no frame ready; stages pass on all frames that they
+    hold, because the next may take long."""

@@ -1,4 +1,4 @@
-"""Busy time of each stage."""
+"""Busy time of each stage, and counters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Meter:
-    """Busy seconds by stage. Stages on different threads add up side by side."""
+    """Measures the busy time of each stage in seconds, on all threads."""
 
     def __init__(self) -> None:
         self._busy: dict[str, float] = {}
@@ -24,7 +24,7 @@ class Meter:
 
     @contextmanager
     def __call__(self, stage: str) -> Generator[None, None, None]:
-        """Count the time inside the `with` for `stage`; never put a `yield` of a stage inside."""
+        """Count the time inside the `with` block for `stage`; never `yield` inside it."""
         begin = time.monotonic()
         try:
             yield
@@ -36,7 +36,7 @@ class Meter:
             self._busy[stage] = self._busy.get(stage, 0.0) + seconds
 
     def timed(self, stage: str, items: Iterable[T]) -> Generator[T, None, None]:
-        """Pass items on; the time that making each takes counts for `stage`."""
+        """Pass items on, and count the time to make each of them for `stage`."""
         iterator = iter(items)
         try:
             while True:
@@ -49,22 +49,22 @@ class Meter:
             close_items(iterator)
 
     def count(self, what: str, number: int) -> None:
-        """Add to a counter that the report shows."""
+        """Add to a counter for the report."""
         with self._lock:
             self.counts[what] = self.counts.get(what, 0) + number
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the meter was made."""
+        """Seconds since the meter was created."""
         return time.monotonic() - self._start
 
     def busy(self) -> dict[str, float]:
-        """Seconds by stage, largest first."""
+        """Return the busy seconds of each stage, largest first."""
         with self._lock:
             return dict(sorted(self._busy.items(), key=lambda row: -row[1]))
 
     def bottleneck(self, threads: tuple[tuple[str, ...], ...]) -> str:
-        """The thread whose stages were busy longest, named by its longest stage; "" before any work."""
+        """Return the largest stage of the busiest thread; "" before any work."""
         busy = self.busy()
         sums = [(sum(busy.get(s, 0.0) for s in stages), stages) for stages in threads]
         total, stages = max(sums, default=(0.0, ()))

@@ -1,8 +1,8 @@
-"""What happens to a frame between decoder and encoder, one generator a stage.
+"""The stages of a frame between decoder and encoder, each a generator.
 
-A stage replaces the picture and leaves its stamp alone. One picture comes out for each that goes in, always.
-Marks between pictures (`vsr.pipeline.flow.marks`) come out in the place where they went in.
-No `yield` stands inside a context of torch (inference_mode, a stream): it would leak into the consumer.
+A stage replaces the image and keeps the time stamp. For each frame that goes in, exactly one comes out. Marks
+between frames (`vsr.pipeline.flow.marks`) keep their place. No `yield` is inside a context of torch
+(inference_mode, a stream), because the context would then also apply to the consumer.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from vsr.pipeline.flow.marks import Idle, Mark, Repeat
 from vsr.pipeline.flow.meter import Meter
 
 REDONE = "pictures redone in fp32"
-"""Name of the counter in the meter."""
+"""Name of a counter in the meter."""
 STILL = "pictures' worth that stood still"
-"""Name of another."""
+"""Name of a counter in the meter."""
 MOST_REPEATS = 64
-"""Repeats that a batch waits for at most, so that a film that stands still goes on being written."""
+"""Largest number of duplicates that wait with a batch, so that a static film is written continuously."""
 
 
 def upload(
     frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter
 ) -> Iterator[YuvFrame | Mark]:
-    """Planes to the device as they are: 1.5 bytes a pixel for 8-bit 4:2:0."""
+    """Copy planes to the device in their own format, 1.5 bytes a pixel for 8-bit 4:2:0."""
     for frame in frames:
         if isinstance(frame, Mark):
             yield frame
@@ -50,7 +50,7 @@ def upload(
 
 
 def rgb(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter) -> Iterator[RgbFrame | Mark]:
-    """R'G'B' by the frame's own colour tags, on the device."""
+    """Convert frames to R'G'B' on the device, according to their colour tags."""
     for frame in frames:
         if isinstance(frame, Mark):
             yield frame
@@ -61,7 +61,7 @@ def rgb(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter)
 
 
 def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
-    """What `rgb` makes of a picture, whose planes are on the device."""
+    """Convert one frame as `rgb` does; its planes are on the device."""
     with streams.computing(), torch.inference_mode():
         image = with_retry(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
         alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
@@ -71,7 +71,7 @@ def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     items: list[RgbFrame | Repeat]
-    """Pictures, and repeats of them in their places."""
+    """Frames, and duplicates of them in their places."""
     lr: Tensor
     sr: Tensor
     healthy: Tensor
@@ -89,15 +89,15 @@ def upscale(
     length: int | None = None,
     still: StaticRegions | None = None,
 ) -> Iterator[RgbFrame | Mark]:
-    """Generator, check, resize to `height` x `width`.
+    """Upscale batches with the generator, check them, and resize them to `height` x `width`.
 
-    No batch reaches over pictures whose numbers are multiples of `length`: a run that goes on there computes
-    the same batches as an unbroken one, and so the same bits.
+    A batch does not cross frames whose numbers are multiples of `length`, so that a run that resumes there
+    computes the same batches as an uninterrupted one, and therefore the same bits.
 
-    With `still`, what stands still is not computed again (`engine.static_regions`), to the same bits.
+    With `still`, static regions are not computed again (`engine.static_regions`), with the same bits.
 
-    On CUDA the check of a batch is read while the next one is already queued: the device never waits for it.
-    When the source is idle, nothing is held back: neither a batch that is not full, nor a check.
+    On CUDA, the check of a batch is read after the next batch was queued, so the device never waits. If the
+    source is idle, incomplete batches and pending checks are finished at once.
     """
     waiting: deque[_Batch | list[Repeat]] = deque()
     launch = upscaler.launch if still is None else still.launch
@@ -127,9 +127,9 @@ def upscale(
 def _groups(
     frames: Iterable[RgbFrame | Mark], upscaler: Upscaler, length: int | None
 ) -> Iterator[list[RgbFrame | Repeat] | Idle]:
-    """Batches, with repeats in their places, and the marks of an idle source.
+    """Yield batches, with duplicates in their places, and the marks of an idle source.
 
-    How large a batch may be is asked anew for each, for it shrinks when memory is short.
+    The batch size is read again for each batch, because it decreases when memory is short.
     """
     group: list[RgbFrame | Repeat] = []
     pictures = 0
@@ -152,7 +152,7 @@ def _groups(
 
 
 def _part(frame: RgbFrame | Mark, length: int) -> int | None:
-    """Number of the part of the result that a picture belongs to; None for what belongs to none."""
+    """Return the number of the segment that a frame belongs to; None for other marks."""
     return frame.stamp.index // length if isinstance(frame, RgbFrame | Repeat) else None
 
 
@@ -167,7 +167,7 @@ def _finish(
     if not isinstance(batch, _Batch):
         return batch
     with meter("upscale"), streams.computing(), torch.inference_mode():
-        batch.ready.wait()  # waits: the check of this batch; the next one is already queued on CUDA
+        batch.ready.wait()  # waits for the check of this batch; on CUDA, the next one is already queued
         meter.count(REDONE, upscaler.repair(batch.lr, batch.sr, batch.healthy))
         images = batch.sr
         if images.shape[-2:] != (height, width):
@@ -177,14 +177,14 @@ def _finish(
 
 
 def _made(item: RgbFrame | Repeat, images: Iterator[Tensor], height: int, width: int) -> RgbFrame | Repeat:
-    """The next image in the place of a picture."""
+    """Return the result for an item: the next image for a frame, the mark itself for a duplicate."""
     if isinstance(item, Repeat):
         return item
     return RgbFrame(image=next(images), alpha=_resized(item.alpha, height, width), stamp=item.stamp)
 
 
 def _resized(alpha: Tensor | None, height: int, width: int) -> Tensor | None:
-    """Alpha never goes through the generator: it is no picture."""
+    """Resize alpha by bicubic interpolation; the generator never processes it."""
     if alpha is None or alpha.shape[-2:] == (height, width):
         return alpha
     return resize(alpha[None], height=height, width=width, kind="bicubic")[0]
@@ -198,7 +198,7 @@ def yuv(
     color: ColorSpec,
     layout: PixelLayout,
 ) -> Iterator[YuvFrame | Mark]:
-    """Planes as the sink wants them, rounded on the device: 8 or 16 bits come down, not floats."""
+    """Convert frames to the sink's planes, rounded to 8 or 16 bits on the device to keep downloads small."""
     for frame in frames:
         if isinstance(frame, Mark):
             yield frame
@@ -209,15 +209,15 @@ def yuv(
 
 
 def as_yuv(frame: RgbFrame, streams: DeviceStreams, *, color: ColorSpec, layout: PixelLayout) -> YuvFrame:
-    """What `yuv` makes of a picture; its planes may be written to."""
-    with streams.computing(), torch.no_grad():  # not inference mode, whose tensors stay read-only
+    """Convert one frame as `yuv` does; its planes are writable."""
+    with streams.computing(), torch.no_grad():  # tensors of inference mode would stay read-only
         planes = with_retry(partial(to_planes, frame.image, color, layout), streams.device)
         alpha = _alpha_plane(frame, layout) if layout.alpha else None
     return YuvFrame(planes=planes, alpha=alpha, layout=layout, color=color, stamp=frame.stamp)
 
 
 def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
-    """The frame's alpha, or opaque where it has none."""
+    """Return the frame's alpha as a plane, or an opaque plane if it has none."""
     alpha = frame.alpha if frame.alpha is not None else torch.ones_like(frame.image[:1])
     return alpha_to_plane(alpha, layout)
 
@@ -225,10 +225,10 @@ def _alpha_plane(frame: RgbFrame, layout: PixelLayout) -> Tensor:
 def download(
     frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter, *, depth: int
 ) -> Iterator[YuvFrame | Mark]:
-    """Planes to the host; each picture waits for its own copy only, while later ones are computed.
+    """Copy planes to the host; each frame waits only for its own copy, while later frames are computed.
 
-    `depth` pictures may be on their way: at least a batch, or the host would wait for the newest batch before
-    it has queued the next one. None is when the source is idle.
+    Up to `depth` downloads are pending. It must be at least a batch, otherwise the host would wait for the
+    newest batch before it has queued the next one. When the source is idle, all downloads are finished.
     """
     if streams.device.type != "cuda":
         depth = 0

@@ -1,8 +1,7 @@
-"""The pipeline's only threads: `Prefetch` upstream, `Handover` downstream.
+"""The pipeline's only threads: `Prefetch` for the upstream side, `Handover` for the downstream side.
 
-These are the pipeline's only threads. An error on either is raised in the thread that they serve: upstream,
-at the place where the missing item would have come. Closing stops the thread and waits for it, so no decoder
-or encoder is closed while it works.
+An error on a thread is raised again in the thread that uses it: for `Prefetch`, where the missing item would
+have come. `close` stops the thread and waits for it, so that no decoder or encoder is closed while it works.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[T]):
-    """Iterates over `items` on a thread, at most `depth` items ahead of the consumer."""
+    """Iterates over `items` on a thread that is at most `depth` items ahead of the consumer."""
 
     def __init__(self, items: Iterable[T], *, depth: int, name: str = "prefetch") -> None:
         """Start the thread.
 
         Args:
-            items: Consumed, and closed if it has a `close`, on the thread.
-            depth: Items that may wait; what bounds the memory of a pipeline.
-            name: Of the thread, for a dump of stacks.
+            items: Iterable that the thread reads, and closes if it has a `close`.
+            depth: Largest number of waiting items, which limits the memory of the pipeline.
+            name: Name of the thread, for stack dumps.
         """
         self._channel: _Channel[T] = _Channel(depth)
         self._thread = threading.Thread(target=_fill, args=(items, self._channel), name=name, daemon=True)
@@ -36,7 +35,7 @@ class Prefetch(Generic[T]):
         return self
 
     def or_idle(self) -> Iterator[T | Idle]:
-        """The items, and a mark each time that none is ready, before the wait for it."""
+        """Yield the items, and an `Idle` mark before each wait for an item that is not ready."""
         while True:
             if self._channel.is_empty():
                 yield Idle()
@@ -47,28 +46,28 @@ class Prefetch(Generic[T]):
             yield item
 
     def __next__(self) -> T:
-        # An exception that lands here (Ctrl-C) passes at once: only `close` waits for the thread.
+        # An exception here (Ctrl-C) propagates at once; only `close` waits for the thread.
         item = self._channel.get()
         if isinstance(item, _End):
             raise StopIteration
         return item
 
     def close(self) -> None:
-        """Stop the thread and wait for it; harmless when repeated."""
+        """Stop the thread and wait for it; repeated calls do nothing."""
         self._channel.stop()
         self._thread.join()
 
 
 class Handover(Generic[T]):
-    """Gives items to `take` on a thread, which is at most `depth` items behind."""
+    """Passes items to the function `take` on a thread, which is at most `depth` items behind."""
 
     def __init__(self, take: Callable[[T], object], *, depth: int, name: str = "handover") -> None:
         """Start the thread.
 
         Args:
             take: Called with each item, in order, on the thread.
-            depth: Items that may wait; what bounds the memory of a pipeline.
-            name: Of the thread, for a dump of stacks.
+            depth: Largest number of waiting items, which limits the memory of the pipeline.
+            name: Name of the thread, for stack dumps.
         """
         self._channel: _Channel[T] = _Channel(depth)
         self._error: BaseException | None = None
@@ -76,18 +75,18 @@ class Handover(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Hand an item over; waits for a place, and raises what `take` raised."""
+        """Pass an item on; waits if the queue is full, and raises the error of `take`."""
         if not self._channel.put(item):
             self._raise()
 
     def finish(self) -> None:
-        """Wait until everything is taken; raises what `take` raised."""
+        """Wait until all items are processed; raises the error of `take`."""
         self._channel.end(None)
         self._thread.join()
         self._raise()
 
     def close(self) -> None:
-        """Drop what waits, stop the thread and wait for it; harmless when repeated, or when finished."""
+        """Discard waiting items, stop the thread and wait for it; calls after the end do nothing."""
         self._channel.stop()
         self._channel.end(None)
         self._thread.join()
@@ -96,7 +95,7 @@ class Handover(Generic[T]):
         try:
             while not isinstance(item := self._channel.get(), _End):
                 take(item)
-        except BaseException as caught:  # raised again in `put` or `finish`, whatever it is
+        except BaseException as caught:  # any error is raised again in `put` or `finish`
             self._error = caught
             self._channel.stop()
 
@@ -113,7 +112,7 @@ _END = _End()
 
 
 class _Channel(Generic[T]):
-    """A bounded queue with an end, an error and a way to stop the writer; nobody polls."""
+    """A bounded queue that passes the writer's end and error to the reader, and can stop the writer."""
 
     def __init__(self, depth: int) -> None:
         self._items: deque[T] = deque()
@@ -124,7 +123,7 @@ class _Channel(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Wait for a place; False when the consumer has gone."""
+        """Wait for a free place; return False if the reader has stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or len(self._items) < self._depth)
             if not self._stopped:
@@ -133,7 +132,7 @@ class _Channel(Generic[T]):
             return not self._stopped
 
     def get(self) -> T | _End:
-        """The next item, `_END`, or the writer's error once the items before it are out."""
+        """Return the next item or `_END`; raises the writer's error after the last item."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._ended)
             if self._items:
@@ -145,7 +144,7 @@ class _Channel(Generic[T]):
             return _END
 
     def is_empty(self) -> bool:
-        """Whether `get` would wait."""
+        """Return whether `get` would wait."""
         with self._changed:
             return not self._items and not self._ended
 
@@ -162,7 +161,7 @@ class _Channel(Generic[T]):
 
 
 def close_items(items: object) -> None:
-    """Close a generator, or whatever has a `close`, that is read no further: on the thread that read it."""
+    """Close a generator, or any object with `close`, on the thread that has read it."""
     close: Callable[[], None] | None = getattr(items, "close", None)
     if close is not None:
         close()
@@ -174,7 +173,7 @@ def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
         for item in items:
             if not channel.put(item):
                 break
-    except BaseException as caught:  # handed to the consumer, whatever it is
+    except BaseException as caught:  # any error is passed to the consumer
         error = caught
     try:
         close_items(items)

@@ -1,1 +1,1 @@
-"""One job: what it needs before the first frame, how it is resumed, and what it reports."""
+"""A job: everything that a run needs before the first frame, how it resumes, and its report."""

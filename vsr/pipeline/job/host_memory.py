@@ -1,6 +1,6 @@
-"""Whether the host's memory holds the frames that are under way.
+"""Checks whether host memory is large enough for the frames in flight.
 
-The generator's own memory is the engine's matter, which makes tiles smaller; pictures cannot be made smaller.
+The engine limits the generator's memory by smaller tiles; frames, however, cannot be made smaller.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from vsr.media.encode.encoder_table import ENCODERS
 from vsr.pipeline.job.output_size import TargetSize
 
 BYTES = 101
-"""For a pixel of the result, from the generator to the encoder: R'G'B' in float32, what it is made of, and
-planes that wait. Measured with ProRes and the bicubic filter, 77: peaks at 512 and at 1,536 pixels a side.
-Where the generator has a thread to itself, two pictures more in float32 wait."""
+"""Bytes for each pixel of the result, from the generator to the encoder: R'G'B' in float32, intermediate
+results, and waiting planes. 77 were measured with ProRes and the bicubic filter, from peaks at 512 and 1,536
+pixels a side. If the generator has its own thread, two more float32 frames wait."""
 
 
 def check_room(size: TargetSize, *, batch: int, free: int | None = None) -> None:
-    """Refuse a result of which not one batch fits into memory.
+    """Check that at least one batch fits into host memory.
 
     Args:
-        size: Of the result.
-        batch: Pictures that are computed at once.
-        free: Bytes that can still be had on the host; None asks the system.
+        size: Size of the result.
+        batch: Number of frames in a batch.
+        free: Available bytes of host memory; None asks the operating system.
 
     Raises:
-        DeviceMemoryError: it does not fit, with what it needs.
+        DeviceMemoryError: It does not fit; the message has the required memory.
     """
     need, free = _needed(size, batch), _free(free)
     if need > free:
         raise DeviceMemoryError(
-            f"pictures of {size.width}x{size.height} need about {_gib(need)} of memory, and {_gib(free)} are"
-            " free; use a smaller `scale`, or close other programs"
+            f"frames of {size.width}x{size.height} need about {_gib(need)} of memory, but only"
+            f" {_gib(free)} are free. Use a smaller `scale`, or close other programs"
         )
 
 
 def tight(size: TargetSize, plan: EncoderPlan, *, batch: int, free: int | None = None) -> list[str]:
-    """A sentence where the pictures fit, but perhaps not those that the encoder holds as well."""
-    if plan.codec not in ENCODERS:  # uncompressed pictures for a pipe: none is held
+    """Return a warning if the frames fit into memory, but perhaps not together with those in the encoder."""
+    if plan.codec not in ENCODERS:  # uncompressed frames for a pipe need no encoder
         return []
     wide = 1 if plan.layout.bit_depth == 8 else 2
     held = size.width * size.height * ENCODERS[plan.codec].memory * wide
@@ -48,8 +48,8 @@ def tight(size: TargetSize, plan: EncoderPlan, *, batch: int, free: int | None =
     if need <= free:
         return []
     return [
-        f"{plan.codec} may run out of memory: pictures of {size.width}x{size.height} need about "
-        f"{_gib(need)} with it, and {_gib(free)} are free; `encoder='ffv1'` or a quick `preset` needs less"
+        f"{plan.codec} may run out of memory: frames of {size.width}x{size.height} need about {_gib(need)}"
+        f" with it, but only {_gib(free)} are free. `encoder='ffv1'` or a fast `preset` needs less"
     ]
 
 

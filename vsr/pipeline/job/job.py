@@ -1,4 +1,4 @@
-"""What one run needs, opened and checked, and which of its stages run beside which."""
+"""Everything that a run needs, opened and checked, and the assignment of stages to threads."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SPREAD: tuple[tuple[str, ...], ...] = (
     ("color", "download"),
     ("encode",),
 )
-"""Colour before the generator is on the decoder's thread, but the smaller half of it."""
+"""Input colour is converted on the decoder's thread, as it is the smaller part of colour conversion."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """All that one run needs, opened and checked; no frame has been computed."""
+    """Everything that one run needs, opened and checked, before the first frame is computed."""
 
     source: VideoSource
     sink: Sink
@@ -42,25 +42,25 @@ class Job:
     after: Callable[[YuvFrame], YuvFrame]
     """The filters for results."""
     state: FileState | None = None
-    """Of the source's file when it was begun; None for a pipe."""
+    """State of the source file at the start; None for a pipe."""
     alive: Callable[[], None] = lambda: None
-    """Called whenever a picture was computed, or decoded and skipped, on whatever thread."""
+    """Called after each frame that was computed, or decoded and skipped, on any thread."""
 
     @property
     def spread(self) -> bool:
-        """Whether the generator has a thread to itself: it is not torch's, see `flow.open_frames`."""
+        """Whether the generator has its own thread, because torch does not run it; see `flow.open_frames`."""
         return self.upscaler.backend != "torch"
 
     @property
     def on_host(self) -> bool:
-        """Whether torch's operators on the host do the work, which all of its threads are for."""
+        """Whether torch's operators on the CPU run the generator, with all threads of torch."""
         return self.upscaler.backend == "torch" and self.upscaler.device.type == "cpu"
 
     @property
     def threads(self) -> tuple[tuple[str, ...], ...]:
-        """The stages of the meter, by the thread that they run on."""
+        """Stages of the meter for each thread."""
         return SPREAD if self.spread else TOGETHER
 
     def kept_frames(self) -> int:
-        """Frames that the same command would not have to compute again if this run ended now."""
+        """Return the number of frames that would not be computed again if this run ended now."""
         return self.sink.frames if isinstance(self.sink, SegmentedSink) else 0

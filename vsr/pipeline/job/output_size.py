@@ -1,4 +1,4 @@
-"""The size of the result."""
+"""Computes the size of the result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from vsr.media.metadata.orientation import moved_with
 from vsr.settings.schema import UpscaleSettings
 
 MAX_SCALE = 16
-"""Larger results are a slip of the finger: 16 times SD is 11,520 pixels wide."""
+"""Largest scale, to detect mistakes: 16 times SD is 11,520 pixels wide."""
 MAX_SIDE = 16384
-"""Pixels. Beyond it no encoder of ours goes (H.265 and AV1 end at 8,192 x 4,320 and 16,384)."""
+"""Largest side in pixels, beyond which no supported encoder works (H.265
+ends at 8,192 x 4,320, AV1 at 16,384)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +27,20 @@ class TargetSize:
 
 
 def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
-    """By how much the picture grows, the larger of both sides; None where the model decides.
+    """Return the requested scale, the larger one of both sides; None if the model decides.
 
     Raises:
-        ConfigError: contradicting or impossible wishes.
+        ConfigError: The settings are contradictory or impossible.
     """
     if settings.scale is not None and settings.height is not None:
-        raise ConfigError("`scale` contradicts `height` and `width`; give one of them")
+        raise ConfigError("`scale` contradicts `height` and `width`. Give only one of them")
     if settings.width is not None and settings.height is None:
-        raise ConfigError("a width needs a height; give both")
+        raise ConfigError("a width without a height is not possible. Give both")
     if settings.height is None:
         return None if settings.scale is None else _checked(settings.scale)
     shown_height, shown_width = _shown(info)
     if settings.height < 1 or (settings.width is not None and settings.width < 1):
-        raise ConfigError(f"{settings.width or ''}x{settings.height} is no size; use at least 1x1")
+        raise ConfigError(f"{settings.width or ''}x{settings.height} is not a valid size. Use at least 1x1")
     scale = settings.height / shown_height
     if settings.width is not None:
         scale = max(scale, settings.width / shown_width)
@@ -47,9 +48,9 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
 
 
 def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fraction) -> TargetSize:
-    """Size of the result, and its pixel aspect: a size of other proportions changes the shape of pixels.
+    """Return the size of the result and its pixel aspect ratio, which changes if the proportions change.
 
-    `--size` and `--height` mean the picture as it is shown, after rotation and without hidden borders.
+    `--size` and `--height` mean the displayed frame, after rotation and without hidden borders.
     """
     sar = info.sample_aspect_ratio
     if settings.height is None:
@@ -64,12 +65,12 @@ def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fractio
         sar = _reshaped(sar, Fraction(info.width * height, info.height * width))
     size = TargetSize(height=height, width=width, sample_aspect_ratio=sar)
     if min(height, width) < 1 or max(height, width) > MAX_SIDE:
-        raise ConfigError(f"the result would be {width}x{height}; sides can have 1 to {MAX_SIDE} pixels")
+        raise ConfigError(f"the result would be {width}x{height}, but sides must have 1 to {MAX_SIDE} pixels")
     return size
 
 
 def like(info: VideoInfo, size: TargetSize) -> VideoInfo:
-    """The source's description with the result's pixel aspect and cropping: what the sink is opened with."""
+    """Return the source's description with the pixel aspect and cropping of the result, for the sink."""
     x, y = Fraction(size.width, info.width), Fraction(size.height, info.height)
     sphere = info.spherical
     return replace(
@@ -84,25 +85,25 @@ def like(info: VideoInfo, size: TargetSize) -> VideoInfo:
 def _checked(scale: Fraction) -> Fraction:
     if not 0 < scale <= MAX_SCALE:
         raise ConfigError(
-            f"a scale of {float(scale):g} is not possible; use more than 0 and at most {MAX_SCALE}"
+            f"a scale of {float(scale):g} is not possible. Use more than 0 and at most {MAX_SCALE}"
         )
     return scale
 
 
 def _shown(info: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Height and width of the source's picture as it is shown."""
+    """Return height and width of the source as displayed."""
     height, width = _visible(info)
     return (width, height) if info.rotation % 180 else (height, width)
 
 
 def _visible(info: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Height and width of what the container does not hide of the stored picture."""
+    """Return height and width of the stored frame without the borders that the container hides."""
     crop = info.crop or Crop()
     return info.height - crop.top - crop.bottom, info.width - crop.left - crop.right
 
 
 def _stored(info: VideoInfo, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the stored picture that is shown at this size."""
+    """Return height and width of the stored frame that is displayed at this size."""
     wanted = (width, height) if info.rotation % 180 else (height, width)
     if info.crop is None:
         return wanted
@@ -112,7 +113,8 @@ def _stored(info: VideoInfo, height: int, width: int) -> tuple[int, int]:
 
 
 def _reshaped(sar: Fraction | None, stretch: Fraction) -> Fraction | None:
-    """Pixel aspect after a stretch; an unknown one stays unknown while the proportions nearly stay."""
+    """Return the pixel aspect after a change of proportions; unknown
+    stays unknown if the change is below 1 %."""
     if abs(stretch - 1) < Fraction(1, 100):
         return sar
     made = (sar or Fraction(1)) * stretch

@@ -1,4 +1,4 @@
-"""The report of a run, as data."""
+"""The report of a run as data."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from vsr.writing import write_whole
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """The result of one run. `as_dict` is what `--report` writes."""
+    """The result of a run; `as_dict` is the content of `--report`."""
 
     source: str
     target: str
     info: VideoInfo
     height: int
-    """Of the result, pixels."""
+    """Height of the result in pixels."""
     width: int
     model: dict[str, Any]
-    """Name, family, scale, sha256 of the weights."""
+    """Name, family, scale, and SHA-256 of the weights."""
     engine: dict[str, Any]
-    """Device, precision, batch, tile, what was done again."""
+    """Device, precision, batch, tile, and what was recomputed."""
     encoder: dict[str, Any]
     decoder: str = "software"
     """`software` or `cuda:N`."""
     frames_in: int = 0
     frames_out: int = 0
     frames_kept: int = 0
-    """Of those, the ones that an earlier run had made before it was cut off."""
+    """Number of `frames_out` that an earlier, interrupted run had written."""
     bytes_out: int = 0
     streams: list[str] = field(default_factory=list)
-    """What the output holds beside the picture."""
+    """Streams of the output besides the video."""
     seconds: float = 0.0
-    """From the first packet read to the file at its final path; loading the model is not in it."""
+    """Time from reading the first packet to the final file; loading the model is not included."""
     busy_seconds: dict[str, float] = field(default_factory=dict)
     bottleneck: str = ""
     damage: Damage = field(default_factory=Damage)
@@ -48,7 +48,7 @@ class Report:
 
     @property
     def decoded(self) -> str:
-        """Where, to stand behind the source's name; nothing for software."""
+        """The device that decodes, as text to follow the source's name; empty for software decoding."""
         return "" if self.decoder == "software" else f" decoded on {self.decoder}"
 
     @property
@@ -62,21 +62,21 @@ class Report:
         return DAMAGED_INPUT if self.damage else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types only; fractions as "a/b", colour tags by name, in lower case."""
+        """Return the report as plain types; fractions are "a/b", colour tags are lower-case names."""
         table = plain(self)
         return {**table, "fps": round(self.fps, 3), "exit_code": self.exit_code}
 
     def write(self, path: Path) -> None:
-        """Write as JSON, in one step: a reader never sees half a report.
+        """Write the report as JSON in one step, so that no reader sees an incomplete file.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: The file cannot be written.
         """
         write_whole(path, (as_json(self.as_dict()) + "\n").encode())
 
 
 def as_json(value: Any, *, ascii_only: bool = False) -> str:
-    """Plain values as JSON that is safe at a terminal: what is not shown but obeyed (ESC, C1) is escaped."""
+    """Return plain values as JSON that is safe for terminals: control characters (ESC, C1) are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=ascii_only, default=str)
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
 
@@ -86,7 +86,7 @@ def _escaped(char: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, enums and fractions as what JSON has; text that is no UTF-8 (of file names) escaped."""
+    """Convert dataclasses, enums and fractions to JSON types; file names that are not UTF-8 are escaped."""
     if isinstance(value, str) and not isinstance(value, Enum):
         return value.encode("utf-8", "backslashreplace").decode()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

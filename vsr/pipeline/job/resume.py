@@ -1,4 +1,4 @@
-"""The sink that a run writes into, resumed or new."""
+"""Opens the sink of a run, new or resumed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vsr.settings.schema import Backend, UpscaleSettings
 from vsr.settings.toml import from_table
 
 Sink = VideoSink | SegmentedSink | PipeSink
-"""What a run writes into."""
+"""The output of a run."""
 
 
 def open_output(
@@ -38,21 +38,21 @@ def open_output(
     size: output_size.TargetSize,
     settings: UpscaleSettings,
 ) -> VideoSink | SegmentedSink:
-    """Open the sink of a run; a job that was cut off is gone on with, with the batch and tile it began with.
+    """Open the sink of a run; an interrupted job is resumed with its original batch and tile.
 
     Args:
-        opener: `open_sink`, but for its `temporary`.
-        source: The input.
-        target: The file to be.
-        video: The input's pictures.
+        opener: `open_sink` without its argument `temporary`.
+        source: The input file.
+        target: The output file.
+        video: The input's frames.
         model: The generator.
-        upscaler: It, placed; takes over what the journal says.
-        size: Of the result.
-        settings: Of the run.
+        upscaler: The generator on its device; it takes batch and tile from the journal.
+        size: Size of the result.
+        settings: Settings of the run.
 
     Raises:
-        ConfigError: a job of other settings is kept here.
-        VsrError: what `open_sink` raises.
+        ConfigError: The work folder has a job with other settings.
+        VsrError: An error of `open_sink`.
     """
     if not settings.resume:
         return opener()
@@ -60,7 +60,7 @@ def open_output(
     work = WorkFolder(Path(os.path.realpath(target)))
     opener_there = partial(opener, temporary=work.result)
     try:
-        checked = opener_there()  # checks all that can be refused, and leaves nothing
+        checked = opener_there()  # raises all errors of the checks, and leaves no file
         checked.abort()
         if not resumable(checked.plan):
             work.leave(done=True)
@@ -83,7 +83,8 @@ def open_output(
             output_size.like(info, size),
             container_of(target),
             length=segment_length(info, settings.segment_seconds),
-            # Decoders conceal damage with what their threads have at hand.
+            # How decoders conceal damage depends on their threads, so
+            # damaged frames may differ from run to run.
             unrepeatable=lambda: untouched and bool(video.damage),
         )
     except BaseException:
@@ -92,14 +93,14 @@ def open_output(
 
 
 def _other_containers(target: Path) -> list[Path]:
-    """The same output with the other suffixes that there are."""
+    """Return the paths of the same output with all other suffixes of containers."""
     real = Path(os.path.realpath(target))
     return [real.with_suffix(suffix) for suffix in CONTAINERS if suffix != real.suffix]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Engine:
-    """How a job began, and has to go on to make the same bits."""
+    """Settings of the engine at the start of a job, which a resumed run must use to compute the same bits."""
 
     batch: int
     tile: int
@@ -108,7 +109,7 @@ class _Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
-    """Facts of a job."""
+    """Facts of a job in the journal."""
 
     engine: _Engine
     file: tuple[int, ...] | None

@@ -1,1 +1,1 @@
-"""Clips in memory, and batches of their crops, on the host or on a GPU."""
+"""Clips in memory, and batches of crops of them, on the CPU or on a GPU."""

@@ -1,4 +1,5 @@
-"""Crops of clips: the places that a step takes are drawn here and cut on the host; `shelf` cuts on a card."""
+"""Crops of clips: chooses their positions for a step and cuts them on
+the CPU; `device_buffer` cuts on a GPU."""
 
 from __future__ import annotations
 
@@ -16,65 +17,66 @@ from vsr.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The crops of a step; float32, nominally [0, 1], channels_last."""
+    """The crops of a step: float32, nominally [0, 1], channels_last."""
 
     lr: Tensor
     """`(N, 3, patch, patch)`."""
     hr: Tensor
-    """`(N, 3, patch * scale, patch * scale)`: the target, sharpened where the recipe says so."""
+    """`(N, 3, patch * scale, patch * scale)`: the target, sharpened if the recipe asks for it."""
     plain: Tensor
-    """The same without sharpening, what a discriminator is shown; the same tensor where there is none."""
+    """The target without sharpening, as a discriminator sees it; the same
+    tensor as `hr` if nothing is sharpened."""
     shift: Tensor | None = None
-    """`(N / 2, 2)` int64: crops 2i and 2i + 1 show one place of a clip in two of its pictures; by how many HR
-    pixels, down and right, the content of the second lies from where it is in the first."""
+    """`(N / 2, 2)` int64: crops 2i and 2i + 1 show the same content in two frames of a clip. The values are
+    the offset of the content in the second crop from that in the first, in HR pixels down and right."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All that is not said twice."""
+        """The tensors of the batch, without duplicates."""
         plain = () if self.plain is self.hr else (self.plain,)
         return (self.lr, self.hr, *plain, *(() if self.shift is None else (self.shift,)))
 
     @property
     def kind(self) -> Hashable:
-        """Equal for batches that one recorded step can take."""
+        """A key that is equal for batches that the same recorded step can take."""
         return tuple((tuple(t.shape), t.dtype) for t in self.tensors), self.plain is self.hr
 
     def batch(self, tensors: Sequence[Tensor]) -> Batch:
-        """A batch of this kind of other `tensors`."""
+        """Return a batch of this kind made of other `tensors`."""
         lr, hr, *others = tensors
         plain = hr if self.plain is self.hr else others.pop(0)
         return Batch(lr=lr, hr=hr, plain=plain, shift=others[0] if others else None)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Return the batch on a device."""
         return self.batch([t.to(device, non_blocking=True) for t in self.tensors])
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a crop lies."""
+    """Position of a crop."""
 
     clip: int
     """Number of the clip."""
     frame: int
-    """Number of its picture."""
+    """Number of the frame in the clip."""
     corner: tuple[int, int]
     """LR pixels from the top and from the left."""
     turn: int
-    """Which of the eight symmetries of the square."""
+    """Number of the square's symmetry, 0 to 7, that is applied to the crop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a step takes."""
+    """The crops that a step takes."""
 
     places: list[Place]
     shifts: list[tuple[int, int]] | None
-    """Of pairs of places, see `Batch.shift`."""
+    """Offsets of the pairs, see `Batch.shift`."""
 
 
 def draw(clips: Sequence[Clip], recipe: Recipe, rng: random.Random) -> Draw:
-    """Draw the places of a step, each turned or mirrored."""
+    """Draw the positions of a step's crops, each with a random rotation or reflection."""
     numbers = range(len(clips))
     if recipe.losses.temporal:
         pairs = [_draw_pair(clips, rng.choice(numbers), recipe, rng) for _ in range(recipe.batch // 2)]
@@ -90,9 +92,9 @@ def _draw_one(clips: Sequence[Clip], number: int, recipe: Recipe, rng: random.Ra
 def _draw_pair(
     clips: Sequence[Clip], number: int, recipe: Recipe, rng: random.Random
 ) -> tuple[list[Place], tuple[int, int]]:
-    """One place in two pictures of a clip, and how far its content moved between them.
+    """Draw the same content in two frames of a clip, and return its offset between the two crops.
 
-    Of a clip whose motion is unknown the same picture is taken twice: it is trained on, and nothing compared.
+    If the motion of a clip is unknown, both crops come from the same frame, so nothing is compared over time.
     """
     clip = clips[number]
     corner, turn = _corner(clip, recipe, rng), rng.randrange(8)
@@ -114,12 +116,12 @@ def _corner(clip: Clip, recipe: Recipe, rng: random.Random) -> tuple[int, int]:
 
 
 def draw_batch(clips: Sequence[Clip], recipe: Recipe, rng: random.Random) -> Batch:
-    """Take crops from the clips, on the host."""
+    """Draw crops of the clips and cut them on the CPU."""
     return cut(clips, draw(clips, recipe, rng), recipe)
 
 
 def cut(clips: Sequence[Clip], drawn: Draw, recipe: Recipe) -> Batch:
-    """The crops of a draw, on the host."""
+    """Cut drawn crops on the CPU."""
     crops = [_crop(clips[place.clip], place, recipe) for place in drawn.places]
     lr = _stacked([crop[0] for crop in crops])
     hr = _stacked([crop[1] for crop in crops]).div_(255)
@@ -130,7 +132,7 @@ def cut(clips: Sequence[Clip], drawn: Draw, recipe: Recipe) -> Batch:
 
 
 def _crop(clip: Clip, place: Place, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
-    """LR, target and plain HR of one place."""
+    """Return LR, target and target without sharpening of one crop."""
     (y, x), patch, scale = place.corner, recipe.patch, recipe.scale
     large = (slice(None), slice(scale * y, scale * (y + patch)), slice(scale * x, scale * (x + patch)))
     lr = clip.lr[place.frame, :, y : y + patch, x : x + patch]
@@ -143,14 +145,14 @@ def _stacked(crops: Sequence[Tensor]) -> Tensor:
 
 
 def turn(crop: Tensor, number: int) -> Tensor:
-    """One of the eight symmetries of the square."""
+    """Apply one of the eight symmetries of the square to `(C, H, W)`."""
     crop = crop.rot90(number % 4, (1, 2))
     return crop.flip(2) if number >= 4 else crop
 
 
 def turned(vector: tuple[int, int], number: int) -> tuple[int, int]:
-    """A (down, right) vector in a picture that went through the same turn as its crop."""
+    """Return a (down, right) vector after the symmetry with this number was applied to its crop."""
     down, right = vector
     for _ in range(number % 4):
-        down, right = -right, down  # rot90 brings (y, x) to (W - 1 - x, y)
+        down, right = -right, down  # rot90 moves (y, x) to (W - 1 - x, y)
     return (down, -right) if number >= 4 else (down, right)

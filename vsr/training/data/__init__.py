@@ -1,1 +1,1 @@
-"""What is trained on: folders of images, videos and pairs, opened, checked and drawn from."""
+"""Datasets: folders of images, videos and pairs, which are opened, checked and sampled."""

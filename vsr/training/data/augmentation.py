@@ -1,4 +1,4 @@
-"""Photographs rotated and reduced before clips are cut."""
+"""Data augmentation: photographs are rotated and downscaled before clips are cut from them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsr.training.degrade.degradation import Vary
+from vsr.training.degrade.degradation import Augmentation
 
 _SHARP_FROM = 0.6
-"""New side over old from which a turn needs bicubic: the filter of a stronger reduction hides the difference,
-and bilinear takes half the time."""
+"""Ratio of the new side to the old from which a rotation uses bicubic interpolation. Below it, the reduction
+hides the difference, and bilinear takes half the time."""
 
 
-def varied(image: Tensor, vary: Vary, *, side: int, rng: random.Random) -> Tensor:
-    """Draw a square of a photograph, turned and reduced as far as the photograph has room for it.
+def augmented(image: Tensor, vary: Augmentation, *, side: int, rng: random.Random) -> Tensor:
+    """Cut a random square from a photograph, rotated and downscaled as far as the photograph is large enough.
 
     Args:
-        image: `(3, H, W)` uint8, on the host.
-        vary: What to draw from.
-        side: Of the square in pixels, at most H and W.
-        rng: All that is drawn is drawn from it.
+        image: `(3, H, W)` uint8, on the CPU.
+        vary: Ranges of the random values.
+        side: Side of the square in pixels, at most H and W.
+        rng: Source of all random values.
 
     Returns:
-        `(3, side, side)` uint8; none of it lies outside the photograph.
+        `(3, side, side)` uint8; no pixel of it lies outside the photograph.
     """
     least = min(image.shape[1:])
     low = max(vary.reduction[0], side / least)
@@ -44,12 +44,13 @@ def varied(image: Tensor, vary: Vary, *, side: int, rng: random.Random) -> Tenso
 
 
 def _reach(angle: float) -> float:
-    """Side of the upright square around a turned one, as a multiple of its side; up to 45 degrees."""
+    """Return the side of the upright square around a rotated one, as a
+    multiple of its side; up to 45 degrees."""
     return math.cos(angle) + math.sin(abs(angle))
 
 
 def _room_to_turn(room: float) -> float:
-    """Largest angle whose `_reach` is within `room`, at most 45 degrees."""
+    """Return the largest angle in radians, up to 45 degrees, whose `_reach` is at most `room`."""
     return (
         max(0.0, math.asin(min(1.0, room / math.sqrt(2))) - math.pi / 4)
         if room < math.sqrt(2)
@@ -63,7 +64,7 @@ def _window(image: Tensor, side: int, rng: random.Random) -> Tensor:
 
 
 def _turned(window: Tensor, angle: float, side: int, *, sharp: bool) -> Tensor:
-    """The square of `side` pixels in the middle of a square window, turned."""
+    """Return the rotated square with `side` pixels at the centre of a square window."""
     share = side / window.shape[-1]
     cos, sin = math.cos(angle) * share, math.sin(angle) * share
     grid = F.affine_grid(
@@ -72,5 +73,5 @@ def _turned(window: Tensor, angle: float, side: int, *, sharp: bool) -> Tensor:
     mode = "bicubic" if sharp else "bilinear"
     found = F.grid_sample(
         window[None].float(), grid, mode=mode, padding_mode="border", align_corners=False
-    )  # at the edge a filter's taps may lie a pixel outside
+    )  # at the edge, some taps of the filter can lie a pixel outside
     return found[0].round_().clamp_(0, 255).to(torch.uint8)

@@ -1,6 +1,6 @@
-"""The interface of all datasets: clips that are drawn, clips that are held out.
+"""The interface of all datasets: random clips to train on or to validate with.
 
-No file is read here. `material` opens sources; `data`, `footage` and `pairs` are the sources.
+No file is read here. `datasets` opens the sources, and `image_folder`, `footage` and `pairs` implement them.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vsr.training.degrade.degradation import Vary
+from vsr.training.degrade.degradation import Augmentation
 
 MIN_LR = 64
-"""LR pixels: the smallest side of a clip that is used. libx265 writes beyond its memory on less."""
+"""Smallest side of a clip in LR pixels. libx265 writes outside its memory for smaller frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A clip to train on."""
+    """A clip that was drawn from a dataset."""
 
     hr: Tensor
-    """`(T, 3, H, W)` uint8, R'G'B', full range, on the host. H and W are `Geometry.size`, or the largest
-    multiples of `Geometry.unit` that a smaller video has."""
+    """`(T, 3, H, W)` uint8, R'G'B', full range, on the CPU. H and W are `Geometry.size`; for a smaller video,
+    they are the largest multiples of `Geometry.unit`."""
     lr: Tensor | None = None
-    """`(T, 3, H / scale, W / scale)` uint8 where the source has its own LR pictures, else None."""
+    """`(T, 3, H / scale, W / scale)` uint8 if the dataset has its own LR frames, otherwise None."""
     shift: tuple[int, int] | None = None
-    """HR pixels (down, right) that the window moves over a still photograph from one picture to the next:
-    content at `(y, x)` is at `(y - down, x - right)` in the next picture. None for real motion."""
+    """HR pixels (down, right) by which the window moves over a photograph from one frame to the next: content
+    at `(y, x)` is at `(y - down, x - right)` in the next frame. None for real motion."""
     kind: str = ""
-    """Of material, as its source calls it (`photo`, `drawing`, `video`), so that each is measured apart."""
+    """Kind of content, named by the dataset (`photo`, `drawing`, `video`); each is validated separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """The shape of the clips that are drawn."""
+    """Shape of the clips that a dataset draws."""
 
     size: int
-    """Side of an HR picture, a multiple of `unit`."""
+    """Side of an HR frame, a multiple of `unit`."""
     frames: int
-    """Pictures in a clip."""
+    """Frames of a clip."""
     speed: int
-    """Largest pan over a photograph along each axis, in HR pixels a picture."""
+    """Highest speed of a pan over a photograph along each axis, in HR pixels a frame."""
     scale: int
-    """HR side over LR side."""
-    vary: Vary | None = None
-    """How photographs are changed first, but for those held out."""
+    """HR side / LR side."""
+    vary: Augmentation | None = None
+    """Augmentation of photographs; None in the held-out part."""
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.scale < 1 or self.speed < 0:
@@ -58,53 +58,53 @@ class Geometry:
 
     @property
     def unit(self) -> int:
-        """Sides are multiples of it, so that LR sides are even: 4:2:0 needs that."""
+        """Divisor of all HR sides, which makes LR sides even, as 4:2:0 requires."""
         return 2 * self.scale
 
     @property
     def least(self) -> int:
-        """Smallest side of HR pictures that is accepted where a source has less than `size`."""
+        """Smallest accepted side of HR frames, for sources smaller than `size`."""
         return min(self.size, MIN_LR * self.scale)
 
 
-class Material(Protocol):
-    """A source of clips. What `draw` gives depends on `rng` alone, so that a resumed run sees the same."""
+class Dataset(Protocol):
+    """A source of clips. `draw` depends on `rng` alone, so that a resumed run sees the same clips."""
 
     @property
     def name(self) -> str:
-        """For the model card and the log: file or folder, and how much there is of it."""
+        """File or folder and the amount of data in it, for the model card and the log."""
         ...
 
     @property
     def licences(self) -> str:
-        """As the source states them; empty where it states none."""
+        """Licences as the source states them; empty if it states none."""
         ...
 
     @property
     def pixels(self) -> int:
-        """How much there is to see, which decides how often a source is drawn among several: a photograph
-        counts all its pixels; of a video, pictures that are in one clip together count once."""
+        """Amount of content, which decides how often one of several datasets is drawn. A photograph counts
+        all its pixels. Of a video, the frames of a clip count as one."""
         ...
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds of its samples."""
+        """The possible values of `Sample.kind`."""
         ...
 
     def draw(self, rng: random.Random) -> Sample:
-        """Draw a clip; all that is random is drawn from `rng`.
+        """Draw a clip; all random values come from `rng`.
 
         Raises:
-            InputError: the source cannot be read any more.
+            InputError: The source can no longer be read.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Several materials, each drawn in proportion to its `pixels`."""
+    """Several datasets, each drawn in proportion to its `pixels`."""
 
-    parts: tuple[Material, ...]
+    parts: tuple[Dataset, ...]
 
     @property
     def name(self) -> str:
@@ -128,25 +128,25 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class Pan:
-    """A window of even, whole-pixel speed; pairs are (vertical, horizontal)."""
+    """Start and speed of a window in whole pixels; pairs are (vertical, horizontal)."""
 
     start: tuple[int, int]
     step: tuple[int, int]
 
     def times(self, scale: int) -> Pan:
-        """The same pan over a picture `scale` times as large."""
+        """Return the same pan over an image `scale` times as large."""
         (y, x), (down, right) = self.start, self.step
         return Pan((y * scale, x * scale), (down * scale, right * scale))
 
 
 def draw_pan(room: Sequence[int], frames: int, speed: int, rng: random.Random) -> Pan:
-    """Draw a pan that stays inside a picture.
+    """Draw a pan that stays inside an image.
 
     Args:
-        room: Height and width of the picture less those of the window, in pixels.
-        frames: Pictures in the clip.
-        speed: Largest step along each axis in pixels.
-        rng: All that is drawn is drawn from it.
+        room: Height and width of the image minus those of the window, in pixels.
+        frames: Frames of the clip.
+        speed: Highest speed along each axis in pixels a frame.
+        rng: Source of all random values.
     """
     starts, steps = [], []
     for free in room:
@@ -159,7 +159,7 @@ def draw_pan(room: Sequence[int], frames: int, speed: int, rng: random.Random) -
 
 
 def cut_pan(image: Tensor, pan: Pan, size: tuple[int, int], frames: int) -> Tensor:
-    """The clip that a pan over `image` `(3, H, W)` shows: `(T, 3, *size)`."""
+    """Cut the clip that a pan over `image` `(3, H, W)` shows: `(T, 3, *size)`."""
     (y, x), (down, right) = pan.start, pan.step
     corners = [(y + down * i, x + right * i) for i in range(frames)]
     return torch.stack([image[:, top : top + size[0], left : left + size[1]] for top, left in corners])

@@ -1,8 +1,8 @@
-"""Clips of a video file: true motion, true detail, in the colours that `vsr upscale` sees.
+"""Clips of a video file, with real motion and detail, in the colours in which `vsr upscale` processes it.
 
-A clip is a run of pictures inside one scene, and one crop of all of them. Runs and crops with much detail are
-drawn more often; black pictures never are, pictures that stand still seldom. Where footage is itself
-compressed, reducing it first makes its coding noise vanish (`downscale`).
+A clip is a run of consecutive frames in one scene, with the same crop of each. Runs and crops with much
+detail are drawn more often, runs without motion seldom, and black frames never. Compressed footage is
+downscaled first, which removes most of its coding noise (`downscale`).
 """
 
 from __future__ import annotations
@@ -30,38 +30,40 @@ from vsr.training.data.video import Video
 
 DOWNSCALES = (1.0, 1.5, 2.0)
 GRID = 8
-"""Crops start at multiples of it, in pixels after reducing: 8 x 1.5 is a whole number of chroma samples."""
+"""Crops start at multiples of this, in pixels after downscaling: 8 x
+1.5 is a whole number of chroma samples."""
 MARGIN = 8
-"""Pixels around a crop that chroma and reducing filters may look at, after reducing."""
+"""Pixels around a crop that chroma and downscaling filters can read, after downscaling."""
 STILL = 0.25
-"""Mean change in codes below which a run stands still; coding noise alone is about 0.1."""
+"""Mean change in code values below which a run counts as static; coding noise alone is about 0.1."""
 STILL_WEIGHT = 0.1
-"""How often a run that stands still is drawn, relative to one that moves."""
+"""Weight of a static run relative to one with motion."""
 RICHEST = 3.0
-"""Times the median detail from which on more does not count: else captions and noise would win."""
+"""Limit of a run's detail as a multiple of the median; without it,
+captions and noise would be drawn most often."""
 CROPS = 6
-"""Crops that are drawn, of which one is chosen by its detail."""
+"""Number of random crops, of which one is chosen in proportion to its detail."""
 
 
 class UnusableError(InputError):
-    """The video can be read, but holds nothing to train on."""
+    """The video can be read, but contains no clip to train on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
-    """Where clips may begin, and how often each is drawn."""
+    """Positions where clips can begin, and their weights."""
 
     starts: NDArray[np.int64]
-    """Positions in the index."""
+    """Positions in the index of the video."""
     cum_weights: list[float]
 
     def draw(self, rng: random.Random) -> int:
-        """Draw the position of a clip's first picture."""
+        """Draw the position of a clip's first frame."""
         return int(rng.choices(self.starts, cum_weights=self.cum_weights)[0])
 
 
 def find_runs(index: SceneIndex, first: int, last: int, frames: int) -> Runs:
-    """Find the runs of `frames` pictures within positions `first` to `last` that lie inside one scene."""
+    """Find the runs of `frames` frames between positions `first` and `last` that lie in one scene."""
     starts = np.arange(first, max(first, last - frames + 1))
     whole = _sums(~index.usable, starts, frames) == 0
     inside = _sums(index.begins, starts + 1, frames - 1) == 0
@@ -75,14 +77,14 @@ def find_runs(index: SceneIndex, first: int, last: int, frames: int) -> Runs:
 
 
 def _sums(values: NDArray[Any], starts: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Sum of `count` values from each start on."""
+    """Return the sum of `count` values from each start on."""
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return total[np.minimum(starts + count, len(values))] - total[np.minimum(starts, len(values))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Footage:
-    """Clips of a part of a video; a `vsr.training.data.drawing.Material`."""
+    """Clips of a part of a video; implements `vsr.training.data.drawing.Dataset`."""
 
     name: str
     video: Video
@@ -110,7 +112,7 @@ class Footage:
         return Sample(hr=hr, kind="video")
 
     def _draw_corner(self, frame: VideoFrame, rng: random.Random) -> tuple[int, int]:
-        """Draw a few crops and choose one of them by its detail in `frame`."""
+        """Draw a few crops, and choose one of them in proportion to its detail in `frame`."""
         whole = reduced_size(self.video.info, self.downscale)
         room = [(side - part) // GRID for side, part in zip(whole, self.window, strict=True)]
         corners = [(GRID * rng.randint(0, room[0]), GRID * rng.randint(0, room[1])) for _ in range(CROPS)]
@@ -121,12 +123,12 @@ class Footage:
 
 
 def reduced_size(info: VideoInfo, downscale: float) -> tuple[int, int]:
-    """Height and width of a video's pictures after reducing."""
+    """Return height and width of a video's frames after downscaling."""
     return int(info.height / downscale), int(info.width / downscale)
 
 
 def crop_detail(plane: Tensor, corner: tuple[int, int], size: tuple[int, int], downscale: float) -> float:
-    """Mean horizontal gradient of every fourth row of a crop, in the plane's own codes."""
+    """Return the mean horizontal gradient of every fourth row of a crop, in code values of the plane."""
     (y, x), (height, width) = [[int(v * downscale) for v in pair] for pair in (corner, size)]
     rows = plane[y : y + height : 4, x : x + width].numpy().astype(np.int32)
     return float(np.abs(np.diff(rows, axis=1)).mean())
@@ -135,14 +137,14 @@ def crop_detail(plane: Tensor, corner: tuple[int, int], size: tuple[int, int], d
 def cut(
     frame: VideoFrame, info: VideoInfo, corner: tuple[int, int], size: tuple[int, int], downscale: float
 ) -> Tensor:
-    """A crop of a picture as R'G'B', converted as in `vsr upscale`, and reduced.
+    """Convert a crop of a frame to R'G'B' as `vsr upscale` does, and downscale it.
 
     Args:
-        frame: Of the video.
-        info: Of the video; its colour and layout are taken for all pictures.
-        corner: Top and left after reducing, multiples of `GRID`.
-        size: Height and width after reducing, even.
-        downscale: One of `DOWNSCALES`; reduces by antialiased bicubic (a = -0.5).
+        frame: A frame of the video.
+        info: Facts of the video; its colour and layout apply to all frames.
+        corner: Top and left after downscaling, multiples of `GRID`.
+        size: Height and width after downscaling, even.
+        downscale: One of `DOWNSCALES`, by antialiased bicubic interpolation (a = -0.5).
 
     Returns:
         `(3, *size)` uint8, full range; values beyond black and white are clipped.
@@ -166,7 +168,7 @@ def cut(
 
 
 def _rgb_of(frame: VideoFrame, info: VideoInfo, rows: slice, columns: slice) -> Tensor:
-    """Part of a picture as R'G'B' `(3, h, w)` float32; the part begins on whole chroma samples."""
+    """Convert a part of a frame to R'G'B' `(3, h, w)` float32; the part begins on whole chroma samples."""
     planes, _ = to_planes(frame)
     shift = (0, 0) if info.layout.family != "yuv" else info.layout.chroma_shift
     parts = [
@@ -181,15 +183,16 @@ def _shrunk(part: slice, shift: int) -> slice:
 
 
 def default_downscale(info: VideoInfo) -> float:
-    """From 720 lines on what is left after halving is enough, and the coding noise is gone; else none."""
+    """Return 2 from 720 lines on, where the halved size is enough and
+    coding noise disappears, otherwise 1."""
     return 2.0 if info.height >= 720 else 1.0
 
 
 def window_of(info: VideoInfo, geometry: Geometry, downscale: float) -> tuple[int, int]:
-    """Height and width of the clips: `geometry.size`, or what a smaller video has.
+    """Return height and width of the clips: `geometry.size`, or less for a smaller video.
 
     Raises:
-        UnusableError: a side is below `geometry.least`.
+        UnusableError: A side is below `geometry.least`.
     """
     whole = reduced_size(info, downscale)
     height, width = (min(geometry.size, side // geometry.unit * geometry.unit) for side in whole)
@@ -197,7 +200,7 @@ def window_of(info: VideoInfo, geometry: Geometry, downscale: float) -> tuple[in
         size = f"{info.width}x{info.height}"
         size += f", reduced to {whole[1]}x{whole[0]}," if downscale != 1 else ""
         raise UnusableError(
-            f"{shown(info.path)}: {size} is too small, scale {geometry.scale} needs "
+            f"{shown(info.path)}: {size} is too small, since scale {geometry.scale} requires "
             f"{geometry.least} pixels on each side. Train with larger footage or a smaller scale"
         )
     return height, width
@@ -211,17 +214,18 @@ def footage_of(
     first: int = 0,
     last: int | None = None,
 ) -> Footage:
-    """Make a material of positions `first` to `last` of a video.
+    """Make a dataset of the frames at positions `first` to `last` of a video.
 
     Args:
-        video: That was looked at.
-        geometry: Of the clips.
-        downscale: One of `DOWNSCALES`; None decides by `default_downscale`.
-        first: Position in the video's index.
-        last: Position behind the last picture; None takes all.
+        video: An indexed video.
+        geometry: Shape of the clips.
+        downscale: One of `DOWNSCALES`; None chooses by `default_downscale`.
+        first: Position of the first frame in the video's index.
+        last: Position after the last frame; None is the end of the video.
 
     Raises:
-        UnusableError: too small, or without a run of `geometry.frames` usable pictures in one scene.
+        UnusableError: The video is too small, or no `geometry.frames`
+            consecutive usable frames lie in one scene.
     """
     if downscale is not None and downscale not in DOWNSCALES:
         raise ConfigError(f"downscale = {downscale} must be one of {', '.join(map(str, DOWNSCALES))}")
@@ -231,27 +235,29 @@ def footage_of(
     runs = find_runs(video.index, first, end, geometry.frames)
     if not len(runs.starts):
         raise UnusableError(_why_no_run(video, first, end, geometry.frames))
-    name = f"{shown(Path(video.info.path).name)} (pictures {first} to {end - 1} of {len(video.index)})"
+    name = f"{shown(Path(video.info.path).name)} (frames {first} to {end - 1} of {len(video.index)})"
     return Footage(name=name, video=video, runs=runs, geometry=geometry, window=window, downscale=factor)
 
 
 def _why_no_run(video: Video, first: int, last: int, frames: int) -> str:
     path, index = shown(video.info.path), video.index
     if index.interlaced:
-        return f"{path}: {index.interlaced} of {len(index)} pictures are interlaced. Deinterlace it first"
+        return (
+            f"{path}: {index.interlaced} of {len(index)} frames are interlaced. Deinterlace the video first"
+        )
     return (
-        f"{path}: pictures {first} to {last - 1} of {len(index)} hold no {frames} in a row in one scene, "
-        "intact and not black. Give a longer video, or lower degrade.frames"
+        f"{path}: frames {first} to {last - 1} of {len(index)} contain no {frames} consecutive frames of one "
+        "scene that are intact and not black. Give a longer video, or lower degrade.frames"
     )
 
 
 def split_by_time(
     video: Video, geometry: Geometry, holdout: int, *, downscale: float | None = None
 ) -> tuple[Footage, Footage]:
-    """Part a video: the last 1 in `holdout` pictures are held out, with a gap of a clip before them.
+    """Split a video: the last 1 / `holdout` of its frames is held out, after a gap of one clip.
 
     Raises:
-        UnusableError: see `footage_of`, for either part.
+        UnusableError: See `footage_of`, for either part.
     """
     total = len(video.index)
     held_out = max(geometry.frames, total // holdout)

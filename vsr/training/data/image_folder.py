@@ -1,6 +1,6 @@
-"""The photographs of a training folder: which there are, which are held out, their pixels, and clips of them.
+"""The photographs of a training folder: finds and sizes them, splits them, and draws clips from them.
 
-A picture that cannot be decoded is left out with a warning; when there are many, the folder is refused.
+An image that cannot be decoded is skipped with a warning. If there are many, the folder is rejected.
 """
 
 from __future__ import annotations
@@ -16,42 +16,44 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.media.files.opening import shown
-from vsr.training.data.augmentation import varied
+from vsr.training.data.augmentation import augmented
 from vsr.training.data.drawing import Geometry, Sample, cut_pan, draw_pan
-from vsr.training.data.images import SUFFIXES, UnsupportedPictureError, header_size, read_image
+from vsr.training.data.images import SUFFIXES, UnsupportedImageError, header_size, read_image
 
 logger = logging.getLogger(__name__)
 
 SOURCES = "SOURCES.tsv"
-"""Optional table in the folder; its columns `file`, `repository` and `path` tell what a tile was cut from."""
+"""Optional table in the folder; its columns `file`, `repository` and `path`
+say which photograph a tile comes from."""
 HOLDOUT = "HOLDOUT.tsv"
-"""Optional table in the folder; its column `file` names what is held out, instead of one in so many."""
+"""Optional table in the folder; its column `file` lists the images to
+hold out, instead of one in `holdout`."""
 _UNREAD = """
 heic heif avif jxl jp2 j2k tga exr hdr psd dng cr2 cr3 nef arw orf raf rw2 svg ico pbm pgm ppm pnm pam qoi
 """
 _UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD.split())
-"""Of pictures that are not read."""
+"""Suffixes of image formats that are not supported."""
 MAX_UNREADABLE = 0.01
-"""Share of the pictures that may be unreadable; a single one always may."""
+"""Largest fraction of a folder's images that may be unreadable; a single one is always allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A file, and the photograph that it shows a part of."""
+class ImageFile:
+    """An image file, and the photograph that it shows a part of."""
 
     path: Path
     photograph: str
     kind: str = "photo"
-    """As the folder's table calls it."""
+    """Kind of content as the folder's table names it."""
     size: tuple[int, int] = (0, 0)
-    """Height and width in pixels; zeros where nobody has looked yet."""
+    """Height and width in pixels; zeros if they are not known yet."""
 
 
 class Quarantine:
-    """The pictures of a folder that turned out unreadable: each is named in one warning and left out."""
+    """The unreadable images of a folder: each is reported in one warning and skipped."""
 
     def __init__(self, total: int) -> None:
-        """Start with none of `total` pictures."""
+        """Create an empty set for a folder of `total` images."""
         self._total = total
         self._errors: dict[Path, InputError] = {}
 
@@ -62,90 +64,93 @@ class Quarantine:
         return path in self._errors
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Raise InputError if all of these are left out: there is nothing to draw from."""
+        """Raise InputError if all these images are unreadable, so none can be drawn."""
         if all(path in self._errors for path in paths):
             first = next(iter(self._errors.values()))
-            raise InputError(f"no picture is left to draw from. {first}") from first
+            raise InputError(f"no readable image is left. {first}") from first
 
     def add(self, path: Path, error: InputError) -> None:
-        """Leave a picture out; one of a kind that is not read is no sign of damage, and does not count.
+        """Skip an image. An image of an unsupported format is no sign of damage and does not count.
 
         Raises:
-            InputError: that makes more than one, and more than `MAX_UNREADABLE` of the folder; or all of it.
+            InputError: More than one image, and more than
+                `MAX_UNREADABLE` of the folder, or all of them, failed.
         """
         if path in self._errors:
             return
         self._errors[path] = error
         if len(self._errors) >= self._total:
             raise error
-        bad = sum(not isinstance(error, UnsupportedPictureError) for error in self._errors.values())
+        bad = sum(not isinstance(error, UnsupportedImageError) for error in self._errors.values())
         if bad > 1 and bad > MAX_UNREADABLE * self._total:
             limit = f"more than one and over {MAX_UNREADABLE:.0%}"
             raise InputError(
-                f"{bad} of {self._total} pictures are unreadable or do not fit ({limit}). {error}"
+                f"{bad} of {self._total} images are unreadable or do not match ({limit}). {error}"
             ) from error
-        logger.warning("left out (%d of %d so far): %s", len(self._errors), self._total, error)
+        logger.warning("skipped (%d of %d so far): %s", len(self._errors), self._total, error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photographs:
-    """Pans over the photographs of a folder; a `Material`."""
+    """Pans over the photographs of a folder; implements `Dataset`."""
 
     name: str
     licences: str
-    pictures: tuple[Picture, ...]
+    image_files: tuple[ImageFile, ...]
     geometry: Geometry
     quarantine: Quarantine = field(repr=False)
 
     @property
     def pixels(self) -> int:
-        return sum(height * width for height, width in (picture.size for picture in self.pictures))
+        return sum(height * width for height, width in (image_file.size for image_file in self.image_files))
 
     @property
     def kinds(self) -> frozenset[str]:
-        return frozenset(picture.kind for picture in self.pictures)
+        return frozenset(image_file.kind for image_file in self.image_files)
 
     def draw(self, rng: random.Random) -> Sample:
         shape = self.geometry
-        picture, image = self._read(rng)
+        image_file, image = self._read(rng)
         if shape.vary is not None and rng.random() < shape.vary.probability:
             side = shape.size + shape.speed * (shape.frames - 1)
-            image = varied(image, shape.vary, side=min(side, *image.shape[1:]), rng=rng)
+            image = augmented(image, shape.vary, side=min(side, *image.shape[1:]), rng=rng)
         room = [side - shape.size for side in image.shape[1:]]
         pan = draw_pan(room, shape.frames, shape.speed, rng)
         hr = cut_pan(image, pan, (shape.size, shape.size), shape.frames)
-        return Sample(hr=hr, shift=pan.step, kind=picture.kind)
+        return Sample(hr=hr, shift=pan.step, kind=image_file.kind)
 
-    def _read(self, rng: random.Random) -> tuple[Picture, Tensor]:
-        """Draw until a picture can be read: an unreadable one costs the same draws in every run."""
+    def _read(self, rng: random.Random) -> tuple[ImageFile, Tensor]:
+        """Draw until an image can be read. Unreadable ones use the same random values in every run."""
         while True:
-            picture = rng.choice(self.pictures)
-            if picture.path in self.quarantine:
-                self.quarantine.check(picture.path for picture in self.pictures)
+            image_file = rng.choice(self.image_files)
+            if image_file.path in self.quarantine:
+                self.quarantine.check(image_file.path for image_file in self.image_files)
                 continue
             try:
-                return picture, read_image(picture.path)
+                return image_file, read_image(image_file.path)
             except InputError as error:
-                self.quarantine.add(picture.path, error)
+                self.quarantine.add(image_file.path, error)
 
 
 def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Photographs, Photographs]:
-    """The photographs of a folder to train on, and those held out: what its `HOLDOUT` names, else one
-    photograph in `holdout`.
+    """Open the photographs of a folder, as a training and a held-out part.
+
+    The table `HOLDOUT` lists the held-out files; without it, one photograph in `holdout` is held out.
 
     Raises:
-        InputError: no picture, too many unreadable ones, none large enough, or nothing on one of the sides.
+        InputError: The folder has no image, too many unreadable ones, or none
+            that is large enough, or one part is empty.
     """
-    found = find_pictures(folder)
+    found = find_images(folder)
     quarantine = Quarantine(len(found))
     usable = large_enough(found, geometry.size, quarantine)
     named = held_out_files(folder)
     halves = split(usable, holdout) if named is None else split_by_name(usable, named, folder)
     known, held_out = (
         Photographs(
-            name=f"{shown(folder.name)} ({len(half)} pictures)",
+            name=f"{shown(folder.name)} ({len(half)} images)",
             licences=licences(folder),
-            pictures=tuple(half),
+            image_files=tuple(half),
             geometry=shape,
             quarantine=quarantine,
         )
@@ -154,37 +159,38 @@ def open_photographs(folder: Path, geometry: Geometry, holdout: int) -> tuple[Ph
     return known, held_out
 
 
-def find_pictures(folder: Path) -> list[Picture]:
-    """List the pictures of a folder, by name.
+def find_images(folder: Path) -> list[ImageFile]:
+    """List the images of a folder, sorted by name.
 
     Raises:
-        InputError: there is no such folder, or no picture in it.
+        InputError: The folder does not exist or contains no image.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; `data` takes a folder of pictures")
+        raise InputError(f"{folder} is not a folder. Give a folder of images to `data`")
     table = _sources(folder)
     files = sorted(folder.iterdir())
-    paths = [path for path in files if path.suffix.lower() in SUFFIXES and is_material(path)]
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES and is_visible_file(path)]
     _name_left_out(folder, [path for path in files if path not in set(paths)])
     if not paths:
-        raise InputError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder} contains no image ({', '.join(sorted(SUFFIXES))})")
     return [
-        Picture(path=path, photograph=_photograph(table, path), kind=_kind(table, path)) for path in paths
+        ImageFile(path=path, photograph=_photograph(table, path), kind=_kind(table, path)) for path in paths
     ]
 
 
-def is_material(path: Path) -> bool:
-    """Whether a path is a file that a user put there: systems keep hidden ones beside them (`._a.jpg`)."""
+def is_visible_file(path: Path) -> bool:
+    """Return whether a path is a file and not hidden: some systems store
+    hidden files beside images (`._a.jpg`)."""
     return path.is_file() and not path.name.startswith(".")
 
 
 def _name_left_out(folder: Path, files: Sequence[Path]) -> None:
-    """Say in one warning which files have a picture's name and are not read."""
+    """Log one warning that names the files with the suffix of an image that are not read."""
     names = [shown(path.name) for path in files if path.suffix.lower() in SUFFIXES | _UNREAD_SUFFIXES]
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         logger.warning(
-            "%s: left out: %s%s (hidden, no files, or of a kind that is not read; save pictures as PNG)",
+            "%s: skipped: %s%s (hidden, not a file, or of an unsupported format; save images as PNG)",
             shown(folder),
             ", ".join(names[:3]),
             more,
@@ -192,12 +198,13 @@ def _name_left_out(folder: Path, files: Sequence[Path]) -> None:
 
 
 def licences(folder: Path) -> str:
-    """The licences of a folder's pictures as its table states them; empty where it has none."""
+    """Return the licences of a folder's images as its table states them; empty if it states none."""
     return "; ".join(sorted({row["licence"] for row in _sources(folder).values() if row.get("licence")}))
 
 
 def _photograph(table: dict[str, dict[str, str]], path: Path) -> str:
-    """Where the table says that a tile was cut from; a file that it does not name is its own photograph."""
+    """Return the photograph that the table names for a tile; without
+    an entry, a file is its own photograph."""
     row = table.get(path.name)
     return f"{row['repository']}:{row['path']}" if row else path.stem
 
@@ -207,111 +214,117 @@ def _kind(table: dict[str, dict[str, str]], path: Path) -> str:
 
 
 def _sources(folder: Path) -> dict[str, dict[str, str]]:
-    """The folder's table by file name; empty where there is none."""
+    """Return the folder's table `SOURCES` by file name; empty without the file."""
     path = folder / SOURCES
     rows = _table(path) or []
     if rows and not {"file", "repository", "path"} <= rows[0].keys():
-        raise InputError(f"{path}: needs the columns file, repository and path")
+        raise InputError(f"{path} must have the columns file, repository and path")
     return {row["file"]: row for row in rows}
 
 
 def _table(path: Path) -> list[dict[str, str]] | None:
-    """The rows of a table with tabs between its columns; None where there is no such file."""
+    """Read the rows of a tab-separated table; None if the file does not exist."""
     if not path.is_file():
         return None
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+        raise InputError(f"{path} cannot be read as a table ({error})") from error
 
 
 def large_enough(
-    pictures: Sequence[Picture], side: int, quarantine: Quarantine | None = None
-) -> list[Picture]:
-    """Leave out, with one warning, the pictures with a side below `side` pixels, and those without a header.
+    image_files: Sequence[ImageFile], side: int, quarantine: Quarantine | None = None
+) -> list[ImageFile]:
+    """Keep the images whose sides are at least `side` pixels; one warning counts the others.
 
     Args:
-        pictures: To look at; decoding them is left to `read_image`.
-        side: In pixels.
-        quarantine: Takes those that cannot be opened; None makes one for this call.
+        image_files: The images; only their headers are read.
+        side: Smallest side in pixels.
+        quarantine: Records the images that cannot be opened; None creates one for this call.
 
     Returns:
-        The others, with their sizes.
+        The images that are large enough, with their sizes.
 
     Raises:
-        InputError: too many cannot be opened, or none is large enough.
+        InputError: Too many cannot be opened, or none is large enough.
     """
-    quarantine = Quarantine(len(pictures)) if quarantine is None else quarantine
+    quarantine = Quarantine(len(image_files)) if quarantine is None else quarantine
     known = []
-    for picture in pictures:
+    for image_file in image_files:
         try:
-            known.append(sized(picture))
+            known.append(sized(image_file))
         except InputError as error:
-            quarantine.add(picture.path, error)
-    kept = [picture for picture in known if min(picture.size) >= side]
+            quarantine.add(image_file.path, error)
+    kept = [image_file for image_file in known if min(image_file.size) >= side]
     if not kept:
-        largest = max(min(picture.size) for picture in known)
-        raise InputError(f"no picture has {side} pixels on each side, the best {largest}; lower degrade.size")
+        largest = max(min(image_file.size) for image_file in known)
+        raise InputError(
+            f"no image has {side} pixels on each side, the best has {largest}. Lower degrade.size"
+        )
     if len(kept) < len(known):
         left_out = len(known) - len(kept)
-        logger.warning("%d of %d pictures left out: below %d pixels", left_out, len(known), side)
+        logger.warning("%d of %d images skipped: a side is below %d pixels", left_out, len(known), side)
     return kept
 
 
-def sized(picture: Picture) -> Picture:
-    """The picture with its size, read from its header.
+def sized(image_file: ImageFile) -> ImageFile:
+    """Return the image with its size, read from its header.
 
     Raises:
-        InputError: it cannot be opened, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
+        InputError: It cannot be opened, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
     """
-    return replace(picture, size=header_size(picture.path))
+    return replace(image_file, size=header_size(image_file.path))
 
 
-def split(pictures: Sequence[Picture], one_in: int) -> tuple[list[Picture], list[Picture]]:
-    """Part the pictures to train on from those held out: every `one_in`-th photograph, with all its tiles.
+def split(image_files: Sequence[ImageFile], one_in: int) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Split images into a training and a held-out part: every `one_in`-th
+    photograph is held out with all its tiles.
 
     Raises:
-        InputError: there are fewer than two photographs.
+        InputError: There are fewer than two photographs.
     """
-    photographs = sorted({picture.photograph for picture in pictures})
+    photographs = sorted({image_file.photograph for image_file in image_files})
     if len(photographs) < 2:
-        raise InputError("one photograph only; training needs at least one more, held out to measure on")
+        raise InputError(
+            "there is only one photograph. Training requires another one to hold out for validation"
+        )
     out = set(photographs[one_in // 2 % len(photographs) :: one_in])
     return (
-        [picture for picture in pictures if picture.photograph not in out],
-        [picture for picture in pictures if picture.photograph in out],
+        [image_file for image_file in image_files if image_file.photograph not in out],
+        [image_file for image_file in image_files if image_file.photograph in out],
     )
 
 
 def held_out_files(folder: Path) -> frozenset[str] | None:
-    """The names that a folder's `HOLDOUT` lists; None where it has none.
+    """Return the file names in a folder's table `HOLDOUT`; None if it has no such table.
 
     Raises:
-        InputError: it cannot be read, or has no column `file`.
+        InputError: The table cannot be read, or has no column `file`.
     """
     rows = _table(folder / HOLDOUT)
     if rows is None:
         return None
     if not all("file" in row for row in rows):
-        raise InputError(f"{shown(folder / HOLDOUT)}: needs the column file")
+        raise InputError(f"{shown(folder / HOLDOUT)} must have the column file")
     return frozenset(row["file"] for row in rows)
 
 
 def split_by_name(
-    pictures: Sequence[Picture], names: frozenset[str], folder: Path
-) -> tuple[list[Picture], list[Picture]]:
-    """Part the pictures to train on from those held out: the photographs of files named, with all tiles.
+    image_files: Sequence[ImageFile], names: frozenset[str], folder: Path
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Split images into a training and a held-out part: the photographs
+    of the named files with all their tiles.
 
     Raises:
-        InputError: nothing is left on one of the sides.
+        InputError: One part is empty.
     """
-    out = {picture.photograph for picture in pictures if picture.path.name in names}
+    out = {image_file.photograph for image_file in image_files if image_file.path.name in names}
     halves = (
-        [picture for picture in pictures if picture.photograph not in out],
-        [picture for picture in pictures if picture.photograph in out],
+        [image_file for image_file in image_files if image_file.photograph not in out],
+        [image_file for image_file in image_files if image_file.photograph in out],
     )
     if not all(halves):
-        what = "all pictures" if halves[1] else "no picture that is there"
-        raise InputError(f"{shown(folder / HOLDOUT)}: names {what}; name some, not all, or remove it")
+        what = "all images" if halves[1] else "no existing image"
+        raise InputError(f"{shown(folder / HOLDOUT)} lists {what}. List some but not all, or remove the file")
     return halves

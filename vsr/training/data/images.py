@@ -1,8 +1,7 @@
-"""Image files as R'G'B' tensors.
+"""Reads image files as R'G'B' tensors.
 
-Chroma is enlarged by `vsr.color` with the siting of the format, all bits of deep pictures are used, and what
-EXIF says of how a photograph was held is followed. A damaged file is an error, never a picture with a part
-in grey.
+Chroma is upsampled by `vsr.color` with the siting of the format, all bits of deep images are used, and the
+EXIF orientation is applied. A damaged file raises an error and never gives a partly grey image.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from vsr.media.pixels.planes import to_planes
 from vsr.reading import open_file, read_file
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-"""Of files that are taken for pictures; what is in them, their content decides."""
+"""Suffixes by which files count as images; their content decides how they are decoded."""
 _STRICT = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-"""Options of the decoder. Without the first, FFmpeg fills what is missing of a cut JPEG with grey and says
-nothing; without the second, it decodes what the demuxer's limit only hid the size of."""
+"""Options of the decoder. Without the first, FFmpeg fills the missing part of a truncated JPEG
+with grey and reports no error. Without the second, it decodes images above the limit, which the
+demuxer only reports as having no size."""
 _MAX_FILE_BYTES = 2**30
-"""Of a TIFF file, which is read whole."""
+"""Largest size of a TIFF file, which is read as a whole."""
 
 _NOT_READ = (
-    (0, b"\x00\x05\x16\x07", "what macOS keeps beside a file"),
+    (0, b"\x00\x05\x16\x07", "a metadata file of macOS"),
     (4, b"ftyp", "HEIC, AVIF or a video"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (0, b"\xff\x0a", "JPEG XL"),
@@ -39,39 +39,39 @@ _NOT_READ = (
     (0, b"8BPS", "a Photoshop document"),
     (0, b"%PDF", "a PDF document"),
 )
-"""Place and beginning of files that are whole, but no pictures that can be read here."""
+"""Offset and first bytes of files that are intact but not supported, and what they are."""
 
 
-class UnsupportedPictureError(InputError):
-    """A picture of a kind that is not read; the file itself may be whole."""
+class UnsupportedImageError(InputError):
+    """The file is of an unsupported format; it may be intact."""
 
 
 def read_image(path: Path) -> Tensor:
-    """Decode the first picture of a file.
+    """Decode the first image of a file.
 
     Returns:
-        `(3, H, W)` uint8, R'G'B', full range, turned as EXIF says; transparency is left out.
+        `(3, H, W)` uint8, R'G'B', full range, with the EXIF orientation applied and without alpha.
 
     Raises:
-        UnsupportedPictureError: the file holds something else, or is packed in a way that is not read.
-        InputError: it cannot be decoded.
+        UnsupportedImageError: The file contains something else, or uses an unsupported compression.
+        InputError: It cannot be decoded.
     """
     head = _head(path)
     try:
         frame, codec, matrix = _decode_tiff(path) if is_tiff(head) else _decode(path)
     except av.error.PatchWelcomeError as error:
-        raise UnsupportedPictureError(f"{shown(path)}: is of a kind that is not read ({error})") from error
+        raise UnsupportedImageError(f"{shown(path)} is of an unsupported format ({error})") from error
     except (av.FFmpegError, StopIteration, IndexError) as error:
-        raise InputError(f"{shown(path)}: cannot be decoded as a picture ({error}); remove it") from error
+        raise InputError(f"{shown(path)} cannot be decoded as an image ({error}). Remove it") from error
     return upright(_to_rgb(frame, codec), matrix)
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Height and width as the file's header has them, which EXIF may swap.
+    """Read height and width from a file's header; the EXIF orientation may swap them.
 
     Raises:
-        UnsupportedPictureError: the file holds something else.
-        InputError: it cannot be opened, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
+        UnsupportedImageError: The file contains something else.
+        InputError: It cannot be opened, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
     """
     _head(path)
     try:
@@ -79,18 +79,18 @@ def header_size(path: Path) -> tuple[int, int]:
             stream = container.streams.video[0]
             size = stream.height, stream.width
     except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{shown(path)}: cannot be opened as a picture ({error}); remove it") from error
+        raise InputError(f"{shown(path)} cannot be opened as an image ({error}). Remove it") from error
     if 0 in size:
-        raise InputError(f"{shown(path)}: holds no picture, or one over {MAX_PIXELS} pixels; remove it")
+        raise InputError(f"{shown(path)} contains no image, or one with over {MAX_PIXELS} pixels. Remove it")
     return size
 
 
 def _head(path: Path) -> bytes:
-    """The beginning of a file of a kind that is read.
+    """Read the first bytes of a file, and check that its format is supported.
 
     Raises:
-        UnsupportedPictureError: it holds something else.
-        InputError: it cannot be read.
+        UnsupportedImageError: It is not supported.
+        InputError: It cannot be read.
     """
     try:
         with open_file(path) as file:
@@ -98,21 +98,21 @@ def _head(path: Path) -> bytes:
             file.seek(0)
             compression = compression_of(file) if is_tiff(head) else 1
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{shown(path)} cannot be read ({error.strerror or error})") from error
     for place, beginning, what in _NOT_READ:
         if head[place:].startswith(beginning):
-            raise UnsupportedPictureError(f"{shown(path)}: is {what}; save it as PNG or JPEG")
+            raise UnsupportedImageError(f"{shown(path)} is {what}. Save it as PNG or JPEG")
     if compression not in READ_COMPRESSIONS:
-        raise UnsupportedPictureError(
-            f"{shown(path)}: is TIFF with compression {compression}, which is not read (7 is JPEG); save it"
-            " as PNG"
+        raise UnsupportedImageError(
+            f"{shown(path)} is a TIFF file with compression {compression}, which is not supported (7 is"
+            " JPEG). Save it as PNG"
         )
     return head
 
 
 Matrix = tuple[int, ...]
 Decoded = tuple[av.VideoFrame, str, Matrix | None]
-"""A picture, FFmpeg's name of its codec, and the matrix by which it is shown."""
+"""An image, FFmpeg's name for its codec, and its display matrix."""
 
 
 def _decode(path: Path) -> Decoded:
@@ -124,13 +124,13 @@ def _decode(path: Path) -> Decoded:
 
 
 def _decode_tiff(path: Path) -> Decoded:
-    """TIFF without the tags for which FFmpeg's strict decoder takes a file for damaged."""
+    """Decode a TIFF file without the tags for which FFmpeg's strict decoder rejects it as damaged."""
     try:
         tiff = without_unknown_tags(read_file(path, most_bytes=_MAX_FILE_BYTES))
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{shown(path)} cannot be read ({error.strerror or error})") from error
     except ValueError as error:
-        raise InputError(f"{shown(path)}: cannot be decoded as a picture ({error}); remove it") from error
+        raise InputError(f"{shown(path)} cannot be decoded as an image ({error}). Remove it") from error
     decoder = av.CodecContext.create("tiff", "r")
     decoder.options = _STRICT
     frames = [*decoder.decode(av.Packet(tiff.data)), *decoder.decode(None)]
@@ -147,11 +147,12 @@ def _to_rgb(frame: av.VideoFrame, codec: str) -> Tensor:
 
 
 def upright(image: Tensor, matrix: Matrix | None) -> Tensor:
-    """A picture as it is shown.
+    """Rotate and mirror an image as its display matrix says.
 
     Args:
         image: `(3, H, W)`.
-        matrix: FFmpeg's display matrix, of quarter turns and mirrors; None leaves the picture as it is.
+        matrix: FFmpeg's display matrix with quarter turns and
+            reflections only; None keeps the image as it is.
 
     Returns:
         `(3, H, W)` or `(3, W, H)`.

@@ -1,7 +1,8 @@
-"""Whether LR shows what HR shows: each picture is compared with its own and with its neighbours, reduced.
+"""Checks that LR shows the content of HR: compares each reduced frame
+with its own partner and with neighbours.
 
-A pair that does not fit teaches a network to blur or to shift, and no number of a run tells it. What a
-degradation does (blur, noise, compression, another brightness) hardly changes a picture that is reduced.
+A pair that does not match teaches a network to blur or to shift, and no metric of a run reveals it.
+Degradations (blur, noise, compression, another brightness) hardly change an image at this reduced size.
 """
 
 from __future__ import annotations
@@ -14,29 +15,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 64
-"""Pixels of a reduced picture, whatever its proportions."""
+"""Width and height of a reduced image in pixels, for any aspect ratio."""
 _LUMA = (0.299, 0.587, 0.114)
 _FLAT = 2.0
-"""Standard deviation in codes below which a picture shows nothing that could be compared."""
+"""Standard deviation in code values below which an image has no content to compare."""
 _UNLIKE = 0.5
-"""Share of a picture's variance from which on it is another picture: noise of 40 codes leaves 0.05."""
+"""Fraction of variance that is not shared, above which two images have different
+content; noise of 40 code values leaves 0.05."""
 _CLEARLY = 4.0
-"""How much nearer a neighbour has to be; of what stands still all are equally near."""
+"""How many times more similar a neighbour must be to count as the match;
+all frames of a static scene are equal."""
 _NOTICED = 0.003
-"""Difference below which nobody is asked whether a neighbour is nearer: rounding and compression."""
+"""Difference up to which a pair matches without a look at neighbours;
+rounding and compression cause this much."""
 
 
 def reduced(image: Tensor) -> Tensor:
-    """The luma of a picture, `(SIDE, SIDE)` float32 codes, of `(3, H, W)` uint8."""
+    """Return the luma of an image `(3, H, W)` uint8, reduced to `(SIDE, SIDE)` float32 in code values."""
     luma = (image.float() * torch.tensor(_LUMA)[:, None, None]).sum(0)
     return F.interpolate(luma[None, None], size=(SIDE, SIDE), mode="area")[0, 0]
 
 
 def difference(a: Tensor, b: Tensor) -> float | None:
-    """Share of variance by which two reduced pictures differ, whatever their brightness and contrast.
+    """Return the fraction of variance that two reduced images do not share, for any brightness and contrast.
 
     Returns:
-        0 for the same, 1 for pictures that have nothing in common; None where one of them is flat.
+        0 for equal images, 1 for images with nothing in common, None if one of them has no content.
     """
     a, b = a.flatten() - a.mean(), b.flatten() - b.mean()
     if min(float(a.std()), float(b.std())) < _FLAT:
@@ -46,39 +50,41 @@ def difference(a: Tensor, b: Tensor) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
-    """An LR picture that does not show its HR picture."""
+class Mismatch:
+    """An LR frame that does not show the content of its HR frame."""
 
     position: int
     of: int | None
-    """Position of the HR picture near it that it does show; None where there is none."""
+    """Position of the neighbouring HR frame that matches; None if there is none."""
     turned: bool = False
-    """Whether it shows its own, but turned or mirrored."""
+    """Whether the LR frame is a rotated or mirrored version of its HR frame."""
 
 
-def misfits(pairs: Iterable[tuple[Tensor, Tensor]], *, reach: int = 1) -> Iterator[Misfit]:
-    """Find pictures that do not fit.
+def find_mismatches(pairs: Iterable[tuple[Tensor, Tensor]], *, reach: int = 1) -> Iterator[Mismatch]:
+    """Find frames that do not match.
 
     Args:
-        pairs: Reduced HR and LR pictures, in order.
-        reach: How many neighbours on each side are asked.
+        pairs: Reduced HR and LR frames, in order.
+        reach: Number of neighbours on each side to compare with.
     """
     held: list[tuple[Tensor, Tensor]] = []
-    first = position = 0  # of what is held, and of the picture that is looked at next
+    first = position = 0  # positions of the first frame in `held`, and of the next frame to compare
     for pair in pairs:
         held.append(pair)
         if first + len(held) > position + reach:
-            yield from _misfit(held, position - first, position, reach)
+            yield from _find_mismatch(held, position - first, position, reach)
             position += 1
         if position - first > reach:
             held.pop(0)
             first += 1
     while position < first + len(held):
-        yield from _misfit(held, position - first, position, reach)
+        yield from _find_mismatch(held, position - first, position, reach)
         position += 1
 
 
-def _misfit(held: Sequence[tuple[Tensor, Tensor]], at: int, position: int, reach: int) -> Iterator[Misfit]:
+def _find_mismatch(
+    held: Sequence[tuple[Tensor, Tensor]], at: int, position: int, reach: int
+) -> Iterator[Mismatch]:
     hr, lr = held[at]
     own = difference(lr, hr)
     if own is None or own < _NOTICED:
@@ -87,9 +93,9 @@ def _misfit(held: Sequence[tuple[Tensor, Tensor]], at: int, position: int, reach
     near = {i: found for i in around if (found := difference(lr, held[i][0])) is not None}
     nearest = min(near, key=near.__getitem__, default=None)
     if nearest is not None and _CLEARLY * near[nearest] < own:
-        yield Misfit(position, position + nearest - at)
+        yield Mismatch(position, position + nearest - at)
     elif own > _UNLIKE:
-        yield Misfit(position, None, turned=_is_turned(lr, hr, own))
+        yield Mismatch(position, None, turned=_is_turned(lr, hr, own))
 
 
 def _is_turned(lr: Tensor, hr: Tensor, own: float) -> bool:

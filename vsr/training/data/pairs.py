@@ -1,6 +1,6 @@
-"""Pairs of LR and HR: two folders of pictures with the same names, or two videos, picture by picture.
+"""Pairs of LR and HR: two folders of images with the same names, or two videos with the same frames.
 
-The crops of both are aligned: an HR crop begins at `scale` times the place where the LR crop begins.
+The crops of a pair are aligned: the HR crop begins at `scale` times the position of the LR crop.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ import torch
 
 from vsr.errors import InputError
 from vsr.media.files.opening import shown
-from vsr.training.data.drawing import Geometry, Material, Sample, cut_pan, draw_pan
-from vsr.training.data.image_folder import Picture, Quarantine, find_pictures, licences, split
+from vsr.training.data.drawing import Dataset, Geometry, Sample, cut_pan, draw_pan
+from vsr.training.data.image_folder import ImageFile, Quarantine, find_images, licences, split
 from vsr.training.data.images import read_image
-from vsr.training.data.pair_match import misfits, reduced
+from vsr.training.data.pair_match import find_mismatches, reduced
 from vsr.training.data.video import FrameCache
-from vsr.training.data.video_pairs import mismatch, open_video_pairs
+from vsr.training.data.video_pairs import open_video_pairs, size_mismatch
 
 logger = logging.getLogger(__name__)
 
 _THREADS = 4
-"""That decode pairs at once, before the first step."""
+"""Threads that decode pairs before the first step."""
 
 
 def find_pair(folder: Path) -> tuple[Path, Path] | None:
-    """The HR and LR of a folder, if it holds two folders, or two files, called HR and LR in any case."""
+    """Return HR and LR of a folder if it contains two folders, or two files, named HR and LR in any case."""
     found = {path.stem.lower() if path.is_file() else path.name.lower(): path for path in folder.iterdir()}
     return (found["hr"], found["lr"]) if {"hr", "lr"} <= found.keys() else None
 
 
 def open_pairs(
     hr: Path, lr: Path, geometry: Geometry, holdout: int, *, cache: FrameCache | None = None
-) -> tuple[Material, Material]:
-    """Open pairs to train on, and those held out.
+) -> tuple[Dataset, Dataset]:
+    """Open pairs, as a training and a held-out part.
 
     Args:
-        hr: Folder of pictures, or a video.
+        hr: Folder of images, or a video.
         lr: The same, `geometry.scale` times smaller.
-        geometry: Of the clips; pictures below its `size` give smaller clips, down to its `least`.
-        holdout: One in so many photographs is held out, or the last part of the videos.
-        cache: For decoded pictures; None makes one.
+        geometry: Shape of the clips; images below its `size` give smaller clips, down to its `least`.
+        holdout: One in this many photographs is held out, or the last part of the videos.
+        cache: Cache of decoded frames; None creates one.
 
     Raises:
-        InputError: names, sizes, or numbers of pictures do not match, or something cannot be read.
+        InputError: Names, sizes, or frame counts do not match, or something cannot be read.
     """
     if hr.is_dir() != lr.is_dir():
-        raise InputError(f"{shown(hr)} and {shown(lr)}: one is a folder, the other is not")
+        raise InputError(f"{shown(hr)} and {shown(lr)} must both be folders or both be videos")
     if hr.is_dir():
         return _open_folders(hr, lr, geometry, holdout)
     return open_video_pairs(hr, lr, geometry, holdout, cache or FrameCache())
@@ -60,15 +60,15 @@ def open_pairs(
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A photograph in both sizes."""
+    """The image files of a photograph in HR and in LR."""
 
-    hr: Picture
-    lr: Picture
+    hr: ImageFile
+    lr: ImageFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PicturePairs:
-    """Pans over paired pictures; a `Material`."""
+class ImagePairs:
+    """Pans over pairs of images; implements `Dataset`."""
 
     name: str
     licences: str
@@ -115,27 +115,29 @@ def _window(size: Sequence[int], geometry: Geometry) -> tuple[int, int]:
     return height, width
 
 
-def _open_folders(hr: Path, lr: Path, geometry: Geometry, holdout: int) -> tuple[Material, Material]:
-    large, small = find_pictures(hr), {picture.path.stem: picture for picture in find_pictures(lr)}
-    _check_names(hr, lr, [picture.path.stem for picture in large], list(small))
+def _open_folders(hr: Path, lr: Path, geometry: Geometry, holdout: int) -> tuple[Dataset, Dataset]:
+    large, small = find_images(hr), {image_file.path.stem: image_file for image_file in find_images(lr)}
+    _check_names(hr, lr, [image_file.path.stem for image_file in large], list(small))
     quarantine = Quarantine(len(large))
-    looked_at = _look_at([Pair(picture, small[picture.path.stem]) for picture in large], quarantine)
+    looked_at = _look_at([Pair(image_file, small[image_file.path.stem]) for image_file in large], quarantine)
     for pair, _ in looked_at:
         _check_sizes(pair, geometry.scale)
     pairs = {pair.hr.path: pair for pair in _fitting(looked_at, quarantine)}
     kept = [pair.hr for pair in pairs.values() if min(_window(pair.hr.size, geometry)) >= geometry.least]
     if not kept:
         raise InputError(
-            f"{shown(hr)}: no picture has {geometry.least} pixels on each side; give larger ones"
+            f"{shown(hr)}: no image has {geometry.least} pixels on each side. Give larger images"
         )
     if len(kept) < len(pairs):
         left_out = len(pairs) - len(kept)
-        logger.warning("%d of %d pairs left out: below %d pixels", left_out, len(pairs), geometry.least)
+        logger.warning(
+            "%d of %d pairs skipped: a side is below %d pixels", left_out, len(pairs), geometry.least
+        )
     known, held_out = (
-        PicturePairs(
+        ImagePairs(
             name=f"{shown(hr)} with {shown(lr.name)} ({len(half)} pairs)",
             licences=licences(hr),
-            pairs=tuple(pairs[picture.path] for picture in half),
+            pairs=tuple(pairs[image_file.path] for image_file in half),
             geometry=geometry,
             quarantine=quarantine,
         )
@@ -145,11 +147,11 @@ def _open_folders(hr: Path, lr: Path, geometry: Geometry, holdout: int) -> tuple
 
 
 Reduced = tuple[torch.Tensor, torch.Tensor]
-"""HR and LR, see `match.reduced`."""
+"""HR and LR as `pair_match.reduced` returns them."""
 
 
 def _look_at(pairs: Sequence[Pair], quarantine: Quarantine) -> list[tuple[Pair, Reduced]]:
-    """Decode all pairs once: their sizes as they are shown, and both pictures reduced."""
+    """Decode all pairs once, and return their sizes in display orientation and both reduced images."""
 
     def look(pair: Pair) -> tuple[Pair, Reduced] | InputError:
         try:
@@ -168,29 +170,29 @@ def _look_at(pairs: Sequence[Pair], quarantine: Quarantine) -> list[tuple[Pair, 
     return found
 
 
-def _shown_as(picture: Picture, image: torch.Tensor) -> Picture:
-    return replace(picture, size=(image.shape[1], image.shape[2]))
+def _shown_as(image_file: ImageFile, image: torch.Tensor) -> ImageFile:
+    return replace(image_file, size=(image.shape[1], image.shape[2]))
 
 
 def _fitting(looked_at: Sequence[tuple[Pair, Reduced]], quarantine: Quarantine) -> list[Pair]:
-    """The pairs but for those that show different pictures.
+    """Return the pairs that match; the others are skipped.
 
     Raises:
-        InputError: these are more than one, and more than `data.MAX_UNREADABLE` of all.
+        InputError: More than one pair, and more than `image_folder.MAX_UNREADABLE` of all, do not match.
     """
-    unfit = {misfit.position: misfit for misfit in misfits(both for _, both in looked_at)}
-    for position, misfit in unfit.items():
+    unfit = {mismatch.position: mismatch for mismatch in find_mismatches(both for _, both in looked_at)}
+    for position, mismatch in unfit.items():
         pair = looked_at[position][0]
-        other = None if misfit.of is None else looked_at[misfit.of][0].hr.path.name
-        quarantine.add(pair.hr.path, _unlike(pair, other, turned=misfit.turned))
+        other = None if mismatch.of is None else looked_at[mismatch.of][0].hr.path.name
+        quarantine.add(pair.hr.path, _mismatch_message(pair, other, turned=mismatch.turned))
     return [pair for position, (pair, _) in enumerate(looked_at) if position not in unfit]
 
 
-def _unlike(pair: Pair, other: str | None, *, turned: bool) -> InputError:
-    what = f", but {shown(other)}" if other else ", unless it is turned or mirrored" if turned else ""
+def _mismatch_message(pair: Pair, other: str | None, *, turned: bool) -> InputError:
+    what = f" but {shown(other)}" if other else " unless it is rotated or mirrored" if turned else ""
     return InputError(
-        f"{shown(pair.lr.path)}: does not show what {shown(pair.hr.path)} shows{what}; "
-        "give pictures that fit, or remove both"
+        f"{shown(pair.lr.path)} does not show the content of {shown(pair.hr.path)}{what}. "
+        "Give images that match, or remove both"
     )
 
 
@@ -200,11 +202,11 @@ def _check_names(hr: Path, lr: Path, large: Sequence[str], small: Sequence[str])
         where = (hr, lr) if alone[0] in large else (lr, hr)
         raise InputError(
             f"{shown(where[0])}: {shown(alone[0])} has no partner in {shown(where[1])} "
-            f"({len(alone)} names are in one folder only); both need the same names"
+            f"({len(alone)} names are in one folder only). Both folders must have the same names"
         )
 
 
 def _check_sizes(pair: Pair, scale: int) -> None:
     (height, width), (lr_height, lr_width) = pair.hr.size, pair.lr.size
     if (height, width) != (lr_height * scale, lr_width * scale):
-        raise mismatch(pair.hr.path, pair.lr.path, (width, height), (lr_width, lr_height), scale)
+        raise size_mismatch(pair.hr.path, pair.lr.path, (width, height), (lr_width, lr_height), scale)

@@ -1,7 +1,7 @@
-"""Frames of a video by their number.
+"""Frames of a video by their position, with a cache.
 
-What is kept changes the time that a picture takes, never the picture: decoding always begins at the same key
-picture.
+The cache changes the time to get a frame but never the frame, because
+decoding always begins at the same keyframe.
 """
 
 from __future__ import annotations
@@ -22,35 +22,38 @@ from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.probe import probe
 from vsr.media.files.opening import shown
-from vsr.training.data.scenes import MOST, SceneIndex, index_video, own_stamp, pictures_from
+from vsr.training.data.scenes import MAX_FRAMES, SceneIndex, frame_time, frames_from, index_video
 
 logger = logging.getLogger(__name__)
 
 SEEK_EARLIER = (0, 2, 20)
-"""Seconds before a key picture, tried in turn: MPEG-TS and -PS are sought in by guesses."""
+"""Seconds to seek before a keyframe, tried in this order, since seeking
+in MPEG-TS and MPEG-PS is approximate."""
 CACHE_BYTES = 256 << 20
-"""Decoded pictures kept, for all videos of a run together; a clip may hold as much again for a moment."""
+"""Largest size of the cache for all videos of a run together; a clip may
+need the same amount again for a moment."""
 
 
 class FrameCache:
-    """Decoded pictures by video and key picture, the least recently used dropped first; for many threads."""
+    """A cache of decoded frames by video and keyframe, thread-safe; the
+    least recently used are dropped first."""
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        """Start empty."""
+        """Create an empty cache."""
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._held: OrderedDict[tuple[str, int], list[VideoFrame]] = OrderedDict()
         self._bytes = 0
 
     def get(self, path: str, key: int) -> list[VideoFrame]:
-        """The pictures held from a key picture on; none if it is not held."""
+        """Return the cached frames from a keyframe on; an empty list if there are none."""
         with self._lock:
             if (path, key) in self._held:
                 self._held.move_to_end((path, key))
             return self._held.get((path, key), [])
 
     def put(self, path: str, key: int, frames: list[VideoFrame]) -> None:
-        """Keep pictures, instead of those that were kept from that key picture on."""
+        """Store the frames from a keyframe on, and replace those stored before for that keyframe."""
         with self._lock:
             self._bytes += _bytes_of(frames) - _bytes_of(self._held.pop((path, key), []))
             self._held[path, key] = frames
@@ -64,21 +67,21 @@ def _bytes_of(frames: Sequence[VideoFrame]) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """A video file that was looked at, and how its pictures are got."""
+    """An indexed video file, and access to its frames."""
 
     info: VideoInfo
     index: SceneIndex
     cache: FrameCache
 
     def frames(self, first: int, count: int) -> list[VideoFrame]:
-        """Decode pictures.
+        """Decode frames.
 
         Args:
-            first: Position of the first in `index`.
-            count: How many, all of one scene.
+            first: Position of the first frame in `index`.
+            count: Number of frames, all of one scene.
 
         Raises:
-            InputError: the file is gone, or no longer what it was.
+            InputError: The file no longer exists or has changed.
         """
         key, end = int(self.index.keys[first]), first + count
         held = self.cache.get(self.info.path, key)
@@ -98,27 +101,28 @@ class Video:
         return int(self.info.width * self.info.height * (1 + chroma)) * (1 if layout.bit_depth == 8 else 2)
 
     def _decode(self, key: int, begin: int, end: int) -> list[VideoFrame]:
-        """Pictures `begin` to `end` of the index, decoded on from `key`."""
+        """Return frames `begin` to `end` of the index, decoded from the keyframe at `key` on."""
         stamps = self.index.stamps
         for seconds_before in SEEK_EARLIER if self.index.seekable else ():
-            frames = pictures_from(self.info, int(stamps[key]), [], seconds_before=seconds_before)
+            frames = frames_from(self.info, int(stamps[key]), [], seconds_before=seconds_before)
             found = _pick(
-                ((own_stamp(frame), frame) for frame in frames), stamps[begin:end], int(stamps[key])
+                ((frame_time(frame), frame) for frame in frames), stamps[begin:end], int(stamps[key])
             )
             if found:
                 return found
-        frames = pictures_from(self.info, None, [])
-        known = ((own_stamp(f) if self.index.seekable else i, f) for i, f in enumerate(frames))
+        frames = frames_from(self.info, None, [])
+        known = ((frame_time(f) if self.index.seekable else i, f) for i, f in enumerate(frames))
         found = _pick(known, stamps[begin:end], int(stamps[key]))
         if not found:
-            raise InputError(f"{shown(self.info.path)}: has changed since it was opened. Start again")
+            raise InputError(f"{shown(self.info.path)} has changed since it was opened. Start again")
         return found
 
 
 def _pick(
     frames: Iterator[tuple[int | None, VideoFrame]], stamps: NDArray[np.int64], key: int
 ) -> list[VideoFrame]:
-    """The frames with these stamps; none unless decoding began at `key` or before and all are there."""
+    """Return the frames with these times, or an empty list if decoding
+    began after `key` or a frame is missing."""
     wanted = set(stamps.tolist())
     picked: list[VideoFrame] = []
     begun = False
@@ -133,18 +137,18 @@ def _pick(
     return []
 
 
-def open_video(path: Path, cache: FrameCache, *, most: int = MOST) -> Video:
-    """Look at a video once, and say what was found.
+def open_video(path: Path, cache: FrameCache, *, max_frames: int = MAX_FRAMES) -> Video:
+    """Index a video, and log what was found.
 
     Raises:
-        InputError: it cannot be opened, holds no video, or its colours cannot be converted.
+        InputError: It cannot be opened, contains no video, or its colours cannot be converted.
     """
     info = probe(path)
     check_convertible(info.color, info.layout)
-    index = index_video(info, most=most)
-    logger.info("%s: %d pictures looked at, %d scenes", shown(path), len(index), int(index.begins.sum()))
+    index = index_video(info, max_frames=max_frames)
+    logger.info("%s: %d frames analysed, %d scenes", shown(path), len(index), int(index.begins.sum()))
     left_out = len(index) - int(index.usable.sum())
     if left_out or index.refused:
-        why = f"{left_out} pictures left out (empty, damaged or interlaced), {index.refused} not decodable"
+        why = f"{left_out} frames skipped (empty, damaged or interlaced), {index.refused} not decodable"
         logger.warning("%s: %s", shown(path), why)
     return Video(info=info, index=index, cache=cache)

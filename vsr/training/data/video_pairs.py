@@ -1,4 +1,4 @@
-"""Pairs of LR and HR as two videos: the same number of pictures, each the same as the other's."""
+"""Pairs of LR and HR as two videos with the same number of frames and the same content in each."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ import torch
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.files.opening import shown
-from vsr.training.data.drawing import Geometry, Material, Sample
+from vsr.training.data.drawing import Dataset, Geometry, Sample
 from vsr.training.data.footage import GRID, Runs, cut, find_runs, window_of
 from vsr.training.data.image_folder import MAX_UNREADABLE
-from vsr.training.data.pair_match import SIDE, Misfit, misfits
-from vsr.training.data.scenes import SceneIndex, pictures_from
+from vsr.training.data.pair_match import SIDE, Mismatch, find_mismatches
+from vsr.training.data.scenes import SceneIndex, frames_from
 from vsr.training.data.video import FrameCache, Video, open_video
 
 logger = logging.getLogger(__name__)
 
 WHOLE = 1 << 62
-"""Pictures looked at: all, for their numbers must mean the same in both."""
+"""Largest number of frames to analyse: all, because a position must mean the same frame in both videos."""
 _REACH = 3
-"""Pictures on each side that one is compared with."""
+"""Number of frames on each side that a frame is compared with."""
 _ALIKE = 0.8
-"""Share of the pictures that do not fit which lie as far off as each other, where a video is late."""
+"""Fraction of the frames that do not match which must have the same
+offset for a video to count as delayed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VideoPairs:
-    """Clips of two videos that show the same pictures; a `Material`."""
+    """Clips of two videos with the same content; implements `Dataset`."""
 
     name: str
     hr: Video
@@ -72,11 +73,11 @@ class VideoPairs:
 
 def open_video_pairs(
     hr: Path, lr: Path, geometry: Geometry, holdout: int, cache: FrameCache
-) -> tuple[Material, Material]:
-    """Open two videos that show the same pictures, parted by time; see `pairs.open_pairs`."""
-    large, small = (open_video(path, cache, most=WHOLE) for path in (hr, lr))
+) -> tuple[Dataset, Dataset]:
+    """Open two videos with the same content, split by time; see `pairs.open_pairs`."""
+    large, small = (open_video(path, cache, max_frames=WHOLE) for path in (hr, lr))
     _check_videos(large, small, geometry.scale)
-    small = _left_unfit(large, small)
+    small = _without_mismatches(large, small)
     total = len(large.index)
     begin = total - max(geometry.frames, total // holdout)
     parts = [(0, max(0, begin - geometry.frames)), (begin, total)]
@@ -87,63 +88,68 @@ def open_video_pairs(
 def _check_videos(hr: Video, lr: Video, scale: int) -> None:
     large, small = hr.info, lr.info
     if (large.height, large.width) != (small.height * scale, small.width * scale):
-        raise mismatch(large.path, small.path, _size(large), _size(small), scale)
+        raise size_mismatch(large.path, small.path, _size(large), _size(small), scale)
     both = f"{shown(large.path)} and {shown(small.path)}"
     if len(hr.index) != len(lr.index):
-        counts = f"{len(hr.index)} and {len(lr.index)} pictures"
-        raise InputError(f"{both}: have {counts}; pairs need the same number. Make one from the other")
+        counts = f"{len(hr.index)} and {len(lr.index)} frames"
+        raise InputError(
+            f"{both} have {counts}, but pairs must have the same number. Make one from the other"
+        )
     if hr.index.refused or lr.index.refused:
-        raise InputError(f"{both}: are damaged, so pictures are missing; pairs need every picture")
+        raise InputError(f"{both} are damaged, so frames are missing. Pairs require every frame")
 
 
-def _left_unfit(hr: Video, lr: Video) -> Video:
-    """Compare every LR picture with its own HR picture and with those around it.
+def _without_mismatches(hr: Video, lr: Video) -> Video:
+    """Compare every LR frame with its own HR frame and with the neighbours of that frame.
 
     Returns:
-        `lr`, in which a few pictures that do not fit count as unusable.
+        `lr`, in which the few frames that do not match are marked as unusable.
 
     Raises:
-        InputError: LR is some pictures late or early from somewhere on, or many pictures do not fit.
+        InputError: LR is offset by some frames from a position on, or many frames do not match.
     """
-    found = list(misfits(zip(_reduced(hr), _reduced(lr), strict=False), reach=_REACH))
+    found = list(find_mismatches(zip(_reduced_frames(hr), _reduced_frames(lr), strict=False), reach=_REACH))
     if not found:
         return lr
     alike = _alike(found)
-    late = alike[0].of is not None and len(alike) >= _ALIKE * len(found)
-    if len(found) > 1 and (late or len(found) > MAX_UNREADABLE * len(lr.index)):
-        raise InputError(_unlike(hr, lr, alike[0], more=len(found) - 1))
-    logger.warning("%s: %d pictures left out: they show others than HR", shown(lr.info.path), len(found))
+    delayed = alike[0].of is not None and len(alike) >= _ALIKE * len(found)
+    if len(found) > 1 and (delayed or len(found) > MAX_UNREADABLE * len(lr.index)):
+        raise InputError(_mismatch_message(hr, lr, alike[0], more=len(found) - 1))
+    logger.warning(
+        "%s: %d frames skipped: they do not show the content of HR", shown(lr.info.path), len(found)
+    )
     usable = lr.index.usable.copy()
-    usable[[misfit.position for misfit in found]] = False
+    usable[[mismatch.position for mismatch in found]] = False
     return replace(lr, index=replace(lr.index, usable=usable))
 
 
-def _reduced(video: Video) -> Iterator[torch.Tensor]:
-    """Every picture of a video as `match.reduced` has it, by swscale: in seconds, not minutes."""
-    for frame in pictures_from(video.info, None, []):
-        # One thread: see `vsr.media.pixels.planes.repacked`.
+def _reduced_frames(video: Video) -> Iterator[torch.Tensor]:
+    """Yield every frame of a video reduced as by `pair_match.reduced`,
+    but with swscale, which is much faster."""
+    for frame in frames_from(video.info, None, []):
+        # See `vsr.media.pixels.planes.repacked` for the single thread.
         small = frame.reformat(width=SIDE, height=SIDE, format="gray", interpolation="AREA", threads=1)
         yield torch.from_numpy(small.to_ndarray()).float()
 
 
-def _alike(found: Sequence[Misfit]) -> list[Misfit]:
-    """Those that are as far off as most are."""
+def _alike(found: Sequence[Mismatch]) -> list[Mismatch]:
+    """Return the mismatches with the most common offset."""
 
-    def off(misfit: Misfit) -> int | None:
-        return None if misfit.of is None else misfit.of - misfit.position
+    def off(mismatch: Mismatch) -> int | None:
+        return None if mismatch.of is None else mismatch.of - mismatch.position
 
-    ((most, _),) = Counter(map(off, found)).most_common(1)
-    return [misfit for misfit in found if off(misfit) == most]
+    ((max_frames, _),) = Counter(map(off, found)).most_common(1)
+    return [mismatch for mismatch in found if off(mismatch) == max_frames]
 
 
-def _unlike(hr: Video, lr: Video, first: Misfit, *, more: int) -> str:
+def _mismatch_message(hr: Video, lr: Video, first: Mismatch, *, more: int) -> str:
     both = f"{shown(hr.info.path)} and {shown(lr.info.path)}"
     if first.of is not None:
-        told = f"picture {first.position} of the second shows picture {first.of} of the first"
+        found = f"frame {first.position} of the second shows frame {first.of} of the first"
     else:
-        what = "its own turned or mirrored" if first.turned else "another one"
-        told = f"picture {first.position} of the second shows {what}"
-    return f"{both}: {told}, and {more} more do not fit; give videos that show the same, picture by picture"
+        what = "its own frame rotated or mirrored" if first.turned else "other content"
+        found = f"frame {first.position} of the second shows {what}"
+    return f"{both}: {found}, and {more} more do not match. Give videos with the same content in every frame"
 
 
 def _size(info: VideoInfo) -> tuple[int, int]:
@@ -155,23 +161,23 @@ def _pairs_of(hr: Video, lr: Video, geometry: Geometry, first: int, last: int) -
     runs = find_runs(_usable_in_both(hr.index, lr.index), first, last, geometry.frames)
     if not len(runs.starts):
         raise InputError(
-            f"{shown(hr.info.path)}: pictures {first} to {last - 1} hold no {geometry.frames} in a row in "
-            "one scene, intact in both videos. Give longer videos, or lower degrade.frames"
+            f"{shown(hr.info.path)}: frames {first} to {last - 1} contain no {geometry.frames} consecutive "
+            "frames of one scene that are intact in both videos. Give longer videos, or lower degrade.frames"
         )
     name = f"{shown(Path(hr.info.path).name)} with {shown(Path(lr.info.path).name)} ({first} to {last - 1})"
     return VideoPairs(name=name, hr=hr, lr=lr, runs=runs, geometry=geometry, window=window)
 
 
 def _usable_in_both(hr: SceneIndex, lr: SceneIndex) -> SceneIndex:
-    """HR's index, with what is not usable in LR left out."""
+    """Return HR's index, in which frames that are not usable in LR are not usable either."""
     return replace(hr, usable=hr.usable & lr.usable)
 
 
-def mismatch(
+def size_mismatch(
     hr: str | Path, lr: str | Path, large: tuple[int, int], small: tuple[int, int], scale: int
 ) -> InputError:
-    """What is said of sizes that do not fit; width and height."""
+    """Return the error for sizes that do not match; `large` and `small` are width and height."""
     return InputError(
-        f"{shown(hr)} has {large[0]}x{large[1]} and {shown(lr)} {small[0]}x{small[1]} pixels; "
-        f"scale {scale} needs {small[0] * scale}x{small[1] * scale}. Cut or scale one of them"
+        f"{shown(hr)} has {large[0]}x{large[1]} and {shown(lr)} {small[0]}x{small[1]} pixels, but "
+        f"scale {scale} requires {small[0] * scale}x{small[1] * scale}. Crop or scale one of them"
     )

@@ -1,1 +1,2 @@
-"""From HR clips to LR clips: blur, resize, noise, JPEG and real video encoders, by a description in TOML."""
+"""Makes LR clips from HR clips with blur, resizing, noise, JPEG and real
+video encoders, as a TOML table describes."""

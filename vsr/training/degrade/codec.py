@@ -1,6 +1,6 @@
-"""Clips encoded and decoded by real video codecs in memory.
+"""Encodes and decodes clips with real video codecs, in memory.
 
-Colour travels as it does in `vsr upscale`: swscale makes limited-range 4:2:0, `vsr.color` reads it.
+Colour is converted as in `vsr upscale`: swscale writes limited-range 4:2:0, and `vsr.color` reads it.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 FULL_CHROMA = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(0, 0))
 MATRICES = (Matrix.SMPTE170M, Matrix.BT709)
 RATE = 25
-"""Pictures a second, to which bit rates refer."""
+"""Frames a second, on which bit rates are based."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """One setting of one encoder; either `quality` or `bitrate` is set."""
+    """Settings of one encoder; either `quality` or `bitrate` is set."""
 
     encoder: str
     quality: int | None = None
-    """CRF or quantiser."""
+    """CRF, or the quantiser scale."""
     bitrate: int | None = None
-    """kbit/s at 25 pictures a second."""
+    """kbit/s at 25 frames a second."""
     preset: str
     matrix: Matrix
     gop: int | None = None
-    """Largest distance of key frames in pictures; None leaves it to the encoder."""
+    """Largest distance between keyframes in frames; None uses the encoder's default."""
 
 
 def draw_codings(degradation: Degradation, rng: random.Random) -> tuple[Coding, ...]:
-    """Draw what a clip is coded with, first generation first; nothing where there are no codecs."""
+    """Draw the encoders of a clip, first generation first; empty if the degradation has no codecs."""
     if not degradation.codecs:
         return ()
     first = draw_coding(degradation.codecs, rng)
@@ -59,7 +59,7 @@ def draw_codings(degradation: Degradation, rng: random.Random) -> tuple[Coding, 
 
 
 def draw_coding(codecs: Sequence[CodecRange], rng: random.Random) -> Coding:
-    """Draw an encoder by the shares, and its settings."""
+    """Draw an encoder in proportion to the shares, and its settings."""
     codec = rng.choices(codecs, [codec.share for codec in codecs])[0]
     return Coding(
         encoder=codec.encoder,
@@ -72,17 +72,17 @@ def draw_coding(codecs: Sequence[CodecRange], rng: random.Random) -> Coding:
 
 
 def transcode(lr: Tensor, *codings: Coding) -> Tensor:
-    """Encode and decode a clip in memory, through each coding in turn.
+    """Encode and decode a clip in memory, with each coding in turn.
 
     Args:
         lr: `(T, 3, H, W)` uint8 R'G'B', even sides, on any device.
-        codings: At least one; all have one matrix. The range is limited, the chroma 4:2:0.
+        codings: At least one; all have the same matrix. Range is limited and chroma is 4:2:0.
 
     Returns:
         `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
 
     Raises:
-        ValueError: odd sides, or sides below 64 for libx265, which would write beyond its memory.
+        ValueError: A side is odd, or below 64 for libx265, which would write outside its memory.
     """
     _check_sides(lr, codings)
     matrix = codings[0].matrix
@@ -95,11 +95,11 @@ def transcode(lr: Tensor, *codings: Coding) -> Tensor:
 
 
 def stored(lr: Tensor, matrix: Matrix) -> Tensor:
-    """What 8-bit Y'CbCr 4:4:4 of limited range keeps of a clip, as lossless videos have it.
+    """Convert a clip to 8-bit Y'CbCr 4:4:4 with limited range and back, as a lossless video stores it.
 
     Args:
         lr: `(T, 3, H, W)` uint8 R'G'B', on any device.
-        matrix: Of Y'CbCr.
+        matrix: Matrix of Y'CbCr.
 
     Returns:
         `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
@@ -112,13 +112,15 @@ def stored(lr: Tensor, matrix: Matrix) -> Tensor:
 def _check_sides(lr: Tensor, codings: Sequence[Coding]) -> None:
     height, width = lr.shape[-2:]
     if height % 2 or width % 2:
-        raise ValueError(f"{width}x{height} pixels cannot be coded as 4:2:0; make both sides even")
+        raise ValueError(f"{width}x{height} pixels cannot be coded as 4:2:0. Make both sides even")
     if min(height, width) < SMALLEST_HEVC and any(coding.encoder == "libx265" for coding in codings):
-        raise ValueError(f"{width}x{height} pixels are too few for libx265; make both sides {SMALLEST_HEVC}")
+        raise ValueError(
+            f"{width}x{height} pixels are too few for libx265. Make both sides at least {SMALLEST_HEVC}"
+        )
 
 
 def color_of(matrix: Matrix) -> ColorSpec:
-    """The colour that coded clips have: limited range, chroma sited as H.264's is."""
+    """Return the colour tags of coded clips: limited range, chroma located as in H.264."""
     high = matrix is Matrix.BT709
     return ColorSpec(
         matrix=matrix,
@@ -130,8 +132,8 @@ def color_of(matrix: Matrix) -> ColorSpec:
 
 
 def to_yuv(lr: Tensor, matrix: Matrix, format: str = "yuv420p") -> list[VideoFrame]:
-    """`(T, 3, H, W)` uint8 as limited-range Y'CbCr, by swscale: what most tools that made the world's videos
-    used."""
+    """Convert `(T, 3, H, W)` uint8 to limited-range Y'CbCr with
+    swscale, as most tools for making videos do."""
     frames = []
     for array in np.ascontiguousarray(lr.permute(0, 2, 3, 1).numpy()):
         frame = VideoFrame.from_ndarray(array, format="rgb24")
@@ -147,19 +149,19 @@ def to_yuv(lr: Tensor, matrix: Matrix, format: str = "yuv420p") -> list[VideoFra
 
 
 def encode(frames: Sequence[VideoFrame], coding: Coding) -> list[Packet[Any]]:
-    """Encode 4:2:0 pictures of one size; their timestamps are set."""
+    """Encode 4:2:0 frames of one size, and set their timestamps."""
     encoder = open_codec(coding.encoder, "w")
     configure(encoder, frames[0], coding)
     packets: list[Packet[Any]] = []
     for i, frame in enumerate(frames):
         frame.pts, frame.time_base = i, Fraction(1, RATE)
-        frame.pict_type = PictureType.NONE  # a decoded picture would force its own type on the encoder
+        frame.pict_type = PictureType.NONE  # otherwise the encoder keeps the type of a decoded frame
         packets += encoder.encode(frame)
     return packets + encoder.encode(None)
 
 
 def configure(encoder: VideoCodecContext, frame: VideoFrame, coding: Coding) -> None:
-    """Set an encoder that is not open yet, for pictures like `frame`."""
+    """Set the options of an encoder that is not open yet, for frames like `frame`."""
     encoder.height, encoder.width, encoder.pix_fmt = frame.height, frame.width, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE)
     if coding.gop is not None:
@@ -173,17 +175,17 @@ def configure(encoder: VideoCodecContext, frame: VideoFrame, coding: Coding) -> 
 
 
 def decode(packets: Sequence[Packet[Any]], encoder: str) -> list[VideoFrame]:
-    """Decode what `encode` made, in order of presentation."""
+    """Decode the packets that `encode` returned, in display order."""
     decoder = open_codec(_DECODERS[encoder], "r")
     frames = [frame for packet in packets for frame in decoder.decode(packet)]
     return frames + decoder.decode(None)
 
 
 def open_codec(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
-    """A codec of FFmpeg's that computes on the caller's thread."""
+    """Return a codec of FFmpeg that runs on the caller's thread."""
     codec = VideoCodecContext.create(name, mode)
     assert isinstance(codec, VideoCodecContext)
-    codec.thread_count = 1  # the clips are small, and the other threads train
+    codec.thread_count = 1  # clips are small, and training uses the other threads
     return codec
 
 
@@ -198,7 +200,7 @@ _QUALITIES: dict[str, Callable[[str], dict[str, str]]] = {
     "mpeg4": _quantiser,
     "mpeg2video": _quantiser,
 }
-"""Encoder to its options for a quality."""
+"""Options of each encoder for a quality."""
 
 
 def _x264(preset: str, _: bool) -> dict[str, str]:
@@ -212,10 +214,10 @@ def _x265(preset: str, small: bool) -> dict[str, str]:
 
 
 # Note [Why the same clip must give the same bits]
-# A run that was cut off makes its clips again, and shall go on to the bit. x264 with AVX-512 codes the same
-# pictures differently from call to call (8 of 12 settings on photographs of 240x240, one thread, FFmpeg 8.1);
-# with AVX2 it does not, at the same speed. So does x265 on 64x64, where one block of 64 is the whole picture;
-# with blocks of 32 it does not.
+# A resumed run makes its clips again and must continue to the bit. With AVX-512, x264 encodes the same frames
+# differently from call to call (8 of 12 settings on photographs of 240x240, one thread, FFmpeg 8.1); with
+# AVX2 it does not, at the same speed. x265 does so for frames of 64x64, where one block of 64 is the whole
+# frame, but not with blocks of 32.
 
 _PRESETS: dict[str, Callable[[str, bool], dict[str, str]]] = {
     "libx264": _x264,
@@ -224,7 +226,8 @@ _PRESETS: dict[str, Callable[[str, bool], dict[str, str]]] = {
     "mpeg4": lambda *_: {},
     "mpeg2video": lambda *_: {},
 }
-"""Encoder to its options for a preset, given whether the picture is small, and what makes it repeatable."""
+"""Options of each encoder for a preset and, if True, a small frame,
+including those that make it deterministic."""
 _DECODERS = {
     "libx264": "h264",
     "libx265": "hevc",

@@ -1,10 +1,10 @@
 """The settings of a degradation, read from TOML.
 
-The stages, in this order: the HR target is sharpened (`Sharpen`) and its colours changed (`Augment`), orders
-of blur, resize, noise and JPEG follow (`Order`), then the reduction to LR size (`Final`), then real video
-codecs (`CodecRange`). Every stage may be absent. Ranges are `(lowest, highest)`, drawn evenly. Where a
-default is not explained it is that of the first order of Real-ESRGAN (Wang et al., arXiv 2107.10833, and its
-published options).
+The stages run in this order: the HR target is sharpened (`Sharpen`) and its colours are changed (`Augment`);
+rounds of blur, resizing, noise and JPEG follow (`Order`, the "high-order degradation" of Real-ESRGAN); then
+it is resized to LR (`Final`) and coded by real video codecs (`CodecRange`). Each stage is optional. Ranges
+are `(lowest, highest)`, and values are drawn uniformly from them. Defaults without an explanation are those
+of the first order of Real-ESRGAN (Wang et al., arXiv 2107.10833, and its published options).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ JpegMode = Literal["real", "kornia"]
 Range2 = tuple[float, float]
 
 SMALLEST_HEVC = 64
-"""LR pixels: on smaller pictures libx265 writes beyond its memory (seen with 48x32 in PyAV 18.1)."""
+"""Smallest LR side for libx265, which writes outside its memory for smaller
+frames (seen at 48x32 with PyAV 18.1)."""
 LARGEST_QUALITY: dict[Encoder, int] = {
     "libx264": 51,
     "libx265": 51,
@@ -27,9 +28,9 @@ LARGEST_QUALITY: dict[Encoder, int] = {
     "mpeg4": 31,
     "mpeg2video": 31,
 }
-"""Of CRF, or of the quantiser for MPEG-2 and MPEG-4, which starts at 1."""
+"""Largest CRF; for MPEG-2 and MPEG-4 the largest quantiser scale, whose smallest value is 1."""
 LOWEST_REAL_JPEG = 12
-"""Quality of libjpeg's that FFmpeg's largest MJPEG quantiser, 31, comes to."""
+"""The libjpeg quality that corresponds to FFmpeg's largest MJPEG quantiser, 31."""
 
 
 def _check_shares(owner: str, **shares: float) -> None:
@@ -41,55 +42,55 @@ def _check_shares(owner: str, **shares: float) -> None:
 def _check_range(owner: str, name: str, limits: Range2, least: float, most: float = float("inf")) -> None:
     low, high = limits
     if not least <= low <= high <= most:
-        raise ValueError(f"{owner}.{name} = [{low}, {high}] must rise within [{least}, {most}]")
+        raise ValueError(f"{owner}.{name} = [{low}, {high}] must be increasing and within [{least}, {most}]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelShares:
-    """How often each kernel is drawn, relative to the others."""
+    """Relative probabilities of the kernels."""
 
     iso: float = 0.45
-    """Round Gaussian."""
+    """Isotropic Gaussian."""
     aniso: float = 0.25
-    """Rotated Gaussian of two widths."""
+    """Anisotropic Gaussian, rotated."""
     generalised_iso: float = 0.12
-    """exp(-d^beta / 2) of the squared distance d: heavier or lighter tails."""
+    """exp(-d^beta / 2) of the squared distance d, with heavier or lighter tails."""
     generalised_aniso: float = 0.03
     plateau_iso: float = 0.12
-    """1 / (1 + d^beta): flat on top."""
+    """1 / (1 + d^beta), flat at the centre."""
     plateau_aniso: float = 0.03
 
     def __post_init__(self) -> None:
         shares = [getattr(self, f.name) for f in fields(self)]
         if min(shares) < 0 or not sum(shares):
-            raise ValueError(f"shares = {shares} must not be negative, and one must be above 0")
+            raise ValueError(f"shares = {shares} must not be negative, and at least one must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blur:
-    """One blur kernel a clip."""
+    """Blur with one kernel a clip."""
 
     probability: float = 1.0
     sizes: tuple[int, int] = (7, 21)
-    """Smallest and largest side in pixels; odd sides between them are drawn."""
+    """Smallest and largest side in pixels; only odd sides are drawn."""
     sinc: float = 0.1
-    """Share of sinc kernels (ringing), cut off at an even draw from pi/3 (pi/5 from size 13 on) to pi."""
+    """Probability of a sinc kernel (ringing), with a cutoff from pi/3 (pi/5 from size 13 on) to pi."""
     shares: KernelShares = KernelShares()
-    """Of the other kernels."""
+    """Relative probabilities of the other kernels."""
     sigma: Range2 = (0.2, 3.0)
-    """Width of the Gaussian along each axis, in pixels."""
+    """Standard deviation along each axis, in pixels."""
     rotation: Range2 = (-3.141592653589793, 3.141592653589793)
-    """Radians, counter-clockwise in (x, y)."""
+    """Rotation in radians, counter-clockwise in (x, y)."""
     beta_generalised: Range2 = (0.5, 4.0)
-    """Exponent; below and above 1 with equal odds, since a Gaussian is 1."""
+    """Exponent, below or above 1 with equal probability; 1 is a Gaussian."""
     beta_plateau: Range2 = (1.0, 2.0)
-    """The same of the plateau."""
+    """Exponent of the plateau, drawn in the same way."""
 
     def __post_init__(self) -> None:
         _check_shares("blur", probability=self.probability, sinc=self.sinc)
         low, high = self.sizes
         if not 3 <= low <= high or not low % 2 or not high % 2:
-            raise ValueError(f"blur.sizes = [{low}, {high}] must be odd, rising, and at least 3")
+            raise ValueError(f"blur.sizes = [{low}, {high}] must be odd, increasing, and at least 3")
         _check_range("blur", "sigma", self.sigma, 0.05)
         _check_range("blur", "rotation", self.rotation, -7.0, 7.0)
         _check_range("blur", "beta_generalised", self.beta_generalised, 0.05)
@@ -98,43 +99,43 @@ class Blur:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """A change of size by a random factor."""
+    """Resizing by a random factor."""
 
     up: float = 0.2
-    """Share of factors drawn between 1 and the largest."""
+    """Probability of a factor between 1 and the largest."""
     down: float = 0.7
-    """Share of factors drawn between the smallest and 1; what is left of `up` and `down` keeps the size."""
+    """Probability of a factor between the smallest and 1; the rest of `up` and `down` keeps the size."""
     factor: Range2 = (0.15, 1.5)
-    """Smallest and largest, as new side over `of`."""
+    """Smallest and largest factor, as the new side / the side that `of` names."""
     of: Literal["input", "lr"] = "input"
-    """What the factor multiplies: the side of the picture that comes in, or that of the LR picture."""
+    """Side that the factor multiplies: that of the input image or that of the LR image."""
     modes: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
-    """Drawn evenly."""
+    """Interpolation methods, drawn uniformly."""
     antialias: bool = False
-    """Whether bilinear and bicubic filter before they reduce; area and lanczos always do."""
+    """Whether bilinear and bicubic downscaling is antialiased; area and lanczos always are."""
 
     def __post_init__(self) -> None:
         _check_shares("resize", up=self.up, down=self.down, up_and_down=self.up + self.down)
         _check_range("resize", "factor", self.factor, 0.05, 4.0)
         if not self.factor[0] <= 1 <= self.factor[1]:
-            raise ValueError(f"resize.factor = {list(self.factor)} must hold 1")
+            raise ValueError(f"resize.factor = {list(self.factor)} must contain 1")
         if not self.modes:
-            raise ValueError("resize.modes is empty; name at least one")
+            raise ValueError("resize.modes is empty. Name at least one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Noise of one kind and strength a clip, drawn anew in every picture."""
+    """Noise whose kind and strength are drawn once a clip, and whose values differ in each frame."""
 
     probability: float = 1.0
     gaussian: float = 0.5
-    """Share of Gaussian noise; the rest is Poisson."""
+    """Probability of Gaussian noise; otherwise it is Poisson noise."""
     sigma: Range2 = (1.0, 30.0)
-    """Standard deviation of the Gaussian, in codes of 8 bits."""
+    """Standard deviation of Gaussian noise, in 8-bit code values."""
     poisson: Range2 = (0.05, 3.0)
-    """What the noise of photon counting is multiplied with."""
+    """Factor on photon (shot) noise."""
     grey: float = 0.4
-    """Share of noise that is alike in R, G and B."""
+    """Probability that the noise is equal in R, G and B."""
 
     def __post_init__(self) -> None:
         _check_shares("noise", probability=self.probability, gaussian=self.gaussian, grey=self.grey)
@@ -144,14 +145,14 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jpeg:
-    """JPEG with 4:2:0 chroma."""
+    """JPEG compression with 4:2:0 chroma."""
 
     probability: float = 1.0
     quality: Range2 = (30.0, 95.0)
-    """As libjpeg counts it."""
+    """Quality on libjpeg's scale."""
     mode: JpegMode = "real"
-    """`real` goes through FFmpeg's MJPEG on the CPU; `kornia` runs batched on the device, and is 0.6 to 1.1
-    dB milder at the same quality since its rounding is soft."""
+    """`real` uses FFmpeg's MJPEG encoder on the CPU. `kornia` runs batched on the device; its rounding is
+    soft, so its loss is 0.6 to 1.1 dB smaller at the same quality."""
 
     def __post_init__(self) -> None:
         _check_shares("jpeg", probability=self.probability)
@@ -160,7 +161,7 @@ class Jpeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One round of degradation; what is None is left out."""
+    """One round of degradation; a step that is None is skipped."""
 
     blur: Blur | None = None
     resize: Resize | None = None
@@ -170,62 +171,63 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Final:
-    """How what the orders left is brought to LR size."""
+    """Resizing to the LR size after all rounds."""
 
     modes: tuple[Mode, ...] = ("bicubic",)
-    """Drawn evenly."""
+    """Interpolation methods, drawn uniformly."""
     antialias: bool = True
-    """As in `Resize`; antialiased bicubic is what MATLAB and PIL do."""
+    """As in `Resize`; antialiased bicubic equals MATLAB's and PIL's."""
     sinc: float = 0.0
-    """Share of clips that a sinc kernel filters after it; Real-ESRGAN has 0.8."""
+    """Probability of a sinc filter afterwards; Real-ESRGAN uses 0.8."""
     sizes: tuple[int, int] = (7, 21)
-    """Smallest and largest side of that kernel, both odd; its cutoff is drawn from pi/3 to pi."""
+    """Smallest and largest side of that kernel, both odd; its cutoff is from pi/3 to pi."""
     after_jpeg: float = 0.0
-    """Share of clips in which this follows the last order's JPEG instead of preceding it; Real-ESRGAN has
-    0.5."""
+    """Probability that this step follows the last round's JPEG instead
+    of preceding it; Real-ESRGAN uses 0.5."""
 
     def __post_init__(self) -> None:
         _check_shares("final", sinc=self.sinc, after_jpeg=self.after_jpeg)
         low, high = self.sizes
         if not 3 <= low <= high or not low % 2 or not high % 2:
-            raise ValueError(f"final.sizes = [{low}, {high}] must be odd, rising, and at least 3")
+            raise ValueError(f"final.sizes = [{low}, {high}] must be odd, increasing, and at least 3")
         if not self.modes:
-            raise ValueError("final.modes is empty; name at least one")
+            raise ValueError("final.modes is empty. Name at least one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpen:
-    """Unsharp masking of the HR target where it has contrast; defaults as Real-ESRGAN's."""
+    """Unsharp masking of the HR target where it has contrast; the defaults are Real-ESRGAN's."""
 
     weight: float = 0.5
     size: int = 51
-    """Side of the Gaussian, odd; its sigma is 0.3 (size / 2 - 1.5) + 0.8, OpenCV's rule: 8 pixels for 51."""
+    """Side of the Gaussian, odd. Its sigma is 0.3 (size / 2 - 1.5) +
+    0.8 (OpenCV's formula), 8 pixels for 51."""
     threshold: float = 10.0
-    """Contrast below it is left alone, in codes of 8 bits."""
+    """Contrast in 8-bit code values below which nothing is sharpened."""
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.size < 3 or not self.size % 2 or self.threshold < 0:
             raise ValueError(
-                f"usm needs weight ({self.weight}) and threshold ({self.threshold}) of at least 0, "
+                f"usm requires weight ({self.weight}) and threshold ({self.threshold}) of at least 0, "
                 f"and an odd size ({self.size}) of at least 3"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """Changes of colour that HR and LR share; a range of (1, 1), or (0, 0) of hue, changes nothing."""
+    """Changes of colour in both HR and LR. A range of (1, 1), or (0, 0) for hue, changes nothing."""
 
     probability: float = 0.5
     brightness: Range2 = (1.0, 1.0)
     """Factor on R, G and B."""
     contrast: Range2 = (1.0, 1.0)
-    """Factor on the distance to the clip's mean grey."""
+    """Factor on the difference from the clip's mean grey."""
     saturation: Range2 = (1.0, 1.0)
-    """Factor on the distance of each pixel to its grey."""
+    """Factor on the difference of each pixel from its grey."""
     hue: Range2 = (0.0, 0.0)
-    """Turn of the hue of HSV, in radians."""
+    """Rotation of the hue of HSV, in radians."""
     gamma: Range2 = (1.0, 1.0)
-    """Exponent."""
+    """Exponent of R, G and B."""
 
     def __post_init__(self) -> None:
         _check_shares("augment", probability=self.probability)
@@ -235,21 +237,23 @@ class Augment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vary:
-    """How photographs are changed before clips are cut from them, so that few are not learnt by heart.
+class Augmentation:
+    """Augmentation of photographs before clips are cut from them, against overfitting to few photographs.
 
-    What a photograph has no room for is not done: a square of `size` and the pan that is turned by 45 degrees
-    takes 1.4 times its side, reduced to a half twice. So make `size` small. What is held out is not changed.
+    A photograph is only rotated and downscaled as far as its size permits. Rotation by 45 degrees needs 1.4
+    times the side of the clip (`size` plus the pan), downscaling by half needs twice the side, so choose a
+    small `size`. Held-out photographs are not augmented.
     """
 
     probability: float = 1.0
-    """Share of the clips that are changed."""
+    """Probability that a clip is augmented."""
     rotation: float = 0.0
-    """Largest turn either way, in degrees; 45 is any, since crops are turned by right angles, too."""
+    """Largest rotation in either direction, in degrees. 45 permits any
+    angle, since crops also turn by 90 degrees."""
     reduction: Range2 = (1.0, 1.0)
-    """Smallest and largest new side over old."""
+    """Smallest and largest ratio of new to old side."""
     channels: float = 0.0
-    """Share of clips whose R, G and B are exchanged, in any order."""
+    """Probability that R, G and B are permuted."""
 
     def __post_init__(self) -> None:
         _check_shares("vary", probability=self.probability, channels=self.channels)
@@ -260,29 +264,29 @@ class Vary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecRange:
-    """One encoder that LR clips are sent through, and how it is set."""
+    """One encoder for LR clips, and the ranges of its settings."""
 
     encoder: Encoder
     share: float = 1.0
-    """Of the coded clips, relative to the other encoders' shares."""
+    """Relative probability among the encoders."""
     quality: tuple[int, int] | None = None
-    """CRF, or the quantiser of mpeg4 and mpeg2video; instead of `bitrate`."""
+    """CRF, or the quantiser scale of mpeg4 and mpeg2video; an alternative to `bitrate`."""
     bitrate: tuple[int, int] | None = None
-    """kbit/s at 25 pictures a second; instead of `quality`. Rate control needs some pictures to settle:
-    MPEG-2 and MPEG-4 code the first four with about the finest quantiser whatever the rate."""
+    """kbit/s at 25 frames a second; an alternative to `quality`. Rate control needs some frames to adapt:
+    MPEG-2 and MPEG-4 encode the first four with almost the finest quantiser at any rate."""
     presets: tuple[str, ...] = ("",)
-    """Drawn evenly: x264's and x265's presets, VP9's cpu-used; MPEG-2 and MPEG-4 take none (one empty
-    word)."""
+    """Presets of x264 and x265, or cpu-used of VP9, drawn uniformly; MPEG-2
+    and MPEG-4 have none (one empty string)."""
     gop: tuple[int, int] | None = None
-    """Largest distance of key frames in pictures; None leaves it to the encoder."""
+    """Largest distance between keyframes in frames; None uses the encoder's default."""
 
     def __post_init__(self) -> None:
         if self.share <= 0 or not self.presets:
             raise ValueError(f"{self.encoder}: share ({self.share}) must be above 0, and presets not empty")
         if not all(re.fullmatch(r"-?[a-z0-9]{0,12}", preset) for preset in self.presets):
-            raise ValueError(f"{self.encoder}: presets are words or numbers, not {self.presets}")
+            raise ValueError(f"{self.encoder}: presets must be words or numbers, not {self.presets}")
         if (self.quality is None) == (self.bitrate is None):
-            raise ValueError(f"{self.encoder}: set quality or bitrate, one of the two")
+            raise ValueError(f"{self.encoder}: set either quality or bitrate")
         if self.quality:
             least = 1 if self.encoder.startswith("mpeg") else 0
             _check_range(self.encoder, "quality", self.quality, least, LARGEST_QUALITY[self.encoder])
@@ -297,31 +301,31 @@ class Degradation:
     """How LR clips are made from photographs or footage."""
 
     frames: int = 5
-    """Pictures in a clip; the codec sees all of them."""
+    """Frames of a clip, all of which the codec encodes."""
     size: int = 480
-    """Side of an HR picture of a clip."""
+    """Side of a clip's HR frames."""
     speed: int = 4
-    """Largest pan along each axis, in whole HR pixels a picture."""
+    """Highest speed of a pan along each axis, in whole HR pixels a frame."""
     clean: float = 0.2
-    """Share of the clips that are only reduced, by antialiased bicubic."""
+    """Probability that a clip is only downscaled, by antialiased bicubic interpolation."""
     clean_yuv: float = 0.0
-    """Share of the clean clips that become 8-bit Y'CbCr 4:4:4 and R'G'B' again, as lossless videos are."""
+    """Probability that a clean clip is converted to 8-bit Y'CbCr 4:4:4 and back, as lossless videos are."""
     soft_chroma: float = 0.0
-    """Share of the clips whose Cb and Cr, in LR and target alike, have half of the target's resolution, as
-    those of cameras and JPEGs have."""
+    """Probability that Cb and Cr of both LR and target have half the target's resolution,
+    as in images of cameras and in JPEGs."""
     usm: Sharpen | None = None
     augment: Augment | None = None
-    vary: Vary | None = None
-    """Of photographs only, before all else."""
+    vary: Augmentation | None = None
+    """Augmentation of photographs, before all other steps."""
     orders: tuple[Order, ...] = ()
-    """None to two."""
+    """Rounds of degradation, at most two."""
     final: Final = Final()
     codecs: tuple[CodecRange, ...] = ()
     second_generation: float = 0.0
-    """Share of the coded clips that another draw of `codecs` codes once more."""
+    """Probability that a coded clip is coded again, with another draw from `codecs`."""
     drift: float = 0.0
-    """How far parameters move from picture to picture of a clip: 1 is RealBasicVSR's steps (`orders.STEPS`),
-    0 keeps them."""
+    """Largest change of parameters from frame to frame of a clip, in RealBasicVSR's steps
+    (`stages.STEPS`); 0 keeps them constant."""
 
     def __post_init__(self) -> None:
         _check_shares("degrade", clean=self.clean, clean_yuv=self.clean_yuv)
@@ -333,14 +337,14 @@ class Degradation:
                 f"speed ({self.speed}) and drift ({self.drift}) at least 0"
             )
         if len(self.orders) > 2:
-            raise ValueError(f"{len(self.orders)} orders are too many; leave two")
+            raise ValueError(f"degrade has {len(self.orders)} orders, at most two are supported. Remove some")
 
 
 def check_lr_size(degradation: Degradation, scale: int) -> None:
-    """Refuse clips that the stages cannot take at this scale.
+    """Check that the stages can process clips at this scale.
 
     Raises:
-        ValueError: LR sides that 4:2:0 cannot halve, or that are too small for libx265.
+        ValueError: LR sides are odd, which 4:2:0 does not support, or too small for libx265.
     """
     if degradation.size % (2 * scale):
         raise ValueError(f"degrade.size = {degradation.size} must be a multiple of {2 * scale}")

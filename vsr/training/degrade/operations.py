@@ -1,6 +1,6 @@
-"""Single degradations of batches: blur, resize, noise, JPEG.
+"""Degradation operations on batches: blur, resize, noise, JPEG, sharpening and colour.
 
-Random numbers come from a `torch.Generator` on the pictures' device, so that the same seed gives the same
+Random numbers come from a `torch.Generator` on the images' device, so that the same seed gives the same
 result. The results of noise, sharpening and JPEG are clipped to [0, 1]; blurring and resizing may overshoot.
 """
 
@@ -25,9 +25,9 @@ from vsr.training.degrade.codec import LAYOUT, open_codec
 from vsr.training.degrade.degradation import JpegMode, Mode, Sharpen
 
 GREY = (0.299, 0.587, 0.114)
-"""Luma of BT.601, by which noise and saturation tell grey."""
+"""Luma weights of BT.601, which define grey for noise and saturation."""
 LOBES = 3
-"""Of the Lanczos filter, as PIL has it."""
+"""Lobes of the Lanczos filter, as in PIL."""
 _JFIF = ColorSpec(
     matrix=Matrix.SMPTE170M,
     transfer=Transfer.SMPTE170M,
@@ -39,21 +39,21 @@ _STAMP = Stamp(index=0, pts=0, duration=1, time_base=Fraction(1))
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:
-    """Filter each picture with its kernel `(N, k, k)`; the border is mirrored, or repeated in tiny
-    pictures."""
+    """Filter each image with its kernel `(N, k, k)`. The border is
+    mirrored, or replicated if an image is tiny."""
     tiny = min(images.shape[-2:]) <= kernels.shape[-1] // 2
     return filter2d(images, kernels.to(images), border_type="replicate" if tiny else "reflect")
 
 
 def resize(images: Tensor, size: tuple[int, int], mode: Mode, *, antialias: bool) -> Tensor:
-    """Change the size to (H, W).
+    """Resize images to (H, W).
 
     Args:
-        images: As everywhere here.
+        images: `(N, C, H, W)` float.
         size: New height and width in pixels.
-        mode: `area` averages, `lanczos` has three lobes and always filters before it reduces.
-        antialias: Whether `bilinear` and `bicubic` filter before they reduce; bicubic then has a = -0.5, else
-            -0.75.
+        mode: `area` averages; `lanczos` has three lobes and is always antialiased.
+        antialias: Whether `bilinear` and `bicubic` are antialiased;
+            bicubic then has a = -0.5, otherwise -0.75.
     """
     if mode == "lanczos":
         rows, columns = (lanczos(old, new) for old, new in zip(images.shape[-2:], size, strict=True))
@@ -64,7 +64,8 @@ def resize(images: Tensor, size: tuple[int, int], mode: Mode, *, antialias: bool
 
 
 def lanczos(old: int, new: int) -> Tensor:
-    """Weights `(new, old)` of Lanczos-3 interpolation, widened for reduction and cut off at the border."""
+    """Return the weights `(new, old)` of Lanczos-3 interpolation, widened for
+    downscaling and truncated at the border."""
     step = old / new
     width = max(step, 1.0)
     centres = (torch.arange(new, dtype=torch.float64) + 0.5) * step - 0.5
@@ -76,8 +77,8 @@ def lanczos(old: int, new: int) -> Tensor:
 def gaussian_noise(
     images: Tensor, sigma: Sequence[float], grey: Sequence[bool], generator: torch.Generator
 ) -> Tensor:
-    """Add white noise of standard deviation `sigma`, in codes of 8 bits; `grey` noise is alike in R, G and
-    B."""
+    """Add white noise with standard deviation `sigma`, in 8-bit code
+    values; `grey` noise is equal in R, G and B."""
     noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
     noise = torch.where(_each(grey, images), noise[:, :1], noise)
     return torch.addcmul(images, noise, _each(sigma, images), value=1 / 255).clamp_(0, 1)
@@ -86,10 +87,10 @@ def gaussian_noise(
 def poisson_noise(
     images: Tensor, scale: Sequence[float], grey: Sequence[bool], generator: torch.Generator
 ) -> Tensor:
-    """Add the noise of photon counting, multiplied with `scale`.
+    """Add shot noise, multiplied by `scale`.
 
-    The count at white is the number of different codes in the picture, rounded up to a power of two, as
-    Real-ESRGAN's code has it; so the noise has variance `scale^2 value / count`.
+    The photon count at white is the number of different code values in the image, rounded up to a power of
+    two, as in Real-ESRGAN's code. The noise therefore has the variance `scale^2 value / count`.
     """
     codes = images.mul(255).round().clamp_(0, 255)
     noise = _photons(codes, generator)
@@ -101,7 +102,7 @@ def poisson_noise(
 
 
 def _photons(codes: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise in [0, 1] units of pictures in codes of 8 bits `(N, C, H, W)`."""
+    """Return noise in units of [0, 1] for images in 8-bit code values `(N, C, H, W)`."""
     seen = torch.zeros(len(codes), 256, device=codes.device)
     seen.scatter_(1, codes.flatten(1).long(), 1.0)
     count = torch.exp2(seen.sum(1).log2().ceil())[:, None, None, None]
@@ -110,14 +111,14 @@ def _photons(codes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _each(values: Sequence[float] | Sequence[bool], images: Tensor) -> Tensor:
-    """One value a picture, `(N, 1, 1, 1)`, on the pictures' device."""
+    """Return one value an image, `(N, 1, 1, 1)`, on the images' device."""
     dtype = torch.bool if isinstance(values[0], bool) else images.dtype
     return torch.tensor(values, dtype=dtype).to(images.device)[:, None, None, None]
 
 
 def sharpen(images: Tensor, usm: Sharpen) -> Tensor:
-    """Unsharp masking under a soft mask, as Real-ESRGAN prepares its targets: flat places stay as they
-    are."""
+    """Apply unsharp masking with a soft mask, as Real-ESRGAN does to its
+    targets; smooth regions do not change."""
     rows, columns = (smoothing(side, usm.size).to(images) for side in images.shape[-2:])
     detail = images - rows @ images @ columns.mT
     mask = (detail.abs() * 255 > usm.threshold).to(images.dtype)
@@ -126,11 +127,11 @@ def sharpen(images: Tensor, usm: Sharpen) -> Tensor:
 
 
 def smoothing(side: int, size: int) -> Tensor:
-    """A Gaussian of `size` taps and OpenCV's sigma for it as a matrix `(side, side)`, mirrored at the border.
+    """Return a Gaussian filter with `size` taps as a matrix `(side, side)`, mirrored at the border.
 
-    As a product of matrices it is five times as fast as a convolution with 51 taps.
+    The sigma follows OpenCV's formula. A matrix product is five times as fast as a convolution with 51 taps.
     """
-    reach = min(size // 2, side - 1)  # what can be mirrored
+    reach = min(size // 2, side - 1)  # as far as reflection is possible
     x = torch.arange(-reach, reach + 1, dtype=torch.float32)
     line = torch.exp(-0.5 * (x / (0.3 * (size / 2 - 1.5) + 0.8)).square())
     padded = F.pad(torch.eye(side)[None], (reach, reach), mode="reflect")[0]
@@ -140,7 +141,7 @@ def smoothing(side: int, size: int) -> Tensor:
 def recolour(
     images: Tensor, *, brightness: float, contrast: float, saturation: float, hue: float, gamma: float
 ) -> Tensor:
-    """Change the colours of all pictures alike; see `Augment` for the meaning of each."""
+    """Change the colours of all images equally; see `Augment` for the parameters."""
     images = enhance.adjust_brightness_accumulative(images, brightness)
     images = enhance.adjust_contrast_with_mean_subtraction(images, contrast)
     images = enhance.adjust_saturation_with_gray_subtraction(images, saturation)
@@ -149,10 +150,9 @@ def recolour(
 
 
 def jpeg(images: Tensor, quality: Sequence[float], mode: JpegMode) -> Tensor:
-    """Code each picture as JPEG of libjpeg's `quality`, with 4:2:0 chroma, and decode it.
+    """Compress each image as JPEG with libjpeg's `quality` and 4:2:0 chroma, and decompress it.
 
-    `real` takes FFmpeg's MJPEG coder on the CPU, at the quantiser that comes nearest; `kornia` stays on the
-    device.
+    `real` uses FFmpeg's MJPEG encoder on the CPU with the nearest quantiser; `kornia` stays on the device.
     """
     images = images.clamp(0, 1)
     if mode == "kornia":
@@ -163,7 +163,7 @@ def jpeg(images: Tensor, quality: Sequence[float], mode: JpegMode) -> Tensor:
 
 
 def quantiser_of(quality: float) -> int:
-    """FFmpeg's MJPEG quantiser whose loss is nearest to that of libjpeg's quality."""
+    """Return FFmpeg's MJPEG quantiser whose loss is closest to that of a libjpeg quality."""
     table = np.array(QUANTISERS)
     return round(float(np.interp(quality, table[:, 0], table[:, 1])))
 
@@ -182,19 +182,20 @@ QUANTISERS = (
     (95, 1.75),
     (98, 1.0),
 )
-"""(quality of libjpeg, quantiser of FFmpeg) of equal PSNR, since their matrices and rounding differ: mean of
-six Kodak pictures at half size, 4:2:0, libjpeg-turbo by Pillow 13.0, FFmpeg 8.1. Pictures differ by 10 %."""
+"""Pairs (quality of libjpeg, quantiser of FFmpeg) with equal PSNR; their matrices and rounding differ. The
+values are means over six Kodak images at half size, 4:2:0, with libjpeg-turbo in Pillow 13.0 and FFmpeg 8.1.
+Single images deviate by 10 %."""
 
 
 def _mjpeg(image: Tensor, quantiser: int) -> Tensor:
     planes = to_planes(image, _JFIF, LAYOUT)
-    picture = YuvFrame(planes=planes, layout=LAYOUT, color=_JFIF, stamp=_STAMP)
+    frame = YuvFrame(planes=planes, layout=LAYOUT, color=_JFIF, stamp=_STAMP)
     encoder = open_codec("mjpeg", "w")
     encoder.height, encoder.width = image.shape[-2:]
     encoder.pix_fmt, encoder.color_range = "yuv420p", int(Range.FULL)
     encoder.time_base = Fraction(1)
     encoder.options = {"qmin": str(quantiser), "qmax": str(quantiser)}
-    packets = encoder.encode(to_av_frame(picture, "yuv420p")) + encoder.encode(None)
+    packets = encoder.encode(to_av_frame(frame, "yuv420p")) + encoder.encode(None)
     decoder = open_codec("mjpeg", "r")
     frames = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
     assert len(frames) == 1

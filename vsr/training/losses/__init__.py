@@ -1,1 +1,2 @@
-"""What a step minimises: pixel, feature, adversarial, temporal and colour losses, with their settings."""
+"""The losses of a training step: pixel, perceptual, adversarial, temporal
+and colour losses, with their settings."""

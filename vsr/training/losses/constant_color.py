@@ -1,7 +1,7 @@
-"""A loss that keeps constant colours constant.
+"""The constant-colour loss, which keeps areas of one colour unchanged.
 
-Discriminators and features care little for a code or two of colour, nor for the faint grid that the places of
-a pixel shuffle leave on skies and walls; an eye does.
+Discriminators and perceptual losses hardly react to colour errors of one or two code values, or to the faint
+grid that a pixel shuffle leaves on skies and walls, but both are visible.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError
 
 COLOURS = 16
-"""Drawn in each step."""
+"""Number of random colours in each step."""
 _SIDE = 4
-"""LR pixels: the largest factor by which a network unshuffles its input."""
+"""Side of the input in LR pixels: the largest factor by which a network unshuffles its input."""
 
 
-def flatness(network: nn.Module, colours: Tensor) -> Tensor:
-    """How far flat pictures come out from their colour, anywhere.
+def constant_color_loss(network: nn.Module, colours: Tensor) -> Tensor:
+    """Return the mean error of a network's output for images of one colour.
 
     Args:
         network: A generator without batch norm, see `check_flat`.
         colours: `(N, 3)`, R'G'B' in [0, 1], float32, on the network's device.
 
     Returns:
-        fp32, no dimensions: the mean absolute difference. Each place of a pixel shuffle counts for itself.
+        Scalar, fp32: the mean absolute difference, over all positions of a pixel shuffle.
     """
     lr = colours[:, :, None, None].expand(-1, -1, _SIDE, _SIDE)
     with edges_repeated(network):
@@ -38,7 +38,7 @@ def flatness(network: nn.Module, colours: Tensor) -> Tensor:
 
 @contextmanager
 def edges_repeated(network: nn.Module) -> Generator[None, None, None]:
-    """Convolutions repeat the edge instead of zeros: a few flat pixels then stand for an endless picture."""
+    """Let convolutions pad by replication instead of zeros, so that a few pixels act as an infinite image."""
     convolutions = [(m, m.padding_mode) for m in network.modules() if isinstance(m, nn.Conv2d)]
     try:
         for convolution, _ in convolutions:
@@ -50,10 +50,10 @@ def edges_repeated(network: nn.Module) -> Generator[None, None, None]:
 
 
 def check_flat(network: nn.Module) -> None:
-    """Refuse networks whose batch norm would take flat pictures into its averages.
+    """Reject networks with batch norm, whose running averages would include the constant images.
 
     Raises:
-        ConfigError: it has batch norm.
+        ConfigError: The network has batch norm.
     """
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
-        raise ConfigError("losses.flat = above 0 cannot be used with batch norm; leave it out")
+        raise ConfigError("losses.flat above 0 cannot be combined with batch norm. Set it to 0")

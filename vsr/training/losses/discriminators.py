@@ -1,7 +1,7 @@
-"""Discriminators: VGG-style, U-Net, patch.
+"""Discriminators: SRGAN, VGG-style, U-Net and PatchGAN.
 
-All give logits, no probabilities. `vgg128` and `unet` have the layer names of BasicSR, so that its published
-files load.
+All return logits, not probabilities. `vgg128` and `unet` use the layer names of BasicSR, so that its
+published files can be loaded.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from vsr.errors import ConfigError, ModelError
 from vsr.models.files import read_weights
 
 _SLOPE = 0.2  # of every leaky ReLU, in all four papers
-_POWER_EPSILON = 1e-12  # least norm that is divided by, as in torch's spectral norm
+_POWER_EPSILON = 1e-12  # smallest norm used as a divisor, as in torch's spectral norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SRGANConfig:
-    """SRGAN's (arXiv 1609.04802, figure 4): eight convolutions of 64 to 512 channels, two dense layers."""
+    """SRGAN's discriminator (arXiv 1609.04802, figure 4): eight convolutions of
+    64 to 512 channels, two dense layers."""
 
     nf: int = 64
     """Channels of the first convolution; the last has eight times as many."""
     dense: int = 1024
     """Outputs of the first dense layer."""
     dropout: float = 0.0
-    """Probability, before each dense layer; the paper has none."""
+    """Dropout probability before each dense layer; the paper uses none."""
 
     def __post_init__(self) -> None:
         _check_least(nf=self.nf, dense=self.dense)
@@ -41,10 +42,11 @@ class SRGANConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VGGConfig:
-    """ESRGAN's, BasicSR's VGGStyleDiscriminator: two convolutions at every size down to 4x4 pixels."""
+    """ESRGAN's discriminator (BasicSR's VGGStyleDiscriminator): two
+    convolutions at each size down to 4x4 pixels."""
 
     nf: int = 64
-    """Channels of the first convolution; at most eight times as many come."""
+    """Channels of the first convolution; later ones have up to eight times as many."""
 
     def __post_init__(self) -> None:
         _check_least(nf=self.nf)
@@ -52,14 +54,15 @@ class VGGConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchConfig:
-    """pix2pix's (arXiv 1611.07004, section 6.1.2): a logit for every square of 70x70 pixels."""
+    """pix2pix's PatchGAN (arXiv 1611.07004, section 6.1.2): one logit for each patch of 70x70 pixels."""
 
     nf: int = 64
-    """Channels of the first convolution; at most eight times as many come."""
+    """Channels of the first convolution; later ones have up to eight times as many."""
     layers: int = 3
-    """Convolutions that halve; 3 see 70 pixels, 2 see 34, 4 see 142."""
+    """Number of convolutions that halve the size. The receptive field is 34
+    pixels for 2, 70 for 3 and 142 for 4."""
     spectral_norm: bool = False
-    """Spectral norm of the convolutions between first and last in place of batch norm after them."""
+    """Whether inner convolutions have spectral norm instead of being followed by batch norm."""
 
     def __post_init__(self) -> None:
         _check_least(nf=self.nf, layers=self.layers)
@@ -67,12 +70,13 @@ class PatchConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UNetConfig:
-    """Real-ESRGAN's (arXiv 2107.10833, section 3.4), BasicSR's UNetDiscriminatorSN: a logit a pixel."""
+    """Real-ESRGAN's discriminator (arXiv 2107.10833, section 3.4; BasicSR's
+    UNetDiscriminatorSN): one logit a pixel."""
 
     nf: int = 64
-    """Channels of the first convolution; at most eight times as many come."""
+    """Channels of the first convolution; later ones have up to eight times as many."""
     skip: bool = True
-    """Add what the way down had to what the way up has."""
+    """Whether skip connections add the encoder's features to the decoder's."""
 
     def __post_init__(self) -> None:
         _check_least(nf=self.nf)
@@ -86,7 +90,7 @@ def _check_least(**values: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscriminatorConfig:
-    """Which discriminator: exactly one of the fields is given."""
+    """Settings of the discriminator; exactly one of the fields must be given."""
 
     srgan: SRGANConfig | None = None
     vgg128: VGGConfig | None = None
@@ -98,7 +102,7 @@ class DiscriminatorConfig:
         if len(given) != 1:
             known = ", ".join(f.name for f in fields(self))
             raise ValueError(
-                f"one discriminator is needed, of {known}; given are {', '.join(given) or 'none'}"
+                f"give exactly one discriminator of {known}; the recipe gives {', '.join(given) or 'none'}"
             )
 
     @property
@@ -108,25 +112,25 @@ class DiscriminatorConfig:
 
 
 def make_discriminator(config: DiscriminatorConfig, patch: int) -> nn.Module:
-    """Build a discriminator, on the host, fp32, with random weights from torch's generator.
+    """Build a discriminator on the CPU, fp32, with random weights from torch's generator.
 
     Args:
-        config: Which, and its shape.
-        patch: Side of the HR pictures that it will see, in pixels.
+        config: Kind and shape of the discriminator.
+        patch: Side of the HR images that it will see, in pixels.
 
     Returns:
         A network from `(N, 3, patch, patch)` in [0, 1] to logits, in the weights' dtype: `(N, 1)` for srgan
         and vgg128, `(N, 1, patch / 2^layers - 2, same)` for patch, `(N, 1, patch, patch)` for unet.
 
     Raises:
-        ConfigError: The discriminator cannot take pictures of that side.
+        ConfigError: The discriminator does not support this side.
     """
     settings = getattr(config, config.kind)
     return _MAKERS[config.kind](settings, patch)
 
 
 class SRGANDiscriminator(nn.Module):
-    """SRGAN's; its first dense layer is as wide as the pictures ask for."""
+    """SRGAN's discriminator; the input size of its first dense layer depends on the image size."""
 
     def __init__(self, config: SRGANConfig, patch: int) -> None:
         super().__init__()
@@ -134,10 +138,10 @@ class SRGANDiscriminator(nn.Module):
         channels = [config.nf * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
         layers: list[nn.Module] = [nn.Conv2d(3, config.nf, 3, padding=1), nn.LeakyReLU(_SLOPE, inplace=True)]
         for i in range(1, len(channels)):
-            stride = 1 + i % 2  # the second of each width halves
+            stride = 1 + i % 2  # the second layer of each width halves the size
             layers += _normed(channels[i - 1], channels[i], kernel=3, stride=stride)
         self.body = nn.Sequential(*layers)
-        side = -(-patch // 2**4)  # four times halved, rounding up
+        side = -(-patch // 2**4)  # halved four times, rounded up
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Dropout(config.dropout),
@@ -148,26 +152,26 @@ class SRGANDiscriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, 3, patch, patch)` in [0, 1] to logits `(N, 1)`."""
+        """Map `(N, 3, patch, patch)` in [0, 1] to logits `(N, 1)`."""
         logits: Tensor = self.head(self.body(x))
         return logits
 
 
 def _normed(before: int, after: int, *, kernel: int, stride: int) -> list[nn.Module]:
-    """A convolution, batch norm, which has the bias, and a leaky ReLU."""
+    """Return a convolution without bias, batch norm, and a leaky ReLU."""
     conv = nn.Conv2d(before, after, kernel, stride=stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(after), nn.LeakyReLU(_SLOPE, inplace=True)]
 
 
 class VGGDiscriminator(nn.Module):
-    """BasicSR's VGGStyleDiscriminator; as many halvings as bring the picture to 4x4."""
+    """BasicSR's VGGStyleDiscriminator, which halves the image until it has 4x4 pixels."""
 
     def __init__(self, config: VGGConfig, patch: int) -> None:
         super().__init__()
         if patch < 32 or patch & (patch - 1):
             raise ConfigError(
-                f"discriminator vgg128 takes pictures with a side of 32, 64, 128, ..., not {patch};"
-                " change patch, or take another discriminator"
+                f"discriminator vgg128 requires images with a side of 32, 64, 128, ..., not {patch}."
+                " Change patch, or choose another discriminator"
             )
         self._stages = int(math.log2(patch)) - 2
         before, after = 3, config.nf
@@ -183,7 +187,7 @@ class VGGDiscriminator(nn.Module):
         self.linear2 = nn.Linear(100, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, 3, patch, patch)` in [0, 1] to logits `(N, 1)`."""
+        """Map `(N, 3, patch, patch)` in [0, 1] to logits `(N, 1)`."""
         for stage in range(self._stages):
             for half in (0, 1):
                 x = self.get_submodule(f"conv{stage}_{half}")(x)
@@ -196,7 +200,7 @@ class VGGDiscriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """pix2pix's PatchGAN: 4x4 convolutions throughout, the last two without halving."""
+    """pix2pix's PatchGAN, with 4x4 convolutions, of which the last two keep the size."""
 
     def __init__(self, config: PatchConfig, patch: int) -> None:
         super().__init__()
@@ -216,20 +220,21 @@ class PatchDiscriminator(nn.Module):
         self.body = nn.Sequential(*layers, nn.Conv2d(before, 1, 4, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, 3, H, W)` in [0, 1] to a map of logits `(N, 1, H / 2^layers - 2, W / 2^layers - 2)`."""
+        """Map `(N, 3, H, W)` in [0, 1] to logits `(N, 1, H / 2^layers - 2, W / 2^layers - 2)`."""
         logits: Tensor = self.body(x)
         return logits
 
 
 class UNetDiscriminator(nn.Module):
-    """BasicSR's UNetDiscriminatorSN: three halvings, three enlargements, spectral norm but at both ends."""
+    """BasicSR's UNetDiscriminatorSN: three levels, with spectral norm in
+    all but the first and the last layer."""
 
     def __init__(self, config: UNetConfig, patch: int) -> None:
         super().__init__()
         if patch < 8 or patch % 8:
             raise ConfigError(
-                f"discriminator unet takes pictures with a side that is a multiple of 8, not {patch};"
-                " change patch, or take another discriminator"
+                f"discriminator unet requires images whose side is a multiple of 8, not {patch}."
+                " Change patch, or choose another discriminator"
             )
         nf = config.nf
         self._skip = config.skip
@@ -245,7 +250,7 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = nn.Conv2d(nf, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, 3, H, W)` in [0, 1], sides multiples of 8, to logits `(N, 1, H, W)`."""
+        """Map `(N, 3, H, W)` in [0, 1], sides multiples of 8, to logits `(N, 1, H, W)`."""
         x = F.leaky_relu(self.conv0(x), _SLOPE)
         on_the_way: list[Tensor] = []
         for conv in (self.conv1, self.conv2, self.conv3):
@@ -263,16 +268,18 @@ class UNetDiscriminator(nn.Module):
 
 
 class SpectralConv2d(nn.Module):
-    """A convolution without bias, its weights divided by their largest singular value as a matrix.
+    """A convolution without bias and with spectral norm: its weights are
+    divided by their largest singular value.
 
-    Miyato et al., arXiv 1802.05957, algorithm 1: one power iteration at each run in training. State and
-    figures are those of `torch.nn.utils.spectral_norm`, but in fp32 under autocast too, and copyable.
+    Miyato et al., arXiv 1802.05957, algorithm 1, with one power iteration for each training
+    forward pass. State and values equal those of `torch.nn.utils.spectral_norm`, but it also runs
+    in fp32 under autocast and can be copied.
     """
 
     weight_u: Tensor
-    """Left singular vector, as far as it is known."""
+    """Estimate of the left singular vector."""
     weight_v: Tensor
-    """Right singular vector."""
+    """Estimate of the right singular vector."""
 
     def __init__(self, before: int, after: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -284,28 +291,30 @@ class SpectralConv2d(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, before, H, W)` to `(N, after, H / stride, W / stride)`, one pixel padded on each side."""
+        """Map `(N, before, H, W)` to `(N, after, H / stride, W / stride)`,
+        with one pixel of padding on each side."""
         with torch.autocast(x.device.type, enabled=False):
             weight = self.weight_orig / self._largest()
         return F.conv2d(x, weight, stride=self._stride, padding=1)
 
     def _largest(self) -> Tensor:
-        """The largest singular value; its gradient reaches the weights, the vectors are constants."""
+        """Return the largest singular value; the vectors are constants for its gradient."""
         matrix = self.weight_orig.flatten(1)
         if self.training:
             with torch.no_grad():
                 v = F.normalize(matrix.t().mv(self.weight_u), dim=0, eps=_POWER_EPSILON)
                 self.weight_v.copy_(v)
                 self.weight_u.copy_(F.normalize(matrix.mv(v), dim=0, eps=_POWER_EPSILON))
-        # copies: the next run changes the vectors while this run's graph still needs them
+        # Copies, because the next forward pass changes the vectors while
+        # the graph of this one still needs them.
         return self.weight_u.clone().dot(matrix.mv(self.weight_v.clone()))
 
 
 def _check_patch(kind: str, patch: int, *, least: int) -> None:
     if patch < least:
         raise ConfigError(
-            f"discriminator {kind} takes pictures with a side of {least} pixels or more, not {patch};"
-            " change patch, or take another discriminator"
+            f"discriminator {kind} requires images with a side of at least {least} pixels, not {patch}."
+            " Change patch, or choose another discriminator"
         )
 
 
@@ -318,14 +327,14 @@ _MAKERS: Mapping[str, Callable[..., nn.Module]] = {
 
 
 def start_from(discriminator: nn.Module, path: Path) -> None:
-    """Take over a discriminator's weights from a file, all of them or none.
+    """Load a discriminator's weights from a file, all of them or none.
 
     Args:
-        discriminator: Changed.
-        path: A .safetensors or .pth file, of ours or of BasicSR's (`net_d_*.pth`).
+        discriminator: The network, changed in place.
+        path: A .safetensors or .pth file, written by vsr or BasicSR (`net_d_*.pth`).
 
     Raises:
-        ModelError: The file cannot be read, or is not wholly this network's; the message has the share.
+        ModelError: The file cannot be read, or some weights do not match; the message has the percentage.
     """
     file, own = read_weights(path), discriminator.state_dict()
     right = {key for key, value in file.state.items() if key in own and value.shape == own[key].shape}
@@ -333,7 +342,7 @@ def start_from(discriminator: nn.Module, path: Path) -> None:
     if wrong:
         percent = 100 * len(right) // len(own.keys() | file.state.keys())
         raise ModelError(
-            f"{path}: {percent} % of the layers fit a {type(discriminator).__name__} of this recipe,"
-            f" {wrong[0]} does not; give the file of one like it, or start without"
+            f"{path}: {percent} % of the layers match the recipe's {type(discriminator).__name__},"
+            f" {wrong[0]} does not. Give a file of the same network, or start without one"
         )
     discriminator.load_state_dict(dict(file.state))

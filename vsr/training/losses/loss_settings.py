@@ -1,7 +1,7 @@
-"""Losses between tensors, and their settings.
+"""Pixel, colour and adversarial losses.
 
-Losses of features are in `features.py`, those of time in `temporal.py`. All are computed in fp32, whatever
-the precision of what they are given, and are means, so that a weight means the same at any size.
+Perceptual losses are in `features.py`, temporal losses in `temporal.py`. All losses are computed in fp32 for
+any input precision, and are means, so that a weight has the same effect at any size.
 """
 
 from __future__ import annotations
@@ -18,56 +18,60 @@ PixelKind = Literal["l1", "mse", "charbonnier"]
 AdversarialKind = Literal["vanilla", "relativistic", "relativistic-sigmoid", "lsgan", "hinge"]
 
 CHARBONNIER_EPSILON = 1e-3
-"""In units of a picture in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
+"""In units of an image in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
 TONE_SIDE = 16
-"""HR pixels: more than any detail that a network at x4 may invent, less than half of a usual crop."""
+"""Block side in HR pixels: more than any detail that a x4 network may
+invent, less than half of a usual crop."""
 GRID_SIDE = 8
-"""LR pixels: a grid that comes and goes with what it lies on is seen, too, so not the whole crop."""
+"""Block side in LR pixels, smaller than a crop, to detect a grid whose strength varies with the content."""
 SIGMOID_EPSILON = 1e-7
-"""How near to 0 and 1 a probability may come: Keras' `backend.epsilon`, which its cross entropy clamps by."""
+"""Smallest distance of a probability from 0 and 1: Keras'
+`backend.epsilon`, by which its cross entropy clamps."""
 
 
 def l1(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean absolute difference: fp32, no dimensions. The arguments have one shape, any range and device."""
-    return F.l1_loss(*_in_order(sr.float(), hr.float()))
+    """Return the mean absolute difference: scalar, fp32. The arguments have
+    the same shape and device, any range."""
+    return F.l1_loss(*_in_memory_order(sr.float(), hr.float()))
 
 
 def mse(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean squared difference: fp32, no dimensions. The arguments have one shape, any range and device."""
-    return F.mse_loss(*_in_order(sr.float(), hr.float()))
+    """Return the mean squared difference: scalar, fp32. The arguments have
+    the same shape and device, any range."""
+    return F.mse_loss(*_in_memory_order(sr.float(), hr.float()))
 
 
 def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean of sqrt(d^2 + epsilon^2), L1 with a round bottom: fp32, no dimensions; `CHARBONNIER_EPSILON`."""
-    sr, hr = _in_order(sr.float(), hr.float())
+    """Return the mean of sqrt(d^2 + epsilon^2) with `CHARBONNIER_EPSILON`, a smooth L1: scalar, fp32."""
+    sr, hr = _in_memory_order(sr.float(), hr.float())
     difference = sr - hr
     return (difference**2 + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-def _in_order(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures that are channels_last, with their dimensions in the order in which they lie in memory.
+def _in_memory_order(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+    """Permute images that are channels_last to their order in memory.
 
-    Else the gradient of a mean, a number for all, is laid out another way, and torch walks through both in
-    leaps: on a processor four times as long.
+    Otherwise the gradient of a mean, an expanded scalar, has another memory layout, and torch reads both with
+    large strides, which takes four times as long on a CPU.
     """
     last = all(x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) for x in (sr, hr))
     return (sr.permute(0, 2, 3, 1), hr.permute(0, 2, 3, 1)) if last else (sr, hr)
 
 
 def tone(sr: Tensor, hr: Tensor) -> Tensor:
-    """L1 between the means of blocks of `TONE_SIDE` pixels: colour and brightness, whatever the detail.
+    """Low-frequency colour loss: L1 between the means of blocks of `TONE_SIDE` pixels, independent of detail.
 
-    The arguments have one shape `(N, C, H, W)`, any range and device; fp32, no dimensions. What is left over
-    at the right and at the bottom is not counted.
+    The arguments have the same shape `(N, C, H, W)` and device, any range. The result is a scalar, fp32.
+    Incomplete blocks at the right and at the bottom are ignored.
     """
     return l1(*(F.avg_pool2d(image.float(), TONE_SIDE) for image in (sr, hr)))
 
 
 def chroma(sr: Tensor, hr: Tensor) -> Tensor:
-    """L1 of Cb and Cr: what an error in all of R, G and B hides, since most of it is of luma.
+    """L1 loss on Cb and Cr (BT.601); in a loss on R, G and B, errors of luma outweigh those of chroma.
 
-    The arguments have one shape `(N, 3, H, W)`, any range and device; fp32, no dimensions. BT.601, in
-    units of a picture in [0, 1].
+    The arguments have the same shape `(N, 3, H, W)` and device, any range. The result is a scalar, fp32, in
+    units of an image in [0, 1].
     """
     red, green, blue = (sr.float() - hr.float()).unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -75,19 +79,19 @@ def chroma(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def grid(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
-    """How far the error differs between the places of a pixel shuffle: what an eye sees as a grid.
+    """Grid loss: the differences in mean error between the positions of a pixel shuffle, visible as a grid.
 
-    The error's mean is taken in blocks of `GRID_SIDE` LR pixels, once for each of the `scale * scale` places
-    that an LR pixel becomes; all should be equal, and L1 of what they differ by is the figure.
+    The mean error is computed in blocks of `GRID_SIDE` LR pixels, separately for each of the `scale * scale`
+    HR pixels of an LR pixel. The loss is the L1 norm of their deviations from their common mean.
 
     Args:
-        sr: `(N, C, H * scale, W * scale)`, any range and device. Of H and W multiples of
-            `GRID_SIDE` are counted, or all of them below it.
-        hr: Of the same shape.
-        scale: HR side over LR side.
+        sr: `(N, C, H * scale, W * scale)`, any range and device. Only complete blocks count; images smaller
+            than `GRID_SIDE` are one block.
+        hr: The same shape.
+        scale: HR side / LR side.
 
     Returns:
-        fp32, no dimensions.
+        Scalar, fp32.
     """
     places = F.pixel_unshuffle(sr.float() - hr.float(), scale).unflatten(1, (-1, scale * scale))
     means = F.avg_pool2d(places.flatten(1, 2), min(GRID_SIDE, *places.shape[-2:]))
@@ -103,50 +107,50 @@ PIXEL: Mapping[PixelKind, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class DiscriminatorLosses(NamedTuple):
-    """A discriminator is trained by their sum; apart, they say on which side it fails."""
+    """The two losses of a discriminator, which is trained on their sum."""
 
     real: Tensor
-    """fp32, no dimensions: originals that were taken for made."""
+    """Scalar, fp32: the loss for real images classified as generated."""
     fake: Tensor
-    """fp32, no dimensions: made pictures that were taken for originals."""
+    """Scalar, fp32: the loss for generated images classified as real."""
 
 
 def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> Tensor:
-    """What the generator pays for being found out.
+    """Return the adversarial loss of the generator.
 
     Args:
-        kind: Of the loss, see `ADVERSARIAL`.
-        real: Logits of the originals, any shape (one a picture, or a map), any float dtype; taken as
-            constants. Only the relativistic kinds read them, see `needs_real`.
-        fake: Logits of what was made, of the same shape.
+        kind: Kind of the loss, see `ADVERSARIAL`.
+        real: Logits of real images, any shape (one an image, or a map), any float dtype, treated as
+            constants. Only the relativistic kinds need them, see `needs_real`.
+        fake: Logits of generated images, of the same shape.
 
     Returns:
-        fp32, no dimensions. The usual weights are 1e-3 (SRGAN), 5e-3 (ESRGAN) and 0.1 (Real-ESRGAN).
+        Scalar, fp32. Usual weights are 1e-3 (SRGAN), 5e-3 (ESRGAN) and 0.1 (Real-ESRGAN).
 
     Raises:
-        ValueError: The kind needs `real`, and it is not there, or not of fake's shape.
+        ValueError: The kind needs `real`, but it is None or has another shape than `fake`.
     """
     if not ADVERSARIAL[kind].relative:
         return ADVERSARIAL[kind].generator(fake.float(), fake.float())
     if real is None:
-        raise ValueError(f"{kind} compares with the originals; give their logits")
+        raise ValueError(f"{kind} compares with real images. Give their logits")
     _check_shapes(real, fake)
     return ADVERSARIAL[kind].generator(real.detach().float(), fake.float())
 
 
 def discriminator_loss(kind: AdversarialKind, real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator is trained by: the sum of its `discriminator_losses`."""
+    """Return the discriminator's loss, the sum of its `discriminator_losses`."""
     losses = discriminator_losses(kind, real, fake)
     return losses.real + losses.fake
 
 
 def discriminator_losses(kind: AdversarialKind, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
-    """What the discriminator pays for its mistakes on either side.
+    """Return the discriminator's losses for real and for generated images.
 
     Args:
-        kind: Of the loss, see `ADVERSARIAL`.
-        real: Logits of the originals, any shape, any float dtype.
-        fake: Logits of what was made, of the same shape; the pictures must have been detached.
+        kind: Kind of the loss, see `ADVERSARIAL`.
+        real: Logits of real images, any shape, any float dtype.
+        fake: Logits of generated images, of the same shape; the images must be detached.
 
     Raises:
         ValueError: The shapes differ.
@@ -156,27 +160,28 @@ def discriminator_losses(kind: AdversarialKind, real: Tensor, fake: Tensor) -> D
 
 
 def needs_real(kind: AdversarialKind) -> bool:
-    """Whether the generator's loss reads the originals' logits, which cost a run of the discriminator."""
+    """Return whether the generator's loss needs the logits of real
+    images, which cost another forward pass."""
     return ADVERSARIAL[kind].relative
 
 
 def _check_shapes(real: Tensor, fake: Tensor) -> None:
     if real.shape != fake.shape:
-        raise ValueError(f"logits of {tuple(real.shape)} and {tuple(fake.shape)}; same shape needed")
+        raise ValueError(f"logits must have the same shape, not {tuple(real.shape)} and {tuple(fake.shape)}")
 
 
 def _is_real(logits: Tensor) -> Tensor:
-    """Binary cross entropy against 1."""
+    """Return the binary cross entropy with label 1."""
     return F.softplus(-logits).mean()
 
 
 def _is_fake(logits: Tensor) -> Tensor:
-    """Binary cross entropy against 0."""
+    """Return the binary cross entropy with label 0."""
     return F.softplus(logits).mean()
 
 
 def _vanilla_generator(_: Tensor, fake: Tensor) -> Tensor:
-    """-log D(fake): Goodfellow et al., arXiv 1406.2661, section 3, which does not saturate."""
+    """-log D(fake), the non-saturating loss of Goodfellow et al., arXiv 1406.2661, section 3."""
     return _is_real(fake)
 
 
@@ -185,35 +190,38 @@ def _vanilla_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
 
 
 def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """RaGAN (Jolicoeur-Martineau, arXiv 1807.00734) as ESRGAN trains with it: half of both directions."""
+    """RaGAN (Jolicoeur-Martineau, arXiv 1807.00734) as in ESRGAN: the mean of both directions."""
     return (_is_fake(real - fake.mean()) + _is_real(fake - real.mean())) / 2
 
 
 def _relativistic_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
-    """As BasicSR's ESRGAN: each half goes back through its own logits, the other's mean is a constant."""
+    """As in BasicSR's ESRGAN: each half has gradients through its own
+    logits; the other's mean is a constant."""
     return DiscriminatorLosses(
         _is_real(real - fake.detach().mean()) / 2, _is_fake(fake - real.detach().mean()) / 2
     )
 
 
 def _sigmoid_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """RaGAN on clamped probabilities, both directions added, as the Keras ESRGANs have it."""
+    """RaGAN on clamped probabilities, the sum of both directions, as in ESRGAN implementations for Keras."""
     return _cross_entropy(real - fake.mean(), 0) + _cross_entropy(fake - real.mean(), 1)
 
 
 def _sigmoid_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
-    """Unlike `relativistic`, the gradient goes through both means: the halves share their graph."""
+    """Unlike `relativistic`, the gradient passes through both means, so the halves share their graph."""
     return DiscriminatorLosses(_cross_entropy(real - fake.mean(), 1), _cross_entropy(fake - real.mean(), 0))
 
 
 def _cross_entropy(logits: Tensor, label: int) -> Tensor:
-    """Binary cross entropy of a clamped probability: where the clamp holds, there is no gradient."""
+    """Return the binary cross entropy of a clamped probability; a
+    probability at the limits has no gradient."""
     probability = logits.sigmoid().clamp(SIGMOID_EPSILON, 1 - SIGMOID_EPSILON)
     return -torch.log(probability if label else 1 - probability).mean()
 
 
 def _square_generator(_: Tensor, fake: Tensor) -> Tensor:
-    """Least squares to the labels 0 and 1: Mao et al., arXiv 1611.04076, equation 9, without its halves."""
+    """Least squares with the labels 0 and 1: Mao et al., arXiv
+    1611.04076, equation 9, without its factors 1/2."""
     return ((fake - 1) ** 2).mean()
 
 
@@ -231,19 +239,19 @@ def _hinge_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
 
 
 @dataclass(frozen=True, slots=True)
-class _Game:
-    """The two sides of an adversarial loss."""
+class _AdversarialLoss:
+    """The generator's and the discriminator's part of an adversarial loss."""
 
     generator: Callable[[Tensor, Tensor], Tensor]
     discriminator: Callable[[Tensor, Tensor], DiscriminatorLosses]
     relative: bool = False
-    """Whether the generator's side reads the originals' logits."""
+    """Whether the generator's loss needs the logits of real images."""
 
 
-ADVERSARIAL: Mapping[AdversarialKind, _Game] = {
-    "vanilla": _Game(_vanilla_generator, _vanilla_discriminator),
-    "relativistic": _Game(_relativistic_generator, _relativistic_discriminator, relative=True),
-    "relativistic-sigmoid": _Game(_sigmoid_generator, _sigmoid_discriminator, relative=True),
-    "lsgan": _Game(_square_generator, _square_discriminator),
-    "hinge": _Game(_hinge_generator, _hinge_discriminator),
+ADVERSARIAL: Mapping[AdversarialKind, _AdversarialLoss] = {
+    "vanilla": _AdversarialLoss(_vanilla_generator, _vanilla_discriminator),
+    "relativistic": _AdversarialLoss(_relativistic_generator, _relativistic_discriminator, relative=True),
+    "relativistic-sigmoid": _AdversarialLoss(_sigmoid_generator, _sigmoid_discriminator, relative=True),
+    "lsgan": _AdversarialLoss(_square_generator, _square_discriminator),
+    "hinge": _AdversarialLoss(_hinge_generator, _hinge_discriminator),
 }

@@ -1,6 +1,6 @@
-"""A loss for stability in time. Here are the loss, and where in a known pan the second view of a crop lies.
+"""The temporal loss, and the position of a crop's content in another frame of a known pan.
 
-What a flickering network costs at validation is `metrics.flicker`.
+`metrics.flicker` measures the flicker of a network in validation.
 """
 
 from __future__ import annotations
@@ -16,45 +16,44 @@ from vsr.training.losses.loss_settings import CHARBONNIER_EPSILON, charbonnier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A crop of the second picture."""
+    """Position of a crop in the second frame."""
 
     corner: tuple[int, int]
     """LR pixels from the top and from the left."""
     shift: tuple[int, int]
-    """HR pixels, down and right, by which content lies further in this crop than in the first."""
+    """Offset of the content in this crop from that in the first crop, in HR pixels down and right."""
 
 
 def consistency(sr_a: Tensor, sr_b: Tensor, shift: Tensor, *, border: int = 0) -> Tensor:
-    """How far apart two SR pictures of one content are, after alignment, where both show it.
+    """Return the difference between two SR images of the same content, after alignment, where both show it.
 
     Args:
-        sr_a: `(N, 3, H, W)`, [0, 1], any float dtype; the gradient goes to both.
+        sr_a: `(N, 3, H, W)`, [0, 1], any float dtype; both images get a gradient.
         sr_b: The same shape and device.
-        shift: `(N, 2)`, integers, HR pixels down and right: what is at (y, x) in a is at (y, x) + shift in b.
-        border: HR pixels left out at each side of both pictures: there the network saw its padding, in
-            different places of the content.
+        shift: `(N, 2)`, integers, HR pixels down and right: content at (y, x) in a is at (y, x) + shift in b.
+        border: HR pixels to ignore at each side of both images, where the network saw its padding.
 
     Returns:
-        fp32, no dimensions: the mean over pictures of each one's Charbonnier distance, so that small overlaps
-        count as much as large ones. At equality it is `losses.CHARBONNIER_EPSILON`, 1e-3.
+        Scalar, fp32: the mean of the images' Charbonnier distances, so that small and large overlaps have the
+        same weight. For equal images it is `loss_settings.CHARBONNIER_EPSILON`, 1e-3.
 
     Raises:
         ValueError: The shapes differ, or a shift leaves nothing to compare.
     """
     if sr_a.shape != sr_b.shape or shift.shape != (len(sr_a), 2):
         shapes = f"{tuple(sr_a.shape)}, {tuple(sr_b.shape)} and shifts {tuple(shift.shape)}"
-        raise ValueError(f"pictures of {shapes} do not go together; (N, 3, H, W) twice and (N, 2) needed")
+        raise ValueError(f"images of {shapes} do not match. Give (N, 3, H, W) twice and (N, 2)")
     if border:
         sr_a, sr_b = (sr[..., border:-border, border:-border] for sr in (sr_a, sr_b))
-    moves = [(int(down), int(right)) for down, right in shift.tolist()]  # waits for the device, once a batch
+    moves = [(int(down), int(right)) for down, right in shift.tolist()]  # synchronises, once a batch
     terms = [charbonnier(*overlap(a, b, move)) for a, b, move in zip(sr_a, sr_b, moves, strict=True)]
     return torch.stack(terms).mean()
 
 
 def consistency_on_device(sr_a: Tensor, sr_b: Tensor, shift: Tensor) -> Tensor:
-    """`consistency` without a border and without the host, which a recorded step needs.
+    """Compute `consistency` without a border and without synchronisation, as a recorded step requires.
 
-    The same number but for rounding. A shift that leaves nothing counts as no difference.
+    The result differs only by rounding. A shift that leaves nothing to compare counts as no difference.
     """
     height, width = sr_a.shape[-2:]
     down, right = shift[:, 0, None], shift[:, 1, None]
@@ -71,18 +70,19 @@ def consistency_on_device(sr_a: Tensor, sr_b: Tensor, shift: Tensor) -> Tensor:
 def follow(
     corner: tuple[int, int], travel: tuple[int, int], *, size: tuple[int, int], patch: int, scale: int
 ) -> View:
-    """Where in a later picture of a pan a crop shows nearly what it shows here.
+    """Find the crop of a later frame of a pan that shows almost the same content.
 
-    It follows the pan to the nearest LR pixel, as far as the picture goes. What is left, a part of an LR
-    pixel, moves the content against the LR grid: only a network that is steady under that passes the loss.
+    The crop follows the pan to the nearest LR pixel, within the frame. The remaining
+    fraction of an LR pixel moves the content relative to the LR grid, and the loss is low
+    only if the network's output is stable under it.
 
     Args:
-        corner: Of the crop in this picture: LR pixels from the top and from the left.
-        travel: HR pixels, down and right, by which the window moved between the pictures, see `degrade.pan`;
-            the content moved the other way.
-        size: Height and width of the LR pictures.
-        patch: Side of the crop in LR pixels, at most that of the pictures.
-        scale: HR side over LR side.
+        corner: Position of the crop in this frame: LR pixels from the top and from the left.
+        travel: HR pixels, down and right, that the window moved between the frames, see `clips.pan`; the
+            content moved in the opposite direction.
+        size: Height and width of the LR frames.
+        patch: Side of the crop in LR pixels, at most that of the frames.
+        scale: HR side / LR side.
     """
     rows, columns = (
         _follow_axis(*axis, patch=patch, scale=scale) for axis in zip(corner, travel, size, strict=True)
@@ -91,6 +91,6 @@ def follow(
 
 
 def _follow_axis(corner: int, travel: int, side: int, *, patch: int, scale: int) -> tuple[int, int]:
-    """Corner and shift along one axis."""
+    """Return corner and shift along one axis."""
     there = min(max(corner - round(travel / scale), 0), side - patch)
     return there, -travel - (there - corner) * scale

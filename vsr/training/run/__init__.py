@@ -1,1 +1,1 @@
-"""The training run: the loop, one step, what changes from step to step, checkpoints, validation."""
+"""The training run: its loop, one step, its state, checkpoints and validation."""

@@ -1,7 +1,7 @@
-"""Checkpoints of a run. All are safetensors.
+"""Checkpoints of a training run, as safetensors files.
 
-A checkpoint carries the sha256 of all that is in it. It is written under another name, forced to the disk and
-renamed; the last few are kept, and a run goes on from the newest that is whole.
+A checkpoint contains the SHA-256 of its content. It is written under another name, flushed to the disk and
+renamed. The last few are kept, and a run resumes from the newest one that is intact.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ logger = logging.getLogger(__name__)
 
 
 def checkpoint_folder(output: Path) -> Path:
-    """Where the checkpoints of a run lie that writes `output`."""
+    """Return the folder for the checkpoints of the run that writes `output`."""
     return output.with_suffix(".checkpoints")
 
 
 def checkpoints(output: Path) -> list[Path]:
-    """The checkpoints of a run, newest first."""
+    """Return the checkpoints of a run, newest first."""
     return sorted(checkpoint_folder(output).glob("step-*.safetensors"), reverse=True)
 
 
 def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> Path:
-    """Write all that a run needs to go on, and remove what is older than the recipe keeps.
+    """Write everything that a run needs to resume, and remove the
+    checkpoints beyond the number in the recipe.
 
-    Random numbers need no place in it: they are drawn from the recipe's seed and the step.
+    Random states are not included, because random numbers depend only on the recipe's seed and the step.
 
     Raises:
-        OutputError: the folder or the disk does not take it; the older checkpoints are still there.
+        OutputError: The file cannot be written; older checkpoints are kept.
     """
     tensors = _tensors(state)
     head = {
@@ -59,7 +60,7 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin |
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise OutputError(f"{folder} cannot be created ({error.strerror})") from error
     path = folder / f"step-{state.step:09d}.safetensors"
     write_tensors(path, tensors, head)
     for old in checkpoints(output)[recipe.checkpoints :]:
@@ -68,30 +69,32 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin |
 
 
 def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> bool:
-    """Bring `state` to the newest checkpoint that is whole; False where there is none to go on from.
+    """Restore `state` from the newest intact checkpoint; False if there is no checkpoint.
 
     Raises:
-        ConfigError: it is of another recipe, or of other data or weights; the message says what differs.
-        InputError: there are checkpoints, and none can be read.
+        ConfigError: The checkpoint belongs to another recipe, or to other data or weights.
+        InputError: There are checkpoints, but none can be read.
     """
     found = checkpoints(output)
     for path in found:
         try:
             head, tensors = _read(path)
         except InputError as error:
-            logger.warning("%s; the one before it is taken", error)
+            logger.warning("%s; using the previous checkpoint", error)
             continue
         _check_recipe(path, head, recipe)
         _check_origin(path, head, origin)
         _restore(state, head, tensors)
         return True
     if found:
-        raise InputError(f"{checkpoint_folder(output)}: no checkpoint can be read; delete it to start anew")
+        raise InputError(
+            f"{checkpoint_folder(output)}: no checkpoint can be read. Delete the folder to start again"
+        )
     return False
 
 
-def forget(output: Path) -> None:
-    """Remove a run's checkpoints."""
+def remove_checkpoints(output: Path) -> None:
+    """Remove the checkpoints of a run."""
     shutil.rmtree(checkpoint_folder(output), ignore_errors=True)
 
 
@@ -101,47 +104,48 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             head: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+        raise InputError(f"{path} cannot be read as a checkpoint ({error})") from error
     if head.pop("sha256", "") != _digest(tensors, head):
-        raise InputError(f"{path}: is damaged, its sha256 is another")
+        raise InputError(f"{path} is damaged: its SHA-256 does not match")
     return head, tensors
 
 
 def _check_recipe(path: Path, head: Mapping[str, str], recipe: Recipe) -> None:
     then, now = (
-        _that_counts(json.loads(text)) for text in (head.get("recipe", "{}"), json.dumps(facts(recipe)))
+        _relevant_settings(json.loads(text)) for text in (head.get("recipe", "{}"), json.dumps(facts(recipe)))
     )
     differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if differing:
         raise ConfigError(
-            f"{path}: is of another recipe, which differs in {', '.join(differing)};"
-            " give that recipe, or delete the folder to start anew"
+            f"{path} belongs to another recipe, which differs in {', '.join(differing)}."
+            " Give that recipe, or delete the folder to start again"
         )
 
 
 def _check_origin(path: Path, head: Mapping[str, str], origin: Origin | None) -> None:
-    """Whether a run goes on with what it was begun with: else its licences and its best figure would be of
-    neither."""
+    """Check that a run resumes with its original data; otherwise its
+    licences and its best result would be wrong."""
     if origin is None:
         return
     if "origin" not in head:
-        logger.warning("%s: does not say what it was trained on; be sure that it was the same", path)
+        logger.warning("%s does not name its training data. Make sure that they are the same", path)
         return
     then = json.loads(head["origin"])
     if origin["start"] not in (None, then.get("start")):
-        logger.warning("%s: was begun from other weights; those given to start from are not used", path)
+        logger.warning("%s was started from other weights; the given initial weights are ignored", path)
     words = differences(then, origin)
     if words:
         raise ConfigError(
-            f"{path}: was begun with other material: {'; '.join(words)}. Give what it was begun with, or"
-            " start a new run with `start_from` its weights, and another `output`"
+            f"{path} was started with other data: {'; '.join(words)}. Give the original data, or start a new"
+            " run with its weights as `start_from` and another `output`"
         )
 
 
-def _that_counts(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings but for those that are not set, and `workers`: any number of them makes the same clips."""
+def _relevant_settings(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that matter: not those that are None, nor
+    `workers`, which does not change the clips."""
     return {
-        key: _that_counts(value) if isinstance(value, dict) else value
+        key: _relevant_settings(value) if isinstance(value, dict) else value
         for key, value in table.items()
         if value is not None and key != "workers"
     }
@@ -149,14 +153,14 @@ def _that_counts(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _networks(state: State) -> dict[str, nn.Module]:
     own = {"network": state.network, "average": state.average}
-    return own if state.rivals is None else {**own, "discriminator": state.rivals.discriminator}
+    return own if state.adversary is None else {**own, "discriminator": state.adversary.discriminator}
 
 
 def _optimizers(state: State) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
     own = {"adam": (state.optimizer, state.network)}
-    if state.rivals is None:
+    if state.adversary is None:
         return own
-    return {**own, "d_adam": (state.rivals.optimizer, state.rivals.discriminator)}
+    return {**own, "d_adam": (state.adversary.optimizer, state.adversary.discriminator)}
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -177,9 +181,9 @@ def _digest(tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> str:
 
 def _restore(state: State, head: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
     for part, network in _networks(state).items():
-        network.load_state_dict(_below(f"{part}.", tensors))
+        network.load_state_dict(_with_prefix(f"{part}.", tensors))
     for part, (optimizer, network) in _optimizers(state).items():
-        _restore_adam(optimizer, network, _below(f"{part}.", tensors))
+        _restore_adam(optimizer, network, _with_prefix(f"{part}.", tensors))
     state.step, state.seconds = int(head["step"]), float(head["seconds"])
     state.best = json.loads(head["best"])
 
@@ -189,18 +193,18 @@ def _restore_adam(optimizer: torch.optim.Adam, network: nn.Module, tensors: Mapp
     parameters = list(network.parameters())
     for key, value in tensors.items():
         number, name = key.split(".")
-        moments.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], value)
+        moments.setdefault(int(number), {})[name] = _with_strides_of(parameters[int(number)], value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """`value` with `parameter`'s strides: the fused step walks through both in memory order."""
+def _with_strides_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return `value` with `parameter`'s strides, because the fused optimiser reads both in memory order."""
     return value if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
 
 
 def save_weights(path: Path, state: State, recipe: Recipe, head: Mapping[str, str]) -> None:
-    """Write the averaged weights, flat, fp32, with `head` and the network's shape as metadata."""
+    """Write the averaged weights, fp32, with `head` and the network's settings as metadata."""
     tensors = {name: value.detach().cpu() for name, value in state.average.state_dict().items()}
     tensors = {name: value for name, value in tensors.items() if value.is_floating_point()}
     text = {"format": "pt", **recipe.generator.facts(), **head, "steps": str(state.step)}
@@ -208,17 +212,17 @@ def save_weights(path: Path, state: State, recipe: Recipe, head: Mapping[str, st
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, str]) -> None:
-    """Write a safetensors file, so that `path` is whole at any time.
+    """Write a safetensors file, so that `path` is complete at any time.
 
     Raises:
-        OutputError: the folder or the disk does not take it.
+        OutputError: The file cannot be written.
     """
     try:
         data = save({name: value.contiguous() for name, value in tensors.items()}, dict(head))
     except SafetensorError as error:
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+        raise OutputError(f"{path} cannot be written ({error})") from error
     write_whole(path, data)
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,7 +1,7 @@
 """Training with the Winograd convolutions of `vsr.kernels`.
 
-Networks stay as they are. Where `quick` is entered, it takes the place of `torch.nn.functional.conv2d` for
-those layers that the engine's code can do; results and gradients differ from torch's by rounding alone.
+Networks do not change. The context manager `fast_convolutions` replaces `torch.nn.functional.conv2d` for the
+layers that the kernels support. Results and gradients differ from torch's only by rounding.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 
-def quick(device: torch.device) -> AbstractContextManager[object]:
-    """Compute convolutions in the context with the Winograd kernels, where they are faster on the device."""
-    return _Quick() if device.type == "cpu" and _are_faster() else nullcontext()
+def fast_convolutions(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context that computes convolutions with the Winograd
+    kernels if they are faster on the device."""
+    return _FastConvolutions() if device.type == "cpu" and _are_faster() else nullcontext()
 
 
 def _are_faster() -> bool:
     try:
         from vsr.kernels.winograd import backend
-    except ImportError:  # the folder of kernels may be missing
+    except ImportError:  # the package works without the folder `kernels`
         return False
     return backend.is_measured()
 
 
-class _Quick(TorchFunctionMode):
+class _FastConvolutions(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -37,7 +38,7 @@ class _Quick(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        # A compiler has convolutions of its own, and cannot look into ours.
+        # torch.compile has its own convolutions and cannot trace these.
         if func is torch.conv2d and not kwargs and not torch.compiler.is_compiling() and _fits(*args):
             x, weight, bias, _, padding = args[:5]
             return Convolution.apply(x, weight, bias, padding[0])
@@ -47,7 +48,7 @@ class _Quick(TorchFunctionMode):
 def _fits(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, *rest: Any
 ) -> bool:
-    """Whether the engine's code does a convolution of these arguments of `conv2d`."""
+    """Return whether the kernels support a convolution with these arguments of `conv2d`."""
     from vsr.kernels.winograd.limits import UNIT
     from vsr.kernels.winograd.transform import OUT
 
@@ -55,7 +56,7 @@ def _fits(
     return (
         (kernel, stride) == ([3, 3], (1, 1))
         and padding in ((0, 0), (1, 1))
-        and rest == ((1, 1), 1)  # neither dilated nor in groups
+        and rest == ((1, 1), 1)  # no dilation, no groups
         and outputs % UNIT == channels % UNIT == 0
         and x.dim() == 4
         and x.dtype == weight.dtype == torch.float32
@@ -64,12 +65,12 @@ def _fits(
 
 
 class Convolution(torch.autograd.Function):
-    """`conv2d(x, weight, bias, padding=padding)`, and its gradients; see `vsr.kernels.winograd.batches`."""
+    """`conv2d(x, weight, bias, padding=padding)` with its gradients; see `vsr.kernels.winograd.batches`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-        """Compute the results."""
-        from vsr.kernels.winograd import batches  # llvmlite, 0.1 s
+        """Compute the convolution."""
+        from vsr.kernels.winograd import batches  # imports llvmlite, 0.1 s
 
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
@@ -78,7 +79,7 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute those gradients that are wanted."""
+        """Compute the required gradients."""
         from vsr.kernels.winograd import batches
 
         x, weight = ctx.saved_tensors

@@ -1,7 +1,7 @@
-"""Validation: gain over the classical filters on held-out clips.
+"""Validation: the gain over classical filters on held-out clips.
 
-Measured are luma and colour, what repeats with the places of a pixel shuffle, flicker, and features where a
-recipe compares them; each kind of material apart.
+It measures luma, chroma, the grid of a pixel shuffle, flicker, and the perceptual loss if the recipe has one,
+separately for each kind of content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vsr.color.spec import Matrix
 from vsr.metrics import flicker, grid, psnr, psnr_chroma, psnr_y
 from vsr.models.archs.resample import resize
-from vsr.training.data.datasets import Material, Sample
+from vsr.training.data.datasets import Dataset, Sample
 from vsr.training.degrade.clips import degrade_clip, reduce
 from vsr.training.degrade.codec import Coding, transcode
 from vsr.training.degrade.degradation import Final
@@ -33,22 +33,22 @@ CONDITIONS: dict[str, Coding | None] = {
         for crf in (18, 23, 28)
     },
 }
-"""Name in the log to what the LR clip went through."""
+"""For each condition in the log, the coding of the LR clip."""
 OWN = "own"
-"""Condition: LR as the recipe's own degradations make it, or as a pair's LR file has it."""
+"""Name of the condition with LR made by the recipe's own degradation, or taken from a pair's LR file."""
 SAMPLES = 12
-"""Clips that are measured."""
-OF_A_KIND = 2
-"""Clips of each kind of material at least, beyond `SAMPLES` where need be."""
-TRIED = 200
-"""Draws at most to find them."""
-JUDGED = 6
-"""Pictures whose features are compared: that takes ten times as long as the rest."""
-MOST = 4
-"""Pictures of a clip that are coded for it."""
+"""Number of validation clips."""
+MIN_PER_KIND = 2
+"""Smallest number of clips of each kind of content, beyond `SAMPLES` if necessary."""
+MAX_DRAWS = 200
+"""Largest number of draws to find them."""
+PERCEPTUAL_FRAMES = 6
+"""Number of frames for the perceptual loss, which takes ten times as long as all other measurements."""
+MAX_FRAMES = 4
+"""Largest number of frames of a clip that are coded."""
 _HIGHEST = 60.0
-"""dB that count: rounding to 8 bits alone gives 10 lg(12 * 255^2) = 58.9. A flat picture has infinitely many,
-and the difference of two such is no figure."""
+"""Upper limit of PSNR in dB: rounding to 8 bits alone gives 10 lg(12 * 255^2) = 58.9. A constant image can
+have an infinite PSNR, and the difference of two infinite values is undefined."""
 
 
 class Scores(NamedTuple):
@@ -60,8 +60,8 @@ class Scores(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """A picture to upscale, the one before it, and what they are compared with."""
+class ValidationCase:
+    """A frame to upscale, the frame before it, and the references for both."""
 
     condition: str
     lr: Tensor
@@ -69,53 +69,54 @@ class Trial:
     hr: Tensor
     """`(3, H * scale, W * scale)` float32, [0, 1]."""
     bicubic: Scores
-    """Of the bicubic enlargement."""
+    """Scores of bicubic interpolation."""
     lanczos: float
-    """Y-PSNR of that by Lanczos' filter."""
+    """Y-PSNR of Lanczos interpolation."""
     kind: str = ""
-    """Of material, see `Sample.kind`."""
+    """Kind of content, see `Sample.kind`."""
     before: tuple[Tensor, Tensor] | None
-    """LR and HR of the picture before; None where the clip has one picture."""
+    """LR and HR of the frame before; None if the clip has only one frame."""
     shift: tuple[int, int] | None
-    """HR pixels by which the window moved since; None where the motion is unknown."""
+    """HR pixels that the window moved between the two frames; None if the motion is unknown."""
 
 
-def make_trials(held_out: Material, recipe: Recipe) -> list[Trial]:
-    """Draw clips from the material held out, and make each under every condition; always the same ones."""
-    return [trial for i, sample in enumerate(_samples(held_out)) for trial in _trials(sample, recipe, i)]
+def make_cases(held_out: Dataset, recipe: Recipe) -> list[ValidationCase]:
+    """Draw held-out clips, and make each under every condition; the clips are always the same."""
+    return [case for i, sample in enumerate(_samples(held_out)) for case in _cases_of(sample, recipe, i)]
 
 
-def _samples(held_out: Material) -> list[Sample]:
-    """`SAMPLES` clips in proportion, and more until there are `OF_A_KIND` of each kind that turns up."""
+def _samples(held_out: Dataset) -> list[Sample]:
+    """Draw `SAMPLES` clips in proportion, and more until there are
+    `MIN_PER_KIND` of each kind that occurs."""
     samples = [held_out.draw(random.Random(f"held out/{i}")) for i in range(SAMPLES)]
     found = Counter(sample.kind for sample in samples)
-    for i in range(SAMPLES, TRIED if len(held_out.kinds) > 1 else 0):
-        if all(found[kind] >= OF_A_KIND for kind in held_out.kinds):
+    for i in range(SAMPLES, MAX_DRAWS if len(held_out.kinds) > 1 else 0):
+        if all(found[kind] >= MIN_PER_KIND for kind in held_out.kinds):
             break
         sample = held_out.draw(random.Random(f"held out/{i}"))
-        if found[sample.kind] < OF_A_KIND:
+        if found[sample.kind] < MIN_PER_KIND:
             found[sample.kind] += 1
             samples.append(sample)
     return samples
 
 
-def _trials(sample: Sample, recipe: Recipe, i: int) -> list[Trial]:
-    hr = sample.hr[:MOST]
+def _cases_of(sample: Sample, recipe: Recipe, i: int) -> list[ValidationCase]:
+    hr = sample.hr[:MAX_FRAMES]
     if sample.lr is not None:
-        return [_trial(OWN, sample.lr[:MOST] / 255, hr, sample, recipe.scale)]
+        return [_make_case(OWN, sample.lr[:MAX_FRAMES] / 255, hr, sample, recipe.scale)]
     lr = reduce(hr, recipe.scale)
     seen = {name: transcode(lr, coding) if coding else lr / 255 for name, coding in CONDITIONS.items()}
-    trials = [_trial(name, images, hr, sample, recipe.scale) for name, images in seen.items()]
+    cases = [_make_case(name, images, hr, sample, recipe.scale) for name, images in seen.items()]
     if OWN in recipe.judged_by or recipe.degrade.orders or recipe.degrade.final != Final():
         rng = random.Random(f"own/{i}")
         clip = degrade_clip(hr, recipe.degrade, scale=recipe.scale, kept=len(hr), rng=rng, shift=sample.shift)
-        trials.append(_trial(OWN, clip.lr.float(), clip.plain, sample, recipe.scale))  # in its colours
-    return trials
+        cases.append(_make_case(OWN, clip.lr.float(), clip.plain, sample, recipe.scale))  # in its colours
+    return cases
 
 
-def _trial(condition: str, lr: Tensor, hr: Tensor, sample: Sample, scale: int) -> Trial:
+def _make_case(condition: str, lr: Tensor, hr: Tensor, sample: Sample, scale: int) -> ValidationCase:
     last, target = lr[-1:], hr[-1] / 255
-    return Trial(
+    return ValidationCase(
         condition=condition,
         lr=last,
         hr=target,
@@ -128,8 +129,9 @@ def _trial(condition: str, lr: Tensor, hr: Tensor, sample: Sample, scale: int) -
 
 
 def enlarge(lr: Tensor, scale: int) -> Tensor:
-    """Bicubic with a = -0.5, the kernel of MATLAB and PIL: `(1, 3, H, W)` to `(3, H * scale, W * scale)`."""
-    # antialias selects that kernel; it filters nothing when enlarging
+    """Bicubic interpolation with a = -0.5, as MATLAB and PIL: `(1, 3,
+    H, W)` to `(3, H * scale, W * scale)`."""
+    # antialias selects a = -0.5; it has no other effect when upscaling
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True)[0]
 
 
@@ -147,9 +149,9 @@ def _eight_bit(image: Tensor) -> Tensor:
     return image.float().clamp(0, 1).mul(255).round().div(255)
 
 
-def upscaled(network: nn.Module, trial: Trial, recipe: Recipe, device: torch.device) -> Tensor:
-    """`(3, H * scale, W * scale)` on the host, float32, as the network makes it."""
-    return _run(network, trial.lr, recipe, device)
+def upscaled(network: nn.Module, case: ValidationCase, recipe: Recipe, device: torch.device) -> Tensor:
+    """Return the output of a network, `(3, H * scale, W * scale)` float32, on the CPU."""
+    return _run(network, case.lr, recipe, device)
 
 
 def _run(network: nn.Module, lr: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
@@ -161,7 +163,7 @@ def _run(network: nn.Module, lr: Tensor, recipe: Recipe, device: torch.device) -
 
 def measure(
     network: nn.Module,
-    trials: Sequence[Trial],
+    cases: Sequence[ValidationCase],
     recipe: Recipe,
     device: torch.device,
     features: nn.Module | None = None,
@@ -169,105 +171,105 @@ def measure(
     """Measure a network.
 
     Args:
-        network: In any mode.
-        trials: See `make_trials`.
-        recipe: Of the run.
-        device: The network's.
-        features: A perceptual loss, to compare features, too.
+        network: A generator in any mode.
+        cases: Validation cases from `make_cases`.
+        recipe: Recipe of the run.
+        device: The network's device.
+        features: A perceptual loss to evaluate as well.
 
     Returns:
-        By condition the mean gain over bicubic in dB of Y-PSNR; `gain` for the mean over what judges, and
-        `gain_KIND` for each kind of material where there are several; `over_lanczos` for that over Lanczos'
-        filter; `gain_rgb` of RGB-PSNR; `gain_chroma` and `gain_chroma_clean` of Cb and Cr, the latter of LR
-        that was not coded; `grid_excess` in dB, see `metrics.grid`; `flicker` where a clip's motion is known;
-        `features` for the perceptual loss over bicubic's.
+        For each condition, the mean gain over bicubic in dB of Y-PSNR. `gain` is the mean over the conditions
+        of `judged_by`, and `gain_KIND` that of each kind of content if there are several. `over_lanczos` is
+        the gain over Lanczos, `gain_rgb` that of RGB-PSNR, `gain_chroma` that of Cb and Cr,
+        `gain_chroma_clean` the same for uncoded LR. `grid_excess` is in dB, see `metrics.grid`. `flicker`
+        requires clips with known motion. `features` is the perceptual loss relative to that of bicubic.
     """
-    results = [_result(network, trial, recipe, device) for trial in trials]
-    judging = [r for r in results if r.trial.condition in recipe.judged_by] or results
+    results = [_result(network, case, recipe, device) for case in cases]
+    judging = [r for r in results if r.case.condition in recipe.judged_by] or results
     figures = {
-        name: _mean([r.gain.luma for r in results if r.trial.condition == name])
-        for name in dict.fromkeys(trial.condition for trial in trials)
+        name: _mean([r.gain.luma for r in results if r.case.condition == name])
+        for name in dict.fromkeys(case.condition for case in cases)
     }
     figures["gain"] = _mean_of_conditions(judging)
-    figures["over_lanczos"] = _mean([r.scores.luma - r.trial.lanczos for r in results])
+    figures["over_lanczos"] = _mean([r.scores.luma - r.case.lanczos for r in results])
     figures["gain_rgb"] = _mean([r.gain.rgb for r in judging])
     figures["gain_chroma"] = _mean([r.gain.chroma for r in judging])
-    figures |= _where_there_are(
-        "gain_chroma_clean", [r.gain.chroma for r in results if r.trial.condition == "clean"]
+    figures |= _mean_if_any(
+        "gain_chroma_clean", [r.gain.chroma for r in results if r.case.condition == "clean"]
     )
     figures |= _of_kinds(judging) | _grid(results, recipe.scale)
-    figures |= _where_there_are("flicker", [r.flicker for r in results if r.flicker is not None])
+    figures |= _mean_if_any("flicker", [r.flicker for r in results if r.flicker is not None])
     return figures | (_features(results, recipe, device, features) if features is not None else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
-    trial: Trial
+    case: ValidationCase
     sr: Tensor
     scores: Scores
     flicker: float | None
 
     @property
     def gain(self) -> Scores:
-        """Over bicubic."""
-        return Scores(*(a - b for a, b in zip(self.scores, self.trial.bicubic, strict=True)))
+        """Gain over bicubic in dB."""
+        return Scores(*(a - b for a, b in zip(self.scores, self.case.bicubic, strict=True)))
 
 
-def _result(network: nn.Module, trial: Trial, recipe: Recipe, device: torch.device) -> _Result:
-    sr, restless = _run(network, trial.lr, recipe, device), None
-    if trial.before is not None and trial.shift is not None:
-        pair = torch.stack([_run(network, trial.before[0], recipe, device), sr])
-        restless = flicker(pair, torch.stack([trial.before[1], trial.hr]), trial.shift)
-    return _Result(trial=trial, sr=sr, scores=_scores(sr, trial.hr, recipe.scale), flicker=restless)
+def _result(network: nn.Module, case: ValidationCase, recipe: Recipe, device: torch.device) -> _Result:
+    sr, measured = _run(network, case.lr, recipe, device), None
+    if case.before is not None and case.shift is not None:
+        pair = torch.stack([_run(network, case.before[0], recipe, device), sr])
+        measured = flicker(pair, torch.stack([case.before[1], case.hr]), case.shift)
+    return _Result(case=case, sr=sr, scores=_scores(sr, case.hr, recipe.scale), flicker=measured)
 
 
 def _mean_of_conditions(results: Sequence[_Result]) -> float:
-    """Each condition counts the same, however many clips it has."""
-    names = dict.fromkeys(r.trial.condition for r in results)
-    return _mean([_mean([r.gain.luma for r in results if r.trial.condition == name]) for name in names])
+    """Return the mean over the conditions, each with the same weight for any number of clips."""
+    names = dict.fromkeys(r.case.condition for r in results)
+    return _mean([_mean([r.gain.luma for r in results if r.case.condition == name]) for name in names])
 
 
 def _of_kinds(results: Sequence[_Result]) -> dict[str, float]:
-    kinds = sorted({r.trial.kind for r in results})
+    kinds = sorted({r.case.kind for r in results})
     if len(kinds) < 2:
         return {}
     return {
-        f"gain_{kind or 'other'}": _mean([r.gain.luma for r in results if r.trial.kind == kind])
+        f"gain_{kind or 'other'}": _mean([r.gain.luma for r in results if r.case.kind == kind])
         for kind in kinds
     }
 
 
 def _grid(results: Sequence[_Result], scale: int) -> dict[str, float]:
-    """Of what is seen most: moderately coded, as `samples` are."""
-    shown = shown_condition([r.trial for r in results])
-    chosen = [r for r in results if r.trial.condition == shown]
+    """Measure the grid under the condition that `samples` shows, moderately coded."""
+    shown = shown_condition([r.case for r in results])
+    chosen = [r for r in results if r.case.condition == shown]
     if scale < 2:
         return {}
-    found = grid([_eight_bit(r.sr) for r in chosen], [r.trial.hr for r in chosen], scale=scale)
+    found = grid([_eight_bit(r.sr) for r in chosen], [r.case.hr for r in chosen], scale=scale)
     return {} if found is None else {"grid_excess": found}
 
 
-def shown_condition(trials: Sequence[Trial]) -> str:
-    """The condition that tells most to an eye: moderately coded, where it is measured."""
-    conditions = [trial.condition for trial in trials]
+def shown_condition(cases: Sequence[ValidationCase]) -> str:
+    """Return the condition to show to people: moderately coded if it is measured."""
+    conditions = [case.condition for case in cases]
     return "crf23" if "crf23" in conditions else conditions[-1]
 
 
 def _features(
     results: Sequence[_Result], recipe: Recipe, device: torch.device, features: nn.Module
 ) -> dict[str, float]:
-    shown = shown_condition([r.trial for r in results])
-    chosen = [r for r in results if r.trial.condition == shown][:JUDGED]
+    shown = shown_condition([r.case for r in results])
+    chosen = [r for r in results if r.case.condition == shown][:PERCEPTUAL_FRAMES]
     sums = [0.0, 0.0]
     for r in chosen:
-        for i, image in enumerate((r.sr, enlarge(r.trial.lr, recipe.scale))):
+        for i, image in enumerate((r.sr, enlarge(r.case.lr, recipe.scale))):
             with torch.inference_mode(), autocast(recipe, device):
-                pair = (x[None].to(device) for x in (_eight_bit(image), r.trial.hr))
+                pair = (x[None].to(device) for x in (_eight_bit(image), r.case.hr))
                 sums[i] += float(features(*pair))
     return {"features": sums[0] / sums[1]} if sums[1] else {}
 
 
-def _where_there_are(name: str, values: Sequence[float]) -> dict[str, float]:
+def _mean_if_any(name: str, values: Sequence[float]) -> dict[str, float]:
     return {name: _mean(values)} if values else {}
 
 

@@ -1,4 +1,4 @@
-"""The log of a run, as lines and JSONL."""
+"""The log of a training run, as log messages, JSONL and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """The log of a run; `close` it."""
+    """The log of a run; call `close` at the end."""
 
     def __init__(self, output: Path) -> None:
-        """Log beside `output`: `.jsonl`, and the folder `.tensorboard` where the package is installed."""
+        """Log to files beside `output`: `.jsonl`, and the folder
+        `.tensorboard` if that package is installed."""
         self.path = output.with_suffix(".jsonl")
         self._board = _board(output.with_suffix(".tensorboard"))
 
     def write(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
-        """Add the figures of a measurement.
+        """Add the results of a validation.
 
         Raises:
-            OutputError: the disk does not take it.
+            OutputError: The file cannot be written.
         """
         row = {"step": step, "seconds": round(seconds, 1), **{k: _short(v) for k, v in figures.items()}}
         logger.info(", ".join(f"{key} {value}" for key, value in row.items()))
@@ -39,27 +40,27 @@ class Journal:
             with os.fdopen(_opened(self.path), "w", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error})") from error
+            raise OutputError(f"{self.path} cannot be written ({error})") from error
         for name, value in figures.items():
             if self._board is not None and math.isfinite(value):
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Close the TensorBoard file."""
         if self._board is not None:
             self._board.close()
 
 
 def _opened(path: Path) -> int:
-    """A log to add to; a link planted under its name would add to another file.
+    """Open a log for appending, but not through a symbolic link, which could modify another file.
 
     Raises:
-        OSError: it is a link or no regular file, or the disk refuses.
+        OSError: It is a link or no regular file, or cannot be opened.
     """
     handle = open_to_append(path)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EEXIST, "what stands there is no regular file")
+        raise OSError(errno.EEXIST, "the existing file is not a regular file")
     return handle
 
 
@@ -72,12 +73,12 @@ def _board(folder: Path) -> Any:
 
 
 def _short(value: float) -> float | None:
-    """Six digits; JSON knows no NaN."""
+    """Round to six digits; None for NaN, which JSON does not have."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each term over the steps in which it was finite."""
+    """Return the mean of each term over the steps in which it is finite."""
     names = dict.fromkeys(name for row in rows for name in row)
     finite = {name: [row[name] for row in rows if name in row and math.isfinite(row[name])] for name in names}
     return {name: sum(values) / len(values) for name, values in finite.items() if values}

@@ -1,9 +1,9 @@
-"""Adam whose steps on the convolutions of features are orthogonal: Muon.
+"""The optimiser Muon: Adam with orthogonal updates for the inner convolutions.
 
-Adam follows the few directions in which a gradient is large. Here the averaged gradient of a convolution, as
-a matrix of one row for each feature that comes out, is replaced by the nearest matrix whose directions all
-count the same, so that all of a layer learns at once. 500 steps of fast-x2 gain a fifth more by it, at 5 %
-more time each (docs/training-log.md).
+Adam mostly follows the few directions in which a gradient is large. Muon takes the averaged gradient of a
+convolution as a matrix with one row for each output channel, and replaces it by the nearest matrix with equal
+singular values, so that all directions are learnt at once. After 500 steps of fast-x2 the gain is a fifth
+larger, at 5 % more time a step (docs/training-log.md).
 
 Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the method is the spectral
 descent of Carlson et al., "Preconditioned spectral descent for deep learning", NeurIPS 2015.
@@ -18,14 +18,16 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-"""Jordan et al."""
+"""Value of Jordan et al."""
 _ROUNDS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of x, x^3 and x^5: Jordan et al., tuned so that five rounds bring any singular value to about 1."""
+"""Coefficients of x, x^3 and x^5: Jordan et al. tuned them so that five
+rounds bring any singular value to about 1."""
 
 
 class Muon(torch.optim.Adam):
-    """Adam, but for `matrices`; all parameters are in one group, and their moments have Adam's names."""
+    """Adam with orthogonal updates for `matrices`. All parameters are in one
+    group, with Adam's names for moments."""
 
     def __init__(
         self,
@@ -35,13 +37,13 @@ class Muon(torch.optim.Adam):
         ratio: float,
         **settings: Any,
     ) -> None:
-        """Start without moments.
+        """Create the optimiser without moments.
 
         Args:
-            parameters: All of a network's.
-            matrices: Those of them whose steps are orthogonal, of two dimensions or more.
+            parameters: All parameters of a network.
+            matrices: Those with orthogonal updates; they have two or more dimensions.
             ratio: Their learning rate as a multiple of the group's.
-            settings: Of `torch.optim.Adam`.
+            settings: Arguments of `torch.optim.Adam`.
         """
         super().__init__(parameters, **settings)
         self._ratio = ratio
@@ -51,14 +53,15 @@ class Muon(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Do a step; where `found_inf` is set to 1, as for the fused Adam, nothing changes."""
+        """Do a step; if the attribute `found_inf` is 1, nothing changes, as in the fused Adam."""
         assert closure is None
         for matrices in self._alike.values():
             self._step([matrix for matrix in matrices if matrix.grad is not None])
         super().step()
 
     def _step(self, matrices: list[nn.Parameter]) -> None:
-        """One for matrices of one shape; their gradients are used up, so that Adam leaves them alone."""
+        """Update matrices of the same shape, and remove their
+        gradients, so that Adam does not update them."""
         if not matrices:
             return
         wrong = getattr(self, "found_inf", None)
@@ -85,13 +88,14 @@ class Muon(torch.optim.Adam):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest matrices whose singular values are all about 1 (0.7 to 1.2), by a Newton-Schulz iteration.
+    """Return the nearest matrices with all singular values about 1
+    (0.7 to 1.2), by a Newton-Schulz iteration.
 
     Args:
         matrices: `(N, rows, columns)`, float32.
 
     Returns:
-        The same shape; zeros stay zeros.
+        The same shape; a zero matrix stays zero.
     """
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
@@ -104,7 +108,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def hidden_convolutions(network: nn.Module) -> list[nn.Parameter]:
-    """The weights of convolutions that read features, not a picture, and are not in groups."""
+    """Return the weights of convolutions without groups whose input are features, not an image."""
     found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     weights = [m.weight for m in found if m.in_channels > 3 and m.groups == 1]
     return [weight for weight in weights if isinstance(weight, nn.Parameter)]

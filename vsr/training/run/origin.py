@@ -1,8 +1,7 @@
-"""Fingerprints of the data that a run was trained on.
+"""Digests of the data that a run is trained on.
 
-A checkpoint knows them by their digests, so that a run does not go on with others unsaid.
-
-Of data only names, sizes and the ends of files are looked at: a folder of 100,000 takes seconds.
+A checkpoint contains them, so that a run does not resume with other data unnoticed. Only names, sizes, and
+the first and last bytes of files are read, so a folder of 100,000 files takes seconds.
 """
 
 from __future__ import annotations
@@ -20,49 +19,49 @@ from vsr.errors import InputError
 from vsr.media.files.opening import shown
 from vsr.reading import open_file
 from vsr.training.data.datasets import VIDEO_SUFFIXES
-from vsr.training.data.image_folder import HOLDOUT, SOURCES, is_material
+from vsr.training.data.image_folder import HOLDOUT, SOURCES, is_visible_file
 from vsr.training.data.images import SUFFIXES
 from vsr.training.data.pairs import find_pair
 
 Origin = Mapping[str, Any]
-"""`data`: a list of tables `name`, `files`, `sha256`; `start` and `vgg`: digests, or None."""
+"""`data` is a list of tables with `name`, `files` and `sha256`; `start` and `vgg` are digests or None."""
 
 _ENDS = 4096
-"""Bytes at the beginning and at the end of a file that are looked at."""
+"""Number of bytes at the beginning and at the end of a file that are read."""
 
 
 def origin_of(data: Sequence[Path], start: Mapping[str, Tensor] | None, vgg: Path | None) -> Origin:
-    """Look at what a run is made of.
+    """Compute the digests of a run's data, initial weights and VGG19.
 
     Raises:
-        InputError: something cannot be read.
+        InputError: A file cannot be read.
     """
     return {
         "data": [_source(path) for path in data],
         "start": None if start is None else digest(start),
-        "vgg": None if vgg is None else _of_files([vgg]),
+        "vgg": None if vgg is None else _digest_of_files([vgg]),
     }
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
-    """What is another now, in words; sources are compared in their order, wherever they lie.
+    """Describe the differences between two origins; sources are compared in order, wherever they are stored.
 
-    The weights to start from are not among it: a run that goes on does not use them.
+    Initial weights are not compared, because a resumed run does not use them.
     """
-    words = ["VGG19's weights are others"] if then.get("vgg") != now.get("vgg") else []
+    words = ["VGG19's weights are different"] if then.get("vgg") != now.get("vgg") else []
     before, after = then.get("data", []), now.get("data", [])
     if len(before) != len(after):
-        return [*words, f"the data are {len(after)} sources, not {len(before)}"]
+        return [*words, f"there are {len(after)} data sources, not {len(before)}"]
     for old, new in zip(before, after, strict=True):
         if old["files"] != new["files"]:
-            words.append(f"{shown(new['name'])} holds {new['files']} files, not {old['files']}")
+            words.append(f"{shown(new['name'])} contains {new['files']} files, not {old['files']}")
         elif old["sha256"] != new["sha256"]:
-            words.append(f"{shown(new['name'])} holds other files")
+            words.append(f"{shown(new['name'])} contains different files")
     return words
 
 
 def digest(tensors: Mapping[str, Tensor], before: bytes = b"") -> str:
-    """The sha256 of some bytes, and of tensors with their names."""
+    """Return the SHA-256 of some bytes followed by tensors with their names."""
     found = hashlib.sha256(before)
     for name in sorted(tensors):
         found.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
@@ -72,24 +71,24 @@ def digest(tensors: Mapping[str, Tensor], before: bytes = b"") -> str:
 
 def _source(path: Path) -> dict[str, Any]:
     files = _files_of(path)
-    return {"name": path.name, "files": len(files), "sha256": _of_files(files)}
+    return {"name": path.name, "files": len(files), "sha256": _digest_of_files(files)}
 
 
 def _files_of(path: Path) -> list[Path]:
-    """The files that training reads of a source, by name."""
+    """Return the files of a source that training reads, sorted by name."""
     if not path.is_dir():
         return [path]
     pair = find_pair(path)
     if pair is not None:
         return [file for half in pair for file in _files_of(half)]
-    return sorted(file for file in path.iterdir() if is_material(file) and _is_read(file))
+    return sorted(file for file in path.iterdir() if is_visible_file(file) and _is_read(file))
 
 
 def _is_read(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES or file.name in (SOURCES, HOLDOUT)
 
 
-def _of_files(files: Sequence[Path]) -> str:
+def _digest_of_files(files: Sequence[Path]) -> str:
     found = hashlib.sha256()
     for path in files:
         try:
@@ -100,5 +99,5 @@ def _of_files(files: Sequence[Path]) -> str:
                 file.seek(max(0, size - _ENDS))
                 found.update(file.read(_ENDS))
         except OSError as error:
-            raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
+            raise InputError(f"{shown(path)} cannot be read ({error.strerror or error})") from error
     return found.hexdigest()

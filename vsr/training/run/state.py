@@ -1,4 +1,4 @@
-"""Networks, optimisers, random numbers: what changes from step to step."""
+"""The state of a training run: networks, optimisers and counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError
-from vsr.training.generators import make_generator, take_over
+from vsr.training.generators import load_matching_weights, make_generator
 from vsr.training.losses.constant_color import check_flat
 from vsr.training.losses.discriminators import make_discriminator
 from vsr.training.losses.features import PerceptualLoss, load_features
@@ -21,8 +21,8 @@ from vsr.training.run.muon import Muon, hidden_convolutions
 
 
 @dataclass(slots=True, kw_only=True)
-class Rivals:
-    """The discriminator of a run, and what teaches it."""
+class Adversary:
+    """The discriminator of a run and its optimiser."""
 
     discriminator: nn.Module
     optimizer: torch.optim.Adam
@@ -30,22 +30,22 @@ class Rivals:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """A run between two steps."""
+    """The state of a run between two steps."""
 
     network: nn.Module
-    """The generator that is trained; fp32, channels_last, in training mode."""
+    """The generator in training; fp32, channels_last, in training mode."""
     average: nn.Module
-    """Exponential moving average of its weights: what is measured and shipped; in eval mode."""
+    """Exponential moving average of its weights, which is validated and saved; in eval mode."""
     optimizer: torch.optim.Adam
-    rivals: Rivals | None
+    adversary: Adversary | None
     perceptual: nn.Module | None
     device: torch.device
     step: int = 0
-    """Steps done."""
+    """Number of steps done."""
     seconds: float = 0.0
-    """Spent on them, over all sittings."""
+    """Time spent on them, including the time before the run was resumed."""
     best: float | None = None
-    """Highest mean gain over bicubic that was measured, in dB."""
+    """Highest mean gain over bicubic in validation so far, in dB."""
 
 
 def new_state(
@@ -55,36 +55,36 @@ def new_state(
     start: Mapping[str, Tensor] | None = None,
     vgg: Path | None = None,
 ) -> State:
-    """Start a run.
+    """Create the state of a new run.
 
     Args:
-        recipe: What is trained.
-        device: Where.
-        start: Weights of a generator to start from, see `generators.take_over`.
-        vgg: File with VGG19's weights; needed where the recipe has a perceptual loss.
+        recipe: Recipe of the run.
+        device: Device to train on.
+        start: Initial weights of the generator, see `generators.load_matching_weights`.
+        vgg: File with VGG19's weights; required by recipes with a perceptual loss.
 
     Raises:
-        ModelError: `start` or `vgg` does not fit.
-        ConfigError: the recipe needs `vgg`, and there is none.
+        ModelError: `start` or `vgg` does not match.
+        ConfigError: The recipe requires `vgg`, but it is None.
     """
     device = torch.device(device)
     network = make_generator(recipe.generator, seed=recipe.seed)
     if recipe.losses.flat:
         check_flat(network)
     if start is not None:
-        take_over(network, start)
+        load_matching_weights(network, start)
     network = _placed(network, device)
     return State(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False).eval(),
         optimizer=_optimizer(network, recipe.adam),
-        rivals=_rivals(recipe, device),
+        adversary=_adversary(recipe, device),
         perceptual=_perceptual(recipe, device, vgg),
         device=device,
     )
 
 
-def _rivals(recipe: Recipe, device: torch.device) -> Rivals | None:
+def _adversary(recipe: Recipe, device: torch.device) -> Adversary | None:
     adversarial = recipe.losses.adversarial
     if adversarial is None:
         return None
@@ -92,7 +92,7 @@ def _rivals(recipe: Recipe, device: torch.device) -> Rivals | None:
         torch.manual_seed(recipe.seed + 1)
         network = make_discriminator(adversarial.discriminator, patch=recipe.patch * recipe.scale)
     network = _placed(network.train(), device)
-    return Rivals(discriminator=network, optimizer=_adam(network, recipe.adam, adversarial.lr))
+    return Adversary(discriminator=network, optimizer=_adam(network, recipe.adam, adversarial.lr))
 
 
 def _perceptual(recipe: Recipe, device: torch.device, vgg: Path | None) -> nn.Module | None:
@@ -101,7 +101,7 @@ def _perceptual(recipe: Recipe, device: torch.device, vgg: Path | None) -> nn.Mo
         return None
     if vgg is None:
         raise ConfigError(
-            f"recipe {recipe.name} compares VGG19's features; give its weights with `vgg`"
+            f"recipe {recipe.name} has a perceptual loss. Give VGG19's weights with `vgg`"
             " (torchvision's vgg19, .pth or .safetensors; nothing is downloaded)"
         )
     names = [name for name, _ in wanted.layers]
@@ -117,7 +117,7 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _optimizer(network: nn.Module, settings: Adam) -> torch.optim.Adam:
-    """The generator's."""
+    """Return the optimiser of the generator."""
     if not settings.muon:
         return _adam(network, settings, settings.lr)
     return Muon(
@@ -134,5 +134,5 @@ def _adam(network: nn.Module, settings: Adam, lr: float) -> torch.optim.Adam:
 
 
 def _common(network: nn.Module, settings: Adam) -> dict[str, Any]:
-    on_cuda = next(network.parameters()).is_cuda  # there a step may be recorded, see `replay`
+    on_cuda = next(network.parameters()).is_cuda  # on CUDA, a step may be recorded, see `replay`
     return {"betas": settings.betas, "eps": settings.eps, "fused": True, "capturable": on_cuda}

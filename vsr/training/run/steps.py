@@ -1,7 +1,8 @@
-"""One training step: the generator's, and the discriminator's where there is one.
+"""One training step of the generator, and of the discriminator if there is one.
 
-There are two of one mathematics. `train_step` decides on the host whether a step counts, and waits for its
-figures; `device_step` leaves that to the device, so that it can be recorded and replayed (`replay`).
+There are two implementations of the same step. `train_step` checks on the host whether the
+results are finite, and waits for them. `device_step` leaves this check to the device, so that it
+can be recorded and replayed (`replay`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from vsr.engine.device import choose_dtype
 from vsr.training.batches.crops import Batch
-from vsr.training.losses.constant_color import COLOURS, flatness
+from vsr.training.losses.constant_color import COLOURS, constant_color_loss
 from vsr.training.losses.loss_settings import (
     PIXEL,
     chroma,
@@ -31,101 +32,102 @@ from vsr.training.losses.loss_settings import (
 )
 from vsr.training.losses.temporal import consistency, consistency_on_device
 from vsr.training.recipe import Recipe
-from vsr.training.run.convolutions import quick
-from vsr.training.run.state import Rivals, State
+from vsr.training.run.convolutions import fast_convolutions
+from vsr.training.run.state import Adversary, State
 
 logger = logging.getLogger(__name__)
 
 Terms = dict[str, float]
-"""Loss terms of a step by name, unweighted, and the norms of the gradients; NaN for what was left out."""
+"""Loss terms of a step by name, unweighted, and the gradient norms; NaN for a part that was skipped."""
 
 
 def train_step(state: State, recipe: Recipe, batch: Batch, *, factor: float) -> Terms:
     """Do one step.
 
-    Random numbers inside the networks (dropout) are drawn from the recipe's seed and the step alone, so that
-    a run that was cut off goes on bit for bit. torch's own generator is set for that.
+    Random numbers inside the networks (dropout) depend only on the recipe's seed and the step, so that a
+    resumed run continues to the bit. The function seeds torch's global generator for that.
 
     Args:
-        state: Changed; its `step` always counts on.
-        recipe: Of the run.
-        batch: On the state's device.
-        factor: Of the learning rates, see `schedule.factor_at`.
+        state: State of the run, changed in place; its `step` always increases.
+        recipe: Recipe of the run.
+        batch: The crops, on the state's device.
+        factor: Factor of the learning rates, see `schedule.factor_at`.
 
     Returns:
-        The terms; `loss` is NaN where the step was left out because something was not finite.
+        The loss terms; `loss` is NaN if the step was skipped because a value was not finite.
     """
     torch.manual_seed(seed_of(recipe, state.step))
     _set_rate(state.optimizer, recipe.adam.lr * factor)
-    rivals = state.rivals if state.step >= recipe.losses.warmup else None
-    kept = _buffers(state.network), _buffers(rivals.discriminator if rivals else None)
+    adversary = state.adversary if state.step >= recipe.losses.warmup else None
+    kept = _buffers(state.network), _buffers(adversary.discriminator if adversary else None)
     sr = _forward(state.network, batch.lr, recipe, state.device)
-    terms, loss = generator_terms(state, recipe, batch, sr, rivals)
+    terms, loss = generator_terms(state, recipe, batch, sr, adversary)
     found = {name: float(value.detach()) for name, value in terms.items()}
     found["norm"] = _descend(state.optimizer, state.network, loss, recipe.clip)
     found["loss"] = float(loss.detach()) if math.isfinite(found["norm"]) else math.nan
     if math.isfinite(found["loss"]):
         average_(state.average, state.network, ema_decay(recipe.ema, state.step + 1))
-        if rivals is not None:
-            found |= _rival_step(rivals, recipe, batch, sr.detach(), factor, state.device)
+        if adversary is not None:
+            found |= _discriminator_step(adversary, recipe, batch, sr.detach(), factor, state.device)
     else:
-        _bring_back(kept[0])
+        _restore_buffers(kept[0])
     if not math.isfinite(found["loss"] + found.get("d_norm", 0.0)):
-        _bring_back(kept[1])
+        _restore_buffers(kept[1])
     state.step += 1
     return found
 
 
 def seed_of(recipe: Recipe, step: int) -> int:
-    """Of what is random in a step."""
+    """Return the seed of the random numbers in a step."""
     return (recipe.seed * 1_000_003 + step) % 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dials:
-    """What changes from step to step beside the batch, on the device: a recorded step reads it anew."""
+class StepInputs:
+    """Inputs of a step that change besides the batch, on the device, where a recorded step reads them."""
 
     rate: Tensor
-    """Learning rate of the generator; this and the next two: float32, no dimensions."""
-    rival_rate: Tensor
-    """Of the discriminator."""
+    """Learning rate of the generator; like the next two, a float32 scalar."""
+    discriminator_rate: Tensor
+    """Learning rate of the discriminator."""
     move: Tensor
-    """How far the average moves towards the network: 1 less its decay."""
+    """Weight of the network in the update of the average: 1 - decay."""
     colours: Tensor
-    """`(COLOURS, 3)` float32, [0, 1], for `flat`."""
+    """`(COLOURS, 3)` float32, [0, 1], for the constant-colour loss `flat`."""
 
 
-def device_step(state: State, recipe: Recipe, batch: Batch, dials: Dials) -> dict[str, Tensor]:
-    """Do one step without waiting for the device; `train_step`'s mathematics, rounding apart.
+def device_step(state: State, recipe: Recipe, batch: Batch, inputs: StepInputs) -> dict[str, Tensor]:
+    """Do one step without synchronisation; it equals `train_step` up to rounding.
 
-    Where the loss or a gradient is not finite, all numbers are left as they were, on the device itself.
-    Dropout is not for it: torch's generator is not set.
+    If the loss or a gradient is not finite, the device itself keeps all values as they were. Dropout is not
+    supported, because torch's generator is not seeded.
 
     Args:
-        state: Changed, but for `step`. Its optimisers must be fused, and on CUDA capturable.
-        recipe: Of the run.
-        batch: On the state's device.
-        dials: See there.
+        state: State of the run, changed in place except `step`. Its
+            optimisers must be fused, and capturable on CUDA.
+        recipe: Recipe of the run.
+        batch: The crops, on the state's device.
+        inputs: Learning rates, the average's weight and random colours.
 
     Returns:
-        `train_step`'s terms, fp32, no dimensions, on the device; NaN for what was left out.
+        The terms of `train_step`, fp32 scalars, on the device; NaN for a part that was skipped.
     """
-    rivals = state.rivals if state.step >= recipe.losses.warmup else None
-    kept = _buffers(state.network), _buffers(rivals.discriminator if rivals else None)
+    adversary = state.adversary if state.step >= recipe.losses.warmup else None
+    kept = _buffers(state.network), _buffers(adversary.discriminator if adversary else None)
     sr = _forward(state.network, batch.lr, recipe, state.device)
-    terms, loss = generator_terms(state, recipe, batch, sr, rivals, dials.colours)
+    terms, loss = generator_terms(state, recipe, batch, sr, adversary, inputs.colours)
     found = {name: value.detach() for name, value in terms.items()}
-    good, norm = _descend_where_finite(state.optimizer, state.network, loss, recipe.clip, dials.rate)
+    good, norm = _descend_where_finite(state.optimizer, state.network, loss, recipe.clip, inputs.rate)
     found |= {"norm": _where(good, norm), "loss": _where(good, loss.detach())}
-    _bring_back_unless(good, kept[0])
-    _average_by(state.average, state.network, dials.move * good)
-    if rivals is not None:
-        told, losses = _rival_losses(rivals, recipe, batch, sr.detach(), state.device)
+    _restore_buffers_unless(good, kept[0])
+    _average_by(state.average, state.network, inputs.move * good)
+    if adversary is not None:
+        terms, losses = _discriminator_losses(adversary, recipe, batch, sr.detach(), state.device)
         fine, norm = _descend_where_finite(
-            rivals.optimizer, rivals.discriminator, losses, recipe.clip, dials.rival_rate, good
+            adversary.optimizer, adversary.discriminator, losses, recipe.clip, inputs.discriminator_rate, good
         )
-        found |= {name: _where(good, value) for name, value in told.items()} | {"d_norm": _where(fine, norm)}
-        _bring_back_unless(fine, kept[1])
+        found |= {name: _where(good, value) for name, value in terms.items()} | {"d_norm": _where(fine, norm)}
+        _restore_buffers_unless(fine, kept[1])
     return found
 
 
@@ -134,10 +136,10 @@ def generator_terms(
     recipe: Recipe,
     batch: Batch,
     sr: Tensor,
-    rivals: Rivals | None,
+    adversary: Adversary | None,
     colours: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The generator's loss terms, and their weighted sum; colours that are not given are drawn."""
+    """Return the generator's loss terms and their weighted sum; colours are drawn if they are not given."""
     losses = recipe.losses
     terms = {"pixel": PIXEL[losses.pixel](sr, batch.hr)}
     if state.step < losses.warmup:
@@ -147,8 +149,8 @@ def generator_terms(
         with autocast(recipe, state.device):
             terms["perceptual"] = state.perceptual(sr, batch.hr)
         weights["perceptual"] = losses.perceptual.weight
-    if losses.adversarial is not None and rivals is not None:
-        terms["adversarial"] = _adversarial(rivals, recipe, batch, sr, state.device)
+    if losses.adversarial is not None and adversary is not None:
+        terms["adversarial"] = _adversarial(adversary, recipe, batch, sr, state.device)
         weights["adversarial"] = losses.adversarial.weight
     if losses.temporal and batch.shift is not None:
         compared = consistency if batch.shift.device.type == "cpu" else consistency_on_device
@@ -162,44 +164,46 @@ def generator_terms(
         terms["grid"], weights["grid"] = grid(sr, batch.hr, recipe.scale), losses.grid
     if losses.flat:
         with autocast(recipe, state.device):
-            # On the host: a card would draw others.
+            # On the CPU, because a GPU would draw other numbers.
             drawn = torch.rand(COLOURS, 3).to(state.device) if colours is None else colours
-            terms["flat"] = flatness(state.network, drawn)
+            terms["flat"] = constant_color_loss(state.network, drawn)
         weights["flat"] = losses.flat
     return terms, torch.stack([weights[name] * value for name, value in terms.items()]).sum()
 
 
-def _adversarial(rivals: Rivals, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device) -> Tensor:
-    """What the discriminator says of the generator's pictures; its own weights get no gradient here."""
+def _adversarial(
+    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device
+) -> Tensor:
+    """Return the adversarial loss of the generator, without gradients for the discriminator's weights."""
     assert recipe.losses.adversarial is not None
     kind, real = recipe.losses.adversarial.kind, None
-    rivals.discriminator.requires_grad_(False)
-    fake = _forward(rivals.discriminator, sr, recipe, device)
+    adversary.discriminator.requires_grad_(False)
+    fake = _forward(adversary.discriminator, sr, recipe, device)
     if needs_real(kind):
         with torch.no_grad():
-            real = _forward(rivals.discriminator, batch.plain, recipe, device)
-    rivals.discriminator.requires_grad_(True)
+            real = _forward(adversary.discriminator, batch.plain, recipe, device)
+    adversary.discriminator.requires_grad_(True)
     return generator_loss(kind, real, fake)
 
 
-def _rival_step(
-    rivals: Rivals, recipe: Recipe, batch: Batch, sr: Tensor, factor: float, device: torch.device
+def _discriminator_step(
+    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, factor: float, device: torch.device
 ) -> Terms:
-    """Teach the discriminator, which sees the HR pictures as they are, without sharpening."""
+    """Train the discriminator, which sees HR without sharpening."""
     assert recipe.losses.adversarial is not None
-    _set_rate(rivals.optimizer, recipe.losses.adversarial.lr * factor)
-    told, loss = _rival_losses(rivals, recipe, batch, sr, device)
-    norm = _descend(rivals.optimizer, rivals.discriminator, loss, recipe.clip)
-    return {name: float(value) for name, value in told.items()} | {"d_norm": norm}
+    _set_rate(adversary.optimizer, recipe.losses.adversarial.lr * factor)
+    terms, loss = _discriminator_losses(adversary, recipe, batch, sr, device)
+    norm = _descend(adversary.optimizer, adversary.discriminator, loss, recipe.clip)
+    return {name: float(value) for name, value in terms.items()} | {"d_norm": norm}
 
 
-def _rival_losses(
-    rivals: Rivals, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device
+def _discriminator_losses(
+    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The discriminator's two losses, and their sum."""
+    """Return the two losses of the discriminator by name, and their sum."""
     assert recipe.losses.adversarial is not None
-    real = _forward(rivals.discriminator, batch.plain, recipe, device)
-    fake = _forward(rivals.discriminator, sr, recipe, device)
+    real = _forward(adversary.discriminator, batch.plain, recipe, device)
+    fake = _forward(adversary.discriminator, sr, recipe, device)
     losses = discriminator_losses(recipe.losses.adversarial.kind, real, fake)
     return {"d_real": losses.real.detach(), "d_fake": losses.fake.detach()}, losses.real + losses.fake
 
@@ -211,14 +215,14 @@ def _forward(network: nn.Module, images: Tensor, recipe: Recipe, device: torch.d
 
 
 def _descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor, clip: float) -> float:
-    """Back-propagate and step; returns the gradient's norm, and changes nothing where that is not finite."""
+    """Back-propagate and do a step, and return the gradient norm. If it is not finite, nothing changes."""
     optimizer.zero_grad()
     loss.backward()
     norm = float(clip_grad_norm_(network.parameters(), clip))
     if math.isfinite(norm) and math.isfinite(float(loss.detach())):
         optimizer.step()
         return norm
-    logger.warning("a step of the %s left out: gradient norm %g", type(network).__name__, norm)
+    logger.warning("skipped a step of the %s: gradient norm %g", type(network).__name__, norm)
     return math.nan
 
 
@@ -230,7 +234,8 @@ def _descend_where_finite(
     rate: Tensor,
     wanted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`_descend` without the host: whether the step was done (bool, no dimensions), and the norm."""
+    """Do `_descend` without synchronisation; return whether the step was
+    done (bool scalar) and the gradient norm."""
     optimizer.zero_grad()
     loss.backward()
     norm = clip_grad_norm_(network.parameters(), clip)
@@ -239,30 +244,31 @@ def _descend_where_finite(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
-    optimizer.step()  # the fused one changes nothing where found_inf is 1
+    optimizer.step()  # the fused optimiser changes nothing if found_inf is 1
     del optimizer.found_inf  # type: ignore[attr-defined]
     return good, norm
 
 
 def _where(good: Tensor, value: Tensor) -> Tensor:
-    return value.masked_fill(~good, math.nan)  # a number of the host's would be waited for by `where`
+    return value.masked_fill(~good, math.nan)  # `torch.where` would synchronise to copy the number
 
 
 Buffers = list[tuple[Tensor, Tensor]]
-"""Buffers of a network, and copies of them."""
+"""Buffers of a network and copies of them."""
 
 
 def _buffers(network: nn.Module | None) -> Buffers:
-    """What a forward pass itself changes: batch norm's averages, which NaN would stay in for good."""
+    """Copy the buffers that a forward pass changes: running averages of batch
+    norm, which would keep a NaN forever."""
     return [(b, b.clone()) for b in network.buffers()] if network is not None else []
 
 
-def _bring_back(buffers: Buffers) -> None:
+def _restore_buffers(buffers: Buffers) -> None:
     for buffer, before in buffers:
         buffer.copy_(before)
 
 
-def _bring_back_unless(good: Tensor, buffers: Buffers) -> None:
+def _restore_buffers_unless(good: Tensor, buffers: Buffers) -> None:
     for buffer, before in buffers:
         buffer.copy_(torch.where(good, buffer, before))
 
@@ -273,28 +279,30 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
-    """Run convolutions in the recipe's precision, and in fp32 on a processor by the quicker way."""
+    """Return a context that computes in the recipe's precision; fp32
+    on a CPU uses the faster convolutions."""
     if computes_in(recipe, device) == "fp32":
-        return quick(device)
-    # No weight is used twice under one of these, and a recorded step must not find one that was cast before.
+        return fast_convolutions(device)
+    # Each weight is used once within a context, and a recorded step must not reuse a weight cast before.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def computes_in(recipe: Recipe, device: torch.device) -> Literal["bf16", "fp32"]:
-    """What `precision = "auto"` is on a device.
+    """Return the precision on a device, resolving `precision = "auto"`.
 
-    fp16, which the engine takes on some, would need losses that are scaled.
+    Some devices run inference in fp16, but training in fp16 would require loss scaling.
     """
     return "bf16" if choose_dtype(recipe.precision, device) == torch.bfloat16 else "fp32"
 
 
 def ema_decay(decay: float, step: int) -> float:
-    """Decay of the average at `step`: short at first, so that the start is soon forgotten."""
+    """Return the decay of the average at `step`: smaller at first, so that
+    the initial weights are soon forgotten."""
     return min(decay, (1 + step) / (10 + step))
 
 
 def average_(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move `average` towards `network`; buffers, averages already (batch norm), are copied."""
+    """Move `average` towards `network`; buffers (running averages of batch norm) are copied."""
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), _tensors(network.parameters()), 1 - decay)
         for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
@@ -302,7 +310,7 @@ def average_(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _average_by(average: nn.Module, network: nn.Module, move: Tensor) -> None:
-    """`average_` by a number on the device; 0 leaves the average as it is."""
+    """Do `average_` with a weight on the device; 0 keeps the average unchanged."""
     with torch.no_grad():
         mine = _tensors(average.parameters())
         apart = list(torch._foreach_sub(_tensors(network.parameters()), mine))

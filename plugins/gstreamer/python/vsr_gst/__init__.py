@@ -1,4 +1,4 @@
-"""Parts of the element `vsrupscale`, which lies beside this folder and chooses the versions of `gi`.
+"""Modules of the element `vsrupscale`, which is beside this folder and selects the versions of `gi`.
 
-They lie in a folder as GStreamer's loader takes every file beside the element for one more element.
+They are in a folder because GStreamer's loader treats every file beside the element as another element.
 """

@@ -1,4 +1,5 @@
-"""Where samples lie: in a buffer of GStreamer, and in YUV4MPEG2, for every format that the element takes."""
+"""Memory layouts of frames in buffers of GStreamer and in YUV4MPEG2, for
+every format that the element supports."""
 
 from __future__ import annotations
 
@@ -11,18 +12,18 @@ from gi.repository import Gst, GstVideo
 
 @dataclass(frozen=True)
 class Format:
-    """How a format of GStreamer travels in YUV4MPEG2."""
+    """How YUV4MPEG2 represents a format of GStreamer."""
 
     space: str
-    """YUV4MPEG2's name of it."""
+    """YUV4MPEG2's name of the format."""
     sample_bytes: int = 1
     chroma: tuple[int, int] | None = (1, 1)
-    """log2 of the subsampling, across and down; None where there is no chroma."""
+    """log2 of the chroma subsampling, across and down; None without chroma."""
     interleaved: tuple[int, ...] = ()
-    """Of planes whose samples lie side by side in one of GStreamer: the order in which they do."""
+    """For a format with interleaved samples, the order of its planes."""
 
     def sides(self, width: int, height: int) -> list[tuple[int, int]]:
-        """Bytes in a row, and rows, of each plane of YUV4MPEG2."""
+        """Return the bytes of a row and the number of rows for each plane in YUV4MPEG2."""
         luma = (width * self.sample_bytes, height)
         if self.chroma is None:
             return [luma]
@@ -36,7 +37,7 @@ FORMATS = {
     "NV12": Format("420", interleaved=(1, 2)),
     "Y42B": Format("422", chroma=(1, 0)),
     "Y444": Format("444", chroma=(0, 0)),
-    "RGB": Format("444", chroma=(0, 0), interleaved=(2, 0, 1)),  # matrix 0 of H.273 has G, B, R in this order
+    "RGB": Format("444", chroma=(0, 0), interleaved=(2, 0, 1)),  # matrix 0 of H.273 has the order G, B, R
     "GRAY8": Format("mono", chroma=None),
     "I420_10LE": Format("420p10", 2),
     "I422_10LE": Format("422p10", 2, (1, 0)),
@@ -47,7 +48,7 @@ FORMATS = {
     "Y444_16LE": Format("444p16", 2, (0, 0)),
     "GRAY16_LE": Format("mono16", 2, None),
 }
-"""By GStreamer's names; those that come first are preferred."""
+"""Formats by GStreamer's names, in order of preference."""
 
 TEMPLATE = f"""video/x-raw, format=(string){{ {", ".join(FORMATS)} }}, width=(int)[1, 2147483647],
 height=(int)[1, 2147483647], framerate=(fraction)[0/1, 2147483647/1]"""
@@ -55,27 +56,27 @@ height=(int)[1, 2147483647], framerate=(fraction)[0/1, 2147483647/1]"""
 
 @dataclass(frozen=True)
 class Shape:
-    """Where the samples of a picture lie in a buffer of GStreamer."""
+    """Position of a frame's samples in a buffer of GStreamer."""
 
     format: Format
     width: int
     height: int
     strides: Sequence[int]
-    """Bytes from row to row, of each plane of GStreamer."""
+    """Bytes from row to row, for each plane of GStreamer."""
     offsets: Sequence[int]
-    """Of the first byte of each."""
+    """Offset of the first byte of each plane."""
     size: int
-    """Of a buffer in bytes."""
+    """Size of a buffer in bytes."""
 
     @classmethod
     def of(cls, info: Any) -> Shape:
-        """Of a `GstVideo.VideoInfo`, or of a buffer's `GstVideo.VideoMeta`."""
+        """Read the shape from a `GstVideo.VideoInfo`, or from a buffer's `GstVideo.VideoMeta`."""
         name = info.finfo.name if hasattr(info, "finfo") else GstVideo.VideoFormat.to_string(info.format)
         strides, offsets = list(info.stride), list(info.offset)
         return cls(FORMATS[name], info.width, info.height, strides, offsets, getattr(info, "size", 0))
 
     def planes(self, data: memoryview) -> list[bytes]:
-        """The planes of YUV4MPEG2, out of a buffer."""
+        """Extract the planes for YUV4MPEG2 from a buffer."""
         sides = self.format.sides(self.width, self.height)
         mixed = self.format.interleaved
         alone = [n for n in range(len(sides)) if n not in mixed]
@@ -88,7 +89,8 @@ class Shape:
         return [found[n] for n in range(len(sides))]
 
     def buffer(self, picture: bytes) -> bytes:
-        """What goes into a buffer, of the planes of YUV4MPEG2 one after the other; uncopied if the same."""
+        """Convert concatenated planes of YUV4MPEG2 to a buffer's
+        content, without a copy if they are equal."""
         sides = self.format.sides(self.width, self.height)
         mixed = self.format.interleaved
         starts = [sum(row * rows for row, rows in sides[:n]) for n in range(len(sides))]
@@ -111,20 +113,20 @@ class Shape:
         return bytes(made)
 
     def _is_close(self, sides: Sequence[tuple[int, int]], starts: Sequence[int]) -> bool:
-        """Whether there is nothing between planes and rows."""
+        """Return whether planes and rows are contiguous."""
         found = list(zip(self.strides, self.offsets, strict=True))[: len(sides)]
         return found == [(row, start) for (row, _), start in zip(sides, starts, strict=True)]
 
 
 def _rows(data: memoryview, offset: int, stride: int, row: int, rows: int) -> bytes:
-    """Rows without what pads them."""
+    """Return rows without padding."""
     if stride == row:
         return bytes(data[offset : offset + row * rows])
     return b"".join(data[at : at + row] for at in range(offset, offset + stride * rows, stride))
 
 
 def _place(made: bytearray, offset: int, stride: int, row: int, rows: int, plane: bytes | bytearray) -> None:
-    """The reverse of `_rows`."""
+    """Write rows with padding, the reverse of `_rows`."""
     if stride == row:
         made[offset : offset + row * rows] = plane
         return
@@ -134,7 +136,7 @@ def _place(made: bytearray, offset: int, stride: int, row: int, rows: int, plane
 
 
 def of_any_size(caps: Any) -> Any:
-    """What one side can be when the other is so: the same, but for width and height."""
+    """Return the caps of the other side: the same, except for width and height."""
     template = Gst.Caps(TEMPLATE)
     if caps.is_any() or caps.is_empty():
         return template if caps.is_any() else caps

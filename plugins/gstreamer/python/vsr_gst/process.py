@@ -1,4 +1,4 @@
-"""A process of `vsr upscale - -`: pictures in, pictures out, and why it could not go on."""
+"""A process of `vsr upscale - -`: writes and reads frames, and reports why it ended."""
 
 from __future__ import annotations
 
@@ -21,45 +21,47 @@ _LONGEST_HEADER = 4096
 
 
 class RunError(Exception):
-    """The process of vsr cannot go on; one line that says why."""
+    """The process of vsr cannot continue; the message is one line."""
 
 
 def vsr_command() -> list[str]:
-    """What starts vsr: the command on the PATH, else the module of this Python.
+    """Return the command of vsr: the one on the PATH, otherwise the module of this Python.
 
     Raises:
-        RunError: neither is there.
+        RunError: Neither exists.
     """
     found = shutil.which("vsr")
     if found is not None:
         return [found]
     if sys.executable and importlib.util.find_spec("vsr") is not None:
         return [sys.executable, "-m", "vsr"]
-    raise RunError("no command vsr on the PATH; install vsr-pipeline, and put its folder bin on the PATH")
+    raise RunError(
+        "there is no command vsr on the PATH. Install vsr-pipeline, and put its folder bin on the PATH"
+    )
 
 
 class Run:
-    """A process of vsr, for pictures of one size and format."""
+    """A process of vsr for frames of one size and format."""
 
     def __init__(self, info: Any, caps: Any, words: Sequence[str]) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            info: `GstVideo.VideoInfo` of what comes.
-            caps: The caps of that.
+            info: `GstVideo.VideoInfo` of the input.
+            caps: Caps of the input.
             words: Flags of `vsr upscale`.
 
         Raises:
-            RunError: it cannot be started.
+            RunError: It cannot be started.
         """
         self.caps = caps.copy()
-        """Of what comes out, once it has its size. Colour is said even where it was GStreamer's rule for what
-        comes in: that goes by the size, which changes."""
+        """Caps of the output, once its size is known. They always contain the colour, because GStreamer's
+        default depends on the size, which changes."""
         self.caps.set_value("colorimetry", info.colorimetry.to_string())
         self.lr = Shape.of(info)
         self.sr: Shape | None = None
         self.pictures = 0
-        """Given to it."""
+        """Number of frames written to the process."""
         tags = [f"--color={tag}={value}" for tag, value in color_of(info, caps).items()]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         command = [*vsr_command(), "upscale", "-", "-", "--quiet", "--format=y4m", *words, *tags]
@@ -69,7 +71,7 @@ class Run:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
-                start_new_session=True,  # Ctrl-C is for the host, which may want to end in order
+                start_new_session=True,  # Ctrl-C is for the host, which may need to shut down first
             )
         except OSError as error:
             raise RunError(f"{command[0]} cannot be run ({error.strerror})") from error
@@ -79,10 +81,10 @@ class Run:
         self._header = header_of(info, caps)
 
     def write(self, buffer: Any) -> None:
-        """Give it a picture; waits while it is busy.
+        """Write a frame to the process; waits while the process is busy.
 
         Raises:
-            RunError: it has ended, or the buffer is too short.
+            RunError: The process has ended, or the buffer is too short.
         """
         meta = GstVideo.buffer_get_video_meta(buffer)
         shape = self.lr if meta is None else Shape.of(meta)
@@ -107,15 +109,15 @@ class Run:
         self._header = b""
 
     def finish(self) -> None:
-        """No more pictures; what is under way still comes."""
+        """Close the input; pending frames still arrive."""
         with suppress(OSError):
             self._into.close()
 
     def read_caps(self) -> Any | None:
-        """Caps of what comes out; waits for the first picture. None where none went in.
+        """Return the caps of the output after waiting for the first frame; None if no frame was written.
 
         Raises:
-            RunError: it has ended before.
+            RunError: The process has ended before.
         """
         line = self._from.readline(_LONGEST_HEADER)
         if not line and not self.pictures:
@@ -130,10 +132,10 @@ class Run:
         return caps
 
     def read(self) -> bytes:
-        """The next picture, as a buffer has it.
+        """Return the next frame as the content of a buffer.
 
         Raises:
-            RunError: it has ended before.
+            RunError: The process has ended before.
         """
         if self.sr is None:
             raise RunError(self._why())
@@ -145,29 +147,30 @@ class Run:
         return self.sr.buffer(picture)
 
     def wait(self) -> None:
-        """For its end, after its last picture was read.
+        """Wait for the end of the process, after its last frame was read.
 
         Raises:
-            RunError: it gave more pictures than it got, or failed.
+            RunError: It returned more frames than it got, or failed.
         """
         if self.pictures and (self._from.read(1) or self._process.wait()):
             raise RunError(self._why())
         self.kill()
 
     def kill(self) -> None:
-        """End it now; whoever waits for it goes on. May be called more than once, and from any thread."""
+        """End the process now, so that all waiting calls return; may be
+        called repeatedly and from any thread."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """Give back what it used; no thread may be in one of the other calls."""
+        """Release resources; no thread may be in one of the other calls."""
         self.kill()
         for file in (self._into, self._from, self._said):
             with suppress(OSError):
                 file.close()
 
     def _why(self) -> str:
-        """What it said last."""
+        """Return the last message of the process."""
         with suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(timeout=10)
         self._said.seek(0)

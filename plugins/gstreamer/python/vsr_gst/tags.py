@@ -1,4 +1,4 @@
-"""What caps say of pictures, in the words of YUV4MPEG2 and of vsr's flags."""
+"""Converts caps to the header of YUV4MPEG2 and to vsr's flags for colour tags."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ SITES = {
     "cosited": _TOPLEFT,
     "dv": _TOPLEFT,
 }
-"""Of caps, to vsr's words, and to what YUV4MPEG2 puts behind 420 at 8 bits, where it always says one. The
-words of the caps: `GstVideo.VideoInfo` of 1.22 has centre for all that have no colorimetry beside them."""
+"""For each chroma-site of caps, vsr's name and the suffix in YUV4MPEG2 after 420 at 8 bits,
+where it is required. Caps are read as text, because `GstVideo.VideoInfo` of 1.22 reports
+centre for all caps without colorimetry."""
 USUAL_SITE = _LEFT
-"""Of what players show, for caps that do not say."""
+"""Chroma location that players assume if caps do not give it."""
 UNSPECIFIED = 2
-"""Of H.273's matrices, transfers and primaries."""
+"""Code points of H.273 for matrices, transfers and primaries."""
 RANGES = {GstVideo.VideoColorRange(1): "full", GstVideo.VideoColorRange(2): "limited"}
 
 
 def site_of(caps: Any) -> tuple[str, str]:
-    """Where chroma samples lie, as `SITES` says it."""
+    """Return the chroma location as listed in `SITES`."""
     return SITES.get(caps.get_structure(0).get_string("chroma-site") or "", USUAL_SITE)
 
 
 def header_of(info: Any, caps: Any) -> bytes:
-    """First line of YUV4MPEG2; the rate is a label, as times do not go through it."""
+    """Return the first line of YUV4MPEG2; its rate is only a label, because times do not pass through it."""
     rate = f"{info.fps_n}:{info.fps_d}" if info.fps_n else "25:1"
     space = FORMATS[info.finfo.name].space
     space += site_of(caps)[1] if space == "420" else ""
@@ -40,9 +41,9 @@ def header_of(info: Any, caps: Any) -> bytes:
 
 
 def color_of(info: Any, caps: Any) -> dict[str, str]:
-    """Tags of caps in vsr's words and H.273's numbers.
+    """Return the tags of caps with vsr's names and H.273's numbers.
 
-    Where caps have no colorimetry, GStreamer's rule for that is meant, and `info` has it.
+    For caps without colorimetry, GStreamer's default applies, which `info` contains.
     """
     tags, chroma = info.colorimetry, FORMATS[info.finfo.name].chroma
     numbers = {

@@ -1,4 +1,4 @@
-"""The queue between the two threads of the element, and what lies in it beside events of GStreamer."""
+"""The queue between the two threads of the element, and its items besides events of GStreamer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vsr_gst.process import Run
 
 @dataclass(frozen=True)
 class Begin:
-    """In the queue: pictures of another size or format follow."""
+    """Queue item: frames of another size or format follow."""
 
     run: Run
 
 
 @dataclass(frozen=True)
-class Picture:
-    """In the queue: a picture that is in the process, and what belongs to it."""
+class FrameItem:
+    """Queue item: a frame that the process is upscaling, with its metadata."""
 
     run: Run
     pts: int
@@ -31,7 +31,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class End:
-    """In the queue: the process has no more pictures."""
+    """Queue item: the process gets no more frames."""
 
     run: Run
 
@@ -50,7 +50,7 @@ class Waiting:
             self.changed.notify()
 
     def take(self) -> Any | None:
-        """The next; None when flushing."""
+        """Return the next item; None while flushing."""
         with self.changed:
             self.changed.wait_for(lambda: self.items or self.flushing)
             return None if self.flushing else self.items.popleft()

@@ -1,14 +1,15 @@
-"""What each door costs: the same pictures through `vsr upscale` on files, through pipes, and inside of hosts.
+"""Costs of the host integrations: the same frames through `vsr upscale`
+on files, through pipes, and inside hosts.
 
-Wall time of whole commands, from start to exit, interleaved round by round; each door over the way of `vsr`
-itself that ends as it does: in a file of x264, or in pictures that nobody takes. A door that takes a tenth
-longer is too narrow.
+It measures the wall time of whole commands, from start to exit, interleaved round by round. Each integration
+is compared with `vsr` itself with the same kind of output: a file encoded by x264, or frames that are
+discarded. The limit is a tenth more time.
 
-    PYTHONPATH=plugins/ffmpeg python -m benchmarks.doors --source clip.mp4 --frames 200
+    PYTHONPATH=plugins/ffmpeg python -m benchmarks.hosts --source clip.mp4 --frames 200
     ... --only vspipe --vapoursynth .venv-vapoursynth/bin --model compact-x2
 
-`vspipe` needs a Python of its own (`make test-vapoursynth` makes one) with the source filter besides:
-`pip install vapoursynth-bestsource`. Doors whose host is not there are left out.
+`vspipe` needs a separate Python (`make test-vapoursynth` creates one) with the source filter:
+`pip install vapoursynth-bestsource`. Integrations whose host is not installed are left out.
 """
 
 from __future__ import annotations
@@ -32,31 +33,31 @@ from tests.ffmpeg_binary import ffmpeg as ffmpeg_binary
 ROOT = Path(__file__).parent.parent
 CODEC = {"vcodec": "libx264", "preset": "ultrafast", "crf": 18}
 WORST = 1.1
-"""Time of a door over that of vsr itself at most."""
+"""Largest time of an integration, as a multiple of the time of vsr itself."""
 
 Run = Callable[[], float | None]
-"""Puts a clip through a door; returns the seconds of it that are not the door's, if there are any."""
+"""Sends a clip through an integration; returns the seconds that are not part of it, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all doors have in common."""
+    """Settings that all integrations share."""
 
     source: Path
     model: str
     folder: Path
-    """For results, scripts and indices; thrown away."""
+    """Temporary folder for results, scripts and indices."""
     vapoursynth: Path | None
     """Folder of `python` and `vspipe`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """A way for pictures to vsr and back."""
+class Integration:
+    """A way in which frames reach vsr and come back."""
 
     run: Run
     over: str
-    """Name of the one that it is measured by."""
+    """Name of the integration to compare with."""
 
 
 def command(bench: Bench, *words: str, python: str = sys.executable) -> list[str]:
@@ -64,7 +65,7 @@ def command(bench: Bench, *words: str, python: str = sys.executable) -> list[str
 
 
 def called(words: list[str], env: dict[str, str] | None = None) -> None:
-    """To its end; what it gives on standard output goes nowhere."""
+    """Run a command to its end, and discard its standard output."""
     subprocess.run(words, env=env, stdout=subprocess.DEVNULL, check=True)
 
 
@@ -74,7 +75,7 @@ def files(bench: Bench) -> Run:
 
 
 def piped(bench: Bench, form: str) -> Run:
-    """`ffmpeg | vsr | ffmpeg` in a format of pipes."""
+    """Run `ffmpeg | vsr | ffmpeg` with a pipe format."""
 
     def run() -> None:
         binary = [ffmpeg_binary(), "-nostdin", "-v", "error", "-y"]
@@ -107,7 +108,7 @@ def node(bench: Bench) -> Run:
 
 
 def nowhere(bench: Bench, python: str = sys.executable) -> Run:
-    """vsr itself, from a file to uncompressed pictures that nobody takes."""
+    """Run vsr itself, from a file to uncompressed frames that are discarded."""
     return lambda: called(command(bench, str(bench.source), "-", "--format", "y4m", python=python))
 
 
@@ -122,7 +123,7 @@ keep_freed_memory()
 clip = vs.core.bs.VideoSource({source!r}, cachemode=4, cachepath={index!r})
 vsr_vapoursynth.upscale(clip, model={model!r}).set_output()
 """
-"""As the plugin's README has it. BestSource's index is kept, so that only the first run makes it."""
+"""The script in the plugin's README. BestSource's index is kept, so that only the first run creates it."""
 
 
 def vspipe(bench: Bench, folder: Path) -> Run:
@@ -131,7 +132,7 @@ def vspipe(bench: Bench, folder: Path) -> Run:
     words = SCRIPT.format(plugin=plugin, source=str(bench.source), index=str(index), model=bench.model)
     script.write_text(words)
     env = os.environ | {"XDG_CONFIG_HOME": str(bench.folder)}
-    called([str(folder / "vapoursynth"), "config"], env)  # tells vspipe which Python is meant
+    called([str(folder / "vapoursynth"), "config"], env)  # tells vspipe which Python to use
     return lambda: called([str(folder / "vspipe"), "-c", "y4m", str(script), "-"], env)
 
 
@@ -142,7 +143,7 @@ import torch, vsr, vsr_comfyui
 begin = time.perf_counter()
 with vsr.open_video(sys.argv[2]) as video:
     images = torch.stack([frame.to_rgb().image.permute(1, 2, 0) for frame in video]).clamp_(0, 1)
-if sys.argv[4] == "at hand":
+if sys.argv[4] == "preallocated":
     _, height, width, _ = images.shape
     room = vsr_comfyui._room(images, height=2 * height, width=2 * width).zero_()
     vsr_comfyui._room = lambda *_, **__: room
@@ -150,10 +151,10 @@ print(time.perf_counter() - begin)
 (upscaler,) = vsr_comfyui.LoadModel().load(sys.argv[3], 2.0)
 vsr_comfyui.UpscaleFrames().upscale(upscaler, images)
 """
-"""What ComfyUI does with the two nodes, and a clip as ComfyUI has it: whole, in floats. How long it takes to
-make that, which is another node's work, is printed; with "at hand" so is what it takes to be given the memory
-of the result, gigabytes that no program had before: a virtual machine may get it page by page from its host,
-ten times as slowly as a machine of one's own gives it."""
+"""What ComfyUI does with the two nodes and a whole clip in floats. The script prints the time to create this
+clip, which is the work of another node. With "preallocated", the time to allocate the result is excluded as
+well: gigabytes of new memory, which a virtual machine may get from its host page by page, ten times more
+slowly than a physical machine."""
 
 
 def comfyui(bench: Bench, memory: str) -> Run:
@@ -167,7 +168,7 @@ def comfyui(bench: Bench, memory: str) -> Run:
 
 
 def gstreamer(bench: Bench) -> Run:
-    """No Python but the system's may be on the PATH; see the plugin's README."""
+    """Run the element; only the system's Python may be on the PATH, see the plugin's README."""
     (bench.folder / "bin").mkdir()
     (bench.folder / "bin/vsr").symlink_to(Path(sys.executable).parent / "vsr")
     env = os.environ | {
@@ -180,36 +181,36 @@ def gstreamer(bench: Bench) -> Run:
     return lambda: called(["gst-launch-1.0", "-q", *words], env)
 
 
-def doors_of(bench: Bench) -> dict[str, Door]:
-    """Those whose hosts are there, and what they are measured by."""
+def integrations_of(bench: Bench) -> dict[str, Integration]:
+    """Return the integrations whose hosts are installed, and those that they are compared with."""
     found = {
-        "files": Door(files(bench), "files"),
-        "pipe, YUV4MPEG2": Door(piped(bench, "yuv4mpegpipe"), "files"),
-        "pipe, NUT": Door(piped(bench, "nut"), "files"),
+        "files": Integration(files(bench), "files"),
+        "pipe, YUV4MPEG2": Integration(piped(bench, "yuv4mpegpipe"), "files"),
+        "pipe, NUT": Integration(piped(bench, "nut"), "files"),
     }
     if importlib.util.find_spec("vsr_ffmpeg"):
-        found["ffmpeg-python"] = Door(node(bench), "files")
-    found["frames discarded"] = Door(nowhere(bench), "frames discarded")
-    found["ComfyUI"] = Door(comfyui(bench, "new"), "frames discarded")
-    found["ComfyUI, reused memory"] = Door(comfyui(bench, "at hand"), "frames discarded")
+        found["ffmpeg-python"] = Integration(node(bench), "files")
+    found["frames discarded"] = Integration(nowhere(bench), "frames discarded")
+    found["ComfyUI"] = Integration(comfyui(bench, "new"), "frames discarded")
+    found["ComfyUI, reused memory"] = Integration(comfyui(bench, "preallocated"), "frames discarded")
     if shutil.which("gst-launch-1.0"):
-        found["GStreamer"] = Door(gstreamer(bench), "frames discarded")
+        found["GStreamer"] = Integration(gstreamer(bench), "frames discarded")
     if bench.vapoursynth is not None:
         python = str(bench.vapoursynth / "python")
-        found["frames discarded, Python of vspipe"] = Door(
+        found["frames discarded, Python of vspipe"] = Integration(
             nowhere(bench, python), "frames discarded, Python of vspipe"
         )
-        found["vspipe"] = Door(vspipe(bench, bench.vapoursynth), "frames discarded, Python of vspipe")
+        found["vspipe"] = Integration(vspipe(bench, bench.vapoursynth), "frames discarded, Python of vspipe")
     return found
 
 
-def chosen(doors: dict[str, Door], only: list[str]) -> dict[str, Door]:
-    """Those that were named, and what they are measured by; all of them where none was."""
+def chosen(integrations: dict[str, Integration], only: list[str]) -> dict[str, Integration]:
+    """Return the named integrations and those that they are compared with; all if none is named."""
     for name in only:
-        if name not in doors:
-            raise SystemExit(f"no door {name!r} here; there are {', '.join(doors)}")
-    needed = {*only, *(doors[name].over for name in only)}
-    return {name: door for name, door in doors.items() if not only or name in needed}
+        if name not in integrations:
+            raise SystemExit(f"there is no integration {name!r}; there are {', '.join(integrations)}")
+    needed = {*only, *(integrations[name].over for name in only)}
+    return {name: integration for name, integration in integrations.items() if not only or name in needed}
 
 
 def timed(run: Run) -> float:
@@ -218,12 +219,13 @@ def timed(run: Run) -> float:
     return time.perf_counter() - begin - others
 
 
-def measured(doors: dict[str, Door], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, in turn; a first round, which makes indices and fills caches, does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in doors}
+def measured(integrations: dict[str, Integration], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each, measured in turn; the first round creates
+    indices and fills caches, and is ignored."""
+    taken: dict[str, list[float]] = {name: [] for name in integrations}
     for number in range(rounds + 1):
-        for name, door in doors.items():
-            seconds = timed(door.run)
+        for name, integration in integrations.items():
+            seconds = timed(integration.run)
             if number:
                 taken[name].append(seconds)
     return taken
@@ -234,17 +236,19 @@ def spread(values: list[float], digits: int) -> str:
     return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
 
-def table(doors: dict[str, Door], taken: dict[str, list[float]]) -> str:
+def table(integrations: dict[str, Integration], taken: dict[str, list[float]]) -> str:
     rows = ["| how | seconds | over | ratio | |", "| --- | --- | --- | --- | --- |"]
-    for name, door in doors.items():
-        ratios = [one / other for one, other in zip(taken[name], taken[door.over], strict=True)]
-        verdict = "ok" if statistics.median(ratios) <= WORST else "too narrow"
-        rows.append(f"| {name} | {spread(taken[name], 1)} | {door.over} | {spread(ratios, 2)} | {verdict} |")
+    for name, integration in integrations.items():
+        ratios = [one / other for one, other in zip(taken[name], taken[integration.over], strict=True)]
+        verdict = "ok" if statistics.median(ratios) <= WORST else "too slow"
+        rows.append(
+            f"| {name} | {spread(taken[name], 1)} | {integration.over} | {spread(ratios, 2)} | {verdict} |"
+        )
     return "\n".join(rows)
 
 
 def cut(source: Path, frames: int, to: Path) -> Path:
-    """The first pictures of a clip, hardly compressed."""
+    """Write the first frames of a clip, almost uncompressed."""
     words = ["-i", str(source), "-an", "-frames:v", str(frames), "-c:v", "libx264", "-crf", "12", str(to)]
     subprocess.run([ffmpeg_binary(), "-nostdin", "-v", "error", *words], check=True)
     return to
@@ -257,18 +261,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="fast-x2", help="fast-x2 or compact-x2")
     parser.add_argument("--vapoursynth", type=Path, help="folder of vspipe and its Python")
-    parser.add_argument("--only", action="append", default=[], help="a door; may be given again")
+    parser.add_argument("--only", action="append", default=[], help="an integration; repeatable")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = cut(given.source, given.frames, folder / "in.mp4")
         info = vsr.open_video(source).info
         bench = Bench(source, given.model, folder, given.vapoursynth and given.vapoursynth.absolute())
-        doors = chosen(doors_of(bench), given.only)
-        taken = measured(doors, given.rounds)
+        integrations = chosen(integrations_of(bench), given.only)
+        taken = measured(integrations, given.rounds)
     size = f"{info.width}x{info.height}, {given.frames} frames, {given.model}"
     print(f"{size}, {given.rounds} rounds, whole commands")
-    print(table(doors, taken))
+    print(table(integrations, taken))
 
 
 if __name__ == "__main__":
