@@ -227,7 +227,7 @@ def test_training_returns_what_it_wrote_and_measured(recipe: Path, data: Path) -
 def test_training_that_is_cancelled_keeps_a_checkpoint(recipe: Path, data: Path) -> None:
     output, stop = recipe.with_name("out.safetensors"), threading.Event()
     words: dict[str, Any] = {"data": [data], "output": output, "device": "cpu"}
-    with pytest.raises(vsr.CancelledError, match="stopped at step 1. Run it again to resume"):
+    with pytest.raises(vsr.CancelledError, match=r"stopped at step 1\. Run it again to resume"):
         vsr.train(recipe, **words, cancel=stop, on_progress=lambda _: stop.set())
     assert vsr.train(recipe, **words).output == output
 
