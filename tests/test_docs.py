@@ -110,7 +110,8 @@ def test_the_commands_of_the_readme_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.mp4", "in.mkv"):
+    (tmp_path / "clips").mkdir()
+    for name in ("in.mp4", "in.mkv", "clips/a.mp4"):
         make_clip(tmp_path / name, frames=3, width=96, height=80, time_base=None)
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = blocks(page, "python")
