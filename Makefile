@@ -74,8 +74,8 @@ vapoursynth-venv:
 	  -e '.[spandrel]' pytest 'vapoursynth>=81'
 
 bench: $(STAMP)  ## measure speed and memory side by side, then the speed of training; tables in bench/
-	$(BIN)/python benchmarks/speed.py --out bench
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python -m benchmarks.speed --out bench
+	$(BIN)/python -m benchmarks.startup --out bench
 	$(BIN)/python benchmarks/training.py --out bench
 
 soak: $(STAMP)  ## all attacks in full; prints one table (SOAK=--quick: fewer)

@@ -33,7 +33,7 @@ from benchmarks.peers import Run, rrdb_file
 from vsr.engine import device, throughput
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends import select, torch_eager
-from vsr.engine.backends.calibration import pictures
+from vsr.engine.backends.calibration import images
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 from vsr.settings.schema import Backend
@@ -222,7 +222,7 @@ def network_of(given: argparse.Namespace) -> tuple[str, nn.Module]:
         weights = rrdb_file(Path(folder), given.rrdb)
         network = load_generator(weights).network
     with torch.no_grad():  # initial weights: scale the result to the full range, so that PSNR is meaningful
-        made = network(pictures()[3:4, :, :64, :64])
+        made = network(images()[3:4, :, :64, :64])
         network.get_parameter("conv_last.weight").mul_(0.2 / made.std())
     return Path(weights).stem, network
 
@@ -231,7 +231,7 @@ def main() -> None:
     given = arguments()
     where, (width, height) = device.choose_device(given.device), given.size
     name, network = network_of(given)
-    x = nn.functional.interpolate(pictures()[3 : 3 + given.batch], size=(height, width), mode="bilinear").to(
+    x = nn.functional.interpolate(images()[3 : 3 + given.batch], size=(height, width), mode="bilinear").to(
         where
     )
     ceilings = ceilings_of(where)

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vsr
+from benchmarks import tables
 from tests.ffmpeg_binary import ffmpeg as ffmpeg_binary
 
 ROOT = Path(__file__).parent.parent
@@ -231,20 +232,22 @@ def measured(integrations: dict[str, Integration], rounds: int) -> dict[str, lis
     return taken
 
 
-def spread(values: list[float], digits: int) -> str:
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+COLUMNS = [
+    tables.column("how"),
+    tables.column("seconds", tables.spread(1)),
+    tables.column("over"),
+    tables.column("ratio", tables.spread(2)),
+    tables.column(""),
+]
 
 
-def table(integrations: dict[str, Integration], taken: dict[str, list[float]]) -> str:
-    rows = ["| how | seconds | over | ratio | |", "| --- | --- | --- | --- | --- |"]
+def rows_of(integrations: dict[str, Integration], taken: dict[str, list[float]]) -> list[list[tables.Cell]]:
+    rows: list[list[tables.Cell]] = []
     for name, integration in integrations.items():
         ratios = [one / other for one, other in zip(taken[name], taken[integration.over], strict=True)]
         verdict = "ok" if statistics.median(ratios) <= WORST else "too slow"
-        rows.append(
-            f"| {name} | {spread(taken[name], 1)} | {integration.over} | {spread(ratios, 2)} | {verdict} |"
-        )
-    return "\n".join(rows)
+        rows.append([name, tables.summary(taken[name]), integration.over, tables.summary(ratios), verdict])
+    return rows
 
 
 def cut(source: Path, frames: int, to: Path) -> Path:
@@ -256,6 +259,7 @@ def cut(source: Path, frames: int, to: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("bench"))
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
@@ -272,7 +276,7 @@ def main() -> None:
         taken = measured(integrations, given.rounds)
     size = f"{info.width}x{info.height}, {given.frames} frames, {given.model}"
     print(f"{size}, {given.rounds} rounds, whole commands")
-    print(table(integrations, taken))
+    print(tables.record(given.out, "hosts", COLUMNS, rows_of(integrations, taken)))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ All results are compared with a whole-frame fp32 run. The ceilings, measured in 
 large matrix products in both number formats.
 
     pip install ncnn onnxruntime onnx onnxscript
-    python benchmarks/peers.py --out bench            (VSR_MATERIAL: folder with real weights)
+    python -m benchmarks.peers --out bench            (VSR_MATERIAL: folder with real weights)
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
+import math
 import os
 import statistics
 import sys
@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import tables
 from vsr.engine import throughput
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.backends import openvino, openvino_model
-from vsr.engine.backends.calibration import pictures
+from vsr.engine.backends.calibration import images
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd
@@ -162,28 +163,31 @@ def rrdb_file(folder: Path, blocks: int) -> str:
     return str(path)
 
 
-def table(
-    taken: dict[str, list[float]], quality: dict[str, float], operations: float, ceilings: dict[str, float]
-) -> str:
-    best = min(statistics.median(times) for name, times in taken.items() if not name.startswith("vsr"))
-    lines = [
-        "| runtime | ms per image | fastest other / this | GFLOP/s | dB to fp32 |",
-        "| --- | --- | --- | --- | --- |",
+COLUMNS = [
+    tables.column("runtime"),
+    tables.column("ms per image", tables.spread(0)),
+    tables.column("fastest other / this", "{:.2f} x"),
+    tables.column("GFLOP/s", "{:.0f}"),
+    tables.column("dB to fp32", "{:.1f}"),
+]
+
+
+def rows_of(
+    taken: dict[str, list[float]], quality: dict[str, float], operations: float
+) -> list[list[tables.Cell]]:
+    """A row for each runtime, the fastest first."""
+    middles = {name: statistics.median(times) for name, times in taken.items()}
+    best = min(middle for name, middle in middles.items() if not name.startswith("vsr"))
+    return [
+        [
+            name,
+            tables.summary([seconds * 1e3 for seconds in taken[name]]),
+            best / middles[name],
+            operations / middles[name] / 1e9,
+            quality[name] if math.isfinite(quality[name]) else "inf",
+        ]
+        for name in sorted(taken, key=lambda name: middles[name])
     ]
-    for name, times in sorted(taken.items(), key=lambda row: statistics.median(row[1])):
-        middle = statistics.median(times)
-        spread = f"{middle * 1e3:.0f} ({min(times) * 1e3:.0f} to {max(times) * 1e3:.0f})"
-        rate = operations / middle / 1e9
-        lines.append(f"| {name} | {spread} | {best / middle:.2f} x | {rate:.0f} | {quality[name]:.1f} |")
-    lines += ["", *(f"Ceiling, {name}: {value / 1e9:.0f} GFLOP/s." for name, value in ceilings.items())]
-    return "\n".join(lines)
-
-
-def save(path: Path, text: str, taken: dict[str, list[float]], quality: dict[str, float]) -> None:
-    """Write the table, and the measurements from which it was made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Path(f"{path}.md").write_text(text + "\n")
-    Path(f"{path}.json").write_text(json.dumps({"seconds": taken, "dB": quality}, indent=2) + "\n")
 
 
 def qualities(rows: dict[str, Run], x: Tensor, expected: Tensor) -> dict[str, float]:
@@ -204,7 +208,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_freed_memory()
     weights, ncnn_files = (args.model, None) if args.model else weights_and_files()
-    x = nn.functional.interpolate(pictures()[3:4], size=SIZE, mode="bilinear")
+    x = nn.functional.interpolate(images()[3:4], size=SIZE, mode="bilinear")
     with tempfile.TemporaryDirectory() as folder:
         if args.rrdb:
             weights, ncnn_files = rrdb_file(Path(folder), args.rrdb), None
@@ -217,9 +221,10 @@ def main() -> None:
     operations = throughput.operations_per_pixel(network) * SIZE[0] * SIZE[1]
     cpu = torch.device("cpu")
     ceilings = {str(kind)[6:]: throughput.ceiling(cpu, kind) for kind in (torch.float32, torch.bfloat16)}
-    text = table(taken, quality, operations, ceilings)
-    print(f"{Path(weights).stem}, {SIZE[1]}x{SIZE[0]}, {torch.get_num_threads()} threads\n\n{text}")
-    save(args.out / f"peers-{Path(weights).stem}", text, taken, quality)
+    print(f"{Path(weights).stem}, {SIZE[1]}x{SIZE[0]}, {torch.get_num_threads()} threads\n")
+    name = f"peers-{Path(weights).stem}"
+    print(tables.record(args.out, name, COLUMNS, rows_of(taken, quality, operations)))
+    print("\n".join(f"Ceiling, {name}: {value / 1e9:.0f} GFLOP/s." for name, value in ceilings.items()))
 
 
 if __name__ == "__main__":

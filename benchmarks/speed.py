@@ -9,13 +9,12 @@ takes the same time for each, while `vsr` first opens and checks files. All resu
 a whole-frame fp32 run, so that a wrong result cannot count as fast. The same run measures the
 machine's ceiling, a large matrix product in both number formats.
 
-    python benchmarks/speed.py --out bench            (VSR_MATERIAL: folder with real clips and weights)
+    python -m benchmarks.speed --out bench            (VSR_MATERIAL: folder with real clips and weights)
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ import av
 import torch
 from torch import Tensor, nn
 
+from benchmarks import tables
 from vsr.engine.allocator import keep_freed_memory
 from vsr.engine.backends import openvino, openvino_model
 from vsr.engine.upscaler import Upscaler
@@ -63,13 +63,18 @@ class Row:
         against changes of the machine's speed."""
         return [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
 
-    def cells(self) -> list[str]:
-        return [self.scope, self.peer, _spread(self.ours), _spread(self.theirs), f"{_spread(self.ratios)} x"]
+    def cells(self) -> list[tables.Cell]:
+        times = [tables.summary(values) for values in (self.ours, self.theirs, self.ratios)]
+        return [self.scope, self.peer, *times]
 
 
-def _spread(values: list[float]) -> str:
-    middle = statistics.median(values)
-    return f"{middle:.3f} ({min(values):.3f} to {max(values):.3f})"
+COLUMNS = [
+    tables.column("scope"),
+    tables.column("loop"),
+    tables.column("vsr, s/frame", tables.spread(3)),
+    tables.column("loop, s/frame", tables.spread(3)),
+    tables.column("ratio", tables.spread(2, " x")),
+]
 
 
 def interleaved(
@@ -314,12 +319,12 @@ def memory_facts(folder: Path, weights: Path, lengths: tuple[int, int]) -> dict[
     return facts
 
 
-def table(rows: list[Row], facts: dict[str, float]) -> str:
-    head = ["scope, 480x270 -> 1920x1080", "loop", "vsr, s/frame", "loop, s/frame", "ratio"]
-    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * 5, *[r.cells() for r in rows]]]
-    lines += ["", "| figure | value |", "| --- | --- |"]
-    lines += [f"| {name} | {value:.4g} |" for name, value in facts.items()]
-    return "\n".join(lines)
+def save(folder: Path, rows: list[Row], facts: dict[str, float]) -> str:
+    """Record what is known so far; returns the tables."""
+    figures: list[list[tables.Cell]] = [[name, value] for name, value in facts.items()]
+    columns = [tables.column("figure"), tables.column("value", "{:.4g}")]
+    both = tables.record(folder, "speed", COLUMNS, [row.cells() for row in rows])
+    return f"{both}\n{tables.record(folder, 'speed-figures', columns, figures)}"
 
 
 def main() -> None:
@@ -334,21 +339,13 @@ def main() -> None:
     )
     args = parser.parse_args()
     keep_freed_memory()  # as the command line does; it applies to the peer too
-    args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = weights_of(folder)
         rows, facts = speed_rows(folder, weights, args.frames, args.rounds)
-        print(table(rows, facts), flush=True)
+        print(save(args.out, rows, facts), flush=True)
         facts |= memory_facts(folder, weights, tuple(args.memory))
-    text = table(rows, facts)
-    print(f"\n{text}\n\nweights: {weights.name}")
-    (args.out / "speed.md").write_text(text + "\n")
-    record = {
-        "rows": {f"{r.scope}, {r.peer}": {"ours": r.ours, "theirs": r.theirs} for r in rows},
-        "facts": facts,
-    }
-    (args.out / "speed.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f"\n{save(args.out, rows, facts)}\nweights: {weights.name}, 480x270 to 1920x1080")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 Rounds go through all rows in turn, so that a change of the machine's speed affects all of them. Each cell is
 the median over whole processes with its spread.
 
-    python benchmarks/startup.py
+    python -m benchmarks.startup --out bench
 """
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from benchmarks import tables
 
 ROUNDS = 15
 
@@ -56,15 +58,18 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         commands = rows(small_clip(Path(folder) / "in.mp4"))
         taken: dict[str, list[float]] = {what: [] for what in commands}
         for _ in range(ROUNDS):
             for what, command in commands.items():
                 taken[what].append(seconds(command))
-    print("| process | s, median (smallest to largest) |\n| --- | --- |")
-    for what, times in taken.items():
-        print(f"| {what} | {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) |")
+    columns = [tables.column("process"), tables.column("s, median (smallest to largest)", tables.spread(2))]
+    found = [[what, tables.summary(times)] for what, times in taken.items()]
+    print(tables.record(parser.parse_args().out, "startup", columns, found))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import peers, speed, tables
 
 TEXT = tables.PAGE.read_text(encoding="utf-8")
 SHOWN = set(re.findall(r"<!-- results: (\S+) (\S+) -->", TEXT))
@@ -62,3 +64,33 @@ def test_a_new_measurement_replaces_the_one_of_the_same_name(
     assert shown == "| what | s |\n| --- | --- |\n| a | 2.00 (1.00 to 3.00) s |\n"
     assert tables.page(page, tmp_path) == page.replace("old\n", shown)
     assert list(json.loads((tmp_path / "mine.json").read_text())["runs"]) == ["start", "other"]
+
+
+def test_benchmarks_record_rows_that_their_columns_show() -> None:
+    row = speed.Row("whole", "torch", [0.1, 0.2, 0.3], [0.4, 0.4, 0.6])
+    shown = tables.table({"columns": speed.COLUMNS, "rows": [row.cells()]}).splitlines()[-1]
+    assert shown == (
+        "| whole | torch | 0.200 (0.100 to 0.300) | 0.400 (0.400 to 0.600) | 2.00 (2.00 to 4.00) x |"
+    )
+    taken = {"vsr, torch": [0.1, 0.1], "torch": [0.4, 0.2]}
+    rows = peers.rows_of(taken, {"vsr, torch": 60.0, "torch": math.inf}, operations=1e9)
+    assert tables.table({"columns": peers.COLUMNS, "rows": rows}).splitlines()[2:] == [
+        "| vsr, torch | 100 (100 to 100) | 3.00 x | 10 | 60.0 |",
+        "| torch | 300 (200 to 400) | 1.00 x | 3 | inf |",
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((tables.ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_every_benchmark_imports_names_that_exist(path: Path) -> None:
+    assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
+
+
+def test_speed_and_figures_are_recorded_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSR_MACHINE", "mine")
+    shown = speed.save(tmp_path, [speed.Row("whole", "torch", [0.1], [0.4])], {"frames": 60})
+    assert "4.00 (4.00 to 4.00) x" in shown
+    assert "| frames | 60 |" in shown
+    runs = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))["runs"]
+    assert list(runs) == ["speed", "speed-figures"]
