@@ -12,6 +12,7 @@ from typing import Any, cast
 import av
 import pytest
 
+from tests import judges
 from tests.media.pass_through import pass_through, tracks
 from tests.media_maker import Audio, make_clip, number_in
 from vsr.media.decode.source import open_video
@@ -132,3 +133,21 @@ def test_a_range_in_the_second_part_has_its_audio(tmp_path: Path) -> None:
     passed = pass_through(concatenated(tmp_path), tmp_path / "o.mkv", start=Fraction(3, 2))
     (audio,) = tracks(passed.path, "audio")
     assert Fraction(45, 100) < audio.times[-1] - audio.times[0] < Fraction(60, 100)
+
+
+def test_joined_ogg_files_have_all_frames_and_no_damage(tmp_path: Path) -> None:
+    parts = []
+    for first, quality in ((0, "9"), (40, "5")):
+        clip, part = (
+            make_clip(tmp_path / f"{first}.mkv", frames=10, first_number=first),
+            tmp_path / f"{first}.ogv",
+        )
+        judges.run("ffmpeg", "-v", "error", "-i", str(clip), "-c:v", "libtheora", "-q:v", quality, str(part))
+        parts.append(part)
+    whole = tmp_path / "whole.ogv"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_video(whole) as source:
+        frames = list(source.frames())
+    assert [number_in(frame.planes[0]) for frame in frames] == [*range(10), *range(40, 50)]
+    assert not source.damage, source.damage
+    assert all(one.stamp.seconds < other.stamp.seconds for one, other in pairwise(frames))

@@ -48,7 +48,7 @@ def test_mp4_converts_text_and_names_what_is_left_out_with_a_remedy(rich: Path) 
     plan = plan_streams(rich, video_index=0, target=Path("out.mp4"))
     assert [stream.to for stream in plan.converted] == ["mov_text", "mov_text"]
     assert [stream.kind for stream in plan.dropped] == ["attachment", "attachment"]
-    assert len(plan.warnings) == 2
+    assert len(plan.warnings) == 3
     assert all(".mkv" in warning for warning in plan.warnings)
     assert "font.ttf" in plan.warnings[0]
 

@@ -17,6 +17,9 @@ _MPEG4 = re.compile(rb"\x00\x00\x01[\x20-\x2f](.*?)(?=\x00\x00\x01|\Z)", re.DOTA
 """A video object layer (ISO/IEC 14496-2, 6.2.3); its size is at no fixed bit position, so all of it is
 compared."""
 _SEQUENCE_HEADERS = {"mpeg1video": _MPEG, "mpeg2video": _MPEG, "mpeg4": _MPEG4}
+_COMMENTS = b"\x81theora"
+"""The beginning of Theora's comment header, which stands before each part of an Ogg file joined of several;
+FFmpeg's decoder (8.1) reconfigures itself for the other headers, but calls this one an error."""
 _HEADER_BYTES = 256
 """The number of bytes of a packet in which a header is searched."""
 
@@ -36,6 +39,7 @@ class Sequences:
             decoder: Decoder of the stream.
         """
         self._header, self._decoder = _SEQUENCE_HEADERS.get(codec), decoder
+        self._theora = codec == "theora"
         self._before: bytes | None = None
 
     def decode(self, packet: Packet[Any] | None) -> Iterator[VideoFrame]:
@@ -44,6 +48,8 @@ class Sequences:
         Raises:
             READ_ERRORS: the packet is damaged.
         """
+        if self._theora and packet is not None and bytes(memoryview(packet)[: len(_COMMENTS)]) == _COMMENTS:
+            return
         header = self._header_of(packet)
         if header is not None and header != self._before:
             if self._before is not None:

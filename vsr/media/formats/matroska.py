@@ -207,6 +207,12 @@ def _duration_strings(file: BinaryIO, tags: Element) -> Iterator[Element]:
             yield from walk(file, simple, TAG_STRING)
 
 
+def bytes_of(file: BinaryIO, element: Element) -> bytes:
+    """Return the content of an element."""
+    file.seek(element.start)
+    return file.read(element.size)
+
+
 def text_of(file: BinaryIO, element: Element) -> str:
     """Return the content of an element as text."""
     file.seek(element.start)

@@ -18,7 +18,7 @@ from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of
 from vsr.media.formats.matroska_extras import write_extras
 from vsr.media.formats.matroska_track import NAME, element_of, elements_of, void_of
 from vsr.media.formats.mp4_track import padded_to
-from vsr.media.passthrough.marks import CHARACTERISTICS, LANGUAGE_BCP47, Pending
+from vsr.media.passthrough.marks import CHARACTERISTICS, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47, Pending
 
 _ROLES = "urn:mpeg:dash:role:2011"
 _KINDS = {
@@ -65,13 +65,18 @@ def _into_matroska(path: Path, pending: Sequence[Pending]) -> None:
 def _entry(old: bytes, mark: Pending) -> bytes:
     """Return the content of a track entry with the same length."""
     parts = []
+    gone = {LANGUAGE_BCP47} | ({CODEC_ID, CODEC_PRIVATE} if mark.codec else set())
     for number, content, raw in elements_of(old):
         if number == NAME:
             title = content.rstrip(b"\0").removesuffix(mark.place.encode())
             parts.append(element_of(NAME, title) if title else b"")
-        elif number != LANGUAGE_BCP47:
+        elif number not in gone:
             parts.append(raw)
-    parts.append(element_of(LANGUAGE_BCP47, mark.language.encode()))
+    if mark.language:
+        parts.append(element_of(LANGUAGE_BCP47, mark.language.encode()))
+    if mark.codec:
+        parts.append(element_of(CODEC_ID, mark.codec.encode()))
+        parts += [element_of(CODEC_PRIVATE, mark.private)] if mark.private else []
     made = b"".join(parts)
     return made + void_of(len(old) - len(made))
 

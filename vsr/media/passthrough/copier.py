@@ -192,6 +192,8 @@ class StreamCopier:
             converter = converter_of(source, stream, output, container, planned, facts)
             self._converters[planned.index] = converter
             target = converter.stream
+        elif self._marks[planned.index].codec:  # SubRip is stored alike; its name is changed at the end
+            target = output.add_mux_stream("subrip", time_base=time_base_of(stream))
         else:
             delay = self._priming.get(planned.index)
             target = add_copy(output, stream, facts) if delay is None else add_hidden(output, stream, delay)

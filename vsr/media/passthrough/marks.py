@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -21,11 +21,24 @@ from av.stream import Disposition, Stream
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.boxes import MAX_BOX, find_boxes, split_boxes
 from vsr.media.formats.containers import CONTAINERS, Container
-from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of, span, text_of, uint_of, walk
+from vsr.media.formats.matroska import (
+    TRACK_ENTRY,
+    TRACKS,
+    Element,
+    bytes_of,
+    children,
+    segment_of,
+    span,
+    text_of,
+    uint_of,
+    walk,
+)
 from vsr.media.formats.matroska_extras import Extras
 from vsr.media.metadata.languages import says_more, tag_of, three_letters
 
-TRACK_TYPE, CODEC_ID, LANGUAGE_BCP47 = 0x83, 0x86, 0x22B59D
+TRACK_TYPE, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47 = 0x83, 0x86, 0x63A2, 0x22B59D
+WEBVTT = "S_TEXT/WEBVTT"
+"""Matroska's own way to store WebVTT (mkvmerge), of which FFmpeg reads only that of WebM."""
 _SHOWN_TYPES = frozenset({1, 2, 17})
 """Matroska's track types that FFmpeg exposes as streams: video, audio, subtitles."""
 NONE = Disposition(0)
@@ -52,6 +65,8 @@ _ROOM = 700
 """Bytes added to the title of a track while it is written: more than `mark_writing` ever needs."""
 
 
+_LONGEST_PRIVATE = 1 << 16
+"""Bytes: a longer header of subtitles is not copied."""
 _LONGEST_TAG = 255
 """In bytes; a longer language tag is damaged."""
 
@@ -81,6 +96,10 @@ class TrackMarks:
     language: str = ""
     """A BCP 47 tag; empty if unknown."""
     flags: Disposition = NONE
+    codec: str = ""
+    """Matroska's name of a subtitle codec that FFmpeg does not know."""
+    private: bytes = b""
+    """Its CodecPrivate."""
 
     def held_by(self, container: Container) -> Disposition:
         """Return the flags that the track has in the container, where `_ALIKE` flags replace each other."""
@@ -117,6 +136,10 @@ class Pending:
     language: str = ""
     """A BCP 47 tag."""
     flags: Disposition = NONE
+    codec: str = ""
+    """Matroska's name of the codec, in place of that of which FFmpeg takes the track to be."""
+    private: bytes = b""
+    """Its CodecPrivate."""
     extras: Extras = field(default_factory=Extras)
     """Chapters and tags of Matroska, for the file and not for a track."""
     box: bytes = b""
@@ -143,21 +166,35 @@ def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
 def _together(stream: Stream, found: TrackMarks | None) -> TrackMarks:
     known = found or TrackMarks()
     language = known.language or tag_of(stream.metadata.get("language", ""))
-    return TrackMarks(language=language, flags=stream.disposition | known.flags)
+    return replace(known, language=language, flags=stream.disposition | known.flags)
 
 
 def _of_matroska(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
     """Return the languages of the tracks; FFmpeg's streams are in the same order."""
     tracks = next((p for p in children(file, *span(segment_of(file))) if p.id == TRACKS), None)
-    languages = []
+    found: list[TrackMarks] = []
     for entry in walk(file, tracks, TRACK_ENTRY) if tracks is not None else ():
         kinds = [uint_of(file, element) for element in walk(file, entry, TRACK_TYPE)]
         if _SHOWN_TYPES.intersection(kinds) and any(walk(file, entry, CODEC_ID)):
-            elements = [e for e in walk(file, entry, LANGUAGE_BCP47) if e.size <= _LONGEST_TAG]
-            names = [text_of(file, element) for element in elements]
-            languages.append(tag_of(names[0]) if names else "")
-    pairs = zip(media.streams, languages, strict=False)
-    return {stream.index: TrackMarks(language=tag) for stream, tag in pairs if tag}
+            found.append(_of_entry(file, entry))
+    pairs = list(zip(media.streams, found, strict=False))
+    return {stream.index: mark if _is_unknown(stream) else replace(mark, codec="") for stream, mark in pairs}
+
+
+def _of_entry(file: BinaryIO, entry: Element) -> TrackMarks:
+    """Return language and codec of a track, of the codec only what can be copied as it is."""
+    names = [text_of(file, e) for e in walk(file, entry, LANGUAGE_BCP47) if e.size <= _LONGEST_TAG]
+    codecs = [text_of(file, e) for e in walk(file, entry, CODEC_ID) if e.size <= _LONGEST_TAG]
+    private = next((e for e in walk(file, entry, CODEC_PRIVATE) if e.size <= _LONGEST_PRIVATE), None)
+    header = b"" if private is None else bytes_of(file, private)
+    return TrackMarks(
+        language=tag_of(names[0]) if names else "", codec=codecs[0] if codecs else "", private=header
+    )
+
+
+def _is_unknown(stream: Stream) -> bool:
+    """Whether a stream has subtitles of a codec that FFmpeg does not know."""
+    return stream.type == "subtitle" and getattr(stream, "codec_context", None) is None
 
 
 def _of_mp4(file: BinaryIO, media: InputContainer) -> dict[int, TrackMarks]:
@@ -209,11 +246,14 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: b
     unwritten = flags & ~(Disposition.default | _OF_PICTURES) if container.family == "mp4" else NONE
     letters = made.metadata.get("language", "") if container.muxer == "mov" else ""
     letters = letters if len(letters) == 3 and letters != "und" else ""
-    if not (letters or language or unwritten or box):
+    own = container.muxer == "matroska" and bool(marks.codec)
+    if not (letters or language or unwritten or box or own):
         return None
-    place = f"~{made.index:04d}{'~' * (_ROOM + len(box))}"
+    private = marks.private if own else b""
+    place = f"~{made.index:04d}{'~' * (_ROOM + len(box) + len(private))}"
     made.metadata["title"] = made.metadata.get("title", "") + place
-    return Pending(place=place, letters=letters, language=language, flags=unwritten, box=box)
+    pending = Pending(place=place, letters=letters, language=language, flags=unwritten, box=box)
+    return replace(pending, codec=marks.codec, private=private) if own else pending
 
 
 def lost_marks(marks: TrackMarks, label: str, container: Container) -> str | None:

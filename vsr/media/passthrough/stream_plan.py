@@ -31,7 +31,7 @@ from vsr.media.files.pyav import fraction
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.containers import CONTAINERS, Container, container_of
 from vsr.media.integrity.programmes import programmes
-from vsr.media.passthrough.marks import TrackMarks, lost_marks, read_marks
+from vsr.media.passthrough.marks import WEBVTT, TrackMarks, lost_marks, read_marks
 from vsr.media.passthrough.stream_kinds import (
     DroppedStream,
     PlannedStream,
@@ -145,6 +145,8 @@ def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream 
         config = latm_config(first)
         if config is not None:
             return plan(way="convert", to="aac", latm=config)
+    if known.marks[stream.index].codec:
+        return _kept_unknown(known.marks[stream.index].codec, stream, container)
     way = _way(stream, container, first, facts) if codec_name(stream) not in _FRAGILE else None
     if way is not None:
         return plan(way=way)
@@ -154,6 +156,16 @@ def _kept(known: _Known, stream: Stream, container: Container) -> PlannedStream 
     if stream.type == "audio":
         to = exact_target(stream, facts, container.muxer)
     return None if to is None else plan(way="convert", to=to)
+
+
+def _kept_unknown(codec: str, stream: Stream, container: Container) -> PlannedStream | None:
+    """Return the plan for Matroska's subtitles of a codec that FFmpeg does not know."""
+    if container.muxer == "matroska":
+        return PlannedStream(index=stream.index, kind=stream.type, codec=codec, way="copy")
+    if codec != WEBVTT:
+        return None
+    text = container.text_subtitles
+    return PlannedStream(index=stream.index, kind=stream.type, codec="webvtt", way="convert", to=text)
 
 
 def _remedy(known: _Known, stream: Stream, container: Container) -> str:
@@ -226,6 +238,7 @@ def _name(stream: Stream) -> str:
 _LOSSY_WAYS = {
     "ass": "the text stays, but not positions and fonts",
     "ssa": "the text stays, but not positions and fonts",
+    "webvtt": "the text stays, positions and styles, where there are any, do not",
     "cc_dec": "the text stays, but not its position on the screen",
     "truehd": "its samples stay, but not Atmos objects, if there are any",
 }

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 import av
+from av import CodecContext
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -59,7 +60,8 @@ class TextConverter:
 
     def __init__(self, source: Stream, output: OutputContainer, codec: str) -> None:
         """Add a stream of `codec` to `output`; its header is written when `output` starts."""
-        self._decoder: SubtitleCodecContext = cast(SubtitleStream, source).codec_context
+        known = cast(SubtitleStream, source).codec_context  # None of Matroska's own WebVTT
+        self._decoder = known or CodecContext.create("webvtt", "r")
         self._decoder.open(strict=False)
         self._blank = BLANK[codec]
         self._flat = Flattener() if codec == "mov_text" else None
