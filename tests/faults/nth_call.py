@@ -153,13 +153,13 @@ def _count_renames(count: Counter) -> None:
 
 def _count_codecs(count: Counter) -> None:
     """Count calls of vsr's methods around PyAV's, which cannot be replaced."""
-    from vsr.media.decode import source
+    from vsr.media.decode import frame_reader
     from vsr.media.encode.video_encoder import VideoEncoder
     from vsr.media.passthrough import copier
 
     for name in ("encode", "flush"):
         setattr(VideoEncoder, name, _codec(f"VideoEncoder.{name}", getattr(VideoEncoder, name), count))
-    for module in (source, copier):
+    for module in (frame_reader, copier):
         module.read_packets = _reading(module.read_packets, count)
 
 
