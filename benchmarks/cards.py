@@ -28,7 +28,7 @@ def draw(name: str, scale: int, folder: Path) -> Path:
     render(clip, truth, scale=scale)
     vsr.upscale(clip, result, model=name, encoder="ffv1")
     picture = FOLDER / f"{name}.png"
-    compare(clip, result, picture, at=AT, truth=truth)
+    compare(clip, result, picture, at=AT, truth=truth, overwrite=True)
     return picture
 
 
