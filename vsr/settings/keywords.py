@@ -49,7 +49,7 @@ class Overrides(TypedDict, total=False):
     strict: bool | None
     """Stop at the first damage instead of counting it and continuing."""
     device: str | None
-    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ..."""
     backend: Backend | None
     """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
     precision: Precision | None

@@ -242,10 +242,10 @@ class UpscaleSettings:
         flags=("--device",),
         heading="Computation",
         metavar="NAME",
-        help="auto (default), cpu, cuda, cuda:N.",
+        help="auto (default), cpu, cuda:N, mps.",
         in_resume_key="derived",
     )
-    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ..."""
     backend: Backend = setting(
         "auto",
         flags=("--backend",),
