@@ -224,6 +224,21 @@ def test_training_returns_what_it_wrote_and_measured(recipe: Path, data: Path) -
     assert {"gain"} <= report.gains.keys() < report.figures.keys()
 
 
+def test_trained_weights_tell_what_they_started_from(recipe: Path, data: Path) -> None:
+    first = vsr.train(recipe, data=data, output=recipe.with_name("first.safetensors"), steps=1, device="cpu")
+    again = vsr.train(
+        recipe,
+        data=data,
+        output=recipe.with_name("second.safetensors"),
+        steps=1,
+        device="cpu",
+        start_from=first.output,
+    )
+    head = vsr.load_generator(again.output).metadata
+    assert head["started_from"].split() == ["first", vsr.load_generator(first.output).sha256]
+    assert head["start_licence"] == "not stated"
+
+
 def test_training_that_is_cancelled_keeps_a_checkpoint(recipe: Path, data: Path) -> None:
     output, stop = recipe.with_name("out.safetensors"), threading.Event()
     words: dict[str, Any] = {"data": [data], "output": output, "device": "cpu"}

@@ -26,6 +26,7 @@ from vsr.training.run.loop import Run, TrainProgress, datasets_for, stopped_earl
 from vsr.training.run.origin import origin_of
 from vsr.training.run.samples import save_columns
 from vsr.training.run.state import State, new_state
+from vsr.training.start import facts_of_start
 
 logger = logging.getLogger(__name__)
 
@@ -235,4 +236,4 @@ def _around(codec: CodecRange, low: int, high: int) -> CodecRange:
 
 
 def _head(loaded: LoadedModel, crf: float) -> dict[str, str]:
-    return {"started_from": f"{loaded.name} {loaded.sha256 or ''}".strip(), "footage_crf": f"{crf:.1f}"}
+    return {**facts_of_start(loaded), "footage_crf": f"{crf:.1f}"}

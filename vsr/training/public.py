@@ -16,6 +16,7 @@ from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run import loop
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.loop import TrainProgress
+from vsr.training.start import facts_of_start
 from vsr.writing import check_writable
 
 _NO_GAINS = ("flicker", "grid_excess", "features")
@@ -93,13 +94,14 @@ def train(
     wanted = _changed(read_recipe(recipe), minutes, steps=steps, validate_every=validate_every)
     place = Path(output or f"{wanted.name}.safetensors")
     check_output(place, overwrite=overwrite)
-    start = None if start_from is None else load_generator(start_from, fold=False).network.state_dict()
+    first = None if start_from is None else load_generator(start_from, fold=False)
     figures = loop.train(
         wanted,
         data=_paths(data),
         output=place,
         minutes=minutes,
-        start=start,
+        start=None if first is None else first.network.state_dict(),
+        start_facts=None if first is None else facts_of_start(first),
         device=choose_device(device),
         vgg=None if vgg is None else Path(vgg),
         compiled=compiled,

@@ -75,6 +75,7 @@ def train(
     output: Path,
     minutes: float | None = None,
     start: Mapping[str, Tensor] | None = None,
+    start_facts: Mapping[str, str] | None = None,
     device: torch.device | str = "cpu",
     vgg: Path | None = None,
     compiled: bool = False,
@@ -96,6 +97,7 @@ def train(
         output: Weight file to write.
         minutes: Maximum training time; None runs all steps of the recipe.
         start: Initial weights; a resumed run ignores them.
+        start_facts: Where they come from, for the metadata of the weight file; see `start.facts_of_start`.
         device: Device to train on.
         vgg: File with VGG19's weights, for recipes with a perceptual loss.
         compiled: Whether the generator is compiled with torch.compile.
@@ -115,7 +117,7 @@ def train(
         recipe=recipe,
         output=output,
         cases=make_cases(held_out, recipe),
-        head=_head(recipe, known),
+        head={**_head(recipe, known), **(start_facts or {})},
         minutes=minutes,
         on_step=on_step,
         stop=stop,
