@@ -6,10 +6,9 @@ is imported for types only, so that `vsr info` can read a `VideoInfo` without lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from vsr.color.spec import ColorSpec, PixelLayout
 
@@ -252,36 +251,3 @@ class Damage:
             missing_frames=self.missing_frames + other.missing_frames,
             notes=[*self.notes, *other.notes],
         )
-
-
-class FrameSource(Protocol):
-    """A source of frames."""
-
-    @property
-    def info(self) -> VideoInfo: ...
-
-    def frames(self) -> Iterator[YuvFrame]:
-        """Yield frames in presentation order, each once."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class FrameSink(Protocol):
-    """A destination of frames."""
-
-    @property
-    def layout(self) -> PixelLayout:
-        """The layout of the frames that `write` takes."""
-        ...
-
-    @property
-    def color(self) -> ColorSpec:
-        """The colour of the frames that `write` takes, and of the output's tags."""
-        ...
-
-    def write(self, frame: YuvFrame) -> None:
-        """Take one frame, in presentation order and in host memory."""
-        ...
-
-    def close(self) -> None: ...

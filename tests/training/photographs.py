@@ -92,3 +92,9 @@ def tiny_crisp(steps: int = 60, *, warmup: int = 0) -> Recipe:
             warmup=warmup,
         ),
     )
+
+
+def pan(image: Tensor, size: int, frames: int, start: tuple[int, int], speed: tuple[int, int]) -> Tensor:
+    """Move a window over `image` `(3, H, W)`: `(T, 3, size, size)`; pairs are (vertical, horizontal)."""
+    corners = [(start[0] + speed[0] * i, start[1] + speed[1] * i) for i in range(frames)]
+    return torch.stack([image[:, y : y + size, x : x + size] for y, x in corners])

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.training.degrade.test_degradation import shipped
-from tests.training.photographs import photograph
+from tests.training.photographs import pan, photograph
 from vsr.training.degrade import clips as degrade
 from vsr.training.degrade.clips import (
     Clip,
@@ -21,7 +21,6 @@ from vsr.training.degrade.clips import (
     degrade_clip,
     is_plain,
     pair_clip,
-    pan,
     reduce,
 )
 from vsr.training.degrade.codec import draw_codings, transcode

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.degrade.test_operations import natural
-from tests.training.photographs import photograph
+from tests.training.photographs import pan, photograph
 from vsr.color.spec import Matrix
 from vsr.media.pixels.planes import to_planes
 from vsr.training.degrade import codec
-from vsr.training.degrade.clips import pan, reduce
+from vsr.training.degrade.clips import reduce
 from vsr.training.degrade.codec import (
     MATRICES,
     Coding,

@@ -14,7 +14,6 @@ from torch import nn
 from vsr.errors import ModelError
 from vsr.training.losses.features import (
     CONVOLUTIONS,
-    REAL_ESRGAN_LAYERS,
     SRGAN_FEATURE_SCALE,
     Features,
     PerceptualLoss,
@@ -294,6 +293,10 @@ def test_under_bf16_autocast_features_are_bf16_and_the_distance_fp32(shallow):
     assert found.item() == pytest.approx(
         full.item(), rel=0.02
     )  # bf16 has 8 bits, and errors of layers add up
+
+
+REAL_ESRGAN_LAYERS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
+"""Layer weights of Real-ESRGAN (arXiv 2107.10833, section 4.1), for the criterion l1."""
 
 
 def test_the_published_settings_end_at_5_4():

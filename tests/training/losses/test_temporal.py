@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vsr.training.degrade.clips import pan, reduce
+from tests.training.photographs import pan
+from vsr.training.degrade.clips import reduce
 from vsr.training.losses.loss_settings import CHARBONNIER_EPSILON
 from vsr.training.losses.temporal import consistency, consistency_on_device, follow
 

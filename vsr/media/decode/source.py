@@ -99,7 +99,7 @@ def open_video(
 
 
 class VideoSource:
-    """The frames of one video stream. It is a `vsr.frame.FrameSource` and a context manager."""
+    """The frames of one video stream. It is a context manager."""
 
     def __init__(
         self,

@@ -229,9 +229,3 @@ def reduce(hr: Tensor, scale: int) -> Tensor:
     if hr.device.type == "cpu":
         return F.interpolate(hr, size=size, mode="bicubic", antialias=True)
     return eight_bit(op.resize(hr / 255, size, "bicubic", antialias=True))  # only the CPU resizes uint8
-
-
-def pan(image: Tensor, size: int, frames: int, start: tuple[int, int], speed: tuple[int, int]) -> Tensor:
-    """Move a window over `image` `(3, H, W)`: `(T, 3, size, size)`; pairs are (vertical, horizontal)."""
-    corners = [(start[0] + speed[0] * i, start[1] + speed[1] * i) for i in range(frames)]
-    return torch.stack([image[:, y : y + size, x : x + size] for y, x in corners])

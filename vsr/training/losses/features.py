@@ -36,8 +36,6 @@ torchvision's networks are normalised."""
 SRGAN_FEATURE_SCALE = 0.006
 """Factor on the squared difference of features: SRGAN (arXiv 1609.04802, section 3.2) divides features by
 12.75, and 1 / 12.75^2 = 0.00615."""
-REAL_ESRGAN_LAYERS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
-"""Layer weights of Real-ESRGAN (arXiv 2107.10833, section 4.1), for the criterion l1."""
 
 _HOW_TO_GET = (
     "save torchvision.models.vgg19(weights='IMAGENET1K_V1').state_dict() to a file, or give its"

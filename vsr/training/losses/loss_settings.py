@@ -138,12 +138,6 @@ def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> 
     return ADVERSARIAL[kind].generator(real.detach().float(), fake.float())
 
 
-def discriminator_loss(kind: AdversarialKind, real: Tensor, fake: Tensor) -> Tensor:
-    """Return the discriminator's loss, the sum of its `discriminator_losses`."""
-    losses = discriminator_losses(kind, real, fake)
-    return losses.real + losses.fake
-
-
 def discriminator_losses(kind: AdversarialKind, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
     """Return the discriminator's losses for real and for generated images.
 
