@@ -159,7 +159,7 @@ def test_one_image_is_what_a_stream_of_one_gives(image: Any) -> None:
 
 
 def test_an_image_that_is_none_is_refused() -> None:
-    with pytest.raises(vsr.InputError, match="picture 0 is a str"):
+    with pytest.raises(vsr.InputError, match="frame 0 is a str"):
         vsr.upscale_image("a.png", model="bicubic", scale=2)  # type: ignore[type-var]
 
 
@@ -182,7 +182,7 @@ def test_a_comparison_replaces_nothing_unasked_and_never_a_video(tmp_path: Path)
     assert vsr.compare(clip, clip, picture, at=0.1, overwrite=True) == ("bicubic", "vsr")
     with pytest.raises(vsr.ConfigError, match="is one of the videos"):
         vsr.compare(clip, clip, tmp_path / "b.png", truth=linked(tmp_path / "b.png", clip), overwrite=True)
-    with pytest.raises(vsr.InputError, match="choose an earlier `at`"):
+    with pytest.raises(vsr.InputError, match="Choose an earlier `at`"):
         vsr.compare(clip, clip, picture, at=60, overwrite=True)
 
 

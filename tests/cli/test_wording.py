@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 FILES = [path for path in sorted((ROOT / "vsr").rglob("*.py")) if "cli" not in path.relative_to(ROOT).parts]
 ELSEWHERE = {"vsr/kernels/nvrtc.py", "vsr/settings/schema.py"}
 """Flags of NVIDIA's compiler, and the table that the flags of the command are made from."""
-NO_SETTINGS = {"video"}
-"""What else stands between backquotes in a message: a capability of containers."""
+NO_SETTINGS = {"video", "x"}
+"""What else stands between backquotes in a message: a capability of containers, and x for a name that is
+filled in at run time (see `texts`)."""
 NO_FLAG = {"threads"}
 """Keywords that the command leaves out: of an encoder's threads."""
 

@@ -194,7 +194,7 @@ def test_missing_and_unknown_devices_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown"):
         device.choose_device("abacus")
     with pytest.raises(ConfigError, match="not supported"):
-        device.choose_device("mps")
+        device.choose_device("xpu")
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="no CUDA device"):
             device.choose_device("cuda")

@@ -71,7 +71,7 @@ def test_a_pipeline_of_ones_own_is_a_path_and_keywords_override_it(tmp_path: Pat
     assert (report.width, report.height, report.encoder["codec"]) == (96, 96, "ffv1")
     report = vsr.upscale(source, tmp_path / "b.mkv", pipeline=own, scale=2, filters_before=[], device="cpu")
     assert (report.width, report.height) == (128, 96)
-    with pytest.raises(vsr.ConfigError, match="settings and pipeline contradict"):
+    with pytest.raises(vsr.ConfigError, match="settings and pipeline exclude each other"):
         vsr.upscale(source, tmp_path / "c.mkv", UpscaleSettings(), pipeline="film")
 
 

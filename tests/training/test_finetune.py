@@ -61,7 +61,7 @@ def test_an_untrained_model_improves_and_the_file_names_its_origin(
     assert outcome.gain > 0.1
     assert outcome.after["gain"] == pytest.approx(outcome.before["gain"] + outcome.gain)
     assert abs(outcome.crf - 22) <= 4  # the estimate is accurate to 3 and rounded
-    assert outcome.image.is_file()
+    assert outcome.picture.is_file()
     assert load_generator(output).scale == 2
     with safe_open(output, framework="pt") as file:
         assert file.metadata()["started_from"].startswith("beginner ")

@@ -25,6 +25,7 @@ from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
+from vsr.pipeline.queue.inputs import exists
 from vsr.system.stopping import reader_is_gone
 
 _FIRST_WORDS = """Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.
@@ -132,7 +133,7 @@ def _flushed() -> bool:
 def _with_command(words: list[str]) -> list[str]:
     """The words of the command line; `vsr FILE...`, as when files are dropped on it, is `vsr upscale`."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    if words and words[0] not in commands and not words[0].startswith("-") and Path(words[0]).exists():
+    if words and words[0] not in commands and not words[0].startswith("-") and exists(Path(words[0])):
         return ["upscale", *words]
     return words
 

@@ -11,6 +11,7 @@ as a grid. The measurements are in docs/training-log.md.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -27,6 +28,8 @@ BORDER = 12
 """Width in LR pixels of the border of a crop that is ignored, because there the network sees zero padding."""
 BLOCK = 4
 """Side in LR pixels of the blocks over which the mean error of each sub-pixel position is computed."""
+FLAT = 96
+"""LR pixels: side of a crop of one colour, most of which no padding reaches."""
 RIDGE = 1e-4
 """Ridge regularisation: this fraction of a feature's mean square is
 added, so that no weight grows by chance."""
@@ -85,7 +88,7 @@ def finished(
     both = [*clean, *coded]
     _solve_last_(made, network, both, _colour_by_carriers(made, clean, carriers[-1]), share)
     if even:
-        even_places_(made, both)
+        even_places_(made, [*both, *flat_crops(made.scale)])
     return made
 
 
@@ -170,6 +173,16 @@ def _pass_on_(
     else:
         features, its_gain = before
         convolution.weight[feature, features[colour], 1, 1] = gain / its_gain
+
+
+def flat_crops(scale: int) -> list[Batch]:
+    """Return crops of one colour each, on which a grid is seen first: all colours of 0.1, 0.5 and 0.9."""
+    found = []
+    for color in itertools.product((0.1, 0.5, 0.9), repeat=3):
+        image = torch.tensor(color).view(1, 3, 1, 1)
+        hr = image.repeat(1, 1, scale * FLAT, scale * FLAT)
+        found.append(Batch(lr=image.repeat(1, 1, FLAT, FLAT), hr=hr, plain=hr))
+    return found
 
 
 def even_places_(network: Compact, crops: Sequence[Batch]) -> None:

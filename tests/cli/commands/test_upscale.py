@@ -184,7 +184,7 @@ def test_bad_weights_are_one_line_and_exit_5(kind: str, clip: Path, tmp_path: Pa
         (("--size", "big"), "WIDTHxHEIGHT"),
         (("--size", "0x0"), "impossible"),
         (("--precision", "fp8"), "fp32"),
-        (("--device", "abacus"), "auto, cpu, cuda"),
+        (("--device", "abacus"), "auto, cpu, mps, cuda or cuda:N"),
         (("--deinterlace", "maybe"), "auto, off"),
         (("--start", "soon"), "hours"),
         (("--encoder", "libx999"), "known are"),

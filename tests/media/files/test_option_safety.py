@@ -104,6 +104,7 @@ def test_every_text_option_of_an_encoder_is_classified() -> None:
         "partitions",
         "preset",
     }
+    harmless |= {"load_plugins"}  # of QuickSync: identifiers of plugins in hexadecimal digits, not paths
     harmless |= {"profile", "psy-rd", "tune", "vendor", "wpredp"}
     found = set()
     for codec in set(ENCODERS) & av.codecs_available:

@@ -242,7 +242,7 @@ def replaying(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("replaying")
 def test_a_run_of_replays_reports_every_step_and_ends_at_the_right_one(tmp_path: Path) -> None:
     write_photographs(tmp_path, 6)
-    output, seen = tmp_path / "out.safetensors", list[loop.Progress]()
+    output, seen = tmp_path / "out.safetensors", list[loop.TrainProgress]()
     recipe = replace(tiny_recipe(steps=30), validate_every=12)
     train(recipe, data=[tmp_path], output=output, on_step=seen.append)
     assert [progress.step for progress in seen] == list(range(1, 31))
@@ -320,7 +320,7 @@ def test_on_a_gpu_a_replayed_step_that_is_not_finite_changes_nothing(
 def test_on_a_gpu_a_stopped_run_resumes(make: Callable[[], Recipe], tmp_path: Path) -> None:
     write_photographs(tmp_path, 6)
     recipe, output = replace(make(), steps=60, validate_every=20), tmp_path / "out.safetensors"
-    seen: list[loop.Progress] = []
+    seen: list[loop.TrainProgress] = []
     with pytest.raises(loop.StoppedEarlyError):
         train(
             recipe, data=[tmp_path], output=output, device="cuda",

@@ -13,7 +13,7 @@ from vsr.errors import ConfigError
 
 FILE_OPTIONS = frozenset({"passlogfile", "stats", "x265-stats"})
 """FFmpeg's options whose value is a file name."""
-NESTED = frozenset({"x264-params", "x265-params", "svtav1-params", "ts-parameters"})
+NESTED = frozenset({"x264-params", "x265-params", "svtav1-params", "ts-parameters", "qsv_params"})
 """Options that contain further options for the encoder's library, in the syntax of FFmpeg's dictionaries."""
 PLAIN_NESTED = "x264opts"
 """An option of the same kind whose syntax has no quotes and escapes."""

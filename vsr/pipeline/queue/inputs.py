@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +57,28 @@ def listed(text: str) -> list[Path]:
     return [Path(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder has this name; False for a name that no file can have."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def exists(path: Path) -> bool:
+    """Whether anything has this name; False for a name that no file can have."""
+    with suppress(OSError):
+        return path.exists()
+    return False
+
+
 def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterable[Input]:
-    if word.is_dir():
+    if is_folder(word):
         files = _in_folder(word, recursive=recursive, leave_out=leave_out)
         if not files:
             deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
             raise ConfigError(f"{word}: no video is in this folder; name files{deeper}")
         return [Input(path, path.parent.relative_to(word)) for path in files]
-    if word.exists() or not glob.has_magic(str(word)):
+    if exists(word) or not glob.has_magic(str(word)):
         return [Input(word)]
     # Not Path.glob, which takes no absolute pattern.
     matches = sorted((Path(name) for name in glob.glob(str(word), recursive=True)), key=_by_name)  # noqa: PTH207

@@ -40,8 +40,9 @@ def settings_digest(settings: UpscaleSettings) -> str:
     }
     for name in ("model", "partner"):
         path = Path(str(facts[name])).expanduser()
-        if path.is_file():
-            facts[name] = fingerprint(path)
+        with suppress(OSError):
+            if path.is_file():
+                facts[name] = fingerprint(path)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
