@@ -43,7 +43,8 @@ from vsr.frame import YuvFrame
 from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
-from vsr.pipeline.run import prepare, upscale_video
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import Backend, EncoderSettings, UpscaleSettings
 
 SIZES = {"4k": (3840, 2160), "1080p": (1920, 1080)}

@@ -43,7 +43,8 @@ from vsr.models.files import write_weights
 from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
-from vsr.pipeline.run import prepare, upscale_video
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 PRESET, CRF = "veryfast", 18

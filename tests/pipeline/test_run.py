@@ -29,7 +29,8 @@ from vsr.models.load import LoadedModel
 from vsr.pipeline.flow import stages
 from vsr.pipeline.job import warm_generator
 from vsr.pipeline.job.job import TOGETHER
-from vsr.pipeline.run import Progress, prepare, run, upscale_video
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.run import Progress, run, upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LOSSLESS = EncoderSettings(encoder="ffv1")

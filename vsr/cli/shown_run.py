@@ -58,7 +58,8 @@ def run_shown(
             if not is_pipe(target):
                 check_target(target, source, overwrite=overwrite)
             signals.whatever_runs()
-            from vsr.pipeline.run import compute, finish, prepare
+            from vsr.pipeline.preparation import prepare
+            from vsr.pipeline.run import compute, finish
 
             job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite, warm=warm))
         shown = [] if quiet else _before(job.report, brief=queue is not None)

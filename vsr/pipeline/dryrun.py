@@ -16,7 +16,8 @@ from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.run import frames_expected, prepare, write_frames
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.run import frames_expected, write_frames
 from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 36

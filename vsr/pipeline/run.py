@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from vsr.cancellation import Cancel, asked
-from vsr.color.convert import check_convertible
-from vsr.engine.device import choose_device
-from vsr.engine.upscaler import Upscaler
 from vsr.errors import CancelledError, ConfigError, VsrError
-from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.decode.source import VideoSource, open_video
-from vsr.media.files.opening import MAX_PIXELS
-from vsr.media.files.output_path import check_target
-from vsr.media.files.stdio import is_pipe, place_of, settle_delay
-from vsr.media.filters.filters import FiltersAfter, parse
-from vsr.media.mux.pipe_sink import open_pipe_sink
+from vsr.frame import YuvFrame
+from vsr.media.files.stdio import place_of
 from vsr.media.mux.resumable_sink import SegmentedSink
-from vsr.media.mux.sink import open_sink
-from vsr.models.catalog import choose
-from vsr.models.load import LoadedModel
 from vsr.pipeline.flow.graph import DEPTH, open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.threads import Handover
 from vsr.pipeline.inputfile import state_of
-from vsr.pipeline.job import output_size
-from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.job.resume import Sink, open_output
-from vsr.pipeline.job.warm_generator import WarmGenerator
-from vsr.pipeline.reporting import first_report, last_report
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.reporting import last_report
 from vsr.settings.keywords import Overrides
 from vsr.settings.overrides import with_overrides
 from vsr.settings.presets import read_pipeline
 from vsr.settings.schema import UpscaleSettings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,119 +105,6 @@ def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
             else "nothing is kept"
         )
         raise CancelledError(f"{job.report.source}: cancelled by the caller; {left}")
-
-
-@contextmanager
-def prepare(
-    source: Path,
-    target: Path,
-    settings: UpscaleSettings,
-    *,
-    overwrite: bool,
-    warm: WarmGenerator | None = None,
-) -> Generator[Job, None, None]:
-    """Open and check everything that can be checked before the first frame, and close it at the end.
-
-    Args:
-        source: As for `upscale_video`.
-        target: As for `upscale_video`.
-        settings: As for `upscale_video`.
-        overwrite: Whether to replace an existing target.
-        warm: Keeps the generator from run to run, if several follow each other; None loads it again.
-    """
-    if is_pipe(source) or is_pipe(target):
-        settings = replace(settings, resume=False)  # a pipe cannot be read again
-    settle_delay(source, target, settings.format)
-    with open_video(
-        source,
-        video_stream=settings.video_stream,
-        deinterlace=settings.deinterlace,
-        start=settings.start,
-        end=settings.end,
-        strict=settings.strict,
-        max_pixels=settings.max_pixels or MAX_PIXELS,
-        color=settings.color,
-        filters=settings.filters_before,
-        hwaccel=settings.hwaccel,
-        card=choose_device(settings.device).index or 0,
-    ) as video:
-        if not is_pipe(target):
-            check_target(target, source, overwrite=overwrite)
-        _check_range(video.info, settings)
-        check_convertible(video.info.color, video.info.layout)
-        after = parse(settings.filters_after, where="filters_after")
-        wanted = output_size.wanted_scale(video.info, settings)
-        name, why = choose(settings.model, choose_device(settings.device).type)
-        model, upscaler = (warm or WarmGenerator()).placed(name, wanted, settings)
-        size = output_size.target_size(video.info, settings, Fraction(model.scale))
-        upscaler.plan(video.info.height, video.info.width)
-        check_room(size, batch=upscaler.batch)
-        sink = _open_sink(source, target, video, model, upscaler, size, settings, overwrite=overwrite)
-        try:
-            report = first_report(video, sink, model, upscaler, size, target, settings)
-            report.model["chosen"] = why
-            report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
-            yield Job(
-                source=video,
-                sink=sink,
-                upscaler=upscaler,
-                size=size,
-                report=report,
-                settings=settings,
-                after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
-            )
-        finally:
-            sink.abort()  # does nothing after `run` has finished the file
-
-
-def _open_sink(
-    source: Path,
-    target: Path,
-    video: VideoSource,
-    model: LoadedModel,
-    upscaler: Upscaler,
-    size: output_size.TargetSize,
-    settings: UpscaleSettings,
-    *,
-    overwrite: bool,
-) -> Sink:
-    like = output_size.like(video.info, size)
-    if is_pipe(target):
-        return open_pipe_sink(
-            source=source,
-            info=like,
-            width=size.width,
-            height=size.height,
-            settings=settings.encoder,
-            format=settings.format,
-            start=settings.start,
-        )
-    if settings.format is not None:
-        raise ConfigError(
-            f"`format={settings.format!r}` is only for standard output; a suffix selects a file's format"
-        )
-    opener = partial(
-        open_sink,
-        target,
-        source=source,
-        info=like,
-        width=size.width,
-        height=size.height,
-        settings=settings.encoder,
-        overwrite=overwrite,
-        start=settings.start,
-        end=settings.end,
-        strict=settings.strict,
-    )
-    return open_output(opener, source, target, video, model, upscaler, size, settings)
-
-
-def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
-    start, end, duration = settings.start, settings.end, info.duration_seconds
-    if start is not None and end is not None and end <= start:
-        raise ConfigError(f"`end` {float(end):g} s is not after `start` {float(start):g} s")
-    if start is not None and duration is not None and start >= duration:
-        raise ConfigError(f"`start` {float(start):g} s is after the end of the video, {float(duration):g} s")
 
 
 def run(job: Job, on_progress: OnProgress | None = None) -> None:
