@@ -57,7 +57,8 @@ def open_encoder(context: VideoCodecContext) -> None:
         av.FFmpegError, ValueError: it refuses its hardware, size, format or options.
     """
     if context.name == "libsvtav1":
-        # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only.
+        # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only. It reads this once in
+        # a process, so after a host program has opened it otherwise, the host's level stays.
         os.environ.setdefault("SVT_LOG", "1")
     with kept_priority():
         context.open()

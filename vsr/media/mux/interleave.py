@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Damage
+from vsr.media.audio.packet_samples import tell_end
 from vsr.media.formats.muxers import REFUSED, cannot_write
 from vsr.media.formats.timestamps import Clock
 from vsr.media.mux.decode_order import DecodingOrder, RisingTimes
@@ -107,7 +108,10 @@ class Interleaver:
             self.refused += 1
             self._damage.broken_packets += 1
             return
-        self._mux(self._rising.push(stamped))
+        ready = self._rising.push(stamped)
+        if self._mp4:
+            tell_end(ready, told=self._copier.from_mp4)
+        self._mux(ready)
 
     def _mux(self, packet: Packet[Any]) -> None:
         """Mux a packet. A damaged one of the source's is left out and counted, and muxing continues.

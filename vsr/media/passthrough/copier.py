@@ -129,6 +129,11 @@ class StreamCopier:
         self._media.close()
 
     @property
+    def from_mp4(self) -> bool:
+        """Whether the source is MP4 or QuickTime."""
+        return "mp4" in self._media.format.name
+
+    @property
     def audio_tracks(self) -> dict[int, Stream]:
         """Maps the index in the output of each audio track to the stream in the source."""
         pairs = ((self._targets[index].index, self._media.streams[index]) for index in self._targets)
@@ -200,7 +205,7 @@ class StreamCopier:
             if planned.codec == "aac":
                 several = container.family == "mp4"
                 self._converters[planned.index] = AacFormats(stream, target, self._damage, several=several)
-        if "mp4" in self._media.format.name and planned.kind != "video":
+        if self.from_mp4 and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
         self._targets[planned.index] = target
@@ -215,7 +220,7 @@ class StreamCopier:
 
         FFmpeg 9 (PyAV 19) treats everything that the list hides at the start as priming, even trimmed audio.
         """
-        if "mp4" not in self._media.format.name:
+        if not self.from_mp4:
             return {}
         audio = [stream for stream in self._media.streams.audio if stream.index in indices]
         return {stream.index: Fraction(0) for stream in audio if codec_delay(stream)}
