@@ -155,11 +155,11 @@ def _count_codecs(count: Counter) -> None:
     """Count calls of vsr's methods around PyAV's, which cannot be replaced."""
     from vsr.media.decode import frame_reader
     from vsr.media.encode.video_encoder import VideoEncoder
-    from vsr.media.passthrough import copier
+    from vsr.media.passthrough import source_packets
 
     for name in ("encode", "flush"):
         setattr(VideoEncoder, name, _codec(f"VideoEncoder.{name}", getattr(VideoEncoder, name), count))
-    for module in (frame_reader, copier):
+    for module in (frame_reader, source_packets):
         module.read_packets = _reading(module.read_packets, count)
 
 

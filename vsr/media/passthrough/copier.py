@@ -1,4 +1,4 @@
-"""Reads the packets of the streams other than the video, in order of time.
+"""Copies the packets of the streams other than the video, in order of time.
 
 The source is opened a second time for this. Packets are never read further ahead than needed (except for the
 first packet of each audio track), so memory does not grow with the length of the video.
@@ -7,34 +7,29 @@ first packet of each audio track), so memory does not grow with the length of th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from av import VideoStream
 from av.container import OutputContainer
 from av.packet import Packet
-from av.stream import Discard, Stream
+from av.stream import Stream
 
 from vsr.frame import Damage
 from vsr.media.audio.aac_formats import AacFormats
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
-from vsr.media.audio.audio_gaps import AudioWatch
 from vsr.media.audio.copies import add_copy
-from vsr.media.decoders.concatenated import Parts, can_start_over
-from vsr.media.decoders.decoder import read_packets
 from vsr.media.files.opening import reopen_media
 from vsr.media.files.pyav import time_base_of
 from vsr.media.formats.containers import Container
 from vsr.media.formats.matroska import codec_delay
-from vsr.media.integrity.stray_times import AGES, FAR, StrayTimes
-from vsr.media.integrity.transport import broken_pids
 from vsr.media.passthrough.conversion import Converter, converter_of
 from vsr.media.passthrough.edits import Edits, hidden_start, priming_of
 from vsr.media.passthrough.marks import Pending, apply_marks, read_marks
 from vsr.media.passthrough.matroska_delay import add_hidden
+from vsr.media.passthrough.source_packets import SourcePackets, muxing_time, presentation_time
 from vsr.media.passthrough.stream_kinds import (
     PlannedStream,
     StreamPlan,
@@ -46,9 +41,6 @@ from vsr.media.passthrough.stream_kinds import (
 from vsr.media.text.long_texts import LongTexts
 from vsr.media.text.subtitles import fine_base
 
-_RUN_UP = 10
-"""Seconds read before and after a time range: for subtitles that are still shown, and packets out of
-order."""
 _PEEK = 2000
 """The largest number of packets read to find the start of every audio track."""
 
@@ -88,18 +80,14 @@ class StreamCopier:
         """Maps an index in the output to the number of bytes returned."""
         self.pending: list[Pending] = []
         """Languages and flags that must be written into the finished file."""
-        self._video, self._damage = video, damage
-        self._start, self._end = start, end
+        self._damage, self._start = damage, start
         self._media = reopen_media(source)
-        self._audio_watch = AudioWatch()
-        self._parts: Parts | None = None
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
         self._before: dict[int, int] = {}
         self._texts: dict[int, LongTexts] = {}
         self._edits: dict[int, Edits] = {}
         self._priming: dict[int, Fraction] = {}
-        self._strays: dict[int, StrayTimes[Packet[Any]]] = {}
         try:
             facts = audio_facts(self._media)
             if container.family == "matroska" and start is None:
@@ -109,6 +97,15 @@ class StreamCopier:
             for planned in plan.kept:
                 self._add(source, planned, output, container, facts.get(planned.index))
             self._refine_texts(output)
+            self._source = SourcePackets(
+                self._media,
+                self._targets.keys(),
+                self._edits,
+                video=video,
+                damage=damage,
+                start=start,
+                end=end,
+            )
             self._packets = self._read()
             self._queue: deque[Packet[Any]] = deque()
             self._peek()
@@ -160,7 +157,7 @@ class StreamCopier:
                 the source hides (an audio codec's priming) or that lie before the range do not count.
         """
         counted = [packet for packet in self._queue if not (cuts and self._hidden(packet))]
-        shown = [(packet, _shown(packet)) for packet in counted]
+        shown = [(packet, presentation_time(packet)) for packet in counted]
         times = [
             (packet.stream_index, time if time is None or not cuts else time + hidden_start(packet))
             for packet, time in shown
@@ -168,12 +165,12 @@ class StreamCopier:
         return min((time + delays.get(index, 0) for index, time in times if time is not None), default=None)
 
     def _hidden(self, packet: Packet[Any]) -> bool:
-        time = _shown(packet)
+        time = presentation_time(packet)
         return packet.is_discard or (self._start is not None and time is not None and time < self._start)
 
     def packets_until(self, seconds: Fraction) -> Iterator[Packet[Any]]:
         """Yield the packets that are due by `seconds` on the source's clock; their stream is the output's."""
-        while (packet := self._head()) is not None and _due(packet) <= seconds:
+        while (packet := self._head()) is not None and muxing_time(packet) <= seconds:
             yield self._taken(self._queue.popleft())
 
     def rest(self) -> Iterator[Packet[Any]]:
@@ -239,105 +236,13 @@ class StreamCopier:
         """
         if not self._targets:
             return
-        for packet in self._unedited():
-            if packet.stream.type == "audio":
-                self._audio_watch.packet(packet)
-            if self._end is not None and _due(packet) > self._end + _RUN_UP:
-                break
-            if self._inside(packet):
-                yield from self._texts_until(_due(packet))
-                yield from self._placed(packet)
-        if repaired := sum(watch.repaired for watch in self._strays.values()):
-            self._damage.notes.append(
-                f"{repaired} timestamps of audio or subtitles are damaged; they get times between their "
-                "neighbours'"
-            )
-        self._damage.notes += self._audio_watch.notes(broken=self._broken())
+        for packet in self._source.read():
+            yield from self._texts_until(muxing_time(packet))
+            yield from self._placed(packet)
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
             if note := converter.damage_note(index):
                 self.notes.append(note)
-
-    def _unedited(self) -> Iterator[Packet[Any]]:
-        """Yield the packets of the planned streams that no edit list hides."""
-        for packet in self._with_repaired_times(self._continued()):
-            if packet.stream_index not in self._targets:  # also streams that appear later in the file
-                continue
-            if packet.pts is None:  # these streams are never reordered
-                packet.pts = packet.dts
-            edits = self._edits.get(packet.stream_index)
-            yield from [packet] if edits is None else edits.push(packet)
-        for edits in self._edits.values():
-            yield from edits.flush()
-
-    def _with_repaired_times(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """Yield the packets. Single times far from those of neighbouring packets are repaired and counted."""
-        strays = self._strays
-        for packet in packets:
-            kind = packet.stream.type
-            if packet.stream_index not in self._targets or kind == "video" or packet.pts is None:
-                yield packet
-                continue
-            if packet.stream_index not in strays:
-                far = FAR if kind == "audio" else AGES  # subtitles come at irregular intervals
-                strays[packet.stream_index] = StrayTimes(time_base_of(packet), far=far)
-            yield from map(_at_time, strays[packet.stream_index].push(packet, packet.pts))
-        for watch in strays.values():
-            yield from map(_at_time, watch.flush())
-
-    def _continued(self) -> Iterator[Packet[Any]]:
-        """Yield the packets from shortly before the range on. At joins, their times are shifted like the
-        video's.
-        """
-        joins = can_start_over(self._media)
-        wanted = {*self._targets, self._video} if joins else set(self._targets)
-        for stream in self._media.streams:
-            if stream.index not in wanted:
-                stream.discard = Discard.all
-        if not joins and self._start is not None and self._start > _RUN_UP:
-            self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
-        packets = read_packets(self._media, self._unreadable)
-        video = self._media.streams[self._video]
-        if not joins or not isinstance(video, VideoStream):
-            return packets
-        self._parts = Parts(video)
-        return self._parts.joined(packets)
-
-    def _broken(self) -> set[int]:
-        """Return the streams with gaps in which packets were lost, according to the container's counters
-        (MPEG-TS).
-        """
-        gaps = self._audio_watch.gaps
-        joined = self._parts is not None and self._parts.notes
-        if not gaps or joined or self._media.format.name != "mpegts":
-            return set()
-        pids = broken_pids(self._media.name.removeprefix("file:"))
-        return {index for index in gaps if pids is None or self._media.streams[index].id in pids}
-
-    def _unreadable(self, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or str(error)
-        note = f"audio or subtitles may be missing: a part of the file cannot be read ({reason})"
-        if note not in self._damage.notes:
-            self._damage.notes.append(note)
-
-    def _inside(self, packet: Packet[Any]) -> bool:
-        """Return whether a packet overlaps the range. A subtitle that began before is trimmed to the
-        range.
-        """
-        begins = _shown(packet)
-        if begins is None or packet.stream.type == "video":  # a cover picture has no time
-            return True
-        if self._end is not None and begins >= self._end:
-            return False
-        if self._start is None or begins >= self._start:
-            return True
-        ends = begins + (packet.duration or 0) * packet.time_base
-        if ends <= self._start:
-            return False
-        if packet.stream.type == "subtitle":
-            packet.pts = packet.dts = round(self._start / packet.time_base)
-            packet.duration = round((ends - self._start) / packet.time_base)
-        return True
 
     def _with_duration(self, packet: Packet[Any]) -> None:
         """Give audio without a duration the step from the previous packet; MP4 would hide a last one without
@@ -394,22 +299,3 @@ class StreamCopier:
                 return
             self._queue.append(packet)
             waiting.discard(packet.stream_index)
-
-
-def _at_time(settled: tuple[Packet[Any], int]) -> Packet[Any]:
-    packet, time = settled
-    if packet.pts != time:
-        packet.pts = packet.dts = time
-    return packet
-
-
-def _shown(packet: Packet[Any]) -> Fraction | None:
-    """Return when a packet is presented, in seconds, or None."""
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None else ticks * packet.time_base
-
-
-def _due(packet: Packet[Any]) -> Fraction:
-    """Return when a packet must be muxed, in seconds; a packet without a time is due at once."""
-    ticks = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base
