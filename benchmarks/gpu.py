@@ -33,7 +33,7 @@ from benchmarks.peers import Run, rrdb_file
 from vsr.engine import device, throughput
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends import select, torch_eager
-from vsr.engine.backends.calibration import images
+from vsr.engine.backends.openvino.calibration import images
 from vsr.metrics import psnr
 from vsr.models.load import load_generator
 from vsr.settings.schema import Backend

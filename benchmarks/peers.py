@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from benchmarks import tables
 from vsr.engine import throughput
 from vsr.engine.allocator import keep_freed_memory
-from vsr.engine.backends import openvino, openvino_model
-from vsr.engine.backends.calibration import images
+from vsr.engine.backends.openvino import backend as openvino
+from vsr.engine.backends.openvino import model as openvino_model
+from vsr.engine.backends.openvino.calibration import images
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd

@@ -15,7 +15,7 @@ import torch
 
 from tests.media_maker import Audio, make_clip
 from vsr import UpscaleSettings, upscale
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.files.opening import open_media
 from vsr.pipeline.run import Progress
 

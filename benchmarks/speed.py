@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from benchmarks import tables
 from vsr.engine.allocator import keep_freed_memory
-from vsr.engine.backends import openvino, openvino_model
+from vsr.engine.backends.openvino import backend as openvino
+from vsr.engine.backends.openvino import model as openvino_model
 from vsr.engine.upscaler import Upscaler
 from vsr.media.decode.source import open_video
 from vsr.metrics import psnr

@@ -20,7 +20,7 @@ import pytest
 from tests.cli.run_cli import Outcome, run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, picture, pts_of
-from vsr.engine.backends import openvino
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.media.files import stdio
 
 QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from tests.engine.networks import msrresnet, network, random_images, rrdb
 from vsr.engine import device
-from vsr.engine.backends import openvino, own_kernels, select, torch_eager
+from vsr.engine.backends import own_kernels, select, torch_eager
 from vsr.engine.backends.contract import Run
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.models.archs.srresnet import SRResNet, SRResNetConfig

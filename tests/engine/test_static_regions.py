@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vsr.engine.backends import openvino
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.static_regions import StaticRegions
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.winograd import backend as winograd

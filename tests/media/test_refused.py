@@ -12,7 +12,7 @@ import pytest
 from tests.judges import ffprobe
 from tests.media_maker import make_clip, picture
 from vsr.errors import ConfigError, InputError
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.files.protection import is_protected
 from vsr.pipeline.run import upscale_video
 

@@ -15,7 +15,7 @@ import pytest
 from tests.judges import ffprobe, mediainfo, mkvmerge, run
 from tests.media_maker import Audio, make_clip
 from vsr.frame import Crop
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.formats.boxes import box, edited, find_boxes, full_box
 from vsr.media.metadata.orientation import moved_with, ratio_of_ffmpeg, rotation_of
 from vsr.media.mux.pipe_sink import open_pipe_sink

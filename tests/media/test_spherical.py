@@ -13,7 +13,7 @@ import pytest
 from tests.judges import ffprobe
 from tests.media_maker import make_clip
 from vsr.frame import Spherical, Stereo
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.boxes import box, edited, find_boxes
 from vsr.media.mux.sink import open_sink

@@ -111,7 +111,7 @@ def failed_straight(clip: Path, target: Path) -> bool:
 
 def stopped(number: int) -> int:
     """The exit code that a signal asks for."""
-    from vsr.cli import signals
+    from vsr.cli.interruption import signals
 
     try:
         with signals.installed():
@@ -124,7 +124,7 @@ def stopped(number: int) -> int:
 
 def hang() -> None:
     """Go on after Ctrl-Break as a library would that does not return: the guard ends the process."""
-    from vsr.cli.guard import Guard
+    from vsr.cli.interruption.guard import Guard
 
     number: int = signal.SIGBREAK  # type: ignore[attr-defined]
     signal.signal(number, lambda *_: None)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.training.photographs import photograph
-from vsr.engine.backends import calibration
+from vsr.engine.backends.openvino import calibration
 from vsr.metrics import luma_studio, psnr_chroma
 from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
 from vsr.training.batches.crops import Batch

@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 import vsr
-from vsr.cli import console, signals
+from vsr.cli import console
 from vsr.cli.commands.bench import bench
 from vsr.cli.commands.compare import compare, demo
 from vsr.cli.commands.doctor import doctor
@@ -23,6 +23,7 @@ from vsr.cli.commands.models import app as models_app
 from vsr.cli.commands.train import train
 from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
+from vsr.cli.interruption import signals
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 from vsr.pipeline.queue.inputs import exists

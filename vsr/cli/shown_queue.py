@@ -6,65 +6,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsr.cli import console, signals
-from vsr.cli.progress import Line, Words, clock
+from vsr.cli import console
+from vsr.cli.interruption import signals
+from vsr.cli.queue_clock import QueueClock
 from vsr.cli.shown_run import run_shown
-from vsr.errors import VsrError
 from vsr.settings.schema import UpscaleSettings
 from vsr.writing import write_whole
 
 if TYPE_CHECKING:
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.queue.run import Outcome
-    from vsr.pipeline.run import Progress
-
-ETA_FROM = 5.0
-"""Seconds of work before the time that is left is estimated."""
-
-
-class QueueClock:
-    """Estimates the time that is left for a queue, from the pixels that were computed and those still to
-    come."""
-
-    def __init__(self, sources: Sequence[Path], settings: UpscaleSettings) -> None:
-        self._weights = [_pixels(source, settings) for source in sources]
-        self._left = sum(self._weights)
-        self._done = 0.0
-        self._seconds = 0.0
-        self._number = 0
-
-    def begins(self, number: int) -> None:
-        """A file is next, the first being 1."""
-        self._number = number
-
-    def ended(self, seconds: float, *, computed: bool) -> None:
-        """That file is finished; one that was skipped or failed says nothing about the speed."""
-        weight = self._weights[self._number - 1]
-        self._left -= weight
-        if computed:
-            self._done += weight
-            self._seconds += seconds
-
-    def words(self) -> Words:
-        """What describes the progress of the file that is next, and of the queue."""
-        line = Line()
-
-        def describe(now: Progress) -> str:
-            words = f"file {self._number} of {len(self._weights)}: {line(now)}"
-            left = self._seconds_left(now)
-            return words if left is None else f"{words}; {clock(left)} left for the queue"
-
-        return describe
-
-    def _seconds_left(self, now: Progress) -> float | None:
-        weight = self._weights[self._number - 1]
-        part = weight * min(1.0, now.frames / now.total) if now.total else 0.0
-        done, seconds = self._done + part, self._seconds + now.seconds
-        return None if seconds < ETA_FROM or not done else (self._left - part) * seconds / done
 
 
 def run_queue_shown(
@@ -172,16 +126,3 @@ def _write(report: Path | None, outcomes: Sequence[Outcome]) -> None:
     if report is not None:
         lines = (json.dumps(outcome.as_dict(), ensure_ascii=True, default=str) for outcome in outcomes)
         write_whole(report, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _pixels(source: Path, settings: UpscaleSettings) -> float:
-    """Of all frames of a file together; 0 where its headers do not say."""
-    from vsr.media.decode.probe import probe
-    from vsr.media.files.opening import MAX_PIXELS
-
-    with suppress(VsrError, OSError):
-        most = settings.max_pixels or MAX_PIXELS
-        info = probe(source, video_stream=settings.video_stream, max_pixels=most)
-        frames = info.frames_promised or float((info.duration_seconds or 0) * (info.frame_rate or 0))
-        return frames * info.width * info.height
-    return 0.0

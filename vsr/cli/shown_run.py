@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsr.cli import console, signals
+from vsr.cli import console
+from vsr.cli.interruption import signals
 from vsr.media.files.stdio import is_pipe
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
-    from vsr.cli.shown_queue import QueueClock
+    from vsr.cli.queue_clock import QueueClock
     from vsr.pipeline.job.job import Job
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import WarmGenerator
@@ -41,9 +42,9 @@ def run_shown(
         warm: The generator of the previous file in a queue.
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
     """
+    from vsr.cli.interruption.watchdog import watchdog
     from vsr.cli.progress import Line, progress_line
-    from vsr.cli.watchdog import watchdog
-    from vsr.media.decode.probe import probe
+    from vsr.media.decode.facts.probe import probe
     from vsr.media.files.opening import MAX_PIXELS
     from vsr.media.files.output_path import check_target
     from vsr.media.files.stdio import settle_delay

@@ -20,7 +20,7 @@ from vsr.media.files.output_path import check_target
 from vsr.media.files.stdio import is_pipe, settle_delay
 from vsr.media.filters.filters import FiltersAfter, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
-from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import open_sink
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel

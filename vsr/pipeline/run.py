@@ -14,7 +14,7 @@ from vsr.cancellation import Cancel, asked
 from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.files.stdio import place_of
-from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline.flow.graph import DEPTH, open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.threads import Handover

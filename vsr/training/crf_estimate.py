@@ -25,7 +25,7 @@ from av.video.frame import PictureType
 
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decoders.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
 from vsr.media.files.opening import open_media, shown
 

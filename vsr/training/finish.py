@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.engine.backends import calibration
+from vsr.engine.backends.openvino import calibration
 from vsr.models.archs.compact import Compact
 from vsr.models.archs.prelu import PReLU
 from vsr.training.batches.crops import Batch

@@ -10,7 +10,8 @@ import torch
 
 from vsr.cli.commands.doctor import doctor
 from vsr.engine import device, upscaler
-from vsr.engine.backends import openvino, own_kernels, select
+from vsr.engine.backends import own_kernels, select
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.kernels.amx import backend as amx
 from vsr.kernels.winograd import backend as winograd

@@ -16,8 +16,8 @@ from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.errors import DeviceError
 from vsr.frame import YuvFrame
 from vsr.media.decode import hwaccel
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, as_software, choose_decoding
-from vsr.media.decode.probe import probe
 from vsr.media.decode.source import VideoSource, open_video
 
 HDR = ColorSpec(matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020)

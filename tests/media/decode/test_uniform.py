@@ -14,8 +14,8 @@ from tests.media_maker import make_clip, number_in
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.frame import YuvFrame
 from vsr.media.audit import verify
-from vsr.media.decode import sizes
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts import sizes
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 
 SMALL, LARGE = (64, 48), (96, 72)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.judges import run
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.interlacing import INTERLACED_OFF, INTERLACED_ON, SINGLE_FIELDS
-from vsr.media.decode.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.filters.fields import field_order_of
 

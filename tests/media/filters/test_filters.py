@@ -13,7 +13,7 @@ from tests.media_maker import make_clip, number_in, pts_of
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.errors import ConfigError
 from vsr.frame import Stamp, YuvFrame
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.filters.filters import FILTERS, FiltersAfter, available, filtered_info, parse
 

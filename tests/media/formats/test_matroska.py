@@ -10,7 +10,7 @@ import av
 import pytest
 
 from tests.media_maker import Audio, make_clip
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.formats.matroska import (
     INFO,
     MILLISECOND,

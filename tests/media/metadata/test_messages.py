@@ -25,7 +25,7 @@ from tests.media_maker import make_clip, picture
 from vsr.color.spec import ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import DolbyVision
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.boxes import box, edited, find_boxes
 from vsr.media.metadata.bits import BitWriter

@@ -13,7 +13,7 @@ import av
 import pytest
 
 from tests.media_maker import picture
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.metadata.side_data import side_data, side_data_of
 

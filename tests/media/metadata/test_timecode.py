@@ -11,7 +11,7 @@ import pytest
 from tests.judges import ffprobe
 from tests.media.pass_through import pass_through
 from tests.media_maker import Audio, make_clip, numbers_of
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.metadata.timecode import later
 
 NTSC = Fraction(30000, 1001)

@@ -13,7 +13,7 @@ from tests.judges import ffprobe
 from tests.media.pass_through import FAST, Passed, open_for, pass_through, settings_for, tracks
 from tests.media_maker import Audio, make_clip, numbers_of, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.formats.matroska import tick_for

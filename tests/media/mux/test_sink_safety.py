@@ -17,7 +17,7 @@ from tests.media.pass_through import fitted, open_for, pass_through, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.muxers import cannot_write
 from vsr.media.mux.sink import VideoSink

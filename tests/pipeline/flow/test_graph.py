@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.media_maker import make_clip, numbers_of
-from vsr.engine.backends import openvino
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceMemoryError, InputError
 from vsr.pipeline.job.job import SPREAD, TOGETHER, Job

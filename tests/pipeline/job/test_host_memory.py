@@ -8,7 +8,7 @@ import pytest
 
 from tests.media_maker import make_clip
 from vsr.errors import DeviceMemoryError
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.encode.encoder_choice import choose
 from vsr.media.formats.containers import CONTAINERS
 from vsr.pipeline.job.host_memory import BYTES, check_room, tight

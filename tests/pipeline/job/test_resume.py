@@ -30,9 +30,9 @@ from vsr.frame import Damage
 from vsr.media.decode import hwaccel
 from vsr.media.decode.source import VideoSource
 from vsr.media.encode import segments
-from vsr.media.mux.journal import read_journal, write_journal
-from vsr.media.mux.source_hash import SourceHashes
-from vsr.media.mux.work_folder import WorkFolder
+from vsr.media.mux.resumable.journal import read_journal, write_journal
+from vsr.media.mux.resumable.source_hash import SourceHashes
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.job import resume_key
 from vsr.pipeline.run import Progress, upscale_video

@@ -9,7 +9,7 @@ import pytest
 
 from tests.media_maker import make_clip
 from tests.training.films import pan, plain, write_film
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.training.data.scenes import WINDOW, SceneIndex, index_video
 
 

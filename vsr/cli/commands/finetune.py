@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console, signals
+from vsr.cli import console
 from vsr.cli.commands.train import SAVED, progress_lines
+from vsr.cli.interruption import signals
 
 
 def finetune(

@@ -24,7 +24,7 @@ def info(
 ) -> None:
     """Show what a file contains: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
-    from vsr.media.decode.probe import probe
+    from vsr.media.decode.facts.probe import probe
     from vsr.media.files.opening import MAX_PIXELS, open_media
     from vsr.pipeline.job.report import as_json as written
 

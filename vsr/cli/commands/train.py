@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import console, signals
+from vsr.cli import console
+from vsr.cli.interruption import signals
 from vsr.errors import OutputError
 
 if TYPE_CHECKING:

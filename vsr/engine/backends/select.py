@@ -12,8 +12,15 @@ from functools import partial
 import torch
 from torch import nn
 
-from vsr.engine.backends import amx, cuda, openvino, torch_eager, trial, winograd
+from vsr.engine.backends import (
+    amx,
+    cuda,
+    torch_eager,
+    trial,
+    winograd,
+)
 from vsr.engine.backends.contract import BackendSpec, Run, Window
+from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.device import choose_dtype, cpu_has_bf16
 from vsr.errors import ConfigError
 from vsr.settings.schema import Backend, Precision

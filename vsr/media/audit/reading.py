@@ -23,8 +23,8 @@ from vsr.media.audit.decoded_audio import AudioReader
 from vsr.media.audit.side_data_digests import side_data_digests
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
+from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.frame_times import FrameTimes
-from vsr.media.decode.probe import probe
 from vsr.media.decode.timeline import Timeline
 from vsr.media.decoders.concatenated import Parts, can_start_over, nominal_step
 from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets

@@ -1,3 +1,3 @@
-"""Decoding of a file's video: what the file contains (`probe`), and its frames in display order
+"""Decoding of a file's video: what the file contains (`facts`), and its frames in display order
 (`source`).
 """

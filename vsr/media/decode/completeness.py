@@ -8,7 +8,7 @@ from functools import partial
 from av import VideoStream
 from av.container import InputContainer
 
-from vsr.media.decode.probe import is_indexed
+from vsr.media.decode.facts.probe import is_indexed
 from vsr.media.integrity.fragments import broken_fragment, skips_fragments
 from vsr.media.integrity.transport import has_breaks
 from vsr.media.structure.avi_chunks import holds_no_frame

@@ -18,7 +18,7 @@ from av.codec.hwaccel import HWAccel
 from vsr.color.spec import Range
 from vsr.errors import DeviceError, InputError
 from vsr.frame import VideoInfo
-from vsr.media.decode.probe import first_frame
+from vsr.media.decode.facts.probe import first_frame
 from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of
 from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.pixels.layouts import layout_of

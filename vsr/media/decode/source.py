@@ -19,11 +19,11 @@ from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps, harmless_holes
+from vsr.media.decode.facts.probe import is_indexed, probe
+from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
 from vsr.media.decode.interlacing import deinterlaced, note_on_interlacing
-from vsr.media.decode.probe import is_indexed, probe
-from vsr.media.decode.sizes import with_lasting_size
 from vsr.media.decode.timeline import Timeline, until_the_next
 from vsr.media.decode.uniform import Uniform
 from vsr.media.decoders.concatenated import nominal_step

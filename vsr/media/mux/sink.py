@@ -23,7 +23,7 @@ from av.packet import Packet
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.errors import DeviceError, InputError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
-from vsr.media.decode.alpha import without_unused_alpha
+from vsr.media.decode.facts.alpha import without_unused_alpha
 from vsr.media.encode.encoder_choice import EncoderPlan, choose
 from vsr.media.encode.segments import Segment
 from vsr.media.encode.video_encoder import VideoEncoder

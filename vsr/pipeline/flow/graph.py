@@ -12,7 +12,7 @@ from vsr.engine.static_regions import StaticRegions
 from vsr.errors import DeviceError, DeviceMemoryError
 from vsr.frame import RgbFrame, YuvFrame
 from vsr.media.files.stdio import is_pipe
-from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline.flow import stages
 from vsr.pipeline.flow.cuda_streams import DeviceStreams
 from vsr.pipeline.flow.duplicates import Repeats

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
-from vsr.media.mux.resumable_sink import SegmentedSink
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline.inputfile import FileState
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report

@@ -14,9 +14,9 @@ from vsr.media.decode.source import VideoSource
 from vsr.media.encode.segments import resumable
 from vsr.media.formats.containers import CONTAINERS, container_of
 from vsr.media.mux.pipe_sink import PipeSink
-from vsr.media.mux.resumable_sink import SegmentedSink, segment_length
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink, segment_length
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.sink import VideoSink
-from vsr.media.mux.work_folder import WorkFolder
 from vsr.models.load import LoadedModel
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job import output_size

@@ -17,7 +17,7 @@ from vsr.training.data.drawing import Dataset, Geometry, Mixture, Sample
 from vsr.training.data.footage import UnusableError, footage_of, split_by_time
 from vsr.training.data.image_folder import is_visible_file, open_photographs
 from vsr.training.data.images import SUFFIXES
-from vsr.training.data.pairs import find_pair, open_pairs
+from vsr.training.data.pairs.image_pairs import find_pair, open_pairs
 from vsr.training.data.scenes import MAX_FRAMES, WINDOW
 from vsr.training.data.video import FrameCache, Video, open_video
 from vsr.training.degrade.degradation import Augmentation

@@ -87,7 +87,7 @@ def index_video(info: VideoInfo, *, max_frames: int = MAX_FRAMES) -> SceneIndex:
     """Analyse a video in one pass.
 
     Args:
-        info: Facts of the video from `vsr.media.decode.probe.probe`.
+        info: Facts of the video from `vsr.media.decode.facts.probe.probe`.
         max_frames: Largest number of frames to analyse. A longer video is sampled (see `MAX_FRAMES`), or only
             its beginning is analysed if it is not seekable.
 

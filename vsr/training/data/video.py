@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vsr.color.convert import check_convertible
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 from vsr.media.files.opening import shown
 from vsr.training.data.scenes import MAX_FRAMES, SceneIndex, frame_time, frames_from, index_video
 

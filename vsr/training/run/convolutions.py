@@ -65,12 +65,12 @@ def _fits(
 
 
 class Convolution(torch.autograd.Function):
-    """`conv2d(x, weight, bias, padding=padding)` with its gradients; see `vsr.kernels.winograd.batches`."""
+    """`conv2d(x, weight, bias, padding=padding)` with its gradients, from `vsr.kernels.winograd.training`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         """Compute the convolution."""
-        from vsr.kernels.winograd import batches  # imports llvmlite, 0.1 s
+        from vsr.kernels.winograd.training import batches
 
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
@@ -80,7 +80,7 @@ class Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the required gradients."""
-        from vsr.kernels.winograd import batches
+        from vsr.kernels.winograd.training import batches
 
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, _ = ctx.needs_input_grad

@@ -21,7 +21,7 @@ from vsr.reading import open_file
 from vsr.training.data.datasets import VIDEO_SUFFIXES
 from vsr.training.data.image_folder import HOLDOUT, SOURCES, is_visible_file
 from vsr.training.data.images import SUFFIXES
-from vsr.training.data.pairs import find_pair
+from vsr.training.data.pairs.image_pairs import find_pair
 
 Origin = Mapping[str, Any]
 """`data` is a list of tables with `name`, `files` and `sha256`; `start` and `vgg` are digests or None."""

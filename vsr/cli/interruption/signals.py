@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from vsr.cli.guard import Guard, leave
+from vsr.cli.interruption.guard import Guard, leave
 from vsr.system.stopping import NUMBERS
 
 GRACE_SECONDS = 8.0

@@ -16,7 +16,7 @@ from av.container import InputContainer
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
-from vsr.media.decode.track_facts import track_facts
+from vsr.media.decode.facts.track_facts import track_facts
 from vsr.media.decoders.decoder import (
     READ_ERRORS,
     FrameDecoder,

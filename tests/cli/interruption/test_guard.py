@@ -10,7 +10,7 @@ import pytest
 
 COMMON = """
 import hashlib, itertools, os, sys, threading, time
-from vsr.cli import signals
+from vsr.cli.interruption import signals
 signals.GRACE_SECONDS = {grace}
 
 def ready():  # once the main thread lets others run, which it does inside of a library only

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from vsr.engine.backends import calibration, openvino_model, own_kernels
+from vsr.engine.backends import own_kernels
 from vsr.engine.backends.contract import BackendSpec, Run
+from vsr.engine.backends.openvino import calibration
+from vsr.engine.backends.openvino import model as openvino_model
 
 if TYPE_CHECKING:
     from vsr.kernels.conv_graph import ConvGraph

@@ -19,10 +19,10 @@ from vsr.media.encode.segments import Segment, SegmentWriter, read_packets, read
 from vsr.media.files.opening import shown
 from vsr.media.formats.containers import Container
 from vsr.media.formats.muxers import cannot_write
+from vsr.media.mux.resumable.source_hash import SourceHashes
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import SinkReport
-from vsr.media.mux.source_hash import SourceHashes
-from vsr.media.mux.work_folder import WorkFolder
 from vsr.media.passthrough.stream_kinds import StreamPlan
 
 

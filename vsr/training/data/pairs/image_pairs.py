@@ -20,9 +20,9 @@ from vsr.media.files.opening import shown
 from vsr.training.data.drawing import Dataset, Geometry, Sample, cut_pan, draw_pan
 from vsr.training.data.image_folder import ImageFile, Quarantine, find_images, licences, split
 from vsr.training.data.images import read_image
-from vsr.training.data.pair_match import find_mismatches, reduced
+from vsr.training.data.pairs.pair_match import find_mismatches, reduced
+from vsr.training.data.pairs.video_pairs import open_video_pairs, size_mismatch
 from vsr.training.data.video import FrameCache
-from vsr.training.data.video_pairs import open_video_pairs, size_mismatch
 
 logger = logging.getLogger(__name__)
 

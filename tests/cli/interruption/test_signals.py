@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vsr.cli import signals
+from vsr.cli.interruption import signals
 from vsr.errors import OutputError
 
 

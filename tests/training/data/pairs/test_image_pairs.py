@@ -14,7 +14,7 @@ from tests.training.films import Pixels, pan, plain, write_film
 from tests.training.photographs import photograph, write_photographs
 from vsr.errors import InputError
 from vsr.training.data.drawing import Geometry, Sample
-from vsr.training.data.pairs import ImagePairs, find_pair, open_pairs
+from vsr.training.data.pairs.image_pairs import ImagePairs, find_pair, open_pairs
 from vsr.training.data.video import FrameCache
 
 SHAPE = Geometry(size=128, frames=3, speed=5, scale=2)

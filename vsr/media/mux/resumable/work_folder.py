@@ -22,7 +22,7 @@ from typing import Any
 from vsr.errors import ConfigError, OutputError
 from vsr.media.encode.segments import sha256_of
 from vsr.media.files.opening import shown
-from vsr.media.mux.journal import Journal, read_journal, write_journal
+from vsr.media.mux.resumable.journal import Journal, read_journal, write_journal
 from vsr.system import files, locks
 from vsr.system.folders import OwnFolder, open_own_folder
 

@@ -17,7 +17,7 @@ from vsr.media.files.opening import shown
 from vsr.training.data.drawing import Dataset, Geometry, Sample
 from vsr.training.data.footage import GRID, Runs, cut, find_runs, window_of
 from vsr.training.data.image_folder import MAX_UNREADABLE
-from vsr.training.data.pair_match import SIDE, Mismatch, find_mismatches
+from vsr.training.data.pairs.pair_match import SIDE, Mismatch, find_mismatches
 from vsr.training.data.scenes import SceneIndex, frames_from
 from vsr.training.data.video import FrameCache, Video, open_video
 

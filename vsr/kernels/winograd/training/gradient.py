@@ -21,7 +21,7 @@ from vsr.kernels.winograd.convolution import (
     transform_sources,
 )
 from vsr.kernels.winograd.emit import FLOAT, Code
-from vsr.kernels.winograd.row_blocks import tile_batches
+from vsr.kernels.winograd.training.row_blocks import tile_batches
 from vsr.kernels.winograd.transform import IN, OUT
 
 _CHANNELS_AT_ONCE = 4

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.training.photographs import photograph
-from vsr.training.data.pair_match import Mismatch, difference, find_mismatches, reduced
+from vsr.training.data.pairs.pair_match import Mismatch, difference, find_mismatches, reduced
 
 Pairs = list[tuple[Tensor, Tensor]]
 

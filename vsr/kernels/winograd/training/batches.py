@@ -18,11 +18,12 @@ from torch import Tensor
 
 from vsr.kernels import openmp
 from vsr.kernels.llvm import LINE, Library
-from vsr.kernels.winograd import convolution, gradient, row_blocks, transform
+from vsr.kernels.winograd import convolution, transform
 from vsr.kernels.winograd.convolution import LAYER, POINTS, Convolution, Features
 from vsr.kernels.winograd.emit import FLOAT
 from vsr.kernels.winograd.layers import lanes
-from vsr.kernels.winograd.row_blocks import JOB
+from vsr.kernels.winograd.training import gradient, row_blocks
+from vsr.kernels.winograd.training.row_blocks import JOB
 from vsr.kernels.winograd.transform import OUT
 
 _ROW_BLOCK_BYTES = 320 * 1024

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import OutputError
-from vsr.media.mux.journal import Journal, read_journal, write_journal
-from vsr.media.mux.work_folder import WorkFolder
+from vsr.media.mux.resumable.journal import Journal, read_journal, write_journal
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.system import locks
 
 FACTS = {"engine": 1}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.cli.watchdog import watchdog
+from vsr.cli.interruption.watchdog import watchdog
 
 TICK = 0.02
 PATIENCE = 10 * TICK / 60
@@ -46,7 +46,7 @@ def test_a_suspended_process_does_not_count_as_hanging() -> None:
     program = """
 import time
 from pathlib import Path
-from vsr.cli.watchdog import watchdog
+from vsr.cli.interruption.watchdog import watchdog
 with watchdog(1.0 / 60, tick=0.1) as alive:
     print("ready", flush=True)
     for _ in range(40):

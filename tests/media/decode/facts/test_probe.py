@@ -16,7 +16,7 @@ from tests.media_maker import MAX_CLL, MAX_FALL, Audio, make_clip, truncated
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.errors import ConfigError, InputError
 from vsr.frame import ContentLight
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.probe import probe
 
 HDR = ColorSpec(
     matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020, range=Range.LIMITED
@@ -182,7 +182,7 @@ def test_fragmented_mp4_states_no_number_of_frames(tmp_path: Path) -> None:
 
 def test_probing_never_loads_torch(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", frames=2)
-    code = f"import sys; from vsr.media.decode.probe import probe; probe({str(path)!r})"
+    code = f"import sys; from vsr.media.decode.facts.probe import probe; probe({str(path)!r})"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from tests.engine.networks import random_images
 from vsr.engine import device
-from vsr.engine.backends import calibration, openvino, select, trial
+from vsr.engine.backends import select, trial
+from vsr.engine.backends.openvino import backend as openvino
+from vsr.engine.backends.openvino import calibration
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.kernels.winograd import backend as winograd

@@ -10,8 +10,8 @@ import numpy as np
 
 from tests.media.pass_through import pass_through
 from tests.media_maker import make_clip
-from vsr.media.decode.alpha import without_unused_alpha
-from vsr.media.decode.probe import probe
+from vsr.media.decode.facts.alpha import without_unused_alpha
+from vsr.media.decode.facts.probe import probe
 
 
 def gif(path: Path, *, holes: bool) -> Path:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vsr.engine.backends import calibration
-from vsr.engine.backends.calibration import images, ranges
+from vsr.engine.backends.openvino import calibration
+from vsr.engine.backends.openvino.calibration import images, ranges
 from vsr.kernels.conv_graph import IMAGE, ConvGraph, GraphBuilder
 
 

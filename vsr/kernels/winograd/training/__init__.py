@@ -1,0 +1,1 @@
+"""Single Winograd convolutions with their weight gradients, for training."""
