@@ -438,6 +438,15 @@ def test_the_report_is_json_and_describes_the_run(tmp_path: Path) -> None:
     assert "not fully tagged" in "".join(table["warnings"])
 
 
+@pytest.mark.parametrize(("start", "end"), [("0.1", "0.3"), ("0.09", "0.32"), ("0.3", None), (None, "0.41")])
+def test_progress_of_a_range_counts_its_frames(tmp_path: Path, start: str | None, end: str | None) -> None:
+    source = make_clip(tmp_path / "in.mp4", frames=12)
+    seen: list[Progress] = []
+    limits = {"start": start and Fraction(start), "end": end and Fraction(end)}
+    report = upscale_video(source, tmp_path / "out.mp4", settings(**limits), on_progress=seen.append)
+    assert {one.total for one in seen} == {report.frames_out}
+
+
 def test_progress_has_the_expected_number_of_frames(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=9)
     seen: list[Progress] = []

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Unpack
 
@@ -177,9 +178,10 @@ def frames_expected(job: Job) -> int | None:
         return promised
     if not info.duration_seconds:
         return None
-    first = settings.start or Fraction(0)
-    last = min(settings.end or info.duration_seconds, info.duration_seconds)
-    return max(0, round(promised * (last - first) / info.duration_seconds))
+    rate = promised / info.duration_seconds
+    first = max(settings.start or Fraction(0), Fraction(0))
+    last = info.duration_seconds if settings.end is None else min(settings.end, info.duration_seconds)
+    return max(0, ceil(last * rate) - ceil(first * rate))  # a frame at the end is not part of the range
 
 
 def _progress(frames: int, total: int | None, meter: Meter, job: Job) -> Progress:

@@ -85,14 +85,12 @@ def picture_at(path: Path, at: Fraction) -> Tensor:
     """Return the frame displayed `at` seconds after the first one, `(3, H, W)` R'G'B'."""
     with open_video(path) as video:
         last: YuvFrame | None = None
-        first: Fraction | None = None
-        for frame in video.frames():
-            first = frame.stamp.seconds if first is None else first
-            if last is not None and frame.stamp.seconds - first > at:
+        for frame in video.frames_around(at):
+            if last is not None and frame.stamp.seconds - video.first_seconds > at:
                 break
             last = frame
         else:
-            if last is not None and first is not None and at > last.stamp.seconds - first + _LAST_SECONDS:
+            if last is not None and at > last.stamp.seconds - video.first_seconds + _LAST_SECONDS:
                 raise InputError(f"{path} ends before {float(at):g} s. Choose an earlier `at`")
         if last is None:
             raise InputError(f"{path}: no frame can be decoded")

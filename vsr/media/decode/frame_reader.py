@@ -9,6 +9,7 @@ from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 
 from vsr.frame import VideoInfo
+from vsr.media.decode.entry import Entry
 from vsr.media.decode.frame_times import FrameTimes
 from vsr.media.decode.hwaccel import Decoding, as_software, is_decoded_on_gpu
 from vsr.media.decoders.concatenated import Parts, can_start_over
@@ -24,7 +25,12 @@ class FrameReader:
     """Reads the packets of one stream and decodes them. Damage is counted in a `DamageWatch`."""
 
     def __init__(
-        self, info: VideoInfo, decoding: Decoding, watch: DamageWatch, warn: Callable[[str], None]
+        self,
+        info: VideoInfo,
+        decoding: Decoding,
+        watch: DamageWatch,
+        warn: Callable[[str], None],
+        entry: Entry | None = None,
     ) -> None:
         """Prepare the reader; nothing is read yet.
 
@@ -33,15 +39,17 @@ class FrameReader:
             decoding: The device that decodes.
             watch: Gets each packet, and each error of the decoder.
             warn: Takes a sentence for each repair, possibly the same one repeatedly.
+            entry: Where decoding begins; None is the start of the stream.
         """
+        self._entry = entry
         self._info, self._decoding, self._watch, self._warn = info, decoding, watch, warn
         self._stray_packets = 0
 
     def frames(
         self, container: InputContainer, stream: VideoStream, decoder: FrameDecoder
     ) -> Iterator[tuple[VideoFrame, int | None]]:
-        """Yield every frame of the stream in display order, with its time in ticks, or None where it has no
-        time.
+        """Yield every frame from the entry on in display order, with its time in ticks, or None where it has
+        no time.
         """
         return self._with_repaired_times(self._decoded(container, stream, decoder))
 
@@ -91,6 +99,7 @@ class FrameReader:
         if not positioned:  # else gaps show only between the packets of all streams
             leave_out_others(container, stream)
         parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
+        number = 0
         packets = read_packets(container, self._watch.unreadable)
         for packet in parts.joined(packets) if can_start_over(container) else packets:
             self._stray_packets = parts.repaired
@@ -102,16 +111,25 @@ class FrameReader:
                 continue
             self._watch.packet(packet)
             times.packet(packet.pts)
+            number += 1
+            if self._entry is not None and number <= self._entry.packets:
+                continue
             try:
                 for frame in sequences.decode(packet):
-                    yield self._as_software(decoder, frame)
+                    if not self._is_before(frame.pts):
+                        yield self._as_software(decoder, frame)
             except READ_ERRORS as error:
-                self._watch.refused(error, _seconds(packet))
+                if not self._is_before(packet.pts):
+                    self._watch.refused(error, _seconds(packet))
         try:
             for frame in sequences.decode(None):
                 yield self._as_software(decoder, frame)
         except READ_ERRORS as error:
             self._watch.refused(error, None)
+
+    def _is_before(self, pts: int | None) -> bool:
+        """Return whether a time is before the entry: such frames may lack what they refer to."""
+        return self._entry is not None and pts is not None and pts < self._entry.pts
 
     def _as_software(self, decoder: FrameDecoder, frame: VideoFrame) -> VideoFrame:
         """Return the frame in the pixel format of software decoding."""

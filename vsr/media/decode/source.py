@@ -19,6 +19,7 @@ from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps, harmless_holes
+from vsr.media.decode.entry import Entry, UnexpectedFrameError, as_expected, find_entry
 from vsr.media.decode.facts.probe import is_indexed, probe
 from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
@@ -31,7 +32,7 @@ from vsr.media.decoders.decoder import RAW, choose_stream, decoder_of
 from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.filters.deinterlace import Stamped
-from vsr.media.filters.filters import FilterChain, filtered_info, parse
+from vsr.media.filters.filters import FilterChain, filtered_info, parse, run_up_of
 from vsr.media.integrity.damage import DamageWatch
 from vsr.media.integrity.truncation import cut_off, unread_bytes
 from vsr.media.metadata.messages import messages_of
@@ -130,6 +131,7 @@ class VideoSource:
         self._color = color
         self._uniform = Uniform(info, color, self._warn)
         self._watch = DamageWatch(shown(info.path), strict=strict)
+        self._timeline = Timeline(time_base=info.time_base, step=1)
         self._closed = False
         self.skipped = 0
         """The number of frames that `frames` left out because `wanted` refused them."""
@@ -152,8 +154,10 @@ class VideoSource:
     def frames(
         self, first: int = 0, stop: int | None = None, *, wanted: Callable[[YuvFrame], bool] | None = None
     ) -> Iterator[YuvFrame]:
-        """Yield frames in presentation order, each once. Every call starts from the beginning and counts
-        damage anew.
+        """Yield frames in presentation order, each once. Every call counts damage anew.
+
+        Frames before the first one to yield are not decoded where that cannot change a later frame, its
+        number or its time (`vsr.media.decode.entry`). Damage in them is not found then.
 
         Args:
             first: Number of the first frame to yield, counted from the start of the stream.
@@ -163,6 +167,53 @@ class VideoSource:
         Raises:
             InputError: with `strict`, at the first damage.
         """
+        yield from self._from(self._entry(first, self._start), first, stop, wanted)
+
+    def frames_around(self, seconds: Fraction) -> Iterator[YuvFrame]:
+        """Yield the frames from the last one before a time on, or from an earlier one.
+
+        Args:
+            seconds: After the first frame; `first_seconds` is known when the first frame is yielded.
+        """
+        entry = self._entry(0, seconds, run_up=1)
+        yield from self._from(entry, 0 if entry is None else entry.wanted - 1, None, None)
+
+    @property
+    def first_seconds(self) -> Fraction:
+        """The time of the first frame of the stream, once a frame was yielded."""
+        return self._timeline.first_seconds
+
+    def _entry(self, index: int, start: Fraction | None, *, run_up: int = 0) -> Entry | None:
+        """Return where decoding can begin; None is the start of the stream."""
+        needed = run_up_of(self._filters)
+        if needed is None:
+            return None
+        run_up += needed + (0 if self._deinterlace == "off" else 1)
+        limits = {"threads": self._threads, "max_pixels": self._max_pixels}
+        return find_entry(self._raw, index=index, start=start, run_up=run_up, **limits)
+
+    def _from(
+        self,
+        entry: Entry | None,
+        first: int,
+        stop: int | None,
+        wanted: Callable[[YuvFrame], bool] | None,
+    ) -> Iterator[YuvFrame]:
+        """Yield frames as `frames` does, decoded from an entry; from the start where that fails."""
+        warnings, side_data = list(self.warnings), dict(self.side_data)
+        try:
+            yield from self._read(entry, first, stop, wanted)
+        except UnexpectedFrameError:  # it comes before the first frame that is yielded
+            self.warnings[:], self.side_data = warnings, side_data
+            yield from self._read(None, first, stop, wanted)
+
+    def _read(
+        self,
+        entry: Entry | None,
+        first: int,
+        stop: int | None,
+        wanted: Callable[[YuvFrame], bool] | None,
+    ) -> Iterator[YuvFrame]:
         self.skipped = 0
         accelerated = accelerator(self.decoding.card)
         with open_media(
@@ -176,8 +227,8 @@ class VideoSource:
             )
             if container.format.name in RAW:
                 self._warn(UNCOUNTED)
-            timeline = self._new_timeline(stream)
-            stamped = self._stamped(container, stream, timeline)
+            timeline = self._timeline = self._new_timeline(stream)
+            stamped = self._stamped(container, stream, timeline, entry)
             if "mp4" in container.format.name:
                 stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
             frames = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)
@@ -208,15 +259,21 @@ class VideoSource:
         self.close()
 
     def _stamped(
-        self, container: InputContainer, stream: VideoStream, timeline: Timeline
+        self, container: InputContainer, stream: VideoStream, timeline: Timeline, entry: Entry | None
     ) -> Iterator[Stamped]:
-        """Yield all frames with one size and layout and with their stamps; check the file's completeness at
-        the end.
+        """Yield the frames from `entry` on with one size and layout and with their stamps; check the file's
+        completeness at the end.
         """
         decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
         self._uniform = Uniform(self._raw, self._color, self._warn)
-        reader = FrameReader(self._raw, self.decoding, self._watch, self._warn)
-        for frame, time in reader.frames(container, stream, decoder):
+        reader = FrameReader(self._raw, self.decoding, self._watch, self._warn, entry)
+        frames = reader.frames(container, stream, decoder)
+        if entry is not None:
+            frames = as_expected(frames, entry)
+            timeline.begin_at(entry)
+            self._watch.left_out(entry.index)
+            self._uniform.begin_after(entry.first, self._raw.time_base)
+        for frame, time in frames:
             stamp = timeline.stamp(frame, time)
             self._watch.frame(frame, stamp)
             for note in timeline.notes:
@@ -256,12 +313,12 @@ class VideoSource:
         return Timeline(time_base=self._info.time_base, step=nominal_step(stream))
 
     def _in_range(self, seconds: Fraction, timeline: Timeline) -> bool:
-        return self._start is None or seconds - _first_seconds(timeline) >= self._start
+        return self._start is None or seconds - timeline.first_seconds >= self._start
 
     def _is_past(self, index: int, stop: int | None, seconds: Fraction, timeline: Timeline) -> bool:
         if stop is not None and index >= stop:
             return True
-        return self._end is not None and seconds - _first_seconds(timeline) >= self._end
+        return self._end is not None and seconds - timeline.first_seconds >= self._end
 
     def _warn_of_headers(self) -> None:
         note = repacking_note(self._info.pixel_format)
@@ -296,7 +353,3 @@ def _end_of(stream: VideoStream) -> int | None:
     """Return the end of the video in ticks, as the container states it."""
     start, duration = stream.start_time, stream.duration
     return None if start is None or duration is None else start + duration
-
-
-def _first_seconds(timeline: Timeline) -> Fraction:
-    return (timeline.first_pts or 0) * timeline.time_base

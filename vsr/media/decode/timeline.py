@@ -9,6 +9,7 @@ from fractions import Fraction
 from av import VideoFrame
 
 from vsr.frame import Stamp
+from vsr.media.decode.entry import Entry
 
 DECODING_TIMES = "presentation times are missing or in the wrong order; decoding times are used instead"
 JUMP_SECONDS = Fraction(1)
@@ -75,6 +76,17 @@ class Timeline:
         if self.first_pts is None:
             self.first_pts = pts
         return stamp
+
+    def begin_at(self, entry: Entry) -> None:
+        """Continue as if all frames before the entry had been stamped."""
+        self.first_pts = entry.first.pts
+        self._begin, self._last, self._next_index = (0, entry.first.pts), entry.previous, entry.index
+        self._shown = True
+
+    @property
+    def first_seconds(self) -> Fraction:
+        """Time of the first frame of the stream; 0 before it."""
+        return (self.first_pts or 0) * self.time_base
 
     @property
     def count(self) -> int:

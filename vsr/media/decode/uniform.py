@@ -15,6 +15,7 @@ from av import VideoFrame
 
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.frame import Stamp, VideoInfo
+from vsr.media.decode.entry import First
 from vsr.media.files.pyav import fraction
 from vsr.media.metadata.tags import color_of
 from vsr.media.pixels.layouts import layout_of
@@ -43,6 +44,11 @@ class Uniform:
         self._size = (0, 0)
         self._warned: set[str] = set()
         self._seen: dict[tuple[int | str, ...], ColorSpec] = {}
+
+    def begin_after(self, first: First, time_base: Fraction) -> None:
+        """Judge later frames as if the first frame of the stream had been converted."""
+        self._first, self._pixel = first.pts * time_base, first.pixel
+        self._size = (first.width, first.height)
 
     def frame(self, frame: VideoFrame, stamp: Stamp, decoder: object) -> VideoFrame:
         """Return the frame with the size, format and range of `info`, planar, tagged with its own matrix."""

@@ -6,6 +6,7 @@ refused, because FFmpeg would convert the frame without a message, for example f
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +54,10 @@ builds of FFmpeg lack some of them."""
 _WITH_MEMORY = frozenset({"atadenoise", "deflicker", "fftdnoiz", "hqdn3d"})
 """Filters that also use other frames. After the generator, their output would differ in a resumed run."""
 _BEFORE_ONLY = _WITH_MEMORY | {"crop"}
+_RUN_UPS = {"atadenoise": 129, "deflicker": 129, "fftdnoiz": 2}
+"""The number of earlier frames that decide a frame, at most: the largest windows that FFmpeg allows."""
+_COUNTS = re.compile(r"\b(n|t|pos|enable)\b")
+"""Variables of FFmpeg's expressions that depend on where a filter began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,13 @@ def parse(words: Sequence[str], *, where: str) -> list[Filter]:
 def available() -> list[str]:
     """Return the allowed filters that this build of FFmpeg has."""
     return [name for name in FILTERS if name in filters_available]
+
+
+def run_up_of(filters: Sequence[Filter]) -> int | None:
+    """Return how many earlier frames decide a filtered frame; None if all do."""
+    if any(one.name == "hqdn3d" or _COUNTS.search(one.arguments) for one in filters):
+        return None
+    return sum(_RUN_UPS.get(one.name, 0) for one in filters)
 
 
 class FilterChain:

@@ -100,6 +100,10 @@ class DamageWatch:
         if not any("cannot be read" in note for note in self.damage.notes):
             self._fault(f"a part of the file cannot be read ({_reason(error)})")
 
+    def left_out(self, frames: int) -> None:
+        """Record how many frames before the first one are not decoded."""
+        self._frames += frames
+
     def frame(self, frame: VideoFrame, stamp: Stamp) -> None:
         """Record a decoded frame."""
         if frame.is_corrupt:
