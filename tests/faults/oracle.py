@@ -9,6 +9,8 @@ from pathlib import Path
 
 import av
 
+from vsr.media.files.pyav import TEXT
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
@@ -25,7 +27,7 @@ class Contents:
 def contents(path: Path) -> Contents:
     """Read a whole file; fails if any part of it is damaged."""
     pictures, times, packets = [], [], []
-    with av.open(str(path)) as box:
+    with av.open(str(path), **TEXT) as box:
         film = box.streams.video[0]
         film.thread_type = "SLICE"
         for packet in box.demux():
@@ -44,7 +46,7 @@ def contents(path: Path) -> Contents:
 
 def pictures_in(path: Path) -> int:
     """Return the number of video packets in a finished file."""
-    with av.open(str(path)) as box:
+    with av.open(str(path), **TEXT) as box:
         return sum(packet.size > 0 for packet in box.demux(box.streams.video[0]))
 
 
