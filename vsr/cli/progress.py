@@ -76,7 +76,9 @@ class Line:
             words.append(f"{fps:.2f} fps")
             if now.total:
                 words.append(f"{clock(max(0, now.total - done) / fps)} left")
-        return ", ".join([*words, f"limited by {now.bottleneck}"])
+        if now.bottleneck:
+            words.append(f"limited by {now.bottleneck}")
+        return ", ".join(words)
 
 
 @contextmanager

@@ -74,6 +74,8 @@ def run_queue_shown(
     except signals.Stopped as stop:
         stop.left = f"{_counts(outcomes, len(pairs))}; the same command continues ({stop.left})"
         raise
+    finally:
+        warm.close()
     if not quiet:
         _summary(outcomes, len(pairs))
     return worst(outcomes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vsr.cli import console
 from vsr.cli.interruption import signals
@@ -98,13 +98,21 @@ def _before(report: Report, *, brief: bool) -> list[str]:
         console.say(
             f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded}"
             f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
-            f" {_model(report)} on {engine['device']} in {engine['precision']}{_by(engine['backend'])}"
+            f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
         )
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)
+
+
+def _devices(engine: dict[str, Any]) -> str:
+    """Return the device, or those of all workers, such as `2 workers on cpu`."""
+    workers = engine["workers"]
+    if len(workers) == 1:
+        return f"on {engine['device']}"
+    return f"{len(workers)} workers on {', '.join(dict.fromkeys(workers))}"
 
 
 def _by(backend: str) -> str:

@@ -28,6 +28,7 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+NAMES: dict[torch.dtype, Precision] = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def choose_device(name: str) -> torch.device:

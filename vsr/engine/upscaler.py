@@ -126,6 +126,11 @@ class Upscaler:
         """The dtype in which most of the generator computes: `float32`, `bfloat16`, `float16` or `int8`."""
         return self._selected.precision
 
+    @property
+    def resolved_precision(self) -> Precision:
+        """The setting that gives `precision` without a choice."""
+        return "int8" if self.precision == "int8" else device.NAMES[self.dtype]
+
     def plan(self, height: int, width: int) -> memory.Plan:
         """Return batch and tile for images of a size; they are remembered, and reduced after
         out-of-memory."""

@@ -14,10 +14,11 @@ from vsr.media.files.stdio import is_pipe
 from vsr.media.mux.sink import VideoSink
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.run import frames_expected, write_frames
+from vsr.pipeline.run import frames_expected
 from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 36

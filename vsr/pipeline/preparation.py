@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr.color.convert import check_convertible
 from vsr.engine.device import choose_device
+from vsr.engine.device_list import split
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
@@ -27,9 +28,10 @@ from vsr.models.load import LoadedModel
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.job.resume import Sink, open_output
+from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
+from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
 
 
@@ -41,6 +43,7 @@ def prepare(
     *,
     overwrite: bool,
     warm: WarmGenerator | None = None,
+    output: OpenOutput = open_output,
 ) -> Generator[Job, None, None]:
     """Open and check everything that can be checked before the first frame, and close it at the end.
 
@@ -49,8 +52,13 @@ def prepare(
         target: As for `run.upscale_video`.
         settings: As for `run.upscale_video`.
         overwrite: Whether to replace an existing target.
-        warm: Keeps the generator from run to run, if several follow each other; None loads it again.
+        warm: Keeps the generator and the workers from run to run, if several follow each other; None loads
+            the generator again, and ends the workers with the run.
+        output: Opens the sink of a file.
     """
+    devices = split(settings.device)
+    settings = replace(settings, device=devices[0])
+    kept = warm or WarmGenerator()
     if is_pipe(source) or is_pipe(target):
         settings = replace(settings, resume=False)  # a pipe cannot be read again
     settle_delay(source, target, settings.format)
@@ -74,15 +82,18 @@ def prepare(
         after = parse(settings.filters_after, where="filters_after")
         wanted = output_size.wanted_scale(video.info, settings)
         name, why = choose(settings.model, choose_device(settings.device).type)
-        model, upscaler = (warm or WarmGenerator()).placed(name, wanted, settings)
+        model, upscaler = kept.placed(name, wanted, settings)
         size = output_size.target_size(video.info, settings, Fraction(model.scale))
         upscaler.plan(video.info.height, video.info.width)
-        check_room(size, batch=upscaler.batch)
-        sink = _open_sink(source, target, video, model, upscaler, size, settings, overwrite=overwrite)
+        check_room(size, batch=upscaler.batch * len(devices))
+        sink = _open_sink(
+            source, target, video, model, upscaler, size, settings, overwrite=overwrite, output=output
+        )
         try:
             report = first_report(video, sink, model, upscaler, size, target, settings)
             report.model["chosen"] = why
             report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
+            report.engine["workers"] = list(devices)
             yield Job(
                 source=video,
                 sink=sink,
@@ -91,9 +102,28 @@ def prepare(
                 report=report,
                 settings=settings,
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
+                crew=_crew(devices, sink, kept),
             )
         finally:
+            if warm is None:
+                kept.close()
             sink.abort()  # does nothing after `run` has finished the file
+
+
+def _crew(devices: tuple[str, ...], sink: Sink, warm: WarmGenerator) -> Crew | None:
+    """Return the workers for several devices; None if this process does the work.
+
+    Raises:
+        ConfigError: the output is not made of segments, which are what workers make.
+    """
+    if len(devices) == 1:
+        return None
+    if not isinstance(sink, SegmentedSink):
+        raise ConfigError(
+            f"`device={','.join(devices)!r}` shares out the segments of a resumable run, and this one is not:"
+            " it has a pipe, `resume=False` or VP9 with alpha; name one device"
+        )
+    return warm.crew(devices)
 
 
 def _open_sink(
@@ -106,6 +136,7 @@ def _open_sink(
     settings: UpscaleSettings,
     *,
     overwrite: bool,
+    output: OpenOutput,
 ) -> Sink:
     like = output_size.like(video.info, size)
     if is_pipe(target):
@@ -135,7 +166,7 @@ def _open_sink(
         end=settings.end,
         strict=settings.strict,
     )
-    return open_output(opener, source, target, video, model, upscaler, size, settings)
+    return output(opener, source, target, video, model, upscaler, size, settings)
 
 
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:

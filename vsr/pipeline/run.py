@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -16,12 +15,13 @@ from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.files.stdio import place_of
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
-from vsr.pipeline.flow.graph import DEPTH, open_frames
+from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
-from vsr.pipeline.flow.threads import Handover
+from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
+from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
 from vsr.settings.keywords import Overrides
@@ -117,12 +117,25 @@ def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
     """Compute and encode every frame; `finish` must follow."""
     meter = Meter()
     job.state = state_of(job.source.info.path)
-    with open_frames(job, meter) as frames:
-        write_frames(job, _reported(job, frames, meter, on_progress), meter)
-    if isinstance(job.sink, SegmentedSink):
-        job.sink.end_frames()
+    if not _made_by_workers(job, meter, on_progress):
+        with open_frames(job, meter) as frames:
+            write_frames(job, _reported(job, frames, meter, on_progress), meter)
+        if isinstance(job.sink, SegmentedSink):
+            job.sink.end_frames()
     _same_count(job, meter)
     return meter
+
+
+def _made_by_workers(job: Job, meter: Meter, on_progress: OnProgress | None) -> bool:
+    """Let the workers make all segments, if there are workers; returns whether nothing is left to do."""
+    if job.crew is None:
+        return False
+
+    def show(frames: int) -> None:
+        if on_progress is not None:
+            on_progress(_progress(frames, frames_expected(job), meter, job))
+
+    return make_segments(job, job.crew, meter, show)
 
 
 def finish(job: Job, meter: Meter) -> None:
@@ -146,26 +159,6 @@ def _reported(
         job.alive()
         if on_progress is not None:
             on_progress(_progress(number, total, meter, job))
-
-
-def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
-    """Compute frames on this thread, and encode them on another one, which ends before this function does.
-
-    After an exception, the output's temporary name is removed first, so that no incomplete file remains.
-    """
-
-    def write(frame: YuvFrame) -> None:
-        with meter("encode"):
-            job.sink.write(job.after(frame))
-
-    with closing(Handover(write, depth=DEPTH, name="vsr-encode")) as encoder:
-        try:
-            for frame in frames:
-                encoder.put(frame)
-            encoder.finish()
-        except BaseException:
-            job.sink.drop_name()
-            raise
 
 
 def frames_expected(job: Job) -> int | None:

@@ -49,7 +49,8 @@ class Overrides(TypedDict, total=False):
     strict: bool | None
     """Stop at the first damage instead of counting it and continuing."""
     device: str | None
-    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ..."""
+    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ... Several devices work on one video:
+    `cuda:0,cuda:1`, `cuda:all`, or `cpu:2` for two processes that share the cores."""
     backend: Backend | None
     """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
     precision: Precision | None

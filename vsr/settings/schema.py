@@ -242,10 +242,11 @@ class UpscaleSettings:
         flags=("--device",),
         heading="Computation",
         metavar="NAME",
-        help="auto (default), cpu, cuda:N, mps.",
+        help="auto (default), cpu, mps, cuda:N, cuda:all, cpu:2.",
         in_resume_key="derived",
     )
-    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ..."""
+    """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ... Several devices work on one video:
+    `cuda:0,cuda:1`, `cuda:all`, or `cpu:2` for two processes that share the cores."""
     backend: Backend = setting(
         "auto",
         flags=("--backend",),

@@ -20,6 +20,12 @@ def cache_folder() -> Path:
     return Path(named) if named else _usual_cache()
 
 
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    available = getattr(os, "sched_getaffinity", None)  # not on Windows and macOS
+    return len(available(0)) if available is not None else os.cpu_count() or 1
+
+
 if sys.platform == "win32":
     import ctypes
     import platform

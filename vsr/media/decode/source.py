@@ -244,6 +244,10 @@ class VideoSource:
                 else:
                     self.skipped += 1
 
+    def reopen(self) -> None:
+        """Let `frames` be called again after `close`; not for a pipe."""
+        self._closed = False
+
     def close(self) -> None:
         """Stop a running `frames` at its next frame, even while it waits for a pipe."""
         self._closed = True

@@ -30,8 +30,15 @@ _LARGE = 1
 
 
 @contextmanager
-def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, None]:
+def open_frames(
+    job: Job, meter: Meter, source: Iterator[YuvFrame] | None = None
+) -> Generator[Iterator[YuvFrame], None, None]:
     """Yield the frames of a job, computed and in the sink's format; a thread decodes them.
+
+    Args:
+        job: The job.
+        meter: Measures the stages.
+        source: The decoded frames; None decodes all frames of the job's source that its sink wants.
 
     Note [Who computes]: GNU OpenMP, which torch uses, spins at its barriers only while it manages no more
     threads than there are cores. If a second Python thread calls torch, it gets a second team of workers.
@@ -44,10 +51,9 @@ def open_frames(job: Job, meter: Meter) -> Generator[Iterator[YuvFrame], None, N
     """
     streams = DeviceStreams(job.upscaler.frames_device)
     color, layout = job.sink.color, job.sink.layout
-    repeats = Repeats(meter, length=_length(job))
-    decoded: Iterable[YuvFrame] = _counted(
-        meter.timed("decode", job.source.frames(wanted=partial(_wanted, job))), meter
-    )
+    repeats = Repeats(meter, length=job.length)
+    source = source or job.source.frames(wanted=partial(_wanted, job))
+    decoded: Iterable[YuvFrame] = _counted(meter.timed("decode", source), meter)
     with _named_errors(job), ExitStack() as stack:
         stack.enter_context(one_thread(not job.on_host))
         marked = repeats.marked(decoded) if job.settings.reuse else decoded
@@ -110,14 +116,9 @@ def _upscaled(
         meter,
         height=job.size.height,
         width=job.size.width,
-        length=_length(job),
+        length=job.length,
         still=StaticRegions(job.upscaler) if job.settings.reuse else None,
     )
-
-
-def _length(job: Job) -> int | None:
-    """Return the number of frames in a segment from which a later run may resume; None without segments."""
-    return job.sink.length if isinstance(job.sink, SegmentedSink) else None
 
 
 def _wanted(job: Job, frame: YuvFrame) -> bool:

@@ -9,10 +9,12 @@ from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.pipeline.inputfile import FileState
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
+from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
 
 TOGETHER: tuple[tuple[str, ...], ...] = (
@@ -45,6 +47,14 @@ class Job:
     """State of the source file at the start; None for a pipe."""
     alive: Callable[[], None] = lambda: None
     """Called after each frame that was computed, or decoded and skipped, on any thread."""
+
+    crew: Crew | None = None
+    """The workers that make the segments; None if this process does."""
+
+    @property
+    def length(self) -> int | None:
+        """The number of frames in a segment from which a later run may resume; None without segments."""
+        return self.sink.length if isinstance(self.sink, SegmentedSink | WorkerSink) else None
 
     @property
     def spread(self) -> bool:

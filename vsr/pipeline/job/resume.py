@@ -16,6 +16,7 @@ from vsr.media.formats.containers import CONTAINERS, container_of
 from vsr.media.mux.pipe_sink import PipeSink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink, segment_length
 from vsr.media.mux.resumable.work_folder import WorkFolder
+from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.media.mux.sink import VideoSink
 from vsr.models.load import LoadedModel
 from vsr.pipeline.inputfile import state_of
@@ -24,8 +25,22 @@ from vsr.pipeline.job.resume_key import job_key
 from vsr.settings.schema import Backend, UpscaleSettings
 from vsr.settings.toml import from_table
 
-Sink = VideoSink | SegmentedSink | PipeSink
+Sink = VideoSink | SegmentedSink | PipeSink | WorkerSink
 """The output of a run."""
+OpenOutput = Callable[
+    [
+        Callable[..., VideoSink],
+        Path,
+        Path,
+        VideoSource,
+        LoadedModel,
+        Upscaler,
+        output_size.TargetSize,
+        UpscaleSettings,
+    ],
+    Sink,
+]
+"""Opens the sink of a file, as `open_output` does."""
 
 
 def open_output(

@@ -1,4 +1,4 @@
-"""A generator on its device that is kept from run to run: a queue of files loads it once."""
+"""Keeps a generator and worker processes from run to run, so that a queue of files starts them once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import LoadedModel, load_generator
+from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
 
 
@@ -15,6 +16,7 @@ class WarmGenerator:
     def __init__(self) -> None:
         self._key: tuple[object, ...] | None = None
         self._kept: tuple[LoadedModel, Upscaler] | None = None
+        self._crew: Crew | None = None
 
     def placed(
         self, name: str, scale: Fraction | None, settings: UpscaleSettings
@@ -35,6 +37,23 @@ class WarmGenerator:
             self._kept, self._key = _placed(name, scale, settings), key
         self._kept[1].redone_smaller = 0
         return self._kept
+
+    def crew(self, devices: tuple[str, ...]) -> Crew:
+        """The workers for a run on several devices; those of other devices are ended.
+
+        Args:
+            devices: The device of each worker.
+        """
+        if self._crew is None or self._crew.devices != devices:
+            self.close()
+            self._crew = Crew(devices)
+        return self._crew
+
+    def close(self) -> None:
+        """End the workers, if there are any; the generator stays."""
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.close()
 
 
 _FIELDS = ("strength", "partner", "device", "precision", "backend", "tile", "batch")

@@ -7,23 +7,30 @@ segments are joined.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.errors import ConfigError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan
-from vsr.media.encode.segments import Segment, SegmentWriter, read_packets, read_segment, sha256_of
+from vsr.media.encode.segments import Segment, read_packets, read_segment, sha256_of
 from vsr.media.files.opening import shown
 from vsr.media.formats.containers import Container
 from vsr.media.formats.muxers import cannot_write
+from vsr.media.mux.resumable.segment_maker import Making, SegmentMaker
 from vsr.media.mux.resumable.source_hash import SourceHashes
 from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
+from vsr.writing import move_over
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentedSink:
@@ -52,7 +59,7 @@ class SegmentedSink:
             unrepeatable: Called if the source's frames differ from those of a finished segment; returns
                 whether decoding the source twice may give different frames.
         """
-        self._work, self._open_output, self._info, self._container = work, open_output, info, container
+        self._work, self._open_output, self._info = work, open_output, info
         self.length = length
         """The number of frames in a segment; a batch must not extend over its end."""
         self.plan: EncoderPlan = checked.plan
@@ -60,7 +67,8 @@ class SegmentedSink:
         self.streams: StreamPlan = checked.streams
         """The plan for all other streams."""
         self.warnings: list[str] = list(checked.warnings)
-        self._target = checked.target
+        self.target = checked.target
+        """The file that is written at the end."""
         self.damage = Damage()
         """Damage of the source's other streams; complete when `finish` has returned."""
         self._segments = _kept(work)
@@ -68,8 +76,16 @@ class SegmentedSink:
         self._hashes, self._unrepeatable = SourceHashes(length), unrepeatable
         self.kept = sum(segment.frames for segment in self._segments.values())
         """The number of frames from earlier runs."""
-        self._writer: SegmentWriter | None = None
-        self._number = self._seen = -1
+        self._by_workers: set[int] = set()
+        self._seen = -1
+        making = Making(
+            length=length,
+            path=work.segment,
+            source=lambda number: self._hashes.of(number),
+            before=self._check_space,
+            done=self._add,
+        )
+        self._maker = SegmentMaker(self.plan, info, container, making)
         self._output: VideoSink | None = None
         self._report: SinkReport | None = None
 
@@ -101,18 +117,83 @@ class SegmentedSink:
             self._seen = number
         return number not in self._work.journal.segments
 
+    def observe(self, frame: YuvFrame) -> bool:
+        """Record the next frame of the source, of which workers make the segments; returns False, because
+        the caller must not upscale it.
+
+        Raises:
+            ConfigError: segments that an earlier run finished were made from other frames.
+        """
+        self.wants(frame)
+        return False
+
+    def take(self, number: int, made: str, digest: str) -> None:
+        """Add a segment that a worker has finished.
+
+        Args:
+            number: Its number.
+            made: The temporary name of its file in the work folder.
+            digest: The SHA-256 of the file.
+
+        Raises:
+            OutputError: the file is no segment, or the disk refuses.
+        """
+        self._check_space()
+        place = self._work.segment(number)
+        temporary = place.with_name(made)
+        segment = read_segment(temporary)
+        try:
+            move_over(temporary, place)
+            self._add(number, segment, digest)
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+        self._by_workers.add(number)
+        self._unseen.add(number)
+
+    @property
+    def key(self) -> Mapping[str, Any]:
+        """The facts that decide the result, by name."""
+        return self._work.journal.key
+
+    @property
+    def folder(self) -> Path:
+        """The work folder, into which workers write."""
+        return self._work.path
+
+    @property
+    def numbers(self) -> set[int]:
+        """Numbers of the segments of which a frame was observed."""
+        return self._hashes.numbers()
+
+    @property
+    def finished(self) -> set[int]:
+        """Numbers of the finished segments."""
+        return set(self._segments)
+
+    def start_again(self) -> None:
+        """Forget the frames that were observed, because the source is decoded again from its beginning."""
+        self._hashes, self._seen, self._unseen = SourceHashes(self.length), -1, set(self._segments)
+
     def _compare(self, number: int) -> None:
         """Check that a finished segment was made from the frames that the source has now.
 
+        One that a worker of this run made from others is forgotten, so that it is made again.
+
         Raises:
-            ConfigError: it was not.
+            ConfigError: an earlier run made it from other frames.
         """
         if number not in self._unseen:
             return
         self._unseen.remove(number)
-        if self._segments[number].source != self._hashes.of(number) and not self._unrepeatable():
+        if self._segments[number].source == self._hashes.of(number) or self._unrepeatable():
+            return
+        if number in self._by_workers:
+            logger.warning("segment %d: a worker decoded other frames; it is made again", number)
+            del self._segments[number]
+            self._work.forget(number)
+        else:
             raise ConfigError(
-                f"{shown(self._target)}: the input changed since its finished parts were made, from frame "
+                f"{shown(self.target)}: the input changed since its finished parts were made, from frame "
                 f"{number * self.length} on; restore it, or start again with `restart=True`"
             )
 
@@ -124,16 +205,9 @@ class SegmentedSink:
             OutputError: the disk is full; finished segments are kept.
         """
         try:
-            number = frame.stamp.index // self.length
-            if self._writer is None or number != self._number:
-                self._end_segment()
-                self._check_space()
-                path = self._work.segment(number)
-                self._writer = SegmentWriter(path, self.plan, self._info, self._container)
-                self._number = number
-            self._writer.write(frame)
+            self._maker.write(frame)
         except OSError as error:
-            raise cannot_write(self._target, error) from error
+            raise cannot_write(self.target, error) from error
 
     def end_frames(self) -> None:
         """Finish the last segment after the last frame.
@@ -145,21 +219,13 @@ class SegmentedSink:
         for number in sorted(self._unseen):
             self._compare(number)
         try:
-            self._end_segment()
+            self._maker.end()
         except OSError as error:
-            raise cannot_write(self._target, error) from error
+            raise cannot_write(self.target, error) from error
 
-    def _end_segment(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        try:
-            segment, digest = writer.finish(self._hashes.of(self._number))
-        except BaseException:
-            writer.drop()
-            raise
-        self._segments[self._number] = segment
-        self._work.add(self._number, digest)
+    def _add(self, number: int, segment: Segment, digest: str) -> None:
+        self._segments[number] = segment
+        self._work.add(number, digest)
 
     def _check_space(self) -> None:
         """Check that the disk has space for the joined segments, so that a run stops early and not at its
@@ -171,7 +237,7 @@ class SegmentedSink:
             free = self._work.free_bytes()
             if free < needed:
                 raise OutputError(
-                    f"{shown(self._target)}: {free / 1e6:.0f} MB are free and {needed / 1e6:.0f} MB are "
+                    f"{shown(self.target)}: {free / 1e6:.0f} MB are free and {needed / 1e6:.0f} MB are "
                     "needed so far; make room, then run it again to resume"
                 )
 
@@ -200,11 +266,11 @@ class SegmentedSink:
         try:
             if sha256_of(path) != self._work.journal.segments[number]:
                 raise OutputError(
-                    f"{shown(self._target)}: a finished part changed on the disk; run it again to make "
+                    f"{shown(self.target)}: a finished part changed on the disk; run it again to make "
                     "it again"
                 )
         except OSError as error:
-            raise cannot_write(self._target, error) from error
+            raise cannot_write(self.target, error) from error
         output.append(segment, read_packets(path, self._info.time_base))
 
     def close(self) -> None:
@@ -218,9 +284,7 @@ class SegmentedSink:
 
     def abort(self) -> None:
         """Remove what is unfinished; may be called repeatedly, also after `finish`."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.drop()
+        self._maker.drop()
         output, self._output = self._output, None
         if output is not None:
             output.abort()

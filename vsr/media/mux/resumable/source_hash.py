@@ -43,3 +43,7 @@ class SourceHashes:
         """Return the hash of the frames in a segment so far, in hexadecimal; empty if there are none."""
         digest = self._digests.get(number)
         return "" if digest is None else str(digest.hexdigest())
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of the segments to which a frame was added."""
+        return set(self._digests)

@@ -171,12 +171,24 @@ class WorkFolder:
             OSError: the disk is full; the previous journal is still there.
         """
         self.journal.segments[number] = digest
-        self.journal.turn += 1
         try:
-            write_journal(self._inside / _JOURNALS[self.journal.turn % 2], self.journal)
+            self._write()
         except OSError:
             del self.journal.segments[number]
             raise
+
+    def forget(self, number: int) -> None:
+        """Remove a segment from the journal, so that it is computed again.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        del self.journal.segments[number]
+        self._write()
+
+    def _write(self) -> None:
+        self.journal.turn += 1
+        write_journal(self._inside / _JOURNALS[self.journal.turn % 2], self.journal)
 
     def leave(self, *, done: bool) -> None:
         """Release the folder; it stays only if it contains segments from which a later run can resume.

@@ -1,0 +1,285 @@
+"""Workers on several devices make the same file as one process, whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.media_maker import Audio, make_clip, truncated
+from tests.pipeline.job.test_resume import contents
+from vsr.errors import ConfigError, DeviceError, InputError, VsrError
+from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.pipeline import many_devices
+from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.warm_generator import WarmGenerator
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.run import Progress, run
+from vsr.pipeline.workers import crew
+from vsr.pipeline.workers.task import Task
+from vsr.settings.schema import EncoderSettings, UpscaleSettings
+
+FRAMES, LENGTH = 38, 5
+"""Frames of the clip and of a segment; the last segment is shorter."""
+ONE = UpscaleSettings(
+    model="bicubic",
+    scale=Fraction(2),
+    device="cpu",
+    encoder=EncoderSettings(preset="ultrafast"),
+    segment_seconds=Fraction(LENGTH, 25),
+)
+TWO = replace(ONE, device="cpu:2")
+OnJob = Callable[[Job], Callable[[Progress], None]]
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmGenerator]:
+    """Workers that all tests here share, because a process takes seconds to start."""
+    kept = WarmGenerator()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mkv", frames=FRAMES, audio=[Audio()])
+
+
+def upscaled(
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings,
+    warm: WarmGenerator | None = None,
+    on_job: OnJob = lambda job: lambda now: None,
+) -> Report:
+    with prepare(source, target, settings, overwrite=True, warm=warm) as job:
+        run(job, on_job(job))
+        return job.report
+
+
+@pytest.fixture(scope="module")
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("whole") / "out.mkv"
+    upscaled(source, target, ONE)
+    return target
+
+
+def processes(job: Job) -> list[subprocess.Popen[bytes]]:
+    assert job.crew is not None
+    return [worker.process for worker in job.crew._workers.values()]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_workers_make_the_same_file_as_one_process(
+    number: int, source: Path, whole: Path, tmp_path: Path
+) -> None:
+    report = upscaled(source, tmp_path / "out.mkv", replace(ONE, device=f"cpu:{number}"))
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+    assert (report.frames_in, report.frames_out) == (FRAMES, FRAMES)
+    assert report.engine["workers"] == ["cpu"] * number
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"start": Fraction(1, 2), "end": Fraction(6, 5)}, id="a part of the video"),
+        pytest.param({"model": "fast", "batch": 3}, id="a network in batches"),
+        pytest.param({"filters_before": ("atadenoise",)}, id="a filter with a memory"),
+    ],
+)
+def test_what_workers_make_does_not_depend_on_the_settings(
+    changes: dict[str, object], source: Path, warm: WarmGenerator, tmp_path: Path
+) -> None:
+    alone, shared = tmp_path / "alone.mkv", tmp_path / "shared.mkv"
+    upscaled(source, alone, replace(ONE, **changes))
+    upscaled(source, shared, replace(TWO, **changes), warm)
+    assert contents(shared) == contents(alone)
+
+
+def test_workers_are_kept_from_file_to_file(
+    source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path
+) -> None:
+    seen = []
+    for name in ("1.mkv", "2.mkv"):
+        with prepare(source, tmp_path / name, TWO, overwrite=False, warm=warm) as job:
+            run(job)
+            seen.append([process.pid for process in processes(job)])
+        assert contents(tmp_path / name) == contents(whole)
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("at", [[1], [4, 17, 29]], ids=str)
+def test_a_worker_that_is_killed_costs_only_its_segments(
+    at: list[int], source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path
+) -> None:
+    def on_job(job: Job) -> Callable[[Progress], None]:
+        moments = list(at)
+
+        def kill(now: Progress) -> None:
+            if moments and now.frames >= moments[0]:
+                moments.pop(0)
+                os.kill(processes(job)[0].pid, signal.SIGKILL)
+
+        return kill
+
+    upscaled(source, tmp_path / "out.mkv", TWO, warm, on_job)
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_segment_that_ends_every_worker_ends_the_run_after_all_others(
+    source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = many_devices._HANDLERS["frame"]
+
+    def poisoned(state: many_devices._State, name: str, message: dict[str, int]) -> None:
+        frame(state, name, message)
+        if message["frame"] // LENGTH == 2:
+            os.kill(state.crew._workers[name].process.pid, signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(many_devices._HANDLERS, "frame", poisoned)
+        with pytest.raises(VsrError, match=r"frames 10 to 14 \(signal 9"):
+            upscaled(source, tmp_path / "out.mkv", TWO, warm)
+    assert not (tmp_path / "out.mkv").exists()
+    report = upscaled(source, tmp_path / "out.mkv", ONE)
+    assert report.frames_kept == FRAMES - LENGTH
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+
+
+@pytest.mark.parametrize(("first", "then"), [(ONE, TWO), (TWO, ONE)], ids=["one then two", "two then one"])
+def test_an_interrupted_run_resumes_with_any_number_of_workers(
+    first: UpscaleSettings,
+    then: UpscaleSettings,
+    source: Path,
+    whole: Path,
+    warm: WarmGenerator,
+    tmp_path: Path,
+) -> None:
+    def on_job(job: Job) -> Callable[[Progress], None]:
+        def stop(now: Progress) -> None:
+            if now.frames > 2 * LENGTH and isinstance(job.sink, SegmentedSink) and job.sink.frames:
+                raise KeyboardInterrupt
+
+        return stop
+
+    with pytest.raises(KeyboardInterrupt):
+        upscaled(source, tmp_path / "out.mkv", first, warm, on_job)
+    assert not (tmp_path / "out.mkv").exists()
+    report = upscaled(source, tmp_path / "out.mkv", then, warm)
+    assert report.frames_kept > 0
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+
+
+def test_a_segment_that_was_made_from_other_frames_is_made_again(
+    source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = SegmentedSink.take
+
+    def wrong(self: SegmentedSink, number: int, made: str, digest: str) -> None:
+        take(self, number, made, digest)
+        if number in (1, 3):
+            self._segments[number] = replace(self._segments[number], source="of another film")
+
+    monkeypatch.setattr(SegmentedSink, "take", wrong)
+    report = upscaled(source, tmp_path / "out.mkv", TWO, warm)
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+    assert report.frames_out == FRAMES
+
+
+def test_damage_is_counted_once(warm: WarmGenerator, source: Path, tmp_path: Path) -> None:
+    cut = truncated(source, tmp_path / "cut.mkv", 0.6)
+    alone = upscaled(cut, tmp_path / "alone.mkv", ONE)
+    shared = upscaled(cut, tmp_path / "shared.mkv", TWO, warm)
+    assert shared.damage == alone.damage
+    assert shared.exit_code == 10
+    assert shared.frames_out == alone.frames_out
+
+
+def test_an_error_in_a_worker_is_that_of_the_run(
+    source: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = many_devices._task
+
+    def other(job: Job, sink: SegmentedSink) -> Task:
+        task = make(job, sink)
+        return replace(task, key={**task.key, "version of av": "1.0"})
+
+    monkeypatch.setattr(many_devices, "_task", other)
+    with pytest.raises(ConfigError, match=r"a worker on cpu has version of av .* not 1\.0"):
+        upscaled(source, tmp_path / "out.mkv", TWO, warm)
+
+
+def test_strict_ends_a_run_of_workers_too(warm: WarmGenerator, source: Path, tmp_path: Path) -> None:
+    cut = truncated(source, tmp_path / "cut.mkv", 0.6)
+    with pytest.raises(InputError):
+        upscaled(cut, tmp_path / "out.mkv", replace(TWO, strict=True), warm)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_workers_that_cannot_start_end_the_run_with_their_last_words(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_MODULE", "no_such_module")
+    with pytest.raises(DeviceError, match=r"no worker could start .*no_such_module"):
+        upscaled(source, tmp_path / "out.mkv", TWO)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_worker_that_ended_between_two_files_is_replaced(
+    source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path
+) -> None:
+    with prepare(source, tmp_path / "1.mkv", TWO, overwrite=False, warm=warm) as job:
+        run(job)
+        for process in processes(job):
+            process.kill()
+    upscaled(source, tmp_path / "2.mkv", TWO, warm)
+    assert contents(tmp_path / "2.mkv") == contents(whole)
+
+
+def test_workers_need_segments(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shares out the segments"):
+        upscaled(source, tmp_path / "out.mkv", replace(TWO, resume=False))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_workers_end_with_the_process_that_started_them(source: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "vsr", "upscale", str(source), str(tmp_path / "out.mkv")]
+    words += ["--model", "bicubic", "--scale", "2", "--device", "cpu:2"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        workers = _children(process.pid)
+        while len(workers) < 2 and process.poll() is None:
+            time.sleep(0.05)
+            workers = _children(process.pid)
+        process.kill()
+    assert len(workers) == 2
+    for _ in range(600):
+        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{workers} still run half a minute later")
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        except (OSError, IndexError):
+            continue
+        if int(parent) == pid and b"vsr.pipeline.worker" in words:
+            found.append(int(folder.name))
+    return found

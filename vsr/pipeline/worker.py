@@ -1,0 +1,193 @@
+"""A worker process: `python -m vsr.pipeline.worker` makes segments of a video for another process.
+
+The two talk in lines of JSON over standard input and output; see `workers.task` and `many_devices`. The
+worker ends at once when its standard input does.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vsr.engine.memory import Plan
+from vsr.engine.upscaler import Upscaler
+from vsr.errors import ConfigError, VsrError
+from vsr.frame import YuvFrame
+from vsr.media.decode.source import VideoSource
+from vsr.media.formats.containers import container_of
+from vsr.media.mux.resumable.worker_sink import WorkerSink
+from vsr.media.mux.sink import VideoSink
+from vsr.models.load import LoadedModel
+from vsr.pipeline.flow.graph import open_frames
+from vsr.pipeline.flow.meter import Meter
+from vsr.pipeline.flow.writing import write_frames
+from vsr.pipeline.job import output_size
+from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.resume_key import job_key
+from vsr.pipeline.job.warm_generator import WarmGenerator
+from vsr.pipeline.preparation import prepare
+from vsr.pipeline.workers.task import Task, read_line, task_of, write_line
+from vsr.settings.schema import UpscaleSettings
+
+
+class Talk:
+    """The connection to the other process."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._outgoing, self._lock = outgoing, threading.Lock()
+        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, args=(incoming,), name="vsr-talk", daemon=True).start()
+
+    def say(self, **message: Any) -> None:
+        """Send a message; may be called on any thread."""
+        with self._lock:
+            write_line(self._outgoing, message)
+
+    def next_line(self) -> dict[str, Any]:
+        """Wait for the next message."""
+        return self._lines.get()
+
+    def ask(self, *, idle: bool) -> int | None:
+        """Ask for the number of the next segment; None if there is none now.
+
+        Args:
+            idle: Wait until there is one, or until the task is over. It means that all segments so far are
+                finished.
+        """
+        self.say(ask="idle" if idle else "next")
+        number: int | None = self.next_line()["segment"]
+        return number
+
+    def _listen(self, incoming: BinaryIO) -> None:
+        while (line := read_line(incoming)) is not None:
+            self._lines.put(line)
+        os._exit(0)  # the other process has ended or needs this one no more; nothing here must be saved
+
+
+def serve(talk: Talk) -> None:
+    """Do one task after another; never returns."""
+    warm = WarmGenerator()
+    while True:
+        line = talk.next_line()
+        if line["threads"]:
+            import torch
+
+            torch.set_num_threads(line["threads"])
+        task = task_of(line["task"])
+        source, target = Path(task.source), Path(task.target)
+        settings = replace(
+            task.settings,
+            device=line["device"],
+            backend=task.engine.backend,
+            precision=task.engine.precision,
+        )
+        opened = partial(_open_parts, task, line["worker"])
+        with prepare(source, target, settings, overwrite=True, warm=warm, output=opened) as job:
+            make_segments(job, talk)
+
+
+def make_segments(job: Job, talk: Talk) -> None:
+    """Make the segments that are asked for, until the task is over."""
+    sink = job.sink
+    assert isinstance(sink, WorkerSink)
+    sink.made = lambda number, name, digest: talk.say(made=number, name=name, sha256=digest)
+    while (first := talk.ask(idle=True)) is not None:
+        meter = Meter()
+        sink.begin()
+        with open_frames(job, meter, _claimed(job.source, sink, talk, first)) as frames:
+            write_frames(job, _told(frames, talk), meter)
+        sink.end_frames()
+        talk.say(counts=meter.counts, busy=meter.busy(), smaller=job.upscaler.redone_smaller)
+
+
+def _claimed(source: VideoSource, sink: WorkerSink, talk: Talk, first: int) -> Iterator[YuvFrame]:
+    """Decode the source from a segment on, and yield the frames of those that are given to this worker."""
+    source.reopen()
+    wanted, position, yielded = first, first, False
+    for frame in source.frames(first=first * sink.length):
+        position = frame.stamp.index // sink.length
+        if position > wanted:
+            if not yielded:  # the video is cut at its beginning
+                talk.say(absent=wanted, first=position)
+            following = talk.ask(idle=False)
+            if following is None:
+                return
+            if following < position:  # another worker ended while it made this one; it is behind
+                talk.say(back=following)
+                return
+            wanted, yielded = following, False
+        if position == wanted:
+            sink.hashes.add(frame)
+            yielded = True
+            yield frame
+    talk.say(end=position + 1)
+
+
+def _told(frames: Iterator[YuvFrame], talk: Talk) -> Iterator[YuvFrame]:
+    for frame in frames:
+        yield frame
+        talk.say(frame=frame.stamp.index)
+
+
+def _open_parts(
+    task: Task,
+    worker: str,
+    opener: Callable[..., VideoSink],
+    source: Path,
+    target: Path,
+    video: VideoSource,
+    model: LoadedModel,
+    upscaler: Upscaler,
+    size: output_size.TargetSize,
+    settings: UpscaleSettings,
+) -> WorkerSink:
+    """Open the sink of a worker, after a check that it would compute what the task wants.
+
+    Raises:
+        ConfigError: a fact that decides the result is another one here, such as the version of a package.
+    """
+    folder = Path(task.folder)
+    checked = opener(temporary=folder / f"{worker}.tmp")
+    checked.abort()
+    key = job_key(source, task.settings, model, upscaler, checked.plan, size, video.decoding.kind)
+    for name in (*task.key, *key):
+        if task.key.get(name) != key.get(name):
+            raise ConfigError(
+                f"a worker on {upscaler.device} has {name} {key.get(name)}, not {task.key.get(name)} as the"
+                " process that started it; use equal devices and versions"
+            )
+    plan = Plan(batch=task.engine.batch, tile=task.engine.tile)
+    upscaler.follow(plan, video.info.height, video.info.width, backend=task.engine.backend)
+    like = output_size.like(video.info, size)
+    return WorkerSink(checked, like, container_of(target), folder=folder, worker=worker, length=task.length)
+
+
+def main() -> None:
+    """Run a worker. Standard output belongs to the messages: whatever else writes there goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    talk = Talk(sys.stdin.buffer, outgoing)
+    try:
+        serve(talk)
+    except VsrError as error:
+        talk.say(error=type(error).__name__, text=str(error))
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(at.filename).name}:{at.lineno}"
+        talk.say(error="", text=f"internal error at {where}, {type(error).__name__}: {error}")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What a worker is told: the job, in plain types that travel as one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+from vsr.settings.schema import Backend, Precision, UpscaleSettings
+from vsr.settings.toml import from_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """How the frames are computed, which every worker must do alike to compute the same bits."""
+
+    batch: int
+    tile: int
+    backend: Backend
+    precision: Precision
+    """Decided by the process that gives the task, because a worker among others cannot measure it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A job of which workers make segments."""
+
+    source: str
+    """Path of the input."""
+    target: str
+    """Path of the output; a worker only looks at its suffix and never writes it."""
+    folder: str
+    """Path of the work folder, where the segments are stored."""
+    length: int
+    """The number of frames in a segment."""
+    key: Mapping[str, Any]
+    """The facts that decide the result, see `resume_key`; a worker that finds others refuses the job."""
+    engine: Engine
+    settings: UpscaleSettings
+
+    def line(self, worker: str, device: str, threads: int) -> dict[str, Any]:
+        """Return the message that tells a worker its task.
+
+        Args:
+            worker: Its name, which is part of the names of its temporary files.
+            device: The device to use.
+            threads: Threads for computation on a CPU; 0 leaves the number to torch.
+        """
+        table = json.loads(json.dumps(asdict(self), default=_plain))
+        return {"task": table, "worker": worker, "device": device, "threads": threads}
+
+
+def task_of(table: Mapping[str, Any]) -> Task:
+    """Return the task in a message.
+
+    Raises:
+        ConfigError: a value has the wrong type.
+    """
+    rest = {name: value for name, value in table.items() if name not in ("settings", "engine", "key")}
+    return Task(
+        **rest,
+        key=dict(table["key"]),
+        engine=from_table(table["engine"], Engine, where="the task of a worker"),
+        settings=from_table(table["settings"], UpscaleSettings, where="the task of a worker"),
+    )
+
+
+def write_line(file: BinaryIO, message: Mapping[str, Any]) -> None:
+    """Write a message as one line.
+
+    Raises:
+        OSError: the other process has ended.
+    """
+    file.write(json.dumps(message).encode() + b"\n")
+    file.flush()
+
+
+def read_line(file: BinaryIO) -> dict[str, Any] | None:
+    """Read a message; None if the other process has ended."""
+    line = file.readline()
+    return dict(json.loads(line)) if line.endswith(b"\n") else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    raise TypeError(f"{value!r} is no setting that travels")
