@@ -112,7 +112,7 @@ def make_segments(job: Job, talk: Talk) -> None:
 def _claimed(source: VideoSource, sink: WorkerSink, talk: Talk, first: int) -> Iterator[YuvFrame]:
     """Decode the source from a segment on, and yield the frames of those that are given to this worker."""
     source.reopen()
-    wanted, position, yielded = first, first, False
+    wanted, position, yielded = first, first - 1, False
     for frame in source.frames(first=first * sink.length):
         position = frame.stamp.index // sink.length
         if position > wanted:
