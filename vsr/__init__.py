@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from vsr.media.audit import Audit, verify
     from vsr.media.decode.source import VideoSource, open_video
+    from vsr.media.passthrough.stream_kinds import StreamFate
     from vsr.models.load import LoadedModel, load_generator
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.run import Progress
@@ -98,6 +99,7 @@ __all__ = [
     "Spherical",
     "Stamp",
     "Stereo",
+    "StreamFate",
     "TrainProgress",
     "TrainReport",
     "Transfer",
@@ -123,6 +125,7 @@ _MODULES = {
     " Stereo VideoInfo YuvFrame",
     "vsr.media.audit": "Audit verify",
     "vsr.media.decode.source": "VideoSource open_video",
+    "vsr.media.passthrough.stream_kinds": "StreamFate",
     "vsr.models.load": "LoadedModel load_generator",
     "vsr.pipeline.job.report": "Report",
     "vsr.pipeline.run": "Progress upscale_video",

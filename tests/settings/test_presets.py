@@ -57,7 +57,7 @@ def test_every_file_says_what_it_is_for_and_runs(tmp_path: Path, path: Path) -> 
     assert after.sample_aspect_ratio == before.sample_aspect_ratio
     assert after.display_matrix == before.display_matrix
     assert after.mastering_display == before.mastering_display
-    assert len(report.streams) == 1
+    assert [one.fate for one in report.streams] == ["upscaled", "copied"]
 
 
 def test_a_pipeline_of_ones_own_is_a_path_and_keywords_override_it(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ end."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,63 +11,51 @@ from typing import TYPE_CHECKING
 from vsr.cli import console
 from vsr.cli.interruption import signals
 from vsr.cli.queue_clock import QueueClock
+from vsr.cli.records.queue_report import QueueReport
+from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_run import run_shown
-from vsr.settings.schema import UpscaleSettings
-from vsr.writing import write_whole
 
 if TYPE_CHECKING:
+    from vsr.pipeline.job.chosen_settings import ChosenSettings
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.queue.run import Outcome
 
 
 def run_queue_shown(
     pairs: Sequence[tuple[Path, Path]],
-    settings: UpscaleSettings,
+    chosen: ChosenSettings,
+    options: RunOptions,
     *,
-    overwrite: bool,
     skip_existing: bool,
-    quiet: bool,
-    patience: float,
-    report: Path | None,
 ) -> int:
     """Upscale many files and return the exit code: the worst of all.
 
     Args:
         pairs: Inputs with the paths of their results.
-        settings: Those of every file.
-        overwrite: Make every result anew.
+        chosen: The settings of every file.
+        options: What the command does besides; its report gets a line of JSON for each file.
         skip_existing: Skip inputs with a finished result of other settings, too.
-        quiet: Print errors only.
-        patience: Minutes without a frame that end the run.
-        report: Where a line of JSON is written for each file.
     """
     from vsr.pipeline.job.warm_generator import WarmGenerator
     from vsr.pipeline.queue.run import run_queue, worst
 
+    log = QueueReport(options.report, overwrite=options.overwrite)
+    quiet, settings = options.quiet, chosen.settings
     warm, times = WarmGenerator(), QueueClock([source for source, _ in pairs], settings)
     begun = time.monotonic()
 
     def work(source: Path, target: Path) -> Report:
-        return run_shown(
-            source,
-            target,
-            settings,
-            overwrite=overwrite,
-            quiet=quiet,
-            patience=patience,
-            warm=warm,
-            queue=times,
-        )
+        return run_shown(source, target, chosen, options, warm=warm, queue=times)
 
     outcomes: list[Outcome] = []
     times.begins(1)
     try:
-        queue = run_queue(pairs, settings, work, overwrite=overwrite, skip_existing=skip_existing)
+        queue = run_queue(pairs, settings, work, overwrite=options.overwrite, skip_existing=skip_existing)
         for number, outcome in enumerate(queue, 1):
             outcomes.append(outcome)
             times.ended(time.monotonic() - begun, computed=outcome.report is not None)
             _say(outcome, number, len(pairs), quiet=quiet)
-            _write(report, outcomes)
+            log.add(outcome)
             begun = time.monotonic()
             times.begins(min(number + 1, len(pairs)))
     except signals.Stopped as stop:
@@ -77,7 +64,7 @@ def run_queue_shown(
     finally:
         warm.close()
     if not quiet:
-        _summary(outcomes, len(pairs))
+        _summary(outcomes, len(pairs), table=not log.is_on_stdout)
     return worst(outcomes)
 
 
@@ -97,9 +84,9 @@ def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
         )
 
 
-def _summary(outcomes: Sequence[Outcome], count: int) -> None:
+def _summary(outcomes: Sequence[Outcome], count: int, *, table: bool) -> None:
     wrong = [one for one in outcomes if one.exit_code]
-    if wrong:
+    if wrong and table:
         console.table(
             ("file", "status", "exit code", "reason"),
             [(str(one.source), one.status, str(one.exit_code), _reason(one)) for one in wrong],
@@ -121,10 +108,3 @@ def _counts(outcomes: Sequence[Outcome], count: int) -> str:
         if (number := sum(one.status == status for one in outcomes))
     ]
     return f"{len(outcomes)} of {count} files: {', '.join(words) or 'none finished'}"
-
-
-def _write(report: Path | None, outcomes: Sequence[Outcome]) -> None:
-    """After each file, so that a queue that is stopped leaves what it did."""
-    if report is not None:
-        lines = (json.dumps(outcome.as_dict(), ensure_ascii=True, default=str) for outcome in outcomes)
-        write_whole(report, "".join(f"{line}\n" for line in lines).encode())

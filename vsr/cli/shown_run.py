@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from vsr.cli import console
 from vsr.cli.interruption import signals
+from vsr.cli.run_options import RunOptions
 from vsr.media.files.stdio import is_pipe
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
     from vsr.cli.queue_clock import QueueClock
+    from vsr.pipeline.job.chosen_settings import ChosenSettings
     from vsr.pipeline.job.job import Job
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import WarmGenerator
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
 def run_shown(
     source: Path,
     target: Path,
-    settings: UpscaleSettings,
+    chosen: ChosenSettings,
+    options: RunOptions,
     *,
-    overwrite: bool,
-    quiet: bool,
-    patience: float = 30.0,
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
 ) -> Report:
@@ -35,34 +35,33 @@ def run_shown(
     Args:
         source: The input, a file or a pipe.
         target: The output, a file or a pipe.
-        settings: Settings of the run.
-        overwrite: Whether to replace an existing target.
-        quiet: Whether to print only errors and damage of the source.
-        patience: Minutes without progress after which the process ends; 0 waits forever.
+        chosen: Settings of the run.
+        options: What the command does besides.
         warm: The generator of the previous file in a queue.
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
     """
     from vsr.cli.interruption.watchdog import watchdog
     from vsr.cli.progress import Line, progress_line
-    from vsr.media.decode.facts.probe import probe
-    from vsr.media.files.opening import MAX_PIXELS
-    from vsr.media.files.output_path import check_target
-    from vsr.media.files.stdio import settle_delay
 
+    quiet = options.quiet
     with ExitStack() as stack:
-        dog = stack.enter_context(watchdog(patience))
+        dog = stack.enter_context(watchdog(options.patience))
         with dog.files_only():
-            settle_delay(source, target, settings.format)
-            # Most mistakes are in these two paths, so they are checked before
-            # torch is imported, which takes seconds.
-            probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
-            if not is_pipe(target):
-                check_target(target, source, overwrite=overwrite)
+            check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
             signals.whatever_runs()
             from vsr.pipeline.preparation import prepare
             from vsr.pipeline.run import compute, finish
 
-            job = stack.enter_context(prepare(source, target, settings, overwrite=overwrite, warm=warm))
+            made = prepare(
+                source,
+                target,
+                chosen,
+                overwrite=options.overwrite,
+                hashes=options.report is not None,
+                warm=warm,
+            )
+            job = stack.enter_context(made)
+        job.report.command = options.command
         shown = [] if quiet else _before(job.report, brief=queue is not None)
         with _kept_parts(job):
             job.alive = dog.alive
@@ -72,6 +71,28 @@ def run_shown(
                 finish(job, meter)
         _after(job.report, shown, quiet=quiet, brief=queue is not None)
         return job.report
+
+
+def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool) -> None:
+    """Refuse what most mistakes are in before torch is imported, which takes seconds: paths and names.
+
+    Raises:
+        VsrError: the input is no video, or the output, its suffix, the encoder or the model cannot be.
+    """
+    from vsr.media.decode.facts.probe import probe
+    from vsr.media.encode.encoder_choice import check_choice
+    from vsr.media.files.opening import MAX_PIXELS
+    from vsr.media.files.output_path import check_target
+    from vsr.media.files.stdio import settle_delay
+    from vsr.media.formats.containers import container_of
+    from vsr.models import catalog
+
+    settle_delay(source, target, settings.format)
+    probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
+    if not is_pipe(target):
+        check_target(target, source, overwrite=overwrite)
+        check_choice(settings.encoder, container_of(target))
+    catalog.resolve(settings.model)
 
 
 @contextmanager
@@ -93,6 +114,8 @@ def _left(kept: int) -> str:
 
 
 def _before(report: Report, *, brief: bool) -> list[str]:
+    from vsr.pipeline.job.plan_text import encoding, treatment
+
     info, engine = report.info, report.engine
     if not brief:
         console.say(
@@ -100,6 +123,7 @@ def _before(report: Report, *, brief: bool) -> list[str]:
             f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
             f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
         )
+        console.say("; ".join([encoding(report), *treatment(report)]))
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:

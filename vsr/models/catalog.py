@@ -139,7 +139,7 @@ last."""
 AUTO = "auto"
 """The name that lets `choose` decide by the device."""
 _AUTO_FAMILIES: Mapping[str, tuple[str, str]] = {
-    "cpu": ("fast", "the family that a CPU runs in real time"),
+    "cpu": ("fast", "an eighth of the work of compact, for a CPU"),
     "mps": ("fast", "eight times as fast as compact; unmeasured on Apple GPUs"),
     "cuda": ("compact", "the most faithful family that is shipped"),
 }

@@ -47,6 +47,10 @@ class LoadedModel:
     """Hash of the file; None for a filter."""
     path: Path | None = None
     """Path of the file; None for a filter."""
+    partner_sha256: str | None = None
+    """Hash of the file whose weights were mixed in; None if there were none."""
+    partner_path: Path | None = None
+    """Path of that file."""
     wrapper: str | None = None
     """Key of the table with the weights, such as `params_ema`; None if they are at the top level of the
     file."""
@@ -128,12 +132,13 @@ def load_generator(
     source, rejection = _recognised(file)
     if source is None:
         return _by_spandrel(found.name, file, strength, rejection)
-    state = source.state
+    state, other = source.state, None
     if strength is not None and strength != _own_strength(found, partner):
-        state = _mixed(source, found, partner, strength)
+        state, other = _mixed(source, found, partner, strength)
     network = _build(source.family, source.config, state)
     _test_network(network, found.path, source.family.name)
-    return _described(network, found.name, file, source.family.name, source.config, fold=fold)
+    made = _described(network, found.name, file, source.family.name, source.config, fold=fold)
+    return made if other is None else replace(made, partner_sha256=other.sha256, partner_path=other.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +318,8 @@ def _partner_of(found: catalog.Resolved, strength: float) -> str:
 
 def _mixed(
     source: Recognised, found: catalog.Resolved, partner: str | Path | None, strength: float
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], WeightFile]:
+    """Return the mixed weights and the partner's file."""
     name = partner or _partner_of(found, strength)
     path = catalog.resolve(str(name)).path
     if path is None:
@@ -321,7 +327,7 @@ def _mixed(
             f"{name} has no weights to mix with; give a network of the family {source.family.name}"
         )
     other = recognise(read_weights(path))
-    return mix(other, source, strength if _own_strength(found, partner) else 1 - strength)
+    return mix(other, source, strength if _own_strength(found, partner) else 1 - strength), other.file
 
 
 def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:

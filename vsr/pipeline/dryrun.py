@@ -15,7 +15,9 @@ from vsr.media.mux.sink import VideoSink
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
+from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
 from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.plan_text import encoding, treatment
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import frames_expected
@@ -53,6 +55,8 @@ class Forecast:
             ("source", f"{report.source}: {what}"),
             ("result", f"{report.target}: {report.width}x{report.height} {report.encoder['pixel_format']}"),
             ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
+            ("encoder", encoding(report)),
+            *(("plan", fact) for fact in treatment(report)),
             ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),
             (
                 "memory",
@@ -61,7 +65,7 @@ class Forecast:
             ("time", self._time(frames)),
             ("size", self._size()),
         ]
-        rows += [("stream", line) for line in report.streams]
+        rows += [("stream", str(one)) for one in report.streams if one.fate != "upscaled"]
         rows += [("warning", line) for line in report.warnings]
         return [f"{name:<9}{text}" for name, text in rows]
 
@@ -78,7 +82,9 @@ class Forecast:
         return f"about {mebibytes:.1f} MiB of video, plus the streams that are copied"
 
 
-def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool = False) -> Forecast:
+def dry_run(
+    source: Path, target: Path, settings: UpscaleSettings | ChosenSettings, *, overwrite: bool = False
+) -> Forecast:
     """Measure a job, and leave no files behind.
 
     Raises:
@@ -89,7 +95,9 @@ def dry_run(source: Path, target: Path, settings: UpscaleSettings, *, overwrite:
         raise ConfigError(
             "a dry run requires files, because data that was read from a pipe is lost for the run"
         )
-    with prepare(source, target, replace(settings, resume=False), overwrite=overwrite) as job:
+    chosen = settings if isinstance(settings, ChosenSettings) else unchanged(settings)
+    chosen = replace(chosen, settings=replace(chosen.settings, resume=False))
+    with prepare(source, target, chosen, overwrite=overwrite) as job:
         meter = Meter()
         fps, picture_bytes = _measure(job, meter)
         info = job.source.info

@@ -26,6 +26,8 @@ from vsr.media.mux.sink import open_sink
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel
 from vsr.pipeline.job import output_size
+from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
+from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
@@ -39,9 +41,10 @@ from vsr.settings.schema import UpscaleSettings
 def prepare(
     source: Path,
     target: Path,
-    settings: UpscaleSettings,
+    chosen: UpscaleSettings | ChosenSettings,
     *,
     overwrite: bool,
+    hashes: bool = False,
     warm: WarmGenerator | None = None,
     output: OpenOutput = open_output,
 ) -> Generator[Job, None, None]:
@@ -50,31 +53,37 @@ def prepare(
     Args:
         source: As for `run.upscale_video`.
         target: As for `run.upscale_video`.
-        settings: As for `run.upscale_video`.
+        chosen: The settings; with their history, the report says where each comes from.
+        hashes: Whether the report gets the SHA-256 of the whole input and of the whole result.
         overwrite: Whether to replace an existing target.
         warm: Keeps the generator and the workers from run to run, if several follow each other; None loads
             the generator again, and ends the workers with the run.
         output: Opens the sink of a file.
     """
+    history = chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen)
+    settings = history.settings
     devices = split(settings.device)
     settings = replace(settings, device=devices[0])
     kept = warm or WarmGenerator()
     if is_pipe(source) or is_pipe(target):
         settings = replace(settings, resume=False)  # a pipe cannot be read again
     settle_delay(source, target, settings.format)
-    with open_video(
-        source,
-        video_stream=settings.video_stream,
-        deinterlace=settings.deinterlace,
-        start=settings.start,
-        end=settings.end,
-        strict=settings.strict,
-        max_pixels=settings.max_pixels or MAX_PIXELS,
-        color=settings.color,
-        filters=settings.filters_before,
-        hwaccel=settings.hwaccel,
-        card=choose_device(settings.device).index or 0,
-    ) as video:
+    with (
+        digest_of_source(source, wanted=hashes) as source_sha256,
+        open_video(
+            source,
+            video_stream=settings.video_stream,
+            deinterlace=settings.deinterlace,
+            start=settings.start,
+            end=settings.end,
+            strict=settings.strict,
+            max_pixels=settings.max_pixels or MAX_PIXELS,
+            color=settings.color,
+            filters=settings.filters_before,
+            hwaccel=settings.hwaccel,
+            card=choose_device(settings.device).index or 0,
+        ) as video,
+    ):
         if not is_pipe(target):
             check_target(target, source, overwrite=overwrite)
         _check_range(video.info, settings)
@@ -90,7 +99,7 @@ def prepare(
             source, target, video, model, upscaler, size, settings, overwrite=overwrite, output=output
         )
         try:
-            report = first_report(video, sink, model, upscaler, size, target, settings)
+            report = first_report(video, sink, model, upscaler, size, target, history)
             report.model["chosen"] = why
             report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
             report.engine["workers"] = list(devices)
@@ -101,6 +110,8 @@ def prepare(
                 size=size,
                 report=report,
                 settings=settings,
+                source_sha256=source_sha256,
+                target_sha256=digest_of_target(target, sink) if hashes else no_sha256,
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
                 crew=_crew(devices, sink, kept),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,16 +12,18 @@ from vsr.media.decode.source import VideoSource
 from vsr.media.encode.encoder_choice import codec_of
 from vsr.media.files.opening import shown
 from vsr.media.metadata.messages import loss_note
-from vsr.media.passthrough.stream_kinds import PlannedStream
+from vsr.media.mux.sink_report import SinkReport
+from vsr.media.passthrough.stream_kinds import StreamFate
 from vsr.models.load import LoadedModel
 from vsr.pipeline.flow import stages
 from vsr.pipeline.flow.duplicates import REPEATED
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job import output_size
+from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.host_memory import tight
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
-from vsr.settings.schema import UpscaleSettings
+from vsr.pipeline.job.run_facts import host, now, software
 
 
 def first_report(
@@ -31,11 +33,14 @@ def first_report(
     upscaler: Upscaler,
     size: output_size.TargetSize,
     target: Path,
-    settings: UpscaleSettings,
+    chosen: ChosenSettings,
 ) -> Report:
     """Return the report with everything that is known before the first frame."""
-    info, plan = video.info, sink.plan
+    info, plan, settings = video.info, sink.plan, chosen.settings
     return Report(
+        started=now(),
+        host=host(),
+        software=software(),
         source=shown(info.path),
         target=shown(target),
         info=info,
@@ -49,6 +54,9 @@ def first_report(
             "partner": settings.partner,
             "parameters": model.parameters,
             "sha256": model.sha256,
+            "path": None if model.path is None else str(model.path.absolute()),
+            "partner_sha256": model.partner_sha256,
+            "partner_path": None if model.partner_path is None else str(model.partner_path.absolute()),
         },
         engine={
             "device": str(upscaler.device),
@@ -57,13 +65,23 @@ def first_report(
         },
         encoder={
             "codec": plan.codec,
+            "crf": plan.crf,
+            "preset": plan.preset,
             "pixel_format": plan.pixel_format,
             "options": dict(plan.options),
             "color": plan.color,
         },
+        filters={
+            "before": list(settings.filters_before),
+            "deinterlace": settings.deinterlace,
+            "after": list(settings.filters_after),
+        },
+        pipeline=None if chosen.pipeline is None else dict(chosen.pipeline),
+        settings={key: {"value": value, "from": origin} for key, (value, origin) in chosen.rows().items()},
         decoder=video.decoding.name,
-        streams=[_kept(stream) for stream in sink.streams.kept],
+        streams=_fates(sink),
         warnings=[
+            *chosen.replaced,
             *_guessed(info),
             *_short_of(model, size, info),
             *tight(size, plan, batch=upscaler.batch),
@@ -74,9 +92,10 @@ def first_report(
     )
 
 
-def _kept(stream: PlannedStream) -> str:
-    how = f"converted to {stream.to}" if stream.way == "convert" else "copied"
-    return f"stream {stream.index}, {stream.kind} {stream.codec}: {how}"
+def _fates(sink: Sink) -> list[StreamFate]:
+    """Return what becomes of each stream; only the encoder knows what the video becomes."""
+    codec = codec_of(sink.plan.codec)
+    return [replace(fate, to=codec) if fate.fate == "upscaled" else fate for fate in sink.fates]
 
 
 def _guessed(info: VideoInfo) -> list[str]:
@@ -105,9 +124,19 @@ def last_report(
     sink: Sink,
     upscaler: Upscaler,
     meter: Meter,
+    written: SinkReport,
 ) -> None:
     """Add everything that is known after the file was written."""
     report.frames_in = meter.counts.get("decoded", 0) + source.skipped
+    report.verification = {
+        "frames_decoded": report.frames_in,
+        "frames_encoded": sink.frames,
+        "read_back": written.read_back,
+        "frames": written.frames,
+        "streams": written.streams,
+        "packets": written.packets,
+        "bytes": written.bytes,
+    }
     report.seconds = meter.elapsed
     report.busy_seconds = meter.busy()
     report.damage = source.damage.plus(sink.damage)
@@ -122,4 +151,6 @@ def last_report(
     }
     late = [kind for kind in source.side_data if kind not in source.info.side_data]
     report.warnings += loss_note(late, codec=codec_of(sink.plan.codec))
+    report.streams = _fates(sink)
+    report.ended = now()
     report.warnings += [w for w in (*source.warnings, *sink.warnings) if w not in report.warnings]

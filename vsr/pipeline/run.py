@@ -13,20 +13,20 @@ from typing import Unpack
 from vsr.cancellation import Cancel, asked
 from vsr.errors import CancelledError, ConfigError, VsrError
 from vsr.frame import YuvFrame
-from vsr.media.files.stdio import place_of
+from vsr.media.files.stdio import is_pipe, place_of, standard_input
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.inputfile import state_of
+from vsr.pipeline.job.chosen_settings import choose_settings
+from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
 from vsr.settings.keywords import Overrides
-from vsr.settings.overrides import with_overrides
-from vsr.settings.presets import read_pipeline
 from vsr.settings.schema import UpscaleSettings
 
 
@@ -55,6 +55,7 @@ def upscale_video(
     *,
     pipeline: str | Path | None = None,
     overwrite: bool = False,
+    hashes: bool = False,
     on_progress: OnProgress | None = None,
     cancel: Cancel | None = None,
     **overrides: Unpack[Overrides],
@@ -70,6 +71,8 @@ def upscale_video(
         settings: Settings of the run; None uses the defaults.
         pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
         overwrite: Whether to replace an existing target.
+        hashes: Whether the report gets the SHA-256 of both files. The source is hashed beside the work, the
+            result after it: some seconds for 4 GB.
         on_progress: Called on this thread after each frame; an exception stops the run.
         cancel: An event, or a function that is called after each frame on any thread. Once it is set or
             returns True, the run ends with `CancelledError`. Finished segments are kept, as after Ctrl-C, and
@@ -88,9 +91,8 @@ def upscale_video(
         raise ConfigError(
             "vsr.upscale: settings and pipeline exclude each other. Give one of them, and keywords"
         )
-    base = read_pipeline(pipeline) if pipeline is not None else settings or UpscaleSettings()
-    settings = with_overrides(base, overrides, where="vsr.upscale")
-    with prepare(place_of(source), place_of(target), settings, overwrite=overwrite) as job:
+    chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
+    with prepare(place_of(source), place_of(target), chosen, overwrite=overwrite, hashes=hashes) as job:
         if cancel is not None:
             job.alive = partial(_stop_if, job, asked(cancel))
         run(job, on_progress)
@@ -141,12 +143,17 @@ def _made_by_workers(job: Job, meter: Meter, on_progress: OnProgress | None) -> 
 def finish(job: Job, meter: Meter) -> None:
     """Mux the file, check it and give it its name, which may take minutes; fills in `job.report`."""
     with meter("encode"):
-        job.report.bytes_out = job.sink.finish().bytes
+        written = job.sink.finish()
+    job.report.bytes_out = written.bytes
     if job.state is not None and not job.state.is_kept(state_of(job.source.info.path)):
         job.source.damage.notes.append(
             f"{job.report.source} was changed while it was read; the result may be a mixture of both versions"
         )
-    last_report(job.report, job.source, job.sink, job.upscaler, meter)
+    source = place_of(job.source.info.path)
+    came = standard_input().total if is_pipe(source) else 0
+    job.report.source_file = file_facts(source, job.source_sha256(), pipe_bytes=came)
+    job.report.target_file = file_facts(written.path, job.target_sha256(), pipe_bytes=written.bytes)
+    last_report(job.report, job.source, job.sink, job.upscaler, meter, written)
     job.report.bottleneck = meter.bottleneck(job.threads)
 
 

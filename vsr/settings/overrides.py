@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,18 +18,32 @@ _ENCODER = frozenset(settings_of(EncoderSettings))
 KEYWORDS = _ENCODER | frozenset(settings_of(UpscaleSettings))
 """The settings by one name each: the fields of `UpscaleSettings` and of its `EncoderSettings` in one row."""
 
+EncoderChange = Callable[[EncoderSettings, str], EncoderSettings]
+"""Settings for one encoder and the name of another one, to the settings for that."""
 
-def with_overrides(settings: UpscaleSettings, overrides: Mapping[str, Any], *, where: str) -> UpscaleSettings:
+
+def _nothing_kept(_: EncoderSettings, encoder: str) -> EncoderSettings:
+    return EncoderSettings(encoder=encoder)
+
+
+def with_overrides(
+    settings: UpscaleSettings,
+    overrides: Mapping[str, Any],
+    *,
+    where: str,
+    encoder_change: EncoderChange = _nothing_kept,
+) -> UpscaleSettings:
     """The settings with some of them replaced.
 
     A size replaces a scale and a scale replaces a size. Another model drops the strength and the partner of
-    the first one, another encoder drops all that was set for the first one. Encoder options and colour tags
-    are added to those that are there.
+    the first one, another encoder drops what `encoder_change` drops. Encoder options and colour tags are
+    added to those that are there.
 
     Args:
         settings: Those to start from.
         overrides: Values by keyword as in `Overrides`; None leaves a setting as it is.
         where: The start of an error message.
+        encoder_change: Says what of the settings for one encoder means the same for another.
 
     Raises:
         ConfigError: an unknown keyword or a value of the wrong type; the message names it.
@@ -50,12 +64,13 @@ def with_overrides(settings: UpscaleSettings, overrides: Mapping[str, Any], *, w
         changed = {"width": None, "height": None} | changed
     if "height" in ours:
         changed = {"scale": None, "width": None} | changed
-    return replace(settings, **changed, encoder=_encoder(settings.encoder, checked.encoder, of_encoder))
+    before = settings.encoder
+    if checked.encoder.encoder not in (None, before.encoder):
+        before = encoder_change(before, str(checked.encoder.encoder))
+    return replace(settings, **changed, encoder=_encoder(before, checked.encoder, of_encoder))
 
 
 def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[str, Any]) -> EncoderSettings:
-    if "encoder" in given and checked.encoder != before.encoder:
-        before = EncoderSettings()
     changed = {word: getattr(checked, word) for word in given}
     if "options" in given:
         changed["options"] = tuple({**dict(before.options), **dict(checked.options)}.items())

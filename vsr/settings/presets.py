@@ -25,6 +25,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
+def path_of(name: str | Path) -> Path:
+    """The file of a preset in the package, or a user's path; nothing is checked."""
+    return folder() / f"{name}.toml" if str(name) in names() else Path(name).expanduser()
+
+
 def read_pipeline(name: str | Path) -> UpscaleSettings:
     """Read the settings of a preset or of a user's file.
 
@@ -35,9 +40,9 @@ def read_pipeline(name: str | Path) -> UpscaleSettings:
         ConfigError: there is no such preset, the file cannot be read, or a key is unknown or of the wrong
             type.
     """
+    path = path_of(name)
     if str(name) in names():
-        return read_toml(folder() / f"{name}.toml", UpscaleSettings)
-    path = Path(name).expanduser()
+        return read_toml(path, UpscaleSettings)
     if path.suffix != ".toml":
         raise ConfigError(
             f"no pipeline is called {str(name)!r}; use one of {', '.join(names())},"

@@ -179,7 +179,8 @@ else:
             lines = Path("/proc/cpuinfo").read_text().splitlines()
         except OSError:
             return platform.processor()
-        return next((line for line in lines if line.startswith("model name")), platform.machine())
+        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(named, platform.machine())
 
     def _usual_cache() -> Path:
         return Path.home() / ".cache"

@@ -313,6 +313,73 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
+def test_the_header_and_the_dry_run_name_encoder_quality_filters_and_strength(
+    clip: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    words = (
+        "upscale",
+        clip,
+        tmp_path / "out.mkv",
+        "-p",
+        "anime",
+        "--device",
+        "cpu",
+        "--encoder",
+        "libx264",
+        "-y",
+    )
+    facts = (
+        "libx264, crf 17, preset medium",
+        "strength 0",
+        "filters before: deblock=",
+        "filters after: deband=",
+    )
+    dry = run_cli(capfd, *words, "--dry-run").out
+    run = run_cli(capfd, *words).err
+    for text in (dry, run):
+        assert [fact for fact in (*facts, "settings of anime") if fact not in text] == []
+        assert "libx264 replaces libx265" in text
+        assert "tune=animation left out" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("in.mkv", "out.avi"), "no container has the suffix '.avi'"),
+        (("in.mkv", "out.webm", "--encoder", "libx265"), "WebM does not support the output of libx265"),
+        (("in.mkv", "out.mkv", "--encoder", "libx999"), "unknown encoder 'libx999'"),
+        (("in.mkv", "out.mkv", "--encoder", "libx264", "--crf", "99"), "is out of range for libx264"),
+        (("in.mkv", "out.mkv", "--model", "none.pth"), "no weight file and no model"),
+        (("in.mkv", "out.mkv", "--dry-run", "--model", "none.pth"), "no weight file and no model"),
+        (("none.mkv", "out.mkv"), "none.mkv"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_torch_is_imported(
+    words: tuple[str, ...], says: str, clip: Path
+) -> None:
+    program = """
+import sys
+from vsr.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert stop.code
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "upscale", *words], cwd=clip.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert says in done.stderr
+
+
+def test_the_reason_for_auto_claims_no_speed(clip: Path, tmp_path: Path, capfd: Capture) -> None:
+    """What is real time depends on the size of the frames and on the machine; `vsr bench` measures it."""
+    done = run_cli(capfd, "upscale", clip, tmp_path / "out.mkv", "--device", "cpu")
+    assert "auto: an eighth of the work of compact, for a CPU" in done.err
+    assert "real time" not in done.err
+
+
 def test_an_error_of_usage_names_the_help_of_its_command(capfd: Capture) -> None:
     assert run_cli(capfd, "upscale", "a", "b", "--nonsense").line.endswith("see vsr upscale --help")
     assert run_cli(capfd, "models", "show").line.endswith("see vsr models show --help")

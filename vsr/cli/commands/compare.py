@@ -10,9 +10,10 @@ import typer
 
 import vsr
 from vsr.cli import console, parse
+from vsr.cli.run_options import RunOptions
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
-from vsr.settings.schema import UpscaleSettings
+from vsr.pipeline.job.chosen_settings import choose_settings
 from vsr.writing import check_writable
 
 
@@ -60,8 +61,9 @@ def demo(
         clip, truth = rendered
         render(clip, truth)
     result = target or folder / f"{clip.stem}-x{scale}{clip.suffix}"
-    settings = UpscaleSettings(model=model, scale=parse.number(scale, option="--scale"))
-    report = run_shown(clip, result, settings, overwrite=overwrite, quiet=False)
+    wishes = {"model": model, "scale": parse.number(scale, option="--scale")}
+    chosen = choose_settings(None, None, wishes, where="vsr demo", origin="flag")
+    report = run_shown(clip, result, chosen, RunOptions(overwrite=overwrite))
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     shown = truth if scale == "2" else None
     panels = vsr.compare(clip, result, picture, at=middle, truth=shown, overwrite=True)

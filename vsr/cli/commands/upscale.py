@@ -13,17 +13,16 @@ from typing import Annotated, Any
 import typer
 
 from vsr.cli import console, parse, setting_flags
+from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_queue import run_queue_shown
-from vsr.cli.shown_run import run_shown
+from vsr.cli.shown_run import check_before_torch, run_shown
 from vsr.cli.wording import in_flags
 from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
+from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed
 from vsr.reading import read_file
-from vsr.settings.overrides import with_overrides
-from vsr.settings.presets import read_pipeline
-from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable, leads_to
 
 _MANY = "Many files"
@@ -87,7 +86,13 @@ def upscale(
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write what was done as JSON.", rich_help_panel="Run"),
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            parser=place_of,
+            help="Write a log of the run as JSON; or -.",
+            rich_help_panel="Run",
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", metavar=" ", help="Print errors only.", rich_help_panel="Run")
@@ -116,39 +121,29 @@ def upscale(
     console.configure(debug=console.debugging(), quiet=quiet)
     if not patience >= 0:
         raise ConfigError(f"--patience {patience:g} is impossible; use minutes, or 0 to wait for ever")
-    settings = _settings(pipeline, size, flags)
+    chosen = _chosen(pipeline, size, flags)
+    options = RunOptions(overwrite=overwrite, quiet=quiet, patience=patience, report=report)
     words = [*(paths or []), *_listed(files_from)]
     many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
-    pairs = work_list(words, settings, many)
+    pairs = work_list(words, chosen.settings, many)
     if len(pairs) == 1 and not many.is_queue(words):
-        _one(*pairs[0], settings, overwrite, dry_run, report, quiet, patience)
+        _one(*pairs[0], chosen, options, dry_run=dry_run)
         return
     if dry_run:
         for source, target in pairs:
             console.out(f"{source} -> {target}")
         return
-    if report is not None:
-        check_writable(report, what="--report", overwrite=overwrite)
-    code = run_queue_shown(
-        pairs,
-        settings,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        quiet=quiet,
-        patience=patience,
-        report=report,
-    )
+    code = run_queue_shown(pairs, chosen, options, skip_existing=skip_existing)
     if code:
         raise typer.Exit(code)
 
 
-def _settings(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> UpscaleSettings:
+def _chosen(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> ChosenSettings:
     overrides = setting_flags.values(flags)
     if size is not None:
         overrides["width"], lines = parse.size(size)
         overrides["height"] = parse.agree(lines, overrides.get("height"))
-    base = UpscaleSettings() if pipeline is None else read_pipeline(pipeline)
-    return with_overrides(base, overrides, where="vsr upscale")
+    return choose_settings(pipeline, None, overrides, where="vsr upscale", origin="flag")
 
 
 def _listed(file: Path | None) -> list[Path]:
@@ -171,21 +166,22 @@ def _listed(file: Path | None) -> list[Path]:
 def _one(
     source: Path,
     target: Path,
-    settings: UpscaleSettings,
-    overwrite: bool,
+    chosen: ChosenSettings,
+    options: RunOptions,
+    *,
     dry_run: bool,
-    report: Path | None,
-    quiet: bool,
-    patience: float,
 ) -> None:
-    if report is not None:
-        _check_report(report, source, target, dry_run=dry_run, overwrite=overwrite)
+    if options.report is not None:
+        _check_report(options.report, source, target, dry_run=dry_run, overwrite=options.overwrite)
     if dry_run:
-        _print_plan(source, target, settings, overwrite=overwrite)
+        _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
-    done = run_shown(source, target, settings, overwrite=overwrite, quiet=quiet, patience=patience)
-    if report is not None:
-        done.write(report)
+    done = run_shown(source, target, chosen, options)
+    if options.report is not None and is_pipe(options.report):
+        for line in done.as_text(ascii_only=True).splitlines():
+            console.out(line)
+    elif options.report is not None:
+        done.write(options.report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
@@ -194,8 +190,10 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
     """Before any work: a report may neither destroy a file nor fail after a day."""
     if dry_run:
         raise ConfigError("--dry-run writes no --report; leave one of them out")
-    if is_pipe(target) and leads_to(report, 1):
+    if is_pipe(target) and (is_pipe(report) or leads_to(report, 1)):
         raise ConfigError(f"--report {report}: the video goes there; name a file")
+    if is_pipe(report):
+        return
     try:
         taken = report.resolve() in (source.resolve(), target.resolve())
     except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
@@ -205,8 +203,9 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
     check_writable(report, what="--report", overwrite=overwrite)
 
 
-def _print_plan(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool) -> None:
+def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
+    check_before_torch(source, target, chosen.settings, overwrite=overwrite)
     from vsr.pipeline.dryrun import dry_run
 
-    for line in dry_run(source, target, settings, overwrite=overwrite).lines():
+    for line in dry_run(source, target, chosen, overwrite=overwrite).lines():
         console.out(in_flags(line))

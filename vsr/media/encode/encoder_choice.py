@@ -42,6 +42,11 @@ class EncoderPlan:
     threads: int
     options: Mapping[str, str]
     """The encoder's options by FFmpeg's names."""
+    crf: float | None = None
+    """The quality in `options`, in the units of the setting `crf`; None if the encoder has none, or the user
+    set its option directly."""
+    preset: str | None = None
+    """The preset in `options`, likewise."""
     tag: str | None = None
     """The codec tag to write; None leaves it to FFmpeg."""
     notes: tuple[str, ...] = ()
@@ -80,6 +85,23 @@ def choose(
     return plan_with(spec, settings, info, width=width, height=height, container=container)
 
 
+def check_choice(settings: EncoderSettings, container: Container) -> None:
+    """Refuse, without the source and without torch, what no source makes possible.
+
+    Args:
+        settings: The user's choice.
+        container: Container of the output.
+
+    Raises:
+        ConfigError: unknown encoder, wrong container, or a quality or preset that the encoder does not have.
+    """
+    if settings.encoder is not None:
+        spec = _spec(settings.encoder)
+        _check_container(spec.codec, spec, container)
+        _quality(spec.codec, spec.quality, settings.crf)
+        _preset(spec.codec, spec.preset, settings.preset, layout_of(spec.pixel_formats[0]))
+
+
 def plan_with(
     spec: EncoderSpec,
     settings: EncoderSettings,
@@ -107,6 +129,8 @@ def plan_with(
         height=height,
         threads=settings.threads,
         options=options,
+        crf=_crf(spec, settings),
+        preset=_preset_name(spec, settings),
         tag=spec.mp4_tag if container.family == "mp4" else None,
         notes=(*notes, *color_notes, *hdr_notes),
     )
@@ -274,6 +298,18 @@ def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLa
     if name == "prores_ks" and value == "auto":
         value = "4444" if layout.chroma_shift == (0, 0) else "hq"
     return {preset.option: value}
+
+
+def _crf(spec: EncoderSpec, settings: EncoderSettings) -> float | None:
+    if spec.quality is None or {spec.quality.option, *spec.quality.also} & dict(settings.options).keys():
+        return None
+    return spec.quality.default if settings.crf is None else settings.crf
+
+
+def _preset_name(spec: EncoderSpec, settings: EncoderSettings) -> str | None:
+    if spec.preset is None or spec.preset.option in dict(settings.options):
+        return None
+    return settings.preset or spec.preset.default
 
 
 def has_avx512() -> bool:

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
@@ -25,6 +26,15 @@ MUXERS: dict[PipeFormat, str] = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 HEAD_BYTES = 1 << 27
 """The number of bytes of the beginning that are kept at most until the frames are read: twice what FFmpeg may
 read to find the streams."""
+
+
+class Digest(Protocol):
+    """A hash object of hashlib."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
 _BEGINNINGS: tuple[tuple[bytes, PipeFormat], ...] = (
     (b"YUV4MPEG2 ", "y4m"),
     (b"nut/multimedia container\0", "nut"),
@@ -61,6 +71,8 @@ class PipeInput:
         """The first bytes, which contain the header."""
         self.ended = False
         """Whether the writer has closed it."""
+        self.digest: Digest | None = None
+        """Hash of all that was read; None where it is not asked for."""
         self.live = False
         """Whether each frame is needed as soon as it comes, so none is read ahead to estimate the rate."""
 
@@ -99,6 +111,12 @@ class PipeInput:
             "standard input: is neither YUV4MPEG2 nor NUT; with ffmpeg, write -f nut (or -f yuv4mpegpipe)"
         )
 
+    def keep_digest(self, digest: Digest) -> None:
+        """Hash all that is read, from the first byte on; call it before the pipe is last opened."""
+        with self._lock:
+            digest.update(bytes(self._head))
+            self.digest = digest
+
     def stop(self) -> None:
         """Make a waiting read and all later reads return the end of the data; from any thread."""
         self._from.call_off()
@@ -133,6 +151,8 @@ class PipeInput:
                 f"standard input: cannot be read ({error.strerror}); pipe a video into it"
             ) from error
         self.total += len(data)
+        if self.digest is not None:
+            self.digest.update(data)
         self.ended = not data
         if len(self.first) < 512:  # a header of YUV4MPEG2 is shorter
             self.first += data[: 512 - len(self.first)]
@@ -163,6 +183,8 @@ class PipeOutput:
         """
         self.bytes = 0
         """The number of bytes written so far."""
+        self.digest: Digest | None = None
+        """Hash of all that was written; None where it is not asked for."""
         if os.isatty(fd):
             raise OutputError("standard output: is a terminal; pipe it into a program, or name a file")
         try:
@@ -181,6 +203,8 @@ class PipeOutput:
         while rest:
             done = self._to.write(rest)
             self.bytes += done
+            if self.digest is not None:
+                self.digest.update(rest[:done])
             rest = rest[done:]
         return len(data)
 

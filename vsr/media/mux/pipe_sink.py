@@ -23,11 +23,12 @@ from vsr.media.encode.encoder_choice import EncoderPlan, plan_with
 from vsr.media.encode.encoder_table import RAW_FORMATS, EncoderSpec
 from vsr.media.encode.video_encoder import FALLBACK_RATE, VideoEncoder
 from vsr.media.files.opening import reopen_media
-from vsr.media.files.stdio import MUXERS, STANDARD, PipeOutput, is_pipe, standard_input
+from vsr.media.files.stdio import MUXERS, STANDARD, Digest, PipeOutput, is_pipe, standard_input
 from vsr.media.formats.containers import Container
 from vsr.media.formats.timestamps import shift_for
 from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
+from vsr.media.passthrough.stream_plan import only_video
 from vsr.settings.schema import EncoderSettings, PipeFormat
 
 CONTAINERS: dict[PipeFormat, Container] = {
@@ -77,17 +78,17 @@ def open_pipe_sink(
     plan = plan_with(spec, settings, info, width=width, height=height, container=container)
     plan = replace(plan, threads=1)  # FFmpeg's rawvideo encoder delays frames by one for each further thread
     begin = None if start is None else (info.start_seconds or Fraction(0)) + start
-    return PipeSink(PipeOutput(fd), plan, info, chosen, begin=begin, notes=_losses(source, info, chosen))
+    with reopen_media(source) as media:
+        streams = only_video(media.streams, info.stream_index)
+    notes = _losses(info, chosen, others=len(streams.dropped))
+    return PipeSink(PipeOutput(fd), plan, info, chosen, begin=begin, streams=streams, notes=notes)
 
 
-def _losses(source: Path, info: VideoInfo, chosen: PipeFormat) -> list[str]:
+def _losses(info: VideoInfo, chosen: PipeFormat, *, others: int) -> list[str]:
     """Return a sentence for each property of the source that the format does not support."""
     notes = []
-    if not is_pipe(source):
-        with reopen_media(source) as media:
-            others = len(media.streams) - 1
-        if others:
-            notes.append(f"a pipe carries the video only; {others} other streams of the source are left out")
+    if others:
+        notes.append(f"a pipe carries the video only; {others} other streams of the source are left out")
     if info.display_matrix is not None:
         notes.append(f"{CONTAINERS[chosen].name} cannot say that frames are shown rotated or mirrored")
     unsupported = {
@@ -117,13 +118,16 @@ class PipeSink:
         chosen: PipeFormat,
         *,
         begin: Fraction | None,
+        streams: StreamPlan,
         notes: list[str],
     ) -> None:
         """Use `open_pipe_sink`."""
         self.plan = plan
         """How the video is written."""
-        self.streams = StreamPlan()
-        """Empty, as only the video is written."""
+        self.streams = streams
+        """The plan for all other streams: they are left out."""
+        self.fates = streams.fates
+        """What becomes of each stream of the source."""
         self.warnings = [*notes, *plan.notes]
         self.damage = Damage()
         """Always empty: no other streams are read."""
@@ -153,6 +157,10 @@ class PipeSink:
     def color(self) -> ColorSpec:
         """The colour of the frames that `write` takes."""
         return self.plan.color
+
+    def keep_digest(self, digest: Digest) -> None:
+        """Hash all that will be written; call it before the first frame."""
+        self._out.digest = digest
 
     def write(self, frame: YuvFrame) -> None:
         """Write one frame.
@@ -191,6 +199,7 @@ class PipeSink:
                 streams=0,
                 packets=0,
                 bytes=self._out.bytes,
+                read_back=False,
                 shift=self._shift,
             )
         return self._report

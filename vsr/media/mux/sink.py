@@ -41,7 +41,7 @@ from vsr.media.mux.sink_report import SinkReport
 from vsr.media.mux.start_clock import start_clock, whole_ticks
 from vsr.media.passthrough.copier import StreamCopier
 from vsr.media.passthrough.header import copy_header
-from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty
+from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty, without_empty
 from vsr.media.passthrough.stream_plan import plan_streams
 from vsr.settings.schema import EncoderSettings
 from vsr.system.files import sync_file, sync_folder
@@ -139,6 +139,8 @@ class VideoSink:
         """Damage of the source's other streams; complete when `finish` has returned."""
         self._report: SinkReport | None = None
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
+        self.fates = streams.fates
+        """What becomes of each stream of the source; streams without packets are known after `finish`."""
         origin = (info.start_seconds or Fraction(0)) if start is not None or end is not None else Fraction(0)
         begin = None if start is None else whole_ticks(origin + start, info.time_base)
         until = None if end is None else origin + end
@@ -343,7 +345,9 @@ class VideoSink:
             self.damage.notes.append(f"{refused} damaged packets of audio or subtitles are left out")
         self._stop_at_damage()
         self.warnings += [*self._copier.notes, *self._packets.moved()]
-        self.warnings += left_empty(self._container, self._streams, self._copier.counts)
+        empty = left_empty(self._container, self._streams, self._copier.counts)
+        self.fates = without_empty(self.fates, empty)
+        self.warnings += empty.values()
         return self._put_in_place(self._output, self._copier.counts)
 
     def _put_in_place(self, output: OutputContainer, counts: dict[int, int]) -> SinkReport:
@@ -376,6 +380,7 @@ class VideoSink:
             streams=len(counts) + self._attached,
             packets=sum(counts.values()) - self._packets.refused,
             bytes=found.bytes,
+            read_back=True,
             shift=self._packets.clock.shift,
         )
 

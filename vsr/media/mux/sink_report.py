@@ -13,11 +13,14 @@ class SinkReport:
 
     path: Path
     frames: int
+    """The number of video frames; in a file, counted in the finished file."""
     streams: int
     """The number of streams besides the video, attached files included."""
     packets: int
     """The number of packets of those streams."""
     bytes: int
     """Size of the file."""
+    read_back: bool
+    """Whether the finished output was read again and its frames and packets counted; a pipe cannot be."""
     shift: Fraction
     """Seconds added to every time, so that clips and recordings begin at zero."""

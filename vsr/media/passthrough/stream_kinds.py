@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,35 @@ class DroppedStream:
     """A sentence with the reason, and what would keep the stream."""
 
 
+Fate = Literal["upscaled", "copied", "converted", "attached", "rewritten", "left out"]
+"""What becomes of a stream. `rewritten` are chapters and timecodes that are a track of their own in the
+source; the muxer writes them anew from the file's header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFate:
+    """What becomes of a stream of the source."""
+
+    index: int
+    """Index in the source, counting all streams."""
+    kind: str
+    """FFmpeg's media type: `video`, `audio`, `subtitle`, `attachment` or `data`."""
+    codec: str
+    """FFmpeg's name in the source; empty for data without a codec."""
+    language: str = ""
+    """As the source states it; empty if it does not."""
+    fate: Fate
+    to: str = ""
+    """The codec in the output, if it is another one or the stream is upscaled."""
+    reason: str = ""
+    """Why it is left out, or what it loses: sentences."""
+
+    def __str__(self) -> str:
+        """Return it as `stream 1, audio aac: copied`."""
+        how = f"converted to {self.to}" if self.fate == "converted" else self.fate
+        return f"stream {self.index}, {self.kind} {self.codec}: {how}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
     """The plan for all streams except the video."""
@@ -57,6 +86,8 @@ class StreamPlan:
     """Changes in streams that are kept."""
     audio_bases: tuple[Fraction, ...] = ()
     """Time bases of the audio streams that are kept."""
+    fates: tuple[StreamFate, ...] = ()
+    """What becomes of every stream of the source, the video among them, in the source's order."""
 
     @property
     def copied(self) -> tuple[PlannedStream, ...]:
@@ -77,8 +108,8 @@ def is_cover(stream: Stream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def left_empty(container: Container, streams: StreamPlan, counts: Mapping[int, int]) -> list[str]:
-    """Return a warning for each stream that MP4 leaves out because it has no packets.
+def left_empty(container: Container, streams: StreamPlan, counts: Mapping[int, int]) -> dict[int, str]:
+    """Return a warning for each stream that MP4 leaves out because it has no packets, by the stream's index.
 
     Args:
         container: Of the output.
@@ -87,14 +118,22 @@ def left_empty(container: Container, streams: StreamPlan, counts: Mapping[int, i
             attached, in their order.
     """
     if container.family != "mp4":
-        return []
+        return {}
     planned = (stream for stream in streams.kept if stream.way != "attach")  # the order of `counts`
-    return [
-        f"stream {stream.index} ({stream.kind} {stream.codec}) is left out: it has no packets, and "
-        f"{container.name} stores no empty tracks; write to .mkv to keep it"
+    return {
+        stream.index: f"stream {stream.index} ({stream.kind} {stream.codec}) is left out: it has no packets,"
+        f" and {container.name} stores no empty tracks; write to .mkv to keep it"
         for stream, count in zip(planned, counts.values(), strict=True)
         if not count
-    ]
+    }
+
+
+def without_empty(fates: Iterable[StreamFate], empty: Mapping[int, str]) -> tuple[StreamFate, ...]:
+    """Return the fates after some streams turned out to be empty; `empty` is what `left_empty` returns."""
+    return tuple(
+        replace(one, fate="left out", to="", reason=empty[one.index]) if one.index in empty else one
+        for one in fates
+    )
 
 
 def add_attachment(output: OutputContainer, stream: Stream, data: bytes) -> Stream:

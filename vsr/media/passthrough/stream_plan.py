@@ -8,7 +8,7 @@ Matroska), or left out with a warning that names an alternative.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -34,7 +34,9 @@ from vsr.media.integrity.programmes import programmes
 from vsr.media.passthrough.marks import WEBVTT, TrackMarks, lost_marks, read_marks
 from vsr.media.passthrough.stream_kinds import (
     DroppedStream,
+    Fate,
     PlannedStream,
+    StreamFate,
     StreamPlan,
     Way,
     codec_name,
@@ -71,21 +73,31 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         video = media.streams[video_index]
         others = [stream for stream in media.streams if stream.index != video_index]
         if is_pipe(source):
-            return StreamPlan(dropped=tuple(_dropped(stream, VIDEO_ONLY) for stream in others))
+            return only_video(media.streams, video_index)
         tried = [stream for stream in others if stream.type in ("audio", "data")]
         first = _first_packets(media, tried)
         parts = programmes(source) if media.format.name == "mpegts" else []
         known = _Known(media, video, first, audio_facts(media), read_marks(source, media), parts)
         chosen = [_decide(known, stream, container) for stream in others]
         kept = tuple(plan for plan in chosen if isinstance(plan, PlannedStream))
-        notes = tuple(note for plan in kept for note in _notes(known, plan, container))
+        notes = {plan.index: _notes(known, plan, container) for plan in kept}
+        plans = dict(zip((stream.index for stream in others), chosen, strict=True))
+        fates = [fate_of(stream, plans.get(stream.index), notes, video_index) for stream in media.streams]
         bases = [_audio_base(known, plan) for plan in kept if plan.kind == "audio"]
     return StreamPlan(
         kept=kept,
         dropped=tuple(plan for plan in chosen if isinstance(plan, DroppedStream)),
-        notes=notes,
+        notes=tuple(note for found in notes.values() for note in found),
         audio_bases=tuple(base for base in bases if base),
+        fates=tuple(fates),
     )
+
+
+def only_video(streams: Iterable[Stream], video_index: int) -> StreamPlan:
+    """Return the plan for a pipe, which carries nothing but the video."""
+    plans = {s.index: _dropped(s, VIDEO_ONLY) for s in streams if s.index != video_index}
+    fates = [fate_of(stream, plans.get(stream.index), {}, video_index) for stream in streams]
+    return StreamPlan(dropped=tuple(plans.values()), fates=tuple(fates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +245,34 @@ def _dropped(stream: Stream, why: str) -> DroppedStream:
 def _name(stream: Stream) -> str:
     name = stream.metadata.get("filename") or stream.metadata.get("title") or ""
     return repr(shown(name)) if name else ""
+
+
+_FATES: Mapping[Way, Fate] = {"copy": "copied", "convert": "converted", "attach": "attached"}
+
+
+def fate_of(
+    stream: Stream,
+    plan: PlannedStream | DroppedStream | None,
+    notes: Mapping[int, Sequence[str]],
+    video_index: int,
+) -> StreamFate:
+    """Return what becomes of a stream.
+
+    Args:
+        stream: Of the source.
+        plan: The plan for it; None for the video, and for a track that the muxer writes itself.
+        notes: Sentences about what kept streams lose, by index.
+        video_index: Index of the video that is upscaled.
+    """
+    language = stream.metadata.get("language", "")
+    about = partial(StreamFate, index=stream.index, kind=stream.type, language=shown(language))
+    if isinstance(plan, PlannedStream):
+        reason = "; ".join(notes.get(stream.index, ()))
+        return about(codec=plan.codec, fate=_FATES[plan.way], to=plan.to, reason=reason)
+    if plan is not None:
+        return about(codec=plan.codec, fate="left out", reason=plan.reason)
+    fate: Fate = "upscaled" if stream.index == video_index else "rewritten"
+    return about(codec=codec_name(stream), fate=fate)
 
 
 _LOSSY_WAYS = {

@@ -11,6 +11,7 @@ from vsr.media.decode.source import VideoSource
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.pipeline.inputfile import FileState
+from vsr.pipeline.job.digests import Sha256, no_sha256
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
@@ -45,6 +46,10 @@ class Job:
     """The filters for results."""
     state: FileState | None = None
     """State of the source file at the start; None for a pipe."""
+    source_sha256: Sha256 = no_sha256
+    """Waits for the hash of the whole input."""
+    target_sha256: Sha256 = no_sha256
+    """Computes the hash of the complete result."""
     alive: Callable[[], None] = lambda: None
     """Called after each frame that was computed, or decoded and skipped, on any thread."""
 

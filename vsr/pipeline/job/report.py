@@ -12,24 +12,50 @@ from typing import Any
 
 from vsr.errors import DAMAGED_INPUT
 from vsr.frame import Damage, VideoInfo
+from vsr.media.passthrough.stream_kinds import StreamFate
 from vsr.writing import write_whole
+
+VERSION = 1
+"""Of the keys of a report. It rises when a key is removed or changes its meaning; keys may be added."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """The result of a run; `as_dict` is the content of `--report`."""
+    """The result of a run; `as_dict` is the content of `--report`, which docs/report.md describes."""
 
+    command: list[str] | None = None
+    """The words of the command line; None for a run that a Python program started."""
+    started: str = ""
+    """Local time with its zone (ISO 8601), when the input was opened."""
+    ended: str = ""
+    """The same, when the result was complete and checked."""
+    host: dict[str, Any] = field(default_factory=dict)
+    """Name, system, processor and memory of the machine."""
+    software: dict[str, str] = field(default_factory=dict)
+    """Versions of `vsr`, Python and libraries."""
     source: str
     target: str
+    source_file: dict[str, Any] | None = None
+    """Absolute path, bytes, time of modification and SHA-256 of the input. The hash is None unless it was
+    asked for, or where not all of a pipe was read."""
+    target_file: dict[str, Any] | None = None
+    """The same of the result."""
     info: VideoInfo
     height: int
     """Height of the result in pixels."""
     width: int
     model: dict[str, Any]
-    """Name, family, scale, and SHA-256 of the weights."""
+    """Name, family, scale, and path and SHA-256 of the weights and of the partner's."""
     engine: dict[str, Any]
     """Device, precision, batch, tile, and what was recomputed."""
     encoder: dict[str, Any]
+    """Encoder, CRF, preset, pixel format, all options and colour tags."""
+    filters: dict[str, Any] = field(default_factory=dict)
+    """FFmpeg's filters before and after the generator, and how interlaced frames are treated."""
+    pipeline: dict[str, str] | None = None
+    """Name, path and SHA-256 of the preset or pipeline file; None without one."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Value and origin of every setting, by its key in a pipeline file."""
     decoder: str = "software"
     """`software` or `cuda:N`."""
     frames_in: int = 0
@@ -37,12 +63,15 @@ class Report:
     frames_kept: int = 0
     """Number of `frames_out` that an earlier, interrupted run had written."""
     bytes_out: int = 0
-    streams: list[str] = field(default_factory=list)
-    """Streams of the output besides the video."""
+    streams: list[StreamFate] = field(default_factory=list)
+    """What became of each stream of the source."""
     seconds: float = 0.0
     """Time from reading the first packet to the final file; loading the model is not included."""
     busy_seconds: dict[str, float] = field(default_factory=dict)
     bottleneck: str = ""
+    verification: dict[str, Any] | None = None
+    """Numbers of frames, streams, packets and bytes that were found when the result was read back, and of
+    frames that were decoded and encoded; they agree, or there is no result. None before the end."""
     damage: Damage = field(default_factory=Damage)
     warnings: list[str] = field(default_factory=list)
 
@@ -57,14 +86,19 @@ class Report:
         return (self.frames_out - self.frames_kept) / self.seconds if self.seconds else 0.0
 
     @property
+    def status(self) -> str:
+        """`unfinished`, `complete`, or `damaged` where the input was."""
+        return "damaged" if self.damage else "complete" if self.ended else "unfinished"
+
+    @property
     def exit_code(self) -> int:
         """0, or `errors.DAMAGED_INPUT`."""
         return DAMAGED_INPUT if self.damage else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain types; fractions are "a/b", colour tags are lower-case names."""
-        table = plain(self)
-        return {**table, "fps": round(self.fps, 3), "exit_code": self.exit_code}
+        head = {"report_version": VERSION, "status": self.status, "exit_code": self.exit_code}
+        return {**head, **plain(self), "fps": round(self.fps, 3)}
 
     def write(self, path: Path) -> None:
         """Write the report as JSON in one step, so that no reader sees an incomplete file.
@@ -72,7 +106,11 @@ class Report:
         Raises:
             OutputError: The file cannot be written.
         """
-        write_whole(path, (as_json(self.as_dict()) + "\n").encode())
+        write_whole(path, (self.as_text() + "\n").encode())
+
+    def as_text(self, *, ascii_only: bool = False) -> str:
+        """Return the report as indented JSON, with control characters escaped."""
+        return as_json(self.as_dict(), ascii_only=ascii_only)
 
 
 def as_json(value: Any, *, ascii_only: bool = False) -> str:

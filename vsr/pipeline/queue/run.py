@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, OutputError, VsrError
-from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.report import VERSION, Report, plain
 from vsr.pipeline.queue.record import (
     finished_code,
     note_failed,
@@ -40,8 +40,13 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for one line of JSON."""
         made = None if self.report is None else self.report.as_dict()
-        head = {"source": str(self.source), "target": str(self.target), "status": self.status}
-        return {**head, "exit_code": self.exit_code, "message": self.message, "report": made}
+        head = {
+            "report_version": VERSION,
+            "source": plain(str(self.source)),
+            "target": plain(str(self.target)),
+        }
+        what = {"status": self.status, "exit_code": self.exit_code, "message": plain(self.message)}
+        return {**head, **what, "report": made}
 
 
 def run_queue(

@@ -69,6 +69,8 @@ class SegmentedSink:
         self.warnings: list[str] = list(checked.warnings)
         self.target = checked.target
         """The file that is written at the end."""
+        self.fates = checked.fates
+        """What becomes of each stream of the source; complete when `finish` has returned."""
         self.damage = Damage()
         """Damage of the source's other streams; complete when `finish` has returned."""
         self._segments = _kept(work)
@@ -256,7 +258,7 @@ class SegmentedSink:
             for number, segment in sorted(self._segments.items()):
                 self._append(output, number, segment)
             self._report = output.finish()
-            self.damage = output.damage
+            self.damage, self.fates = output.damage, output.fates
             self.warnings += [line for line in output.warnings if line not in self.warnings]
             self._work.leave(done=True)
         return self._report

@@ -53,6 +53,8 @@ class WorkerSink:
         self.plan: EncoderPlan = checked.plan
         self.streams: StreamPlan = checked.streams
         self.warnings: list[str] = list(checked.warnings)
+        self.fates = checked.fates
+        """What becomes of each stream of the source."""
         self.length = length
         self.damage = Damage()
         self.made: Made = lambda number, name, digest: None

@@ -1,0 +1,1 @@
+"""What the command writes for programs and for archives: reports, events and log files."""
