@@ -129,7 +129,12 @@ def check_line_of_readme(line: str, folder: Path, capfd: pytest.CaptureFixture[s
     """
     if line.startswith("make "):
         assert re.search(rf"^{line[5:]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-    elif line == "pipx install ." or " - -" in line or line.startswith(("vsr train", "vsr finetune")):
+    elif (
+        line == "pipx install ."
+        or " - -" in line
+        or "--allow-network" in line
+        or line.startswith(("vsr train", "vsr finetune"))
+    ):
         return
     elif "mine.safetensors" in line:
         assert run_cli(capfd, *line.split()[1:], "--overwrite").code == 5, "the file does not exist"
@@ -139,11 +144,14 @@ def check_line_of_readme(line: str, folder: Path, capfd: pytest.CaptureFixture[s
         assert outcome.code == 0, (line, outcome.err)
 
 
-def test_the_examples_of_the_python_page_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "examples"), [("python.md", 10), ("urls.md", 5)])
+def test_the_examples_of_the_pages_on_python_are_true(
+    page: str, examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_clip(tmp_path / "in.mp4", time_base=None)
     monkeypatch.chdir(tmp_path)
-    found = doctest.testfile(str(DOCS / "python.md"), module_relative=False)
-    assert found.attempted >= 10
+    found = doctest.testfile(str(DOCS / page), module_relative=False)
+    assert found.attempted >= examples
     assert not found.failed
 
 

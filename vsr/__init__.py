@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vsr.media.passthrough.stream_kinds import StreamFate
     from vsr.models.load import LoadedModel, load_generator
     from vsr.pipeline.job.report import Report
+    from vsr.pipeline.job.warm_generator import WarmGenerator
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
@@ -108,6 +109,7 @@ __all__ = [
     "VideoInfo",
     "VideoSource",
     "VsrError",
+    "WarmGenerator",
     "YuvFrame",
     "compare",
     "finetune",
@@ -128,6 +130,7 @@ _MODULES = {
     "vsr.media.passthrough.stream_kinds": "StreamFate",
     "vsr.models.load": "LoadedModel load_generator",
     "vsr.pipeline.job.report": "Report",
+    "vsr.pipeline.job.warm_generator": "WarmGenerator",
     "vsr.pipeline.run": "Progress upscale_video",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "compare",

@@ -21,8 +21,11 @@ from tests.faults.hostile_media import (
     png_bomb,
     refer_to,
 )
+from tests.local_servers import web_server
 from tests.media_maker import Subtitle, make_clip
 from vsr.errors import InputError
+from vsr.media.decode.facts.probe import probe
+from vsr.media.files.named import paths_of
 from vsr.media.files.opening import MAX_STREAMS, open_media
 
 Capture = pytest.CaptureFixture[str]
@@ -49,6 +52,39 @@ def test_a_file_that_refers_to_others_opens_none_of_them(kind: str, suffix: str,
     assert names == {path.name}
     assert listener.callers == []
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m3u8"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_web_server_sends_opens_nothing_else(kind: str, suffix: str, folder: Path) -> None:
+    """Not even another address of the same server, although the network is allowed."""
+    www = folder / "www"
+    www.mkdir()
+    with listening() as listener, web_server(www, ranges=True) as server, opened_in(folder) as names:
+        text = playlists(listener.port)[kind].replace("neighbour.mp4", server.url("neighbour.mp4"))
+        (www / f"clip{suffix}").write_text(text)
+        with (
+            pytest.raises(InputError) as caught,
+            paths_of(server.url(f"clip{suffix}"), allow_network=True) as (path,),
+        ):
+            open_media(path)
+    assert {place.partition("#")[0] for _, place in server.requests.seen} == {f"/clip{suffix}"}
+    assert listener.callers == []
+    assert not names & {"neighbour.mp4", SECRET, "list.txt"}
+    assert "\n" not in str(caught.value)
+
+
+def test_a_movie_from_elsewhere_that_refers_to_another_file_opens_none(folder: Path) -> None:
+    movie = make_clip(folder / "clip.mov", frames=2)
+    refer_to(movie, "neighbour.mp4")
+    with (
+        movie.open("rb") as file,
+        paths_of(file) as (path,),
+        opened_in(folder) as names,
+        pytest.raises(InputError),
+    ):
+        probe(path)
+    assert names == set()
 
 
 def test_without_the_safe_options_the_canaries_detect_the_attack(folder: Path) -> None:
@@ -103,16 +139,22 @@ def test_addresses_and_protocols_count_as_names_of_missing_files(
     with listening() as listener, opened_in(folder) as names:
         for address in addresses(listener.port):
             outcome = run_cli(capfd, "upscale", address, "out.mp4", "-m", "bicubic")
+            if address.startswith("http"):  # and https
+                assert outcome.code == 2, (address, outcome.err)
+                assert "not used without --allow-network" in outcome.line, address
+                continue
             assert outcome.code == 3, (address, outcome.err)
             assert "no such file" in outcome.line, address
             if "://" in address:
-                assert "never uses the network" in outcome.line, address
+                assert "URLs of s3, s3a, gs, gcs, http, https, memory and file are opened" in outcome.line, (
+                    address
+                )
     assert listener.callers == []
     assert not names & {"neighbour.mp4", "list.txt"}
     assert not (folder / "out.mp4").exists()
 
 
-@pytest.mark.parametrize(("place", "code"), [("output", 4), ("weights", 5)])
+@pytest.mark.parametrize(("place", "code"), [("output", 2), ("weights", 5)])
 def test_d15_outputs_and_weights_cannot_be_addresses(
     place: str, code: int, folder: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

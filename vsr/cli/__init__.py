@@ -26,6 +26,7 @@ from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
+from vsr.media.remote.places import is_url
 from vsr.pipeline.queue.inputs import exists
 from vsr.system.stopping import reader_is_gone
 
@@ -134,9 +135,13 @@ def _flushed() -> bool:
 def _with_command(words: list[str]) -> list[str]:
     """The words of the command line; `vsr FILE...`, as when files are dropped on it, is `vsr upscale`."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    if words and words[0] not in commands and not words[0].startswith("-") and exists(Path(words[0])):
+    if words and words[0] not in commands and not words[0].startswith("-") and _is_input(words[0]):
         return ["upscale", *words]
     return words
+
+
+def _is_input(word: str) -> bool:
+    return is_url(word) or exists(Path(word))
 
 
 def _gone() -> int:

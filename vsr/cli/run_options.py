@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vsr.media.remote.places import without_credentials
+
 
 def _command() -> list[str]:
-    return ["vsr", *sys.argv[1:]]
+    return ["vsr", *map(without_credentials, sys.argv[1:])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

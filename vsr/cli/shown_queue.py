@@ -14,6 +14,7 @@ from vsr.cli.queue_clock import QueueClock
 from vsr.cli.records.queue_report import QueueReport
 from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_run import run_shown
+from vsr.media.remote.places import name_of
 
 if TYPE_CHECKING:
     from vsr.pipeline.job.chosen_settings import ChosenSettings
@@ -71,16 +72,18 @@ def run_queue_shown(
 def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
     head = f"[{number}/{count}]"
     if outcome.status in ("failed", "not tried"):
-        console.error(f"{head} {outcome.message or f'{outcome.source}: not tried, for the device failed'}")
+        console.error(
+            f"{head} {outcome.message or f'{name_of(outcome.source)}: not tried, for the device failed'}"
+        )
     elif quiet:
         return
     elif outcome.report is None:
-        console.say(f"{head} {outcome.source}: {outcome.message} ({outcome.target})")
+        console.say(f"{head} {name_of(outcome.source)}: {outcome.message} ({name_of(outcome.target)})")
     else:
         made = outcome.report
         console.say(
-            f"{head} {outcome.source} -> {outcome.target}: {made.frames_out} frames in {made.seconds:.1f} s,"
-            f" {made.fps:.2f} fps"
+            f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {made.frames_out} frames"
+            f" in {made.seconds:.1f} s, {made.fps:.2f} fps"
         )
 
 
@@ -89,7 +92,7 @@ def _summary(outcomes: Sequence[Outcome], count: int, *, table: bool) -> None:
     if wrong and table:
         console.table(
             ("file", "status", "exit code", "reason"),
-            [(str(one.source), one.status, str(one.exit_code), _reason(one)) for one in wrong],
+            [(name_of(one.source), one.status, str(one.exit_code), _reason(one)) for one in wrong],
         )
     console.say(_counts(outcomes, count))
 
@@ -97,7 +100,7 @@ def _summary(outcomes: Sequence[Outcome], count: int, *, table: bool) -> None:
 def _reason(outcome: Outcome) -> str:
     if outcome.report is not None:
         return "; ".join(outcome.report.damage.notes) or "the input is damaged"
-    return outcome.message.removeprefix(f"{outcome.source}: ")
+    return outcome.message.removeprefix(f"{name_of(outcome.source)}: ")
 
 
 def _counts(outcomes: Sequence[Outcome], count: int) -> str:

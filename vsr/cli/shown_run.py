@@ -85,9 +85,11 @@ def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *,
     from vsr.media.files.output_path import check_target
     from vsr.media.files.stdio import settle_delay
     from vsr.media.formats.containers import container_of
+    from vsr.media.remote.blocks import close_blocks
     from vsr.models import catalog
 
     settle_delay(source, target, settings.format)
+    close_blocks(source)  # a queue asked for its size hours ago
     probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
     if not is_pipe(target):
         check_target(target, source, overwrite=overwrite)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe
-from vsr.pipeline.queue.inputs import exists, inputs_of, is_folder
+from vsr.media.remote.places import name_of
+from vsr.pipeline.queue.inputs import exists, inputs_of, is_many
 from vsr.pipeline.queue.names import PATTERN, targets_of
 from vsr.settings.schema import UpscaleSettings
 
@@ -27,7 +28,7 @@ class Many:
 
     def is_queue(self, words: Sequence[Path]) -> bool:
         """Whether the words are inputs of a queue, be it of one file, and not one input with its output."""
-        return self.folder is not None or self.is_list or any(is_folder(word) for word in words)
+        return self.folder is not None or self.is_list or any(is_many(word) for word in words)
 
 
 def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> list[tuple[Path, Path]]:
@@ -55,10 +56,12 @@ def _check_words(words: Sequence[Path], many: Many) -> None:
         raise ConfigError("- is a pipe, which needs an INPUT and an OUTPUT and no other files")
     together = _with_spaces(words)
     if together is not None:
-        raise ConfigError(f"{words[0]}: does not exist, but {str(together)!r} does; put the name in quotes")
+        raise ConfigError(
+            f"{name_of(words[0])}: does not exist, but {str(together)!r} does; put the name in quotes"
+        )
     if len(words) > 2 and many.folder is None and not many.is_list and not exists(words[-1]):
         raise ConfigError(
-            f"{words[-1]}: does not exist, and {len(words) - 1} inputs cannot have one OUTPUT;"
+            f"{name_of(words[-1])}: does not exist, and {len(words) - 1} inputs cannot have one OUTPUT;"
             " name a folder for the results with --to"
         )
 

@@ -8,9 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsr.media.remote.reader import identity_of
+from vsr.media.remote.store import Identity
+
 _BLOCK = 1 << 20
 _BLOCKS = 16
 """Number of blocks of an input that are hashed; hashing a whole film would take minutes."""
+REMOTE = (0, 0)
+"""The inode of a file that is not local."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,19 @@ class FileState:
     def plain(self) -> list[int]:
         """Return values for a journal that identify an unchanged file; the
         device number can change at a reboot."""
-        return [self.inode[1], self.size, self.modified, self.changed]
+        remote = int(self.content or "0", 16) if self.inode == REMOTE else 0
+        return [self.inode[1], self.size, self.modified, self.changed or remote]
 
 
 def state_of(path: Path | str) -> FileState | None:
-    """Return the state of a file; None if it does not exist or is no regular file."""
+    """Return the state of a file; None if it does not exist or is no regular file.
+
+    Raises:
+        InputError: a remote file cannot be read.
+    """
+    identity = identity_of(path)
+    if identity is not None:
+        return FileState(REMOTE, identity.size or 0, 0, 0, _digest(identity))
     with suppress(OSError):
         if not Path(path).is_file():
             return None
@@ -55,12 +68,24 @@ def state_of(path: Path | str) -> FileState | None:
     return None
 
 
+def _digest(identity: Identity) -> str:
+    return hashlib.sha256(f"{identity.size} {identity.version}".encode()).hexdigest()[:16]
+
+
 def fingerprint(path: Path) -> str:
     """Return a hash of a file's size and sampled content, independent of its name and times.
 
     The samples are 16 blocks of 1 MiB, evenly spaced from the first byte to
-    the last; small files are read completely.
+    the last; small files are read completely. Of a remote file, the size and
+    what its store says of the version are hashed, and nothing is read.
+
+    Raises:
+        OSError: A local file cannot be read.
+        InputError: A remote file cannot be read.
     """
+    identity = identity_of(path)
+    if identity is not None:
+        return _digest(identity)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -18,6 +18,7 @@ from vsr import errors
 from vsr.errors import DeviceError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.remote.places import remote_of
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
@@ -98,6 +99,8 @@ def make_segments(job: Job, crew: Crew, meter: Meter, on_frame: Callable[[int], 
 def _task(job: Job, sink: SegmentedSink) -> Task:
     upscaler, info = job.upscaler, job.source.info
     plan = upscaler.plan(info.height, info.width)
+    named = {"source": remote_of(info.path), "target": remote_of(sink.target)}
+    places = {name: place for name, place in named.items() if place is not None}
     engine = Engine(
         batch=plan.batch,
         tile=plan.tile,
@@ -112,6 +115,8 @@ def _task(job: Job, sink: SegmentedSink) -> Task:
         key=sink.key,
         engine=engine,
         settings=job.settings,
+        urls={name: place.url for name, place in places.items()},
+        allow_network=any(place.allow_network for place in places.values()),
     )
 
 

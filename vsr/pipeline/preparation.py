@@ -23,6 +23,8 @@ from vsr.media.filters.filters import FiltersAfter, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import open_sink
+from vsr.media.remote.blocks import hold, release
+from vsr.media.remote.places import is_nameless
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel
 from vsr.pipeline.job import output_size
@@ -65,10 +67,11 @@ def prepare(
     devices = split(settings.device)
     settings = replace(settings, device=devices[0])
     kept = warm or WarmGenerator()
-    if is_pipe(source) or is_pipe(target):
-        settings = replace(settings, resume=False)  # a pipe cannot be read again
+    if is_pipe(source) or is_pipe(target) or is_nameless(target):
+        settings = replace(settings, resume=False)  # a pipe cannot be read again, a file object not found
     settle_delay(source, target, settings.format)
     with (
+        _held(source),
         digest_of_source(source, wanted=hashes) as source_sha256,
         open_video(
             source,
@@ -113,7 +116,7 @@ def prepare(
                 source_sha256=source_sha256,
                 target_sha256=digest_of_target(target, sink) if hashes else no_sha256,
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
-                crew=_crew(devices, sink, kept),
+                crew=_crew(devices, source, sink, kept),
             )
         finally:
             if warm is None:
@@ -121,7 +124,17 @@ def prepare(
             sink.abort()  # does nothing after `run` has finished the file
 
 
-def _crew(devices: tuple[str, ...], sink: Sink, warm: WarmGenerator) -> Crew | None:
+@contextmanager
+def _held(source: Path) -> Generator[None, None, None]:
+    """Keep a remote source open while the frames, and later the other streams, are read."""
+    hold(source)
+    try:
+        yield
+    finally:
+        release(source)
+
+
+def _crew(devices: tuple[str, ...], source: Path, sink: Sink, warm: WarmGenerator) -> Crew | None:
     """Return the workers for several devices; None if this process does the work.
 
     Raises:
@@ -129,10 +142,10 @@ def _crew(devices: tuple[str, ...], sink: Sink, warm: WarmGenerator) -> Crew | N
     """
     if len(devices) == 1:
         return None
-    if not isinstance(sink, SegmentedSink):
+    if not isinstance(sink, SegmentedSink) or is_nameless(source):
         raise ConfigError(
             f"`device={','.join(devices)!r}` shares out the segments of a resumable run, and this one is not:"
-            " it has a pipe, `resume=False` or VP9 with alpha; name one device"
+            " it has a pipe, a file object, `resume=False` or VP9 with alpha; name one device"
         )
     return warm.crew(devices)
 

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Unpack
 
 from vsr.cancellation import Cancel, asked
-from vsr.errors import CancelledError, ConfigError, VsrError
+from vsr.errors import CancelledError, ConfigError, InputError, VsrError
 from vsr.frame import YuvFrame
+from vsr.media.files.named import Named, paths_of
+from vsr.media.files.opening import open_media
 from vsr.media.files.stdio import is_pipe, place_of, standard_input
+from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.remote.places import is_file_object
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -23,6 +27,7 @@ from vsr.pipeline.job.chosen_settings import choose_settings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
@@ -49,15 +54,18 @@ OnProgress = Callable[[Progress], None]
 
 
 def upscale_video(
-    source: Path | str,
-    target: Path | str,
+    source: Named,
+    target: Named,
     settings: UpscaleSettings | None = None,
     *,
     pipeline: str | Path | None = None,
     overwrite: bool = False,
     hashes: bool = False,
+    allow_network: bool = False,
+    work_folder: str | Path | None = None,
     on_progress: OnProgress | None = None,
     cancel: Cancel | None = None,
+    warm: WarmGenerator | None = None,
     **overrides: Unpack[Overrides],
 ) -> Report:
     """Upscale a video file, and keep everything that it contains.
@@ -66,17 +74,23 @@ def upscale_video(
     interruption, an existing file of that name is unchanged.
 
     Args:
-        source: Any video file that FFmpeg decodes; `-` is standard input with YUV4MPEG2 or NUT.
-        target: Output file, whose suffix selects the container; `-` is standard output.
+        source: Any video file that FFmpeg decodes: a path, a URL, or a file object that is open for reading;
+            `-` is standard input with YUV4MPEG2 or NUT.
+        target: Output file, whose suffix selects the container: a path, the URL of an object, or a file
+            object that is open for writing; `-` is standard output.
         settings: Settings of the run; None uses the defaults.
         pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
         overwrite: Whether to replace an existing target.
         hashes: Whether the report gets the SHA-256 of both files. The source is hashed beside the work, the
-            result after it: some seconds for 4 GB.
+            result after it: some seconds for 4 GB. A result in a store is read back for this.
+        allow_network: Whether the network may be used for URLs.
+        work_folder: Where a result is made and kept for resuming before it is uploaded; None is a folder in
+            the user's cache. A local result is always made beside its final path.
         on_progress: Called on this thread after each frame; an exception stops the run.
         cancel: An event, or a function that is called after each frame on any thread. Once it is set or
             returns True, the run ends with `CancelledError`. Finished segments are kept, as after Ctrl-C, and
             the same call resumes from them. It is not called after the last frame.
+        warm: Keeps the generator on its device from call to call, if the settings allow; None loads it again.
         **overrides: Single settings that override `settings`:
             `scale=2, model="fast", crf=18`; see `Overrides`.
 
@@ -92,11 +106,31 @@ def upscale_video(
             "vsr.upscale: settings and pipeline exclude each other. Give one of them, and keywords"
         )
     chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
-    with prepare(place_of(source), place_of(target), chosen, overwrite=overwrite, hashes=hashes) as job:
+    with (
+        paths_of(source, allow_network=allow_network) as (first,),
+        paths_of(
+            target, allow_network=allow_network, work_folder=work_folder, suffix=_suffix(target, first)
+        ) as (last,),
+        prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=warm) as job,
+    ):
         if cancel is not None:
             job.alive = partial(_stop_if, job, asked(cancel))
         run(job, on_progress)
         return job.report
+
+
+def _suffix(target: Named, source: Path) -> str:
+    """Return the suffix for a file object whose name has none: of the source's container, else Matroska's."""
+    if not is_file_object(target):
+        return ""
+    if source.suffix.lower() in CONTAINERS:
+        return source.suffix
+    if is_pipe(source):
+        return ".mkv"
+    with open_media(source) as media:
+        if "mp4" not in media.format.name:
+            return ".mkv"
+        return ".mov" if media.metadata.get("major_brand") == "qt  " else ".mp4"
 
 
 def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
@@ -145,16 +179,24 @@ def finish(job: Job, meter: Meter) -> None:
     with meter("encode"):
         written = job.sink.finish()
     job.report.bytes_out = written.bytes
-    if job.state is not None and not job.state.is_kept(state_of(job.source.info.path)):
-        job.source.damage.notes.append(
-            f"{job.report.source} was changed while it was read; the result may be a mixture of both versions"
-        )
+    _note_change(job)
     source = place_of(job.source.info.path)
     came = standard_input().total if is_pipe(source) else 0
     job.report.source_file = file_facts(source, job.source_sha256(), pipe_bytes=came)
     job.report.target_file = file_facts(written.path, job.target_sha256(), pipe_bytes=written.bytes)
     last_report(job.report, job.source, job.sink, job.upscaler, meter, written)
     job.report.bottleneck = meter.bottleneck(job.threads)
+
+
+def _note_change(job: Job) -> None:
+    """Note if the source is not the same file any more, or if that cannot be known."""
+    try:
+        if job.state is None or job.state.is_kept(state_of(job.source.info.path)):
+            return
+        note = "was changed while it was read; the result may be a mixture of both versions"
+    except InputError as error:
+        note = f"cannot be compared with the start of the run: {error}"
+    job.source.damage.notes.append(f"{job.report.source} {note}")
 
 
 def _reported(

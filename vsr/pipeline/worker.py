@@ -23,6 +23,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
+from vsr.media.files.stdio import place_of
 from vsr.media.formats.containers import container_of
 from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.media.mux.sink import VideoSink
@@ -83,7 +84,7 @@ def serve(talk: Talk) -> None:
 
             torch.set_num_threads(line["threads"])
         task = task_of(line["task"])
-        source, target = Path(task.source), Path(task.target)
+        source, target = _place(task, "source", task.source), _place(task, "target", task.target)
         settings = replace(
             task.settings,
             device=line["device"],
@@ -136,6 +137,11 @@ def _told(frames: Iterator[YuvFrame], talk: Talk) -> Iterator[YuvFrame]:
     for frame in frames:
         yield frame
         talk.say(frame=frame.stamp.index)
+
+
+def _place(task: Task, name: str, path: str) -> Path:
+    """Return the path of the input or the output, which may stand for a URL."""
+    return place_of(task.urls.get(name, path), allow_network=task.allow_network)
 
 
 def _open_parts(

@@ -12,7 +12,8 @@ from vsr.color.convert import to_rgb
 from vsr.errors import ConfigError, InputError
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import open_video
-from vsr.media.files.stdio import place_of
+from vsr.media.files.named import Named, paths_of
+from vsr.media.files.opening import shown
 from vsr.media.png import save_png
 from vsr.models.archs.resample import resize
 from vsr.settings.times import Seconds, seconds
@@ -27,13 +28,14 @@ _GAP = 6  # white pixels between the panels
 
 
 def compare(
-    source: str | Path,
-    result: str | Path,
+    source: Named,
+    result: Named,
     output: str | Path,
     *,
     at: Seconds = 0,
-    truth: str | Path | None = None,
+    truth: Named | None = None,
     overwrite: bool = False,
+    allow_network: bool = False,
 ) -> tuple[str, ...]:
     """Write a PNG with the same detail of a source, upscaled by bicubic, and of its result side by side.
 
@@ -41,12 +43,13 @@ def compare(
     is shown as 2x2 pixels.
 
     Args:
-        source: Path of the video that was upscaled.
-        result: Path of the upscaled video, made by any program.
+        source: The video that was upscaled: a path, a URL, or a file object that is open for reading.
+        result: The upscaled video, made by any program, named in the same ways.
         output: Path of the PNG to write, 8-bit R'G'B'.
         at: Time of the frame in seconds after the first one.
-        truth: Path of the original from which the source was made, for a third panel.
+        truth: The original from which the source was made, for a third panel.
         overwrite: Whether to replace an existing PNG.
+        allow_network: Whether the network may be used for URLs.
 
     Returns:
         The names of the panels from left to right: `bicubic`, `vsr` and, with `truth`, `original`.
@@ -60,9 +63,14 @@ def compare(
     >>> vsr.compare("in.mp4", "out.mp4", "compare.png", at=0.2)
     ('bicubic', 'vsr')
     """
-    videos = [place_of(path) for path in (source, result, *([] if truth is None else [truth]))]
     picture, moment = Path(output), seconds(at, name="at")
-    _check_output(picture, videos, overwrite=overwrite)
+    named = (source, result, *([] if truth is None else [truth]))
+    with paths_of(*named, allow_network=allow_network) as videos:
+        _check_output(picture, videos, overwrite=overwrite)
+        return _drawn(videos, picture, moment)
+
+
+def _drawn(videos: list[Path], picture: Path, moment: Fraction) -> tuple[str, ...]:
     names = ("bicubic", "vsr", "original")[: len(videos)]
     panels = {name: picture_at(video, moment) for name, video in zip(names, videos, strict=True)}
     height, width = panels["vsr"].shape[-2:]
@@ -91,9 +99,9 @@ def picture_at(path: Path, at: Fraction) -> Tensor:
             last = frame
         else:
             if last is not None and at > last.stamp.seconds - video.first_seconds + _LAST_SECONDS:
-                raise InputError(f"{path} ends before {float(at):g} s. Choose an earlier `at`")
+                raise InputError(f"{shown(path)} ends before {float(at):g} s. Choose an earlier `at`")
         if last is None:
-            raise InputError(f"{path}: no frame can be decoded")
+            raise InputError(f"{shown(path)}: no frame can be decoded")
         return to_rgb(last.planes, last.color, last.layout)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console, parse
+from vsr.cli import console, parse, urls
 from vsr.cli.run_options import RunOptions
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
@@ -24,11 +24,16 @@ def compare(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The upscaled video.", parser=place_of)],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
     at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
-    truth: Annotated[Path | None, typer.Option("--truth", help="The original, if there is one.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="The original, if there is one.", parser=place_of)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing PNG.")] = False,
+    allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Draw the same detail of a source (bicubic) and its result side by side."""
     moment = parse.seconds(at, option="--at")
+    videos = (source, result, *([] if truth is None else [truth]))
+    urls.permit_urls(videos, allow_network=allow_network)
     panels = vsr.compare(source, result, output, at=moment, truth=truth, overwrite=overwrite)
     console.out(f"{output}: {', '.join(panels)}, left to right")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import console, parse
+from vsr.cli import console, parse, urls
 from vsr.media.files.stdio import place_of
 
 
@@ -21,6 +21,7 @@ def info(
         int | None, typer.Option("--video-stream", help="Show this stream instead of FFmpeg's choice.")
     ] = None,
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+    allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a file contains: its video, colour, streams, chapters and metadata."""
     from vsr.cli.description import describe, lines_of
@@ -28,6 +29,7 @@ def info(
     from vsr.media.files.opening import MAX_PIXELS, open_media
     from vsr.pipeline.job.report import as_json as written
 
+    urls.permit_urls((file,), allow_network=allow_network)
     limit = max_pixels or MAX_PIXELS
     video = probe(file, video_stream=video_stream, max_pixels=limit)
     with open_media(file, max_pixels=limit) as container:

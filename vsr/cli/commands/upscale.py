@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vsr.cli import console, parse, setting_flags
+from vsr.cli import console, parse, setting_flags, urls
 from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_queue import run_queue_shown
 from vsr.cli.shown_run import check_before_torch, run_shown
@@ -20,6 +20,7 @@ from vsr.cli.wording import in_flags
 from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
+from vsr.media.remote.places import name_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed
 from vsr.reading import read_file
@@ -52,7 +53,8 @@ def upscale(
         str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the results of many files go.")
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Where the results of many files go.", parser=place_of),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", metavar=" ", help="Replace existing files.")
@@ -97,6 +99,8 @@ def upscale(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", metavar=" ", help="Print errors only.", rich_help_panel="Run")
     ] = False,
+    allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
+    work_folder: Annotated[Path | None, urls.WORK_FOLDER] = None,
     patience: Annotated[
         float,
         typer.Option(
@@ -124,14 +128,18 @@ def upscale(
     chosen = _chosen(pipeline, size, flags)
     options = RunOptions(overwrite=overwrite, quiet=quiet, patience=patience, report=report)
     words = [*(paths or []), *_listed(files_from)]
+    named = [*words, *([] if to is None else [to])]
+    urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
     many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
     pairs = work_list(words, chosen.settings, many)
+    for pair in pairs:
+        urls.permit_urls(pair, allow_network=allow_network, work_folder=work_folder)
     if len(pairs) == 1 and not many.is_queue(words):
         _one(*pairs[0], chosen, options, dry_run=dry_run)
         return
     if dry_run:
         for source, target in pairs:
-            console.out(f"{source} -> {target}")
+            console.out(f"{name_of(source)} -> {name_of(target)}")
         return
     code = run_queue_shown(pairs, chosen, options, skip_existing=skip_existing)
     if code:

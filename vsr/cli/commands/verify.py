@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console, parse
+from vsr.cli import console, parse, urls
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 
@@ -27,9 +27,11 @@ def verify(
         str | None, typer.Option("--end", help="Where the result ends, as in `vsr upscale`.")
     ] = None,
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+    allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a result lacks of its source: frames, times, colour,
     audio, subtitles. Exit code 4 if anything."""
+    urls.permit_urls((source, result), allow_network=allow_network)
     found = vsr.verify(
         source,
         result,

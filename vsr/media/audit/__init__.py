@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from vsr.media.audit import checks, stream_checks
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.reading import read_contents
 from vsr.media.audit.span import Span
+from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import MAX_PIXELS
-from vsr.media.files.stdio import place_of
 from vsr.settings.times import Seconds, seconds
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
@@ -53,12 +52,13 @@ UNCOMPARED: tuple[Check, ...] = (checks.uncompared_frames, stream_checks.uncompa
 
 
 def verify(
-    source: str | Path,
-    result: str | Path,
+    source: Named,
+    result: Named,
     *,
     start: Seconds | None = None,
     end: Seconds | None = None,
     max_pixels: int | None = None,
+    allow_network: bool = False,
 ) -> Audit:
     """Compare a result with its source, and say what the result lacks.
 
@@ -66,12 +66,13 @@ def verify(
     samples, subtitles by their text, and all else (chapters, attachments, tags, colour) by what it says.
 
     Args:
-        source: Path of the video that was upscaled.
-        result: Path of the output, whichever program made it.
+        source: The video that was upscaled: a path, a URL, or a file object that is open for reading.
+        result: The output, whichever program made it, named in the same ways.
         start: The `start` with which the result was made, in seconds after the first frame of the source;
             None is the beginning.
         end: The `end` with which the result was made, in the same seconds; None is the end.
         max_pixels: Frames with more pixels are refused in both files; None is 8192 x 8192.
+        allow_network: Whether the network may be used for URLs.
 
     Returns:
         What is lost, and what could not be compared. Nothing is lost where `lost` is empty.
@@ -84,7 +85,8 @@ def verify(
     ()
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    before, after = (read_contents(place_of(path), max_pixels=limit) for path in (source, result))
+    with paths_of(source, result, allow_network=allow_network) as paths:
+        before, after = (read_contents(path, max_pixels=limit) for path in paths)
     span = Span(
         start=None if start is None else seconds(start, name="start"),
         end=None if end is None else seconds(end, name="end"),

@@ -24,7 +24,7 @@ def confirmation_of_gaps(
     """
     if container.format.name == "mpegts":
         return partial(has_breaks, path)
-    if "mp4" in container.format.name and not is_indexed(container, stream):
+    if "mp4" in container.format.name and not is_indexed(container, stream, path):
         return lambda: skips_fragments(path) or broken_fragment(path) is not None
     return None
 

@@ -29,8 +29,9 @@ from vsr.media.decode.timeline import Timeline, until_the_next
 from vsr.media.decode.uniform import Uniform
 from vsr.media.decoders.concatenated import nominal_step
 from vsr.media.decoders.decoder import RAW, choose_stream, decoder_of
+from vsr.media.files.named import Named
 from vsr.media.files.opening import MAX_PIXELS, open_media, shown
-from vsr.media.files.stdio import is_pipe, standard_input
+from vsr.media.files.stdio import is_pipe, place_of, standard_input
 from vsr.media.filters.deinterlace import Stamped
 from vsr.media.filters.filters import FilterChain, filtered_info, parse, run_up_of
 from vsr.media.integrity.damage import DamageWatch
@@ -38,6 +39,7 @@ from vsr.media.integrity.truncation import cut_off, unread_bytes
 from vsr.media.metadata.messages import messages_of
 from vsr.media.pixels.layouts import repacking_note
 from vsr.media.pixels.planes import repacked, to_planes
+from vsr.media.remote.blocks import hold, release
 from vsr.media.structure.walk import structure_of
 from vsr.settings.schema import Deinterlace, Hwaccel
 
@@ -45,7 +47,7 @@ UNCOUNTED = "the file is a bare stream without a container, so it cannot be chec
 
 
 def open_video(
-    path: str | Path,
+    path: Named,
     *,
     video_stream: int | None = None,
     deinterlace: Deinterlace = "auto",
@@ -58,11 +60,12 @@ def open_video(
     filters: Sequence[str] = (),
     hwaccel: Hwaccel = "none",
     card: int = 0,
+    allow_network: bool = False,
 ) -> VideoSource:
     """Open the video of a file, to iterate over its frames, each with its timestamp.
 
     Args:
-        path: Path of a local file.
+        path: Path of a local file, a URL, or a file object that is open for reading, which must stay open.
         video_stream: Index among all streams; None takes FFmpeg's choice, except cover pictures.
         deinterlace: `auto` deinterlaces frames that are flagged as interlaced, with bwdif; `off` deinterlaces
             none; `top-first` and `bottom-first` deinterlace all frames, whatever their flags say.
@@ -75,6 +78,7 @@ def open_video(
         filters: Filters of `media.filters.filters` as `name=arguments`, applied in this order.
         hwaccel: `auto` decodes on an NVIDIA GPU if its frames equal software's; `cuda` requires that.
         card: CUDA index of the GPU.
+        allow_network: Whether the network may be used for a URL.
 
     Raises:
         ConfigError: `video_stream` is not a video stream, or a filter cannot be applied.
@@ -82,11 +86,18 @@ def open_video(
         InputError: the file cannot be opened, contains no video, none of its frames can be decoded, or its
             colours would be wrong (Dolby Vision profile 5).
     """
-    info = probe(path, video_stream=video_stream, max_pixels=max_pixels, color=color)
-    _refuse_false_colors(info, color)
-    decoding = choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels)
+    place = place_of(path, allow_network=allow_network)
+    hold(place)
+    try:
+        info = probe(place, video_stream=video_stream, max_pixels=max_pixels, color=color)
+        _refuse_false_colors(info, color)
+        decoding = choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels)
+        info = with_lasting_size(info, max_pixels=max_pixels)
+    except BaseException:
+        release(place)
+        raise
     return VideoSource(
-        with_lasting_size(info, max_pixels=max_pixels),
+        info,
         deinterlace=deinterlace,
         start=start,
         end=end,
@@ -96,6 +107,7 @@ def open_video(
         color=color,
         filters=filters,
         decoding=decoding,
+        held=place,
     )
 
 
@@ -115,7 +127,9 @@ class VideoSource:
         color: ColorSpec = UNTAGGED,
         filters: Sequence[str] = (),
         decoding: Decoding = SOFTWARE,
+        held: Path | None = None,
     ) -> None:
+        self._held = held
         self.warnings = [] if decoding.note is None else [decoding.note]
         """Repairs and unusual input, a sentence each; grows while frames are read."""
         self.decoding = decoding
@@ -253,6 +267,9 @@ class VideoSource:
         self._closed = True
         if is_pipe(self._info.path):
             standard_input().stop()
+        if self._held is not None:
+            held, self._held = self._held, None
+            release(held)
 
     def __enter__(self) -> VideoSource:
         return self
@@ -287,7 +304,7 @@ class VideoSource:
         found = structure_of(path, kind)
         self._watch.finish(
             promised=max(self._info.frames_promised or 0, found.frames or 0) or None,
-            exact=is_indexed(container, stream) or found.frames is not None,
+            exact=is_indexed(container, stream, path) or found.frames is not None,
             cut_off=cut_off(path, kind) or broken_fragment_note(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )

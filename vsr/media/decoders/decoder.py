@@ -15,6 +15,7 @@ from av.stream import Discard, Disposition
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.files.opening import MAX_PIXELS, shown
+from vsr.media.remote.reader import check_read
 
 ALPHA_CODECS = frozenset({"vp8", "vp9"})
 """Codecs whose alpha WebM stores beside the frames."""
@@ -116,6 +117,9 @@ def read_packets(container: InputContainer, on_error: Callable[[Exception], None
     Args:
         container: An open container.
         on_error: Called with each error.
+
+    Raises:
+        InputError: the network or a file object failed; what is missing then is no damage.
     """
     failures = 0
     while failures < MAX_ERRORS_IN_A_ROW:
@@ -124,8 +128,10 @@ def read_packets(container: InputContainer, on_error: Callable[[Exception], None
                 failures = 0
                 if packet.size:
                     yield packet
+            check_read(container)
             return
         except READ_ERRORS as error:
+            check_read(container)
             failures += 1
             on_error(error)
 

@@ -2,7 +2,8 @@
 
 By itself, FFmpeg follows playlists to other files and to the network, renders text files as video, and
 allocates a gigabyte for a header that states a huge frame. Here, only the `file:` protocol and the demuxers
-of `CONTAINERS` are allowed, and the size of a frame is limited.
+of `CONTAINERS` are allowed, and the size of a frame is limited. The bytes of a URL or a file object come from
+`vsr.media.remote`, and FFmpeg may then open nothing at all by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from vsr.errors import InputError
 from vsr.media.files.pyav import TEXT
 from vsr.media.files.stdio import MUXERS, PipeReader, is_pipe, standard_input
 from vsr.media.files.tiff import READ_COMPRESSIONS, compression_of
+from vsr.media.remote.places import PROTOCOLS, remote_of, shown_name
+from vsr.media.remote.reader import MediaReader, check_read, open_bytes, open_for_media, size_of
 from vsr.system.names import reachable
 
 MAX_PIXELS = 8192 * 8192
@@ -84,17 +87,20 @@ _PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
 _PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
 ANIMATED_WEBP = "an animated WebP, which cannot be decoded here. Convert it to GIF, APNG or a video first"
 _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-"""Matches what a path makes of `https://...`, since a path has no double slash."""
+"""Matches what a path makes of `rtmp://...`, since a path has no double slash."""
+_NO_PROTOCOL = "none"
+"""A whitelist for FFmpeg that names no protocol which exists."""
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
 def open_media(
     path: str | Path, *, max_pixels: int = MAX_PIXELS, last: bool = False, hwaccel: HWAccel | None = None
 ) -> InputContainer:
-    """Open a local video file, or standard input, for reading; the caller closes it.
+    """Open a video for reading; the caller closes it.
 
     Args:
-        path: Path of a regular file (links are followed). Any name is allowed: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
+        path: Path of a regular file (links are followed), of standard input, or one that `place_of` returned
+            for a URL or a file object. Any name is allowed: `a:b.mp4`, `-x.mp4`, `%d.mp4`.
         max_pixels: Larger frames are refused.
         last: Whether this is the last time that the input is opened. Until then, the beginning of a pipe is
             kept in memory.
@@ -116,12 +122,17 @@ def open_media(
 def _opened(
     path: str | Path, *, max_pixels: int, last: bool = False, hwaccel: HWAccel | None = None
 ) -> InputContainer:
-    where = Path(path) if is_pipe(path) else reachable(Path(path).absolute())
+    remote = remote_of(path)
+    where = Path(path) if is_pipe(path) or remote is not None else reachable(Path(path).absolute())
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
     if is_pipe(path):
         demuxer: str | None = MUXERS[standard_input().format()]
-        place: str | PipeReader = standard_input().open(last=last)
+        place: str | PipeReader | MediaReader = standard_input().open(last=last)
         options |= _LIVE if standard_input().live else {}
+    elif remote is not None:
+        _check_not_empty(where, size_of(where))
+        demuxer, place = _demuxer(where), open_for_media(where)
+        options["protocol_whitelist"] = _NO_PROTOCOL
     else:
         _check_regular(where)
         demuxer, place = _demuxer(where), f"file:{where}"
@@ -136,9 +147,12 @@ def _opened(
             **TEXT,
         )
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
+        if isinstance(place, MediaReader):
+            place.check()
         raise InputError(_why_not(where, error)) from error
     container.flags &= ~GENERATED_TIMES
     try:
+        check_read(container)
         _check_streams(container, where)
         _check_packing(container, where)
         _check_tags(container, where)
@@ -171,7 +185,7 @@ def shown(path: str | Path) -> str:
     """Return a path, or any text from a file, in printable form: control characters and invalid bytes are
     escaped.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = shown_name(path) or os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -184,7 +198,7 @@ def _demuxer(path: Path) -> str | None:
     """
     if path.suffix.lower() not in _PICTURE_SUFFIXES:
         return None
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         return "jpeg_pipe" if file.read(3) == b"\xff\xd8\xff" else None
 
 
@@ -199,13 +213,17 @@ def _check_regular(path: Path) -> None:
         raise InputError(f"{shown(path)}: is a folder. Give a video file")
     if not stat.S_ISREG(mode.st_mode):
         raise InputError(f"{shown(path)}: is not a regular file. Save the video to a file first")
-    if mode.st_size == 0:
+    _check_not_empty(path, mode.st_size)
+
+
+def _check_not_empty(path: Path, size: int) -> None:
+    if size == 0:
         raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
 
 
 def _advice(path: Path) -> str:
     if _ADDRESS.search(path.as_posix()):
-        return "Addresses are not opened: vsr never uses the network, so download the video first"
+        return f"URLs of {', '.join(PROTOCOLS)} and file are opened, given as text; download others first"
     return "Check the name"
 
 
@@ -232,7 +250,7 @@ def _check_packing(container: InputContainer, path: Path) -> None:
     """Refuse TIFF with a compression that FFmpeg decodes to noise without an error."""
     if container.format.name != "tiff_pipe" or is_pipe(path):
         return
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         compression = compression_of(file)
     if compression not in READ_COMPRESSIONS:
         raise InputError(
@@ -261,7 +279,7 @@ def _why_not(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             head = file.read(512)
     except OSError as failure:
         return f"{shown(path)}: cannot be read ({failure.strerror})"
@@ -285,7 +303,7 @@ def is_animated_webp(path: str | Path) -> bool:
     """Return whether a file is an animated WebP, from the flag in its extended header (WebP Container
     Specification).
     """
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         head = file.read(21)
     return head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
 
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.files.opening import shown
+from vsr.media.remote.places import Remote, remote_of
+from vsr.media.remote.upload import check_result, object_exists, send
 from vsr.system import files, names
+from vsr.system.host import cache_folder
 from vsr.writing import move_new, move_over, new_file, temporary_name
 
 
@@ -22,14 +26,18 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
         overwrite: Whether an existing target may be replaced.
 
     Returns:
-        The path of the file to create. If `target` is a link, this is its destination, and the link stays.
+        The path of the file to create, see `local_place`.
 
     Raises:
         ConfigError: the target is the source, a folder, a device, pipe or socket, a link to itself, has too
-            long a name, or exists without `overwrite`.
+            long a name, exists without `overwrite`, or is a URL to which nothing can be written.
         OutputError: its folder is missing, or cannot be read.
     """
     name = shown(target)
+    remote = remote_of(target)
+    if remote is not None:
+        check_result(remote, remote_of(source), overwrite=overwrite)
+        return local_place(target)
     try:
         place = names.reachable(Path(os.path.realpath(target)))
         mode = _mode(place)
@@ -41,13 +49,56 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
         raise ConfigError(f"{name}: is a folder; name a file in it")
     if mode is not None and not stat.S_ISREG(mode):
         raise ConfigError(f"{name}: is a device, pipe or socket; vsr replaces files only, so name one")
-    if mode is not None and source.exists() and place.samefile(source):
+    if mode is not None and remote_of(source) is None and source.exists() and place.samefile(source):
         raise ConfigError(f"{name}: is the input itself; write to another file")
     if not place.parent.is_dir():
         raise OutputError(f"{name}: the folder {shown(place.parent)} does not exist; make it first")
     if mode is not None and not overwrite:
         raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
     return place
+
+
+def local_place(target: Path) -> Path:
+    """Return the path at which a result is made; its folder has the temporary files.
+
+    If `target` is a link, this is its destination, and the link stays. A result for a URL or a file object is
+    made in the work folder that was named for it, else in the user's cache, under a name that follows from
+    the URL, so that the same command finds it again.
+
+    Raises:
+        OutputError: the work folder cannot be made.
+        OSError: `target` cannot be followed.
+    """
+    remote = remote_of(target)
+    if remote is None:
+        return names.reachable(Path(os.path.realpath(target)))
+    name = hashlib.sha256(str(target.with_suffix("")).encode()).hexdigest()[:16]
+    folder = remote.work_folder or _usual_work_folder(remote)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{shown(folder)}: cannot be made ({error.strerror}); choose another `work_folder`"
+        ) from error
+    return names.reachable(folder.resolve() / f"{name}{target.suffix}")
+
+
+def is_taken(target: Path) -> bool:
+    """Return whether something has the name of a result.
+
+    Raises:
+        ConfigError: the network is not allowed, or a package is missing.
+        OutputError: a store does not answer.
+    """
+    remote = remote_of(target)
+    return os.path.lexists(target) if remote is None else object_exists(remote)
+
+
+def _usual_work_folder(remote: Remote) -> Path:
+    try:
+        return cache_folder() / "vsr" / "work"
+    except RuntimeError as error:
+        raise OutputError(f"{remote.shown}: the user has no home folder; name a `work_folder`") from error
 
 
 def _mode(path: Path) -> int | None:
@@ -97,6 +148,27 @@ def make_anew(temporary: Path, target: Path) -> None:
         new_file(temporary).close()
     except OSError as error:
         raise _unusable(target, error) from error
+
+
+def deliver(temporary: Path, place: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a finished file its final name, or send it to a URL or file object.
+
+    Args:
+        temporary: The finished file.
+        place: What `check_target` returned.
+        target: Path of the output.
+        overwrite: Whether an existing target may be replaced.
+
+    Raises:
+        OutputError: something took the name meanwhile, and may not be replaced, or the file cannot be sent.
+        OSError: the disk refuses.
+    """
+    remote = remote_of(target)
+    if remote is None:
+        put_in_place(temporary, place, overwrite=overwrite)
+        return
+    send(temporary, remote, overwrite=overwrite)
+    temporary.unlink()
 
 
 def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
+
+from vsr.media.remote.reader import open_bytes
 
 _HEADER = uuid.UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c")
 _EXTENSION = uuid.UUID("5fbf03b5-a92e-11cf-8ee3-00c00c205365")
@@ -44,7 +45,7 @@ def is_protected(path: str, kind: str, stream_id: int) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         if kind.startswith("asf"):
             return _is_protected_asf(file)
         if kind == "mpeg":

@@ -11,10 +11,11 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
+from vsr.media.remote.places import is_file_object, is_url, register, register_file, remote_of
 from vsr.settings.schema import PipeFormat
 from vsr.system.descriptors import CalledOffError, Descriptor
 from vsr.system.names import reachable
@@ -48,11 +49,27 @@ def is_pipe(path: Path | str) -> bool:
     return str(path) == "-"
 
 
-def place_of(word: Path | str) -> Path:
+def place_of(
+    word: Path | str | BinaryIO,
+    *,
+    allow_network: bool = False,
+    work_folder: Path | None = None,
+    suffix: str = "",
+) -> Path:
     """Return the path that a user's argument means: `-` is the pipe; any other name of a file called `-` is
-    made absolute.
+    made absolute. A URL or a file object gets a path that stands for it, see `vsr.media.remote.places`.
+
+    Raises:
+        ConfigError: a file object is open as text, or a URL cannot be read.
     """
-    path = Path(word)
+    if is_file_object(word):
+        return register_file(word, suffix)
+    if is_url(word):
+        path = register(str(word), allow_network=allow_network, work_folder=work_folder)
+        return path if remote_of(path) is not None else reachable(path)
+    path = Path(word)  # type: ignore[arg-type] # a path or text
+    if remote_of(path) is not None:
+        return path
     return path.absolute() if is_pipe(path) and str(word) != "-" else reachable(path)
 
 

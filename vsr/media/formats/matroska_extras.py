@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from vsr.media.formats.matroska import SIMPLE_TAG, TAG, TAG_NAME, TAGS, Element, children, segment_of, span
 from vsr.media.formats.matroska_track import VOID, element_of, elements_of, void_of
+from vsr.media.remote.reader import open_bytes
 
 CHAPTERS, EDITION, ATOM = 0x1043A770, 0x45B9, 0xB6
 _START, _END, _OTHER_FILE = 0x91, 0x92, 0x6E67
@@ -64,7 +65,7 @@ def read_extras(path: Path, *, stale: frozenset[str]) -> Extras:
     """
     found = {CHAPTERS: b"", TAGS: b""}
     with suppress(ValueError, OSError):  # nothing is read of a damaged file
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             for part in children(file, *span(segment_of(file))):
                 if part.id in found and part.size <= _MOST:
                     found[part.id] += _content(file, part)

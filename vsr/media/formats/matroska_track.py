@@ -28,6 +28,7 @@ from vsr.media.formats.matroska import (
     uint_of,
     walk,
 )
+from vsr.media.remote.reader import open_bytes
 
 PLACEHOLDER = "-" * 600
 """Appended to the title of the video track while the file is written: space for `finish_track`, which needs
@@ -134,7 +135,7 @@ def can_project(sphere: Spherical) -> bool:
 
 def track_entry(path: str, number: int) -> bytes:
     """Return the entry of a Matroska file's video track `number`, counted from 0; empty if there is none."""
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         entry = _video_entry(file, number)
         return b"" if entry is None or entry.size > _MOST_OF_AN_ENTRY else _content(file, entry)
 
@@ -161,7 +162,7 @@ def stated_size(path: str, number: int) -> tuple[int, int] | None:
     """Return the width and height that a Matroska file states for its video track `number`, counted from
     0.
     """
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         entry = _video_entry(file, number)
         if entry is None:
             return None

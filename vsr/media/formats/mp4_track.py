@@ -17,6 +17,7 @@ from vsr.media.formats.atoms import top_level_atoms
 from vsr.media.formats.boxes import MAX_BOX, box, edited, find_boxes, first_box, full_box, split_boxes
 from vsr.media.formats.matroska_track import PLACEHOLDER, projection_bounds
 from vsr.media.metadata.hdr import CHROMATICITY_STEP, LUMINANCE_STEP
+from vsr.media.remote.reader import open_bytes
 
 _STSD = (b"mdia", b"minf", b"stbl", b"stsd")
 _ENTRY_HEAD = 8 + 78
@@ -74,7 +75,7 @@ def sample_entry(path: str, track: int) -> bytes:
         path: Path of the file.
         track: Number of the track (track_ID).
     """
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         size = file.seek(0, 2)
         for start, end in find_boxes(file, 0, size, b"moov", b"trak"):
             for at, _ in find_boxes(file, start, end, b"tkhd"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.media.formats.atoms import top_level_atoms
+from vsr.media.remote.reader import open_bytes, size_of
 
 _LARGEST_MOOF = 1 << 24
 """In bytes; a larger length of a moof is an error in the header."""
@@ -18,8 +19,8 @@ _CHILDREN = {b"moof": b"mfhd", b"traf": b"tfhd"}
 
 def broken_fragment(path: str | Path) -> int | None:
     """Return the offset of the first fragment with an invalid box structure; None if there is none."""
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
+    size = size_of(path)
+    with open_bytes(path) as file:
         for start, length in _fragments(file, size):
             file.seek(start)
             if length > _LARGEST_MOOF or not _is_valid(file.read(length)):
@@ -32,8 +33,8 @@ def skips_fragments(path: str | Path) -> bool:
     of order.
     """
     numbers = []
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
+    size = size_of(path)
+    with open_bytes(path) as file:
         for start, _ in _fragments(file, size):
             file.seek(start + 20)  # headers of moof and mfhd, then version and flags
             numbers.append(int.from_bytes(file.read(4), "big"))

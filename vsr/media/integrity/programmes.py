@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vsr.media.integrity.transport import SYNC, unit_of
+from vsr.media.remote.reader import open_bytes
 
 _SEARCHED = 1 << 23
 """Bytes from the start of the file that are searched; the tables are sent ten times a second."""
@@ -25,7 +26,7 @@ def programmes(path: Path) -> list[frozenset[int]]:
     Args:
         path: Path of the file.
     """
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         data = file.read(_SEARCHED)
     unit = unit_of(data[:1024])
     if unit is None:

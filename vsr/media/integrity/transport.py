@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsr.media.remote.reader import open_bytes
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def broken_pids(path: str | Path) -> set[int] | None:
     import numpy as np  # imported late: it takes a fifth of the start-up of `vsr info`
 
     broken: set[int] = set()
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         unit = unit_of(file.read(1024))
         if unit is None:
             return None

@@ -11,6 +11,7 @@ from vsr.media.files.stdio import is_pipe, missing_end
 from vsr.media.files.y4m import end_of
 from vsr.media.formats.atoms import top_level_atoms
 from vsr.media.integrity.transport import unit_of
+from vsr.media.remote.reader import open_bytes, size_of
 
 POSITIONED = ("matroska", "flv", "avi", "nut")
 """Demuxers whose packets lie in the file one directly after the other, so that a hole between two of them is
@@ -45,8 +46,8 @@ def cut_off(path: str | Path, container: str) -> str | None:
     find_end = _ENDS.get(container.split(",")[0])
     if find_end is None:
         return None
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
+    size = size_of(path)
+    with open_bytes(path) as file:
         end = find_end(file, size)
     if end is None or end <= size:
         return None
@@ -64,7 +65,7 @@ def unread_bytes(path: str | Path, container: str, last: int) -> int:
     """
     if container.split(",")[0] not in POSITIONED or not last or is_pipe(path):
         return 0
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         file.seek(last)
         tail = file.read(_TAIL)
     ends = [at for at in (tail.find(mark) for mark in _AFTER_CLUSTERS) if at >= 0]
@@ -75,8 +76,8 @@ def has_avi_index(path: str | Path) -> bool:
     """Return whether an AVI file of one RIFF chunk contains its index (idx1) completely, so that FFmpeg has
     read it.
     """
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
+    size = size_of(path)
+    with open_bytes(path) as file:
         start = 12
         end = 8 + int.from_bytes(file.read(8)[4:], "little")
         while start + 8 <= end <= size <= end + 1:

@@ -7,7 +7,6 @@ reads it back, counts the packets, and renames it. If any step fails, the target
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
@@ -28,7 +27,13 @@ from vsr.media.encode.encoder_choice import EncoderPlan, choose
 from vsr.media.encode.segments import Segment
 from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.files.opening import shown
-from vsr.media.files.output_path import check_target, make_anew, put_in_place, temporary_beside
+from vsr.media.files.output_path import (
+    check_target,
+    deliver,
+    local_place,
+    make_anew,
+    temporary_beside,
+)
 from vsr.media.files.pyav import TEXT
 from vsr.media.formats.containers import Container, container_of
 from vsr.media.formats.matroska import tick_for
@@ -74,7 +79,7 @@ def open_sink(
         start: In seconds after the first frame; other streams and the output's times begin there.
         end: In seconds after the first frame; other streams end there.
         strict: Raise `InputError` at the first damage to other streams instead of counting it.
-        temporary: Path of the unfinished file, on the target's disk; None chooses a name.
+        temporary: Path of the unfinished file, on the disk of `local_place`; None chooses a name.
 
     Raises:
         ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit
@@ -95,7 +100,7 @@ def open_sink(
         return VideoSink(
             target,
             temporary,
-            partial(put_in_place, temporary, place, overwrite=overwrite),
+            partial(deliver, temporary, place, target, overwrite=overwrite),
             source,
             info,
             plan=plan,
@@ -373,7 +378,7 @@ class VideoSink:
             self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
-        sync_folder(Path(os.path.realpath(self._target)).parent)
+        sync_folder(local_place(self._target).parent)
         return SinkReport(
             path=self._target,
             frames=self.frames,

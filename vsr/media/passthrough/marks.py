@@ -35,6 +35,7 @@ from vsr.media.formats.matroska import (
 )
 from vsr.media.formats.matroska_extras import Extras
 from vsr.media.metadata.languages import says_more, tag_of, three_letters
+from vsr.media.remote.reader import open_bytes
 
 TRACK_TYPE, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47 = 0x83, 0x86, 0x63A2, 0x22B59D
 WEBVTT = "S_TEXT/WEBVTT"
@@ -155,7 +156,7 @@ def read_marks(path: Path, media: InputContainer) -> dict[int, TrackMarks]:
     """
     found: dict[int, TrackMarks] = {}
     if not is_pipe(path):
-        with path.open("rb") as file, suppress(ValueError, OSError):  # a damaged file has no marks
+        with open_bytes(path) as file, suppress(ValueError, OSError):  # a damaged file has no marks
             if "matroska" in media.format.name:
                 found = _of_matroska(file, media)
             elif "mov" in media.format.name.split(","):

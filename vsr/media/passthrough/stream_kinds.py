@@ -14,6 +14,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from vsr.media.audio.latm import LatmConfig
 from vsr.media.files.opening import reopen_media
 from vsr.media.formats.containers import Container
+from vsr.media.remote.reader import check_read
 
 Way = Literal["copy", "convert", "attach"]
 
@@ -154,6 +155,7 @@ def attachment_data(source: Path, stream: Stream) -> bytes:
         for packet in media.demux(media.streams[stream.index]):
             if packet.size:
                 return bytes(packet)
+        check_read(media)
     return b""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vsr.media.remote.reader import open_bytes
+
 _HEAD = 8
 """Bytes: four letters, and the length of what follows."""
 _LIST = 12
@@ -30,7 +32,7 @@ def holds_no_frame(path: str | Path, start: int, end: int) -> bool:
     at = start + start % 2  # chunks begin at even places
     if end - at > _MOST:
         return False
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         file.seek(at)
         data = file.read(end - at)
     while at + _HEAD < end:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vsr.media.files.file_bytes import FileBytes
 from vsr.media.files.stdio import is_pipe
+from vsr.media.remote.reader import open_bytes, size_of
 from vsr.media.structure import bare_frames, ogg_pages, sample_tables
 from vsr.media.structure.asf_packets import walk_asf
 from vsr.media.structure.klv import walk_mxf
@@ -37,9 +38,9 @@ def structure_of(path: str | Path, container: str) -> Structure:
         container: FFmpeg's name of the demuxer. The result is empty for those that are not supported here.
     """
     walk = _WALKS.get(container.split(",")[0])
-    if walk is None or is_pipe(path) or not Path(path).stat().st_size:
+    if walk is None or is_pipe(path) or not size_of(path):
         return Structure()
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         fault, frames = walk(FileBytes(file))
     return Structure(fault=fault, frames=frames)
 

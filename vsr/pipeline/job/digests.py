@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vsr.errors import VsrError
 from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.mux.pipe_sink import PipeSink
+from vsr.media.remote.blocks import close_blocks
+from vsr.media.remote.places import is_nameless, name_of, remote_of
+from vsr.media.remote.reader import open_bytes, size_of
 from vsr.pipeline.job.resume import Sink
 
 Sha256 = Callable[[], str | None]
@@ -52,14 +56,21 @@ def sha256_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str | 
     """Return the SHA-256 of a file in hexadecimal digits; None if it cannot be read, or was stopped."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             while block := file.read(_BLOCK):
                 if stopped():
                     return None
                 digest.update(block)
-    except OSError:
+    except (OSError, VsrError):
         return None
     return digest.hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a source that was read."""
+    with suppress(VsrError):
+        return size_of(path)
+    return None
 
 
 def no_sha256() -> str | None:
@@ -95,7 +106,18 @@ def digest_of_target(target: Path, sink: Sink) -> Sha256:
         digest = hashlib.sha256()
         sink.keep_digest(digest)
         return digest.hexdigest
-    return partial(sha256_of, target)
+    if is_nameless(target):
+        return no_sha256
+    return partial(_sha256_of_result, target)
+
+
+def _sha256_of_result(target: Path) -> str | None:
+    """Return the hash of a file that has just been written, or was uploaded and is read back."""
+    close_blocks(target)
+    try:
+        return sha256_of(target)
+    finally:
+        close_blocks(target)
 
 
 def file_facts(path: Path, sha256: str | None, *, pipe_bytes: int = 0) -> dict[str, Any]:
@@ -104,10 +126,12 @@ def file_facts(path: Path, sha256: str | None, *, pipe_bytes: int = 0) -> dict[s
     Args:
         path: The file; `-` is a pipe.
         sha256: Its hash, if it was computed.
-        pipe_bytes: The number of bytes that went through a pipe.
+        pipe_bytes: The number of bytes that went through a pipe, or were uploaded.
     """
     if is_pipe(path):
         return {"path": str(path), "bytes": pipe_bytes, "modified": None, "sha256": sha256}
+    if remote_of(path) is not None:
+        return {"path": name_of(path), "bytes": pipe_bytes or _size(path), "modified": None, "sha256": sha256}
     size, modified = None, None
     try:
         found = path.stat()

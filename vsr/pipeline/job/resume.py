@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +11,8 @@ from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
 from vsr.media.decode.source import VideoSource
 from vsr.media.encode.segments import resumable
+from vsr.media.files.opening import shown
+from vsr.media.files.output_path import local_place
 from vsr.media.formats.containers import CONTAINERS, container_of
 from vsr.media.mux.pipe_sink import PipeSink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink, segment_length
@@ -72,7 +73,7 @@ def open_output(
     if not settings.resume:
         return opener()
     info = video.info
-    work = WorkFolder(Path(os.path.realpath(target)))
+    work = WorkFolder(local_place(target), shown(target))
     opener_there = partial(opener, temporary=work.result)
     try:
         checked = opener_there()  # raises all errors of the checks, and leaves no file
@@ -109,7 +110,7 @@ def open_output(
 
 def _other_containers(target: Path) -> list[Path]:
     """Return the paths of the same output with all other suffixes of containers."""
-    real = Path(os.path.realpath(target))
+    real = local_place(target)
     return [real.with_suffix(suffix) for suffix in CONTAINERS if suffix != real.suffix]
 
 

@@ -8,9 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vsr.errors import ConfigError
+from vsr.media.files.stdio import place_of
+from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
+from vsr.media.remote.places import Remote, register, remote_of
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -43,18 +46,19 @@ def inputs_of(words: Sequence[Path], *, recursive: bool, leave_out: Path | None 
 
     Raises:
         ConfigError: a word leads to no file.
+        InputError: a store does not answer.
     """
     found: dict[Path, Input] = {}
     for word in words:
         for one in _expanded(word, recursive=recursive, leave_out=leave_out):
-            found.setdefault(Path(os.path.realpath(one.path)), one)
+            found.setdefault(one.path if remote_of(one.path) else Path(os.path.realpath(one.path)), one)
     return list(found.values())
 
 
 def listed(text: str) -> list[Path]:
     """The files of a list: one a line, or separated by NUL as `find -print0` writes them."""
     separator = "\0" if "\0" in text else "\n"
-    return [Path(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
+    return [place_of(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
 
 
 def is_folder(path: Path) -> bool:
@@ -62,6 +66,12 @@ def is_folder(path: Path) -> bool:
     with suppress(OSError):
         return path.is_dir()
     return False
+
+
+def is_many(path: Path) -> bool:
+    """Whether a word is a folder, or the URL of one."""
+    remote = remote_of(path)
+    return is_folder(path) if remote is None else is_folder_url(remote)
 
 
 def exists(path: Path) -> bool:
@@ -72,6 +82,9 @@ def exists(path: Path) -> bool:
 
 
 def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterable[Input]:
+    remote = remote_of(word)
+    if remote is not None:
+        return _at_url(word, remote, recursive=recursive)
     if is_folder(word):
         files = _in_folder(word, recursive=recursive, leave_out=leave_out)
         if not files:
@@ -85,6 +98,24 @@ def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterabl
     if not matches:
         raise ConfigError(f"{word}: no file matches this pattern")
     return [Input(path) for path in matches if path.is_file()]
+
+
+def _at_url(word: Path, remote: Remote, *, recursive: bool) -> list[Input]:
+    """The inputs that a URL stands for."""
+    if is_folder_url(remote):
+        names = [(url, PurePosixPath(name)) for url, name in files_below(remote, recursive=recursive)]
+        found = [Input(_like(remote, url), Path(name.parent)) for url, name in names if _is_video(name.name)]
+        if not found:
+            deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
+            raise ConfigError(f"{remote.shown}: no video is in this folder; name files{deeper}")
+        return sorted(found, key=lambda one: _by_name(one.path))
+    if has_wildcards(remote):
+        return [Input(_like(remote, url)) for url in matches(remote)]
+    return [Input(word)]
+
+
+def _like(remote: Remote, url: str) -> Path:
+    return register(url, allow_network=remote.allow_network, work_folder=remote.work_folder)
 
 
 def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.media.formats.containers import CONTAINERS
+from vsr.media.remote.places import below, beside, name_of
 from vsr.models import catalog
 from vsr.pipeline.queue.inputs import Input
 from vsr.settings.schema import UpscaleSettings
@@ -73,7 +74,7 @@ def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern:
     name = pattern.format(**values)
     if Path(name).suffix.lower() not in CONTAINERS:
         name += values["suffix"]
-    return (one.path.parent if folder is None else folder / one.folder) / name
+    return beside(one.path, name) if folder is None else below(folder, *one.folder.parts, name)
 
 
 def _size(settings: UpscaleSettings) -> str:
@@ -104,7 +105,7 @@ def _check_distinct(inputs: Iterable[Input], targets: Iterable[Path]) -> None:
         place = os.path.normcase(target)
         if place in seen:
             raise ConfigError(
-                f"{seen[place]} and {one.path} would both become {target};"
+                f"{name_of(seen[place])} and {name_of(one.path)} would both become {name_of(target)};"
                 " give a `name` that tells them apart"
             )
         seen[place] = one.path

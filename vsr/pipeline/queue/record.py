@@ -2,7 +2,8 @@
 
 A name alone says nothing: a file may be of another input, of other settings, or somebody else's. The record
 holds fingerprints of input and result, so that a second run of the same command skips what is done, in
-milliseconds a file, and notices what was changed since.
+milliseconds a file, and notices what was changed since. The record of results in a store lies in the work
+folder of this machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import OutputError
+from vsr.errors import InputError, OutputError
+from vsr.media.files.output_path import local_place
+from vsr.media.remote.blocks import close_blocks
+from vsr.media.remote.places import remote_of
+from vsr.media.remote.reader import size_of
 from vsr.pipeline.inputfile import fingerprint
 from vsr.pipeline.job.report import plain
 from vsr.settings.field import settings_of
@@ -57,10 +62,10 @@ def finished_code(source: Path, target: Path, digest: str | None) -> int | None:
     Returns:
         0, or that of a damaged input; None where there is no such result.
     """
-    entry = _entries(target.parent).get(target.name)
+    entry = _entries(_record_of(target)).get(target.name)
     if entry is None or digest not in (None, entry["settings"]):
         return None
-    with suppress(OSError):
+    with suppress(OSError, InputError):
         if _is_result(target, entry) and fingerprint(source) == entry["input"]:
             return int(entry.get("exit_code", 0))
     return None
@@ -72,10 +77,19 @@ def _is_result(target: Path, entry: dict[str, Any]) -> bool:
     Where the process ended between giving the result its name and noting that, the entry only says when the
     work was started. A result gets its name complete and checked, so a younger file is that result.
     """
-    facts = target.stat()
     if "result" not in entry:
-        return bool(facts.st_mtime_ns >= entry["started"] - _CLOCK_NS)
-    return facts.st_size == entry["bytes"] and fingerprint(target) == entry["result"]
+        is_local = remote_of(target) is None  # the clock of a store is not this machine's
+        return is_local and bool(target.stat().st_mtime_ns >= entry["started"] - _CLOCK_NS)
+    return _facts_of(target) == {"result": entry["result"], "bytes": entry["bytes"]}
+
+
+def _facts_of(target: Path) -> dict[str, Any]:
+    """What identifies the content of a result now."""
+    close_blocks(target)
+    try:
+        return {"result": fingerprint(target), "bytes": size_of(target)}
+    finally:
+        close_blocks(target)
 
 
 def note_started(source: Path, target: Path, digest: str) -> None:
@@ -95,9 +109,8 @@ def note_finished(target: Path, exit_code: int) -> None:
         OutputError: the record cannot be written.
         OSError: the result cannot be read.
     """
-    entry = _entries(target.parent)[target.name]
-    facts = {"result": fingerprint(target), "bytes": target.stat().st_size, "exit_code": exit_code}
-    _note(target, {**entry, **facts})
+    entry = _entries(_record_of(target))[target.name]
+    _note(target, {**entry, **_facts_of(target), "exit_code": exit_code})
 
 
 def note_failed(target: Path) -> None:
@@ -106,14 +119,16 @@ def note_failed(target: Path) -> None:
     Raises:
         OutputError: the record cannot be written.
     """
-    if target.name in _entries(target.parent):
+    if target.name in _entries(_record_of(target)):
         _note(target, None)
 
 
 def _note(target: Path, facts: dict[str, Any] | None) -> None:
     """Replace the line of a result; lines of results that are gone are dropped."""
-    folder = target.parent
-    entries = {name: one for name, one in _entries(folder).items() if os.path.lexists(folder / name)}
+    record, is_local = _record_of(target), remote_of(target) is None
+    folder, entries = record.parent, _entries(record)
+    if is_local:
+        entries = {name: one for name, one in entries.items() if os.path.lexists(folder / name)}
     entries.pop(target.name, None)
     if facts is not None:
         entries[target.name] = {"name": target.name, **facts}
@@ -121,20 +136,27 @@ def _note(target: Path, facts: dict[str, Any] | None) -> None:
     try:
         with new_file(temporary) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in entries.values()).encode())
-        move_over(temporary, folder / NAME)  # a link that somebody planted under this name is replaced
+        move_over(temporary, record)  # a link that somebody planted under this name is replaced
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
         raise OutputError(
-            f"{folder / NAME}: cannot be written ({error.strerror}); choose another folder with `to`"
+            f"{record}: cannot be written ({error.strerror}); choose another folder with `to`"
         ) from error
 
 
-def _entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """The record of a folder by name of the result; a line that is damaged counts as absent."""
+def _record_of(target: Path) -> Path:
+    """Where the record of a result is."""
+    if remote_of(target) is None:
+        return target.parent / NAME
+    folder = hashlib.sha256(os.fsencode(target.parent)).hexdigest()[:12]
+    return local_place(target).with_name(f".{folder}{NAME}")
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """A record by name of the result; a line that is damaged counts as absent."""
     found: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
-        path = folder / NAME
         if path.is_symlink() or path.stat().st_size > _MOST_BYTES:
             return found
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

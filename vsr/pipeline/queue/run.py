@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, OutputError, VsrError
+from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, InputError, OutputError, VsrError
+from vsr.media.files.output_path import is_taken
+from vsr.media.remote.places import name_of, remote_of
 from vsr.pipeline.job.report import VERSION, Report, plain
 from vsr.pipeline.queue.record import (
     finished_code,
@@ -42,8 +43,8 @@ class Outcome:
         made = None if self.report is None else self.report.as_dict()
         head = {
             "report_version": VERSION,
-            "source": plain(str(self.source)),
-            "target": plain(str(self.target)),
+            "source": plain(name_of(self.source)),
+            "target": plain(name_of(self.target)),
         }
         what = {"status": self.status, "exit_code": self.exit_code, "message": plain(self.message)}
         return {**head, **what, "report": made}
@@ -72,7 +73,10 @@ def run_queue(
         if lost is not None:
             yield Outcome(source=source, target=target, status="not tried", exit_code=lost.exit_code)
             continue
-        outcome = None if overwrite else _kept(source, target, digest, skip_existing=skip_existing)
+        try:
+            outcome = None if overwrite else _kept(source, target, digest, skip_existing=skip_existing)
+        except VsrError as error:  # a store does not answer
+            outcome = _failed(source, target, error)
         if outcome is None:
             outcome, lost = _tried(source, target, digest, work)
         yield outcome
@@ -86,16 +90,20 @@ def worst(outcomes: Iterable[Outcome]) -> int:
 
 def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Outcome | None:
     """The outcome of an input whose result is there; None where there is work to do."""
-    if not os.path.lexists(target):
+    if not is_taken(target):
         return None
     code = finished_code(source, target, None if skip_existing else digest)
     if code is not None:
         message = "finished before" + (", from a damaged input" if code else "")
         return Outcome(source=source, target=target, status="skipped", exit_code=code, message=message)
     error = ConfigError(
-        f"{target}: exists already, and is no finished result of this input with these settings;"
+        f"{name_of(target)}: exists already, and is no finished result of this input with these settings;"
         " `overwrite=True` replaces it, `name` gives another name"
     )
+    return _failed(source, target, error)
+
+
+def _failed(source: Path, target: Path, error: VsrError) -> Outcome:
     return Outcome(
         source=source, target=target, status="failed", exit_code=error.exit_code, message=str(error)
     )
@@ -104,17 +112,15 @@ def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Ou
 def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome, VsrError | None]:
     """The outcome of one file, and the error after which no other file can succeed."""
     try:
-        _make_folder(target.parent)
+        if remote_of(target) is None:
+            _make_folder(target.parent)
         _note_started(source, target, digest)
         report = work(source, target)
         note_finished(target, report.exit_code)
     except VsrError as error:
         with suppress(VsrError):
             note_failed(target)
-        failed = Outcome(
-            source=source, target=target, status="failed", exit_code=error.exit_code, message=str(error)
-        )
-        return failed, error if isinstance(error, DeviceError) else None
+        return _failed(source, target, error), error if isinstance(error, DeviceError) else None
     status: Status = "damaged" if report.exit_code else "done"
     return (
         Outcome(source=source, target=target, status=status, exit_code=report.exit_code, report=report),
@@ -123,7 +129,7 @@ def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome
 
 
 def _note_started(source: Path, target: Path, digest: str) -> None:
-    with suppress(OSError):  # an input that cannot be read: the work says so in its own words
+    with suppress(OSError, InputError):  # an input that cannot be read: the work says so in its own words
         note_started(source, target, digest)
 
 

@@ -39,6 +39,10 @@ class Task:
     """The facts that decide the result, see `resume_key`; a worker that finds others refuses the job."""
     engine: Engine
     settings: UpscaleSettings
+    urls: Mapping[str, str]
+    """URLs for which `source` and `target` stand, by these names; for no other process to see."""
+    allow_network: bool
+    """Whether the network may be used for them."""
 
     def line(self, worker: str, device: str, threads: int) -> dict[str, Any]:
         """Return the message that tells a worker its task.
@@ -58,10 +62,11 @@ def task_of(table: Mapping[str, Any]) -> Task:
     Raises:
         ConfigError: a value has the wrong type.
     """
-    rest = {name: value for name, value in table.items() if name not in ("settings", "engine", "key")}
+    rest = {name: value for name, value in table.items() if name not in ("settings", "engine", "key", "urls")}
     return Task(
         **rest,
         key=dict(table["key"]),
+        urls=dict(table["urls"]),
         engine=from_table(table["engine"], Engine, where="the task of a worker"),
         settings=from_table(table["settings"], UpscaleSettings, where="the task of a worker"),
     )

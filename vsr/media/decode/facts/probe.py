@@ -122,7 +122,7 @@ def describe(
         start_seconds=_first_shown(stream, frame),
         clock_start=_clock_start(container),
         duration_seconds=duration_seconds(container, stream),
-        frames_promised=frames_promised(container, stream),
+        frames_promised=frames_promised(container, stream, path),
         mastering_display=mastering_display_of(frame),
         content_light=content_light_of(frame),
         crop=facts.crop,
@@ -143,13 +143,13 @@ def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def frames_promised(container: InputContainer, stream: VideoStream) -> int | None:
+def frames_promised(container: InputContainer, stream: VideoStream, path: str) -> int | None:
     """Return how many frames the container says it holds; None if it does not say.
 
     MP4 and AVI have an index. Matroska states only when the last frame ends, so with a constant rate the
     result is an estimate that may be wrong by a frame.
     """
-    if is_indexed(container, stream):
+    if is_indexed(container, stream, path):
         return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
     if stream.frames:
         return stream.frames
@@ -159,7 +159,7 @@ def frames_promised(container: InputContainer, stream: VideoStream) -> int | Non
     return round((end - (_start_seconds(stream) or 0)) * rate)
 
 
-def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
+def is_indexed(container: InputContainer, stream: VideoStream, path: str) -> bool:
     """Return whether the container has a complete list of packets. Fragmented MP4 and AVI without an index do
     not.
     """
@@ -170,7 +170,7 @@ def is_indexed(container: InputContainer, stream: VideoStream) -> bool:
     if kind != "avi" or not entries:
         return False
     # The header also counts empty packets (dropped frames), which FFmpeg leaves out of the index.
-    return 0 < stream.frames <= entries or has_avi_index(container.name.removeprefix("file:"))
+    return 0 < stream.frames <= entries or has_avi_index(path)
 
 
 def first_frame(

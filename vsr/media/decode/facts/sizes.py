@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
-from pathlib import Path
 
 import av
 from av import VideoStream
@@ -27,6 +26,7 @@ from vsr.media.files.opening import MAX_PIXELS, open_media
 from vsr.media.files.pyav import fraction
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats import matroska_track, mp4_track
+from vsr.media.remote.reader import size_of
 
 WHOLE = 1 << 26
 """File size in bytes up to which all key frames are checked: about a second of work."""
@@ -57,7 +57,7 @@ def with_lasting_size(info: VideoInfo, *, max_pixels: int = MAX_PIXELS) -> Video
         unstated = can_start_over(container) or container.format.name in RAW
         if not unstated and stated in (first, None):
             return info
-        found = dict(_key_frames(container, stream, Path(info.path).stat().st_size, bytewise=unstated))
+        found = dict(_key_frames(container, stream, size_of(info.path), bytewise=unstated))
     if stated in found:
         return replace(info, width=stated[0], height=stated[1])
     width, height = max([first, *found], key=lambda size: size[0] * size[1])

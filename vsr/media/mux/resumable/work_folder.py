@@ -37,24 +37,28 @@ Key = Mapping[str, Any]
 class WorkFolder:
     """The folder of a job, locked while this process uses it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, name: str = "") -> None:
         """Create the folder if necessary, and lock it.
+
+        Args:
+            place: Path at which the output is made; the folder lies beside it.
+            name: Of the output in messages; that of `place` by default.
 
         Raises:
             OutputError: another process uses it, it belongs to another user, or the disk refuses.
         """
         self.path = folder_of(place)
-        self._place = place
+        self._name = name or shown(place)
         self._lock: int | None = None
         try:
             self._folder, self._lock = _entered(self.path)
         except BlockingIOError as error:
             raise OutputError(
-                f"{shown(place)}: another vsr process is making it; wait for it, or name another output"
+                f"{self._name}: another vsr process is making it; wait for it, or name another output"
             ) from error
         except OSError as error:
             raise OutputError(
-                f"{shown(place)}: the folder {shown(self.path.name)} for its parts cannot be used "
+                f"{self._name}: the folder {shown(self.path.name)} for its parts cannot be used "
                 f"({error.strerror}); make room, choose another folder, or use `resume=False`"
             ) from error
         self._inside = self._folder.inside
@@ -117,7 +121,7 @@ class WorkFolder:
             self._sweep(self.journal.segments)
         except OSError as error:
             raise OutputError(
-                f"{shown(self._place)}: the folder {shown(self.path.name)} for its parts cannot be cleared "
+                f"{self._name}: the folder {shown(self.path.name)} for its parts cannot be cleared "
                 f"({error.strerror}); remove it, or use `resume=False`"
             ) from error
 
@@ -130,7 +134,7 @@ class WorkFolder:
         if different:
             name = different[0]
             raise ConfigError(
-                f"{shown(self._place)}: an unfinished job is kept here, with {name} {kept.get(name)}, "
+                f"{self._name}: an unfinished job is kept here, with {name} {kept.get(name)}, "
                 f"not {wanted.get(name)}; repeat that run as it was, or start again with `restart=True`"
             )
 

@@ -1,0 +1,399 @@
+"""Videos in stores, on web servers and in file objects are upscaled with the promises of local files."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vsr
+from tests.local_servers import BUCKET, ObjectStore, environment, object_store, web_server
+from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
+from vsr.media.remote import blocks, failures, places, reader, upload
+
+QUICK = {"model": "bicubic", "device": "cpu", "preset": "ultrafast"}
+PARTS = {"segment_seconds": "0.4", "encoder": "ffv1", "model": "bicubic", "device": "cpu"}
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a clip of about 100 KB with audio and a subtitle."""
+    path = tmp_path_factory.mktemp("clip") / "in.mkv"
+    return make_clip(path, frames=FRAMES, codec="ffv1", audio=[Audio()], subtitles=[Subtitle()])
+
+
+@pytest.fixture(scope="module")
+def large_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a clip of 1.1 MB, for FFmpeg reads 1 MB at a time."""
+    path = tmp_path_factory.mktemp("clip") / "in.mkv"
+    return make_clip(path, frames=FRAMES, codec="rawvideo", width=176, height=144)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses_and_nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(failures, "QUICK", (0.0,) * 3)
+    for module in (sys.modules[name] for name in ("vsr.media.remote.store", "vsr.media.remote.failures")):
+        monkeypatch.setattr(module, "PATIENT", (0.0,) * 3)
+    monkeypatch.setattr(upload, "ATTEMPTS", 3)
+    yield
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("vsr-")]
+    assert not places._places
+    assert not blocks._open
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a clip have many blocks, as a film has."""
+    for module in (blocks, reader):
+        monkeypatch.setattr(module, "BLOCK", 1 << 16)
+    monkeypatch.setattr(blocks, "KEPT_BYTES", 1 << 17)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    with object_store(monkeypatch) as running:
+        yield running
+
+
+def upscale(source: Any, target: Any, work: Path, **wishes: Any) -> vsr.Report:
+    return vsr.upscale(source, target, allow_network=True, work_folder=work, **{**PARTS, **wishes})
+
+
+def assert_is_result(data: bytes, clip: Path, folder: Path) -> None:
+    """Check that a file is the complete result of the clip, by `vsr verify` and by its frames."""
+    result = folder / "fetched.mkv"
+    result.write_bytes(data)
+    assert vsr.verify(clip, result).lost == ()
+    assert numbers_of(result) == list(range(FRAMES))
+
+
+def test_an_object_becomes_an_object_and_nothing_else_is_left(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    source, work = store.put("a/in.mkv", clip), tmp_path / "work"
+    report = upscale(source, store.url("a/out.mkv"), work)
+    assert (report.source, report.target) == (source, store.url("a/out.mkv"))
+    assert_is_result(store.get("a/out.mkv"), clip, tmp_path)
+    assert store.keys() == ["a/in.mkv", "a/out.mkv"]
+    assert store.unfinished_uploads() == []
+    assert list(work.iterdir()) == []
+    assert vsr.verify(source, store.url("a/out.mkv"), allow_network=True).lost == ()
+
+
+def test_the_object_is_completed_after_the_whole_file_was_checked(
+    store: ObjectStore, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vsr.media.mux import sink
+
+    def wrong(*_: object, **__: object) -> None:
+        raise vsr.OutputError("a packet is missing")
+
+    monkeypatch.setattr(sink, "check_written", wrong)
+    with pytest.raises(vsr.OutputError, match="a packet is missing"):
+        upscale(store.put("in.mkv", clip), store.url("out.mkv"), tmp_path / "work")
+    assert store.keys() == ["in.mkv"]
+    assert store.requests.count("POST") == 0
+
+
+def test_an_existing_object_is_refused_before_the_work_and_replaced_on_request(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    source = store.put("in.mkv", clip)
+    target = store.put("out.mkv", clip)
+    with pytest.raises(vsr.ConfigError, match=r"out\.mkv: exists already; `overwrite=True` replaces it"):
+        upscale(source, target, tmp_path / "work")
+    assert store.get("out.mkv") == clip.read_bytes()
+    upscale(source, target, tmp_path / "work", overwrite=True)
+    assert_is_result(store.get("out.mkv"), clip, tmp_path)
+
+
+@pytest.mark.parametrize("when", ["POST", "PUT"])
+def test_an_object_that_appears_during_the_run_is_kept(
+    store: ObjectStore, clip: Path, tmp_path: Path, when: str
+) -> None:
+    source = store.put("in.mkv", clip)
+
+    def appear(method: str, path: str) -> None:
+        if method == when and "uploadId" in path:
+            store.requests.before = lambda method, path: None
+            store.client.put_object(Bucket=BUCKET, Key="out.mkv", Body=b"somebody else's")
+
+    store.requests.before = appear
+    with pytest.raises(vsr.OutputError, match="appeared during the run, so it is kept"):
+        upscale(source, store.url("out.mkv"), tmp_path / "work")
+    assert store.get("out.mkv") == b"somebody else's"
+    assert store.unfinished_uploads() == []
+
+
+def test_a_failed_upload_leaves_no_part_and_the_same_call_only_uploads_again(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    source, target, work = store.put("in.mkv", clip), store.url("out.mkv"), tmp_path / "work"
+    store.requests.refuses = lambda method, path: 500 if method == "PUT" and "partNumber" in path else None
+    with pytest.raises(vsr.OutputError, match=r"^s3://films/out\.mkv: the upload failed") as told:
+        upscale(source, target, work)
+    assert "\n" not in str(told.value)
+    assert store.keys() == ["in.mkv"]
+    assert store.unfinished_uploads() == []
+    store.requests.refuses = lambda method, path: None
+    assert upscale(source, target, work).frames_kept == FRAMES
+    assert_is_result(store.get("out.mkv"), clip, tmp_path)
+    assert list(work.iterdir()) == []
+
+
+def test_a_store_that_fails_every_fifth_request_changes_nothing(
+    store: ObjectStore, clip: Path, tmp_path: Path, small_blocks: None
+) -> None:
+    source = store.put("in.mkv", clip)
+    store.requests.refuses = lambda method, path: 503 if len(store.requests.seen) % 5 == 0 else None
+    upscale(source, store.url("out.mkv"), tmp_path / "work")
+    store.requests.refuses = lambda method, path: None
+    assert_is_result(store.get("out.mkv"), clip, tmp_path)
+    assert store.unfinished_uploads() == []
+
+
+def test_a_store_that_fails_for_good_ends_the_run_with_what_is_finished_kept(
+    store: ObjectStore, large_clip: Path, tmp_path: Path, small_blocks: None
+) -> None:
+    """The frames before the failure are not taken for a damaged film."""
+    source, target, work = store.put("in.mkv", large_clip), store.url("out.mkv"), tmp_path / "work"
+    frames: list[int] = []
+
+    def refuses(method: str, path: str) -> int | None:
+        return 503 if method == "GET" and "#bytes" in path and frames else None
+
+    store.requests.refuses = refuses
+    with pytest.raises(vsr.InputError, match=r"^s3://films/in\.mkv: .*\(4 attempts\)$"):
+        upscale(source, target, work, on_progress=lambda now: frames.append(now.frames))
+    assert store.keys() == ["in.mkv"]
+    store.requests.refuses = lambda method, path: None
+    report = upscale(source, target, work)
+    assert 0 < report.frames_kept < FRAMES
+    assert report.exit_code == 0
+    assert_is_result(store.get("out.mkv"), large_clip, tmp_path)
+
+
+def test_an_object_that_is_replaced_while_it_is_read_ends_the_run(
+    store: ObjectStore, large_clip: Path, tmp_path: Path, small_blocks: None
+) -> None:
+    source, frames = store.put("in.mkv", large_clip), []
+
+    def replaced(now: vsr.Progress) -> None:
+        frames.append(now)
+        if len(frames) == 3:
+            store.client.put_object(Bucket=BUCKET, Key="in.mkv", Body=large_clip.read_bytes()[::-1])
+
+    with pytest.raises(vsr.InputError, match="was changed while it was read"):
+        upscale(source, store.url("out.mkv"), tmp_path / "work", on_progress=replaced)
+    assert store.keys() == ["in.mkv"]
+
+
+def test_another_version_of_an_object_does_not_resume_the_job_of_the_first(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    source, target, work = store.put("in.mkv", clip), store.url("out.mkv"), tmp_path / "work"
+    done: list[int] = []
+    with pytest.raises(vsr.CancelledError, match="frames are kept"):
+        upscale(source, target, work, on_progress=lambda now: done.append(1), cancel=lambda: len(done) >= 25)
+    store.put("in.mkv", make_clip(tmp_path / "other.mkv", frames=FRAMES, codec="ffv1", first_number=50))
+    with pytest.raises(vsr.ConfigError, match="an unfinished job is kept here, with input"):
+        upscale(source, target, work)
+    upscale(source, target, work, restart=True)
+    assert store.keys() == ["in.mkv", "out.mkv"]
+
+
+STOPPED = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}
+
+
+@pytest.mark.parametrize("number", STOPPED, ids=lambda number: number.name)
+def test_a_run_that_is_stopped_during_its_upload_has_no_result_and_resumes(
+    store: ObjectStore, clip: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = ["upscale", store.put("in.mkv", clip), store.url("out.mkv"), "--allow-network"]
+    words += ["--work-folder", str(tmp_path / "work"), "--model", "bicubic", "--encoder", "ffv1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "vsr", *words, "--segment", "0.4"],
+        env={**os.environ, **environment(store.endpoint)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def stop(method: str, path: str) -> None:
+        if "partNumber" in path:
+            store.requests.before = lambda method, path: None
+            run.send_signal(number)
+            threading.Event().wait(1.0)  # the answer comes after the signal was noticed
+
+    store.requests.before = stop
+    _, err = run.communicate(timeout=120)
+    assert run.returncode == STOPPED[number], err
+    assert store.keys() == ["in.mkv"]
+    if number is not signal.SIGKILL:  # a process that is killed cannot take its parts back
+        assert store.unfinished_uploads() == []
+        assert f"{FRAMES} finished frames are kept; the same command resumes" in err
+    report = upscale("s3://films/in.mkv", "s3://films/out.mkv", tmp_path / "work")
+    assert report.frames_kept == FRAMES
+    assert_is_result(store.get("out.mkv"), clip, tmp_path)
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["with ranges", "without ranges"])
+def test_a_web_address_is_upscaled_whether_its_server_sends_parts_or_not(
+    clip: Path, tmp_path: Path, ranges: bool, small_blocks: None
+) -> None:
+    with web_server(clip.parent, ranges=ranges) as server:
+        report = upscale(server.url("in.mkv?signature=SECRET"), tmp_path / "out.mkv", tmp_path)
+    assert report.source == server.url("in.mkv")
+    assert report.exit_code == 0
+    assert_is_result((tmp_path / "out.mkv").read_bytes(), clip, tmp_path)
+    if not ranges:
+        transfers = server.requests.count("GET")
+        assert transfers <= 3  # one to find out, one with the whole file
+
+
+def test_a_web_file_that_changes_on_the_way_is_reported_as_a_possible_mixture(
+    clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "www"
+    folder.mkdir()
+    (folder / "in.mkv").write_bytes(clip.read_bytes())
+    with web_server(folder, ranges=True) as server:
+        change = lambda now: (folder / "in.mkv").write_bytes(clip.read_bytes() + b"\0")  # noqa: E731
+        report = upscale(server.url("in.mkv"), tmp_path / "out.mkv", tmp_path, on_progress=change)
+    assert "was changed while it was read" in report.damage.notes[0]
+    assert report.exit_code == 10
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (404, "there is no such object"),
+        (403, "access is denied"),
+        (500, "HTTP status 500"),
+        (503, "4 attempts"),
+    ],
+)
+def test_the_answer_of_a_web_server_becomes_one_line_without_the_address(
+    clip: Path, tmp_path: Path, status: int, words: str
+) -> None:
+    with web_server(clip.parent, ranges=True) as server:
+        server.requests.refuses = lambda method, path: status
+        address = server.url("in.mkv?signature=SECRET").replace("//", "//user:SECRET@")
+        with pytest.raises(vsr.InputError, match=words) as told:
+            upscale(address, tmp_path / "out.mkv", tmp_path)
+    assert "SECRET" not in str(told.value)
+    assert str(told.value).startswith(f"{server.url('in.mkv')}: ")
+    assert list(tmp_path.glob("*.mkv")) == []
+
+
+def test_a_host_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(vsr.InputError, match=r"^http://127\.0\.0\.1:9/in\.mkv: "):
+        upscale("http://127.0.0.1:9/in.mkv", tmp_path / "out.mkv", tmp_path)
+
+
+def test_nothing_can_be_written_to_a_web_address(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(vsr.ConfigError, match="web addresses can only be read"):
+        upscale(clip, "https://host/out.mkv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://films/in.mkv", "gs://films/in.mkv", "http://host/in.mkv", "https://h/in.mkv"]
+)
+def test_the_network_is_not_used_without_leave(clip: Path, tmp_path: Path, url: str) -> None:
+    for call in (
+        lambda: vsr.upscale(url, tmp_path / "out.mkv", **QUICK),
+        lambda: vsr.verify(url, clip),
+        lambda: vsr.open_video(url),
+        lambda: vsr.compare(url, clip, tmp_path / "x.png"),
+        lambda: vsr.upscale(clip, url, **QUICK) if "h" not in url[:1] else vsr.verify(clip, url),
+    ):
+        with pytest.raises(
+            vsr.ConfigError, match=r"through the network, which is not used without `allow_network"
+        ):
+            call()
+
+
+class Objects:
+    """Kinds of file objects as inputs and outputs."""
+
+    @staticmethod
+    def memory(data: bytes, folder: Path) -> tuple[Any, Any]:
+        return io.BytesIO(data), io.BytesIO()
+
+    @staticmethod
+    def files(data: bytes, folder: Path) -> tuple[Any, Any]:
+        (folder / "source.bin").write_bytes(data)
+        return (folder / "source.bin").open("rb"), (folder / "target").open("w+b", buffering=0)
+
+    @staticmethod
+    def fsspec(data: bytes, folder: Path) -> tuple[Any, Any]:
+        import fsspec
+
+        memory = fsspec.filesystem("memory")
+        memory.pipe_file("/objects/in", data)
+        return memory.open("/objects/in", "rb"), memory.open("/objects/out", "wb")
+
+
+@pytest.mark.parametrize("kind", ["memory", "files", "fsspec"])
+def test_file_objects_are_read_and_written(clip: Path, tmp_path: Path, kind: str) -> None:
+    source, target = getattr(Objects, kind)(clip.read_bytes(), tmp_path)
+    report = vsr.upscale(source, target, **QUICK)
+    assert report.frames_out == FRAMES
+    assert not source.closed
+    assert not target.closed
+    target.seek(0)
+    assert_is_result(target.read(), clip, tmp_path)
+    source.close()
+    target.close()
+
+
+def test_a_file_object_gets_the_container_of_its_name_else_of_the_input(clip: Path, tmp_path: Path) -> None:
+    mp4 = make_clip(tmp_path / "in.mp4", frames=4)
+    for source, name, beginning in (
+        (clip, "", b"\x1aE\xdf\xa3"),
+        (io.BytesIO(mp4.read_bytes()), "", b"ftypisom"),
+        (clip, "out.mp4", b"ftypisom"),
+        (mp4, "out.mkv", b"\x1aE\xdf\xa3"),
+    ):
+        target = io.BytesIO()
+        target.name = name  # type: ignore[attr-defined] # as Pillow and PyAV take it
+        vsr.upscale(source, target, end=0.1, **QUICK)
+        assert beginning in target.getvalue()[:16]
+
+
+class Refuses(io.BytesIO):
+    """A file object that is full after some bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 2000:
+            raise OSError(28, "full")
+        return super().write(bytes(data)[:1000])
+
+
+def test_a_file_object_that_cannot_take_the_result_is_left_as_it_was(clip: Path) -> None:
+    target = Refuses(b"before")
+    target.seek(0, os.SEEK_END)
+    with pytest.raises(vsr.OutputError, match=r"file object .*: cannot be written \(OSError.*full"):
+        vsr.upscale(clip, target, **QUICK)
+    assert target.getvalue() == b"before"
+
+
+def test_nothing_is_written_to_a_file_object_before_the_end(clip: Path) -> None:
+    target = io.BytesIO()
+    with pytest.raises(KeyError):
+        vsr.upscale(clip, target, on_progress=lambda now: {}[1], **QUICK)
+    assert target.getvalue() == b""
+
+
+def test_a_file_object_that_is_not_open_for_writing_is_refused_at_once(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with (tmp_path / "x").open("rb") as file, pytest.raises(vsr.ConfigError, match="open it in mode 'wb'"):
+        vsr.upscale(clip, file, **QUICK)

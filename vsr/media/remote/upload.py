@@ -1,0 +1,202 @@
+"""Sends a finished, checked file to the URL or the file object of a result.
+
+An object of a store appears in one step, after all its parts have arrived. If anything fails before, the
+parts are removed again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vsr.errors import ConfigError, OutputError, VsrError
+from vsr.media.remote.failures import patiently, reason_of
+from vsr.media.remote.places import PROTOCOLS, Remote
+from vsr.media.remote.store import file_system, identity_of
+
+PART = 1 << 25
+"""Bytes of a part of an upload, at least; each is in memory once."""
+ATTEMPTS = 8
+"""Of each request of an upload to S3, over about a minute."""
+_MOST_PARTS = 9000
+"""S3 takes at most 10,000."""
+_PIECE = 1 << 20
+
+
+def check_result(remote: Remote, source: Remote | None, *, overwrite: bool) -> None:
+    """Refuse a URL or file object to which no result can be sent; before the work.
+
+    Args:
+        remote: Of the result.
+        source: Of the input; None if that is a local file.
+        overwrite: Whether an existing object may be replaced.
+
+    Raises:
+        ConfigError: it cannot be written, is the input, or exists without `overwrite`.
+        OutputError: the store does not answer.
+    """
+    if not remote.writable:
+        raise ConfigError(
+            f"{remote.shown}: web addresses can only be read; name a file, or an object of a store"
+        )
+    if source is not None and (remote.url, remote.file) == (source.url, source.file):
+        raise ConfigError(f"{remote.shown}: is the input itself; write to another file")
+    if remote.file is not None:
+        _check_object(remote)
+    elif not overwrite and object_exists(remote):
+        raise ConfigError(f"{remote.shown}: exists already; `overwrite=True` replaces it")
+
+
+def send(file: Path, remote: Remote, *, overwrite: bool) -> None:
+    """Send a complete file.
+
+    Args:
+        file: A local file.
+        remote: Where it goes.
+        overwrite: Whether an existing object may be replaced.
+
+    Raises:
+        OutputError: the network, the store or the file object failed, or the object appeared meanwhile and
+            may not be replaced. A store has no part of the file then, and an older object is unchanged.
+    """
+    if remote.file is not None:
+        _write_object(file, remote)
+        return
+    system, place = file_system(remote, attempts=ATTEMPTS)
+    way = _copied if PROTOCOLS[remote.scheme] == "memory" else _in_parts
+    try:
+        way(file, system, place, remote, overwrite)
+    except VsrError:
+        raise
+    except Exception as error:
+        if (
+            isinstance(error, FileExistsError)
+            or "reconditions" in str(error)
+            or "PreconditionFailed" in str(error)
+        ):
+            raise _appeared(remote) from None
+        raise OutputError(f"{remote.shown}: the upload failed: {reason_of(error)}") from None
+    _check_size(file, remote)
+
+
+def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
+    """Upload parts, and join them to the object at the end; they are removed after any exception."""
+    size = file.stat().st_size
+    exclusive = (
+        not overwrite and PROTOCOLS[remote.scheme] == "s3"
+    )  # a store of another kind may not know that
+    output = system.open(
+        place, "xb" if exclusive else "wb", block_size=max(PART, size // _MOST_PARTS), autocommit=False
+    )
+    try:
+        with file.open("rb") as data:
+            while piece := data.read(_PIECE):
+                output.write(piece)
+        if output.tell() != size:
+            raise OutputError(
+                f"{remote.shown}: the finished file changed while it was uploaded; run it again"
+            )
+        output.close()
+        if not overwrite and object_exists(remote):
+            raise _appeared(remote)
+        output.commit()
+    except BaseException:  # Ctrl-C, too
+        with suppress(Exception):
+            output.discard()
+        output.closed = True  # else it would upload the rest when it is deleted
+        raise
+
+
+def _copied(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
+    """Copy a file under another name, and rename it: fsspec's memory shows a file while it is written."""
+    folder, _, _ = place.rpartition("/")
+    temporary = f"{folder}/.vsr-{secrets.token_hex(6)}.tmp"
+    try:
+        system.put_file(str(file), temporary)
+        if not overwrite and object_exists(remote):
+            raise _appeared(remote)
+        system.mv(temporary, place)
+    except BaseException:
+        with suppress(Exception):
+            system.rm_file(temporary)
+        raise
+
+
+def object_exists(remote: Remote) -> bool:
+    """Return whether a store has an object of this name.
+
+    Raises:
+        ConfigError: the network is not allowed, or a package is missing.
+        OutputError: the store does not answer.
+    """
+    return _asked(remote, lambda system, place: _size_at(system, place, remote)) is not None
+
+
+def _check_size(file: Path, remote: Remote) -> None:
+    found = _asked(remote, lambda system, place: _size_at(system, place, remote))
+    if found != file.stat().st_size:
+        raise OutputError(
+            f"{remote.shown}: the store has {found} bytes of it, not {file.stat().st_size}; run it again"
+        )
+
+
+def _size_at(system: Any, place: str, remote: Remote) -> int | None:
+    try:
+        return identity_of(system, place, remote.shown).size or 0
+    except FileNotFoundError:
+        return None
+
+
+def _asked(remote: Remote, ask: Callable[[Any, str], int | None]) -> int | None:
+    system, place = file_system(remote)
+    return patiently(lambda: ask(system, place), name=remote.shown, error=OutputError)
+
+
+def _appeared(remote: Remote) -> OutputError:
+    return OutputError(
+        f"{remote.shown}: appeared during the run, so it is kept; replace it with `overwrite=True`, "
+        "or name another file"
+    )
+
+
+def _check_object(remote: Remote) -> None:
+    ask = getattr(remote.file, "writable", None)
+    if not hasattr(remote.file, "write") or (ask is not None and not ask()):
+        raise ConfigError(f"{remote.shown}: cannot be written to; open it in mode 'wb'")
+
+
+def _write_object(file: Path, remote: Remote) -> None:
+    """Write a file into a file object; what was written is removed again after an error, if it can seek."""
+    begin = _position(remote.file)
+    try:
+        with file.open("rb") as data:
+            while piece := data.read(_PIECE):
+                _write_all(remote.file, piece)
+        if hasattr(remote.file, "flush"):
+            remote.file.flush()
+    except BaseException as error:
+        with suppress(Exception):
+            if begin is not None:
+                remote.file.seek(begin)
+                remote.file.truncate()
+        if not isinstance(error, Exception):
+            raise
+        raise OutputError(f"{remote.shown}: cannot be written ({type(error).__name__}: {error})") from error
+
+
+def _position(file: Any) -> int | None:
+    try:
+        return int(file.tell()) if file.seekable() else None
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all of it: a raw file may take a part, and an object that does not count returns None."""
+    rest = memoryview(data)
+    while rest:
+        count = file.write(rest)
+        rest = rest[len(rest) if count is None else count :]
