@@ -167,4 +167,6 @@ def worker(queue: rq.Queue) -> FilmWorker:
 
 
 if __name__ == "__main__":
-    worker(connect()).work()
+    import job_queue  # the module in which rq calls `upscale`: worker and jobs must share `stop` and `WARM`
+
+    job_queue.worker(job_queue.connect()).work()

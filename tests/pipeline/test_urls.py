@@ -275,7 +275,7 @@ def test_a_web_file_that_changes_on_the_way_is_reported_as_a_possible_mixture(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (404, "there is no such object"),
+        (404, "there is no such file"),
         (403, "access is denied"),
         (500, "HTTP status 500"),
         (503, "4 attempts"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vsr.cli.interruption.watchdog import watchdog
+from vsr.media.remote.traffic import note
 
 TICK = 0.02
 PATIENCE = 10 * TICK / 60
@@ -47,6 +48,7 @@ def test_a_suspended_process_does_not_count_as_hanging() -> None:
 import time
 from pathlib import Path
 from vsr.cli.interruption.watchdog import watchdog
+from vsr.media.remote.traffic import note
 with watchdog(1.0 / 60, tick=0.1) as alive:
     print("ready", flush=True)
     for _ in range(40):
@@ -83,3 +85,13 @@ def test_during_computation_bytes_do_not_count_as_progress(tmp_path: Path) -> No
     with dog, (tmp_path / "film").open("wb", buffering=0) as film:
         while not ended.wait(TICK):
             film.write(b"x")
+
+
+def test_bytes_of_the_network_count_where_files_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr.cli.interruption.watchdog.bytes_moved", lambda: "as before")
+    with watchdog(0) as dog, dog.files_only():
+        dog.has_moved()
+        assert not dog.has_moved()
+        note(1)
+        assert dog.has_moved()
+        assert not dog.has_moved()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from vsr.cli import console
+from vsr.media.remote.traffic import transferred
 from vsr.system.host import bytes_moved
 
 TICK_SECONDS = 1.0
@@ -31,7 +32,7 @@ class Watchdog:
 
     @contextmanager
     def files_only(self) -> Generator[None, None, None]:
-        """Also count reads and writes of files as progress, for work without frames."""
+        """Also count bytes of files and of the network as progress, for work without frames."""
         self._bytes_count = True
         try:
             yield
@@ -44,8 +45,9 @@ class Watchdog:
         moved = self._moved.is_set()
         self._moved.clear()
         if self._bytes_count:
-            before, self._bytes = self._bytes, bytes_moved()
-            moved = moved or self._bytes is None or self._bytes != before
+            files = bytes_moved()
+            before, self._bytes = self._bytes, (files, transferred())
+            moved = moved or files is None or self._bytes != before
         return moved
 
 

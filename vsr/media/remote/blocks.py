@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ KEPT_BYTES = 1 << 26
 
 _kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 _kept_lock = threading.Lock()
+_ids = count()
 
 
 class Blocks:
@@ -34,6 +36,7 @@ class Blocks:
     def __init__(self, remote: Remote) -> None:
         """Open the file; see `open_store` for the errors."""
         self._store: Store = open_store(remote)
+        self._id = next(_ids)
         self.name, self.size = remote.shown, self._store.size
         self._ahead: dict[int, Future[bytes | None]] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -49,8 +52,8 @@ class Blocks:
         Raises:
             InputError: the store failed, or the file was changed.
         """
-        data = _recall((id(self), number)) or self._arrived(number) or self._fetch(number)
-        _remember((id(self), number), data)
+        data = _recall((self._id, number)) or self._arrived(number) or self._fetch(number)
+        _remember((self._id, number), data)
         if then:
             self._read_ahead(number + 1)
         return data
@@ -68,7 +71,7 @@ class Blocks:
             pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         with _kept_lock:
-            for key in [key for key in _kept if key[0] == id(self)]:
+            for key in [key for key in _kept if key[0] == self._id]:
                 del _kept[key]
 
     def _fetch(self, number: int) -> bytes:
@@ -80,7 +83,7 @@ class Blocks:
         return None if future is None or future.cancelled() else future.result()
 
     def _read_ahead(self, number: int) -> None:
-        if number * BLOCK >= self.size or _recall((id(self), number)) is not None:
+        if number * BLOCK >= self.size or _recall((self._id, number)) is not None:
             return
         from concurrent.futures import ThreadPoolExecutor
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.media.remote.failures import PATIENT, QUICK, patiently
 from vsr.media.remote.places import PROTOCOLS, Remote
+from vsr.media.remote.traffic import note
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest")
 """Keys of fsspec's facts that change with the content."""
@@ -170,6 +171,7 @@ class UrlStore:
             data = bytes(self._file.read(stop - start))
         if len(data) != stop - start:
             raise ConnectionResetError(None, "the connection broke off")
+        note(len(data))
         return data
 
     def _has_ranges(self) -> bool:
@@ -192,6 +194,7 @@ class UrlStore:
         try:
             with self._system.open(self._place, "rb", block_size=0) as file:
                 while data := file.read(_COPY):
+                    note(len(data))
                     _append(copy, data, self._name)
         except BaseException:
             copy.close()

@@ -16,6 +16,7 @@ from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.remote.failures import patiently, reason_of
 from vsr.media.remote.places import PROTOCOLS, Remote
 from vsr.media.remote.store import file_system, identity_of
+from vsr.media.remote.traffic import note
 
 PART = 1 << 25
 """Bytes of a part of an upload, at least; each is in memory once."""
@@ -95,6 +96,7 @@ def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bo
         with file.open("rb") as data:
             while piece := data.read(_PIECE):
                 output.write(piece)
+                note(len(piece))
         if output.tell() != size:
             raise OutputError(
                 f"{remote.shown}: the finished file changed while it was uploaded; run it again"
