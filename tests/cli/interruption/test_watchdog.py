@@ -48,7 +48,6 @@ def test_a_suspended_process_does_not_count_as_hanging() -> None:
 import time
 from pathlib import Path
 from vsr.cli.interruption.watchdog import watchdog
-from vsr.media.remote.traffic import note
 with watchdog(1.0 / 60, tick=0.1) as alive:
     print("ready", flush=True)
     for _ in range(40):
