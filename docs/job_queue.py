@@ -30,7 +30,7 @@ ATTEMPTS = 3
 FINAL = (vsr.ConfigError, vsr.InputError, vsr.ModelError)
 """Errors that another attempt would repeat. A full disk or a failing device may be better next time."""
 
-WARM = vsr.WarmGenerator()
+WARM = vsr.KeptModel()
 """Keeps the network on the device from job to job; it serves one job at a time, as this worker does."""
 stop = threading.Event()
 """Ends the job that runs."""

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from vsr.media.passthrough.stream_kinds import StreamFate
     from vsr.models.load import LoadedModel, load_generator
     from vsr.pipeline.job.report import Report
-    from vsr.pipeline.job.warm_generator import WarmGenerator
+    from vsr.pipeline.job.warm_generator import KeptModel
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
@@ -80,6 +80,7 @@ __all__ = [
     "FinetuneReport",
     "Hwaccel",
     "InputError",
+    "KeptModel",
     "LoadedModel",
     "MasteringDisplay",
     "Matrix",
@@ -109,7 +110,6 @@ __all__ = [
     "VideoInfo",
     "VideoSource",
     "VsrError",
-    "WarmGenerator",
     "YuvFrame",
     "compare",
     "finetune",
@@ -130,7 +130,7 @@ _MODULES = {
     "vsr.media.passthrough.stream_kinds": "StreamFate",
     "vsr.models.load": "LoadedModel load_generator",
     "vsr.pipeline.job.report": "Report",
-    "vsr.pipeline.job.warm_generator": "WarmGenerator",
+    "vsr.pipeline.job.warm_generator": "KeptModel",
     "vsr.pipeline.run": "Progress upscale_video",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "compare",

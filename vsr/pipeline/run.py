@@ -27,7 +27,7 @@ from vsr.pipeline.job.chosen_settings import choose_settings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.job.warm_generator import WarmGenerator
+from vsr.pipeline.job.warm_generator import KeptModel, generator_of
 from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
@@ -65,7 +65,7 @@ def upscale_video(
     work_folder: str | Path | None = None,
     on_progress: OnProgress | None = None,
     cancel: Cancel | None = None,
-    warm: WarmGenerator | None = None,
+    warm: KeptModel | None = None,
     **overrides: Unpack[Overrides],
 ) -> Report:
     """Upscale a video file, and keep everything that it contains.
@@ -111,7 +111,7 @@ def upscale_video(
         paths_of(
             target, allow_network=allow_network, work_folder=work_folder, suffix=_suffix(target, first)
         ) as (last,),
-        prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=warm) as job,
+        prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=generator_of(warm)) as job,
     ):
         if cancel is not None:
             job.alive = partial(_stop_if, job, asked(cancel))

@@ -70,3 +70,22 @@ def _placed(name: str, scale: Fraction | None, settings: UpscaleSettings) -> tup
         batch=settings.batch,
     )
     return model, upscaler
+
+
+class KeptModel:
+    """Keeps the network of one call of `vsr.upscale` on its device for the next, if the settings allow it.
+
+    It serves one call at a time. With several devices, it keeps their workers, too.
+    """
+
+    def __init__(self) -> None:
+        self._generator = WarmGenerator()
+
+    def close(self) -> None:
+        """End the workers, if there are any; the memory of the device is free with the last reference."""
+        self._generator.close()
+
+
+def generator_of(kept: KeptModel | None) -> WarmGenerator | None:
+    """Return what a `KeptModel` keeps."""
+    return None if kept is None else kept._generator
