@@ -19,7 +19,7 @@ from vsr.settings.overrides import KEYWORDS
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 KINDS = (UpscaleSettings, EncoderSettings)
-OF_A_RUN = {"pipeline", "size", "patience", "overwrite", "dry_run", "report", "quiet"} | {
+OF_A_RUN = {"progress", "pipeline", "size", "patience", "overwrite", "dry_run", "report", "quiet"} | {
     *("paths", "to", "name", "recursive", "files_from", "skip_existing")
 }
 """Flags of `vsr upscale` that are no settings of the result."""

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from vsr.cli.commands.train import train
 from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
+from vsr.cli.records import events
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 from vsr.media.remote.places import is_url
@@ -81,8 +83,11 @@ def main() -> None:
     keep_freed_memory()
     if sys.platform == "darwin":  # torch reads it once, when it is imported: the CPU does what Metal cannot
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    with signals.installed():
-        code = _exit_code()
+    words = sys.argv[1:]
+    with events.installed(words, vsr.__version__) if events.asked_for(words) else nullcontext():
+        with signals.installed():
+            code = _exit_code()
+        events.end(code)
     sys.exit(code)
 
 
@@ -102,6 +107,7 @@ def _exit_code() -> int:
         )
     except signals.Stopped as stop:
         console.say(f"stopped by {stop.name}; {stop.left}")
+        events.result(message=stop.left)
         return stop.exit_code
     except BrokenPipeError:
         return _gone()

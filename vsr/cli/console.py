@@ -11,9 +11,10 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
 from rich.console import Console
@@ -54,6 +55,37 @@ class _Messages(io.TextIOBase):
 _err = Console(file=cast(TextIO, _Messages()), highlight=False, soft_wrap=True)
 
 
+Divert = Callable[[str, str], None]
+"""Takes a message instead of the terminal: `message`, `warning`, `error` or `output`, and its text."""
+_diverts: list[Divert] = []
+
+
+@contextmanager
+def diverted(to: Divert) -> Generator[None, None, None]:
+    """Give all messages to a function inside the block, and print none of them."""
+    _diverts.append(to)
+    try:
+        yield
+    finally:
+        _diverts.pop()
+
+
+def is_diverted() -> bool:
+    """Return whether messages go to a function; then only `raw_line` and `data` print."""
+    return bool(_diverts)
+
+
+def raw_line(line: str) -> None:
+    """Write a line of printable ASCII to stderr at once, and nothing of another thread within it."""
+    with _whole_line:
+        stream = cast(TextIO, _err.file)
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+_whole_line = threading.Lock()
+
+
 def stderr() -> Console:
     """Return the console on stderr, which messages and the live line share
     so that neither overwrites the other."""
@@ -76,21 +108,38 @@ def debugging() -> bool:
 
 def say(message: str) -> None:
     """Print a message on stderr."""
+    if _diverts:
+        _diverts[-1]("message", in_flags(message))
+        return
     _print(Text(f"vsr: {_printable(message)}"))
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr, in one line."""
+    if _diverts:
+        _diverts[-1]("warning", in_flags(message))
+        return
     _print(Text.assemble(("vsr: warning: ", "yellow"), _printable(message)))
 
 
 def error(message: str) -> None:
     """Print an error on stderr, in one line."""
+    if _diverts:
+        _diverts[-1]("error", in_flags(message))
+        return
     _print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
 
 
 def out(line: str, *, flush: bool = False) -> None:
     """Print a line on stdout, as a result that other programs may read."""
+    if _diverts:
+        _diverts[-1]("output", line)
+        return
+    data(line, flush=flush)
+
+
+def data(line: str, *, flush: bool = False) -> None:
+    """Print a line on stdout that a user asked to have there, whatever becomes of other messages."""
     print(_encodable(printable(line), sys.stdout.encoding), flush=flush)
 
 
@@ -135,7 +184,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
             for line in "".join(traceback.format_exception(record.exc_info[1])).splitlines():
-                _print(Text(_printable(line)))
+                _diverts[-1]("message", line) if _diverts else _print(Text(_printable(line)))
         elif record.levelno >= logging.ERROR:
             error(record.getMessage())
         elif record.levelno >= logging.WARNING:

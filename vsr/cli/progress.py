@@ -1,4 +1,4 @@
-"""The progress line: live on a terminal, a plain line at intervals otherwise, none with --quiet."""
+"""The progress line: live on a terminal, otherwise or on request a plain line at intervals, or none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vsr.cli import console
 
 if TYPE_CHECKING:
+    from vsr.cli.run_options import ProgressKind
     from vsr.pipeline.run import Progress
 
 Show = Callable[["Progress"], None]
@@ -82,11 +83,11 @@ class Line:
 
 
 @contextmanager
-def progress_line(*, quiet: bool, words: Words) -> Generator[Show | None, None, None]:
+def progress_line(kind: ProgressKind, words: Words) -> Generator[Show | None, None, None]:
     """Yield the function that `pipeline.run` calls after each frame; `words` makes the text that is shown."""
-    if quiet:
+    if kind == "none":
         yield None
-    elif console.stderr().is_terminal:
+    elif kind == "auto" and console.stderr().is_terminal:
         with _live(words) as show:
             yield show
     else:

@@ -27,15 +27,21 @@ class QueueClock:
         self._left = sum(self._weights)
         self._done = 0.0
         self._seconds = 0.0
-        self._number = 0
+        self.number = 0
+        """Of the file that is next, the first being 1."""
+
+    @property
+    def count(self) -> int:
+        """The number of files."""
+        return len(self._weights)
 
     def begins(self, number: int) -> None:
         """A file is next, the first being 1."""
-        self._number = number
+        self.number = number
 
     def ended(self, seconds: float, *, computed: bool) -> None:
         """That file is finished; one that was skipped or failed says nothing about the speed."""
-        weight = self._weights[self._number - 1]
+        weight = self._weights[self.number - 1]
         self._left -= weight
         if computed:
             self._done += weight
@@ -46,14 +52,15 @@ class QueueClock:
         line = Line()
 
         def describe(now: Progress) -> str:
-            words = f"file {self._number} of {len(self._weights)}: {line(now)}"
-            left = self._seconds_left(now)
+            words = f"file {self.number} of {self.count}: {line(now)}"
+            left = self.seconds_left(now)
             return words if left is None else f"{words}; {clock(left)} left for the queue"
 
         return describe
 
-    def _seconds_left(self, now: Progress) -> float | None:
-        weight = self._weights[self._number - 1]
+    def seconds_left(self, now: Progress) -> float | None:
+        """Return the seconds that are left for the queue; None until that can be estimated."""
+        weight = self._weights[self.number - 1]
         part = weight * min(1.0, now.frames / now.total) if now.total else 0.0
         done, seconds = self._done + part, self._seconds + now.seconds
         return None if seconds < ETA_FROM or not done else (self._left - part) * seconds / done

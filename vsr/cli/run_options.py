@@ -5,8 +5,24 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
+from vsr.cli import parse
 from vsr.media.remote.places import without_credentials
+
+ProgressKind = Literal["auto", "plain", "none", "json"]
+"""`auto` is a live line on a terminal and else `plain`: a line every ten seconds."""
+PROGRESS_KINDS: tuple[ProgressKind, ...] = get_args(ProgressKind)
+
+
+def progress_kind(text: str, *, quiet: bool = False) -> ProgressKind:
+    """Return the kind that `--progress` names; none with --quiet, except objects for programs.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    kind: ProgressKind = parse.one_of(text, PROGRESS_KINDS, option="--progress")
+    return "none" if quiet and kind != "json" else kind
 
 
 def _command() -> list[str]:
@@ -25,5 +41,7 @@ class RunOptions:
     """Minutes without progress after which the process ends; 0 waits forever."""
     report: Path | None = None
     """Where the report goes; `-` is standard output."""
+    progress: ProgressKind = "auto"
+    """How progress is shown."""
     command: list[str] = field(default_factory=_command)
     """The words of the command line, for the report."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vsr.cli import console
 from vsr.cli.interruption import signals
 from vsr.cli.queue_clock import QueueClock
+from vsr.cli.records import events
 from vsr.cli.records.queue_report import QueueReport
 from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_run import run_shown
@@ -56,16 +57,20 @@ def run_queue_shown(
             outcomes.append(outcome)
             times.ended(time.monotonic() - begun, computed=outcome.report is not None)
             _say(outcome, number, len(pairs), quiet=quiet)
+            if console.is_diverted():
+                events.emit("file", number=number, count=len(pairs), **outcome.as_dict())
             log.add(outcome)
             begun = time.monotonic()
             times.begins(min(number + 1, len(pairs)))
     except signals.Stopped as stop:
+        events.result(files=_numbers(outcomes, len(pairs)))
         stop.left = f"{_counts(outcomes, len(pairs))}; the same command continues ({stop.left})"
         raise
     finally:
         warm.close()
+    events.result(files=_numbers(outcomes, len(pairs)))
     if not quiet:
-        _summary(outcomes, len(pairs), table=not log.is_on_stdout)
+        _summary(outcomes, len(pairs), table=not (log.is_on_stdout or console.is_diverted()))
     return worst(outcomes)
 
 
@@ -101,6 +106,12 @@ def _reason(outcome: Outcome) -> str:
     if outcome.report is not None:
         return "; ".join(outcome.report.damage.notes) or "the input is damaged"
     return outcome.message.removeprefix(f"{name_of(outcome.source)}: ")
+
+
+def _numbers(outcomes: Sequence[Outcome], count: int) -> dict[str, int]:
+    """Return the number of files, and of those with each status."""
+    statuses = ("done", "damaged", "skipped", "failed", "not tried")
+    return {"count": count} | {status: sum(one.status == status for one in outcomes) for status in statuses}
 
 
 def _counts(outcomes: Sequence[Outcome], count: int) -> str:

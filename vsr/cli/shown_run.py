@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsr.cli import console
 from vsr.cli.interruption import signals
+from vsr.cli.records import events
 from vsr.cli.run_options import RunOptions
 from vsr.media.files.stdio import is_pipe
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
+    from vsr.cli.progress import Show
     from vsr.cli.queue_clock import QueueClock
     from vsr.pipeline.job.chosen_settings import ChosenSettings
     from vsr.pipeline.job.job import Job
@@ -41,7 +43,6 @@ def run_shown(
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
     """
     from vsr.cli.interruption.watchdog import watchdog
-    from vsr.cli.progress import Line, progress_line
 
     quiet = options.quiet
     with ExitStack() as stack:
@@ -62,15 +63,31 @@ def run_shown(
             )
             job = stack.enter_context(made)
         job.report.command = options.command
+        if console.is_diverted():
+            events.emit("plan", **_place(queue), report=job.report.as_dict())
         shown = [] if quiet else _before(job.report, brief=queue is not None)
         with _kept_parts(job):
             job.alive = dog.alive
-            with progress_line(quiet=quiet, words=queue.words() if queue else Line()) as show:
+            with _progress(options, queue) as show:
                 meter = compute(job, show)
+            events.emit("finishing", **_place(queue))
             with dog.files_only():
                 finish(job, meter)
         _after(job.report, shown, quiet=quiet, brief=queue is not None)
         return job.report
+
+
+def _place(queue: QueueClock | None) -> dict[str, int]:
+    """Return which of how many files the run is, for events."""
+    return {"number": 1, "count": 1} if queue is None else {"number": queue.number, "count": queue.count}
+
+
+def _progress(options: RunOptions, queue: QueueClock | None) -> AbstractContextManager[Show | None]:
+    from vsr.cli.progress import Line, progress_line
+
+    if options.progress == "json":
+        return events.frame_progress(queue) if not options.quiet else nullcontext(None)
+    return progress_line(options.progress, queue.words() if queue else Line())
 
 
 def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool) -> None:

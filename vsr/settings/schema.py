@@ -325,7 +325,7 @@ class UpscaleSettings:
         flags=("--segment",),
         heading="Run",
         metavar="TIME",
-        help="Length of a segment; default 10 seconds.",
+        help="Length of a segment; default 10.",
         in_resume_key="value",
         is_time=True,
         limits=(0, 10**9),

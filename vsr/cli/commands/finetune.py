@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,10 @@ import typer
 
 import vsr
 from vsr.cli import console
-from vsr.cli.commands.train import SAVED, progress_lines
+from vsr.cli.commands.train import SAVED, shown_progress
 from vsr.cli.interruption import signals
+from vsr.cli.records import events
+from vsr.cli.run_options import progress_kind
 
 
 def finetune(
@@ -28,6 +31,7 @@ def finetune(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
+    progress: Annotated[str, typer.Option("--progress", help="auto, plain, none, json.")] = "auto",
 ) -> None:
     """Adapt a model to footage. The result is written only if it is better on held-out footage.
 
@@ -37,6 +41,7 @@ def finetune(
 
     from vsr.training.run.loop import StoppedEarlyError
 
+    kind = progress_kind(progress)
     if threads is not None:
         torch.set_num_threads(threads)
     logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each validation
@@ -51,9 +56,10 @@ def finetune(
             recipe=recipe,
             device=device,
             overwrite=overwrite,
-            on_progress=progress_lines(),
+            on_progress=shown_progress(kind),
             cancel=stop,
         )
+    events.result(report=asdict(report))
     console.out(f"the footage is compressed about as strongly as by x264 at CRF {report.crf:.0f}")
     for name in report.before:
         console.out(f"{name:<14}{report.before[name]:+.3f} -> {report.after[name]:+.3f}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ import typer
 import vsr
 from vsr.cli import console
 from vsr.cli.interruption import signals
+from vsr.cli.records import events
+from vsr.cli.run_options import ProgressKind, progress_kind
 from vsr.errors import OutputError
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ def train(
         int | None, typer.Option("--dump", min=1, help="Only write this number of training images.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
+    progress: Annotated[str, typer.Option("--progress", help="auto, plain, none, json.")] = "auto",
 ) -> None:
     """Train a network, or resume an interrupted run.
 
@@ -65,6 +70,7 @@ def train(
 
     from vsr.training.run.loop import StoppedEarlyError
 
+    kind = progress_kind(progress)
     if threads is not None:
         torch.set_num_threads(threads)
     if dump is not None:
@@ -85,11 +91,44 @@ def train(
             device=device,
             compiled=compiled,
             overwrite=overwrite,
-            on_progress=progress_lines(),
+            on_progress=shown_progress(kind),
             cancel=stop,
         )
+    events.result(report=asdict(report))
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in report.gains.items())
     console.out(f"{report.output}: over bicubic, on held-out data: {gains}")
+
+
+def shown_progress(kind: ProgressKind) -> Callable[[TrainProgress], None] | None:
+    """Return the function that shows the progress of a training; None shows none."""
+    if kind == "none":
+        return None
+    return progress_events() if kind == "json" else progress_lines()
+
+
+def progress_events() -> Callable[[TrainProgress], None]:
+    """Return a function that writes an object of progress, at most two a second."""
+    begin, last = time.monotonic(), -math.inf
+    first: TrainProgress | None = None
+
+    def show(progress: TrainProgress) -> None:
+        nonlocal first, last
+        first = first or progress
+        now = time.monotonic()
+        if now - last < events.EVERY_SECONDS:
+            return
+        last = now
+        gone, moved = now - begin, progress.position - first.position
+        events.emit(
+            "training",
+            step=progress.step,
+            position=progress.position,
+            steps_per_second=(progress.step - first.step) / gone if gone else None,
+            seconds_left=gone * (1 - progress.position) / moved if moved > 0 else None,
+            terms=dict(progress.terms),
+        )
+
+    return show
 
 
 def progress_lines() -> Callable[[TrainProgress], None]:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from vsr.cli import console, parse, setting_flags, urls
-from vsr.cli.run_options import RunOptions
+from vsr.cli.records import events
+from vsr.cli.run_options import RunOptions, progress_kind
 from vsr.cli.shown_queue import run_queue_shown
 from vsr.cli.shown_run import check_before_torch, run_shown
 from vsr.cli.wording import in_flags
@@ -96,6 +97,16 @@ def upscale(
             rich_help_panel="Run",
         ),
     ] = None,
+    progress: Annotated[
+        str,
+        typer.Option(
+            "--progress",
+            metavar="KIND",
+            help="auto, plain, none, json.",
+            show_default=False,
+            rich_help_panel="Run",
+        ),
+    ] = "auto",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", metavar=" ", help="Print errors only.", rich_help_panel="Run")
     ] = False,
@@ -106,7 +117,7 @@ def upscale(
         typer.Option(
             "--patience",
             metavar="MINUTES",
-            help="Longest wait for a frame; default 30.",
+            help="Longest wait; default 30.",
             show_default=False,
             rich_help_panel="Run",
         ),
@@ -126,7 +137,13 @@ def upscale(
     if not patience >= 0:
         raise ConfigError(f"--patience {patience:g} is impossible; use minutes, or 0 to wait for ever")
     chosen = _chosen(pipeline, size, flags)
-    options = RunOptions(overwrite=overwrite, quiet=quiet, patience=patience, report=report)
+    options = RunOptions(
+        overwrite=overwrite,
+        quiet=quiet,
+        patience=patience,
+        report=report,
+        progress=progress_kind(progress, quiet=quiet),
+    )
     words = [*(paths or []), *_listed(files_from)]
     named = [*words, *([] if to is None else [to])]
     urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
@@ -185,9 +202,11 @@ def _one(
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
     done = run_shown(source, target, chosen, options)
+    if console.is_diverted():
+        events.result(report=done.as_dict())
     if options.report is not None and is_pipe(options.report):
         for line in done.as_text(ascii_only=True).splitlines():
-            console.out(line)
+            console.data(line)
     elif options.report is not None:
         done.write(options.report)
     if done.exit_code:

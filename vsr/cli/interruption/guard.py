@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vsr.cli import console
+from vsr.cli.records import events
 from vsr.system.stopping import NUMBERS, Bell
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 NEVER = -1
 _CALLED_OFF = 0
 """Byte in the pipe, besides the numbers of signals, that says that the command has ended."""
-_LAST_WORDS = b"vsr: ended at once; what was finished before is kept\n"
+_LAST_WORDS = "ended at once; what was finished before is kept"
 
 
 class Guard:
@@ -114,7 +116,10 @@ class Guard:
 
 def last_words() -> bytes:
     """Return the last message; on a terminal, it first shows the cursor that a progress line has hidden."""
-    return b"\x1b[?25h\n" + _LAST_WORDS if os.isatty(2) else _LAST_WORDS
+    if console.is_diverted():
+        return events.last_words(_LAST_WORDS)
+    line = f"vsr: {_LAST_WORDS}\n".encode()
+    return b"\x1b[?25h\n" + line if os.isatty(2) else line
 
 
 def leave(number: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from vsr.cli import console
 from vsr.cli.interruption.guard import Guard, leave
 from vsr.system.stopping import NUMBERS
 
@@ -78,7 +79,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 def _tell(line: bytes) -> None:
     """Write a line to a terminal, if there still is one."""
     with suppress(OSError):
-        if os.isatty(2):
+        if os.isatty(2) and not console.is_diverted():
             os.write(2, line)
 
 

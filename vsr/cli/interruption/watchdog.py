@@ -5,11 +5,13 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from vsr.cli import console
+from vsr.cli.records import events
 from vsr.media.remote.traffic import transferred
 from vsr.system.host import bytes_moved
 
@@ -51,6 +53,18 @@ class Watchdog:
         return moved
 
 
+def _print_stacks() -> None:
+    """Print the stack of each thread: on stderr, or as an object for programs."""
+    if not console.is_diverted():
+        faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr, all_threads=True)
+        return
+    with tempfile.TemporaryFile() as file:  # faulthandler writes to descriptors only
+        faulthandler.dump_traceback(file=file.fileno(), all_threads=True)
+        file.seek(0)
+        text = file.read().decode(errors="replace")
+    events.emit("log", level="error", logger="faulthandler", text=text)
+
+
 @contextmanager
 def watchdog(
     minutes: float, *, tick: float = TICK_SECONDS, end: Callable[[int], None] = os._exit
@@ -77,7 +91,8 @@ def watchdog(
                     f"no progress for {minutes:g} minutes; the stack of each thread follows. Finished"
                     " segments are kept: the same command resumes from them. --patience sets a longer time"
                 )
-                faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr, all_threads=True)
+                _print_stacks()
+                events.end(EXIT_CODE)
                 end(EXIT_CODE)
                 return
 

@@ -52,7 +52,7 @@ class QueueReport:
         line = json.dumps(outcome.as_dict(), ensure_ascii=True, default=str)
         self._lines.append(f"{line}\n")
         if self.is_on_stdout:
-            console.out(line, flush=True)
+            console.data(line, flush=True)
         elif self._path is not None:
             write_whole(self._path, "".join(self._lines).encode())
 
