@@ -1,8 +1,8 @@
-"""Independent programs that report what a file contains: ffprobe, mkvmerge and mediainfo.
+"""Independent programs that report what a file contains: ffprobe, mkvmerge, mediainfo and exiftool.
 
 `vsr verify` reads a result with the code that wrote it; these programs do not share its
 mistakes. Each function skips the test if its program is not installed. The Debian
-packages are ffmpeg, mkvtoolnix and mediainfo.
+packages are ffmpeg, mkvtoolnix, mediainfo and libimage-exiftool-perl.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def mkvmerge(path: Path) -> dict[str, Any]:
 def mediainfo(path: Path) -> list[dict[str, Any]]:
     """Return mediainfo's tracks; the first has the type General."""
     return json.loads(run("mediainfo", "--Output=JSON", str(path)))["media"]["track"]
+
+
+def exiftool(path: Path) -> dict[str, Any]:
+    """Return the tags of a picture as `GROUP:NAME`, with numbers as they are stored."""
+    return json.loads(run("exiftool", "-json", "-n", "-G1", str(path)))[0]
 
 
 def run(program: str, *arguments: str) -> str:

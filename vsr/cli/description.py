@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
@@ -12,6 +13,8 @@ from vsr.frame import Stereo, VideoInfo
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.files.opening import shown
 from vsr.media.metadata.messages import labels_of
+from vsr.media.pictures import exif
+from vsr.media.pictures.file import open_picture
 from vsr.media.pixels.pixel_formats import subsampling
 from vsr.pipeline.job.report import plain
 
@@ -28,9 +31,45 @@ def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
     }
 
 
+def describe_picture(path: Path, *, max_pixels: int) -> dict[str, Any]:
+    """Return what the file of a still picture contains besides its samples, as plain values."""
+    file = open_picture(path, max_pixels=max_pixels)
+    found = file.metadata
+    parts = {
+        "EXIF": found.exif,
+        "place (GPS)": exif.has_place(found.exif),
+        "colour profile (ICC)": found.icc,
+        "XMP": found.xmp,
+        "IPTC": found.photoshop,
+        "density": found.density,
+    }
+    return {
+        "format": file.kind,
+        "orientation": exif.orientation_of(found.exif),
+        "contains": [name for name, part in parts.items() if part],
+        "texts": [f"{text.keyword or 'comment'}: {text.text}" for text in found.texts],
+        "no_result_has": list(found.left_out),
+        "damage": list(file.notes),
+    }
+
+
+def _picture_rows(picture: dict[str, Any]) -> list[tuple[str, str]]:
+    turned = picture["orientation"] != 1
+    rows = [("turned", f"by EXIF orientation {picture['orientation']}; results are stored upright")] * turned
+    rows += [("contains", ", ".join(picture["contains"]))] * bool(picture["contains"])
+    rows += [("text", text) for text in picture["texts"]]
+    rows += [("left out", f"of results: {what}") for what in picture["no_result_has"]]
+    return rows + [("damage", note) for note in picture["damage"]]
+
+
 def lines_of(contents: dict[str, Any], video: VideoInfo) -> list[str]:
     """Return the description as lines of text, one fact a line."""
     rows = [("file", f"{video.path} ({contents['format']})")]
+    picture = contents.get("picture")
+    if picture is not None:
+        rows += [row for row in _video_rows(video) if row[0] not in ("time", "carries")]
+        rows += _picture_rows(picture)
+        return [f"{name:<9}{shown(text)}" for name, text in rows]
     rows += _video_rows(video)
     rows += [("stream", _stream_line(stream, video.stream_index)) for stream in contents["streams"]]
     rows += [("chapter", f"{row['start']:.3f} s  {row['title']}") for row in contents["chapters"]]

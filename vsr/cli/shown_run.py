@@ -15,6 +15,7 @@ from vsr.media.files.stdio import is_pipe
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
+    from vsr.cli.interruption.watchdog import Watchdog
     from vsr.cli.progress import Show
     from vsr.cli.queue_clock import QueueClock
     from vsr.pipeline.job.chosen_settings import ChosenSettings
@@ -32,7 +33,7 @@ def run_shown(
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
 ) -> Report:
-    """Upscale a video, and print its facts, the progress and a summary on stderr.
+    """Upscale a video or a picture, and print its facts, the progress and a summary on stderr.
 
     Args:
         source: The input, a file or a pipe.
@@ -43,10 +44,13 @@ def run_shown(
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
     """
     from vsr.cli.interruption.watchdog import watchdog
+    from vsr.media.pictures.kinds import becomes_picture
 
     quiet = options.quiet
     with ExitStack() as stack:
         dog = stack.enter_context(watchdog(options.patience))
+        if becomes_picture(source, target):
+            return _picture(source, target, chosen, options, dog, warm=warm, queue=queue)
         with dog.files_only():
             check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
             signals.whatever_runs()
@@ -102,9 +106,14 @@ def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *,
     from vsr.media.files.output_path import check_target
     from vsr.media.files.stdio import settle_delay
     from vsr.media.formats.containers import container_of
+    from vsr.media.pictures.kinds import becomes_picture
     from vsr.media.remote.blocks import close_blocks
     from vsr.models import catalog
 
+    if becomes_picture(source, target):
+        check_target(target, source, overwrite=overwrite)
+        catalog.resolve(settings.model)
+        return
     settle_delay(source, target, settings.format)
     close_blocks(source)  # a queue asked for its size hours ago
     probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
@@ -112,6 +121,39 @@ def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *,
         check_target(target, source, overwrite=overwrite)
         check_choice(settings.encoder, container_of(target))
     catalog.resolve(settings.model)
+
+
+def _picture(
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    options: RunOptions,
+    dog: Watchdog,
+    *,
+    warm: WarmGenerator | None,
+    queue: QueueClock | None,
+) -> Report:
+    """Upscale a still picture, which has no progress to show: it is one frame."""
+    check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
+    signals.whatever_runs()
+    from vsr.pipeline.picture import prepare_picture, run_picture
+
+    with prepare_picture(source, target, chosen, overwrite=options.overwrite, warm=warm) as job:
+        report = job.report
+        report.command = options.command
+        if console.is_diverted():
+            events.emit("plan", **_place(queue), report=report.as_dict())
+        if not options.quiet:
+            _before(report, brief=queue is not None, is_still=True)
+        run_picture(job, dog.alive)
+    for line in report.damage.notes:
+        console.warn(line)
+    if not options.quiet and queue is None:
+        console.say(
+            f"{report.target}: {report.width}x{report.height}, {job.plan}, {report.bytes_out / 2**20:.1f} MiB"
+            f" in {report.seconds:.1f} s"
+        )
+    return report
 
 
 @contextmanager
@@ -132,7 +174,7 @@ def _left(kept: int) -> str:
     return f"{kept} finished frames are kept; the same command resumes from there"
 
 
-def _before(report: Report, *, brief: bool) -> list[str]:
+def _before(report: Report, *, brief: bool, is_still: bool = False) -> list[str]:
     from vsr.pipeline.job.plan_text import encoding, treatment
 
     info, engine = report.info, report.engine
@@ -142,7 +184,9 @@ def _before(report: Report, *, brief: bool) -> list[str]:
             f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
             f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
         )
-        console.say("; ".join([encoding(report), *treatment(report)]))
+        facts = treatment(report) if is_still else [encoding(report), *treatment(report)]
+        if facts:
+            console.say("; ".join(facts))
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:

@@ -19,6 +19,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.plan_text import encoding, treatment
 from vsr.pipeline.job.report import Report
+from vsr.pipeline.picture import prepare_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import frames_expected
 from vsr.settings.schema import UpscaleSettings
@@ -80,6 +81,27 @@ class Forecast:
             return f"about {self.picture_bytes / 1024:.0f} KiB a frame, plus the streams that are copied"
         mebibytes = self.picture_bytes * self.frames / 2**20
         return f"about {mebibytes:.1f} MiB of video, plus the streams that are copied"
+
+
+def picture_lines(
+    source: Path, target: Path, chosen: UpscaleSettings | ChosenSettings, *, overwrite: bool
+) -> list[str]:
+    """Return what a run would do with a still picture; nothing is computed.
+
+    Raises:
+        VsrError: An error that the run itself would raise.
+    """
+    with prepare_picture(source, target, chosen, overwrite=overwrite) as job:
+        info, report = job.report.info, job.report
+        need = job.upscaler.estimate_bytes(info.height, info.width)
+        rows = [
+            ("source", f"{report.source}: {info.width}x{info.height}, {job.picture.kind}"),
+            ("result", f"{report.target}: {report.width}x{report.height}, {job.plan}"),
+            ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
+            ("memory", f"about {need / 2**20:.0f} MiB for the generator, without the picture"),
+        ]
+        rows += [("warning", line) for line in report.warnings]
+        return [f"{name:<9}{text}" for name, text in rows]
 
 
 def dry_run(

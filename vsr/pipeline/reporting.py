@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import VideoInfo
@@ -24,6 +25,7 @@ from vsr.pipeline.job.host_memory import tight
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
 from vsr.pipeline.job.run_facts import host, now, software
+from vsr.settings.schema import UpscaleSettings
 
 
 def first_report(
@@ -46,18 +48,7 @@ def first_report(
         info=info,
         height=size.height,
         width=size.width,
-        model={
-            "name": model.name,
-            "family": model.family,
-            "scale": str(model.scale),
-            "strength": settings.strength,
-            "partner": settings.partner,
-            "parameters": model.parameters,
-            "sha256": model.sha256,
-            "path": None if model.path is None else str(model.path.absolute()),
-            "partner_sha256": model.partner_sha256,
-            "partner_path": None if model.partner_path is None else str(model.partner_path.absolute()),
-        },
+        model=model_facts(model, settings),
         engine={
             "device": str(upscaler.device),
             "precision": upscaler.precision,
@@ -83,7 +74,7 @@ def first_report(
         warnings=[
             *chosen.replaced,
             *_guessed(info),
-            *_short_of(model, size, info),
+            *short_of(model, size, info),
             *tight(size, plan, batch=upscaler.batch),
             *video.warnings,
             *loss_note(info.side_data, codec=codec_of(plan.codec), dolby_vision=info.dolby_vision),
@@ -98,6 +89,22 @@ def _fates(sink: Sink) -> list[StreamFate]:
     return [replace(fate, to=codec) if fate.fate == "upscaled" else fate for fate in sink.fates]
 
 
+def model_facts(model: LoadedModel, settings: UpscaleSettings) -> dict[str, Any]:
+    """Return what the report says about the model."""
+    return {
+        "name": model.name,
+        "family": model.family,
+        "scale": str(model.scale),
+        "strength": settings.strength,
+        "partner": settings.partner,
+        "parameters": model.parameters,
+        "sha256": model.sha256,
+        "path": None if model.path is None else str(model.path.absolute()),
+        "partner_sha256": model.partner_sha256,
+        "partner_path": None if model.partner_path is None else str(model.partner_path.absolute()),
+    }
+
+
 def _guessed(info: VideoInfo) -> list[str]:
     """Return one warning for all guessed tags; most files lack some, and
     several lines would hide other warnings."""
@@ -110,7 +117,7 @@ def _guessed(info: VideoInfo) -> list[str]:
     return [f"colour is not fully tagged; assumed and written: {taken} (vsr info gives the reasons)"]
 
 
-def _short_of(model: LoadedModel, size: output_size.TargetSize, info: VideoInfo) -> list[str]:
+def short_of(model: LoadedModel, size: output_size.TargetSize, info: VideoInfo) -> list[str]:
     """Return a warning if the model's scale is smaller than the requested one."""
     rest = Fraction(size.height, info.height) / model.scale
     if rest <= Fraction(21, 20):  # less than 5 % is rounding

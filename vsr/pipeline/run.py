@@ -18,17 +18,19 @@ from vsr.media.files.opening import open_media
 from vsr.media.files.stdio import is_pipe, place_of, standard_input
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.pictures.kinds import becomes_picture
 from vsr.media.remote.places import is_file_object
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.inputfile import state_of
-from vsr.pipeline.job.chosen_settings import choose_settings
+from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.job.warm_generator import KeptModel, generator_of
+from vsr.pipeline.job.warm_generator import KeptModel, WarmGenerator, generator_of
 from vsr.pipeline.many_devices import make_segments
+from vsr.pipeline.picture import prepare_picture, run_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
 from vsr.settings.keywords import Overrides
@@ -68,16 +70,16 @@ def upscale_video(
     warm: KeptModel | None = None,
     **overrides: Unpack[Overrides],
 ) -> Report:
-    """Upscale a video file, and keep everything that it contains.
+    """Upscale a video or a picture, and keep everything that its file contains.
 
     The target gets its name only after it is complete and its frames were counted. After an error or an
     interruption, an existing file of that name is unchanged.
 
     Args:
-        source: Any video file that FFmpeg decodes: a path, a URL, or a file object that is open for reading;
-            `-` is standard input with YUV4MPEG2 or NUT.
-        target: Output file, whose suffix selects the container: a path, the URL of an object, or a file
-            object that is open for writing; `-` is standard output.
+        source: Any video that FFmpeg decodes, or a picture: a path, a URL, or a file object that is open for
+            reading; `-` is standard input with YUV4MPEG2 or NUT.
+        target: Output file, whose suffix selects the container or format: a path, the URL of an object, or a
+            file object that is open for writing; `-` is standard output.
         settings: Settings of the run; None uses the defaults.
         pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
         overwrite: Whether to replace an existing target.
@@ -111,12 +113,15 @@ def upscale_video(
         paths_of(
             target, allow_network=allow_network, work_folder=work_folder, suffix=_suffix(target, first)
         ) as (last,),
-        prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=generator_of(warm)) as job,
     ):
-        if cancel is not None:
-            job.alive = partial(_stop_if, job, asked(cancel))
-        run(job, on_progress)
-        return job.report
+        if becomes_picture(first, last):
+            return _upscale_picture(first, last, chosen, overwrite, cancel, generator_of(warm))
+        made = prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=generator_of(warm))
+        with made as job:
+            if cancel is not None:
+                job.alive = partial(_stop_if, job, asked(cancel))
+            run(job, on_progress)
+            return job.report
 
 
 def _suffix(target: Named, source: Path) -> str:
@@ -131,6 +136,25 @@ def _suffix(target: Named, source: Path) -> str:
         if "mp4" not in media.format.name:
             return ".mkv"
         return ".mov" if media.metadata.get("major_brand") == "qt  " else ".mp4"
+
+
+def _upscale_picture(
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    overwrite: bool,
+    cancel: Cancel | None,
+    warm: WarmGenerator | None,
+) -> Report:
+    cancelled = (lambda: False) if cancel is None else asked(cancel)
+
+    def alive() -> None:
+        if cancelled():
+            raise CancelledError(f"{source}: cancelled by the caller; nothing is kept")
+
+    with prepare_picture(source, target, chosen, overwrite=overwrite, warm=warm) as job:
+        run_picture(job, alive)
+        return job.report
 
 
 def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:

@@ -14,6 +14,8 @@ from vsr.frame import YuvFrame
 from vsr.media.decode.source import open_video
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import shown
+from vsr.media.pictures.kinds import is_picture
+from vsr.media.pictures.reading import read_picture, shown_image
 from vsr.media.png import save_png
 from vsr.models.archs.resample import resize
 from vsr.settings.times import Seconds, seconds
@@ -90,7 +92,9 @@ def _check_output(picture: Path, videos: list[Path], *, overwrite: bool) -> None
 
 
 def picture_at(path: Path, at: Fraction) -> Tensor:
-    """Return the frame displayed `at` seconds after the first one, `(3, H, W)` R'G'B'."""
+    """Return the frame displayed `at` seconds after the first one, or a picture; `(3, H, W)` R'G'B'."""
+    if is_picture(path):
+        return shown_image(read_picture(path))
     with open_video(path) as video:
         last: YuvFrame | None = None
         for frame in video.frames_around(at):

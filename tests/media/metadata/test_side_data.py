@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from tests.media_maker import picture
+from tests.picture_maker import profile
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.metadata.side_data import side_data, side_data_of
@@ -84,3 +88,16 @@ def test_kinds_that_pyav_does_not_know_have_ffmpegs_names_and_their_bytes() -> N
     assert [name for name, _ in side_data_of(frame)] == ["DISPLAYMATRIX", "EXIF"]
     assert (side_data(frame, "EXIF") or b"")[:4] == b"II*\0"
     assert side_data(frame, "A53_CC") is None
+
+
+def test_a_profile_with_a_name_does_not_end_the_process(tmp_path: Path) -> None:
+    """PyAV frees the metadata of side data, which belongs to the frame; see `_keep_metadata`."""
+    path, out = tmp_path / "profile.png", io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG", icc_profile=profile())
+    path.write_bytes(out.getvalue())
+    program = (
+        "import gc, sys; from vsr.media.decode.facts.probe import probe\n"
+        "for _ in range(5): print(probe(sys.argv[1]).side_data); gc.collect()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "('ICC_PROFILE',)\n" * 5)

@@ -54,7 +54,7 @@ def test_a_file_named_twice_is_upscaled_once(folder: Path) -> None:
 @pytest.mark.parametrize("word", ["empty", "*.webm"])
 def test_a_word_that_stands_for_nothing_is_refused(folder: Path, word: str) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"no video is in this folder|no file matches"):
+    with pytest.raises(ConfigError, match=r"no video or picture is in this folder|no file matches"):
         inputs_of([folder / word], recursive=False)
 
 

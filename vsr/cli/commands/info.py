@@ -14,7 +14,7 @@ from vsr.media.files.stdio import place_of
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Video file.", show_default=False, parser=place_of),
+        typer.Argument(metavar="FILE", help="Video or picture.", show_default=False, parser=place_of),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     video_stream: Annotated[
@@ -24,9 +24,10 @@ def info(
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a file contains: its video, colour, streams, chapters and metadata."""
-    from vsr.cli.description import describe, lines_of
+    from vsr.cli.description import describe, describe_picture, lines_of
     from vsr.media.decode.facts.probe import probe
     from vsr.media.files.opening import MAX_PIXELS, open_media
+    from vsr.media.pictures.kinds import is_picture
     from vsr.pipeline.job.report import as_json as written
 
     urls.permit_urls((file,), allow_network=allow_network)
@@ -34,6 +35,8 @@ def info(
     video = probe(file, video_stream=video_stream, max_pixels=limit)
     with open_media(file, max_pixels=limit) as container:
         contents = describe(container, video)
+    if is_picture(file):
+        contents["picture"] = describe_picture(file, max_pixels=limit)
     lines = written(contents, ascii_only=True).splitlines() if as_json else lines_of(contents, video)
     for line in lines:
         console.out(line)

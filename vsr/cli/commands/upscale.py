@@ -21,6 +21,7 @@ from vsr.cli.wording import in_flags
 from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
+from vsr.media.pictures.kinds import becomes_picture
 from vsr.media.remote.places import name_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed
@@ -124,10 +125,11 @@ def upscale(
     ] = 30.0,
     **flags: Any,
 ) -> None:
-    """Upscale videos; audio, subtitles, chapters, timestamps and colour come along unchanged.
+    """Upscale videos and pictures; audio, subtitles, EXIF, timestamps and colour come along unchanged.
 
     \b
     vsr upscale in.mp4 out.mp4
+    vsr upscale photo.jpg
     vsr upscale dvd.mkv out.mkv --pipeline dvd --height 1080
     vsr upscale rips/ --to upscaled/
 
@@ -232,7 +234,11 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
 
 def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
     check_before_torch(source, target, chosen.settings, overwrite=overwrite)
-    from vsr.pipeline.dryrun import dry_run
+    from vsr.pipeline.dryrun import dry_run, picture_lines
 
-    for line in dry_run(source, target, chosen, overwrite=overwrite).lines():
+    if becomes_picture(source, target):
+        lines = picture_lines(source, target, chosen, overwrite=overwrite)
+    else:
+        lines = dry_run(source, target, chosen, overwrite=overwrite).lines()
+    for line in lines:
         console.out(in_flags(line))

@@ -17,8 +17,10 @@ from vsr.media.audit import checks, stream_checks
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.reading import read_contents
 from vsr.media.audit.span import Span
+from vsr.media.audit.still import lost_of_picture
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import MAX_PIXELS
+from vsr.media.pictures.kinds import is_picture
 from vsr.settings.times import Seconds, seconds
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
@@ -63,10 +65,12 @@ def verify(
     """Compare a result with its source, and say what the result lacks.
 
     Both files are decoded completely. Frames are compared by number, time, order and content, audio by its
-    samples, subtitles by their text, and all else (chapters, attachments, tags, colour) by what it says.
+    samples, subtitles by their text, and all else (chapters, attachments, tags, colour) by what it says. Two
+    still pictures are compared as they are shown, with their EXIF data, profile, XMP, IPTC and texts.
 
     Args:
-        source: The video that was upscaled: a path, a URL, or a file object that is open for reading.
+        source: The video or picture that was upscaled: a path, a URL, or a file object that is open
+            for reading.
         result: The output, whichever program made it, named in the same ways.
         start: The `start` with which the result was made, in seconds after the first frame of the source;
             None is the beginning.
@@ -86,6 +90,8 @@ def verify(
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     with paths_of(source, result, allow_network=allow_network) as paths:
+        if all(map(is_picture, paths)):
+            return Audit(lost=tuple(lost_of_picture(*paths, max_pixels=limit)), not_compared=())
         before, after = (read_contents(path, max_pixels=limit) for path in paths)
     span = Span(
         start=None if start is None else seconds(start, name="start"),

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -90,6 +91,7 @@ _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """Matches what a path makes of `rtmp://...`, since a path has no double slash."""
 _NO_PROTOCOL = "none"
 """A whitelist for FFmpeg that names no protocol which exists."""
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis")
 _MOV_ATOMS = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -135,6 +137,7 @@ def _opened(
         options["protocol_whitelist"] = _NO_PROTOCOL
     else:
         _check_regular(where)
+        _check_heic(where)
         demuxer, place = _demuxer(where), f"file:{where}"
     try:
         container = av.open(
@@ -219,6 +222,14 @@ def _check_regular(path: Path) -> None:
 def _check_not_empty(path: Path, size: int) -> None:
     if size == 0:
         raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
+
+
+def _check_heic(path: Path) -> None:
+    """Refuse HEIC, which FFmpeg opens as many streams with a part of the picture each."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
+            raise InputError(f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG")
 
 
 def _advice(path: Path) -> str:

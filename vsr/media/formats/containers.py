@@ -51,6 +51,9 @@ CONTAINERS: dict[str, Container] = {
 """Maps the suffix of the output's name, in lower case, to its container."""
 
 
+_OF_PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff")
+
+
 def container_of(target: Path) -> Container:
     """Return the container for the suffix of a name.
 
@@ -58,6 +61,10 @@ def container_of(target: Path) -> Container:
         ConfigError: no container has this suffix.
     """
     found = CONTAINERS.get(target.suffix.lower())
+    if found is None and target.suffix.lower() in _OF_PICTURES:
+        raise ConfigError(
+            f"{target.name}: is a name of pictures, but the input is no still picture; write a video, as .mkv"
+        )
     if found is None:
         known = ", ".join(CONTAINERS)
         raise ConfigError(f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known}")

@@ -6,10 +6,13 @@ list (such as EXIF), PyAV raises ValueError and returns no side data at all.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from functools import cache
 from typing import Any, cast
 
 import av
+from av.dictionary import Dictionary
 from av.sidedata.sidedata import SideData, Type
 
 from vsr.media.files.pyav import all_of
@@ -24,7 +27,21 @@ def side_data_of(frame: av.VideoFrame) -> list[tuple[str, SideData]]:
     A kind may occur several times. An unknown kind is named by its number.
     """
     _accept_all_kinds()
-    return [(_name(data), data) for data in all_of(frame.side_data)]
+    found = all_of(frame.side_data)
+    for data in found:
+        _keep_metadata(data)
+    return [(_name(data), data) for data in found]
+
+
+def _keep_metadata(data: SideData) -> None:
+    """Keep PyAV from freeing the metadata of side data, which FFmpeg frees together with the frame.
+
+    Without this, a PNG whose colour profile has a name ends the process at some later time. What remains is a
+    small object without memory of its own.
+    """
+    for part in gc.get_referents(data):
+        if isinstance(part, Dictionary) and len(part):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(part))
 
 
 def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes, to_rgb
 from vsr.color.spec import ColorSpec, PixelLayout
+from vsr.color.transparent import spread
 from vsr.engine.device import with_retry
 from vsr.engine.static_regions import StaticRegions
 from vsr.engine.upscaler import Upscaler
@@ -61,10 +62,15 @@ def rgb(frames: Iterable[YuvFrame | Mark], streams: DeviceStreams, meter: Meter)
 
 
 def as_rgb(frame: YuvFrame, streams: DeviceStreams) -> RgbFrame:
-    """Convert one frame as `rgb` does; its planes are on the device."""
+    """Convert one frame as `rgb` does; its planes are on the device.
+
+    Transparent pixels get the colours of their neighbours, so that no edge darkens.
+    """
     with streams.computing(), torch.inference_mode():
         image = with_retry(partial(to_rgb, frame.planes, frame.color, frame.layout), streams.device)
         alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
+        if alpha is not None:
+            image = with_retry(partial(spread, image, alpha), streams.device)
     return RgbFrame(image=image, alpha=alpha, stamp=frame.stamp)
 
 

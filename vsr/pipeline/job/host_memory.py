@@ -19,18 +19,19 @@ results, and waiting planes. 77 were measured with ProRes and the bicubic filter
 pixels a side. If the generator has its own thread, two more float32 frames wait."""
 
 
-def check_room(size: TargetSize, *, batch: int, free: int | None = None) -> None:
+def check_room(size: TargetSize, *, batch: int, free: int | None = None, pixel_bytes: int = BYTES) -> None:
     """Check that at least one batch fits into host memory.
 
     Args:
         size: Size of the result.
         batch: Number of frames in a batch.
         free: Available bytes of host memory; None asks the operating system.
+        pixel_bytes: Bytes for each pixel of the result.
 
     Raises:
         DeviceMemoryError: It does not fit; the message has the required memory.
     """
-    need, free = _needed(size, batch), _free(free)
+    need, free = size.width * size.height * pixel_bytes * batch, _free(free)
     if need > free:
         raise DeviceMemoryError(
             f"frames of {size.width}x{size.height} need about {_gib(need)} of memory, but only"

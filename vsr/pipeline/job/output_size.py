@@ -47,10 +47,13 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
     return _checked(scale)
 
 
-def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fraction) -> TargetSize:
+def target_size(
+    info: VideoInfo, settings: UpscaleSettings, model_scale: Fraction, *, longest: int = MAX_SIDE
+) -> TargetSize:
     """Return the size of the result and its pixel aspect ratio, which changes if the proportions change.
 
-    `--size` and `--height` mean the displayed frame, after rotation and without hidden borders.
+    `--size` and `--height` mean the displayed frame, after rotation and without hidden borders. `longest` is
+    the largest side that is accepted.
     """
     sar = info.sample_aspect_ratio
     if settings.height is None:
@@ -64,8 +67,8 @@ def target_size(info: VideoInfo, settings: UpscaleSettings, model_scale: Fractio
         height, width = _stored(info, settings.height, settings.width)
         sar = _reshaped(sar, Fraction(info.width * height, info.height * width))
     size = TargetSize(height=height, width=width, sample_aspect_ratio=sar)
-    if min(height, width) < 1 or max(height, width) > MAX_SIDE:
-        raise ConfigError(f"the result would be {width}x{height}, but sides must have 1 to {MAX_SIDE} pixels")
+    if min(height, width) < 1 or max(height, width) > longest:
+        raise ConfigError(f"the result would be {width}x{height}, but sides must have 1 to {longest} pixels")
     return size
 
 

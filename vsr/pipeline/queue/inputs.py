@@ -1,4 +1,7 @@
-"""The files that words on the command line stand for: files, folders, patterns with wildcards, and lists."""
+"""The files that words on the command line stand for: files, folders, patterns with wildcards, and lists.
+
+Results of an earlier run that lie in a folder are no inputs: the record of the folder names them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import place_of
+from vsr.media.pictures.kinds import SUFFIXES
 from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
 from vsr.media.remote.places import Remote, register, remote_of
+from vsr.pipeline.queue.record import results_in
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -23,7 +28,7 @@ VIDEO_SUFFIXES = frozenset({
     ".y4m",
 })
 # fmt: on
-"""Suffixes of the files that a folder is searched for. A file that is named itself may have any."""
+"""Suffixes of the videos that a folder is searched for, beside pictures. A named file may have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterabl
         files = _in_folder(word, recursive=recursive, leave_out=leave_out)
         if not files:
             deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
-            raise ConfigError(f"{word}: no video is in this folder; name files{deeper}")
+            raise ConfigError(f"{word}: no video or picture is in this folder; name files{deeper}")
         return [Input(path, path.parent.relative_to(word)) for path in files]
     if exists(word) or not glob.has_magic(str(word)):
         return [Input(word)]
@@ -104,7 +109,7 @@ def _at_url(word: Path, remote: Remote, *, recursive: bool) -> list[Input]:
     """The inputs that a URL stands for."""
     if is_folder_url(remote):
         names = [(url, PurePosixPath(name)) for url, name in files_below(remote, recursive=recursive)]
-        found = [Input(_like(remote, url), Path(name.parent)) for url, name in names if _is_video(name.name)]
+        found = [Input(_like(remote, url), Path(name.parent)) for url, name in names if _is_wanted(name.name)]
         if not found:
             deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
             raise ConfigError(f"{remote.shown}: no video is in this folder; name files{deeper}")
@@ -128,13 +133,15 @@ def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list
             if recursive and not name.startswith(".") and not _is_same(here / name, leave_out)
         )
         if not _is_same(here, leave_out) or here == folder:
-            files += sorted((here / name for name in names if _is_video(name)), key=_by_name)
+            made = results_in(here)
+            wanted = (here / name for name in names if name not in made and _is_wanted(name))
+            files += sorted(wanted, key=_by_name)
     return files
 
 
-def _is_video(name: str) -> bool:
+def _is_wanted(name: str) -> bool:
     """By its name; `._film.mkv` is a companion that macOS writes, not a film."""
-    return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+    return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES | SUFFIXES
 
 
 def _is_same(folder: Path, other: Path | None) -> bool:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.media.formats.containers import CONTAINERS
+from vsr.media.pictures.kinds import TARGETS, is_picture
 from vsr.media.remote.places import below, beside, name_of
 from vsr.models import catalog
 from vsr.pipeline.queue.inputs import Input
 from vsr.settings.schema import UpscaleSettings
 
 PATTERN = "{stem}-{size}{suffix}"
-"""`film.avi` becomes `film-2x.mkv`."""
+"""`film.avi` becomes `film-2x.mkv`, `photo.jpg` becomes `photo-2x.jpg`."""
 FIELDS = ("stem", "suffix", "size", "scale", "model")
+_PICTURE_OTHERWISE = ".png"
+"""The suffix where vsr does not write the format of a still picture: PNG loses nothing."""
 _OTHERWISE = ".mkv"
 """The suffix where the input's container is not one that vsr writes: Matroska holds everything."""
 
@@ -63,18 +66,24 @@ def check_pattern(pattern: str) -> None:
 
 
 def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern: str) -> Path:
-    suffix = one.path.suffix.lower()
     values = {
         "stem": one.path.stem,
-        "suffix": one.path.suffix if suffix in CONTAINERS else _OTHERWISE,
+        "suffix": _suffix(one.path),
         "size": _size(settings),
         "scale": _scale(settings),
         "model": Path(settings.model).stem,
     }
     name = pattern.format(**values)
-    if Path(name).suffix.lower() not in CONTAINERS:
+    if Path(name).suffix.lower() not in {**CONTAINERS, **TARGETS}:
         name += values["suffix"]
     return beside(one.path, name) if folder is None else below(folder, *one.folder.parts, name)
+
+
+def _suffix(source: Path) -> str:
+    """The suffix of a result: that of the input if vsr writes such files."""
+    if is_picture(source):
+        return source.suffix if source.suffix.lower() in TARGETS else _PICTURE_OTHERWISE
+    return source.suffix if source.suffix.lower() in CONTAINERS else _OTHERWISE
 
 
 def _size(settings: UpscaleSettings) -> str:

@@ -92,6 +92,11 @@ def _facts_of(target: Path) -> dict[str, Any]:
         close_blocks(target)
 
 
+def results_in(folder: Path) -> set[str]:
+    """Return the names of the results that the record of a folder lists."""
+    return set(_entries(folder / NAME))
+
+
 def note_started(source: Path, target: Path, digest: str) -> None:
     """Note what is about to be made.
 

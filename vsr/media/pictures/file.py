@@ -1,0 +1,97 @@
+"""Reads the files of pictures with everything besides the samples. Torch is not imported here."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import InputError
+from vsr.media.files.opening import MAX_PIXELS, shown
+from vsr.media.pictures import exif
+from vsr.media.pictures.formats import jpeg, png, tiff, webp
+from vsr.media.pictures.formats.headers import fault_of, size_of
+from vsr.media.pictures.kinds import Kind, check_readable, kind_of
+from vsr.media.pictures.metadata import Metadata
+from vsr.reading import read_file
+
+MOST_BYTES = 2**31
+"""Largest file; a picture is read as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture's file that is read and not decoded."""
+
+    data: bytes
+    kind: Kind
+    metadata: Metadata
+    notes: tuple[str, ...]
+    """Sentences about damaged metadata."""
+
+
+def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
+    """Read the file of a picture.
+
+    Raises:
+        InputError: it is no picture, of a kind that is not read, or too large.
+    """
+    data, kind = _opened(path, max_pixels)
+    metadata, notes = _metadata(path, data, kind)
+    return PictureFile(data, kind, metadata, tuple(notes))
+
+
+def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
+    kind = kind_of(path)
+    if kind is None:
+        check_readable(path)
+        raise InputError(f"{shown(path)}: is no picture that vsr reads. Save it as PNG or JPEG")
+    try:
+        data = read_file(path, most_bytes=MOST_BYTES)
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
+    fault = fault_of(data, kind)
+    if fault is not None:
+        raise InputError(f"{shown(path)}: {fault}")
+    size = size_of(data, kind)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise InputError(
+            f"{shown(path)}: a picture of {size[0]}x{size[1]} is larger than the limit of {max_pixels}."
+            f" Give `max_pixels={size[0] * size[1]}` if you trust the file"
+        )
+    return data, kind
+
+
+def _metadata(path: Path, data: bytes, kind: Kind) -> tuple[Metadata, list[str]]:
+    """Return what the file contains besides the samples, and a note if that is damaged."""
+    try:
+        found = _of_avif(path) if kind == "avif" else _READERS.get(kind, lambda _: Metadata())(data)
+        if found.exif:
+            exif.upright(found.exif, width=1, height=1)
+    except (ValueError, struct.error, IndexError, OSError) as error:
+        return Metadata(), [f"{shown(path)}: its metadata is damaged and left out ({error})"]
+    return found, []
+
+
+_READERS: dict[Kind, Callable[[bytes], Metadata]] = {
+    "jpeg": jpeg.read,
+    "png": png.read,
+    "webp": webp.read,
+    "tiff": tiff.read,
+}
+
+
+def _of_avif(path: Path) -> Metadata:
+    """Return the metadata of an AVIF. Pillow gives the rotation and mirroring of the container as EXIF."""
+    from PIL import Image, features
+
+    if not features.check("avif"):
+        return Metadata(left_out=("all metadata, since this Pillow does not read AVIF",))
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("AVIF",)) as image:
+        info = image.info
+        data = info.get("exif", b"")
+        return Metadata(
+            exif=data.removeprefix(exif.MARK), icc=info.get("icc_profile", b""), xmp=info.get("xmp", b"")
+        )

@@ -1,0 +1,1 @@
+"""The parts of picture files, format by format: what they contain besides the samples."""

@@ -1,0 +1,173 @@
+"""The formats of pictures, recognised by their content. Torch is not imported here."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from vsr.errors import ConfigError, InputError
+from vsr.media.files.opening import shown
+from vsr.media.remote.places import remote_of
+from vsr.reading import open_file
+
+Kind = Literal["jpeg", "png", "webp", "tiff", "avif", "gif", "bmp", "pnm", "qoi"]
+
+TARGETS: dict[str, Kind] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+"""Maps the suffix of a result, in lower case, to the format that is written."""
+SUFFIXES = frozenset(
+    {*TARGETS, ".avif", ".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi", ".heic", ".heif"}
+)
+"""Suffixes of the pictures that a folder is searched for. HEIC is not read; each such file is reported."""
+_BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"BM", "bmp"),
+    (b"qoif", "qoi"),
+    *((b"P%d" % n + space, "pnm") for n in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
+)
+_UNREAD: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"II+\0", "BigTIFF. Save it as TIFF or PNG"),
+    (0, b"MM\0+", "BigTIFF. Save it as TIFF or PNG"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL. Save it as PNG"),
+    (0, b"\xff\x0a", "JPEG XL. Save it as PNG"),
+    (0, b"8BPS", "a Photoshop document. Save it as TIFF or PNG"),
+    (0, b"\x00\x05\x16\x07", "a companion file of macOS, not a picture"),
+)
+_HEAD = 64
+"""Bytes that are read to recognise a format."""
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+
+def kind_of(path: Path | str) -> Kind | None:
+    """Return the format of a picture; None for videos, other files, and files that cannot be read.
+
+    Raw MJPEG begins as JPEG does; it is a video unless its name has a suffix of pictures.
+    """
+    with suppress(OSError):
+        head = _head(Path(path))
+        kind = next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), None)
+        if kind == "jpeg" and Path(path).suffix.lower() not in SUFFIXES:
+            return None
+        if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+            return "webp"
+        return "avif" if _brands(head) & _AVIF_BRANDS else kind
+    return None
+
+
+def is_picture(path: Path | str) -> bool:
+    """Return whether a file is a still picture that can be read: of a known format, and with one frame."""
+    return kind_of(path) is not None and not is_animated(path)
+
+
+def becomes_picture(source: Path, target: Path) -> bool:
+    """Return whether a still picture is to become a still picture; everything else is a video.
+
+    Raises:
+        ConfigError: a picture is to be written to a URL, or read from one.
+    """
+    if target.suffix.lower() in TARGETS and (remote_of(source) or remote_of(target)):
+        raise ConfigError(
+            f"{shown(target)}: pictures are read from and written to files; copy it there or back"
+        )
+    return target.suffix.lower() in TARGETS and is_picture(source)
+
+
+def check_readable(path: Path) -> None:
+    """Refuse formats of pictures that are known and not read.
+
+    Raises:
+        InputError: the file is of such a format; the message says what it is.
+    """
+    with suppress(OSError):
+        head = _head(path)
+        brands = _brands(head)
+        if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
+            raise InputError(f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG")
+        for place, beginning, what in _UNREAD:
+            if head[place:].startswith(beginning):
+                raise InputError(f"{shown(path)}: is {what}")
+
+
+def is_animated(path: Path | str) -> bool:
+    """Return whether a picture has several frames: an APNG, an animated WebP or AVIF, or a GIF of more than
+    one image.
+    """
+    with suppress(OSError, struct.error), open_file(Path(path)) as file:
+        head = file.read(_HEAD)
+        if head[:8] == b"\x89PNG\r\n\x1a\n":
+            return _has_control_chunk(file)
+        if head[:3] == b"GIF":
+            return _has_second_image(file)
+        if head[8:16] == b"WEBPVP8X":
+            return bool(head[20] & 2)
+        return b"avis" in head[8:12]
+    return False
+
+
+def _head(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read(_HEAD)
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """Return the brands of an ISO base media file, as far as `head` has them."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(len(head), int.from_bytes(head[:4], "big"))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+
+
+def _has_control_chunk(file: BinaryIO) -> bool:
+    """Return whether a PNG announces more than one frame before its first image data (APNG specification)."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">L4s", head)
+        if name == b"acTL":
+            return bool(struct.unpack(">L", file.read(4))[0] > 1)
+        if name in (b"IDAT", b"IEND"):
+            return False
+        file.seek(length + 4, 1)
+    return False
+
+
+def _has_second_image(file: BinaryIO) -> bool:
+    """Return whether a GIF has more than one image (GIF89a specification)."""
+    file.seek(10)
+    (flags,) = struct.unpack("B2x", file.read(3))
+    file.seek(_color_table(flags), 1)
+    images = 0
+    while (mark := file.read(1)) in (b"!", b","):
+        if mark == b",":
+            images += 1
+            if images > 1:
+                return True
+            (flags,) = struct.unpack("8xB", file.read(9))
+            file.seek(_color_table(flags) + 1, 1)
+        else:
+            file.seek(1, 1)
+        while length := file.read(1)[:1]:
+            if length == b"\0":
+                break
+            file.seek(length[0], 1)
+    return False
+
+
+def _color_table(flags: int) -> int:
+    """Return the bytes of the colour table that these flags announce."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
