@@ -146,6 +146,7 @@ def web_server(folder: Path, *, ranges: bool, **headers: str) -> Iterator[WebSer
         ranges: Whether requests for a part of a file are answered; otherwise the whole file is sent.
         headers: Further headers of each answer.
     """
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed (pip install -e '.[dev]')")
     requests = Requests()
 
     class Handler(http.server.BaseHTTPRequestHandler):

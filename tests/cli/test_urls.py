@@ -94,6 +94,13 @@ def test_a_folder_of_a_store_becomes_a_folder_and_the_second_run_does_nothing(
     assert in_memory("/out") == ["/out/0-2x.mkv", "/out/1-2x.mkv", "/out/disc 2/2-2x.mkv"]
 
 
+def test_a_list_may_name_urls(memory: Path, tmp_path: Path, capfd: Capture) -> None:
+    (tmp_path / "list").write_text("memory://rips/0.mkv\nmemory://rips/disc 2/2.mkv\n")
+    done = run_cli(capfd, "upscale", "--files-from", tmp_path / "list", "--to", "memory://out", *QUICK)
+    assert done.code == 0, done.err
+    assert in_memory("/out") == ["/out/0-2x.mkv", "/out/2-2x.mkv"]
+
+
 def test_a_result_that_was_replaced_is_not_taken_for_finished(
     memory: Path, tmp_path: Path, capfd: Capture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import vsr
 from tests.local_servers import BUCKET, ObjectStore, environment, object_store, web_server
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
+from vsr.media.files.named import paths_of
 from vsr.media.remote import blocks, failures, places, reader, upload
 
 QUICK = {"model": "bicubic", "device": "cpu", "preset": "ultrafast"}
@@ -87,6 +89,49 @@ def test_an_object_becomes_an_object_and_nothing_else_is_left(
     assert store.unfinished_uploads() == []
     assert list(work.iterdir()) == []
     assert vsr.verify(source, store.url("a/out.mkv"), allow_network=True).lost == ()
+
+
+@pytest.mark.parametrize("key", ["a b/+c%20é#1&.mkv", "what?.mkv", "x=y?z.mkv"])
+def test_any_name_of_an_object_is_read_and_written(
+    store: ObjectStore, clip: Path, tmp_path: Path, key: str
+) -> None:
+    report = upscale(store.put(key, clip), store.url(f"out/{key}"), tmp_path / "work", end=0.1)
+    assert (report.source, report.target) == (store.url(key), store.url(f"out/{key}"))
+    assert sorted(store.keys()) == sorted([key, f"out/{key}"])
+    found = store.client.head_object(Bucket=BUCKET, Key=f"out/{key}")
+    assert found["ContentType"] == "video/x-matroska"
+
+
+def test_a_large_result_is_uploaded_in_parts_and_a_part_that_fails_is_sent_again(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "PART", 5 << 20)
+    data = random.Random(1).randbytes(12 << 20)
+    (tmp_path / "result").write_bytes(data)
+    failed: list[str] = []
+
+    def refuses(method: str, path: str) -> int | None:
+        if "partNumber=2" in path and not failed:
+            failed.append(path)
+            return 503
+        return None
+
+    store.requests.refuses = refuses
+    with paths_of(store.url("out.mkv"), allow_network=True) as (path,):
+        upload.send(tmp_path / "result", places.remote_of(path), overwrite=False)
+    assert store.get("out.mkv") == data
+    parts = [path for method, path in store.requests.seen if method == "PUT" and "partNumber" in path]
+    assert len(parts) == 4  # of which one is sent twice
+    assert store.unfinished_uploads() == []
+
+
+def test_several_devices_read_an_object_and_make_the_same_result(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    upscale(store.put("in.mkv", clip), store.url("out.mkv"), tmp_path / "work", device="cpu:2")
+    assert_is_result(store.get("out.mkv"), clip, tmp_path)
+    with pytest.raises(vsr.ConfigError, match="a file object, a memory URL"):
+        upscale(io.BytesIO(clip.read_bytes()), tmp_path / "out.mkv", tmp_path, device="cpu:2")
 
 
 def test_the_object_is_completed_after_the_whole_file_was_checked(

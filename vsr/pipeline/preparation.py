@@ -24,7 +24,7 @@ from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import open_sink
 from vsr.media.remote.blocks import hold, release
-from vsr.media.remote.places import is_nameless
+from vsr.media.remote.places import is_nameless, is_of_this_process
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel
 from vsr.pipeline.job import output_size
@@ -142,10 +142,10 @@ def _crew(devices: tuple[str, ...], source: Path, sink: Sink, warm: WarmGenerato
     """
     if len(devices) == 1:
         return None
-    if not isinstance(sink, SegmentedSink) or is_nameless(source):
+    if not isinstance(sink, SegmentedSink) or is_of_this_process(source):
         raise ConfigError(
             f"`device={','.join(devices)!r}` shares out the segments of a resumable run, and this one is not:"
-            " it has a pipe, a file object, `resume=False` or VP9 with alpha; name one device"
+            " it has a pipe, a file object, a memory URL, `resume=False` or VP9 with alpha; name one device"
         )
     return warm.crew(devices)
 

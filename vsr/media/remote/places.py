@@ -138,6 +138,12 @@ def is_nameless(path: str | Path) -> bool:
     return found is not None and found.file is not None
 
 
+def is_of_this_process(path: str | Path) -> bool:
+    """Return whether a path stands for something that no other process can read."""
+    found = remote_of(path)
+    return found is not None and (found.file is not None or found.scheme == "memory")
+
+
 def shown_name(path: str | Path) -> str | None:
     """Return the name of a URL or file object in messages; None for a local path."""
     found = remote_of(path)

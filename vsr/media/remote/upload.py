@@ -25,6 +25,16 @@ ATTEMPTS = 8
 _MOST_PARTS = 9000
 """S3 takes at most 10,000."""
 _PIECE = 1 << 20
+_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+}
+"""What a store answers browsers that ask for the type of an object (IANA; Matroska's usual name)."""
+_TYPE_KEYS = {"s3": "ContentType", "gcs": "content_type"}
+"""What fsspec's packages call that."""
 
 
 def check_result(remote: Remote, source: Remote | None, *, overwrite: bool) -> None:
@@ -86,12 +96,10 @@ def send(file: Path, remote: Remote, *, overwrite: bool) -> None:
 def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
     """Upload parts, and join them to the object at the end; they are removed after any exception."""
     size = file.stat().st_size
-    exclusive = (
-        not overwrite and PROTOCOLS[remote.scheme] == "s3"
-    )  # a store of another kind may not know that
-    output = system.open(
-        place, "xb" if exclusive else "wb", block_size=max(PART, size // _MOST_PARTS), autocommit=False
-    )
+    protocol = PROTOCOLS[remote.scheme]
+    mode = "xb" if not overwrite and protocol == "s3" else "wb"  # a store of another kind may not know xb
+    kind = {_TYPE_KEYS[protocol]: _TYPES.get(remote.path.suffix.lower(), "application/octet-stream")}
+    output = system.open(place, mode, block_size=max(PART, size // _MOST_PARTS), autocommit=False, **kind)
     try:
         with file.open("rb") as data:
             while piece := data.read(_PIECE):
