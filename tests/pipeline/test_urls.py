@@ -146,7 +146,22 @@ def test_the_object_is_completed_after_the_whole_file_was_checked(
     with pytest.raises(vsr.OutputError, match="a packet is missing"):
         upscale(store.put("in.mkv", clip), store.url("out.mkv"), tmp_path / "work")
     assert store.keys() == ["in.mkv"]
-    assert store.requests.count("POST") == 0
+    assert store.requests.count("PUT", "partNumber") == 0
+
+
+def test_a_store_to_which_nothing_can_be_written_is_an_error_before_the_work(
+    store: ObjectStore, clip: Path, tmp_path: Path
+) -> None:
+    source, frames = store.put("in.mkv", clip), []
+    with pytest.raises(
+        vsr.OutputError, match=r"^s3://none/out\.mkv: there is no bucket none; create it first$"
+    ):
+        upscale(source, "s3://none/out.mkv", tmp_path, on_progress=frames.append)
+    store.requests.refuses = lambda method, path: 403 if method == "POST" else None
+    with pytest.raises(vsr.OutputError, match=r"^s3://films/out\.mkv: access is denied"):
+        upscale(source, store.url("out.mkv"), tmp_path, on_progress=frames.append)
+    assert frames == []
+    assert store.unfinished_uploads() == []
 
 
 def test_an_existing_object_is_refused_before_the_work_and_replaced_on_request(
@@ -340,6 +355,7 @@ def test_the_answer_of_a_web_server_becomes_one_line_without_the_address(
 
 
 def test_a_host_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed (pip install -e '.[dev]')")
     with pytest.raises(vsr.InputError, match=r"^http://127\.0\.0\.1:9/in\.mkv: "):
         upscale("http://127.0.0.1:9/in.mkv", tmp_path / "out.mkv", tmp_path)
 

@@ -17,7 +17,7 @@ from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
 from vsr.media.decode.source import VideoSource, open_video
 from vsr.media.files.opening import MAX_PIXELS
-from vsr.media.files.output_path import check_target
+from vsr.media.files.output_path import check_target, check_upload
 from vsr.media.files.stdio import is_pipe, settle_delay
 from vsr.media.filters.filters import FiltersAfter, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
@@ -89,6 +89,7 @@ def prepare(
     ):
         if not is_pipe(target):
             check_target(target, source, overwrite=overwrite)
+            check_upload(target)
         _check_range(video.info, settings)
         check_convertible(video.info.color, video.info.layout)
         after = parse(settings.filters_after, where="filters_after")

@@ -11,7 +11,7 @@ from pathlib import Path
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.media.files.opening import shown
 from vsr.media.remote.places import Remote, remote_of
-from vsr.media.remote.upload import check_result, object_exists, send
+from vsr.media.remote.upload import check_result, object_exists, send, try_upload
 from vsr.system import files, names
 from vsr.system.host import cache_folder
 from vsr.writing import move_new, move_over, new_file, temporary_name
@@ -56,6 +56,17 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
     if mode is not None and not overwrite:
         raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
     return place
+
+
+def check_upload(target: Path) -> None:
+    """Find out, before the work, whether a result may be uploaded; does nothing for a local path.
+
+    Raises:
+        OutputError: a store refuses it.
+    """
+    remote = remote_of(target)
+    if remote is not None:
+        try_upload(remote)
 
 
 def local_place(target: Path) -> Path:

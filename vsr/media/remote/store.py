@@ -21,6 +21,9 @@ from vsr.media.remote.traffic import note
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest")
 """Keys of fsspec's facts that change with the content."""
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "created")
+_EXTRA = "'vsr-pipeline[url]'"
+_EXTRAS = {"gcs": "gcsfs"}
+"""What installs the package of a protocol, if that is not the extra `url`."""
 _COPY = 1 << 20
 _SAMPLES = 16
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
@@ -85,8 +88,7 @@ def file_system(remote: Remote, *, attempts: int = 1) -> tuple[Any, str]:
         system = kind(use_listings_cache=False, **_limits(protocol, attempts))
     except ImportError as error:
         raise ConfigError(
-            f"{remote.shown}: needs {_package(protocol)}; pip install 'vsr-pipeline[url]' installs those for "
-            "http, https and s3"
+            f"{remote.shown}: needs {_package(protocol)}; pip install {_EXTRAS.get(protocol, _EXTRA)}"
         ) from error
     except Exception as error:  # of the store's own package: credentials or settings that it refuses
         raise ConfigError(

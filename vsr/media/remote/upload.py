@@ -61,6 +61,31 @@ def check_result(remote: Remote, source: Remote | None, *, overwrite: bool) -> N
         raise ConfigError(f"{remote.shown}: exists already; `overwrite=True` replaces it")
 
 
+def try_upload(remote: Remote) -> None:
+    """Begin an upload and take it back: a bucket or a right that is missing is an error before the work.
+
+    Only S3 has a request for that which leaves nothing.
+
+    Raises:
+        ConfigError: the network is not allowed, or a package is missing.
+        OutputError: there is no such bucket, or nothing may be written there.
+    """
+    if PROTOCOLS.get(remote.scheme) != "s3":
+        return
+    system, place = file_system(remote)
+    bucket, key, _ = system.split_path(place)
+
+    def begin() -> str:
+        try:
+            return str(system.call_s3("create_multipart_upload", Bucket=bucket, Key=key)["UploadId"])
+        except FileNotFoundError:
+            raise OutputError(f"{remote.shown}: there is no bucket {bucket}; create it first") from None
+
+    begun = patiently(begin, name=remote.shown, error=OutputError)
+    with suppress(Exception):  # not allowed, perhaps; it has no parts
+        system.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun)
+
+
 def send(file: Path, remote: Remote, *, overwrite: bool) -> None:
     """Send a complete file.
 
