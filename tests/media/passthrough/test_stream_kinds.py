@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.judges import ffprobe
 from tests.media.pass_through import Track, pass_through, settings_for, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError
@@ -208,6 +209,35 @@ def test_metadata_that_mp4_does_not_support_is_named(tmp_path: Path) -> None:
     out = pass_through(clip, tmp_path / "out.mp4")
     assert [w for w in out.warnings if "MOOD" in w]
     assert "title" not in out.warnings[0]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+def test_tags_of_the_video_in_ogg_are_the_files(tmp_path: Path, suffix: str) -> None:
+    """Ogg has tags of streams only; its tags of the film were a track's name, or lost."""
+    tags = {"title": "T ü", "artist": "A"}
+    clip = make_clip(tmp_path / "in.ogv", codec="libvpx", frames=2, metadata=tags)
+    out = pass_through(clip, tmp_path / f"out.{suffix}")
+    found = {key.lower(): value for key, value in ffprobe(out.path)["format"]["tags"].items()}
+    assert found | tags == found
+    assert not [warning for warning in out.warnings if "metadata" in warning]
+
+
+def test_a_stream_without_a_decoder_is_named_by_its_codec(tmp_path: Path) -> None:
+    video = make_clip(tmp_path / "video.mkv", frames=25)
+    source = tmp_path / "in.ts"
+    with av.open(str(video)) as media, av.open(str(source), "w") as made:
+        shown = made.add_stream_from_template(media.streams.video[0], opaque=True)
+        teletext = made.add_mux_stream("dvb_teletext", time_base=Fraction(1, 90000))
+        teletext.metadata["language"] = "nor"
+        made.start_encoding()
+        packets = [packet for packet in media.demux(video=0) if packet.size]
+        text = av.Packet(b"\x10" + (b"\xff\x2c" + b"\xff" * 44) * 3)
+        text.pts = text.dts = 0
+        for packet, stream in [*((packet, shown) for packet in packets), (text, teletext)]:
+            packet.stream = stream
+            made.mux(packet)
+    warnings = pass_through(source, tmp_path / "out.mkv").warnings
+    assert any("stream 1 (subtitle dvb_teletext nor) is left out" in warning for warning in warnings)
 
 
 def test_a_clip_includes_packets_that_overlap_it(tmp_path: Path) -> None:

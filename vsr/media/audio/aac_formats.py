@@ -17,8 +17,6 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.stream import Stream
 
-from vsr.frame import Damage
-
 _RUN = 3
 """The number of consecutive packets of a new format from which on it is not a damaged header."""
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -27,22 +25,22 @@ _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 
 class AacFormats:
     """Copies the packets of an AAC stream, and prepares its changes of format for the output."""
 
-    def __init__(self, source: Stream, stream: Stream, damage: Damage, *, several: bool) -> None:
+    def __init__(self, source: Stream, stream: Stream, *, several: bool) -> None:
         """Start before the first packet.
 
         Args:
             source: The stream in the source.
             stream: Its copy in the output.
-            damage: Packets that are left out are counted here.
             several: Whether the output's container supports several formats in a track.
         """
         self.stream = stream
-        self._source, self._damage, self._several = source, damage, several
+        self._source, self._several = source, several
         self._filter: BitStreamFilterContext | None = None
         self._first = self._current = b""
         self._changed: tuple[Fraction, str] | None = None
         self._run: list[int | None] = []
-        self._left_out = 0
+        self.broken = 0
+        """The number of packets that were left out."""
 
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Return the packet as the muxer needs it."""
@@ -61,19 +59,19 @@ class AacFormats:
         return []
 
     def flush(self) -> list[Packet[Any]]:
-        """Return nothing, as no packet is held back; add a note about the packets that were left out."""
-        if self._left_out:
-            self._damage.notes.append(
-                f"{self._left_out} packets of audio stream {self._source.index} are damaged and left out"
-            )
+        """Return nothing: no packet is held back."""
         return []
 
     def _leave_out(self) -> list[Packet[Any]]:
-        self._left_out += 1
-        self._damage.broken_packets += 1
+        self.broken += 1
         return []
 
     def damage_note(self, index: int) -> str | None:
+        """Return a sentence if packets of the source's stream `index` were left out, else None."""
+        said = f"{self.broken} packets of audio stream {index} are damaged and left out"
+        return said if self.broken else None
+
+    def note(self, index: int) -> str | None:
         """Return a sentence if packets may not play in the output, else None."""
         if self._changed is None or self._several:
             return None

@@ -91,14 +91,15 @@ def muxer_takes(
             all are damaged. For an empty stream, the header decides.
         facts: Of an audio stream.
     """
-    output = av.open(io.BytesIO(), "w", format=muxer, **TEXT)
+    buffer = io.BytesIO()
+    output = av.open(buffer, "w", format=muxer, **TEXT)
     try:
         made = add_copy(output, stream, facts)
         output.start_encoding()
         if packets:
             taken = [_taken(output, made, n, packet) for n, packet in enumerate(packets)]
             output.close()
-            return any(taken)
+            return any(taken) and (stream.type != "data" or _is_read_back(buffer, muxer, stream))
     except (av.FFmpegError, ValueError):
         return False
     finally:
@@ -107,10 +108,21 @@ def muxer_takes(
     return True
 
 
+def _is_read_back(buffer: io.BytesIO, muxer: str, stream: Stream) -> bool:
+    """Return whether a demuxer finds packets of data, and their codec. MP4's and MOV's muxers write codecs
+    without a name, which nobody can identify then (KLV), or of which no packet is read (timed ID3).
+    """
+    with open_own(buffer.getvalue(), muxer) as media:
+        names = [getattr(found, "name", None) for found in media.streams.data]
+        named = names == [getattr(stream, "name", None)]
+        return named and any(packet.size for packet in media.demux(data=0))
+
+
 def _taken(output: OutputContainer, stream: Stream, second: int, packet: Packet[Any]) -> bool:
     """Mux a packet at a given second; return False if it is damaged."""
     packet.stream = stream
     packet.pts = packet.dts = round(second / time_base_of(packet))
+    packet.duration = packet.duration or 1  # without, MP4 hides a last packet
     try:
         output.mux_one(packet)
     except REFUSED:

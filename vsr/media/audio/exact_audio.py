@@ -157,6 +157,10 @@ class ExactConverter:
         """Return a sentence if packets of the source's stream `index` could not be decoded, else None."""
         return f"{self.broken} packets of audio stream {index} cannot be decoded" if self.broken else None
 
+    def note(self, index: int) -> str | None:
+        """Return None: nothing else can change."""
+        return None
+
     def _all(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
         made: list[Packet[Any]] = []
         try:

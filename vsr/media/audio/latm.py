@@ -222,15 +222,14 @@ class LatmConverter:
         return []
 
     def damage_note(self, index: int) -> str | None:
-        """Return a sentence if packets could not be read, or have another configuration than the first, else
-        None.
-        """
-        if self.broken or self._changed:
-            return (
-                f"{self.broken} packets of audio stream {index} are damaged and left out; "
-                f"{self._changed} have another configuration than the first, and may not play"
-            )
-        return None
+        """Return a sentence if packets of the source's stream `index` could not be read, else None."""
+        said = f"{self.broken} packets of audio stream {index} are damaged and left out"
+        return said if self.broken else None
+
+    def note(self, index: int) -> str | None:
+        """Return a sentence if packets have another configuration than the first, else None."""
+        said = f"{self._changed} packets of audio stream {index} have another configuration than the first, "
+        return said + "and may not play" if self._changed else None
 
 
 def _matroska(audio: bytes, facts: AudioFacts) -> bytes:

@@ -25,7 +25,7 @@ from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
 from vsr.media.decode.interlacing import deinterlaced, note_on_interlacing
-from vsr.media.decode.timeline import Timeline, until_the_next
+from vsr.media.decode.timeline import Timeline, until_the_next, with_both_fields
 from vsr.media.decode.uniform import Uniform
 from vsr.media.decoders.concatenated import nominal_step
 from vsr.media.decoders.decoder import RAW, choose_stream, decoder_of
@@ -243,6 +243,8 @@ class VideoSource:
                 self._warn(UNCOUNTED)
             timeline = self._timeline = self._new_timeline(stream)
             stamped = self._stamped(container, stream, timeline, entry)
+            if not is_pipe(self._info.path):  # a live frame must not wait for the next one
+                stamped = with_both_fields(stamped)
             if "mp4" in container.format.name:
                 stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
             frames = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)

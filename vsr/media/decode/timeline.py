@@ -41,6 +41,36 @@ def until_the_next(
         yield held if known is None else _lasting_until(known, *held)
 
 
+def with_both_fields(frames: Iterable[tuple[VideoFrame, Stamp]]) -> Iterator[tuple[VideoFrame, Stamp]]:
+    """Double the duration of frames whose fields are packets of their own, for FFmpeg gives a frame that of
+    the first one.
+
+    An interlaced frame is yielded when the next one is known.
+
+    Args:
+        frames: In display order.
+    """
+    held: tuple[VideoFrame, Stamp] | None = None
+    step = 0
+    for frame, stamp in frames:
+        if held is not None:
+            step = stamp.pts - held[1].pts
+            yield _of_two_fields(step, *held)
+            held = None
+        if frame.interlaced_frame:
+            held = frame, stamp
+        else:
+            yield frame, stamp
+    if held is not None:
+        yield _of_two_fields(step, *held)
+
+
+def _of_two_fields(step: int, frame: VideoFrame, stamp: Stamp) -> tuple[VideoFrame, Stamp]:
+    """Return the frame with a duration of `step` ticks if it states half of it, but for rounding."""
+    half = stamp.duration > 0 and abs(step - 2 * stamp.duration) <= 1
+    return frame, replace(stamp, duration=step) if half else stamp
+
+
 def _lasting_until(end: int, frame: VideoFrame, stamp: Stamp) -> tuple[VideoFrame, Stamp]:
     return frame, stamp if end <= stamp.pts else replace(stamp, duration=end - stamp.pts)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import av
+from av.container.core import Container
 
 _level = threading.Lock()
 """Held while FFmpeg's log level, which applies to the whole process, is raised."""
@@ -22,3 +24,17 @@ def log_level_info() -> Iterator[None]:
             yield
         finally:
             av.logging.set_level(before)
+
+
+def described_codec(media: Container, index: int) -> str:
+    """Return FFmpeg's name of the codec of a stream, even if it has no decoder for it (teletext); empty if it
+    does not know the codec.
+
+    Args:
+        media: An open file.
+        index: Of the stream.
+    """
+    with log_level_info():
+        text: str = media.dumps_format()  # type: ignore[attr-defined]
+    found = re.search(rf"^  Stream #0:{index}\b.*?: (?:Video|Audio|Subtitle|Data): (\w+)", text, re.MULTILINE)
+    return found[1] if found is not None and found[1] not in ("none", "unknown") else ""

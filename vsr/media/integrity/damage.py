@@ -63,7 +63,7 @@ class DamageWatch:
         self._packets = self._bytes = 0
         self._last_fault = -NEAR - 1
         self._end_of_last = 0
-        self._frames = 0
+        self._frames = self._interlaced = 0
         self._steps: Counter[int] = Counter()
         self._gaps: list[tuple[int, float]] = []
         self._last_pts: int | None = None
@@ -115,6 +115,7 @@ class DamageWatch:
             self._step(stamp.pts - self._last_pts, stamp)
         self._last_pts = stamp.pts
         self._frames += 1
+        self._interlaced += frame.interlaced_frame
 
     def stray_times(self, number: int) -> None:
         """Record how many wrong timestamps have been repaired so far."""
@@ -138,7 +139,7 @@ class DamageWatch:
             unread: Bytes at the end that should be packets but were not read.
         """
         lost_in_gaps = self._count_gaps()
-        missing = max(0, (promised or 0) - self._frames)
+        missing = max(0, (promised or 0) - self._frames - self._second_fields())
         if cut_off is not None:
             self.damage.missing_frames = max(missing, lost_in_gaps)
             about = f"; about {missing} frames are missing" if missing else ""
@@ -151,6 +152,10 @@ class DamageWatch:
             self._fault(f"the index promises {promised} frames, but {self._frames} were decoded")
         elif lost_in_gaps:
             self.damage.missing_frames = lost_in_gaps
+
+    def _second_fields(self) -> int:
+        """Return the packets that are second fields: an index counts them, a decoder joins them."""
+        return min(self._interlaced, max(0, self._packets - self._frames - self.damage.broken_packets))
 
     def _step(self, ticks: int, stamp: Stamp) -> None:
         self._steps[ticks] += 1

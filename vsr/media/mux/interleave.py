@@ -13,10 +13,10 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Damage
-from vsr.media.audio.packet_samples import tell_end
 from vsr.media.formats.muxers import REFUSED, cannot_write
 from vsr.media.formats.timestamps import Clock
 from vsr.media.mux.decode_order import DecodingOrder, RisingTimes
+from vsr.media.mux.mp4_durations import state_duration
 from vsr.media.passthrough.copier import StreamCopier
 
 
@@ -110,7 +110,7 @@ class Interleaver:
             return
         ready = self._rising.push(stamped)
         if self._mp4:
-            tell_end(ready, told=self._copier.from_mp4)
+            state_duration(ready, told=self._copier.from_mp4)
         self._mux(ready)
 
     def _mux(self, packet: Packet[Any]) -> None:

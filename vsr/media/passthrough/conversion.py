@@ -26,6 +26,10 @@ class Converter(Protocol):
     def stream(self) -> Stream:
         """The stream in the output."""
 
+    @property
+    def broken(self) -> int:
+        """The number of packets so far that could not be read."""
+
     def convert(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Return the packets that are ready after `packet`."""
 
@@ -37,6 +41,9 @@ class Converter(Protocol):
 
     def damage_note(self, index: int) -> str | None:
         """Return a sentence if packets of the source's stream `index` could not be read, else None."""
+
+    def note(self, index: int) -> str | None:
+        """Return a sentence if undamaged packets of stream `index` may not play in the output, else None."""
 
 
 def converter_of(

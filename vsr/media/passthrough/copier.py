@@ -84,6 +84,7 @@ class StreamCopier:
         self._media = reopen_media(source)
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
+        self._counted: dict[int, int] = {}
         self._before: dict[int, int] = {}
         self._texts: dict[int, LongTexts] = {}
         self._edits: dict[int, Edits] = {}
@@ -201,7 +202,7 @@ class StreamCopier:
             target = add_copy(output, stream, facts) if delay is None else add_hidden(output, stream, delay)
             if planned.codec == "aac":
                 several = container.family == "mp4"
-                self._converters[planned.index] = AacFormats(stream, target, self._damage, several=several)
+                self._converters[planned.index] = AacFormats(stream, target, several=several)
         if self.from_mp4 and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
         target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
@@ -241,8 +242,9 @@ class StreamCopier:
             yield from self._placed(packet)
         for index, converter in self._converters.items():
             yield from self._at(index, converter.flush())
-            if note := converter.damage_note(index):
-                self.notes.append(note)
+            self._count_broken(index, converter)
+            self._damage.notes += filter(None, [converter.damage_note(index)])
+            self.notes += filter(None, [converter.note(index)])
 
     def _with_duration(self, packet: Packet[Any]) -> None:
         """Give audio without a duration the step from the previous packet; MP4 would hide a last one without
@@ -276,7 +278,16 @@ class StreamCopier:
         if packet.stream.type == "subtitle" and packet.dts is None:
             packet.dts = packet.pts
         converter = self._converters.get(index)
-        return self._at(index, [packet] if converter is None else converter.convert(packet))
+        if converter is None:
+            return self._at(index, [packet])
+        made = self._at(index, converter.convert(packet))
+        self._count_broken(index, converter)
+        return made
+
+    def _count_broken(self, index: int, converter: Converter) -> None:
+        """Add the packets that the converter could not read since the last call to the damage."""
+        self._damage.broken_packets += converter.broken - self._counted.get(index, 0)
+        self._counted[index] = converter.broken
 
     def _head(self) -> Packet[Any] | None:
         if not self._queue:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -74,14 +74,14 @@ def copy_header(
     """
     with reopen_media(source) as media:
         stream = media.streams[info.stream_index]
-        kept = stream_metadata(stream, encoded=True)
+        tags, kept = _tags_of(media, stream)
         # Matroska's muxer uses this tag for its own field, but only the encoder knows whether there is alpha.
         video.metadata.update({key: value for key, value in kept.items() if key.lower() != "alpha_mode"})
         if container.family == "mp4":
             name_track(video)
         notes = _mark_views(video, info, container)
-        tags = {key: value for key, value in media.metadata.items() if key.lower() not in _MUXERS_OWN}
-        own = [stream, *(media.streams[kept.index] for kept in streams.kept)]
+        others = [media.streams[planned.index] for planned in streams.kept]
+        own = [kept, *(stream_metadata(other, encoded=True) for other in others)]
         lost = _lost(container, tags)
         keys = keys_for(container, tags, lost)
         lost = {key for key in lost if spelt(key) not in keys} | _lost_of_streams(container, own)
@@ -147,11 +147,22 @@ def _moved(chapter: Chapter, shift: Fraction, start: Fraction | None, end: Fract
     return moved
 
 
-def _lost_of_streams(container: Container, streams: list[Stream]) -> set[str]:
+def _tags_of(media: InputContainer, video: Stream) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the metadata of the file, and those of its video stream. In Ogg those of the stream are the
+    file's.
+    """
+    tags, kept = dict(media.metadata), stream_metadata(video, encoded=True)
+    if media.format.name == "ogg":
+        tags |= {key: value for key, value in kept.items() if key.lower() not in _MP4_TRACK_TAGS - {"title"}}
+        kept = {key: value for key, value in kept.items() if key not in tags}
+    return {key: value for key, value in tags.items() if key.lower() not in _MUXERS_OWN}, kept
+
+
+def _lost_of_streams(container: Container, streams: list[dict[str, str]]) -> set[str]:
     """Return the keys of streams' metadata that MP4 does not support."""
     if container.family == "matroska":
         return set()
-    keys = {key for stream in streams for key in stream_metadata(stream, encoded=True)}
+    keys = {key for metadata in streams for key in metadata}
     return {key for key in keys if key.lower().partition("-")[0] not in _MP4_TRACK_TAGS}
 
 

@@ -26,6 +26,7 @@ from vsr.media.audio.copies import muxer_takes
 from vsr.media.audio.exact_audio import exact_target
 from vsr.media.audio.latm import latm_config
 from vsr.media.decoders.decoder import read_packets
+from vsr.media.files.ffmpeg_log import described_codec
 from vsr.media.files.opening import reopen_media, shown
 from vsr.media.files.pyav import fraction
 from vsr.media.files.stdio import is_pipe
@@ -184,8 +185,6 @@ def _remedy(known: _Known, stream: Stream, container: Container) -> str:
     """Return what would keep a stream that a container does not support: another container that supports it,
     if any.
     """
-    if stream.type == "data":
-        return ".mov keeps some of them"
     for suffix in (".mkv", ".mov", ".mp4"):
         other = CONTAINERS[suffix]
         if other is not container and _kept(known, stream, other) is not None:
@@ -233,7 +232,7 @@ def _first_packets(media: InputContainer, streams: list[Stream]) -> dict[int, li
 
 
 def _dropped(stream: Stream, why: str) -> DroppedStream:
-    kind, codec = stream.type, codec_name(stream)
+    kind, codec = stream.type, codec_name(stream) or described_codec(stream.container, stream.index)
     language = stream.metadata.get("language", "und")
     label = " ".join(
         part for part in (kind, codec, "" if language == "und" else language, _name(stream)) if part

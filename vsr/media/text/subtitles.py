@@ -99,6 +99,10 @@ class TextConverter:
         said = f"{self.broken} texts of stream {index} cannot be read and are left blank"
         return said if self.broken else None
 
+    def note(self, index: int) -> str | None:
+        """Return None: nothing else can change."""
+        return None
+
     def _span(self, text: Text) -> Packet[Any]:
         assert text.end is not None
         return _packet(text.payload, text.start, text.end - text.start, self._base)
