@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 BUCKET = "films"
+BROKEN = 0
 
 
 @dataclass
@@ -22,7 +23,11 @@ class Requests:
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Method, and path with query, followed by # and the range of bytes that is asked for."""
     refuses: Callable[[str, str], int | None] = lambda method, path: None
-    """Returns an HTTP status with which a request is refused instead of answered; None answers it."""
+    """Returns an HTTP status with which a request is refused instead of answered; None answers it.
+
+    For `BROKEN`, a web server breaks off in the middle of its answer; a redirection leads to `leads_to`.
+    """
+    leads_to: str = ""
     before: Callable[[str, str], None] = lambda method, path: None
     """Called before each answer."""
 
@@ -163,8 +168,10 @@ def web_server(folder: Path, *, ranges: bool, **headers: str) -> Iterator[WebSer
             file = folder / self.path.partition("?")[0].lstrip("/")
             if status is None and not file.is_file():
                 status = 404
-            if status is not None:
+            if status:
                 self.send_response(status)
+                if requests.leads_to:
+                    self.send_header("Location", requests.leads_to)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -178,6 +185,9 @@ def web_server(folder: Path, *, ranges: bool, **headers: str) -> Iterator[WebSer
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
+            if body and status == BROKEN:
+                last = (first + last) // 2
+                self.close_connection = True
             if body:
                 self.wfile.write(data[first:last])
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import vsr
-from tests.local_servers import BUCKET, ObjectStore, environment, object_store, web_server
+from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, object_store, web_server
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.media.files.named import paths_of
 from vsr.media.remote import blocks, failures, places, reader, upload
@@ -317,6 +317,30 @@ def test_a_web_address_is_upscaled_whether_its_server_sends_parts_or_not(
     if not ranges:
         transfers = server.requests.count("GET")
         assert transfers <= 3  # one to find out, one with the whole file
+
+
+def test_a_connection_that_breaks_off_is_made_again(clip: Path, tmp_path: Path) -> None:
+    def refuses(method: str, path: str) -> int | None:
+        return BROKEN if method == "GET" and server.requests.count("GET") in (2, 3) else None
+
+    for ranges in (True, False):
+        with web_server(clip.parent, ranges=ranges) as server:
+            server.requests.refuses = refuses
+            upscale(server.url("in.mkv"), tmp_path / "out.mkv", tmp_path, overwrite=True)
+        assert_is_result((tmp_path / "out.mkv").read_bytes(), clip, tmp_path)
+        assert server.requests.count("GET") >= 4
+
+
+def test_a_server_without_head_and_one_that_leads_elsewhere_are_read(clip: Path, tmp_path: Path) -> None:
+    with web_server(clip.parent, ranges=True) as server, web_server(tmp_path, ranges=True) as gate:
+        server.requests.refuses = lambda method, path: 405 if method == "HEAD" else None
+        gate.requests.refuses = lambda method, path: 302
+        gate.requests.leads_to = server.url("in.mkv?signature=SECRET")
+        report = upscale(gate.url("film.mkv"), tmp_path / "out.mkv", tmp_path)
+    assert report.source == gate.url("film.mkv")
+    assert "SECRET" not in report.as_text()
+    assert report.as_dict()["info"]["path"] == gate.url("film.mkv")
+    assert_is_result((tmp_path / "out.mkv").read_bytes(), clip, tmp_path)
 
 
 def test_a_web_file_that_changes_on_the_way_is_reported_as_a_possible_mixture(

@@ -15,7 +15,7 @@ from vsr.errors import CancelledError, ConfigError, InputError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import open_media
-from vsr.media.files.stdio import is_pipe, place_of, standard_input
+from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.pictures.kinds import becomes_picture
@@ -204,7 +204,7 @@ def finish(job: Job, meter: Meter) -> None:
         written = job.sink.finish()
     job.report.bytes_out = written.bytes
     _note_change(job)
-    source = place_of(job.source.info.path)
+    source = Path(job.source.info.path)
     came = standard_input().total if is_pipe(source) else 0
     job.report.source_file = file_facts(source, job.source_sha256(), pipe_bytes=came)
     job.report.target_file = file_facts(written.path, job.target_sha256(), pipe_bytes=written.bytes)

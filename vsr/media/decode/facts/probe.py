@@ -44,6 +44,7 @@ from vsr.media.metadata.tags import (
     stereo_of,
 )
 from vsr.media.pixels.layouts import layout_of
+from vsr.media.remote.places import name_of
 
 FIRST_FRAME_PACKETS = 2000
 """The number of packets without a frame after which reading gives up: more than a minute of video."""
@@ -102,7 +103,7 @@ def describe(
     tagged = color.over(color_of(frame, details.chroma_location))
     complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
     return VideoInfo(
-        path=path,
+        path=name_of(path),
         stream_index=stream.index,
         codec=codec,
         width=frame.width,
