@@ -19,7 +19,8 @@ from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.pictures.kinds import becomes_picture
-from vsr.media.remote.places import is_file_object
+from vsr.media.pictures.sequence import as_sequence, is_pattern
+from vsr.media.remote.places import is_file_object, is_url
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -30,6 +31,7 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.warm_generator import KeptModel, WarmGenerator, generator_of
 from vsr.pipeline.many_devices import make_segments
+from vsr.pipeline.numbered import upscale_to_pictures
 from vsr.pipeline.picture import prepare_picture, run_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
@@ -108,6 +110,16 @@ def upscale_video(
             "vsr.upscale: settings and pipeline exclude each other. Give one of them, and keywords"
         )
     chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
+    if isinstance(source, str | Path) and isinstance(target, str | Path) and not is_url(source):
+        source = as_sequence(Path(source), Path(target), chosen.settings.frame_rate)
+        if is_pattern(Path(target)) and not is_url(target):
+            return upscale_to_pictures(
+                Path(source),
+                Path(target),
+                chosen,
+                partial(upscale_video, cancel=cancel, on_progress=on_progress, warm=warm),
+                overwrite=overwrite,
+            )
     with (
         paths_of(source, allow_network=allow_network) as (first,),
         paths_of(

@@ -34,6 +34,8 @@ class Overrides(TypedDict, total=False):
     """FFmpeg's filters for the frames of the input, in this order: `name=arguments`."""
     filters_after: Sequence[str] | None
     """The same for the upscaled frames, before they are encoded."""
+    frame_rate: Fraction | float | str | None
+    """Pictures a second where numbered pictures are read as a video; None is 25. Videos keep their times."""
     format: PipeFormat | None
     """Format of a result that goes to standard output; None takes the input's format if it is one of the
     two, else NUT."""

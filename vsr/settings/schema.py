@@ -181,6 +181,16 @@ class UpscaleSettings:
         in_resume_key="value",
     )
     """The same for the upscaled frames, before they are encoded."""
+    frame_rate: Fraction | None = setting(
+        None,
+        flags=("--fps",),
+        heading="Input",
+        metavar="NUMBER",
+        help="Of numbered pictures; default 25.",
+        in_resume_key="value",
+        limits=(0, 1000),
+    )
+    """Pictures a second where numbered pictures are read as a video; None is 25. Videos keep their times."""
     format: PipeFormat | None = setting(
         None,
         flags=("--format",),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vsr.cli import console, parse, setting_flags, urls
+from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import RunOptions, progress_kind
 from vsr.cli.shown_queue import run_queue_shown
@@ -22,11 +24,16 @@ from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
 from vsr.media.pictures.kinds import becomes_picture
+from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import name_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed
 from vsr.reading import read_file
 from vsr.writing import check_writable, leads_to
+
+if TYPE_CHECKING:
+    from vsr.pipeline.job.report import Report
+    from vsr.settings.schema import UpscaleSettings
 
 _MANY = "Many files"
 MOST_BYTES = 2**26
@@ -147,6 +154,8 @@ def upscale(
         progress=progress_kind(progress, quiet=quiet),
     )
     words = [*(paths or []), *_listed(files_from)]
+    if len(words) == 2 and to is None and name is None and files_from is None:
+        words[0] = as_sequence(words[0], words[1], chosen.settings.frame_rate)
     named = [*words, *([] if to is None else [to])]
     urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
     many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
@@ -203,7 +212,10 @@ def _one(
     if dry_run:
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
-    done = run_shown(source, target, chosen, options)
+    if is_pattern(target):
+        done = _to_pictures(source, target, chosen, options)
+    else:
+        done = run_shown(source, target, chosen, options)
     if console.is_diverted():
         events.result(report=done.as_dict())
     if options.report is not None and is_pipe(options.report):
@@ -213,6 +225,21 @@ def _one(
         done.write(options.report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> Report:
+    """Upscale a video into numbered pictures."""
+    signals.whatever_runs()
+    from vsr.pipeline.numbered import upscale_to_pictures
+
+    def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
+        again = replace(options, overwrite=overwrite, report=None)
+        return run_shown(source, video, replace(chosen, settings=settings), again)
+
+    done = upscale_to_pictures(source, target, chosen, work, overwrite=options.overwrite)
+    if not options.quiet:
+        console.say(f"{done.target}: {done.frames_out} pictures, {done.bytes_out / 2**20:.1f} MiB")
+    return done
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, overwrite: bool) -> None:
@@ -233,6 +260,8 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
 
 
 def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
+    if is_pattern(target):
+        raise ConfigError("--dry-run measures videos and single pictures; name a video as the OUTPUT")
     check_before_torch(source, target, chosen.settings, overwrite=overwrite)
     from vsr.pipeline.dryrun import dry_run, picture_lines
 

@@ -43,6 +43,19 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
     return PictureFile(data, kind, metadata, tuple(notes))
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture whose header states them.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    data, kind = _opened(path, MAX_PIXELS)
+    size = size_of(data, kind)
+    if size is None or 0 in size:
+        raise InputError(f"{shown(path)}: is damaged: its header states no size. Copy it again")
+    return size
+
+
 def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
     kind = kind_of(path)
     if kind is None:

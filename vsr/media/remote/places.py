@@ -102,12 +102,13 @@ def register(word: str, *, allow_network: bool = False, work_folder: Path | None
     )
 
 
-def register_file(file: object, suffix: str = "") -> Path:
+def register_file(file: object, suffix: str = "", *, named: str = "") -> Path:
     """Return the path that stands for a file object; `forget` must follow.
 
     Args:
         file: The object, whose attribute `name` is a part of its name in messages.
         suffix: Of the path, if that name has none.
+        named: The name in messages and of the path, instead of one that is made.
 
     Raises:
         ConfigError: it is a text file.
@@ -116,7 +117,7 @@ def register_file(file: object, suffix: str = "") -> Path:
         raise ConfigError(
             f"a file object is open as text; open it in binary mode, as in open({_name(file)!r}, 'rb')"
         )
-    shown = " ".join(filter(None, (f"file object {next(_numbers)}", _name(file))))
+    shown = named or " ".join(filter(None, (f"file object {next(_numbers)}", _name(file))))
     path = Path(shown) if Path(shown).suffix else Path(shown + suffix)
     return _added(Remote(path=path, shown=shown, file=file))
 

@@ -1,0 +1,96 @@
+"""Numbered pictures are read as a video, and a video becomes numbered pictures; no number is lost."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vsr
+from tests import judges
+from tests.cli.run_cli import run_cli
+from tests.media_maker import make_clip, numbers_of
+from tests.picture_maker import DATE, exif_data, scene
+
+QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")
+SETTINGS = {"model": "bicubic", "scale": 2, "device": "cpu"}
+
+
+def write_frames(folder: Path, numbers: range, suffix: str = ".png") -> Path:
+    folder.mkdir()
+    for number in numbers:
+        image = scene(64, 48)
+        image.paste((number * 20, 0, 0), (0, 0, 16, 16))
+        image.save(folder / f"{number:05d}{suffix}", **({"quality": 95} if suffix == ".jpg" else {}))
+    return folder / f"%05d{suffix}"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_numbered_pictures_become_a_video_in_order(tmp_path: Path, suffix: str) -> None:
+    pattern = write_frames(tmp_path / "in", range(8, 13), suffix)
+    report = vsr.upscale(pattern, tmp_path / "out.mkv", frame_rate=Fraction(24), **SETTINGS, encoder="ffv1")
+    assert (report.frames_out, report.exit_code) == (5, 0)
+    stream = judges.ffprobe(tmp_path / "out.mkv")["streams"][0]
+    assert (stream["width"], stream["height"], stream["r_frame_rate"]) == (128, 96, "24/1")
+    with vsr.open_video(tmp_path / "out.mkv") as video:
+        reds = [float(frame.to_rgb().image[0, 8, 8]) * 255 for frame in video.frames()]
+    assert reds == pytest.approx([160, 180, 200, 220, 240], abs=6)
+
+
+def test_a_folder_of_pictures_becomes_one_video(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_frames(tmp_path / "in", range(8, 12))
+    done = run_cli(capfd, "upscale", tmp_path / "in", tmp_path / "out.mkv", *QUICK, "--fps", "12")
+    assert done.code == 0
+    assert judges.ffprobe(tmp_path / "out.mkv")["streams"][0]["r_frame_rate"] == "12/1"
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    refused = run_cli(capfd, "upscale", tmp_path / "in", tmp_path / "more.mkv", *QUICK)
+    assert refused.code == 2
+    assert "pictures only" in refused.line
+
+
+def test_a_missing_number_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    pattern = write_frames(tmp_path / "in", range(1, 6))
+    (tmp_path / "in" / "00003.png").unlink()
+    with pytest.raises(vsr.InputError, match="the first is 3"):
+        vsr.upscale(pattern, tmp_path / "out.mkv", **SETTINGS)
+    with pytest.raises(vsr.InputError, match="no picture has such a name"):
+        vsr.upscale(tmp_path / "in" / "x%d.png", tmp_path / "out.mkv", **SETTINGS)
+
+
+def test_numbered_pictures_become_numbered_pictures_with_their_metadata(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pattern = write_frames(tmp_path / "in", range(8, 12))
+    for path in (tmp_path / "in").iterdir():
+        with Image.open(path) as image:
+            image.save(path, exif=exif_data(1, image.size))
+    out = tmp_path / "out" / "%03d.png"
+    done = run_cli(capfd, "upscale", pattern, out, *QUICK)
+    assert done.code == 0
+    assert "4 pictures" in done.err
+    assert sorted(path.name for path in out.parent.iterdir()) == ["008.png", "009.png", "010.png", "011.png"]
+    for number in range(8, 12):
+        alone = tmp_path / f"alone{number}.png"
+        vsr.upscale(tmp_path / "in" / f"{number:05d}.png", alone, **SETTINGS)
+        with Image.open(out.parent / f"{number:03d}.png") as image, Image.open(alone) as wanted:
+            assert np.array_equal(np.asarray(image), np.asarray(wanted))
+            assert image.getexif()[0x0132] == DATE
+    assert run_cli(capfd, "upscale", pattern, out, *QUICK).code == 2
+    assert run_cli(capfd, "upscale", pattern, out, *QUICK, "-y").code == 0
+
+
+def test_a_video_becomes_numbered_pictures_and_says_what_they_cannot_hold(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", frames=4)
+    report = vsr.upscale(clip, tmp_path / "frames" / "%05d.png", **SETTINGS)
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [
+        f"{number:05d}.png" for number in range(1, 5)
+    ]
+    assert any("no times" in warning for warning in report.warnings)
+    back = vsr.upscale(
+        tmp_path / "frames" / "%05d.png", tmp_path / "back.mkv", **(SETTINGS | {"scale": 1}), encoder="ffv1"
+    )
+    assert back.frames_out == 4
+    assert numbers_of(tmp_path / "back.mkv") == numbers_of(clip)
