@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from vsr.color.spec import ColorSpec
-from vsr.settings.schema import Backend, Deinterlace, Hwaccel, PipeFormat, Precision
+from vsr.settings.schema import Backend, Deinterlace, ForcedOrder, Hwaccel, PipeFormat, Precision
 
 
 class Overrides(TypedDict, total=False):

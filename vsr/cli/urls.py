@@ -11,9 +11,7 @@ from vsr.media.remote.blocks import hold
 from vsr.media.remote.places import permit
 
 ALLOW_NETWORK = typer.Option("--allow-network", metavar=" ", help="Allow URLs that need the network.")
-WORK_FOLDER = typer.Option(
-    "--work-folder", metavar="FOLDER", help="Where results for URLs are made; default: the user's cache."
-)
+WORK_FOLDER = typer.Option("--work-folder", metavar="FOLDER", help="For unfinished results of URLs.")
 
 
 def permit_urls(paths: Iterable[Path], *, allow_network: bool, work_folder: Path | None = None) -> None:

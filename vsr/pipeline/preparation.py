@@ -77,6 +77,7 @@ def prepare(
             source,
             video_stream=settings.video_stream,
             deinterlace=settings.deinterlace,
+            field_order=settings.field_order,
             start=settings.start,
             end=settings.end,
             strict=settings.strict,

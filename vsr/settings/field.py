@@ -17,7 +17,7 @@ InResumeKey = Literal["value", "derived", "no"]
 the setting, such as the hash of the weights that a model's name stands for. `no`: it does not change the
 result."""
 
-Heading = Literal["Options", "Image", "Encoding", "Input", "Computation", "Run"]
+Heading = Literal["Options", "Encoding", "Input", "Computation", "Run"]
 """Where `vsr upscale --help` lists a flag; `Options` comes first and holds what most people use."""
 
 _KEY = "setting"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from vsr.color.spec import ColorSpec
-from vsr.settings.schema import Backend, Deinterlace, Hwaccel, PipeFormat, Precision
+from vsr.settings.schema import Backend, Deinterlace, ForcedOrder, Hwaccel, PipeFormat, Precision
 
 
 class Overrides(TypedDict, total=False):
@@ -22,6 +22,9 @@ class Overrides(TypedDict, total=False):
     """Width of the output in pixels; it is set together with `height`."""
     height: int | None
     """Height of the output in pixels; alone, it keeps the proportions."""
+    square_pixels: bool | None
+    """Resize the upscaled frames of anamorphic video (DVD, DV, VCD) to the shape that players show, with
+    square pixels. Otherwise the pixel aspect ratio of the input is kept."""
     strength: float | None
     """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
     start: Fraction | float | str | None
@@ -44,8 +47,13 @@ class Overrides(TypedDict, total=False):
     color: ColorSpec | Mapping[str, str] | None
     """Colour tags that replace those of the input; for inputs that are tagged wrongly or not at all."""
     deinterlace: Deinterlace | None
-    """`auto` deinterlaces what is marked as interlaced; `top-first` and `bottom-first` force it and name
-    the field order."""
+    """`auto` deinterlaces what is marked as interlaced to one frame for each frame, which drops half of
+    the motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames a second of
+    NTSC video that was made from film; `top-first` and `bottom-first` are `auto` with that
+    `field_order`."""
+    field_order: ForcedOrder | None
+    """The field of each frame that is shown first; `auto` takes what frames or container say. Any other
+    value deinterlaces all frames, marked or not."""
     max_pixels: int | None
     """Larger frames are refused, for they may exhaust the memory; None is 8192 x 8192."""
     strict: bool | None

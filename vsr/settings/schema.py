@@ -15,7 +15,8 @@ from vsr.settings.field import check_limits, setting
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Backend = Literal["auto", "torch", "winograd", "openvino", "amx", "cuda"]
-Deinterlace = Literal["auto", "off", "top-first", "bottom-first"]
+Deinterlace = Literal["auto", "off", "double", "film", "top-first", "bottom-first"]
+ForcedOrder = Literal["auto", "top-first", "bottom-first"]
 Hwaccel = Literal["none", "auto", "cuda"]
 PipeFormat = Literal["y4m", "nut"]
 
@@ -124,6 +125,14 @@ class UpscaleSettings:
         limits=_SIDE,
     )
     """Height of the output in pixels; alone, it keeps the proportions."""
+    square_pixels: bool = setting(
+        False,
+        flags=("--square-pixels",),
+        help="Resize anamorphic video to its shape.",
+        in_resume_key="value",
+    )
+    """Resize the upscaled frames of anamorphic video (DVD, DV, VCD) to the shape that players show, with
+    square pixels. Otherwise the pixel aspect ratio of the input is kept."""
     strength: float | None = setting(
         None,
         flags=("--strength",),
@@ -157,7 +166,7 @@ class UpscaleSettings:
     partner: str | None = setting(
         None,
         flags=("--partner",),
-        heading="Image",
+        heading="Computation",
         metavar="NAME",
         help="Faithful partner of your own --model.",
         in_resume_key="derived",
@@ -166,7 +175,7 @@ class UpscaleSettings:
     filters_before: tuple[str, ...] = setting(
         (),
         flags=("--filter-before",),
-        heading="Image",
+        heading="Input",
         metavar="NAME=ARGS",
         help="A filter of FFmpeg for the input.",
         in_resume_key="value",
@@ -175,7 +184,7 @@ class UpscaleSettings:
     filters_after: tuple[str, ...] = setting(
         (),
         flags=("--filter-after",),
-        heading="Image",
+        heading="Encoding",
         metavar="NAME=ARGS",
         help="A filter for the upscaled frames.",
         in_resume_key="value",
@@ -227,8 +236,19 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """`auto` deinterlaces what is marked as interlaced; `top-first` and `bottom-first` force it and name the
-    field order."""
+    """`auto` deinterlaces what is marked as interlaced to one frame for each frame, which drops half of the
+    motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames a second of NTSC video
+    that was made from film; `top-first` and `bottom-first` are `auto` with that `field_order`."""
+    field_order: ForcedOrder = setting(
+        "auto",
+        flags=("--field-order",),
+        heading="Input",
+        metavar="WHICH",
+        help="",
+        in_resume_key="value",
+    )
+    """The field of each frame that is shown first; `auto` takes what frames or container say. Any other value
+    deinterlaces all frames, marked or not."""
     max_pixels: int | None = setting(
         None,
         flags=("--max-pixels",),
@@ -252,7 +272,7 @@ class UpscaleSettings:
         flags=("--device",),
         heading="Computation",
         metavar="NAME",
-        help="auto (default), cpu, mps, cuda:N, cuda:all, cpu:2.",
+        help="auto, cpu, mps, cuda:N, cuda:all, ...",
         in_resume_key="derived",
     )
     """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ... Several devices work on one video:

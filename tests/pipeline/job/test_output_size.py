@@ -108,3 +108,38 @@ def test_a_size_applies_to_the_frame_without_hidden_borders(rotation: int) -> No
         assert crop is not None
         assert made.height - crop.bottom == 2160
     assert wanted_scale(coded, UpscaleSettings(height=tall["height"])) == 2
+
+
+WIDE, NTSC = replace(DVD, sample_aspect_ratio=Fraction(64, 45)), replace(DVD, height=480)
+
+
+@pytest.mark.parametrize(
+    ("info", "wishes", "expected"),
+    [
+        (WIDE, {}, (2048, 1152)),
+        (WIDE, {"height": 1080}, (1920, 1080)),
+        (WIDE, {"scale": Fraction(3, 2)}, (1536, 864)),
+        (DVD, {"height": 1080}, (1440, 1080)),
+        (replace(NTSC, sample_aspect_ratio=Fraction(8, 9)), {}, (1440, 1080)),
+        (replace(NTSC, sample_aspect_ratio=Fraction(8, 9)), {"height": 720}, (960, 720)),
+        (replace(NTSC, sample_aspect_ratio=Fraction(32, 27)), {"height": 1080}, (1920, 1080)),
+        (replace(DVD, sample_aspect_ratio=None), {}, (1440, 1152)),
+        (replace(WIDE, rotation=90), {"height": 1024}, (1024, 576)),
+        (WIDE, {"height": 1080, "width": 1920}, (1920, 1080)),
+        (replace(WIDE, crop=Crop(top=Fraction(72), bottom=Fraction(72))), {"height": 1080}, (2560, 1440)),
+    ],
+)
+def test_square_pixels_have_the_shape_that_players_show(
+    info: VideoInfo, wishes: dict[str, object], expected: tuple[int, int]
+) -> None:
+    assert size(info, square_pixels=True, **wishes) == (*expected, Fraction(1))
+
+
+def test_square_pixels_refuse_a_size_of_another_shape() -> None:
+    with pytest.raises(ConfigError, match="give the height alone"):
+        size(WIDE, square_pixels=True, height=1080, width=1440)
+
+
+def test_the_model_is_chosen_by_the_side_that_grows_most() -> None:
+    wishes = UpscaleSettings(square_pixels=True, height=1080)
+    assert wanted_scale(WIDE, wishes) == Fraction(1920, 720)

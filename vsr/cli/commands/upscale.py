@@ -46,7 +46,7 @@ def upscale(
         list[Path] | None,
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, or folders with --to; - is a pipe.",
+            help="Files; folders with --to; - is a pipe.",
             parser=place_of,
             show_default=False,
         ),
@@ -54,9 +54,7 @@ def upscale(
     *,
     pipeline: Annotated[
         str | None,
-        typer.Option(
-            "--pipeline", "-p", metavar="NAME", help="anime, film, dvd, phone, screencast, archive."
-        ),
+        typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, phone, archive, ..."),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
@@ -101,7 +99,7 @@ def upscale(
             "--report",
             metavar="FILE",
             parser=place_of,
-            help="Write a log of the run as JSON; or -.",
+            help="A log of the run as JSON; or -.",
             rich_help_panel="Run",
         ),
     ] = None,
@@ -132,7 +130,7 @@ def upscale(
     ] = 30.0,
     **flags: Any,
 ) -> None:
-    """Upscale videos and pictures; audio, subtitles, EXIF, timestamps and colour come along unchanged.
+    """Upscale videos and pictures; all else in a file comes along unchanged.
 
     \b
     vsr upscale in.mp4 out.mp4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import vsr
 from vsr.cli import console, parse, urls
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
+from vsr.settings.schema import Deinterlace, ForcedOrder
 
 
 def verify(
@@ -26,6 +28,10 @@ def verify(
     end: Annotated[
         str | None, typer.Option("--end", help="Where the result ends, as in `vsr upscale`.")
     ] = None,
+    deinterlace: Annotated[
+        str | None, typer.Option("--deinterlace", help="As in `vsr upscale`; found out by default.")
+    ] = None,
+    field_order: Annotated[str, typer.Option("--field-order", help="As in `vsr upscale`.")] = "auto",
     max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
@@ -37,8 +43,14 @@ def verify(
         result,
         start=None if start is None else parse.seconds(start, option="--start"),
         end=None if end is None else parse.seconds(end, option="--end"),
+        deinterlace=None
+        if deinterlace is None
+        else parse.one_of(deinterlace, typing.get_args(Deinterlace), option="--deinterlace"),
+        field_order=parse.one_of(field_order, typing.get_args(ForcedOrder), option="--field-order"),
         max_pixels=max_pixels,
     )
+    for line in found.notes:
+        console.out(f"note  {line}")
     for line in found.lost:
         console.out(f"lost  {line}")
     for line in found.not_compared:

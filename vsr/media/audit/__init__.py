@@ -11,16 +11,18 @@ check is a function that yields a sentence for each loss; `checks` has those of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vsr.media.audit import checks, stream_checks
 from vsr.media.audit.contents import Contents
 from vsr.media.audit.reading import read_contents
-from vsr.media.audit.span import Span
+from vsr.media.audit.span import Span, likely_work
 from vsr.media.audit.still import lost_of_picture
+from vsr.media.decode.interlacing import field_work
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import MAX_PIXELS
 from vsr.media.pictures.kinds import is_picture
+from vsr.settings.schema import Deinterlace, ForcedOrder
 from vsr.settings.times import Seconds, seconds
 
 Check = Callable[[Contents, Contents, Span], Iterable[str]]
@@ -35,6 +37,8 @@ class Audit:
     """Empty if nothing of what was compared is lost."""
     not_compared: tuple[str, ...]
     """What could not be compared."""
+    notes: tuple[str, ...] = ()
+    """What was taken for granted."""
 
 
 CHECKS: tuple[Check, ...] = (
@@ -59,6 +63,8 @@ def verify(
     *,
     start: Seconds | None = None,
     end: Seconds | None = None,
+    deinterlace: Deinterlace | None = None,
+    field_order: ForcedOrder = "auto",
     max_pixels: int | None = None,
     allow_network: bool = False,
 ) -> Audit:
@@ -75,6 +81,10 @@ def verify(
         start: The `start` with which the result was made, in seconds after the first frame of the source;
             None is the beginning.
         end: The `end` with which the result was made, in the same seconds; None is the end.
+        deinterlace: The `deinterlace` with which the result was made. With `double` and `film`, it has other
+            frames than the source, at other times; the frames of the source are made alike and compared then.
+            None finds out whether the result has the number of frames that one of the two makes.
+        field_order: The `field_order` with which the result was made.
         max_pixels: Frames with more pixels are refused in both files; None is 8192 x 8192.
         allow_network: Whether the network may be used for URLs.
 
@@ -89,16 +99,25 @@ def verify(
     ()
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    with paths_of(source, result, allow_network=allow_network) as paths:
-        if all(map(is_picture, paths)):
-            return Audit(lost=tuple(lost_of_picture(*paths, max_pixels=limit)), not_compared=())
-        before, after = (read_contents(path, max_pixels=limit) for path in paths)
+    work = field_work(deinterlace or "auto", field_order)
     span = Span(
         start=None if start is None else seconds(start, name="start"),
         end=None if end is None else seconds(end, name="end"),
     )
+    notes = []
+    with paths_of(source, result, allow_network=allow_network) as (source_path, result_path):
+        if is_picture(source_path) and is_picture(result_path):
+            losses = lost_of_picture(source_path, result_path, max_pixels=limit)
+            return Audit(lost=tuple(losses), not_compared=())
+        before = read_contents(source_path, max_pixels=limit, fields=work)
+        after = read_contents(result_path, max_pixels=limit)
+        for how in likely_work(before, after, span) if deinterlace is None else ():
+            alike = read_contents(source_path, max_pixels=limit, fields=replace(work, how=how))
+            if len(span.frames(alike.frames.times)) == len(after.frames.times):
+                before = alike
+                notes.append(f"the result has the frames that `deinterlace={how!r}` makes of the source")
     lost, uncompared = (
         tuple(line for check in table for line in check(before, after, span))
         for table in (CHECKS, UNCOMPARED)
     )
-    return Audit(lost=lost, not_compared=uncompared)
+    return Audit(lost=lost, not_compared=uncompared, notes=tuple(notes))

@@ -16,21 +16,23 @@ from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from numpy.typing import NDArray
 
-from vsr.frame import VideoInfo
+from vsr.frame import Stamp, VideoInfo
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.decoded_audio import AudioReader
-from vsr.media.audit.side_data_digests import side_data_digests
+from vsr.media.audit.side_data_digests import SideDataDigests, side_data_digests
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.frame_times import FrameTimes
-from vsr.media.decode.timeline import Timeline
+from vsr.media.decode.interlacing import AUTOMATIC, FieldWork, deinterlaced
+from vsr.media.decode.timeline import Timeline, until_the_next, with_both_fields
 from vsr.media.decoders.concatenated import Parts, can_start_over, nominal_step
 from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, choose_stream, decoder_of, read_packets
 from vsr.media.decoders.sequences import Sequences
 from vsr.media.files.opening import MAX_PIXELS, open_media
 from vsr.media.files.pyav import fraction, time_base_of
+from vsr.media.filters.deinterlace import CAPTIONS
 from vsr.media.passthrough.edits import Edits
 from vsr.media.passthrough.marks import TrackMarks, read_marks
 from vsr.media.passthrough.stream_kinds import attachment_data, is_cover
@@ -42,8 +44,14 @@ _TAGS = ("title", "artist", "comment", "language")
 """Metadata keys of a file that every container supports."""
 
 
-def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
+def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS, fields: FieldWork = AUTOMATIC) -> Contents:
     """Decode every stream of a file, and read all other data.
+
+    Args:
+        path: Path of the file.
+        max_pixels: Larger frames are refused.
+        fields: Work on the fields of a source that changes number and times of its frames; other work is not
+            done, because thumbnails hardly show it.
 
     Raises:
         InputError: the file cannot be opened, or contains no frame.
@@ -54,7 +62,7 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS) -> Contents:
         audio, marks = audio_facts(media), read_marks(path, media)
         tracks = [stream for stream in media.streams if _is_track(stream, video)]
         others = {s.index: _TrackReader(s, audio.get(s.index), marks[s.index]) for s in tracks}
-        frames = _FrameReader(info, video)
+        frames = _FrameReader(info, video, fields)
         decoder = decoder_of(video, max_pixels=max_pixels)
         frames.read(_decoded(media, video, decoder, frames, others), lambda: decoder.has_b_frames)
         return Contents(
@@ -95,14 +103,16 @@ def _decoded(
 class _FrameReader:
     """Reduces the frames of the video stream to the data that is compared."""
 
-    def __init__(self, info: VideoInfo, stream: VideoStream) -> None:
+    def __init__(self, info: VideoInfo, stream: VideoStream, fields: FieldWork) -> None:
+        self._fields = fields
+        self._stated = "mp4" in stream.container.format.name
         self.times = FrameTimes()
         self._info = info
         self._timeline = Timeline(time_base=info.time_base, step=nominal_step(stream))
         self._seconds: list[Fraction] = []
         self._thumbnails: list[NDArray[np.int16]] = []
         self._side_data: list[tuple[tuple[str, bytes], ...]] = []
-        self._duration = 0
+        self._duration = Fraction(0)
         self._broken = 0
 
     @property
@@ -116,16 +126,31 @@ class _FrameReader:
 
     def read(self, frames: Iterable[VideoFrame], reorders: Callable[[], bool]) -> None:
         """Read all frames."""
-        for frame, time in self.times.timed(frames, reorders):
-            stamp = self._timeline.stamp(frame, time)
-            self._broken += frame.is_corrupt
+        stamped = self._stamped(frames, reorders)
+        if self._fields.changes_times:
+            shown = with_both_fields(stamped)
+            shown = until_the_next(shown, lambda: None) if self._stated else shown
+            stamped = deinterlaced(shown, self._info, self._fields, lambda _: None)
+        for frame, stamp in stamped:
             self._seconds.append(stamp.seconds)
-            self._duration = stamp.duration
-            self._side_data.append(side_data_digests(frame))
+            self._duration = stamp.duration * stamp.time_base
+            self._side_data.append(self._compared(frame, stamp))
             self._thumbnails.append(np.rint(thumbnail(frame, self._info) * UNITS).astype(np.int16))
 
+    def _stamped(
+        self, frames: Iterable[VideoFrame], reorders: Callable[[], bool]
+    ) -> Iterator[tuple[VideoFrame, Stamp]]:
+        for frame, time in self.times.timed(frames, reorders):
+            self._broken += frame.is_corrupt
+            yield frame, self._timeline.stamp(frame, time)
+
+    def _compared(self, frame: VideoFrame, stamp: Stamp) -> SideDataDigests:
+        """Return the side data without captions that belong to another frame of the result."""
+        moved = self._fields.how == "film" or (self._fields.how == "double" and stamp.index % 2)
+        return tuple(one for one in side_data_digests(frame) if not (moved and one[0] == CAPTIONS))
+
     def result(self) -> Frames:
-        last = self._duration * self._info.time_base
+        last = self._duration
         return Frames(
             times=tuple(time - self.origin for time in self._seconds),
             last_duration=last or None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vsr.media.audit.contents import Chapter, Contents
+from vsr.settings.schema import Deinterlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +50,11 @@ class Span:
             if self.whole or begin < end:
                 cut.append(Chapter(begin - origin, end - origin, chapter.title))
         return cut
+
+
+def likely_work(before: Contents, after: Contents, span: Span) -> list[Deinterlace]:
+    """Return which work on fields may explain the number of the result's frames; usually none."""
+    old, new = len(span.frames(before.frames.times)), len(after.frames.times)
+    if new > old:
+        return ["double"]
+    return ["film"] if old * Fraction(3, 4) < new < old * Fraction(99, 100) else []

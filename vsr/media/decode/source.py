@@ -24,7 +24,16 @@ from vsr.media.decode.facts.probe import is_indexed, probe
 from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
-from vsr.media.decode.interlacing import deinterlaced, note_on_interlacing
+from vsr.media.decode.interlacing import (
+    AUTOMATIC,
+    FieldWork,
+    check_film,
+    deinterlaced,
+    field_work,
+    info_after,
+    note_on_interlacing,
+    run_up_of_fields,
+)
 from vsr.media.decode.timeline import Timeline, until_the_next, with_both_fields
 from vsr.media.decode.uniform import Uniform
 from vsr.media.decoders.concatenated import nominal_step
@@ -41,7 +50,7 @@ from vsr.media.pixels.layouts import repacking_note
 from vsr.media.pixels.planes import repacked, to_planes
 from vsr.media.remote.blocks import hold, release
 from vsr.media.structure.walk import structure_of
-from vsr.settings.schema import Deinterlace, Hwaccel
+from vsr.settings.schema import Deinterlace, ForcedOrder, Hwaccel
 
 UNCOUNTED = "the file is a bare stream without a container, so it cannot be checked for missing frames"
 
@@ -51,6 +60,7 @@ def open_video(
     *,
     video_stream: int | None = None,
     deinterlace: Deinterlace = "auto",
+    field_order: ForcedOrder = "auto",
     start: Fraction | None = None,
     end: Fraction | None = None,
     strict: bool = False,
@@ -67,8 +77,10 @@ def open_video(
     Args:
         path: Path of a local file, a URL, or a file object that is open for reading, which must stay open.
         video_stream: Index among all streams; None takes FFmpeg's choice, except cover pictures.
-        deinterlace: `auto` deinterlaces frames that are flagged as interlaced, with bwdif; `off` deinterlaces
-            none; `top-first` and `bottom-first` deinterlace all frames, whatever their flags say.
+        deinterlace: `auto` deinterlaces frames that are flagged as interlaced, with bwdif, to one frame each,
+            and `double` to one for each field; `film` reverses NTSC's telecine; `off` changes nothing;
+            `top-first` and `bottom-first` are `auto` with that field order.
+        field_order: Field order of all frames, whatever their flags say; `auto` uses the flags.
         start: In seconds after the first frame; earlier frames are left out.
         end: In seconds after the first frame; this frame and later ones are left out.
         strict: Raise `InputError` at the first damage instead of counting it.
@@ -86,6 +98,7 @@ def open_video(
         InputError: the file cannot be opened, contains no video, none of its frames can be decoded, or its
             colours would be wrong (Dolby Vision profile 5).
     """
+    work = field_work(deinterlace, field_order)
     place = place_of(path, allow_network=allow_network)
     hold(place)
     try:
@@ -98,7 +111,7 @@ def open_video(
         raise
     return VideoSource(
         info,
-        deinterlace=deinterlace,
+        fields=work,
         start=start,
         end=end,
         strict=strict,
@@ -118,7 +131,7 @@ class VideoSource:
         self,
         info: VideoInfo,
         *,
-        deinterlace: Deinterlace = "auto",
+        fields: FieldWork = AUTOMATIC,
         start: Fraction | None = None,
         end: Fraction | None = None,
         strict: bool = False,
@@ -138,8 +151,9 @@ class VideoSource:
         """Kinds of side data of the frames so far, in the order of their first appearance."""
         self._raw = info
         self._filters = parse(filters, where="filters_before")
-        self._info = filtered_info(info, self._filters, where="filters_before")
-        self._deinterlace = deinterlace
+        check_film(fields, info)
+        self._info = filtered_info(info_after(info, fields), self._filters, where="filters_before")
+        self._fields = fields
         self._start, self._end = start, end
         self._strict, self._threads, self._max_pixels = strict, threads, max_pixels
         self._color = color
@@ -190,7 +204,8 @@ class VideoSource:
             seconds: After the first frame; `first_seconds` is known when the first frame is yielded.
         """
         entry = self._entry(0, seconds, run_up=1)
-        yield from self._from(entry, 0 if entry is None else entry.wanted - 1, None, None)
+        first = 0 if entry is None else (entry.wanted - 1) * self._fields.per_frame
+        yield from self._from(entry, first, None, None)
 
     @property
     def first_seconds(self) -> Fraction:
@@ -199,10 +214,11 @@ class VideoSource:
 
     def _entry(self, index: int, start: Fraction | None, *, run_up: int = 0) -> Entry | None:
         """Return where decoding can begin; None is the start of the stream."""
-        needed = run_up_of(self._filters)
-        if needed is None:
+        needed, own = run_up_of(self._filters), run_up_of_fields(self._fields)
+        if needed is None or own is None:
             return None
-        run_up += needed + (0 if self._deinterlace == "off" else 1)
+        index //= self._fields.per_frame
+        run_up += needed + own
         limits = {"threads": self._threads, "max_pixels": self._max_pixels}
         return find_entry(self._raw, index=index, start=start, run_up=run_up, **limits)
 
@@ -247,7 +263,7 @@ class VideoSource:
                 stamped = with_both_fields(stamped)
             if "mp4" in container.format.name:
                 stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
-            frames = deinterlaced(stamped, self._raw, self._deinterlace, self._warn)
+            frames = deinterlaced(stamped, self._raw, self._fields, self._warn)
             for frame, stamp in self._filtered(frames):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
                 if self._is_past(stamp.index, stop, stamp.seconds, timeline) or self._closed:
@@ -305,7 +321,7 @@ class VideoSource:
         path, kind = self._info.path, container.format.name
         found = structure_of(path, kind)
         self._watch.finish(
-            promised=max(self._info.frames_promised or 0, found.frames or 0) or None,
+            promised=max(self._raw.frames_promised or 0, found.frames or 0) or None,
             exact=is_indexed(container, stream, path) or found.frames is not None,
             cut_off=cut_off(path, kind) or broken_fragment_note(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
@@ -333,7 +349,7 @@ class VideoSource:
         return YuvFrame(planes=planes, alpha=alpha, layout=self._info.layout, color=color, stamp=stamp)
 
     def _new_timeline(self, stream: VideoStream) -> Timeline:
-        return Timeline(time_base=self._info.time_base, step=nominal_step(stream))
+        return Timeline(time_base=self._raw.time_base, step=nominal_step(stream))
 
     def _in_range(self, seconds: Fraction, timeline: Timeline) -> bool:
         return self._start is None or seconds - timeline.first_seconds >= self._start
@@ -352,7 +368,7 @@ class VideoSource:
                 "the colours are wrong: the video is Dolby Vision without a layer for other displays, and "
                 "`color` sets its matrix"
             )
-        interlacing = note_on_interlacing(self._raw, self._deinterlace)
+        interlacing = note_on_interlacing(self._raw, self._fields)
         if interlacing is not None:
             self._warn(interlacing)
 

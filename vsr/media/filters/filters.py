@@ -106,14 +106,47 @@ def run_up_of(filters: Sequence[Filter]) -> int | None:
     return sum(_RUN_UPS.get(one.name, 0) for one in filters)
 
 
+class FilterGraph:
+    """Passes frames of one size and format through filters in turn, which may return more or fewer."""
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        self._graph: av.filter.Graph | None = None
+
+    def push(self, frame: VideoFrame, time: int) -> Iterator[VideoFrame]:
+        """Take a frame with its time, and yield those that are ready.
+
+        Raises:
+            ValueError, av.FFmpegError: a filter refuses its arguments or the frame.
+        """
+        if self._graph is None:
+            self._graph = _graph_for(frame, self._filters)
+        frame.pts = time
+        self._graph.vpush(frame)
+        yield from _ready(self._graph)
+
+    def drain(self) -> Iterator[VideoFrame]:
+        """Yield the remaining frames at the end of the stream."""
+        if self._graph is not None:
+            self._graph.vpush(None)
+            yield from _ready(self._graph)
+
+
+def _ready(graph: av.filter.Graph) -> Iterator[VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+
+
 class FilterChain:
     """Passes frames of one size and format through filters in turn. Their stamps do not pass through
     FFmpeg.
     """
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        self._filters = filters
-        self._graph: av.filter.Graph | None = None
+        self._graph = FilterGraph(filters)
         self._stamps: deque[Stamp] = deque()
 
     def push(self, frame: VideoFrame, stamp: Stamp) -> Iterator[Stamped]:
@@ -122,27 +155,16 @@ class FilterChain:
         Raises:
             ValueError, av.FFmpegError: a filter refuses its arguments or the frame.
         """
-        if self._graph is None:
-            self._graph = _graph_for(frame, self._filters)
         self._stamps.append(stamp)
-        frame.pts = stamp.index  # filters only need increasing times
-        self._graph.vpush(frame)
-        yield from self._ready(self._graph)
+        for made in self._graph.push(frame, stamp.index):  # filters only need increasing times
+            yield made, self._stamps.popleft()
 
     def drain(self) -> Iterator[Stamped]:
         """Yield the remaining frames at the end of the stream."""
-        if self._graph is not None and self._stamps:
-            self._graph.vpush(None)
-            yield from self._ready(self._graph)
+        if self._stamps:
+            for made in self._graph.drain():
+                yield made, self._stamps.popleft()
         assert not self._stamps, "a filter returned fewer frames than it took"
-
-    def _ready(self, graph: av.filter.Graph) -> Iterator[Stamped]:
-        while self._stamps:
-            try:
-                frame = graph.vpull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-            yield frame, self._stamps.popleft()
 
 
 def _graph_for(frame: VideoFrame, filters: Sequence[Filter]) -> av.filter.Graph:

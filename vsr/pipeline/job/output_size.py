@@ -39,6 +39,9 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
     if settings.height is None:
         return None if settings.scale is None else _checked(settings.scale)
     shown_height, shown_width = _shown(info)
+    if settings.square_pixels:
+        size = target_size(info, settings, Fraction(1))
+        return _checked(max(Fraction(size.height, info.height), Fraction(size.width, info.width)))
     if settings.height < 1 or (settings.width is not None and settings.width < 1):
         raise ConfigError(f"{settings.width or ''}x{settings.height} is not a valid size. Use at least 1x1")
     scale = settings.height / shown_height
@@ -59,17 +62,43 @@ def target_size(
     if settings.height is None:
         scale = settings.scale if settings.scale is not None else model_scale
         height, width = int(info.height * scale), int(info.width * scale)
+        if settings.square_pixels:
+            height, width = _squared(height, width, _pixel(info))
     elif settings.width is None:
         shown_height, shown_width = _shown(info)
-        across = max(2, round(shown_width * settings.height / shown_height / 2) * 2)
+        pixel = _pixel(info) if settings.square_pixels else Fraction(1)
+        shape = shown_width / shown_height * (1 / pixel if info.rotation % 180 else pixel)
+        across = max(2, round(shape * settings.height / 2) * 2)
         height, width = _stored(info, settings.height, across)
     else:
         height, width = _stored(info, settings.height, settings.width)
         sar = _reshaped(sar, Fraction(info.width * height, info.height * width))
+        if settings.square_pixels and abs((sar or Fraction(1)) - 1) > Fraction(1, 100):
+            raise ConfigError(
+                f"`square_pixels` contradicts {settings.width}x{settings.height}, which is of another shape "
+                "than the video; give the height alone"
+            )
+    if settings.square_pixels:
+        sar = Fraction(1)
     size = TargetSize(height=height, width=width, sample_aspect_ratio=sar)
     if min(height, width) < 1 or max(height, width) > longest:
         raise ConfigError(f"the result would be {width}x{height}, but sides must have 1 to {longest} pixels")
     return size
+
+
+def _pixel(info: VideoInfo) -> Fraction:
+    """Return the width of a stored pixel divided by its height."""
+    return info.sample_aspect_ratio or Fraction(1)
+
+
+def _squared(height: int, width: int, pixel: Fraction) -> tuple[int, int]:
+    """Return height and width with square pixels; one side grows and none shrinks, so that no detail is lost.
+
+    Both are even where they change, because 4:2:0 needs that.
+    """
+    if pixel > 1:
+        return height, round(width * pixel / 2) * 2
+    return (height, width) if pixel == 1 else (round(height / pixel / 2) * 2, width)
 
 
 def like(info: VideoInfo, size: TargetSize) -> VideoInfo:
