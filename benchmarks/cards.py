@@ -15,7 +15,6 @@ from pathlib import Path
 import vsr
 from vsr.models.catalog import MODELS
 from vsr.report.clip import render
-from vsr.report.compare import compare
 
 FOLDER = Path(__file__).parent.parent / "docs" / "cards"
 AT = Fraction(1)
@@ -28,7 +27,7 @@ def draw(name: str, scale: int, folder: Path) -> Path:
     render(clip, truth, scale=scale)
     vsr.upscale(clip, result, model=name, encoder="ffv1")
     picture = FOLDER / f"{name}.png"
-    compare(clip, result, picture, at=AT, truth=truth, overwrite=True)
+    vsr.compare(clip, result, output=picture, at=AT, reference=truth, overwrite=True)
     return picture
 
 

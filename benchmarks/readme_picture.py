@@ -25,7 +25,7 @@ from torch import Tensor
 
 import vsr
 from vsr.models.archs.resample import resize
-from vsr.report.compare import ZOOM, picture_at, side_by_side
+from vsr.report.compare.still import ZOOM, enlarged, in_rows
 
 PICTURE = Path(__file__).parent.parent / "docs" / "before-after.png"
 CRF = 18
@@ -108,16 +108,22 @@ def panels(row: Row, material: Path, folder: Path) -> list[Tensor]:
     vsr.upscale(clip, result, model=row.model, encoder="ffv1", overwrite=True)
     height, width = frames[0].shape[1:]
     at = Fraction(SHOWN, RATE)
-    bicubic = resize(picture_at(clip, at)[None], height=height, width=width)[0].clamp(0, 1)
+    bicubic = resize(frame_at(clip, at)[None], height=height, width=width)[0].clamp(0, 1)
     left, top = row.corner
     across, down = DETAIL
-    images = (bicubic, picture_at(result, at).clamp(0, 1), frames[SHOWN])
+    images = (bicubic, frame_at(result, at), frames[SHOWN])
     return [image[:, top : top + down, left : left + across] for image in images]
+
+
+def frame_at(path: Path, at: Fraction) -> Tensor:
+    """Return a frame, `(3, H, W)` in [0, 1]."""
+    with vsr.open_video(path, start=at) as video:
+        return next(video.frames()).to_rgb().image.clamp(0, 1)
 
 
 def labelled(images: list[Tensor], labels: Sequence[str]) -> Image.Image:
     """Join panels side by side, each above its label."""
-    codes = (side_by_side(images) * 255).round().byte().permute(1, 2, 0).numpy()
+    codes = in_rows([enlarged((image * 255).round().byte()) for image in images]).permute(1, 2, 0).numpy()
     picture = Image.new("RGB", (codes.shape[1], codes.shape[0] + LABEL_HEIGHT), "white")
     picture.paste(Image.fromarray(codes), (0, LABEL_HEIGHT))
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=20)

@@ -176,14 +176,15 @@ def test_what_is_lost_is_returned_and_not_raised(tmp_path: Path) -> None:
 
 def test_a_comparison_replaces_nothing_unasked_and_never_a_video(tmp_path: Path) -> None:
     clip, picture = make_clip(tmp_path / "in.mp4"), tmp_path / "a.png"
-    assert vsr.compare(clip, clip, picture, truth=clip) == ("bicubic", "vsr", "original")
+    made = vsr.compare(clip, clip, output=picture, reference=clip)
+    assert made.panels == ("in.mp4 (1)", "in.mp4 (2)", "in.mp4 (3)")
     with pytest.raises(vsr.ConfigError, match="`overwrite=True` replaces it"):
-        vsr.compare(clip, clip, picture)
-    assert vsr.compare(clip, clip, picture, at=0.1, overwrite=True) == ("bicubic", "vsr")
-    with pytest.raises(vsr.ConfigError, match="is one of the videos"):
-        vsr.compare(clip, clip, tmp_path / "b.png", truth=linked(tmp_path / "b.png", clip), overwrite=True)
-    with pytest.raises(vsr.InputError, match="Choose an earlier `at`"):
-        vsr.compare(clip, clip, picture, at=60, overwrite=True)
+        vsr.compare(clip, clip, output=picture)
+    assert vsr.compare(clip, clip, output=picture, at=0.1, overwrite=True).moments == 1
+    with pytest.raises(vsr.ConfigError, match="is one of the inputs"):
+        vsr.compare(clip, clip, output=linked(tmp_path / "b.png", clip), overwrite=True)
+    with pytest.raises(vsr.InputError, match="choose an earlier `at`"):
+        vsr.compare(clip, clip, output=picture, at=60, overwrite=True)
 
 
 def linked(path: Path, target: Path) -> Path:

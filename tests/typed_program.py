@@ -48,8 +48,9 @@ def check(folder: Path) -> tuple[str, ...]:
     """What a result lacks, and a picture to look at."""
     found = vsr.verify(folder / "in.mp4", folder / "out.mp4")
     assert_type(found, vsr.Audit)
-    panels = vsr.compare(folder / "in.mp4", str(folder / "out.mp4"), folder / "both.png", at="1/25")
-    assert_type(panels, tuple[str, ...])
+    made = vsr.compare(folder / "in.mp4", str(folder / "out.mp4"), output=folder / "both.png", at="1/25")
+    assert_type(made, vsr.Comparison)
+    assert_type(made.panels, tuple[str, ...])
     return found.lost
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
-    from vsr.report.compare import compare
+    from vsr.report.compare import Comparison, compare
     from vsr.settings.keywords import Overrides
     from vsr.training.finetune import FinetuneReport
     from vsr.training.public import TrainReport, finetune, train
@@ -69,6 +69,7 @@ __all__ = [
     "CancelledError",
     "ChromaLocation",
     "ColorSpec",
+    "Comparison",
     "ConfigError",
     "ContentLight",
     "Crop",
@@ -135,7 +136,7 @@ _MODULES = {
     "vsr.pipeline.job.warm_generator": "KeptModel",
     "vsr.pipeline.run": "Progress upscale_video",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
-    "vsr.report.compare": "compare",
+    "vsr.report.compare": "Comparison compare",
     "vsr.settings.keywords": "Overrides",
     "vsr.training.finetune": "FinetuneReport",
     "vsr.training.public": "TrainReport finetune train",

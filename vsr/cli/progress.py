@@ -124,6 +124,34 @@ def _plain(words: Words) -> Show:
     return show
 
 
+@contextmanager
+def count_line(what: str) -> Generator[Callable[[int, int], None], None, None]:
+    """Yield a function that is called with the number of finished frames, and of all: `compared 12 of
+    240`."""
+    if not console.stderr().is_terminal:
+        yield _plain_count(what)
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), TextColumn("{task.description} {task.completed} of {task.total}"))
+    with Bar(*columns, console=console.stderr(), refresh_per_second=4) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_count(what: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PLAIN_SECONDS:
+            last = time.monotonic()
+            console.say(f"{what} {done} of {total}")
+
+    return show
+
+
 def clock(seconds: float) -> str:
     """Return a duration as `1:02:03`."""
     whole = max(0, round(seconds))

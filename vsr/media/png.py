@@ -22,9 +22,13 @@ def save_png(image: Tensor, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    codes = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    write_whole(path, png_bytes((image.clamp(0, 1) * 255).round().to(torch.uint8)))
+
+
+def png_bytes(codes: Tensor) -> bytes:
+    """Return the bytes of an 8-bit PNG of an image `(3, H, W)` R'G'B', uint8."""
     array = codes.permute(1, 2, 0).contiguous().numpy()
-    write_whole(path, _encoded(av.VideoFrame.from_ndarray(array, format="rgb24")))
+    return _encoded(av.VideoFrame.from_ndarray(array, format="rgb24"))
 
 
 def _encoded(frame: av.VideoFrame) -> bytes:

@@ -1,4 +1,4 @@
-"""`vsr compare` and `vsr demo`: images that compare a result with its source."""
+"""`vsr compare` and `vsr demo`: pages and images that compare results with their source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 import vsr
 from vsr.cli import console, parse, urls
+from vsr.cli.progress import count_line
 from vsr.cli.run_options import RunOptions
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
@@ -18,24 +19,67 @@ from vsr.writing import check_writable
 
 
 def compare(
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="The video that was upscaled.", parser=place_of)
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B [C...]", help="Videos or images of one source.", parser=place_of),
     ],
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The upscaled video.", parser=place_of)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("compare.png"),
-    at: Annotated[str, typer.Option("--at", help="Seconds or h:mm:ss from the start.")] = "0",
-    truth: Annotated[
-        Path | None, typer.Option("--truth", help="The original, if there is one.", parser=place_of)
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="What to write: a page (.html), a PNG, an animated .webp.")
+    ] = Path("compare.html"),
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--ref", "--truth", help="The original, to measure PSNR and SSIM against.", parser=place_of
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing PNG.")] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Seconds or h:mm:ss from the start. Default: the first common frame."),
+    ] = None,
+    duration: Annotated[str, typer.Option("--duration", help="Seconds that a page shows.")] = "10",
+    max_megabytes: Annotated[
+        float, typer.Option("--max-megabytes", help="Limit of a page; beyond it, some frames have no image.")
+    ] = 30,
+    title: Annotated[str, typer.Option("--title", help="Headline of a page.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing file.")] = False,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
-    """Draw the same detail of a source (bicubic) and its result side by side."""
-    moment = parse.seconds(at, option="--at")
-    videos = (source, result, *([] if truth is None else [truth]))
-    urls.permit_urls(videos, allow_network=allow_network)
-    panels = vsr.compare(source, result, output, at=moment, truth=truth, overwrite=overwrite)
-    console.out(f"{output}: {', '.join(panels)}, left to right")
+    """Show a source and its results beside each other: a page to open in a browser, a PNG, or an animation.
+
+    \b
+    vsr compare in.mp4 out.mp4 -o page.html
+    vsr compare in.mp4 a.mkv b.mkv --ref original.mkv -o page.html --at 1:20 --duration 5
+    vsr compare in.mp4 out.mp4 -o before-after.png
+    """
+    urls.permit_urls([*inputs, *([] if reference is None else [reference])], allow_network=allow_network)
+    with count_line("compared frames") as show:
+        made = vsr.compare(
+            *inputs,
+            output=output,
+            reference=reference,
+            at=None if at is None else parse.seconds(at, option="--at"),
+            duration=parse.seconds(duration, option="--duration"),
+            max_megabytes=max_megabytes,
+            title=title,
+            overwrite=overwrite,
+            on_frame=show,
+        )
+    for note in made.notes:
+        console.say(note)
+    _print_totals(made)
+    console.out(f"{output}: {', '.join(made.panels)}, left to right")
+
+
+def _print_totals(made: vsr.Comparison) -> None:
+    """Print a line for each panel, if figures were measured."""
+    if not made.totals:
+        return
+    wide = max(map(len, made.panels))
+    console.out(f"{'':{wide}}" + "".join(f"{name:>15}" for name in made.totals))
+    for i, name in enumerate(made.panels):
+        figures = [made.totals[score][i] for score in made.totals]
+        cells = (f"{'-' if figure is None else f'{figure:.4f}':>15}" for figure in figures)
+        console.out(f"{name:{wide}}" + "".join(cells))
 
 
 def demo(
@@ -71,6 +115,6 @@ def demo(
     report = run_shown(clip, result, chosen, RunOptions(overwrite=overwrite))
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     shown = truth if scale == "2" else None
-    panels = vsr.compare(clip, result, picture, at=middle, truth=shown, overwrite=True)
+    panels = vsr.compare(clip, result, output=picture, at=middle, reference=shown, overwrite=True).panels
     console.out(f"result          {result}")
     console.out(f"before, after   {picture} ({', '.join(panels)}, left to right)")

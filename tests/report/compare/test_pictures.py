@@ -1,0 +1,89 @@
+"""Images of a page: exact where they fit, otherwise as near as is stated, in no more bytes than allowed."""
+
+from __future__ import annotations
+
+import io
+
+import av
+import pytest
+import torch
+from torch import Tensor
+
+from vsr.report.compare.coding import decibel, lossless, sequence
+from vsr.report.compare.pictures import LARGEST_ERROR, Pictures
+
+
+def drawn(count: int, *, height: int = 72, width: int = 96, detail: float = 1.0) -> list[Tensor]:
+    """Return grey images of smooth noise that moves."""
+    noise = torch.rand(1, 1, height // 6, width // 6, generator=torch.Generator().manual_seed(3))
+    big = torch.nn.functional.interpolate(noise, size=(height, width), mode="bicubic")[0].clamp(0, 1)
+    fine = torch.rand(1, height, width, generator=torch.Generator().manual_seed(4)) * 0.02 * detail
+    image = ((big * 0.9 + fine) * 255).round().to(torch.uint8).expand(3, -1, -1)
+    return [torch.roll(image, 2 * i, -1).contiguous() for i in range(count)]
+
+
+def decoded(data: bytes) -> list[Tensor]:
+    with av.open(io.BytesIO(data)) as container:
+        arrays = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [torch.from_numpy(array.copy()).permute(2, 0, 1) for array in arrays]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (72, 96), (71, 97)])
+def test_lossless_images_are_lossless(size: tuple[int, int]) -> None:
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+    (data,) = lossless([image]).files
+    assert torch.equal(decoded(data)[0], image)
+
+
+@pytest.mark.parametrize("size", [(10, 20), (72, 96), (91, 131)])
+def test_sequences_of_any_size_state_their_error(size: tuple[int, int]) -> None:
+    images = drawn(5, height=max(6, size[0]), width=max(6, size[1]))
+    better, worse = sequence(images, crf=4), sequence(images, crf=40)
+    assert decibel(better.square_error) > 40
+    assert worse.square_error > better.square_error
+    assert len(worse.files[0]) < len(better.files[0])
+
+
+def filled(limit: int, *, count: int = 40, twins: bool = False) -> Pictures:
+    pictures = Pictures(limit=limit, expected=count)
+    for image in drawn(count):
+        pictures.add([image, image.clone() if twins else 255 - image])
+    pictures.flush()
+    return pictures
+
+
+def size_of(pictures: Pictures) -> int:
+    return sum(len(data) for chunk in pictures.chunks for coded in chunk.panels for data in coded.files)
+
+
+def test_small_images_are_exact_and_large_ones_fit() -> None:
+    exact = filled(10_000_000)
+    assert exact.square_error == 0
+    assert [m for chunk in exact.chunks for m in chunk.moments] == list(range(40))
+    limit = size_of(exact) // 6
+    smaller = filled(limit)
+    assert size_of(smaller) <= limit
+    assert 0 < smaller.square_error <= LARGEST_ERROR
+    assert smaller.shown == smaller.moments == 40
+
+
+def test_frames_are_left_out_before_they_are_spoilt() -> None:
+    pictures = filled(12_000)
+    assert pictures.square_error <= LARGEST_ERROR
+    assert 0 < pictures.shown < pictures.moments == 40
+
+
+def test_equal_panels_share_their_images() -> None:
+    for chunk in filled(10_000_000, count=3, twins=True).chunks:
+        assert chunk.panels[0] is chunk.panels[1]
+
+
+def test_a_difference_below_the_coding_error_is_counted() -> None:
+    pictures = Pictures(limit=12_000, expected=8)
+    for image in drawn(8):
+        near = image.clone()
+        near[:, 0, 0] ^= 1
+        pictures.add([image, near])
+    pictures.flush()
+    assert pictures.square_error > 0
+    assert pictures.alike == pictures.shown

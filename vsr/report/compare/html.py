@@ -1,0 +1,186 @@
+"""One HTML file with everything in it: images, figures, styles and scripts; it opens without a network.
+
+The page itself is in the folder `page`: `page.html` with marks, which are replaced here, `page.css`, and the
+scripts in the order of `SCRIPTS`. Names of files are data, which the scripts insert as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import av
+import torch
+
+import vsr
+from vsr.media.files.opening import shown
+from vsr.report.compare.coding import decibel
+from vsr.report.compare.inputs import Input
+from vsr.report.compare.pictures import Pictures
+from vsr.report.compare.scores import Score, total
+
+SCRIPTS = ("images.js", "stage.js", "loupe.js", "figures.js", "main.js")
+
+
+def page(facts: dict[str, Any], pictures: Pictures, *, title: str) -> bytes:
+    """Return the page.
+
+    Args:
+        facts: What `facts_of` returns.
+        pictures: The images.
+        title: Shown on the tab and as the headline; any text.
+    """
+    parts = {
+        "title": html.escape(title),
+        "style": _asset("page.css"),
+        "facts": in_script(json.dumps(facts, allow_nan=False)),
+        "images": "".join(_images(pictures)),
+        "script": "\n".join(_asset(name) for name in SCRIPTS),
+    }
+    # In one pass, so that a mark in a name is text.
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _asset("page.html")).encode()
+
+
+def in_script(text: str) -> str:
+    r"""Return JSON that no HTML parser takes for markup: `<` is written as \u003c."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _asset(name: str) -> str:
+    return (resources.files("vsr.report.compare") / "page" / name).read_text(encoding="utf-8")
+
+
+def _images(pictures: Pictures) -> Iterator[str]:
+    """Yield each file once, in base64, in an element whose id is in `facts["chunks"]`."""
+    for name, data in files_of(pictures).items():
+        yield f'<script type="text/plain" id="{name}">{base64.b64encode(data).decode()}</script>\n'
+
+
+def files_of(pictures: Pictures) -> dict[str, bytes]:
+    """Return the image files by the ids of their elements."""
+    found: dict[str, bytes] = {}
+    for number, chunk in enumerate(pictures.chunks):
+        for panel, coded in enumerate(chunk.panels):
+            if chunk.panels.index(coded) == panel:
+                found |= {f"image-{number}-{panel}-{i}": data for i, data in enumerate(coded.files)}
+    return found
+
+
+def facts_of(
+    inputs: Sequence[Input],
+    *,
+    reference: int | None,
+    size: tuple[int, int],
+    times: Sequence[float],
+    scores: Sequence[Score],
+    figures: dict[str, list[list[float | None]]],
+    pictures: Pictures,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Return everything but the images, as plain values for the page and for `Comparison`.
+
+    Args:
+        inputs: The panels from left to right.
+        reference: Index of the original, if there is one.
+        size: Height and width of the panels.
+        times: Seconds of each moment.
+        scores: The figures, in the order of the plots.
+        figures: For each score and panel, the figure at each moment.
+        pictures: The images.
+        notes: Sentences about the comparison.
+    """
+    return {
+        "panels": [_panel(one, size, is_reference=i == reference) for i, one in enumerate(inputs)],
+        "height": size[0],
+        "width": size[1],
+        "times": list(times),
+        "chunks": [_chunk(pictures, number) for number in range(len(pictures.chunks))],
+        "scores": [
+            {
+                "name": score.name,
+                "unit": score.unit,
+                "better": score.better,
+                "meaning": score.meaning,
+                "values": [[_rounded(v) for v in series] for series in figures[score.name]],
+                "totals": [_rounded(total(series)) for series in figures[score.name]],
+            }
+            for score in scores
+        ],
+        "notes": [*notes, *_on_images(pictures)],
+        "made": _made(),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def _panel(one: Input, size: tuple[int, int], *, is_reference: bool) -> dict[str, Any]:
+    height, width = one.size
+    return {
+        "name": one.label,
+        "path": shown(one.path),
+        "codec": one.info.codec,
+        "pixelFormat": one.info.pixel_format,
+        "width": width,
+        "height": height,
+        "enlarged": (height, width) != size,
+        "reference": is_reference,
+        "sha256": one.sha256,
+        "bytes": one.size_bytes,
+    }
+
+
+def _chunk(pictures: Pictures, number: int) -> dict[str, Any]:
+    chunk = pictures.chunks[number]
+    firsts = [chunk.panels.index(coded) for coded in chunk.panels]
+    return {
+        "moments": list(chunk.moments),
+        "kind": chunk.panels[0].kind,
+        "files": [
+            [f"image-{number}-{first}-{i}" for i in range(len(chunk.panels[first].files))] for first in firsts
+        ],
+    }
+
+
+def _on_images(pictures: Pictures) -> Iterator[str]:
+    error = pictures.square_error
+    if error == 0:
+        yield "The images in this page are lossless."
+    else:
+        yield (
+            "The images in this page are compressed: their PSNR (R'G'B') to the frames is at least "
+            f"{decibel(error):.1f} dB. All figures are those of the frames themselves."
+        )
+    if pictures.alike:
+        yield (
+            f"In {pictures.alike} of {pictures.shown} frames two panels differ by less than that: their "
+            "difference shows the compression as well. A shorter duration gives better images."
+        )
+    if pictures.shown < pictures.moments:
+        yield (
+            f"{pictures.shown} of {pictures.moments} frames have images, as many as fit; the figures are "
+            "those of all frames."
+        )
+
+
+def _made() -> dict[str, str]:
+    return {
+        "command": shlex.join(["vsr", *sys.argv[1:]]) if sys.argv[0].endswith(("vsr", "__main__.py")) else "",
+        "vsr": vsr.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "PyAV": av.__version__,
+        "FFmpeg": str(getattr(av, "ffmpeg_version_info", "")),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }

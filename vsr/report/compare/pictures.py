@@ -1,0 +1,143 @@
+"""The images in a page: as many as fit, each so close to the raw frame that it hides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from vsr.report.compare.coding import Coded, lossless, sequence, square_error
+
+LARGEST_ERROR = 6.5
+"""Largest mean square error of a lossy image in 8-bit levels: 40 dB, where an error is hardly seen even when
+both images alternate."""
+LADDER = (0, 3, 8, 14, 20, 26, 32)
+"""Qualities from best to smallest: 0 is lossless, the others are CRFs of SVT-AV1."""
+CHUNK = 16
+"""Number of frames of a sequence: more take less space, and longer to jump into."""
+CHUNK_BYTES = 1 << 28
+"""Memory for the raw images of a sequence of all panels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Images of some moments, in one file for each panel."""
+
+    moments: tuple[int, ...]
+    """Numbers of the moments."""
+    panels: tuple[Coded, ...]
+    """The same object for panels whose images are equal."""
+
+
+class Pictures:
+    """Codes the images of a comparison, one moment after the other."""
+
+    def __init__(self, *, limit: int, expected: int) -> None:
+        """Begin without images.
+
+        Args:
+            limit: Bytes that all images may take.
+            expected: Number of moments that are expected.
+        """
+        self.chunks: list[Chunk] = []
+        self.moments = 0
+        """Number of moments so far, with and without images."""
+        self.alike = 0
+        """Number of moments in which two panels differ by less than the error of their images."""
+        self._limit, self._expected = limit, expected
+        self._used = 0
+        self._rung = 0
+        self._pending: list[list[Tensor]] = []
+
+    @property
+    def square_error(self) -> float:
+        """The largest mean square error of an image so far, in 8-bit levels."""
+        return max((coded.square_error for chunk in self.chunks for coded in chunk.panels), default=0.0)
+
+    @property
+    def shown(self) -> int:
+        """Number of moments that have images."""
+        return sum(len(chunk.moments) for chunk in self.chunks)
+
+    def add(self, images: Sequence[Tensor]) -> None:
+        """Take the images of the next moment, one `(3, H, W)` uint8 for each panel."""
+        self._pending.append(list(images))
+        self.moments += 1
+        room = CHUNK_BYTES // max(1, sum(image.numel() for image in images))
+        if len(self._pending) >= max(1, min(CHUNK, room)):
+            self.flush()
+
+    def flush(self) -> None:
+        """Code the moments that wait for their sequence to be full."""
+        if not self._pending:
+            return
+        first, waiting = self.moments - len(self._pending), self._pending
+        left = max(self._expected - first, len(waiting))
+        share = (self._limit - self._used) * len(waiting) // left
+        chunk = self._fitting(list(range(first, self.moments)), waiting, share)
+        step = chunk.moments[1] - chunk.moments[0] if len(chunk.moments) > 1 else len(waiting)
+        self.alike += _alike(waiting[::step], max(coded.square_error for coded in chunk.panels))
+        self._used += _size(chunk)
+        self.chunks.append(chunk)
+        self._pending = []
+
+    def _fitting(self, numbers: list[int], waiting: list[list[Tensor]], share: int) -> Chunk:
+        """Return the best images that fit; where none of good quality do, of every second, fourth ...
+        moment."""
+        step = 1
+        while True:
+            kept = waiting[::step]
+            chunk = self._best(tuple(numbers[::step]), kept, share)
+            if chunk is not None:
+                return chunk
+            if len(kept) == 1:
+                return _coded(tuple(numbers[::step]), kept, LADDER[0])
+            step, self._rung = 2 * step, 0
+
+    def _best(self, numbers: tuple[int, ...], images: list[list[Tensor]], share: int) -> Chunk | None:
+        for rung in range(self._rung, len(LADDER)):
+            if LADDER[rung] == 0 and _lossless_size(images) > share:
+                continue
+            chunk = _coded(numbers, images, LADDER[rung])
+            if max(coded.square_error for coded in chunk.panels) > LARGEST_ERROR:
+                break
+            if _size(chunk) <= share:
+                spare = _size(chunk) < share // 2 and rung > 0
+                self._rung = rung - 1 if spare else rung
+                return chunk
+        return None
+
+
+def _alike(images: list[list[Tensor]], error: float) -> int:
+    """Return for how many moments two panels differ, but by less than the error of their images."""
+    pairs = list(combinations(range(len(images[0])), 2))
+    differences = [[square_error(moment[a], moment[b]) for a, b in pairs] for moment in images]
+    return sum(any(0 < d < error for d in of_moment) for of_moment in differences)
+
+
+def _lossless_size(images: list[list[Tensor]]) -> int:
+    """Estimate the size of lossless images from the moment in the middle."""
+    return len(images) * sum(map(len, lossless(images[len(images) // 2]).files))
+
+
+def _coded(numbers: tuple[int, ...], images: list[list[Tensor]], quality: int) -> Chunk:
+    panels: list[Coded] = []
+    for panel in range(len(images[0])):
+        own = [moment[panel] for moment in images]
+        twin = next((i for i in range(panel) if _equal(own, [moment[i] for moment in images])), None)
+        panels.append(
+            panels[twin] if twin is not None else (sequence(own, crf=quality) if quality else lossless(own))
+        )
+    return Chunk(moments=numbers, panels=tuple(panels))
+
+
+def _equal(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _size(chunk: Chunk) -> int:
+    files = {id(coded): sum(map(len, coded.files)) for coded in chunk.panels}
+    return sum(files.values())
