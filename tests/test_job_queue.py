@@ -163,6 +163,21 @@ def test_the_film_of_a_worker_that_ends_is_resumed_by_another(
     assert numbers_of(tmp_path / "out.mkv") == list(range(200))
 
 
+def test_a_film_that_kills_every_worker_ends_as_failed(jobs: ModuleType, tmp_path: Path) -> None:
+    from rq.job import JobStatus
+
+    queue = jobs.connect()
+    order = jobs.submit(queue, str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"))
+    for _ in range(jobs.ATTEMPTS):
+        assert order.get_status(refresh=True) == "queued"
+        taken, _ = jobs.rq.Queue.dequeue_any([queue], None, queue.connection, serializer=jobs.JSONSerializer)
+        jobs.worker(queue).prepare_execution(taken)  # of a worker that dies here
+        taken.set_status(JobStatus.STARTED)
+        taken.started_job_registry.cleanup(time.time() + jobs.LOST_SECONDS + 1)
+    assert order.get_status(refresh=True) == "failed"
+    assert "AbandonedJobError" in order.latest_result().exc_string
+
+
 def test_a_job_whose_result_had_appeared_before_its_worker_was_killed_is_finished(
     jobs: ModuleType, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_typed_program_runs(tmp_path: Path) -> None:
     assert "tests/typed_program.py" in project["tool"]["mypy"]["files"]
     make_clip(tmp_path / "in.mp4", time_base=None)
     assert typed_program.upscale(tmp_path).frames_out == 12
+    assert typed_program.objects((tmp_path / "in.mp4").read_bytes())
     assert typed_program.images() == (3, 72, 96)
     assert typed_program.frames(tmp_path).stamp.index == 0
     assert typed_program.check(tmp_path) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, assert_type
@@ -23,6 +24,16 @@ def upscale(folder: Path) -> vsr.Report:
     assert_type(report.damage, vsr.Damage)
     assert_type(report.frames_out, int)
     return report
+
+
+def objects(data: bytes) -> bytes:
+    """File objects, and a network that is kept for the next call."""
+    kept, target = vsr.KeptModel(), io.BytesIO()
+    report = vsr.upscale(io.BytesIO(data), target, model="bicubic", warm=kept, allow_network=False)
+    assert_type(report.source, str)
+    assert_type(vsr.verify(io.BytesIO(data), target), vsr.Audit)
+    kept.close()
+    return target.getvalue()
 
 
 def images() -> tuple[int, ...]:
