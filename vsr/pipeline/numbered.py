@@ -35,7 +35,7 @@ from vsr.pipeline.job.report import Report
 from vsr.settings.schema import EncoderSettings
 from vsr.writing import new_file
 
-_ANY_SIZE = 2**31 - 1
+ANY_SIZE = 2**31 - 1
 """A limit of pixels for pictures that were read before, and for a video that vsr wrote."""
 _FIRST = 1
 """Number of the first picture of a video, as in FFmpeg."""
@@ -153,7 +153,7 @@ def _first_number(files: Sequence[Path]) -> int:
 
 def _pictures(video: Path, files: Sequence[Path], target: Path) -> Iterator[bytes]:
     kind = TARGETS[target.suffix.lower()]
-    with open_video(video, max_pixels=_ANY_SIZE) as frames:
+    with open_video(video, max_pixels=ANY_SIZE) as frames:
         for number, frame in enumerate(frames.frames()):
             metadata = _metadata(files[number]) if number < len(files) else Metadata()
             yield _picture(frame, kind, metadata)
@@ -161,7 +161,7 @@ def _pictures(video: Path, files: Sequence[Path], target: Path) -> Iterator[byte
 
 def _metadata(path: Path) -> Metadata:
     try:
-        return open_picture(path, max_pixels=_ANY_SIZE).metadata
+        return open_picture(path, max_pixels=ANY_SIZE).metadata
     except InputError:  # the damage was counted when the frame was decoded
         return Metadata()
 

@@ -18,9 +18,10 @@ from vsr.media.files.opening import open_media
 from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
-from vsr.media.pictures.kinds import becomes_picture
+from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import is_file_object, is_url
+from vsr.pipeline.animated import upscale_to_animation
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -112,8 +113,9 @@ def upscale_video(
     chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
     if isinstance(source, str | Path) and isinstance(target, str | Path) and not is_url(source):
         source = as_sequence(Path(source), Path(target), chosen.settings.frame_rate)
-        if is_pattern(Path(target)) and not is_url(target):
-            return upscale_to_pictures(
+        pictures, animation = is_pattern(Path(target)), becomes_animation(Path(source), Path(target))
+        if (pictures or animation) and not is_url(target):
+            return (upscale_to_pictures if pictures else upscale_to_animation)(
                 Path(source),
                 Path(target),
                 chosen,

@@ -23,7 +23,7 @@ from vsr.cli.wording import in_flags
 from vsr.cli.work_list import Many, work_list
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
-from vsr.media.pictures.kinds import becomes_picture
+from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import name_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
@@ -210,7 +210,7 @@ def _one(
     if dry_run:
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
-    if is_pattern(target):
+    if is_pattern(target) or becomes_animation(source, target):
         done = _to_pictures(source, target, chosen, options)
     else:
         done = run_shown(source, target, chosen, options)
@@ -226,17 +226,24 @@ def _one(
 
 
 def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> Report:
-    """Upscale a video into numbered pictures."""
+    """Upscale a video into numbered pictures, or an animated picture."""
     signals.whatever_runs()
-    from vsr.pipeline.numbered import upscale_to_pictures
+    from vsr.pipeline.animated import left_out_of_animation, upscale_to_animation
+    from vsr.pipeline.numbered import left_out, upscale_to_pictures
+
+    is_animation = not is_pattern(target)
+    for note in (left_out_of_animation if is_animation else left_out)(source, target):
+        console.warn(note)
 
     def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
         again = replace(options, overwrite=overwrite, report=None)
         return run_shown(source, video, replace(chosen, settings=settings), again)
 
-    done = upscale_to_pictures(source, target, chosen, work, overwrite=options.overwrite)
+    make = upscale_to_animation if is_animation else upscale_to_pictures
+    done = make(source, target, chosen, work, overwrite=options.overwrite)
     if not options.quiet:
-        console.say(f"{done.target}: {done.frames_out} pictures, {done.bytes_out / 2**20:.1f} MiB")
+        what = "frames" if is_animation else "pictures"
+        console.say(f"{done.target}: {done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB")
     return done
 
 
@@ -258,7 +265,7 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
 
 
 def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
-    if is_pattern(target):
+    if is_pattern(target) or becomes_animation(source, target):
         raise ConfigError("--dry-run measures videos and single pictures; name a video as the OUTPUT")
     check_before_torch(source, target, chosen.settings, overwrite=overwrite)
     from vsr.pipeline.dryrun import dry_run, picture_lines

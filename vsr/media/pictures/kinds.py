@@ -88,6 +88,17 @@ def becomes_picture(source: Path, target: Path) -> bool:
     return target.suffix.lower() in TARGETS and is_picture(source)
 
 
+def becomes_animation(source: Path, target: Path) -> bool:
+    """Return whether an animated picture is asked for: by a suffix that only such ones have, or by that of
+    pictures for an animation, or for WebP, any video."""
+    suffix = target.suffix.lower()
+    if remote_of(target) is not None:
+        return False
+    return suffix in (".gif", ".apng") or (
+        suffix in (".png", ".webp") and not is_picture(source) and (suffix == ".webp" or is_animated(source))
+    )
+
+
 def check_readable(path: Path) -> None:
     """Refuse formats of pictures that are known and not read.
 
