@@ -12,6 +12,7 @@ import av
 from tests import judges
 from tests.media.pass_through import pass_through
 from tests.media_maker import Audio, make_clip
+from vsr.media.audit import verify
 from vsr.media.formats.matroska import SEGMENT, TAGS
 from vsr.media.formats.matroska_extras import ATOM, CHAPTERS, EDITION, Extras, read_extras
 from vsr.media.formats.matroska_track import element_of
@@ -71,13 +72,18 @@ def film(folder: Path, chapters: Sequence[str], tags: Sequence[str] = ()) -> Pat
     clip = make_clip(
         folder / "in.mkv", frames=100, audio=[Audio()], attachments=[("f.ttf", "font/ttf", b"x")]
     )
-    for root, option, parts in (("Chapters", "--chapters", chapters), ("Tags", "--tags", tags)):
-        path = folder / f"{root}.xml"
-        path.write_text(f'<?xml version="1.0"?>\n{element(root, *parts)}', encoding="utf-8")
-        where = str(path) if root == "Chapters" else f"all:{path}"
-        if parts:
-            judges.run("mkvpropedit", str(clip), option, where)
+    write(clip, "Chapters", chapters)
+    write(clip, "Tags", tags)
     return clip
+
+
+def write(clip: Path, root: str, parts: Sequence[str]) -> None:
+    """Replace the chapters or tags of a file, unless there are no `parts`."""
+    path = clip.with_name(f"{root}.xml")
+    path.write_text(f'<?xml version="1.0"?>\n{element(root, *parts)}', encoding="utf-8")
+    if parts:
+        where = str(path) if root == "Chapters" else f"all:{path}"
+        judges.run("mkvpropedit", str(clip), f"--{root.lower()}", where)
 
 
 def chapters_of(path: Path) -> str:
@@ -100,6 +106,35 @@ def test_editions_nested_chapters_names_and_flags_are_kept(tmp_path: Path) -> No
     with av.open(str(out.path)) as box:
         assert [stream.type for stream in box.streams] == ["video", "audio", "attachment"]
         assert sum(1 for _ in box.decode(video=0)) == 100
+
+
+def test_verify_compares_editions_nested_chapters_and_layered_tags(tmp_path: Path) -> None:
+    source = film(tmp_path, [FILM, CUT], SERIES)
+    result = pass_through(source, tmp_path / "out.mkv").path
+
+    def lost() -> list[str]:
+        return [line for line in verify(source, result).lost if line.startswith(("chapters", "tags"))]
+
+    assert lost() == []
+    changes = {
+        "chapters: edition 2, ordered > First the end (eng) missing, and 1 more": [FILM],
+        "chapters: edition 1 > Part (eng) / Teil (ger) missing": [FILM.replace("Teil", "Tail"), CUT],
+        "chapters: edition 1 > End (eng), hidden missing": [
+            FILM.replace(">1</ChapterFlagHidden", ">0</ChapterFlagHidden"),
+            CUT,
+        ],
+        "Teil (ger) > Scene 2 (eng) missing": [FILM.replace("Scene 2", "Scene 3"), CUT],
+        "Teil (ger) > Scene 2 (eng) at another time": [
+            FILM.replace("00:00:01.0</ChapterTimeStart", "00:00:01.5</ChapterTimeStart"),
+            CUT,
+        ],
+    }
+    for said, chapters in changes.items():
+        write(result, "Chapters", chapters)
+        assert any(said in line for line in lost()), (said, lost())
+    write(result, "Chapters", [FILM, CUT])
+    write(result, "Tags", [part.replace("Bob", "Bo") for part in SERIES])
+    assert any("tags: level 50 > ACTOR = Bob missing" in line for line in lost()), lost()
 
 
 def test_tags_keep_levels_nesting_and_each_of_one_name(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     checks.check_flags,
     checks.check_attachments,
     checks.check_chapters,
+    checks.check_layers,
     checks.check_tags,
 )
 """Each yields what is lost."""

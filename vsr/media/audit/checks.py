@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -184,6 +185,33 @@ def check_chapters(before: Contents, after: Contents, span: Span) -> Iterable[st
                 f"chapters: {a.title or 'one'} is at {float(b.begin):.3f} to {float(b.end):.3f} s, "
                 f"not {float(a.begin):.3f} to {float(a.end):.3f} s"
             )
+
+
+def check_layers(before: Contents, after: Contents, span: Span) -> Iterable[str]:
+    """Compare editions, chapters within chapters and layered tags of Matroska, of the whole source."""
+    if not span.whole:
+        return
+    old, new = (_times_of_names(contents) for contents in (before, after))
+    missing = [name for name, times in old.items() for _ in times[len(new.get(name, [])) :]]
+    if missing:
+        yield f"chapters: {missing[0]} missing{_and_more(missing)}"
+    pairs_of = {name: zip(times, new.get(name, []), strict=False) for name, times in old.items()}
+    if moved := [name for name, both in pairs_of.items() if any(abs(a - b) > LONG for a, b in both)]:
+        yield f"chapters: {moved[0]} at another time{_and_more(moved)}"
+    lost = list((Counter(before.layered_tags) - Counter(after.layered_tags)).elements())
+    if lost and after.matroska:  # other containers have no levels; FFmpeg's list of tags is compared
+        yield f"tags: {lost[0]} missing{_and_more(lost)}"
+
+
+def _times_of_names(contents: Contents) -> dict[str, list[Fraction]]:
+    found: dict[str, list[Fraction]] = {}
+    for name, at in contents.layered_chapters:
+        found.setdefault(name, []).append(at)
+    return found
+
+
+def _and_more(found: Sequence[str]) -> str:
+    return f", and {len(found) - 1} more" if len(found) > 1 else ""
 
 
 def check_tags(before: Contents, after: Contents, span: Span) -> Iterable[str]:

@@ -114,6 +114,13 @@ class Contents:
     attachments: tuple[tuple[str, str], ...]
     """Name, empty for a cover, and a digest of the content."""
     chapters: tuple[Chapter, ...]
+    layered_chapters: tuple[tuple[str, Fraction], ...]
+    """Of Matroska: each with its edition and parents in words, and its begin in seconds after the first
+    frame; empty if `chapters` has all of them."""
+    layered_tags: tuple[str, ...]
+    """Of Matroska: each with its level and parents; empty if they are one list of single values."""
+    matroska: bool
+    """Whether the container has layers."""
     tags: dict[str, str]
     """Metadata of the file, limited to the keys that every container supports."""
     timecode: str | None

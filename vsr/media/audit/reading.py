@@ -20,6 +20,7 @@ from vsr.frame import Stamp, VideoInfo
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.audit.contents import Chapter, Contents, Frames, Track
 from vsr.media.audit.decoded_audio import AudioReader
+from vsr.media.audit.layers import layers_of
 from vsr.media.audit.side_data_digests import SideDataDigests, side_data_digests
 from vsr.media.audit.texts import TextReader
 from vsr.media.audit.thumbnails import CELLS, thumbnail
@@ -65,8 +66,13 @@ def read_contents(path: Path, *, max_pixels: int = MAX_PIXELS, fields: FieldWork
         frames = _FrameReader(info, video, fields)
         decoder = decoder_of(video, max_pixels=max_pixels)
         frames.read(_decoded(media, video, decoder, frames, others), lambda: decoder.has_b_frames)
+        matroska = "matroska" in media.format.name
+        layers = layers_of(path, frames.origin) if matroska else ((), ())
         return Contents(
             info=info,
+            matroska=matroska,
+            layered_chapters=layers[0],
+            layered_tags=layers[1],
             dispositions=marks[video.index].names,
             frames=frames.result(),
             tracks=tuple(other.result(frames.origin) for other in others.values()),

@@ -19,23 +19,23 @@ from vsr.media.formats.matroska_track import VOID, element_of, elements_of, void
 from vsr.media.remote.reader import open_bytes
 
 CHAPTERS, EDITION, ATOM = 0x1043A770, 0x45B9, 0xB6
-_START, _END, _OTHER_FILE = 0x91, 0x92, 0x6E67
-_DISPLAY, _LANGUAGE, _LANGUAGE_BCP47 = 0x80, 0x437C, 0x437D
-_TITLE = 0x85
+START, _END, _OTHER_FILE = 0x91, 0x92, 0x6E67
+DISPLAY, LANGUAGE, LANGUAGE_BCP47 = 0x80, 0x437C, 0x437D
+TITLE = 0x85
 _UID, _TEXT_UID, _EDITION_UID, _EDITION_DEFAULT = 0x73C4, 0x5654, 0x45BC, 0x45DB
-_HIDDEN, _ENABLED, _EDITION_HIDDEN, _ORDERED = 0x98, 0x4598, 0x45BD, 0x45DD
-_FLAT_ATOM = frozenset({_UID, _TEXT_UID, _START, _END, _DISPLAY})
+HIDDEN, ENABLED, EDITION_HIDDEN, ORDERED = 0x98, 0x4598, 0x45BD, 0x45DD
+_FLAT_ATOM = frozenset({_UID, _TEXT_UID, START, _END, DISPLAY})
 _FLAT_EDITION = frozenset({_EDITION_UID, _EDITION_DEFAULT, ATOM})
-_AS_USUAL = {_HIDDEN: 0, _ENABLED: 1, _EDITION_HIDDEN: 0, _ORDERED: 0}
+_AS_USUAL = {HIDDEN: 0, ENABLED: 1, EDITION_HIDDEN: 0, ORDERED: 0}
 """Flags and the values that say nothing."""
-_TARGETS, _LEVEL, _LEVEL_NAME = 0x63C0, 0x68CA, 0x63CA
+TARGETS, LEVEL, _LEVEL_NAME = 0x63C0, 0x68CA, 0x63CA
 _ELSEWHERE = frozenset({0x63C5, 0x63C6})
 """UIDs of a track and an attachment, to which FFmpeg gives new ones; it writes their tags."""
 _OF_CHAPTERS = frozenset({0x63C9, 0x63C4})
 """UIDs of an edition and a chapter."""
-_TAG_STRING, _TAG_LANGUAGE, _TAG_DEFAULT = 0x4487, 0x447A, 0x4484
-_FLAT_TAG = frozenset({TAG_NAME, _TAG_STRING, _TAG_LANGUAGE, _TAG_DEFAULT})
-_EPISODE = 50
+TAG_STRING, TAG_LANGUAGE, _TAG_DEFAULT = 0x4487, 0x447A, 0x4484
+_FLAT_TAG = frozenset({TAG_NAME, TAG_STRING, TAG_LANGUAGE, _TAG_DEFAULT})
+EPISODE = 50
 """The level of a tag without one."""
 _CRC, _UNKNOWN = 0xBF, b"und"
 _MOST = 1 << 19
@@ -132,9 +132,9 @@ def _is_flat(chapters: bytes, *, any_language: bool = False) -> bool:
 
 
 def _is_flat_atom(atom: bytes, any_language: bool) -> bool:
-    names = [inside for number, inside, _ in elements_of(atom) if number == _DISPLAY]
-    languages = [{n: i for n, i, _ in elements_of(name)}.get(_LANGUAGE, b"eng") for name in names]
-    known = {_TITLE, _LANGUAGE} | ({_LANGUAGE_BCP47} if any_language else set())
+    names = [inside for number, inside, _ in elements_of(atom) if number == DISPLAY]
+    languages = [{n: i for n, i, _ in elements_of(name)}.get(LANGUAGE, b"eng") for name in names]
+    known = {TITLE, LANGUAGE} | ({LANGUAGE_BCP47} if any_language else set())
     plain = all(_has_only(name, frozenset(known)) for name in names)
     unknown = any_language or all(language.rstrip(b"\0") == _UNKNOWN for language in languages)
     return _has_only(atom, _FLAT_ATOM) and len(names) <= 1 and plain and unknown
@@ -154,7 +154,7 @@ def _without_checksums(content: bytes, level: int = 0) -> bytes:
         raise ValueError("chapters too deep")
     made = []
     for number, inside, raw in elements_of(content):
-        if number in (EDITION, ATOM, _DISPLAY):
+        if number in (EDITION, ATOM, DISPLAY):
             made.append(element_of(number, _without_checksums(inside, level + 1)))
         elif number not in (_CRC, VOID):
             made.append(raw)
@@ -177,11 +177,11 @@ def _moved(atom: bytes, shift: int, start: int | None, end: int | None) -> bytes
     fields = {number: inside for number, inside, _ in elements_of(atom)}
     if _OTHER_FILE in fields:  # its times are those of the other file
         return atom
-    times = {key: int.from_bytes(fields[key], "big") for key in (_START, _END) if key in fields}
-    first, last = times.get(_START, 0), times.get(_END)
+    times = {key: int.from_bytes(fields[key], "big") for key in (START, _END) if key in fields}
+    first, last = times.get(START, 0), times.get(_END)
     if (end is not None and first >= end) or (start is not None and last is not None and last <= start):
         return None
-    times[_START] = max(first, start or 0)
+    times[START] = max(first, start or 0)
     if last is not None:
         times[_END] = last if end is None else min(last, end)
     inner = elements_of(_moved_atoms(atom, shift, start, end))
@@ -191,9 +191,9 @@ def _moved(atom: bytes, shift: int, start: int | None, end: int | None) -> bytes
 
 def _uids(tag: bytes) -> set[int]:
     """Return the kinds of UIDs that a tag is for; 0 stands for all of a kind."""
-    targets = (inside for number, inside, _ in elements_of(tag) if number == _TARGETS)
+    targets = (inside for number, inside, _ in elements_of(tag) if number == TARGETS)
     return {number for target in targets for number, inside, _ in elements_of(target) if any(inside)} - {
-        _LEVEL
+        LEVEL
     }
 
 
@@ -202,15 +202,15 @@ def _are_flat(tags: list[bytes]) -> bool:
     simple = [inside for tag in tags for number, inside, _ in elements_of(tag) if number == SIMPLE_TAG]
     fields = [{number: inside for number, inside, _ in elements_of(one)} for one in simple]
     names = Counter(one.get(TAG_NAME) for one in fields)
-    unknown = all(one.get(_TAG_LANGUAGE, _UNKNOWN).rstrip(b"\0") == _UNKNOWN for one in fields)
-    levels = all(_level(tag) == _EPISODE for tag in tags)
+    unknown = all(one.get(TAG_LANGUAGE, _UNKNOWN).rstrip(b"\0") == _UNKNOWN for one in fields)
+    levels = all(_level(tag) == EPISODE for tag in tags)
     return levels and unknown and all(_has_only(s, _FLAT_TAG) for s in simple) and set(names.values()) <= {1}
 
 
 def _level(tag: bytes) -> int:
-    targets = (inside for number, inside, _ in elements_of(tag) if number == _TARGETS)
-    levels = [i for target in targets for number, i, _ in elements_of(target) if number == _LEVEL]
-    return int.from_bytes(levels[0], "big") if levels else _EPISODE
+    targets = (inside for number, inside, _ in elements_of(tag) if number == TARGETS)
+    levels = [i for target in targets for number, i, _ in elements_of(target) if number == LEVEL]
+    return int.from_bytes(levels[0], "big") if levels else EPISODE
 
 
 def _without(tag: bytes, stale: frozenset[str]) -> bytes:
@@ -231,7 +231,7 @@ def _of_muxer(part: tuple[int, bytes, bytes]) -> bytes:
     if _uids(inside) & _ELSEWHERE:
         return raw
     own = [tag for n, simple, tag in elements_of(inside) if n == SIMPLE_TAG and _name(simple) == "ENCODER"]
-    return element_of(TAG, element_of(_TARGETS, b"") + b"".join(own)) if own else b""
+    return element_of(TAG, element_of(TARGETS, b"") + b"".join(own)) if own else b""
 
 
 def _name(simple: bytes) -> str:
