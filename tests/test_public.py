@@ -28,9 +28,11 @@ from tests.training.photographs import write_photographs
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = [
     vsr.compare,
+    vsr.estimate,
     vsr.finetune,
     vsr.load_generator,
     vsr.open_video,
+    vsr.probe,
     vsr.train,
     vsr.upscale,
     vsr.upscale_image,
@@ -66,6 +68,21 @@ def test_names_are_imported_at_run_time_from_where_type_checkers_find_them() -> 
 def test_to_import_vsr_imports_neither_torch_nor_numpy_nor_pyav() -> None:
     code = "import sys, vsr; dir(vsr); sys.exit(' '.join({'torch', 'numpy', 'av'} & set(sys.modules)) or 0)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_log_belongs_to_the_program_that_imports_vsr(
+    tmp_path: Path,
+) -> None:
+    """Loggers are named `vsr...`, and none of ours prints or changes the root logger."""
+    code = (
+        "import logging, vsr; root = logging.getLogger(); ours = logging.getLogger('vsr')\n"
+        "vsr.upscale('in.mp4', 'new.mp4', model='bicubic'); logging.getLogger('vsr.any').warning('unheard')\n"
+        "assert not root.handlers and root.level == logging.WARNING\n"
+        "assert [type(one).__name__ for one in ours.handlers] == ['NullHandler'] and ours.propagate\n"
+    )
+    make_clip(tmp_path / "in.mp4", time_base=None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -138,6 +155,25 @@ def test_a_typed_program_runs(tmp_path: Path) -> None:
     assert typed_program.frames(tmp_path).stamp.index == 0
     assert typed_program.check(tmp_path) == ()
     assert (tmp_path / "both.png").stat().st_size
+
+
+# Warnings
+
+
+def test_warnings_are_given_before_the_work_and_again_in_the_report(tmp_path: Path) -> None:
+    make_clip(tmp_path / "in.mkv", attachments=[("a.ttf", "font/ttf", b"x" * 9)])
+    said: list[str] = []
+    words: dict[str, Any] = {"model": "bicubic", "on_warning": said.append}
+    report = vsr.upscale(tmp_path / "in.mkv", tmp_path / "out.mp4", **words)
+    assert said == report.warnings
+    assert any("a.ttf" in line for line in said)
+
+    def refuse(warning: str) -> None:
+        raise RuntimeError(warning)
+
+    with pytest.raises(RuntimeError):
+        vsr.upscale(tmp_path / "in.mkv", tmp_path / "new.mp4", model="bicubic", on_warning=refuse)
+    assert not (tmp_path / "new.mp4").exists()
 
 
 # Images

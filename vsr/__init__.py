@@ -5,6 +5,7 @@ The public names, and nothing else; torch is imported when the first name that n
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,11 @@ if TYPE_CHECKING:
     from vsr.media.decode.source import VideoSource, open_video
     from vsr.media.passthrough.stream_kinds import StreamFate
     from vsr.models.load import LoadedModel, load_generator
+    from vsr.pipeline.dryrun import estimate
+    from vsr.pipeline.estimates import Estimate
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import KeptModel
+    from vsr.pipeline.probing import Chapter, Probe, StreamInfo, probe
     from vsr.pipeline.run import Progress
     from vsr.pipeline.run import upscale_video as upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
@@ -62,11 +66,14 @@ if TYPE_CHECKING:
     from vsr.training.public import TrainReport, finetune, train
     from vsr.training.run.loop import TrainProgress
 
+logging.getLogger("vsr").addHandler(logging.NullHandler())  # a program decides where the log goes
+
 __version__ = "0.1.0"
 __all__ = [
     "Audit",
     "Backend",
     "CancelledError",
+    "Chapter",
     "ChromaLocation",
     "ColorSpec",
     "Comparison",
@@ -79,6 +86,7 @@ __all__ = [
     "DeviceMemoryError",
     "DolbyVision",
     "EncoderSettings",
+    "Estimate",
     "FinetuneReport",
     "ForcedOrder",
     "Hwaccel",
@@ -96,6 +104,7 @@ __all__ = [
     "PluginError",
     "Precision",
     "Primaries",
+    "Probe",
     "Progress",
     "Range",
     "ReaderGoneError",
@@ -105,6 +114,7 @@ __all__ = [
     "Stamp",
     "Stereo",
     "StreamFate",
+    "StreamInfo",
     "TrainProgress",
     "TrainReport",
     "Transfer",
@@ -115,9 +125,11 @@ __all__ = [
     "VsrError",
     "YuvFrame",
     "compare",
+    "estimate",
     "finetune",
     "load_generator",
     "open_video",
+    "probe",
     "train",
     "upscale",
     "upscale_image",
@@ -132,8 +144,11 @@ _MODULES = {
     "vsr.media.decode.source": "VideoSource open_video",
     "vsr.media.passthrough.stream_kinds": "StreamFate",
     "vsr.models.load": "LoadedModel load_generator",
+    "vsr.pipeline.dryrun": "estimate",
+    "vsr.pipeline.estimates": "Estimate",
     "vsr.pipeline.job.report": "Report",
     "vsr.pipeline.job.warm_generator": "KeptModel",
+    "vsr.pipeline.probing": "Chapter Probe StreamInfo probe",
     "vsr.pipeline.run": "Progress upscale_video",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "Comparison compare",

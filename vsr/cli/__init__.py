@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
+from vsr.cli.records.log_file import log_file
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 from vsr.media.remote.places import is_url
@@ -71,11 +72,36 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what is decided and why, for every command.")
+    ] = False,
+    log_to: Annotated[
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", help="Add everything to a log with times, too."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    console.configure(debug=debug)
+    _until_the_end.enter_context(log_file(log_to))  # it gets the error, too
+    console.configure(debug=debug, verbose=verbose)
+
+
+_until_the_end = ExitStack()
+"""What is closed when the command has ended and its last message is written."""
+_ANYWHERE = {"-v": 0, "--verbose": 0, "--debug": 0, "--log-file": 1}
+"""Flags of all commands, which may stand before or after the command's name, and their numbers of values."""
+
+
+def _in_front(words: list[str]) -> list[str]:
+    """Return the words with the flags of all commands before the command's name."""
+    ours, rest, at = list[str](), list[str](), 0
+    while at < len(words) and words[at] != "--":
+        flag = words[at].partition("=")[0]
+        values = 0 if "=" in words[at] else _ANYWHERE.get(flag, 0)
+        (ours if flag in _ANYWHERE else rest).extend(words[at : at + 1 + values])
+        at += 1 + values
+    return [*ours, *rest, *words[at:]]
 
 
 def main() -> None:
@@ -85,7 +111,7 @@ def main() -> None:
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     words = sys.argv[1:]
     with events.installed(words, vsr.__version__) if events.asked_for(words) else nullcontext():
-        with signals.installed():
+        with _until_the_end, signals.installed():
             code = _exit_code()
         events.end(code)
     sys.exit(code)
@@ -93,7 +119,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        code = app(_with_command(sys.argv[1:]), standalone_mode=False) or 0
+        code = app(_in_front(_with_command(sys.argv[1:])), standalone_mode=False) or 0
         return code if _flushed() else _gone()
     except SystemExit as stop:  # Typer's reaction to a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)

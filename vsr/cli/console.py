@@ -92,42 +92,82 @@ def stderr() -> Console:
     return _err
 
 
-def configure(*, debug: bool = False, quiet: bool = False) -> None:
-    """Send the package's log to stderr: warnings and errors, everything
-    with `debug`, only errors with `quiet`."""
+def configure(*, debug: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+    """Send the package's log to stderr: warnings and errors, everything with `debug` or `verbose`, only
+    errors with `quiet`. A log file that was added with `also_to` is kept, and gets everything."""
+    global _debugging
+    _debugging = debug
     root = logging.getLogger("vsr")
-    root.handlers[:] = [_Handler()]
+    shown = _Handler(logging.DEBUG if debug or verbose else logging.ERROR if quiet else logging.WARNING)
+    root.handlers[:] = [shown, *_files]
     root.propagate = False
-    root.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
+    root.setLevel(logging.DEBUG if _files else shown.threshold)
+
+
+_debugging = False
+_files: list[logging.Handler] = []
+"""Handlers of log files, which get messages to the user, too."""
+
+
+@contextmanager
+def also_to(file: logging.Handler) -> Generator[None, None, None]:
+    """Send the log and all messages to a handler, too, inside the block; `configure` has to follow."""
+    _files.append(file)
+    try:
+        yield
+    finally:
+        _files.remove(file)
+        logging.getLogger("vsr").removeHandler(file)
+
+
+def show_information(name: str) -> None:
+    """Show also what a part of the package logs at the level INFO."""
+    logger = logging.getLogger(name)
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)
+    for handler in logging.getLogger("vsr").handlers:
+        if isinstance(handler, _Handler):
+            handler.informative = name
 
 
 def debugging() -> bool:
     """Return whether --debug was given."""
-    return logging.getLogger("vsr").level == logging.DEBUG
+    return _debugging
 
 
 def say(message: str) -> None:
     """Print a message on stderr."""
-    if _diverts:
-        _diverts[-1]("message", in_flags(message))
-        return
-    _print(Text(f"vsr: {_printable(message)}"))
+    _note(logging.INFO, message)
+    _show("message", message)
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr, in one line."""
-    if _diverts:
-        _diverts[-1]("warning", in_flags(message))
-        return
-    _print(Text.assemble(("vsr: warning: ", "yellow"), _printable(message)))
+    _note(logging.WARNING, message)
+    _show("warning", message)
 
 
 def error(message: str) -> None:
     """Print an error on stderr, in one line."""
+    _note(logging.ERROR, message)
+    _show("error", message)
+
+
+def _note(level: int, message: str) -> None:
+    """Write a message into the log files."""
+    for file in _files:
+        file.handle(logging.LogRecord("vsr", level, "", 0, in_flags(message), None, None))
+
+
+_STYLES = {"message": "", "warning": "yellow", "error": "bold red"}
+
+
+def _show(kind: str, message: str) -> None:
     if _diverts:
-        _diverts[-1]("error", in_flags(message))
+        _diverts[-1](kind, in_flags(message))
         return
-    _print(Text.assemble(("vsr: error: ", "bold red"), _printable(message)))
+    head = "vsr: " if kind == "message" else f"vsr: {kind}: "
+    _print(Text.assemble((head, _STYLES[kind]), _printable(message)))
 
 
 def out(line: str, *, flush: bool = False) -> None:
@@ -181,13 +221,30 @@ def _encodable(text: str, encoding: str | None) -> str:
 
 
 class _Handler(logging.Handler):
+    """Shows records of the package's log as messages."""
+
+    informative = "-"
+    """Name of the part of the package whose records of the level INFO are shown, too."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Show a record of the handler's level, or of the part that is shown in more detail."""
+        return self._is_wanted(record) and bool(super().handle(record))
+
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
+        is_informative = record.name.startswith(self.informative) and record.levelno >= logging.INFO
+        return record.levelno >= self.threshold or is_informative
+
+    def __init__(self, threshold: int) -> None:
+        super().__init__()
+        self.threshold = threshold
+
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
             for line in "".join(traceback.format_exception(record.exc_info[1])).splitlines():
                 _diverts[-1]("message", line) if _diverts else _print(Text(_printable(line)))
         elif record.levelno >= logging.ERROR:
-            error(record.getMessage())
+            _show("error", record.getMessage())
         elif record.levelno >= logging.WARNING:
-            warn(record.getMessage())
+            _show("warning", record.getMessage())
         else:
-            say(record.getMessage())
+            _show("message", record.getMessage())

@@ -6,26 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
-from av.stream import Disposition
 
 from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.frame import Stereo, VideoInfo
-from vsr.media.audio.audio_facts import AudioFacts, audio_facts
 from vsr.media.files.opening import shown
 from vsr.media.metadata.messages import labels_of
 from vsr.media.pictures import exif
-from vsr.media.pictures.file import open_picture
 from vsr.media.pixels.pixel_formats import subsampling
 from vsr.pipeline.job.report import plain
+from vsr.pipeline.probing import StreamInfo, streams_of
 
 
 def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
     """Return everything as plain values: fractions as "30000/1001", tags as lower-case names."""
-    audio = audio_facts(container)
     return {
         "format": container.format.name,
         "video": plain(video),
-        "streams": [_stream(stream, audio.get(stream.index)) for stream in container.streams],
+        "streams": [_stream(stream) for stream in streams_of(container)],
         "chapters": [_chapter(chapter) for chapter in container.chapters()],
         "metadata": dict(container.metadata),
     }
@@ -33,6 +30,8 @@ def describe(container: InputContainer, video: VideoInfo) -> dict[str, Any]:
 
 def describe_picture(path: Path, *, max_pixels: int) -> dict[str, Any]:
     """Return what the file of a still picture contains besides its samples, as plain values."""
+    from vsr.media.pictures.file import open_picture  # imported late: a video needs no numpy
+
     file = open_picture(path, max_pixels=max_pixels)
     found = file.metadata
     parts = {
@@ -149,20 +148,19 @@ def _time_line(video: VideoInfo) -> str:
     return ", ".join([*parts, f"ticks of {video.time_base} s"])
 
 
-def _stream(stream: Any, facts: AudioFacts | None) -> dict[str, Any]:
-    context = getattr(stream, "codec_context", None)
-    entry = {
+def _stream(stream: StreamInfo) -> dict[str, Any]:
+    entry: dict[str, Any] = {
         "index": stream.index,
-        "type": stream.type,
-        "codec": context.name if context is not None else getattr(stream, "name", None) or "unknown",
+        "type": stream.kind,
+        "codec": stream.codec or "unknown",
         "language": stream.language,
-        "disposition": [flag.name for flag in Disposition if flag in stream.disposition],
+        "disposition": list(stream.disposition),
         "metadata": dict(stream.metadata),
     }
-    if facts is not None:
-        entry |= {"rate": facts.rate, "channels": facts.layout}
-    if stream.type == "video" and context is not None:
-        entry |= {"width": context.width, "height": context.height}
+    if stream.sample_rate is not None:
+        entry |= {"rate": stream.sample_rate, "channels": stream.channels}
+    if stream.width is not None:
+        entry |= {"width": stream.width, "height": stream.height}
     return entry
 
 

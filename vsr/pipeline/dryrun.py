@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Unpack
 
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
+from vsr.media.files.named import paths_of
 from vsr.media.files.stdio import is_pipe
 from vsr.media.mux.sink import VideoSink
+from vsr.media.pictures.kinds import becomes_picture
+from vsr.pipeline.estimates import Estimate
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
-from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
+from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings, unchanged
+from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.job.plan_text import encoding, treatment
-from vsr.pipeline.job.report import Report
 from vsr.pipeline.picture import prepare_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import frames_expected
+from vsr.pipeline.source_sample import size_ratio
+from vsr.settings.keywords import Overrides
 from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 36
@@ -32,55 +39,15 @@ _WARM = 4
 """Number of first frames that are not counted, during which threads start and memory is allocated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """Estimated result and cost of a run."""
-
-    report: Report
-    frames: int | None
-    """Number of frames that the run will write; None if it is not known."""
-    fps: float
-    """Speed from file to file after the start, in frames a second."""
-    bottleneck: str
-    picture_bytes: float
-    """Mean size of an encoded frame in bytes."""
-    engine_bytes: int
-    """Memory in bytes that the generator needs."""
-
-    def lines(self) -> list[str]:
-        """Return the forecast as lines of text."""
-        info, report = self.report.info, self.report
-        frames = "an unknown number of" if self.frames is None else str(self.frames)
-        what = f"{info.width}x{info.height} {info.pixel_format}, {info.codec}{report.decoded}"
-        rows = [
-            ("source", f"{report.source}: {what}"),
-            ("result", f"{report.target}: {report.width}x{report.height} {report.encoder['pixel_format']}"),
-            ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
-            ("encoder", encoding(report)),
-            *(("plan", fact) for fact in treatment(report)),
-            ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),
-            (
-                "memory",
-                f"about {self.engine_bytes / 2**20:.0f} MiB for the generator, without frames and encoder",
-            ),
-            ("time", self._time(frames)),
-            ("size", self._size()),
-        ]
-        rows += [("stream", str(one)) for one in report.streams if one.fate != "upscaled"]
-        rows += [("warning", line) for line in report.warnings]
-        return [f"{name:<9}{text}" for name, text in rows]
-
-    def _time(self, frames: str) -> str:
-        if self.frames is None or not self.fps:
-            return f"unknown for {frames} frames"
-        whole = round(self.frames / self.fps)
-        return f"about {whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} for {frames} frames"
-
-    def _size(self) -> str:
-        if self.frames is None:
-            return f"about {self.picture_bytes / 1024:.0f} KiB a frame, plus the streams that are copied"
-        mebibytes = self.picture_bytes * self.frames / 2**20
-        return f"about {mebibytes:.1f} MiB of video, plus the streams that are copied"
+LEAST_ERROR = 0.1
+"""Smallest relative uncertainty of the speed: the load of a machine and the scenes of a film vary."""
+EXTRAPOLATED = 0.25
+"""Exponent of the ratio of sizes that widens the range: sizes of source and result are not proportional. A
+clip of still frames and then noise has a ratio of 69, and twice the bytes that proportion gives; measured."""
+LEAST_SIZE_ERROR = 0.25
+"""The same of the size, if only a part of the video was encoded."""
+UNSAMPLED = 2.0
+"""Factor of the uncertainty of the size, upwards and downwards, where the source cannot be sampled."""
 
 
 def picture_lines(
@@ -106,7 +73,7 @@ def picture_lines(
 
 def dry_run(
     source: Path, target: Path, settings: UpscaleSettings | ChosenSettings, *, overwrite: bool = False
-) -> Forecast:
+) -> Estimate:
     """Measure a job, and leave no files behind.
 
     Raises:
@@ -121,19 +88,97 @@ def dry_run(
     chosen = replace(chosen, settings=replace(chosen.settings, resume=False))
     with prepare(source, target, chosen, overwrite=overwrite) as job:
         meter = Meter()
-        fps, picture_bytes = _measure(job, meter)
-        info = job.source.info
-        return Forecast(
+        trial = _measure(job, meter)
+        info, frames = job.source.info, frames_expected(job)
+        ratio, size_error = _size_of_rest(source, job, trial, frames)
+        return Estimate(
             report=job.report,
-            frames=frames_expected(job),
-            fps=fps,
+            frames=frames,
+            frames_measured=trial.frames,
+            fps=trial.fps,
+            fps_error=trial.error,
             bottleneck=meter.bottleneck(job.threads),
-            picture_bytes=picture_bytes,
+            picture_bytes=trial.picture_bytes,
+            size_ratio=ratio,
+            size_error=size_error,
+            host_bytes=frames_and_encoder(job.size, job.sink.plan, batch=job.upscaler.batch),
             engine_bytes=job.upscaler.estimate_bytes(info.height, info.width),
         )
 
 
-def _measure(job: Job, meter: Meter) -> tuple[float, float]:
+def estimate(
+    source: Path | str,
+    target: Path | str,
+    settings: UpscaleSettings | None = None,
+    *,
+    pipeline: str | Path | None = None,
+    allow_network: bool = False,
+    **overrides: Unpack[Overrides],
+) -> Estimate:
+    """Estimate time, size and memory of `vsr.upscale` by a trial of at most 36 frames or a minute.
+
+    The trial decodes, upscales and encodes the first frames of the range on this machine, with the same
+    settings. Nothing is left behind, and an existing target is not touched. The size is scaled by the sizes
+    of the source's packets at eight places of the whole range.
+
+    Args:
+        source: The input file, or its URL.
+        target: The output file; its suffix selects the container.
+        settings: Settings of the run; None uses the defaults.
+        pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
+        allow_network: Whether the network may be used for URLs.
+        **overrides: Single settings, as for `vsr.upscale`.
+
+    Raises:
+        ConfigError: A setting is wrong, or the source or the target is a pipe.
+        VsrError: An error that the run itself would raise before its end.
+    """
+    if settings is not None and pipeline is not None:
+        raise ConfigError("vsr.estimate: settings and pipeline exclude each other; give one of them")
+    chosen = choose_settings(pipeline, settings, overrides, where="vsr.estimate", origin="keyword")
+    with (
+        paths_of(source, allow_network=allow_network) as (first,),
+        paths_of(target, allow_network=allow_network) as (last,),
+    ):
+        if becomes_picture(first, last):
+            raise ConfigError(f"{source}: is a picture, which takes a moment; estimate videos only")
+        return dry_run(first, last, chosen, overwrite=True)
+
+
+def _size_of_rest(
+    source: Path, job: Job, trial: _Trial, frames: int | None
+) -> tuple[float, tuple[float, float]]:
+    """Return the ratio of sizes for frames that were not encoded, and the factors of its uncertainty."""
+    if frames is not None and frames <= trial.frames:
+        return 1.0, (1.0, 1.0)
+    found = size_ratio(source, job.source.info, job.settings, trial.frames)
+    if found is None:
+        return 1.0, (1 / UNSAMPLED, UNSAMPLED)
+    ratio, deviation = found
+    error = (1 + max(LEAST_SIZE_ERROR, 2 * deviation)) * max(ratio, 1 / ratio) ** EXTRAPOLATED
+    return ratio, (1 / error, error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """What was measured."""
+
+    frames: int
+    fps: float
+    error: float
+    """Relative uncertainty of `fps`."""
+    picture_bytes: float
+
+
+def _error_of(times: list[float], warm: int) -> float:
+    """Return the relative uncertainty of the mean of the times between frames."""
+    gaps = [after - before for before, after in zip(times[warm:], times[warm + 1 :], strict=False)]
+    if len(gaps) < 4 or not sum(gaps):
+        return 1.0
+    return max(LEAST_ERROR, 2 * statistics.stdev(gaps) / statistics.fmean(gaps) / math.sqrt(len(gaps)))
+
+
+def _measure(job: Job, meter: Meter) -> _Trial:
     """Return the speed in frames a second, and the bytes of an encoded frame.
 
     An encoder with lookahead may encode all measured frames only when it is flushed. On the CPU, encoder and
@@ -150,11 +195,12 @@ def _measure(job: Job, meter: Meter) -> tuple[float, float]:
     number = len(times) - 1
     warm = min(_WARM, number - 1)
     if number < 1:
-        return 0.0, picture_bytes
+        return _Trial(frames=0, fps=0.0, error=1.0, picture_bytes=picture_bytes)
     piped = (times[-1] - times[warm]) / (number - warm)
     encoding = meter.busy().get("encode", 0.0) / number
     on_cpu = job.upscaler.device.type == "cpu"
-    return 1 / (piped + emptied / number if on_cpu else max(piped, encoding)), picture_bytes
+    fps = 1 / (piped + emptied / number if on_cpu else max(piped, encoding))
+    return _Trial(frames=number, fps=fps, error=_error_of(times, warm), picture_bytes=picture_bytes)
 
 
 def _first(frames: Iterable[YuvFrame], times: list[float]) -> Iterator[YuvFrame]:

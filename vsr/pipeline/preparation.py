@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,11 +33,14 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.report import Report, plain
 from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
 from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -108,6 +112,7 @@ def prepare(
             report.model["chosen"] = why
             report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
             report.engine["workers"] = list(devices)
+            _log(report)
             yield Job(
                 source=video,
                 sink=sink,
@@ -201,3 +206,12 @@ def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
         raise ConfigError(f"`end` {float(end):g} s is not after `start` {float(start):g} s")
     if start is not None and duration is not None and start >= duration:
         raise ConfigError(f"`start` {float(start):g} s is after the end of the video, {float(duration):g} s")
+
+
+def _log(report: Report) -> None:
+    """Log what was decided, for those who look for the reason of a result."""
+    logger.info("%s -> %s, %dx%d", report.source, report.target, report.width, report.height)
+    for name in ("model", "engine", "encoder", "filters"):
+        logger.info("%s: %s", name, plain(getattr(report, name)))
+    for fate in report.streams:
+        logger.info("%s", fate)

@@ -56,6 +56,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+OnWarning = Callable[[str], None]
 
 
 def upscale_video(
@@ -69,6 +70,7 @@ def upscale_video(
     allow_network: bool = False,
     work_folder: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    on_warning: OnWarning | None = None,
     cancel: Cancel | None = None,
     warm: KeptModel | None = None,
     **overrides: Unpack[Overrides],
@@ -92,6 +94,8 @@ def upscale_video(
         work_folder: Where a result is made and kept for resuming before it is uploaded; None is a folder in
             the user's cache. A local result is always made beside its final path.
         on_progress: Called on this thread after each frame; an exception stops the run.
+        on_warning: Called on this thread with each sentence of `Report.warnings` as soon as it is known: most
+            before the first frame, when an exception ends the run before any work, the rest at the end.
         cancel: An event, or a function that is called after each frame on any thread. Once it is set or
             returns True, the run ends with `CancelledError`. Finished segments are kept, as after Ctrl-C, and
             the same call resumes from them. It is not called after the last frame.
@@ -129,13 +133,25 @@ def upscale_video(
         ) as (last,),
     ):
         if becomes_picture(first, last):
-            return _upscale_picture(first, last, chosen, overwrite, cancel, generator_of(warm))
+            report = _upscale_picture(first, last, chosen, overwrite, cancel, generator_of(warm))
+            _tell(report.warnings, on_warning)
+            return report
         made = prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=generator_of(warm))
         with made as job:
             if cancel is not None:
                 job.alive = partial(_stop_if, job, asked(cancel))
+            told = _tell(job.report.warnings, on_warning)
             run(job, on_progress)
+            _tell(job.report.warnings[told:], on_warning)
             return job.report
+
+
+def _tell(warnings: list[str], on_warning: OnWarning | None) -> int:
+    """Pass warnings to the caller, and return their number."""
+    if on_warning is not None:
+        for warning in warnings:
+            on_warning(warning)
+    return len(warnings)
 
 
 def _suffix(target: Named, source: Path) -> str:

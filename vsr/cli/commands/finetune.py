@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -44,7 +43,7 @@ def finetune(
     kind = progress_kind(progress)
     if threads is not None:
         torch.set_num_threads(threads)
-    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each validation
+    console.show_information("vsr.training")  # a line for each validation
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         report = vsr.finetune(

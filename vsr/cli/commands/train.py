@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -76,7 +75,7 @@ def train(
     if dump is not None:
         _dump(recipe, data, output, dump)
         return
-    logging.getLogger("vsr.training").setLevel(logging.INFO)  # a line for each validation
+    console.show_information("vsr.training")  # a line for each validation
     signals.whatever_runs()
     with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
         report = vsr.train(

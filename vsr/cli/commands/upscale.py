@@ -54,7 +54,7 @@ def upscale(
     *,
     pipeline: Annotated[
         str | None,
-        typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, phone, archive, ..."),
+        typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, ...; or a .toml file."),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
@@ -137,10 +137,9 @@ def upscale(
     vsr upscale photo.jpg
     vsr upscale dvd.mkv out.mkv --pipeline dvd --height 1080
     vsr upscale rips/ --to upscaled/
-
-    --pipeline takes a preset or a .toml file of settings; a flag wins over it.
     """
-    console.configure(debug=console.debugging(), quiet=quiet)
+    if quiet:
+        console.configure(debug=console.debugging(), quiet=True)
     if not patience >= 0:
         raise ConfigError(f"--patience {patience:g} is impossible; use minutes, or 0 to wait for ever")
     chosen = _chosen(pipeline, size, flags)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import math
 import sys
 import threading
@@ -143,11 +142,6 @@ def _failed(error: BaseException | None) -> None:
     if error is not None:
         text = "".join(traceback.format_exception(error))
         emit("log", level="error", logger="python", text=text)
-
-
-def log(record: logging.LogRecord) -> None:
-    """Write a record of the log that is no message to a user."""
-    emit("log", level=record.levelname.lower(), logger=record.name, text=record.getMessage())
 
 
 def _now() -> str:

@@ -102,6 +102,23 @@ def check_choice(settings: EncoderSettings, container: Container) -> None:
         _preset(spec.codec, spec.preset, settings.preset, layout_of(spec.pixel_formats[0]))
 
 
+def losses_of(
+    settings: EncoderSettings, info: VideoInfo, *, width: int, height: int, container: Container
+) -> tuple[str, tuple[str, ...]]:
+    """Return the encoder that `choose` takes and its notes, without torch; for the arguments see `choose`.
+
+    Raises:
+        ConfigError: unknown encoder or format, wrong container or size.
+    """
+    spec = _spec(settings.encoder or _usual(container, info))
+    _check_container(spec.codec, spec, container)
+    spec = _without_lost_alpha(spec, container)
+    pixel_format, notes = _pick_format(spec.codec, spec, settings, info, width, height)
+    _, color_notes = _color_for(spec.codec, spec, layout_of(pixel_format), info, height)
+    _, hdr_notes = hdr_options(spec.codec, info, in_file=container.family != "pipe")
+    return spec.codec, (*notes, *color_notes, *hdr_notes)
+
+
 def plan_with(
     spec: EncoderSpec,
     settings: EncoderSettings,

@@ -43,15 +43,20 @@ def tight(size: TargetSize, plan: EncoderPlan, *, batch: int, free: int | None =
     """Return a warning if the frames fit into memory, but perhaps not together with those in the encoder."""
     if plan.codec not in ENCODERS:  # uncompressed frames for a pipe need no encoder
         return []
-    wide = 1 if plan.layout.bit_depth == 8 else 2
-    held = size.width * size.height * ENCODERS[plan.codec].memory * wide
-    need, free = _needed(size, batch) + held, _free(free)
+    need, free = frames_and_encoder(size, plan, batch=batch), _free(free)
     if need <= free:
         return []
     return [
         f"{plan.codec} may run out of memory: frames of {size.width}x{size.height} need about {_gib(need)}"
         f" with it, but only {_gib(free)} are free. `encoder='ffv1'` or a fast `preset` needs less"
     ]
+
+
+def frames_and_encoder(size: TargetSize, plan: EncoderPlan, *, batch: int) -> int:
+    """Return the bytes of host memory for the frames of a run and for its encoder, without the generator."""
+    wide = 1 if plan.layout.bit_depth == 8 else 2
+    per_pixel = ENCODERS[plan.codec].memory * wide if plan.codec in ENCODERS else 0
+    return _needed(size, batch) + size.width * size.height * per_pixel
 
 
 def _needed(size: TargetSize, batch: int) -> int:
