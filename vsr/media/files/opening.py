@@ -133,6 +133,7 @@ def _opened(
         options |= _LIVE if standard_input().live else {}
     elif remote is not None:
         _check_not_empty(where, size_of(where))
+        _check_heic(where)
         demuxer, place = _demuxer(where), open_for_media(where)
         options["protocol_whitelist"] = _NO_PROTOCOL
     else:
@@ -226,7 +227,7 @@ def _check_not_empty(path: Path, size: int) -> None:
 
 def _check_heic(path: Path) -> None:
     """Refuse HEIC, which FFmpeg opens as many streams with a part of the picture each."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_bytes(path) as file:
         head = file.read(12)
         if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
             raise InputError(f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG")
