@@ -13,6 +13,7 @@ import pytest
 
 import vsr
 from tests.media_maker import Audio, Subtitle, make_clip, truncated
+from tests.paff_maker import write_paff
 from vsr.frame import YuvFrame
 from vsr.media.decode import source
 from vsr.media.decode.entry import Entry
@@ -138,9 +139,22 @@ def test_all_is_decoded_where_an_entry_cannot_be_proved(
     assert entries == [None, None]  # the first is that of the whole video
 
 
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "mp4"])
+def test_all_is_decoded_where_fields_are_packets_of_their_own(
+    tmp_path: Path, suffix: str, entries: list[Entry | None]
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_paff(path, 20, every=4)
+    whole, _ = read(path)
+    assert len(whole) == 20
+    assert read(path, 15)[0] == whole[15:]
+    assert entries == [None, None]
+
+
 @pytest.mark.parametrize(
     "keywords",
     [
+        {"deinterlace": "double"},
         {"deinterlace": "auto"},
         {"deinterlace": "bottom-first"},
         {"filters": ("atadenoise=s=5", "unsharp")},

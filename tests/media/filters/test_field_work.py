@@ -199,6 +199,57 @@ def test_film_with_flags_for_repeated_fields_keeps_its_frames_and_times(tmp_path
     assert len(frames) == 40
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mpg"])
+@pytest.mark.parametrize("how", ["auto", "double", "film"])
+def test_flags_of_mpeg2_for_repeated_fields_change_no_frame(tmp_path: Path, suffix: str, how: Any) -> None:
+    path = with_repeated_fields(tmp_path / f"a{suffix}", 40)
+    flags = ffprobe(path, "-show_frames", "-select_streams", "v")["frames"]
+    assert [one["repeat_pict"] for one in flags] == [1, 0] * 20
+    plain, _ = read(path, deinterlace="off")
+    frames, warnings = read(path, deinterlace=how)
+    assert len(frames) == 40
+    assert seconds(frames) == seconds(plain)
+    assert abs(float(seconds(frames)[38] - 38 * Fraction(1001, 24000))) < 0.002
+    shown = [[zlib.crc32(np.ascontiguousarray(plane)) for plane in one.planes] for one in frames]
+    assert shown == [[zlib.crc32(np.ascontiguousarray(plane)) for plane in one.planes] for one in plain]
+    assert any("none is left out" in line for line in warnings) == (how == "film")
+
+
+def with_repeated_fields(path: Path, count: int) -> Path:
+    """Write 24 frames a second as MPEG-2 of 29.97, in which each second frame repeats a field."""
+    tick = 1 / (2 * NTSC)
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("mpeg2video", rate=NTSC, options={"b": "2M", "threads": "1"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = WIDTH, HEIGHT, "yuv420p", 12
+        box.start_encoding()
+        frames = [av.VideoFrame.from_ndarray(moving(i), format="yuv420p") for i in range(count)]
+        for number, frame in enumerate(frames):
+            frame.pts = number
+        packets = [packet for frame in (*frames, None) for packet in stream.encode(frame)]
+        for number, packet in enumerate(packets):
+            made = av.Packet(flagged(bytes(packet), number))
+            made.pts = made.dts = number // 2 * 5 + number % 2 * 3
+            made.duration, made.time_base, made.stream = 3 - number % 2, tick, stream
+            made.is_keyframe = packet.is_keyframe
+            box.mux(made)
+    return path
+
+
+def flagged(data: bytes, number: int) -> bytes:
+    """Set top_field_first, repeat_first_field and progressive_frame (ISO/IEC 13818-2, 6.2.3.1)."""
+    coded, at = bytearray(data), data.find(b"\0\0\1\xb5")
+    while at >= 0:
+        if coded[at + 4] >> 4 == 1:  # the sequence extension: not progressive_sequence
+            coded[at + 5] &= ~0x08
+        elif coded[at + 4] >> 4 == 8:
+            top, repeats = number % 4 in (0, 3), number % 2 == 0
+            coded[at + 7] = coded[at + 7] & ~0x82 | top << 7 | repeats << 1
+            coded[at + 8] |= 0x80
+        at = data.find(b"\0\0\1\xb5", at + 4)
+    return bytes(coded)
+
+
 def test_pal_keeps_its_frames_and_the_user_hears_it(tmp_path: Path) -> None:
     frames, warnings = read(make_clip(tmp_path / "a.mkv", frames=15), deinterlace="film")
     assert len(frames) == 15

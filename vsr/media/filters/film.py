@@ -64,7 +64,9 @@ class Film:
         for one in self._chain.drain():
             yield from self._grouped(one)
         yield from self._finished(None)
-        if self._reduced and self._kept:
+        if self._kept and not self._reduced:
+            self._warn("no frame repeats another, so none is left out: the video is no telecined film")
+        elif self._kept:
             groups = self._reduced + self._kept
             self._warn(f"{self._kept} of {groups} groups of five frames are no telecined film; they are kept")
 
