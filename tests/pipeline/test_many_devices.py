@@ -24,7 +24,8 @@ from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import Progress, run
-from vsr.pipeline.workers import crew
+from vsr.pipeline.workers import process
+from vsr.pipeline.workers.crew import LocalCrew
 from vsr.pipeline.workers.task import Task
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
@@ -74,8 +75,8 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def processes(job: Job) -> list[subprocess.Popen[bytes]]:
-    assert job.crew is not None
-    return [worker.process for worker in job.crew._workers.values()]
+    assert isinstance(job.crew, LocalCrew)
+    return [worker.process.process for worker in job.crew._workers.values()]
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -146,7 +147,7 @@ def test_a_segment_that_ends_every_worker_ends_the_run_after_all_others(
     def poisoned(state: many_devices._State, name: str, message: dict[str, int]) -> None:
         frame(state, name, message)
         if message["frame"] // LENGTH == 2:
-            os.kill(state.crew._workers[name].process.pid, signal.SIGKILL)
+            os.kill(state.crew._workers[name].process.process.pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
         patch.setitem(many_devices._HANDLERS, "frame", poisoned)
@@ -231,7 +232,7 @@ def test_strict_ends_a_run_of_workers_too(warm: WarmGenerator, source: Path, tmp
 def test_workers_that_cannot_start_end_the_run_with_their_last_words(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "_MODULE", "no_such_module")
+    monkeypatch.setattr(process, "_MODULE", "no_such_module")
     with pytest.raises(DeviceError, match=r"no worker could start .*no_such_module"):
         upscaled(source, tmp_path / "out.mkv", TWO)
     assert not (tmp_path / "out.mkv").exists()
@@ -250,7 +251,7 @@ def test_a_worker_that_ended_between_two_files_is_replaced(
 
 
 def test_workers_need_segments(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="shares out the segments"):
+    with pytest.raises(ConfigError, match="share out the segments"):
         upscaled(source, tmp_path / "out.mkv", replace(TWO, resume=False))
 
 

@@ -22,7 +22,7 @@ from vsr.media.remote.places import remote_of
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
-from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.workers.hosts import Crew
 from vsr.pipeline.workers.task import Engine, Task
 
 _SOURCE = ""
@@ -44,6 +44,10 @@ class _State:
     """Idle workers that wait for a segment."""
     unfinished: dict[str, int] = field(default_factory=dict)
     """Frames that each worker has computed in segments that are not finished."""
+    heard: set[str] = field(default_factory=set)
+    """Workers that have said something; others wait for a machine."""
+    late: set[str] = field(default_factory=set)
+    """Workers that are making a segment which another one has finished first."""
     made: int = 0
     """Frames in segments that workers have finished."""
     early_ends: int = 0
@@ -69,7 +73,7 @@ def make_segments(job: Job, crew: Crew, meter: Meter, on_frame: Callable[[int], 
         VsrError: An error that a worker met; a segment that ended three workers.
     """
     assert isinstance(job.sink, SegmentedSink)
-    claims = Claims(finished=job.sink.finished)
+    claims = Claims(finished=job.sink.finished, duplicates=crew.duplicates)
     state = _State(job=job, sink=job.sink, crew=crew, meter=meter, claims=claims, on_frame=on_frame)
     watching = threading.Thread(target=_watch, args=(state,), name="vsr-decode", daemon=True)
     try:
@@ -139,6 +143,7 @@ def _observed(state: _State, frame: YuvFrame) -> bool:
 def _handle(state: _State, name: str, message: dict[str, Any] | BaseException | None) -> None:
     if isinstance(message, BaseException):
         raise message
+    state.heard.add(name)
     if name == _SOURCE:
         state.claims.known = state.sink.numbers
     elif name not in state.crew.names:
@@ -155,6 +160,7 @@ def _handle(state: _State, name: str, message: dict[str, Any] | BaseException | 
 def _ask(state: _State, name: str, message: dict[str, Any]) -> None:
     if message["ask"] == "idle":
         state.unfinished[name] = 0
+        state.late.discard(name)
         state.waiting.append(name)
     else:
         state.crew.tell(name, {"segment": state.claims.take(name, is_idle=False)})
@@ -175,9 +181,12 @@ def _frame(state: _State, name: str, message: dict[str, Any]) -> None:
 
 
 def _made(state: _State, name: str, message: dict[str, Any]) -> None:
+    if message["made"] in state.claims.finished:
+        state.sink.drop_made(message["name"])
+        return
     before = state.sink.frames
     state.sink.take(message["made"], message["name"], message["sha256"])
-    state.claims.finish(message["made"])
+    state.late |= set(state.claims.finish(message["made"])) - {name}
     frames = state.sink.frames - before
     state.made += frames
     state.unfinished[name] = max(0, state.unfinished.get(name, 0) - frames)
@@ -229,19 +238,22 @@ _HANDLERS: dict[str, Callable[[_State, str, dict[str, Any]], None]] = {
     "counts": _counts,
     "error": _error,
     "absent": lambda state, name, message: state.claims.skip(message["absent"], message["first"]),
-    "back": lambda state, name, message: state.claims.give_back(message["back"]),
+    "back": lambda state, name, message: state.claims.give_back(message["back"], name),
     "end": lambda state, name, message: state.claims.end(name, message["end"]),
 }
 """What to do with a message that has a key."""
 
 
 def _let_rest(state: _State) -> None:
-    """Wait until all workers are idle, and tell them that the task is over."""
+    """Wait until all workers are idle, and tell them that the task is over; others are ended."""
     for name in state.crew.names:
-        while name in state.crew.names and name not in state.waiting:
+        while name in state.crew.names and name in state.heard - state.late and name not in state.waiting:
             _handle(state, *state.crew.events.get())
     for name in state.crew.names:
-        state.crew.tell(name, {"segment": None})
+        if name in state.waiting:
+            state.crew.tell(name, {"segment": None})
+        else:
+            state.crew.retire(name)
 
 
 def _given_up(state: _State) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from vsr.color.convert import check_convertible
 from vsr.engine.device import choose_device
-from vsr.engine.device_list import split
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
@@ -37,7 +36,7 @@ from vsr.pipeline.job.report import Report, plain
 from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
-from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.workers.hosts import Crew, Host, host_of
 from vsr.settings.schema import UpscaleSettings
 
 logger = logging.getLogger(__name__)
@@ -68,7 +67,8 @@ def prepare(
     """
     history = chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen)
     settings = history.settings
-    devices = split(settings.device)
+    host = host_of(settings.on)
+    devices = host.devices(settings.device)
     settings = replace(settings, device=devices[0])
     kept = warm or WarmGenerator()
     if is_pipe(source) or is_pipe(target) or is_nameless(target):
@@ -123,7 +123,7 @@ def prepare(
                 source_sha256=source_sha256,
                 target_sha256=digest_of_target(target, sink) if hashes else no_sha256,
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
-                crew=_crew(devices, source, sink, kept),
+                crew=_crew(settings.on, host, devices, source, sink, kept),
             )
         finally:
             if warm is None:
@@ -141,20 +141,22 @@ def _held(source: Path) -> Generator[None, None, None]:
         release(source)
 
 
-def _crew(devices: tuple[str, ...], source: Path, sink: Sink, warm: WarmGenerator) -> Crew | None:
-    """Return the workers for several devices; None if this process does the work.
+def _crew(
+    on: str, host: Host, devices: tuple[str, ...], source: Path, sink: Sink, warm: WarmGenerator
+) -> Crew | None:
+    """Return the workers of a run; None if this process does the work.
 
     Raises:
         ConfigError: the output is not made of segments, which are what workers make.
     """
-    if len(devices) == 1:
+    if len(devices) == 1 and host.is_local:
         return None
     if not isinstance(sink, SegmentedSink) or is_of_this_process(source):
         raise ConfigError(
-            f"`device={','.join(devices)!r}` shares out the segments of a resumable run, and this one is not:"
-            " it has a pipe, a file object, a memory URL, `resume=False` or VP9 with alpha; name one device"
+            "several workers share out the segments of a resumable run, and this one is not: it has a pipe,"
+            " a file object, a memory URL, `resume=False` or VP9 with alpha; name one `device`, without `on`"
         )
-    return warm.crew(devices)
+    return warm.crew(on, host, devices)
 
 
 def _open_sink(

@@ -36,6 +36,7 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.resume_key import job_key
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
+from vsr.pipeline.workers.hosts import LOCAL
 from vsr.pipeline.workers.task import Task, read_line, task_of, write_line
 from vsr.settings.schema import UpscaleSettings
 
@@ -88,6 +89,7 @@ def serve(talk: Talk) -> None:
         settings = replace(
             task.settings,
             device=line["device"],
+            on=LOCAL,
             backend=task.engine.backend,
             precision=task.engine.precision,
         )

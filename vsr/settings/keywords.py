@@ -61,6 +61,9 @@ class Overrides(TypedDict, total=False):
     device: str | None
     """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ... Several devices work on one video:
     `cuda:0,cuda:1`, `cuda:all`, or `cpu:2` for two processes that share the cores."""
+    on: str | None
+    """Where workers run: `local` is this machine, `ray` a cluster (plugin vsr-ray). A pipeline file cannot
+    set it, for the person who sends a file must not choose the machines."""
     backend: Backend | None
     """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
     precision: Precision | None

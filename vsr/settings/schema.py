@@ -277,6 +277,17 @@ class UpscaleSettings:
     )
     """`auto`, `cpu`, `mps` (Apple GPU), `cuda`, `cuda:1`, ... Several devices work on one video:
     `cuda:0,cuda:1`, `cuda:all`, or `cpu:2` for two processes that share the cores."""
+    on: str = setting(
+        "local",
+        flags=("--on",),
+        heading="Computation",
+        metavar="PLACE",
+        help="Where workers run: local, ray, ray://HOST:PORT.",
+        in_resume_key="no",
+        in_files=False,
+    )
+    """Where workers run: `local` is this machine, `ray` a cluster (plugin vsr-ray). A pipeline file cannot
+    set it, for the person who sends a file must not choose the machines."""
     backend: Backend = setting(
         "auto",
         flags=("--backend",),

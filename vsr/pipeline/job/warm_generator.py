@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import LoadedModel, load_generator
-from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.workers.hosts import Crew, Host
 from vsr.settings.schema import UpscaleSettings
 
 
@@ -17,6 +17,7 @@ class WarmGenerator:
         self._key: tuple[object, ...] | None = None
         self._kept: tuple[LoadedModel, Upscaler] | None = None
         self._crew: Crew | None = None
+        self._crew_key: tuple[str, tuple[str, ...]] | None = None
 
     def placed(
         self, name: str, scale: Fraction | None, settings: UpscaleSettings
@@ -38,15 +39,17 @@ class WarmGenerator:
         self._kept[1].redone_smaller = 0
         return self._kept
 
-    def crew(self, devices: tuple[str, ...]) -> Crew:
-        """The workers for a run on several devices; those of other devices are ended.
+    def crew(self, on: str, host: Host, devices: tuple[str, ...]) -> Crew:
+        """The workers for a run; those of another place or of other devices are ended.
 
         Args:
+            on: The setting that gave `host`.
+            host: Where they run.
             devices: The device of each worker.
         """
-        if self._crew is None or self._crew.devices != devices:
+        if self._crew is None or self._crew_key != (on, devices):
             self.close()
-            self._crew = Crew(devices)
+            self._crew, self._crew_key = host.crew(devices), (on, devices)
         return self._crew
 
     def close(self) -> None:

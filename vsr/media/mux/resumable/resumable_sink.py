@@ -152,6 +152,10 @@ class SegmentedSink:
         self._by_workers.add(number)
         self._unseen.add(number)
 
+    def drop_made(self, made: str) -> None:
+        """Remove a segment that a worker has finished after another one; `made` is as for `take`."""
+        self._work.segment(0).with_name(made).unlink(missing_ok=True)
+
     @property
     def key(self) -> Mapping[str, Any]:
         """The facts that decide the result, by name."""
