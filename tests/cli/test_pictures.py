@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,12 @@ def test_verify_names_what_another_program_lost(tmp_path: Path, capfd: Capture) 
     assert done.code == 4
     for words in ("shape", "EXIF: missing", "colour profile", "XMP", "IPTC", "text: comment"):
         assert words in done.out
+
+
+def test_the_command_starts_without_libraries_of_media_and_arrays() -> None:
+    program = "import sys, vsr.cli; print(*({'torch', 'numpy', 'PIL', 'av'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_a_video_does_not_become_a_photograph(tmp_path: Path, capfd: Capture) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from vsr.errors import ConfigError, InputError
-from vsr.media.files.opening import shown
-from vsr.media.remote.places import remote_of
+from vsr.media.remote.places import name_of, remote_of
 from vsr.reading import open_file
 
 Kind = Literal["jpeg", "png", "webp", "tiff", "avif", "gif", "bmp", "pnm", "qoi"]
@@ -83,7 +82,7 @@ def becomes_picture(source: Path, target: Path) -> bool:
     """
     if target.suffix.lower() in TARGETS and (remote_of(source) or remote_of(target)):
         raise ConfigError(
-            f"{shown(target)}: pictures are read from and written to files; copy it there or back"
+            f"{name_of(target)}: pictures are read from and written to files; copy it there or back"
         )
     return target.suffix.lower() in TARGETS and is_picture(source)
 
@@ -105,6 +104,8 @@ def check_readable(path: Path) -> None:
     Raises:
         InputError: the file is of such a format; the message says what it is.
     """
+    from vsr.media.files.opening import shown  # imported late, with PyAV
+
     with suppress(OSError):
         head = _head(path)
         brands = _brands(head)

@@ -1,7 +1,8 @@
 """Numbered pictures as a video: `frames/%05d.png` is read as a QuickTime file that exists nowhere.
 
 The file has an index of frames, and behind it the pictures as they are. So they are decoded, seeked in,
-counted and resumed from as the frames of any video.
+counted and resumed from as the frames of any video. PyAV is imported late, for the command imports this file
+at its start.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from itertools import accumulate
 from pathlib import Path
 
 from vsr.errors import ConfigError, InputError
-from vsr.media.files.opening import shown
-from vsr.media.pictures.file import read_size
 from vsr.media.pictures.kinds import SUFFIXES, Kind, kind_of
 from vsr.media.remote.places import forget, register_file, remote_of
 
@@ -48,6 +47,8 @@ def files_of(pattern: Path) -> list[Path]:
     Raises:
         InputError: there are none, or numbers are missing between the first and the last.
     """
+    from vsr.media.files.opening import shown
+
     before, after = _NUMBER.split(pattern.name)[0], _NUMBER.split(pattern.name)[-1]
     wanted = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     try:
@@ -83,6 +84,8 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
         ConfigError: the pictures cannot be read as a video.
         InputError: pictures are missing, or there are none.
     """
+    from vsr.media.files.opening import shown
+
     if files_behind(source):
         forget(source)  # of an earlier run; pictures may have been added since
     if remote_of(source) is not None:
@@ -126,6 +129,8 @@ def register_sequence(files: Sequence[Path], name: Path, *, rate: Fraction | Non
         ConfigError: the pictures have a format that QuickTime does not hold.
         InputError: one of them cannot be read, or has another format.
     """
+    from vsr.media.files.opening import shown
+
     kinds = dict.fromkeys(kind_of(path) for path in (files[0], files[-1]))
     kind = next(iter(kinds))
     if kind not in _CODECS or len(kinds) > 1 or len(files) > _MOST:
@@ -149,6 +154,8 @@ class SequenceFile(io.RawIOBase):
             sizes = [path.stat().st_size for path in files]
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        from vsr.media.pictures.file import read_size
+
         width, height = read_size(files[0])
         self._head = _header(sizes, codec, rate, width, height)
         self.files = files

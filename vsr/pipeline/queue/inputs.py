@@ -18,7 +18,6 @@ from vsr.media.files.stdio import place_of
 from vsr.media.pictures.kinds import SUFFIXES
 from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
 from vsr.media.remote.places import Remote, register, remote_of
-from vsr.pipeline.queue.record import results_in
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -124,6 +123,8 @@ def _like(remote: Remote, url: str) -> Path:
 
 
 def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:
+    from vsr.pipeline.queue.record import results_in  # imported late, with PyAV
+
     files = []
     for where, folders, names in os.walk(folder):
         here = Path(where)

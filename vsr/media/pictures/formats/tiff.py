@@ -10,12 +10,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from vsr.media.pictures.exif import Entry, directory, number_of, order_of
 from vsr.media.pictures.metadata import Density, Metadata, Text
+
+if TYPE_CHECKING:  # the command does not import numpy at its start
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SHORT, _LONG, _RATIONAL, _ASCII, _BYTE, _UNDEFINED = 3, 4, 5, 2, 1, 7
 _DESCRIPTION, _X_DENSITY, _Y_DENSITY, _UNIT = 270, 282, 283, 296
