@@ -397,7 +397,7 @@ def test_the_network_is_not_used_without_leave(clip: Path, tmp_path: Path, url: 
         lambda: vsr.upscale(url, tmp_path / "out.mkv", **QUICK),
         lambda: vsr.verify(url, clip),
         lambda: vsr.open_video(url),
-        lambda: vsr.compare(url, clip, tmp_path / "x.png"),
+        lambda: vsr.compare(url, clip, output=tmp_path / "x.png"),
         lambda: vsr.upscale(clip, url, **QUICK) if "h" not in url[:1] else vsr.verify(clip, url),
     ):
         with pytest.raises(
