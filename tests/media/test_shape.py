@@ -13,6 +13,7 @@ import av
 import pytest
 
 from tests.judges import ffprobe, mediainfo, mkvmerge, run
+from tests.media.pass_through import pass_through
 from tests.media_maker import Audio, make_clip
 from vsr.frame import Crop
 from vsr.media.decode.facts.probe import probe
@@ -258,3 +259,30 @@ def test_a_pipe_names_the_properties_that_it_cannot_carry(tmp_path: Path) -> Non
         notes = sink.warnings
         sink.abort()
     assert "a pipe cannot carry hidden borders, the arrangement of two views" in notes
+
+
+@pytest.mark.parametrize(
+    ("packing", "mode", "kind"),
+    [
+        (0, "checkerboard_lr", "checkerboard"),
+        (1, "col_interleaved_lr", "interleaved columns"),
+        (2, "row_interleaved_lr", "interleaved lines"),
+        (3, "left_right", "side by side"),
+        (4, "top_bottom", "top and bottom"),
+        (5, "block_lr", "frame alternate"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_an_arrangement_that_only_frames_state_is_kept_or_named(
+    tmp_path: Path, packing: int, mode: str, kind: str, suffix: str
+) -> None:
+    """H.264's frame packing message, in a container that says nothing of it."""
+    source = make_clip(tmp_path / "in.ts", options={"x264-params": f"frame-packing={packing}"})
+    made = pass_through(source, tmp_path / f"out.{suffix}")
+    (stream,) = ffprobe(made.path)["streams"]
+    kinds = [data.get("type") for data in stream.get("side_data_list", [])]
+    if suffix == "mkv":
+        assert stream["tags"]["stereo_mode"] == mode
+    elif kind not in kinds:
+        assert packing not in (3, 4)
+        assert any("arrangement of two views" in warning for warning in made.warnings), made.warnings
