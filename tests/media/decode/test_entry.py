@@ -16,7 +16,7 @@ from tests.media_maker import Audio, Subtitle, make_clip, truncated
 from tests.paff_maker import write_paff
 from vsr.frame import YuvFrame
 from vsr.media.decode import source
-from vsr.media.decode.entry import Entry
+from vsr.media.decode.entry import Entry, Survey
 from vsr.media.decode.source import open_video
 from vsr.media.files.opening import open_media
 from vsr.media.filters.filters import Filter, run_up_of
@@ -232,6 +232,37 @@ def test_the_file_of_a_late_start_is_that_of_a_run_which_decodes_all(
 def packets(path: Path) -> list[tuple[Any, ...]]:
     with open_media(path) as media:
         return [(p.stream_index, p.pts, p.dts, p.duration, bytes(p)) for p in media.demux()]
+
+
+def test_a_wrong_index_leads_nowhere(tmp_path: Path) -> None:
+    path = clip(tmp_path, "a.mkv", X264)
+    whole, _ = read(path)
+    data = bytearray(path.read_bytes())
+    cues = data.index(b"\x1c\x53\xbb\x6b")
+    places = [at for at in range(cues, len(data) - 2) if data[at] == 0xF1 and data[at + 1] & 0xF0 == 0x80]
+    assert places
+    for at in places:  # CueClusterPosition
+        data[at + 2 : at + 2 + (data[at + 1] & 15)] = bytes(data[at + 1] & 15)
+    path.write_bytes(data)
+    assert read(path, 40)[0] == whole[40:]
+    assert read(path, start=Fraction(8, 5))[0] == whole[40:]
+
+
+def test_a_video_that_is_closed_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path, "a.mkv", X264)
+    taken: list[object] = []
+    take = Survey._take
+    with open_video(path) as video:
+
+        def closing(self: Survey, packet: Any) -> None:
+            taken.append(packet)
+            if len(taken) == 20:
+                video.close()
+            take(self, packet)
+
+        monkeypatch.setattr(Survey, "_take", closing)
+        assert list(video.frames(40)) == []
+    assert len(taken) == 20
 
 
 def test_damage_after_the_start_is_found_as_before(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappush, heappushpop
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil
 from typing import Any
 
@@ -73,6 +73,7 @@ def find_entry(
     run_up: int = 0,
     threads: int = 0,
     max_pixels: int = MAX_PIXELS,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Entry | None:
     """Return the last frame from which the wanted frame and all later ones are decoded exactly.
 
@@ -83,6 +84,7 @@ def find_entry(
         run_up: The number of frames before the wanted one that are needed as well.
         threads: As in `open_video`.
         max_pixels: As in `open_video`.
+        stopped: Called for each packet; returns whether to give up, because nobody waits for the frames.
 
     Returns:
         None where everything must be decoded from the start.
@@ -103,13 +105,14 @@ def find_entry(
             return None
         leave_out_others(container, stream)
         faults: list[Exception] = []
-        packets = (p for p in read_packets(container, faults.append) if p.stream_index == stream.index)
+        found = takewhile(lambda _: not stopped(), read_packets(container, faults.append))
+        packets = (packet for packet in found if packet.stream_index == stream.index)
         survey = Survey(reader, decoder)
         try:
             survey.read(packets, index=index, start=start, time_base=info.time_base)
         except (UnprovableError, *READ_ERRORS):
             return None
-        return None if faults else survey.entry(run_up)
+        return None if faults or stopped() else survey.entry(run_up)
 
 
 class UnexpectedFrameError(Exception):

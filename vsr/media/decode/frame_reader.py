@@ -31,6 +31,7 @@ class FrameReader:
         watch: DamageWatch,
         warn: Callable[[str], None],
         entry: Entry | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the reader; nothing is read yet.
 
@@ -40,7 +41,9 @@ class FrameReader:
             watch: Gets each packet, and each error of the decoder.
             warn: Takes a sentence for each repair, possibly the same one repeatedly.
             entry: Where decoding begins; None is the start of the stream.
+            stopped: Called for each packet before the entry; returns whether to give up.
         """
+        self._stopped = stopped
         self._entry = entry
         self._info, self._decoding, self._watch, self._warn = info, decoding, watch, warn
         self._stray_packets = 0
@@ -113,6 +116,8 @@ class FrameReader:
             times.packet(packet.pts)
             number += 1
             if self._entry is not None and number <= self._entry.packets:
+                if self._stopped():
+                    return
                 continue
             try:
                 for frame in sequences.decode(packet):

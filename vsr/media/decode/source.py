@@ -220,7 +220,9 @@ class VideoSource:
         index //= self._fields.per_frame
         run_up += needed + own
         limits = {"threads": self._threads, "max_pixels": self._max_pixels}
-        return find_entry(self._raw, index=index, start=start, run_up=run_up, **limits)
+        return find_entry(
+            self._raw, index=index, start=start, run_up=run_up, stopped=self._is_closed, **limits
+        )
 
     def _from(
         self,
@@ -280,6 +282,9 @@ class VideoSource:
         """Let `frames` be called again after `close`; not for a pipe."""
         self._closed = False
 
+    def _is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Stop a running `frames` at its next frame, even while it waits for a pipe."""
         self._closed = True
@@ -305,7 +310,7 @@ class VideoSource:
         """
         decoder = decoder_of(stream, threads=self._threads, max_pixels=self._max_pixels)
         self._uniform = Uniform(self._raw, self._color, self._warn)
-        reader = FrameReader(self._raw, self.decoding, self._watch, self._warn, entry)
+        reader = FrameReader(self._raw, self.decoding, self._watch, self._warn, entry, self._is_closed)
         frames = reader.frames(container, stream, decoder)
         if entry is not None:
             frames = as_expected(frames, entry)
