@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 FUNCTIONS = [
     vsr.compare,
     vsr.estimate,
+    vsr.evaluate,
     vsr.finetune,
     vsr.load_generator,
     vsr.open_video,

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from vsr.pipeline.run import upscale_video as upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
     from vsr.report.compare import Comparison, compare
+    from vsr.report.evaluate import Evaluation, evaluate
     from vsr.settings.keywords import Overrides
     from vsr.training.finetune import FinetuneReport
     from vsr.training.public import TrainReport, finetune, train
@@ -87,6 +88,7 @@ __all__ = [
     "DolbyVision",
     "EncoderSettings",
     "Estimate",
+    "Evaluation",
     "FinetuneReport",
     "ForcedOrder",
     "Hwaccel",
@@ -126,6 +128,7 @@ __all__ = [
     "YuvFrame",
     "compare",
     "estimate",
+    "evaluate",
     "finetune",
     "load_generator",
     "open_video",
@@ -152,6 +155,7 @@ _MODULES = {
     "vsr.pipeline.run": "Progress upscale_video",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "Comparison compare",
+    "vsr.report.evaluate": "Evaluation evaluate",
     "vsr.settings.keywords": "Overrides",
     "vsr.training.finetune": "FinetuneReport",
     "vsr.training.public": "TrainReport finetune train",

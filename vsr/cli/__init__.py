@@ -18,6 +18,7 @@ from vsr.cli import console
 from vsr.cli.commands.bench import bench
 from vsr.cli.commands.compare import compare, demo
 from vsr.cli.commands.doctor import doctor
+from vsr.cli.commands.evaluate import evaluate
 from vsr.cli.commands.finetune import finetune
 from vsr.cli.commands.info import info
 from vsr.cli.commands.models import app as models_app
@@ -57,6 +58,7 @@ app.command()(train)
 app.command()(finetune)
 app.command()(verify)
 app.command()(compare)
+app.command()(evaluate)
 app.command()(demo)
 app.command()(doctor)
 app.command()(bench)

@@ -22,6 +22,7 @@ from vsr.color.convert import to_rgb
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
 from vsr.media.encode.encoder_choice import has_avx512
 from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.encode.encoder_trial import open_encoder
 from vsr.media.pixels.planes import to_planes
 from vsr.training.degrade.degradation import SMALLEST_HEVC, CodecRange, Degradation
 
@@ -152,6 +153,8 @@ def encode(frames: Sequence[VideoFrame], coding: Coding) -> list[Packet[Any]]:
     """Encode 4:2:0 frames of one size, and set their timestamps."""
     encoder = open_codec(coding.encoder, "w")
     configure(encoder, frames[0], coding)
+    if coding.encoder == "libsvtav1":
+        open_encoder(encoder)  # without its page of information
     packets: list[Packet[Any]] = []
     for i, frame in enumerate(frames):
         frame.pts, frame.time_base = i, Fraction(1, RATE)
@@ -197,6 +200,7 @@ _QUALITIES: dict[str, Callable[[str], dict[str, str]]] = {
     "libx264": lambda quality: {"crf": quality},
     "libx265": lambda quality: {"crf": quality},
     "libvpx-vp9": lambda quality: {"crf": quality, "b": "0"},
+    "libsvtav1": lambda quality: {"crf": quality},
     "mpeg4": _quantiser,
     "mpeg2video": _quantiser,
 }
@@ -223,6 +227,7 @@ _PRESETS: dict[str, Callable[[str, bool], dict[str, str]]] = {
     "libx264": _x264,
     "libx265": _x265,
     "libvpx-vp9": lambda preset, _: {"cpu-used": preset or "4"},
+    "libsvtav1": lambda preset, _: {"preset": preset or "8", "svtav1-params": "lp=1"},
     "mpeg4": lambda *_: {},
     "mpeg2video": lambda *_: {},
 }
@@ -232,6 +237,7 @@ _DECODERS = {
     "libx264": "h264",
     "libx265": "hevc",
     "libvpx-vp9": "vp9",
+    "libsvtav1": "libdav1d",
     "mpeg4": "mpeg4",
     "mpeg2video": "mpeg2video",
 }
