@@ -30,8 +30,9 @@ def validate(value: Any, name: str) -> None:
     checker = jsonschema.Draft202012Validator(rules, registry=registry)
     checker.check_schema(rules)
     errors = [f"{error.json_path}: {error.message}" for error in checker.iter_errors(value)]
-    assert errors == []
-    assert sorted(undescribed(value, rules, rules)) == []
+    assert errors == [], errors
+    unknown = sorted(undescribed(value, rules, rules))
+    assert unknown == [], unknown
 
 
 def undescribed(value: Any, rules: dict[str, Any], whole: dict[str, Any], at: str = "$") -> Iterator[str]:

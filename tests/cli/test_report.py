@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 import vsr
 from tests.cli.run_cli import run_cli
-from tests.media_maker import Audio, Subtitle, make_clip, truncated
+from tests.media_maker import Audio, Subtitle, make_clip, png_bytes, truncated
 from tests.schemas import FOLDER, schema, undescribed, validate
 from vsr.models.archs.compact import Compact, CompactConfig
 
@@ -200,6 +200,19 @@ def test_what_was_counted_and_damaged_is_reported(tmp_path: Path, capfd: Capture
     damaged = reported(capfd, tmp_path, cut, tmp_path / "out.mkv", *QUICK)
     assert damaged["status"] == "damaged"
     assert damaged["damage"]["notes"]
+
+
+def test_a_picture_has_a_report_of_the_same_form(tmp_path: Path, capfd: Capture) -> None:
+    photo, made = tmp_path / "in.png", tmp_path / "out.png"
+    photo.write_bytes(png_bytes(32, 24))
+    report = reported(capfd, tmp_path, photo, made, "--model", "bicubic", "--scale", "2", "--device", "cpu")
+    assert report["source_file"]["sha256"] == sha256(photo)
+    assert report["target_file"]["sha256"] == sha256(made)
+    assert report["verification"]["bytes"] == made.stat().st_size
+    words = (make_clip(tmp_path / "in.mkv", frames=3), tmp_path / "%03d.png", "--model", "bicubic")
+    numbered = reported(capfd, tmp_path, *words, "--device", "cpu")
+    assert Path(numbered["target_file"]["path"]) == tmp_path / "%03d.png"
+    assert numbered["target_file"]["bytes"] == sum(path.stat().st_size for path in tmp_path.glob("0*.png"))
 
 
 # Where it goes

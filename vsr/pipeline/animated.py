@@ -28,6 +28,7 @@ from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import is_animated
 from vsr.pipeline.job.chosen_settings import ChosenSettings
+from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.numbered import ANY_SIZE, lossless
 from vsr.writing import write_whole
@@ -59,6 +60,7 @@ def upscale_to_animation(
     video.unlink(missing_ok=True)
     report.warnings += notes
     report.target, report.bytes_out = shown(target), len(data)
+    report.target_file = file_facts(target, hashlib.sha256(data).hexdigest())
     return report
 
 

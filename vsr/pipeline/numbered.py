@@ -31,6 +31,7 @@ from vsr.media.pictures.reading import turned
 from vsr.media.pictures.sequence import files_behind, numbered
 from vsr.media.pictures.writing import encoded, plan_for
 from vsr.pipeline.job.chosen_settings import ChosenSettings
+from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.settings.schema import EncoderSettings
 from vsr.writing import new_file
@@ -68,6 +69,7 @@ def upscale_to_pictures(
     report.warnings += notes
     report.bytes_out = write_pictures(video, files, target, overwrite=overwrite)
     report.target = shown(target)
+    report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
     video.unlink(missing_ok=True)
     return report
 

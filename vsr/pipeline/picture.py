@@ -149,7 +149,15 @@ def run_picture(job: PictureJob, alive: Callable[[], None] = lambda: None) -> No
     report.ended = now()
     report.source_file = file_facts(Path(job.picture.info.path), job.picture.sha256)
     report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest())
-    report.verification = {"frames_decoded": 1, "frames_encoded": 1, "bytes": len(data)}
+    report.verification = {
+        "frames_decoded": 1,
+        "frames_encoded": 1,
+        "read_back": True,  # `_check` has decoded the bytes
+        "frames": 1,
+        "streams": 0,
+        "packets": 0,
+        "bytes": len(data),
+    }
     report.engine |= {"redone_in_fp32": meter.counts.get(stages.REDONE, 0)}
 
 

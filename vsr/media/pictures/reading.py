@@ -83,7 +83,9 @@ def read_picture(
         orientation=exif.orientation_of(metadata.exif),
         associated_alpha=has_associated_alpha(data, kind),
         lossless=kind not in ("jpeg", "avif") and not (kind == "webp" and not webp.is_lossless(data)),
-        damage=Damage(notes=[*notes, *([] if note is None else [note])], corrupt_frames=note is not None),
+        damage=Damage(
+            notes=[*notes, *([] if note is None else [note])], corrupt_frames=int(note is not None)
+        ),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
