@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -13,8 +15,11 @@ import torch
 import vsr
 from tests.cli.run_cli import run_cli
 from tests.training.photographs import write_photographs
+from vsr.report.evaluate.plot import svg
 from vsr.report.evaluate.protocol import CODINGS, cases_of, reduced
 from vsr.report.evaluate.tables import as_csv, as_json, markdown
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,18 @@ def test_tables_have_the_same_figures_in_every_form(photographs: Path) -> None:
     for row, line, entry in zip(rows, table, data["rows"], strict=True):
         assert float(line["psnr"]) == entry["psnr"] == row.psnr
         assert f"| {row.psnr:.2f} |" in markdown(rows)
+
+
+def test_the_plot_has_a_point_for_each_model_and_names_are_text(photographs: Path) -> None:
+    rows = vsr.evaluate("fast-x2", data=photographs)
+    drawn = svg((*rows, replace(rows[-1], model="<script>&", psnr=rows[-1].psnr + 1)))
+    root = ElementTree.fromstring(drawn)
+    points = [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in root.iter(f"{SVG}circle")]
+    assert len(points) == 4
+    assert points[3][0] == points[2][0]
+    assert points[3][1] < points[2][1], "better is higher"
+    assert {"bicubic", "lanczos", "fast-x2", "<script>&"} <= {text.text for text in root.iter(f"{SVG}text")}
+    assert ElementTree.fromstring(svg(rows[:1])) is not None
 
 
 def test_wrong_words_are_one_line(

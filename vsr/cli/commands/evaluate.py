@@ -23,7 +23,8 @@ def evaluate(
         bool, typer.Option("--coded", help="Also LR that x264 (four CRFs), x265, MPEG-2 and AV1 coded.")
     ] = False,
     output: Annotated[
-        list[Path] | None, typer.Option("--output", "-o", help="Write .md, .csv or .json; repeatable.")
+        list[Path] | None,
+        typer.Option("--output", "-o", help="Write a table (.md, .csv, .json) or a plot (.svg)."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "fp32",
@@ -36,13 +37,15 @@ def evaluate(
     """
     from typing import get_args
 
+    from vsr.report.evaluate.plot import svg
     from vsr.report.evaluate.protocol import CODINGS
     from vsr.report.evaluate.tables import WRITERS, markdown
     from vsr.settings.schema import Precision
 
+    writers = {**WRITERS, ".svg": svg}
     for path in output or []:
-        if path.suffix.lower() not in WRITERS:
-            raise ConfigError(f"{path} ends in none of {', '.join(WRITERS)}. Name a table")
+        if path.suffix.lower() not in writers:
+            raise ConfigError(f"{path} ends in none of {', '.join(writers)}. Name a table or a plot")
         check_writable(path, what="", overwrite=overwrite)
     with count_line("measured images") as show:
         rows = vsr.evaluate(
@@ -56,4 +59,4 @@ def evaluate(
     for line in markdown(rows).splitlines():
         console.out(line)
     for path in output or []:
-        write_whole(path, WRITERS[path.suffix.lower()](rows).encode())
+        write_whole(path, writers[path.suffix.lower()](rows).encode())
