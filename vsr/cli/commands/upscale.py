@@ -133,8 +133,7 @@ def upscale(
     """Upscale videos and pictures; all else in a file comes along unchanged.
 
     \b
-    vsr upscale in.mp4 out.mp4
-    vsr upscale photo.jpg
+    vsr upscale in.mp4 out.mp4          (or photo.jpg out.png)
     vsr upscale dvd.mkv out.mkv --pipeline dvd --height 1080
     vsr upscale rips/ --to upscaled/
     """
