@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from PIL import Image
 
 from tests.cli.run_cli import run_cli
 from tests.ffmpeg_binary import ffmpeg
@@ -113,6 +114,7 @@ def test_the_commands_of_the_readme_work(
     (tmp_path / "clips").mkdir()
     for name in ("in.mp4", "in.mkv", "clips/a.mp4"):
         make_clip(tmp_path / name, frames=3, width=96, height=80, time_base=None)
+    Image.new("RGB", (32, 24), "teal").save(tmp_path / "photo.jpg")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = blocks(page, "python")
     exec(example, {})

@@ -69,5 +69,5 @@ def test_every_tool_of_development_is_pinned() -> None:
         re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     )
     extras = PROJECT["optional-dependencies"]
-    wanted = {re.split(r"[<>=]", need)[0] for need in (*PROJECT["dependencies"], *extras["dev"])}
+    wanted = {re.split(r"[<>=[]", need)[0] for need in (*PROJECT["dependencies"], *extras["dev"])}
     assert wanted <= pinned

@@ -12,17 +12,14 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from vsr.errors import ConfigError, DeviceError
-from vsr.pipeline.workers.crew import Event
-from vsr.pipeline.workers.process import WorkerProcess
-from vsr.pipeline.workers.task import Task
-from vsr.system import host
+from vsr import ConfigError, DeviceError
+from vsr.workers import Event, Task, WorkerProcess, with_threads_of_this_machine
 
 _THREADS_OF_ACTOR = 2
 """One waits for the worker while the other one passes a message to it."""
@@ -82,7 +79,7 @@ class RayCrew:
 
     def begin(self, task: Task) -> None:
         """Give all workers a task, and ask the cluster for those that are missing."""
-        self._task = _alike(task)
+        self._task = with_threads_of_this_machine(task)
         self.events = queue.SimpleQueue()
         missing = list(self.devices)
         for name, worker in list(self._workers.items()):
@@ -210,15 +207,6 @@ def _connect(address: str) -> None:
 def _cores() -> list[int]:
     """Return the cores of each machine of the cluster."""
     return [int(node["Resources"].get("CPU", 0)) or 1 for node in ray.nodes() if node["Alive"]]
-
-
-def _alike(task: Task) -> Task:
-    """Fix the number of x264's threads, on which its packets depend, to that of this machine."""
-    encoder = task.settings.encoder
-    if task.key.get("encoder") != "libx264" or encoder.threads:
-        return task
-    threads = max(1, host.cores() * 3 // 2)  # x264's own choice, x264/encoder/encoder.c
-    return replace(task, settings=replace(task.settings, encoder=replace(encoder, threads=threads)))
 
 
 def _first_line(error: BaseException) -> str:

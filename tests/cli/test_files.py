@@ -90,7 +90,7 @@ def test_a_comparison_replaces_an_image_only_with_the_flag_and_never_a_video(
     assert picture.read_bytes().startswith(b"\x89PNG")
     whole = clip.read_bytes()
     (video.symlink_to if form == "link" else video.hardlink_to)(clip)
-    assert "is one of the videos" in run_cli(capfd, *words, video, "-y").line
+    assert "is one of the inputs" in run_cli(capfd, *words, video, "-y").line
     assert clip.read_bytes() == whole
 
 

@@ -128,5 +128,5 @@ def test_wrong_words_are_one_line(
         found = run_cli(capfd, "evaluate", *words)
         assert found.code == code, found.err
         assert message in found.line
-    with pytest.raises(vsr.ConfigError, match="`codings` jpeg"):
+    with pytest.raises(vsr.ConfigError, match="coding jpeg"):
         vsr.evaluate("fast-x2", data=photographs, codings=("jpeg",))

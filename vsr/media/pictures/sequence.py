@@ -98,9 +98,9 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
     others = [path for path in files if path.suffix.lower() not in SUFFIXES]
     if others or not files:
         what = f"{shown(others[0].name)} is none" if others else "it is empty"
-        raise ConfigError(
+        raise InputError(
             f"{shown(source)}: a folder becomes one video if it contains pictures only ({what}). Name its"
-            " pictures (frames/%05d.png), or a folder for many results (--to)"
+            " pictures, such as frames/%05d.png, or a folder for the results of many files"
         )
     return register_sequence(sorted(files, key=_by_number), source, rate=rate)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any, BinaryIO
 
 from vsr.settings.schema import Backend, Precision, UpscaleSettings
 from vsr.settings.toml import from_table
+from vsr.system import host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,18 @@ def task_of(table: Mapping[str, Any]) -> Task:
         engine=from_table(table["engine"], Engine, where="the task of a worker"),
         settings=from_table(table["settings"], UpscaleSettings, where="the task of a worker"),
     )
+
+
+def with_threads_of_this_machine(task: Task) -> Task:
+    """Fix the number of x264's threads to that of this machine, for workers on other machines.
+
+    The packets of x264 depend on it. Other encoders are left alone.
+    """
+    encoder = task.settings.encoder
+    if task.key.get("encoder") != "libx264" or encoder.threads:
+        return task
+    threads = max(1, host.cores() * 3 // 2)  # x264's own choice, x264/encoder/encoder.c
+    return replace(task, settings=replace(task.settings, encoder=replace(encoder, threads=threads)))
 
 
 def write_line(file: BinaryIO, message: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from vsr.media.encode.encoder_trial import open_encoder
 from vsr.media.pixels.planes import to_av_frame
 from vsr.media.pixels.planes import to_planes as planes_of
 from vsr.report.compare.inputs import eight_bit
+from vsr.system.scheduling import kept_priority
 
 AVIF_LEAST = 64
 """Smallest side that SVT-AV1 encodes."""
@@ -157,6 +158,8 @@ def _boxed(packets: Sequence[Packet[VideoStream]], header: bytes, width: int, he
         stream.width, stream.height, stream.pix_fmt, stream.time_base = width, height, "yuv420p10le", _TICK
         context.colorspace, context.color_range = int(_COLOR.matrix), int(_COLOR.range)
         context.color_trc, context.color_primaries = int(_COLOR.transfer), int(_COLOR.primaries)
+        with kept_priority():  # opens SVT-AV1, although only its packets are written
+            container.start_encoding()
         for packet in packets:
             packet.stream = stream
             container.mux(packet)

@@ -77,7 +77,7 @@ def evaluate(
     """
     unknown = [name for name in codings if name not in CODINGS]
     if unknown or not codings:
-        raise ConfigError(f"`codings` {', '.join(unknown) or 'is empty'}: use of {', '.join(CODINGS)}")
+        raise ConfigError(f"coding {', '.join(unknown) or 'is missing'}: use {', '.join(CODINGS)}")
     loaded = [
         Upscaler(model, device=device, precision=precision, backend=backend, reuse=False) for model in models
     ]
