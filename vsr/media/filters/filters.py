@@ -21,6 +21,7 @@ from vsr.color.spec import PixelLayout
 from vsr.errors import ConfigError
 from vsr.frame import Stamp, VideoInfo, YuvFrame
 from vsr.media.files.option_safety import check_expression
+from vsr.media.metadata.tags import buffer_arguments
 from vsr.media.pixels.layouts import layout_of, planar_format
 from vsr.media.pixels.pixel_formats import losses
 from vsr.media.pixels.planes import repacked, to_av_frame, to_planes
@@ -170,11 +171,7 @@ class FilterChain:
 def _graph_for(frame: VideoFrame, filters: Sequence[Filter]) -> av.filter.Graph:
     graph = av.filter.Graph()
     graph.threads = 1  # the cores belong to the network and the encoder
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
-        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
-    )
+    source = graph.add("buffer", buffer_arguments(frame))
     nodes = [graph.add(one.name, one.arguments or None) for one in filters]
     graph.link_nodes(source, *nodes, graph.add("buffersink")).configure()
     return graph

@@ -164,13 +164,23 @@ def content_light_of(frame: av.VideoFrame) -> ContentLight | None:
     return ContentLight(max_cll=max_cll, max_fall=max_fall)
 
 
+def buffer_arguments(frame: av.VideoFrame) -> str:
+    """Return the arguments of a filter graph's source for frames like this one.
+
+    Numbers of colour that H.273 reserves, as damage may leave them, become unspecified in the frame, because
+    the filter refuses them.
+    """
+    known = ColorSpec.from_numbers(matrix=frame.colorspace, range=frame.color_range)
+    frame.colorspace, frame.color_range = int(known.matrix), int(known.range)
+    return (
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+        f":colorspace={int(known.matrix)}:range={int(known.range)}"
+    )
+
+
 def _show(frame: av.VideoFrame) -> None:
     graph = av.filter.Graph()
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
-        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
-    )
+    source = graph.add("buffer", buffer_arguments(frame))
     sink = graph.add("buffersink")
     graph.link_nodes(source, graph.add("showinfo", "checksum=0"), sink).configure()
     source.push(frame)
