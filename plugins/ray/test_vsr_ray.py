@@ -157,7 +157,8 @@ def test_the_same_command_resumes_after_the_driver_was_killed(
     words += ["--model", "bicubic", "--scale", "2", "--preset", "ultrafast", "--segment", "0.2"]
     environment = {**os.environ, "RAY_ADDRESS": cluster.address}
     with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(tmp_path.glob(".*.vsr/*.segment")):
+        # The first segment is in the journal when the second one has its name.
+        while process.poll() is None and len(list(tmp_path.glob(".*.vsr/*.segment"))) < 2:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)

@@ -25,9 +25,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
+    before = dict(places._places), dict(blocks._open)  # of other tests in this process
     yield
-    assert not places._places
-    assert not blocks._open
+    assert (places._places, blocks._open) == before
 
 
 def assert_is_result(data: bytes, clip: Path, folder: Path) -> None:

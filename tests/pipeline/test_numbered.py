@@ -47,7 +47,7 @@ def test_a_folder_of_pictures_becomes_one_video(tmp_path: Path, capfd: pytest.Ca
     assert judges.ffprobe(tmp_path / "out.mkv")["streams"][0]["r_frame_rate"] == "12/1"
     (tmp_path / "in" / "notes.txt").write_text("x")
     refused = run_cli(capfd, "upscale", tmp_path / "in", tmp_path / "more.mkv", *QUICK)
-    assert refused.code == 2
+    assert refused.code == 3
     assert "pictures only" in refused.line
 
 

@@ -24,10 +24,10 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (blocks, __import__("vsr.media.remote.reader", fromlist=["BLOCK"])):
         monkeypatch.setattr(module, "BLOCK", BLOCK)
     monkeypatch.setattr(blocks, "KEPT_BYTES", 4 * BLOCK)
+    before = dict(places._places), dict(blocks._open)  # of other tests in this process
     yield
     assert not [t.name for t in threading.enumerate() if t.name.startswith("vsr-")]
-    assert not places._places
-    assert not blocks._open
+    assert (places._places, blocks._open) == before
     assert not blocks._kept
 
 

@@ -92,7 +92,7 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
         return source
     if is_pattern(source):
         return register_sequence(files_of(source), source, rate=rate)
-    if not source.is_dir() or not target.suffix or target.is_dir():
+    if not _is_folder(source) or not target.suffix or _is_folder(target):
         return source
     files = [path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")]
     others = [path for path in files if path.suffix.lower() not in SUFFIXES]
@@ -103,6 +103,14 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
             " pictures, such as frames/%05d.png, or a folder for the results of many files"
         )
     return register_sequence(sorted(files, key=_by_number), source, rate=rate)
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; a name that is too long for any file is not."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _by_number(path: Path) -> tuple[tuple[int, str], ...]:
