@@ -67,6 +67,7 @@ def upscaled(clip: Path, target: Path, *more: str) -> int:
 
 def cut_off(clip: Path, target: Path) -> bool:
     """Whether a run that fails in its middle leaves its folder and no result."""
+    from vsr.pipeline.flow.graph import DEPTH
     from vsr.pipeline.run import upscale_video
     from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
@@ -76,7 +77,7 @@ def cut_off(clip: Path, target: Path) -> bool:
         if not left:
             raise CutOffError
 
-    left = 14
+    left = 2 * LENGTH + DEPTH + 3  # the encoder may be DEPTH frames behind, and is working on one
     settings = UpscaleSettings(
         model="bicubic",
         device="cpu",
