@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -20,23 +19,16 @@ import vsr_ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from tests.media_maker import make_clip  # noqa: E402
-from tests.pipeline.job.test_resume import contents  # noqa: E402
+from tests.pipeline.job.test_resume import SETTINGS, contents  # noqa: E402
 from vsr.errors import ConfigError, DeviceError  # noqa: E402
 from vsr.pipeline.job.warm_generator import WarmGenerator  # noqa: E402
 from vsr.pipeline.preparation import prepare  # noqa: E402
 from vsr.pipeline.run import Progress, run  # noqa: E402
 from vsr.pipeline.workers import hosts  # noqa: E402
-from vsr.settings.schema import EncoderSettings, UpscaleSettings  # noqa: E402
 
 HERE = Path(__file__).parent
-FRAMES, LENGTH = 28, 5
-ONE = UpscaleSettings(
-    model="bicubic",
-    scale=Fraction(2),
-    device="cpu",
-    encoder=EncoderSettings(preset="ultrafast"),
-    segment_seconds=Fraction(LENGTH, 25),
-)
+FRAMES = 28
+ONE = SETTINGS
 RAY = replace(ONE, on="ray", device="cpu:2")
 
 
@@ -111,8 +103,8 @@ def test_workers_that_are_killed_cost_only_their_segments(
     def kill(now: Progress) -> None:
         if moments and now.frames >= moments[0]:
             moments.pop(0)
-            assert isinstance(job.crew, vsr_ray.RayCrew)
-            ray.kill(next(iter(job.crew._workers.values())).actor)
+            assert job.crew is not None
+            ray.kill(next(iter(job.crew._members.values())).worker.actor)
 
     with prepare(source, tmp_path / "out.mkv", RAY, overwrite=False, warm=warm) as job:
         run(job, kill)

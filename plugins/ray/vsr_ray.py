@@ -12,14 +12,14 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 from vsr import ConfigError, DeviceError
-from vsr.workers import Event, Task, WorkerProcess, with_threads_of_this_machine
+from vsr.workers import Crew, OnMessage, WorkerProcess, with_threads_of_this_machine
 
 _THREADS_OF_ACTOR = 2
 """One waits for the worker while the other one passes a message to it."""
@@ -52,107 +52,49 @@ class _Relay:
         return self._process.last_words()
 
 
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    device: str
-    actor: Any
+class _RemoteWorker:
+    """A worker in an actor, as `vsr.workers.Worker`; it may still wait for a machine."""
 
-
-class RayCrew:
-    """Workers in actors; the members are those of `vsr.pipeline.workers.crew.LocalCrew`."""
-
-    duplicates = True
-
-    def __init__(self, devices: Sequence[str]) -> None:
-        """Create it without starting an actor; the cluster is connected."""
-        self.devices = tuple(devices)
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._workers: dict[str, _Worker] = {}
-        self._why: dict[str, str] = {}
-        self._started = 0
-        self._task: Task | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the workers; some may still wait for a machine."""
-        return list(self._workers)
-
-    def begin(self, task: Task) -> None:
-        """Give all workers a task, and ask the cluster for those that are missing."""
-        self._task = with_threads_of_this_machine(task)
-        self.events = queue.SimpleQueue()
-        missing = list(self.devices)
-        for name, worker in list(self._workers.items()):
-            if name in self._why:
-                self.retire(name)
-                continue
-            missing.remove(worker.device)
-            self._tell_task(name)
-        for device in missing:
-            self._start(device)
-
-    def restart(self, name: str) -> None:
-        """Ask the cluster for another actor in place of one that ended."""
-        device = self._workers[name].device
-        self.retire(name)
-        self._start(device)
-
-    def retire(self, name: str) -> None:
-        """Do without a worker from now on."""
-        ray.kill(self._workers.pop(name).actor)
-
-    def tell(self, name: str, message: Mapping[str, Any]) -> None:
-        """Send a message to a worker, without waiting."""
-        self._workers[name].actor.tell.remote(dict(message))
-
-    def last_words(self, name: str) -> str:
-        """Return why a worker ended: its own words, or those of Ray if its machine is lost."""
-        try:
-            return str(ray.get(self._workers[name].actor.last_words.remote(), timeout=10))
-        except RayError as error:
-            return self._why.get(name) or _first_line(error)
-
-    def close(self) -> None:
-        """End all workers; the connection to the cluster stays."""
-        for name in self.names:
-            self.retire(name)
-
-    def _start(self, device: str) -> None:
-        self._started += 1
-        name = f"r{self._started}"
-        threads = self._threads(device)
+    def __init__(self, name: str, device: str, threads: int, on_message: OnMessage) -> None:
+        """Ask the cluster for the actor."""
         wanted: dict[str, Any] = {"num_cpus": threads or 1, "max_concurrency": _THREADS_OF_ACTOR}
         if device != "cpu":
             wanted["num_gpus"] = 1
-        actor = ray.remote(_Relay).options(**wanted).remote(name, device, threads)
-        self._workers[name] = _Worker(device, actor)
-        threading.Thread(target=self._listen, args=(name, actor), name=f"vsr-{name}", daemon=True).start()
-        self._tell_task(name)
+        self.actor: Any = ray.remote(_Relay).options(**wanted).remote(name, device, threads)
+        self.has_ended = False
+        self._on_message = on_message
+        self._why = ""
+        threading.Thread(target=self._listen, name=f"vsr-{name}", daemon=True).start()
 
-    def _tell_task(self, name: str) -> None:
-        assert self._task is not None
-        device = self._workers[name].device
-        self.tell(name, self._task.line(name, device, self._threads(device)))
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send it a message, without waiting."""
+        self.actor.tell.remote(dict(message))
 
-    def _listen(self, name: str, actor: Any) -> None:
-        """Pass on what a worker says, on a thread; the end of its actor or its machine is its end, too."""
+    def last_words(self) -> str:
+        """Return why it ended: its own words, or those of Ray if its machine is lost."""
         try:
-            while True:
-                for message in ray.get(actor.listen.remote()):
-                    self.events.put((name, message))
-                    if message is None:
-                        self._why.setdefault(name, "")
-                        return
+            return str(ray.get(self.actor.last_words.remote(), timeout=10))
         except RayError as error:
-            self._why[name] = _first_line(error)
-            self.events.put((name, None))
+            return self._why or _first_line(error)
 
-    def _threads(self, device: str) -> int:
-        """Return the cores of a worker on the CPU: its share, but no more than the smallest machine has."""
-        if device != "cpu":
-            return 0
-        share = sum(_cores()) // self.devices.count("cpu")
-        return max(1, min(share, *_cores()))
+    def ask_to_end(self) -> None:
+        """Let it end."""
+        ray.kill(self.actor)
+
+    def end(self) -> None:
+        """Let it end; Ray waits for it."""
+        ray.kill(self.actor)
+
+    def _listen(self) -> None:
+        """Pass on what it says, on a thread; the end of its actor or its machine is its end, too."""
+        try:
+            while not self.has_ended:
+                for message in ray.get(self.actor.listen.remote()):
+                    self.has_ended |= message is None
+                    self._on_message(message)
+        except RayError as error:
+            self._why, self.has_ended = _first_line(error), True
+            self._on_message(None)
 
 
 def devices(address: str, device: str) -> tuple[str, ...]:
@@ -184,9 +126,23 @@ def devices(address: str, device: str) -> tuple[str, ...]:
     raise ConfigError(f"`device={device!r}` is no device of a cluster; use auto, cuda:all, cpu or cpu:N")
 
 
-def crew(address: str, devices: Sequence[str]) -> RayCrew:
-    """Return workers on the cluster that `devices` connected to."""
-    return RayCrew(devices)
+def crew(address: str, devices: Sequence[str]) -> Crew:
+    """Return workers on the cluster that the function `devices` connected to."""
+    return Crew(
+        devices,
+        start=_RemoteWorker,
+        threads=partial(_threads, devices),
+        duplicates=True,
+        adapted=with_threads_of_this_machine,
+    )
+
+
+def _threads(devices: Sequence[str], device: str) -> int:
+    """Return the cores of a worker on the CPU: its share, but no more than the smallest machine has."""
+    if device != "cpu":
+        return 0
+    cores = _cores()
+    return max(1, min(sum(cores) // devices.count("cpu"), *cores))
 
 
 def _connect(address: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import Audio, make_clip, truncated
-from tests.pipeline.job.test_resume import contents
+from tests.pipeline.job.test_resume import LENGTH, SETTINGS, contents
 from vsr.errors import ConfigError, DeviceError, InputError, VsrError
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline import many_devices
@@ -25,19 +25,11 @@ from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import Progress, run
 from vsr.pipeline.workers import process
-from vsr.pipeline.workers.crew import LocalCrew
 from vsr.pipeline.workers.task import Task
-from vsr.settings.schema import EncoderSettings, UpscaleSettings
+from vsr.settings.schema import UpscaleSettings
 
-FRAMES, LENGTH = 38, 5
-"""Frames of the clip and of a segment; the last segment is shorter."""
-ONE = UpscaleSettings(
-    model="bicubic",
-    scale=Fraction(2),
-    device="cpu",
-    encoder=EncoderSettings(preset="ultrafast"),
-    segment_seconds=Fraction(LENGTH, 25),
-)
+FRAMES = 38
+ONE = SETTINGS
 TWO = replace(ONE, device="cpu:2")
 OnJob = Callable[[Job], Callable[[Progress], None]]
 
@@ -75,8 +67,8 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def processes(job: Job) -> list[subprocess.Popen[bytes]]:
-    assert isinstance(job.crew, LocalCrew)
-    return [worker.process.process for worker in job.crew._workers.values()]
+    assert job.crew is not None
+    return [member.worker.process for member in job.crew._members.values()]
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -147,7 +139,7 @@ def test_a_segment_that_ends_every_worker_ends_the_run_after_all_others(
     def poisoned(state: many_devices._State, name: str, message: dict[str, int]) -> None:
         frame(state, name, message)
         if message["frame"] // LENGTH == 2:
-            os.kill(state.crew._workers[name].process.process.pid, signal.SIGKILL)
+            os.kill(state.crew._members[name].worker.process.pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
         patch.setitem(many_devices._HANDLERS, "frame", poisoned)

@@ -22,7 +22,7 @@ from vsr.media.remote.places import remote_of
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
-from vsr.pipeline.workers.hosts import Crew
+from vsr.pipeline.workers.crew import Crew
 from vsr.pipeline.workers.task import Engine, Task
 
 _SOURCE = ""

@@ -36,7 +36,8 @@ from vsr.pipeline.job.report import Report, plain
 from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
-from vsr.pipeline.workers.hosts import Crew, Host, host_of
+from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.workers.hosts import Host, host_of
 from vsr.settings.schema import UpscaleSettings
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from vsr.pipeline.job.digests import Sha256, no_sha256
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
-from vsr.pipeline.workers.hosts import Crew
+from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
 
 TOGETHER: tuple[tuple[str, ...], ...] = (

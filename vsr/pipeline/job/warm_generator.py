@@ -6,7 +6,8 @@ from fractions import Fraction
 
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import LoadedModel, load_generator
-from vsr.pipeline.workers.hosts import Crew, Host
+from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.workers.hosts import Host
 from vsr.settings.schema import UpscaleSettings
 
 

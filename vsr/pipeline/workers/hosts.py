@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from vsr.engine.device_list import split
 from vsr.errors import ConfigError, PluginError
-from vsr.pipeline.workers.crew import Event, LocalCrew
-from vsr.pipeline.workers.task import Task
+from vsr.pipeline.workers.crew import Crew, local_crew
 
 GROUP = "vsr.workers"
 """Entry-point group; the name of an entry is what `--on` takes, its object has two functions of `Host`."""
 LOCAL = "local"
-
-
-class Crew(Protocol):
-    """Workers, on whatever machines; see `crew.LocalCrew` for what each member does."""
-
-    duplicates: bool
-
-    @property
-    def devices(self) -> tuple[str, ...]: ...
-    @property
-    def events(self) -> SimpleQueue[Event]: ...
-    @property
-    def names(self) -> list[str]: ...
-    def begin(self, task: Task) -> None: ...
-    def restart(self, name: str) -> None: ...
-    def retire(self, name: str) -> None: ...
-    def tell(self, name: str, message: Mapping[str, Any]) -> None: ...
-    def last_words(self, name: str) -> str: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +38,7 @@ def host_of(on: str) -> Host:
         PluginError: the plugin cannot be imported.
     """
     if on == LOCAL:
-        return Host(devices=split, crew=LocalCrew, is_local=True)
+        return Host(devices=split, crew=local_crew, is_local=True)
     name, _, address = on.partition("://")
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:

@@ -81,7 +81,8 @@ def with_threads_of_this_machine(task: Task) -> Task:
     encoder = task.settings.encoder
     if task.key.get("encoder") != "libx264" or encoder.threads:
         return task
-    threads = max(1, host.cores() * 3 // 2)  # x264's own choice, x264/encoder/encoder.c
+    rows = (int(task.key["output size"].partition("x")[2]) + 15) // 16
+    threads = max(1, min(host.cores() * 3 // 2, rows // 2))  # x264's own choice, x264/encoder/encoder.c
     return replace(task, settings=replace(task.settings, encoder=replace(encoder, threads=threads)))
 
 

@@ -28,10 +28,14 @@ def png(images: Sequence[Tensor], labels: Sequence[str]) -> bytes:
         images: One for each panel, `(3, H, W)` uint8 R'G'B', all of one size.
         labels: Written into the panels.
     """
+    return png_bytes(in_rows(labelled_details(images, labels)))
+
+
+def labelled_details(images: Sequence[Tensor], labels: Sequence[str]) -> list[Tensor]:
+    """Return the square of each panel where they differ most, enlarged and with its label; see `png`."""
     top, left, side = where_they_differ(images)
     details = [image[:, top : top + side, left : left + side] for image in images]
-    drawn = [labelled(enlarged(d), label) for d, label in zip(details, labels, strict=True)]
-    return png_bytes(in_rows(drawn))
+    return [labelled(enlarged(d), label) for d, label in zip(details, labels, strict=True)]
 
 
 def where_they_differ(images: Sequence[Tensor]) -> tuple[int, int, int]:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr.report.compare.coding import animated_webp
-from vsr.report.compare.letters import labelled
-from vsr.report.compare.still import enlarged, where_they_differ
+from vsr.report.compare.still import labelled_details
 
 STEPS = 18
 """Images of one wipe."""
@@ -30,9 +29,7 @@ def webp(images: Sequence[Tensor], labels: Sequence[str]) -> bytes:
         images: One for each panel, `(3, H, W)` uint8 R'G'B', all of one size.
         labels: Written into the panels.
     """
-    top, left, side = where_they_differ(images)
-    details = [image[:, top : top + side, left : left + side] for image in images]
-    drawn = [labelled(enlarged(d), label) for d, label in zip(details, labels, strict=True)]
+    drawn = labelled_details(images, labels)
     shown = []
     for before, after in zip(drawn, [*drawn[1:], drawn[0]], strict=True):
         shown += [before] * REST
