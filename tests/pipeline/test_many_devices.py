@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -40,6 +41,8 @@ def warm() -> Iterator[WarmGenerator]:
     kept = WarmGenerator()
     yield kept
     kept.close()
+    kept._kept = None
+    gc.collect()  # ends the threads of its network, which tests of other files would count
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from vsr.color.convert import check_convertible
 from vsr.engine.device import choose_device
-from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
-from vsr.media.decode.source import VideoSource, open_video
+from vsr.media.decode.source import open_video
 from vsr.media.files.opening import MAX_PIXELS
 from vsr.media.files.output_path import check_target, check_upload
 from vsr.media.files.stdio import is_pipe, settle_delay
@@ -26,14 +25,13 @@ from vsr.media.mux.sink import open_sink
 from vsr.media.remote.blocks import hold, release
 from vsr.media.remote.places import is_nameless, is_of_this_process
 from vsr.models.catalog import choose
-from vsr.models.load import LoadedModel
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report, plain
-from vsr.pipeline.job.resume import OpenOutput, Sink, open_output
+from vsr.pipeline.job.resume import Opening, OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
 from vsr.pipeline.workers.crew import Crew
@@ -105,9 +103,16 @@ def prepare(
         size = output_size.target_size(video.info, settings, Fraction(model.scale))
         upscaler.plan(video.info.height, video.info.width)
         check_room(size, batch=upscaler.batch * len(devices))
-        sink = _open_sink(
-            source, target, video, model, upscaler, size, settings, overwrite=overwrite, output=output
+        opening = Opening(
+            source=source,
+            target=target,
+            video=video,
+            model=model,
+            upscaler=upscaler,
+            size=size,
+            settings=settings,
         )
+        sink = _open_sink(opening, overwrite=overwrite, output=output)
         try:
             report = first_report(video, sink, model, upscaler, size, target, history)
             report.model["chosen"] = why
@@ -160,23 +165,12 @@ def _crew(
     return warm.crew(on, host, devices)
 
 
-def _open_sink(
-    source: Path,
-    target: Path,
-    video: VideoSource,
-    model: LoadedModel,
-    upscaler: Upscaler,
-    size: output_size.TargetSize,
-    settings: UpscaleSettings,
-    *,
-    overwrite: bool,
-    output: OpenOutput,
-) -> Sink:
-    like = output_size.like(video.info, size)
-    if is_pipe(target):
+def _open_sink(it: Opening, *, overwrite: bool, output: OpenOutput) -> Sink:
+    settings, size = it.settings, it.size
+    if is_pipe(it.target):
         return open_pipe_sink(
-            source=source,
-            info=like,
+            source=it.source,
+            info=it.like,
             width=size.width,
             height=size.height,
             settings=settings.encoder,
@@ -189,9 +183,9 @@ def _open_sink(
         )
     opener = partial(
         open_sink,
-        target,
-        source=source,
-        info=like,
+        it.target,
+        source=it.source,
+        info=it.like,
         width=size.width,
         height=size.height,
         settings=settings.encoder,
@@ -200,7 +194,7 @@ def _open_sink(
         end=settings.end,
         strict=settings.strict,
     )
-    return output(opener, source, target, video, model, upscaler, size, settings)
+    return output(it, opener)
 
 
 def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vsr.engine.memory import Plan
-from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
@@ -27,18 +26,15 @@ from vsr.media.files.stdio import place_of
 from vsr.media.formats.containers import container_of
 from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.media.mux.sink import VideoSink
-from vsr.models.load import LoadedModel
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
-from vsr.pipeline.job import output_size
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.job.resume_key import job_key
+from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.workers.hosts import LOCAL
 from vsr.pipeline.workers.task import Task, read_line, task_of, write_line
-from vsr.settings.schema import UpscaleSettings
 
 
 class Talk:
@@ -146,18 +142,7 @@ def _place(task: Task, name: str, path: str) -> Path:
     return place_of(task.urls.get(name, path), allow_network=task.allow_network)
 
 
-def _open_parts(
-    task: Task,
-    worker: str,
-    opener: Callable[..., VideoSink],
-    source: Path,
-    target: Path,
-    video: VideoSource,
-    model: LoadedModel,
-    upscaler: Upscaler,
-    size: output_size.TargetSize,
-    settings: UpscaleSettings,
-) -> WorkerSink:
+def _open_parts(task: Task, worker: str, opening: Opening, opener: Callable[..., VideoSink]) -> WorkerSink:
     """Open the sink of a worker, after a check that it would compute what the task wants.
 
     Raises:
@@ -166,17 +151,16 @@ def _open_parts(
     folder = Path(task.folder)
     checked = opener(temporary=folder / f"{worker}.tmp")
     checked.abort()
-    key = job_key(source, task.settings, model, upscaler, checked.plan, size, video.decoding.kind)
+    key = replace(opening, settings=task.settings).key(checked.plan)
     for name in (*task.key, *key):
         if task.key.get(name) != key.get(name):
             raise ConfigError(
-                f"a worker on {upscaler.device} has {name} {key.get(name)}, not {task.key.get(name)} as the"
-                " process that started it; use equal devices and versions"
+                f"a worker on {opening.upscaler.device} has {name} {key.get(name)}, not {task.key.get(name)}"
+                " as the process that started it; use equal devices and versions"
             )
-    plan = Plan(batch=task.engine.batch, tile=task.engine.tile)
-    upscaler.follow(plan, video.info.height, video.info.width, backend=task.engine.backend)
-    like = output_size.like(video.info, size)
-    return WorkerSink(checked, like, container_of(target), folder=folder, worker=worker, length=task.length)
+    opening.follow(Plan(batch=task.engine.batch, tile=task.engine.tile), task.engine.backend)
+    container = container_of(opening.target)
+    return WorkerSink(checked, opening.like, container, folder=folder, worker=worker, length=task.length)
 
 
 def main() -> None:

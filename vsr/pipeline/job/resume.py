@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
+from vsr.frame import VideoInfo
 from vsr.media.decode.source import VideoSource
+from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.media.encode.segments import resumable
 from vsr.media.files.opening import shown
 from vsr.media.files.output_path import local_place
@@ -28,52 +31,58 @@ from vsr.settings.toml import from_table
 
 Sink = VideoSink | SegmentedSink | PipeSink | WorkerSink
 """The output of a run."""
-OpenOutput = Callable[
-    [
-        Callable[..., VideoSink],
-        Path,
-        Path,
-        VideoSource,
-        LoadedModel,
-        Upscaler,
-        output_size.TargetSize,
-        UpscaleSettings,
-    ],
-    Sink,
-]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What the sink of a run is opened for."""
+
+    source: Path
+    target: Path
+    video: VideoSource
+    """The input's frames."""
+    model: LoadedModel
+    upscaler: Upscaler
+    """The generator on its device; a resumed run gives it the batch and the tile of the journal."""
+    size: output_size.TargetSize
+    """Size of the result."""
+    settings: UpscaleSettings
+
+    @property
+    def like(self) -> VideoInfo:
+        """Facts of the video that is written."""
+        return output_size.like(self.video.info, self.size)
+
+    def key(self, plan: EncoderPlan) -> dict[str, Any]:
+        """Return the facts that decide the result, see `job_key`."""
+        kind = self.video.decoding.kind
+        return job_key(self.source, self.settings, self.model, self.upscaler, plan, self.size, kind)
+
+    def follow(self, plan: Plan, backend: Backend) -> None:
+        """Compute with a plan that was made earlier, and the backend that it was made for."""
+        info = self.video.info
+        self.upscaler.follow(plan, info.height, info.width, backend=backend)
+
+
+OpenOutput = Callable[[Opening, Callable[..., VideoSink]], Sink]
 """Opens the sink of a file, as `open_output` does."""
 
 
-def open_output(
-    opener: Callable[..., VideoSink],
-    source: Path,
-    target: Path,
-    video: VideoSource,
-    model: LoadedModel,
-    upscaler: Upscaler,
-    size: output_size.TargetSize,
-    settings: UpscaleSettings,
-) -> VideoSink | SegmentedSink:
+def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | SegmentedSink:
     """Open the sink of a run; an interrupted job is resumed with its original batch and tile.
 
     Args:
+        it: What it is opened for.
         opener: `open_sink` without its argument `temporary`.
-        source: The input file.
-        target: The output file.
-        video: The input's frames.
-        model: The generator.
-        upscaler: The generator on its device; it takes batch and tile from the journal.
-        size: Size of the result.
-        settings: Settings of the run.
 
     Raises:
         ConfigError: The work folder has a job with other settings.
         VsrError: An error of `open_sink`.
     """
-    if not settings.resume:
+    if not it.settings.resume:
         return opener()
-    info = video.info
-    work = WorkFolder(local_place(target), shown(target))
+    info = it.video.info
+    work = WorkFolder(local_place(it.target), shown(it.target))
     opener_there = partial(opener, temporary=work.result)
     try:
         checked = opener_there()  # raises all errors of the checks, and leaves no file
@@ -81,27 +90,26 @@ def open_output(
         if not resumable(checked.plan):
             work.leave(done=True)
             return opener()
-        key = job_key(source, settings, model, upscaler, checked.plan, size, video.decoding.kind)
-        state = state_of(source)
-        engine = asdict(upscaler.plan(info.height, info.width)) | {"backend": upscaler.backend}
+        key = it.key(checked.plan)
+        state = state_of(it.source)
+        engine = asdict(it.upscaler.plan(info.height, info.width)) | {"backend": it.upscaler.backend}
         now = {"engine": engine, "file": None if state is None else state.plain()}
-        if not settings.restart:
-            work.take_over(_other_containers(target), key)
-        work.begin(key, now, restart=settings.restart)
+        if not it.settings.restart:
+            work.take_over(_other_containers(it.target), key)
+        work.begin(key, now, restart=it.settings.restart)
         begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see `restart`)")
-        plan = Plan(batch=begun.engine.batch, tile=begun.engine.tile)
-        upscaler.follow(plan, info.height, info.width, backend=begun.engine.backend)
+        it.follow(Plan(batch=begun.engine.batch, tile=begun.engine.tile), begun.engine.backend)
         untouched = work.journal.facts["file"] == now["file"]
         return SegmentedSink(
             work,
             checked,
             opener_there,
-            output_size.like(info, size),
-            container_of(target),
-            length=segment_length(info, settings.segment_seconds),
+            it.like,
+            container_of(it.target),
+            length=segment_length(info, it.settings.segment_seconds),
             # How decoders conceal damage depends on their threads, so
             # damaged frames may differ from run to run.
-            unrepeatable=lambda: untouched and bool(video.damage),
+            unrepeatable=lambda: untouched and bool(it.video.damage),
         )
     except BaseException:
         work.leave(done=False)
