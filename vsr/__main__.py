@@ -17,7 +17,10 @@ def main() -> None:
 
 
 def _fill_closed_streams() -> None:
-    """Where stdin, stdout or stderr was closed, the next file would get its number, and messages with it."""
+    """Open the null device as stdin, stdout or stderr if one is closed.
+
+    Otherwise the next opened file would get its number, and messages would be written into that file.
+    """
     for number in (0, 1, 2):
         try:
             os.fstat(number)

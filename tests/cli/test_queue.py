@@ -115,7 +115,9 @@ def test_a_result_of_other_settings_or_of_somebody_else_is_not_replaced(
     other = ("upscale", rips, "--to", target, *QUICK, "--crf", "30")
     done = run_cli(capfd, *other)
     assert done.code == 2
-    assert done.err.count("exists already, and is no finished result of this input with these settings") == 3
+    assert (
+        done.err.count("exists already, and is not a finished result of this input with these settings") == 3
+    )
     assert facts(target) == before
     kept = run_cli(capfd, *other, "--skip-existing")
     assert "2 skipped, 1 failed" in kept.err, "a name alone does not make a result"
@@ -169,7 +171,7 @@ def test_a_record_that_is_damaged_or_planted_destroys_nothing(
     [
         (["a", "film.mkv"], "'{folder}/a film.mkv' does; put the name in quotes"),
         (["0.mkv", "1.mkv", "out.mkv"], "2 inputs cannot have one OUTPUT; name a folder"),
-        (["0.mkv", "-", "2.mkv"], "- is a pipe, which needs an INPUT and an OUTPUT"),
+        (["0.mkv", "-", "2.mkv"], "- is a pipe; a pipe requires exactly one INPUT and one OUTPUT"),
     ],
 )
 def test_words_that_cannot_be_meant_are_told_with_what_to_do(

@@ -89,7 +89,7 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
         ({"tile": 1.5}, "here.tile: 1.5"),
         ({"crf": "low"}, "here.encoder.crf: 'low'"),
         ({"precision": "fp8"}, "one of auto, fp32"),
-        ({"batch": 0}, "batch 0 is impossible"),
+        ({"batch": 0}, "`batch` 0 is out of range"),
         ({"color": {"range": "wide"}}, "here.color.range: 'wide' is not one of unspecified, limited, full"),
         ({"color": {"matrix": 3}}, "here.color.matrix: 3"),
         ({"color": {"gamma": "2"}}, "here.color: unknown key 'gamma'"),

@@ -60,7 +60,7 @@ def test_the_default_is_the_first_of_the_choices(kind: type) -> None:
 def test_numbers_outside_their_limits_are_refused_with_the_limit(kind: type) -> None:
     for name, facts in settings_of(kind).items():
         for wrong in () if facts.limits is None else (facts.limits[0] - 1, facts.limits[1] + 1, float("nan")):
-            with pytest.raises(ConfigError, match=f"{name} .* is impossible; use "):
+            with pytest.raises(ConfigError, match=f"`{name}` .* is out of range; use "):
                 kind(**{name: wrong})
 
 

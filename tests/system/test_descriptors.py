@@ -39,7 +39,7 @@ def test_bytes_come_in_order_and_then_the_end(descriptors: ModuleType, ends: tup
     assert reader.read(100) == b""
 
 
-def test_a_read_that_waits_is_called_off_and_so_are_all_later_ones(
+def test_a_read_that_waits_is_cancelled_and_so_are_all_later_ones(
     descriptors: ModuleType, ends: tuple[int, int]
 ) -> None:
     reader, errors = descriptors.Descriptor(ends[0]), []
@@ -52,14 +52,14 @@ def test_a_read_that_waits_is_called_off_and_so_are_all_later_ones(
 
     waiting = threading.Thread(target=read)
     waiting.start()
-    reader.call_off()
+    reader.cancel()
     waiting.join(60)
-    with pytest.raises(descriptors.CalledOffError):
+    with pytest.raises(descriptors.WaitCancelledError):
         reader.read(100)
     assert errors == [errno.ECANCELED]
 
 
-def test_a_write_that_waits_for_its_reader_is_called_off(
+def test_a_write_that_waits_for_its_reader_is_cancelled(
     descriptors: ModuleType, ends: tuple[int, int]
 ) -> None:
     writer, errors = descriptors.Descriptor(ends[1], writes=True), []
@@ -74,7 +74,7 @@ def test_a_write_that_waits_for_its_reader_is_called_off(
 
     waiting = threading.Thread(target=write)
     waiting.start()
-    writer.call_off()
+    writer.cancel()
     waiting.join(60)
     assert errors == [errno.ECANCELED]
 

@@ -1,4 +1,4 @@
-"""Names that Windows keeps for devices, and paths that are too long for it."""
+"""Names that Windows reserves for devices, and paths that are too long for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_windows_gives_these(name: str) -> None:
 
 def test_a_reserved_name_is_an_error_with_its_reason(tmp_path: Path) -> None:
     windows = module_as("win32", "vsr.system.names")
-    with pytest.raises(OSError, match="Windows keeps the name nul for a device") as caught:
+    with pytest.raises(OSError, match="Windows reserves the name nul for a device") as caught:
         windows.check(tmp_path / "nul.mp4")
     assert caught.value.errno == errno.EINVAL
 

@@ -93,33 +93,33 @@ def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
         names.check(tmp_path / ("a" * 300))
 
 
-def test_pipes_are_read_and_waiting_is_called_off() -> None:
+def test_pipes_are_read_and_waiting_is_cancelled() -> None:
     reading, writing = os.pipe()
     reader, writer = descriptors.Descriptor(reading), descriptors.Descriptor(writing, writes=True)
     assert writer.write(memoryview(b"film\n")) == 5
     assert reader.read(100) == b"film\n"
-    threading.Timer(0.1, reader.call_off).start()
-    with pytest.raises(descriptors.CalledOffError):
+    threading.Timer(0.1, reader.cancel).start()
+    with pytest.raises(descriptors.WaitCancelledError):
         reader.read(100)
     writer.close()
     os.close(writing)
 
 
-def test_a_signal_rings_the_bell_and_its_end_is_told() -> None:
-    bell = stopping.Bell()
+def test_a_signal_wakes_the_waiting_thread_which_also_sees_the_end() -> None:
+    wakeup = stopping.Wakeup()
     number = stopping.NUMBERS[-1]
-    before, handler = signal.set_wakeup_fd(bell.writer), signal.signal(number, lambda *_: None)
+    before, handler = signal.set_wakeup_fd(wakeup.writer), signal.signal(number, lambda *_: None)
     try:
         signal.raise_signal(number)
     finally:
         signal.set_wakeup_fd(before)
         signal.signal(number, handler)
-    assert bell.wait(60) == number
-    assert bell.wait(0) is None
-    bell.ring(0)
-    bell.close()
-    assert (bell.wait(60), bell.wait(60)) == (0, -1)
-    bell.close_reader()
+    assert wakeup.wait(60) == number
+    assert wakeup.wait(0) is None
+    wakeup.send(0)
+    wakeup.close()
+    assert (wakeup.wait(60), wakeup.wait(60)) == (0, -1)
+    wakeup.close_reader()
 
 
 def test_priorities_are_kept() -> None:

@@ -167,7 +167,9 @@ def _flushed() -> bool:
 
 
 def _with_command(words: list[str]) -> list[str]:
-    """The words of the command line; `vsr FILE...`, as when files are dropped on it, is `vsr upscale`."""
+    """Return the arguments with the command `upscale` before them if the first one is a file: `vsr
+    FILE...`.
+    """
     commands = get_command(app).commands  # type: ignore[attr-defined]
     if words and words[0] not in commands and not words[0].startswith("-") and _is_input(words[0]):
         return ["upscale", *words]

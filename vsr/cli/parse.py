@@ -1,4 +1,4 @@
-"""Reading of values from the text of the command line."""
+"""Parses values of command-line options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import TypeVar
 from vsr.errors import ConfigError
 from vsr.settings.toml import as_fraction
 
-MAX_PIXELS = "Larger pictures are refused; default 8192 x 8192."
+MAX_PIXELS = "Refuse larger frames; default 8192 x 8192."
 """Help of --max-pixels, which several commands have."""
 
 Word = TypeVar("Word", bound=str)
 
 
 def number(text: str, *, option: str) -> Fraction:
-    """`2`, `1.5` or `3/2`, exactly."""
+    """Convert `2`, `1.5` or `3/2` to an exact fraction.
+
+    Raises:
+        ConfigError: the text is not a number.
+    """
     found = as_fraction(text)
     if found is None:
         raise ConfigError(f"{option} {text!r} is not a number; use for example 2, 1.5 or 3/2")
@@ -24,7 +28,11 @@ def number(text: str, *, option: str) -> Fraction:
 
 
 def size(text: str) -> tuple[int, int]:
-    """`1920x1080` to (width, height)."""
+    """Convert `1920x1080` to (width, height).
+
+    Raises:
+        ConfigError: the text has another form.
+    """
     match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text.strip())
     if match is None:
         raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT, for example 1920x1080")
@@ -32,12 +40,16 @@ def size(text: str) -> tuple[int, int]:
 
 
 def seconds(text: str, *, option: str) -> Fraction:
-    """`90`, `90.5`, `1:30` or `0:01:30.5` to seconds, exactly."""
+    """Convert `90`, `90.5`, `1:30` or `0:01:30.5` to seconds as an exact fraction.
+
+    Raises:
+        ConfigError: the text is not a time.
+    """
     parts = text.strip().split(":")
     if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?", p) for p in parts):
         raise ConfigError(f"{option} {text!r} is not a time; use seconds or [hours:]minutes:seconds")
     if any(Fraction(part) >= 60 for part in parts[1:]):
-        raise ConfigError(f"{option} {text!r} is not a time; minutes and seconds end at 59")
+        raise ConfigError(f"{option} {text!r} is not a time; minutes and seconds must be less than 60")
     total = Fraction(0)
     for part in parts:
         total = total * 60 + Fraction(part)
@@ -45,7 +57,11 @@ def seconds(text: str, *, option: str) -> Fraction:
 
 
 def pairs(words: list[str], *, option: str, example: str) -> tuple[tuple[str, str], ...]:
-    """`["tune=animation"]` to (("tune", "animation"),)."""
+    """Convert `["tune=animation"]` to `(("tune", "animation"),)`.
+
+    Raises:
+        ConfigError: a text has no `=` or no key.
+    """
     for word in words:
         if "=" not in word.strip("="):
             raise ConfigError(f"{option} {word!r} is not KEY=VALUE, for example {example}")
@@ -53,14 +69,22 @@ def pairs(words: list[str], *, option: str, example: str) -> tuple[tuple[str, st
 
 
 def agree(from_size: int | None, height: int | None) -> int | None:
-    """The height that `--size` and `--height` agree on."""
+    """Return the height of `--size` or of `--height`; None if neither is given.
+
+    Raises:
+        ConfigError: both are given, and they differ.
+    """
     if from_size is not None and height is not None and from_size != height:
-        raise ConfigError(f"--size says {from_size} lines and --height {height}; give one of them")
+        raise ConfigError(f"--size has the height {from_size}, but --height is {height}; use one of them")
     return from_size if from_size is not None else height
 
 
 def one_of(word: str, known: tuple[Word, ...], *, option: str) -> Word:
-    """`word`, if it is one of `known`."""
+    """Return `word` if it is one of `known`.
+
+    Raises:
+        ConfigError: it is not.
+    """
     for candidate in known:
         if word == candidate:
             return candidate

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from vsr.pipeline.run import Progress
 
 ETA_FROM = 5.0
-"""Seconds of work before the time that is left is estimated."""
+"""Seconds of work that must be measured before the time that is left is estimated."""
 
 
 class QueueClock:
-    """Estimates the time that is left for a queue, from the pixels that were computed and those still to
-    come."""
+    """Estimates the time that is left for a queue, from the number of pixels done and the number left."""
 
     def __init__(self, sources: Sequence[Path], settings: UpscaleSettings) -> None:
         self._weights = [_pixels(source, settings) for source in sources]
@@ -36,11 +35,14 @@ class QueueClock:
         return len(self._weights)
 
     def begins(self, number: int) -> None:
-        """A file is next, the first being 1."""
+        """Record that a file begins; `number` counts from 1."""
         self.number = number
 
     def ended(self, seconds: float, *, computed: bool) -> None:
-        """That file is finished; one that was skipped or failed says nothing about the speed."""
+        """Record that the file has ended after a number of seconds.
+
+        `computed` is False for a file that was skipped or that failed: its time does not show the speed.
+        """
         weight = self._weights[self.number - 1]
         self._left -= weight
         if computed:
@@ -48,7 +50,7 @@ class QueueClock:
             self._seconds += seconds
 
     def words(self) -> Words:
-        """What describes the progress of the file that is next, and of the queue."""
+        """Return a function that describes the progress of the current file and of the queue."""
         line = Line()
 
         def describe(now: Progress) -> str:
@@ -67,7 +69,7 @@ class QueueClock:
 
 
 def _pixels(source: Path, settings: UpscaleSettings) -> float:
-    """Of all frames of a file together; 0 where its headers do not say."""
+    """Return the number of pixels of all frames of a file together; 0 if its headers do not tell."""
     from vsr.media.decode.facts.probe import probe
     from vsr.media.files.opening import MAX_PIXELS
 

@@ -1,5 +1,4 @@
-"""A queue of files with what a person sees: a line a file, the time that is left for all, and a table at the
-end."""
+"""Runs a queue of files, and prints a line for each file and a table of the failed ones at the end."""
 
 from __future__ import annotations
 
@@ -30,13 +29,13 @@ def run_queue_shown(
     *,
     skip_existing: bool,
 ) -> int:
-    """Upscale many files and return the exit code: the worst of all.
+    """Upscale many files, and return the exit code of the queue (see `vsr.pipeline.queue.run.worst`).
 
     Args:
         pairs: Inputs with the paths of their results.
-        chosen: The settings of every file.
-        options: What the command does besides; its report gets a line of JSON for each file.
-        skip_existing: Skip inputs with a finished result of other settings, too.
+        chosen: The settings of all files.
+        options: Options of the command; `report` names a file that gets one line of JSON for each input.
+        skip_existing: Whether to skip inputs whose finished result was made with other settings, too.
     """
     from vsr.pipeline.job.warm_generator import WarmGenerator
     from vsr.pipeline.queue.run import run_queue, worst
@@ -78,7 +77,7 @@ def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
     head = f"[{number}/{count}]"
     if outcome.status in ("failed", "not tried"):
         console.error(
-            f"{head} {outcome.message or f'{name_of(outcome.source)}: not tried, for the device failed'}"
+            f"{head} {outcome.message or f'{name_of(outcome.source)}: not tried, because the device failed'}"
         )
     elif quiet:
         return
@@ -115,7 +114,7 @@ def _numbers(outcomes: Sequence[Outcome], count: int) -> dict[str, int]:
 
 
 def _counts(outcomes: Sequence[Outcome], count: int) -> str:
-    """`3 of 5 files: 1 done, 1 skipped, 1 failed`."""
+    """Return how many files have which status: `3 of 5 files: 1 done, 1 skipped, 1 failed`."""
     words = [
         f"{number} {status}"
         for status in ("done", "damaged", "skipped", "failed", "not tried")

@@ -1,4 +1,4 @@
-"""What the words of `vsr upscale` mean: one input with its output, or many inputs whose results get names."""
+"""Finds inputs and outputs in the arguments of `vsr upscale`: INPUT and OUTPUT, or many inputs."""
 
 from __future__ import annotations
 
@@ -19,26 +19,33 @@ class Many:
     """The options for many files."""
 
     folder: Path | None
-    """Where the results go; None puts each beside its input."""
+    """Folder of the results; None puts each result beside its input."""
     pattern: str | None
-    """For the names of the results; None is `names.PATTERN`."""
+    """Pattern for the names of the results; None means `names.PATTERN`."""
     recursive: bool
+    """Whether to search subfolders, too."""
     is_list: bool
-    """Whether inputs come from a list."""
+    """Whether the inputs come from a list (--files-from)."""
 
     def is_queue(self, words: Sequence[Path]) -> bool:
-        """Whether the words are inputs of a queue, be it of one file, and not one input with its output."""
+        """Return whether all arguments are inputs of a queue, instead of one input and its output."""
         return self.folder is not None or self.is_list or any(is_many(word) for word in words)
 
 
 def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> list[tuple[Path, Path]]:
-    """The inputs with the paths of their results.
+    """Return the inputs with the paths of their results.
 
-    Two words are an input and its output, unless results get names by an option. One word is an input whose
-    result lies beside it.
+    Two arguments are an input and its output, unless an option names the results. One argument is an input
+    whose result is written beside it.
+
+    Args:
+        words: The arguments.
+        settings: Settings of the run, for the names of the results.
+        many: The options for many files.
 
     Raises:
-        ConfigError: no word, a pipe among many files, a word that leads to no file, or results of one name.
+        ConfigError: there is no argument, a pipe among many files, an argument that leads to no file, or two
+            results with the same path.
     """
     if not words:
         raise ConfigError("INPUT is missing; for example: vsr upscale in.mp4 out.mp4")
@@ -53,7 +60,7 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
 
 def _check_words(words: Sequence[Path], many: Many) -> None:
     if any(is_pipe(word) for word in words):
-        raise ConfigError("- is a pipe, which needs an INPUT and an OUTPUT and no other files")
+        raise ConfigError("- is a pipe; a pipe requires exactly one INPUT and one OUTPUT")
     together = _with_spaces(words)
     if together is not None:
         raise ConfigError(
@@ -67,7 +74,7 @@ def _check_words(words: Sequence[Path], many: Many) -> None:
 
 
 def _with_spaces(words: Sequence[Path]) -> Path | None:
-    """The file whose name the shell has split at its spaces, if there is one."""
+    """Return the existing file whose name the shell has split at spaces, or None."""
     for first in range(len(words)):
         for last in range(first + 2, len(words) + 1):
             whole = Path(" ".join(str(word) for word in words[first:last]))

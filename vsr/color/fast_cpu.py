@@ -25,8 +25,9 @@ _KEPT = 16
 
 @cache
 def available() -> bool:
-    """Whether `vsr.kernels` and `llvmlite` are installed, and the CPU has fused multiply-add, as torch
-    uses."""
+    """Return whether `vsr.kernels` and `llvmlite` are installed, and the CPU has fused multiply-add, as torch
+    uses.
+    """
     try:
         importlib.import_module("vsr.kernels.color")
     except ImportError:  # the folder may be missing
@@ -41,7 +42,7 @@ def available() -> bool:
 
 
 def can_convert(luma: Tensor, color: ColorSpec, layout: PixelLayout) -> bool:
-    """Whether `to_rgb` and `to_planes` take images like this: Y'CbCr on the host, with a common chroma
+    """Return whether `to_rgb` and `to_planes` take images like this: Y'CbCr on the host, with a common chroma
     siting.
 
     Args:

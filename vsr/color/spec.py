@@ -246,7 +246,7 @@ def _guess_rgb() -> list[Guess]:
 
 
 def _is_wide_gamut(spec: ColorSpec) -> bool:
-    """Whether any tag belongs to BT.2020 or BT.2100; the size, even 4K, is no evidence."""
+    """Return whether any tag belongs to BT.2020 or BT.2100; the size, even 4K, is no evidence."""
     return (
         spec.primaries is Primaries.BT2020
         or spec.matrix in (Matrix.BT2020_NCL, Matrix.BT2020_CL)

@@ -68,7 +68,9 @@ def _best_device() -> torch.device:
 
 
 def _apple_gpu_works() -> bool:
-    """Whether there is an Apple GPU that computes; in virtual machines torch finds one that has no memory."""
+    """Return whether there is an Apple GPU that computes; in virtual machines torch finds one that has no
+    memory.
+    """
     if not torch.backends.mps.is_available():
         return False
     try:
@@ -115,8 +117,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 @cache
 def bf16_is_quicker() -> bool:
-    """Whether the CPU multiplies bf16 numbers in hardware, and a trial of milliseconds shows that it is
-    faster.
+    """Return whether the CPU multiplies bf16 numbers in hardware, and a trial of milliseconds shows that it
+    is faster.
 
     Zen 4 is 2 times as fast in bf16, AMX 6 times. A Xeon with the same instructions is half as fast if its
     AMX is hidden, as in some virtual machines (docs/benchmarks.md). No known CPU is near the limit, so noise
@@ -136,7 +138,7 @@ def bf16_is_quicker() -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 numbers in hardware (AVX512-BF16 or AMX-BF16)."""
+    """Return whether this CPU multiplies bf16 numbers in hardware (AVX512-BF16 or AMX-BF16)."""
     if hasattr(torch.cpu, "get_capabilities"):
         can = torch.cpu.get_capabilities()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
@@ -165,15 +167,16 @@ def total_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; torch and its libraries have many messages for that."""
+    """Return whether an error means that memory ran out; torch and its libraries report it in many ways."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error means that the device itself failed. Then every later call fails, too, and only
-    another process or another device helps."""
+    """Return whether an error means that the device itself failed. Then every later call fails, too, and only
+    another process or another device helps.
+    """
     if isinstance(error, torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST)

@@ -68,7 +68,7 @@ class StaticRegions:
         return launched
 
     def _can_reuse(self, images: Tensor) -> bool:
-        """Whether it is one whole image on the CPU in float32, and a network whose tiles are exact."""
+        """Return whether it is one whole image on the CPU in float32, and a network whose tiles are exact."""
         upscaler = self._upscaler
         return (
             _is_one(images)
@@ -101,7 +101,8 @@ class StaticRegions:
         return changed
 
     def _is_exact(self, images: Tensor, tiling: tiles.Tiling) -> bool:
-        """Whether all windows of an image of this size give the same bits as the whole, tested once per size.
+        """Return whether all windows of an image of this size give the same bits as the whole, tested once
+        per size.
 
         A small image is tested first, which reveals most kernels that are not exact within milliseconds.
         """
@@ -116,7 +117,7 @@ class StaticRegions:
         return self._exact[images.shape]
 
     def _agree(self, like: Tensor, tiling: tiles.Tiling) -> bool:
-        """Whether noise of a shape gives the same bits as a whole and in windows."""
+        """Return whether noise of a shape gives the same bits as a whole and in windows."""
         noise = torch.rand(like.shape, generator=torch.Generator().manual_seed(0))
         whole = self._upscaler.launch(noise).images
         canvas = tiles.Canvas(noise, tiling, scale=int(self._upscaler.scale))
@@ -138,7 +139,9 @@ class StaticRegions:
 
 
 def _is_one(images: Tensor) -> bool:
-    """Whether it is one image on the CPU, which is compared without waiting and repaired before the next."""
+    """Return whether it is one image on the CPU, which is compared without waiting and repaired before the
+    next.
+    """
     return len(images) == 1 and images.device.type == "cpu"
 
 

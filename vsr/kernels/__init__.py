@@ -26,18 +26,19 @@ TARGETS: tuple[Target, ...] = ("winograd", "amx", "cuda")
 
 
 def available(target: Target) -> bool:
-    """Whether this machine has the hardware and the packages that a target needs."""
+    """Return whether this machine has the hardware and the packages that a target needs."""
     return bool(_backend(target).available())
 
 
 def supports(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
-    """Whether a target can compute a graph with features of a dtype, whatever the hardware."""
+    """Return whether a target can compute a graph with features of a dtype, whatever the hardware."""
     return bool(_backend(target).supports(graph, dtype))
 
 
 def is_measured_fastest(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
-    """Whether a target is available here and was measured to be the fastest for such graphs on such
-    hardware."""
+    """Return whether a target is available here and was measured to be the fastest for such graphs on such
+    hardware.
+    """
     return bool(_backend(target).is_measured_fastest(graph, dtype))
 
 

@@ -72,15 +72,15 @@ class ConvGraph:
 
     @property
     def scale(self) -> int:
-        """Side of the result over the side of the image."""
+        """Width of the result divided by that of the image."""
         return self.factor(len(self.convs))
 
     def channels(self, value: int) -> int:
-        """Channels of a value."""
+        """Return the number of channels of a value."""
         return self.convs[0].weight.shape[1] if value == IMAGE else self.convs[value - 1].channels
 
     def factor(self, value: int) -> int:
-        """Side of a value over the side of the image."""
+        """Return the width of a value divided by that of the image."""
         factor = 1
         while value != IMAGE:
             conv = self.convs[value - 1]
@@ -89,13 +89,15 @@ class ConvGraph:
         return factor
 
     def last_reader(self, value: int) -> int:
-        """Number of the last convolution that reads a value, as an input or as a residual; 0 for none."""
+        """Return the number of the last convolution that reads a value, as an input or a residual; 0 if
+        none.
+        """
         readers = [n for n, conv in enumerate(self.convs, 1) if value in read_by(conv)]
         return max(readers, default=0)
 
     @property
     def parameters(self) -> int:
-        """Number of weights; also the multiplications per pixel where nothing is enlarged."""
+        """Number of weights. Without upsampling, this is also the number of multiplications per pixel."""
         return sum(prod(conv.weight.shape) for conv in self.convs)
 
 
@@ -105,13 +107,14 @@ def read_by(conv: Conv) -> tuple[int, ...]:
 
 
 def is_first(conv: Conv) -> bool:
-    """Whether a convolution reads the image alone and does nothing but an activation after it."""
+    """Return whether a convolution reads only the image, and only an activation follows it."""
     return conv.inputs == (IMAGE,) and conv.upsample == conv.shuffle == 1 and not conv.residuals
 
 
 def has_one_extra(conv: Conv) -> bool:
-    """Whether a convolution does at most one of three things that CPU kernels support: it adds residuals (up
-    to two, of one gain, without an activation), enlarges by 2, or shuffles pixels."""
+    """Return whether a convolution does at most one of three things that CPU kernels support: it adds
+    residuals (up to two, of one gain, without an activation), enlarges by 2, or shuffles pixels.
+    """
     gains = {residual.gain for residual in conv.residuals}
     extras = bool(gains), conv.upsample > 1, conv.shuffle > 1
     return (

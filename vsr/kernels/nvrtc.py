@@ -42,7 +42,7 @@ class Kernel:
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether NVRTC and the library of the CUDA driver can be loaded."""
+    """Return whether NVRTC and the library of the CUDA driver can be loaded."""
     try:
         return has_compiler() and _driver() is not None
     except OSError:
@@ -50,7 +50,7 @@ def available() -> bool:
 
 
 def has_compiler() -> bool:
-    """Whether NVRTC can be loaded, which is all that `compiled` needs."""
+    """Return whether NVRTC can be loaded, which is all that `compiled` needs."""
     try:
         return _compiler() is not None
     except OSError:

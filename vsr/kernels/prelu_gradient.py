@@ -43,7 +43,9 @@ def gradients(x: Tensor, dy: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def can(*tensors: Tensor) -> bool:
-    """Whether `gradients` takes tensors: float32 on the host, channels_last, a multiple of 16 channels."""
+    """Return whether `gradients` takes tensors: float32 on the host, channels_last, a multiple of 16
+    channels.
+    """
     return all(
         x.dtype == torch.float32
         and x.device.type == "cpu"

@@ -213,7 +213,9 @@ def _member(name: str, scale: Fraction | None) -> str:
 
 def _checked(scale: Fraction) -> Fraction:
     if not 0 < scale <= MAX_SCALE:
-        raise ConfigError(f"scale {float(scale):g} is impossible; use more than 0 and at most {MAX_SCALE}")
+        raise ConfigError(
+            f"`scale` {float(scale):g} is out of range; use more than 0 and at most {MAX_SCALE}"
+        )
     return scale
 
 

@@ -248,7 +248,7 @@ def _wrapper(table: Mapping[Any, Any]) -> Any | None:
 
 
 def _has_tensors(table: Mapping[Any, Any]) -> bool:
-    """Whether a table contains tensors at any depth."""
+    """Return whether a table contains tensors at any depth."""
     level: list[Mapping[Any, Any]] = [table]
     for _ in range(MAX_DEPTH):
         if any(isinstance(value, Tensor) for table in level for value in table.values()):
@@ -282,7 +282,7 @@ def _lower(name: Any) -> str:
 
 
 def is_averaged(name: str) -> bool:
-    """Whether trainers use a name for averaged weights."""
+    """Return whether trainers use a name for averaged weights."""
     return _lower(name) in AVERAGED
 
 

@@ -26,7 +26,7 @@ def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], alpha: float) 
         ModelError: names or shapes differ; the message has the first difference.
     """
     if not 0 <= alpha <= 1:
-        raise ConfigError(f"alpha {alpha:g} is impossible; use 0 (the first file) to 1 (the second)")
+        raise ConfigError(f"alpha {alpha:g} is out of range; use 0 (the first file) to 1 (the second)")
     check_compatible(a, b)
     if alpha in (0, 1):
         return dict(b if alpha else a)

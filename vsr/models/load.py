@@ -124,7 +124,7 @@ def load_generator(
         ConfigError: the scale or strength is out of range, or there is no partner.
     """
     if strength is not None and not 0 <= strength <= 1:
-        raise ConfigError(f"strength {strength:g} is impossible; use 0 to 1")
+        raise ConfigError(f"`strength` {strength:g} is out of range; use 0 to 1")
     found = catalog.resolve(str(model), scale)
     if found.path is None:
         return _filter(found, strength)

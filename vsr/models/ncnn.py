@@ -37,7 +37,9 @@ order. Another slope or residual factor makes a difference of 1e-2 or more."""
 
 
 def is_ncnn(path: Path) -> bool:
-    """Whether a file is the .param file of an ncnn network, by its first bytes; False if it is unreadable."""
+    """Return whether a file is the .param file of an ncnn network, by its first bytes; False if it is
+    unreadable.
+    """
     try:
         with open_file(path) as file:
             return file.read(len(MAGIC)) == MAGIC.encode()

@@ -1,5 +1,5 @@
-"""The settings of a run: what can be set, how TOML files, keywords and presets set it, and its limits.
+"""The settings of a run, their limits, and how TOML files, presets and keywords set them.
 
-A setting is one field in `schema.py`. Its flag, its help, its TOML key, its keyword of `vsr.upscale` and its
-place in the resume key all come from there. How a setting is carried out is not known here.
+Each setting is one field in `schema.py`. Its flag, help, TOML key, keyword of `vsr.upscale` and place in the
+resume key all come from this field. What a setting does is implemented elsewhere.
 """

@@ -17,24 +17,25 @@ class Overrides(TypedDict, total=False):
     model: str | Path | None
     """Name of a model in the catalog, or path of a weight file."""
     scale: Fraction | float | str | None
-    """Side of the output over side of the input; None takes the model's scale, or what the size asks for."""
+    """Width of the output divided by that of the input; None takes the model's scale, or follows the size."""
     width: int | None
-    """Width of the output in pixels; it is set together with `height`."""
+    """Width of the output in pixels, as shown; it requires `height`."""
     height: int | None
     """Height of the output in pixels; alone, it keeps the proportions."""
     square_pixels: bool | None
     """Resize the upscaled frames of anamorphic video (DVD, DV, VCD) to the shape that players show, with
     square pixels. Otherwise the pixel aspect ratio of the input is kept."""
     strength: float | None
-    """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
+    """Interpolates between the weights of a pair of models, from 0 (faithful) to 1 (crisp). None takes the
+    model unchanged."""
     start: Fraction | float | str | None
     """Seconds from the start of the video; earlier frames are left out."""
     end: Fraction | float | str | None
     """Seconds from the start of the video; the frame at this time and later ones are left out."""
     partner: str | Path | None
-    """Name or weight file of the faithful model of a pair; None takes the one that the catalog names."""
+    """Name or weight file of the faithful model of a pair; None takes the partner in the catalog."""
     filters_before: Sequence[str] | None
-    """FFmpeg's filters for the frames of the input, in this order: `name=arguments`."""
+    """FFmpeg filters for the frames of the input, in this order: `name=arguments`."""
     filters_after: Sequence[str] | None
     """The same for the upscaled frames, before they are encoded."""
     frame_rate: Fraction | float | str | None
@@ -45,7 +46,7 @@ class Overrides(TypedDict, total=False):
     video_stream: int | None
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
     color: ColorSpec | Mapping[str, str] | None
-    """Colour tags that replace those of the input; for inputs that are tagged wrongly or not at all."""
+    """Colour tags that replace those of the input, for inputs with wrong tags or none."""
     deinterlace: Deinterlace | None
     """`auto` deinterlaces what is marked as interlaced to one frame for each frame, which drops half of
     the motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames a second of
@@ -55,7 +56,7 @@ class Overrides(TypedDict, total=False):
     """The field of each frame that is shown first; `auto` takes what frames or container say. Any other
     value deinterlaces all frames, marked or not."""
     max_pixels: int | None
-    """Larger frames are refused, for they may exhaust the memory; None is 8192 x 8192."""
+    """Larger frames are refused, because they could exhaust the memory; None is 8192 x 8192."""
     strict: bool | None
     """Stop at the first damage instead of counting it and continuing."""
     device: str | None
@@ -65,31 +66,33 @@ class Overrides(TypedDict, total=False):
     """Where workers run: `local` is this machine, `ray` a cluster (plugin vsr-ray). A pipeline file cannot
     set it, for the person who sends a file must not choose the machines."""
     backend: Backend | None
-    """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
+    """The software that runs the generator. `vsr doctor` lists what is available and what `auto` takes."""
     precision: Precision | None
-    """Number format of weights and activations; `auto` takes 16 bits where this device is faster in them
-    than in fp32."""
+    """Number format of weights and activations; `auto` takes a 16-bit format if this device is faster in
+    it than in fp32."""
     hwaccel: Hwaccel | None
-    """Whether an NVIDIA GPU decodes: `auto` where it gives the same frames as software, `cuda` always."""
+    """Whether an NVIDIA GPU decodes: with `auto` if it gives the same frames as software, with `cuda`
+    always."""
     tile: int | None
-    """Side of a tile in LR pixels; None decides by the memory that is free, 0 takes whole frames."""
+    """Width and height of a tile in LR pixels; None decides by the free memory, 0 takes whole frames."""
     batch: int | None
-    """Frames that go through the generator at once; None decides by device and free memory."""
+    """Number of frames in a batch; None decides by the device and the free memory."""
     reuse: bool | None
     """Compute duplicate frames and, on the CPU, static regions only once. The result is the same."""
     resume: bool | None
     """Keep the finished segments of an interrupted run in a hidden folder beside the output, and resume
     from them."""
     restart: bool | None
-    """Start anew where an earlier run was interrupted."""
+    """Start from the beginning, and discard the finished segments of an interrupted run."""
     segment_seconds: Fraction | float | str | None
-    """Length of a segment, which is the most that an interrupted run computes again."""
+    """Length of a segment. An interrupted run computes at most one segment again."""
     encoder: str | None
-    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM holds."""
+    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM
+    supports."""
     crf: float | None
-    """Constant quality in the encoder's own units; lower is better and larger."""
+    """Constant quality in the encoder's own units; a lower number gives better quality and larger files."""
     preset: str | None
-    """Speed against size, as the encoder names it: `medium`, `slow`, `6`."""
+    """Preset of the encoder for speed or compression, by its own name: `medium`, `slow`, `6`."""
     options: Mapping[str, str] | None
     """Further options of the encoder, as FFmpeg names them."""
     pixel_format: str | None
@@ -98,4 +101,4 @@ class Overrides(TypedDict, total=False):
     """Threads of the encoder; 0 leaves the number to the encoder."""
     allow_files: bool | None
     """Whether the encoder's options may name files that the encoder writes or reads. A pipeline file
-    cannot set it, for the person who sends a file is not the person who runs it."""
+    cannot set it, because it may come from somebody else."""

@@ -1,4 +1,4 @@
-"""Single settings over those of a preset or of a program: what flags and keywords give."""
+"""Replaces single settings of a preset by the values of flags or keywords."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vsr.settings.toml import from_table
 
 _ENCODER = frozenset(settings_of(EncoderSettings))
 KEYWORDS = _ENCODER | frozenset(settings_of(UpscaleSettings))
-"""The settings by one name each: the fields of `UpscaleSettings` and of its `EncoderSettings` in one row."""
+"""The names of all settings: the fields of `UpscaleSettings` and those of its `EncoderSettings`."""
 
 EncoderChange = Callable[[EncoderSettings, str], EncoderSettings]
-"""Settings for one encoder and the name of another one, to the settings for that."""
+"""Converts the settings for one encoder to those for the encoder of the given name."""
 
 
 def _nothing_kept(_: EncoderSettings, encoder: str) -> EncoderSettings:
@@ -33,20 +33,20 @@ def with_overrides(
     where: str,
     encoder_change: EncoderChange = _nothing_kept,
 ) -> UpscaleSettings:
-    """The settings with some of them replaced.
+    """Return the settings with some of them replaced.
 
-    A size replaces a scale and a scale replaces a size. Another model drops the strength and the partner of
-    the first one, another encoder drops what `encoder_change` drops. Encoder options and colour tags are
-    added to those that are there.
+    A size also removes the scale, and a scale removes the size. Another model also removes the strength and
+    the partner; another encoder removes what `encoder_change` removes. Encoder options and colour tags are
+    added to the existing ones.
 
     Args:
-        settings: Those to start from.
-        overrides: Values by keyword as in `Overrides`; None leaves a setting as it is.
-        where: The start of an error message.
-        encoder_change: Says what of the settings for one encoder means the same for another.
+        settings: The settings to start from.
+        overrides: Values by keyword as in `Overrides`; None does not change a setting.
+        where: The beginning of error messages.
+        encoder_change: Converts the settings for one encoder to those for another one.
 
     Raises:
-        ConfigError: an unknown keyword or a value of the wrong type; the message names it.
+        ConfigError: a keyword is unknown, or a value has the wrong type; the message names it.
     """
     unknown = [word for word in overrides if word not in KEYWORDS]
     if unknown:
@@ -78,7 +78,7 @@ def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[s
 
 
 def _plain(value: Any) -> Any:
-    """A value as a TOML file would have it."""
+    """Return a value in the form that it has in a TOML file."""
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, ColorSpec):

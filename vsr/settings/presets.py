@@ -1,4 +1,4 @@
-"""Presets: settings under a name, which `--pipeline` reads from TOML files.
+"""Reads presets: named settings in TOML files, for `--pipeline`.
 
 A key of such a file is a field of `vsr.settings.schema.UpscaleSettings`.
 """
@@ -14,14 +14,14 @@ from vsr.settings.toml import read_toml
 
 
 def folder() -> Path:
-    """The folder of the presets: inside the installed package, or `pipelines` in a checkout."""
+    """Return the folder of the presets: inside the installed package, or `pipelines` in a checkout."""
     package = Path(str(resources.files("vsr")))
     inside = package / "_pipelines"
     return inside if inside.is_dir() else package.parent / "pipelines"
 
 
 def names() -> list[str]:
-    """The names of the presets in the package."""
+    """Return the names of the presets in the package."""
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 

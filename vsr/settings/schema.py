@@ -1,7 +1,7 @@
-"""All settings of `vsr upscale`: each is one field, and flag, keyword, TOML key and help follow from it.
+"""All settings of `vsr upscale`: each is one field, and its flag, keyword, TOML key and help follow from it.
 
-`python docs/settings.py` writes what is not made at run time: the typed keywords in `keywords.py` and the
-table in docs/settings.md. A test fails where one of them is out of date.
+`python docs/settings.py` writes two files from the fields: the typed keywords in `keywords.py` and the table
+in docs/settings.md. A test fails if one of them is out of date.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SECONDS = (-(10**9), 10**9)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSettings:
-    """How the video is encoded; None leaves a choice to the encoder's line in `encoder_table.py`."""
+    """How the video is encoded; None takes the encoder's default from `encoder_table.py`."""
 
     encoder: str | None = setting(
         None,
@@ -35,7 +35,8 @@ class EncoderSettings:
         help="libx264, libx265, libsvtav1, ffv1, ...",
         in_resume_key="derived",
     )
-    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM holds."""
+    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM
+    supports."""
     crf: float | None = setting(
         None,
         flags=("--crf",),
@@ -43,7 +44,7 @@ class EncoderSettings:
         help="Quality; lower is better, larger.",
         in_resume_key="derived",
     )
-    """Constant quality in the encoder's own units; lower is better and larger."""
+    """Constant quality in the encoder's own units; a lower number gives better quality and larger files."""
     preset: str | None = setting(
         None,
         flags=("--preset",),
@@ -51,13 +52,13 @@ class EncoderSettings:
         help="Of the encoder: medium, slow, 6, ...",
         in_resume_key="derived",
     )
-    """Speed against size, as the encoder names it: `medium`, `slow`, `6`."""
+    """Preset of the encoder for speed or compression, by its own name: `medium`, `slow`, `6`."""
     options: tuple[tuple[str, str], ...] = setting(
         (),
         flags=("--encoder-option",),
         heading="Encoding",
         metavar="KEY=VALUE",
-        help="Another option; may be repeated.",
+        help="Another encoder option; may be repeated.",
         in_resume_key="derived",
     )
     """Further options of the encoder, as FFmpeg names them."""
@@ -66,13 +67,13 @@ class EncoderSettings:
         flags=("--pix-fmt",),
         heading="Encoding",
         metavar="NAME",
-        help="Pixel format; default as the input.",
+        help="Pixel format; default: as the input.",
         in_resume_key="derived",
     )
     """FFmpeg's name of a pixel format; None keeps the bit depth and chroma subsampling of the input."""
     threads: int = setting(
         0,
-        help="Threads of the encoder; 0: its own choice.",
+        help="Threads of the encoder; 0: it chooses.",
         in_resume_key="derived",
         limits=(0, 1024),
     )
@@ -86,7 +87,7 @@ class EncoderSettings:
         in_files=False,
     )
     """Whether the encoder's options may name files that the encoder writes or reads. A pipeline file cannot
-    set it, for the person who sends a file is not the person who runs it."""
+    set it, because it may come from somebody else."""
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -94,13 +95,13 @@ class EncoderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscaleSettings:
-    """All that decides the result of one `vsr upscale`, and how it is computed."""
+    """All settings of one `vsr upscale`: what the result is, and how it is computed."""
 
     model: str = setting(
         "auto",
         flags=("--model", "-m"),
         metavar="NAME",
-        help="See `vsr models list`; or a weight file.",
+        help="A name of `vsr models list`, or a file.",
         in_resume_key="derived",
     )
     """Name of a model in the catalog, or path of a weight file."""
@@ -111,11 +112,11 @@ class UpscaleSettings:
         help="2, 3, 4, 1.5, 3/2, ...",
         in_resume_key="value",
     )
-    """Side of the output over side of the input; None takes the model's scale, or what the size asks for."""
+    """Width of the output divided by that of the input; None takes the model's scale, or follows the size."""
     width: int | None = setting(
         None, help="Width of the output in pixels.", in_resume_key="value", limits=_SIDE
     )
-    """Width of the output in pixels; it is set together with `height`."""
+    """Width of the output in pixels, as shown; it requires `height`."""
     height: int | None = setting(
         None,
         flags=("--height",),
@@ -124,7 +125,7 @@ class UpscaleSettings:
         in_resume_key="value",
         limits=_SIDE,
     )
-    """Height of the output in pixels; alone, it keeps the proportions."""
+    """Height of the output in pixels, as shown; without `width`, the proportions are kept."""
     square_pixels: bool = setting(
         False,
         flags=("--square-pixels",),
@@ -141,7 +142,8 @@ class UpscaleSettings:
         in_resume_key="derived",
         limits=(0, 1),
     )
-    """From 0, faithful, to 1, crisp: mixes the weights of a pair of models. None takes the model as it is."""
+    """Interpolates between the weights of a pair of models, from 0 (faithful) to 1 (crisp). None takes the
+    model unchanged."""
     encoder: EncoderSettings = EncoderSettings()
     start: Fraction | None = setting(
         None,
@@ -168,38 +170,38 @@ class UpscaleSettings:
         flags=("--partner",),
         heading="Computation",
         metavar="NAME",
-        help="Faithful partner of your own --model.",
+        help="Faithful partner of a --model of your own.",
         in_resume_key="derived",
     )
-    """Name or weight file of the faithful model of a pair; None takes the one that the catalog names."""
+    """Name or weight file of the faithful model of a pair; None takes the partner in the catalog."""
     filters_before: tuple[str, ...] = setting(
         (),
         flags=("--filter-before",),
         heading="Input",
         metavar="NAME=ARGS",
-        help="A filter of FFmpeg for the input.",
+        help="FFmpeg filter for the input; repeatable.",
         in_resume_key="value",
     )
-    """FFmpeg's filters for the frames of the input, in this order: `name=arguments`."""
+    """FFmpeg filters for the frames of the input, in this order: `name=arguments`."""
     filters_after: tuple[str, ...] = setting(
         (),
         flags=("--filter-after",),
         heading="Encoding",
         metavar="NAME=ARGS",
-        help="A filter for the upscaled frames.",
+        help="FFmpeg filter for the upscaled frames.",
         in_resume_key="value",
     )
-    """The same for the upscaled frames, before they are encoded."""
+    """FFmpeg filters for the upscaled frames, before they are encoded."""
     frame_rate: Fraction | None = setting(
         None,
         flags=("--fps",),
         heading="Input",
         metavar="NUMBER",
-        help="Of numbered pictures; default 25.",
+        help="Of numbered images; default 25.",
         in_resume_key="value",
         limits=(0, 1000),
     )
-    """Pictures a second where numbered pictures are read as a video; None is 25. Videos keep their times."""
+    """Frames per second if numbered images are read as a video; None is 25. Videos keep their timestamps."""
     format: PipeFormat | None = setting(
         None,
         flags=("--format",),
@@ -215,7 +217,7 @@ class UpscaleSettings:
         flags=("--video-stream",),
         heading="Input",
         metavar="INDEX",
-        help="Among all streams of the file.",
+        help="The video stream, among all streams.",
         in_resume_key="value",
     )
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
@@ -224,10 +226,10 @@ class UpscaleSettings:
         flags=("--color",),
         heading="Input",
         metavar="TAG=NAME",
-        help="As matrix=bt709; may be repeated.",
+        help="Colour tag of the input; repeatable.",
         in_resume_key="value",
     )
-    """Colour tags that replace those of the input; for inputs that are tagged wrongly or not at all."""
+    """Colour tags that replace those of the input, for inputs with wrong tags or none."""
     deinterlace: Deinterlace = setting(
         "auto",
         flags=("--deinterlace",),
@@ -236,8 +238,8 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """`auto` deinterlaces what is marked as interlaced to one frame for each frame, which drops half of the
-    motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames a second of NTSC video
+    """`auto` deinterlaces frames that are marked as interlaced, to one frame each, which drops half of the
+    motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames per second of NTSC video
     that was made from film; `top-first` and `bottom-first` are `auto` with that `field_order`."""
     field_order: ForcedOrder = setting(
         "auto",
@@ -247,18 +249,18 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """The field of each frame that is shown first; `auto` takes what frames or container say. Any other value
-    deinterlaces all frames, marked or not."""
+    """The field of each frame that is shown first; `auto` takes the order in the frames or the container. With
+    another value, all frames are deinterlaced, marked or not."""
     max_pixels: int | None = setting(
         None,
         flags=("--max-pixels",),
         heading="Input",
         metavar="NUMBER",
-        help="Refuse larger frames; 8192 x 8192.",
+        help="Refuse larger frames; default 8192 x 8192.",
         in_resume_key="no",
         limits=(1, 2**31 - 1),  # FFmpeg's own limit
     )
-    """Larger frames are refused, for they may exhaust the memory; None is 8192 x 8192."""
+    """Larger frames are refused, because they could exhaust the memory; None is 8192 x 8192."""
     strict: bool = setting(
         False,
         flags=("--strict",),
@@ -296,7 +298,7 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """The software that runs the generator; `vsr doctor` says which are available and what `auto` takes."""
+    """The software that runs the generator. `vsr doctor` lists what is available and what `auto` takes."""
     precision: Precision = setting(
         "auto",
         flags=("--precision",),
@@ -305,37 +307,38 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """Number format of weights and activations; `auto` takes 16 bits where this device is faster in them than
-    in fp32."""
+    """Number format of weights and activations; `auto` takes a 16-bit format if this device is faster in it
+    than in fp32."""
     hwaccel: Hwaccel = setting(
         "none",
         flags=("--hwaccel",),
         heading="Computation",
         metavar="NAME",
-        help="The GPU that decodes",
+        help="GPU for decoding",
         in_resume_key="no",
     )
-    """Whether an NVIDIA GPU decodes: `auto` where it gives the same frames as software, `cuda` always."""
+    """Whether an NVIDIA GPU decodes: with `auto` if it gives the same frames as software, with `cuda`
+    always."""
     tile: int | None = setting(
         None,
         flags=("--tile",),
         heading="Computation",
         metavar="PIXELS",
-        help="Side of a tile; 0: whole frames.",
+        help="Size of a tile; 0: whole frames.",
         in_resume_key="no",
         limits=(0, 2**20),
     )
-    """Side of a tile in LR pixels; None decides by the memory that is free, 0 takes whole frames."""
+    """Width and height of a tile in LR pixels; None decides by the free memory, 0 takes whole frames."""
     batch: int | None = setting(
         None,
         flags=("--batch",),
         heading="Computation",
         metavar="FRAMES",
-        help="Frames that are computed at once.",
+        help="Frames in a batch.",
         in_resume_key="no",
         limits=(1, 2**16),
     )
-    """Frames that go through the generator at once; None decides by device and free memory."""
+    """Number of frames in a batch; None decides by the device and the free memory."""
     reuse: bool = setting(
         True,
         flags=("--reuse/--no-reuse",),
@@ -357,10 +360,10 @@ class UpscaleSettings:
         False,
         flags=("--restart",),
         heading="Run",
-        help="Start anew instead of resuming.",
+        help="Start from the beginning.",
         in_resume_key="no",
     )
-    """Start anew where an earlier run was interrupted."""
+    """Start from the beginning, and discard the finished segments of an interrupted run."""
     segment_seconds: Fraction = setting(
         Fraction(10),
         flags=("--segment",),
@@ -371,7 +374,7 @@ class UpscaleSettings:
         is_time=True,
         limits=(0, 10**9),
     )
-    """Length of a segment, which is the most that an interrupted run computes again."""
+    """Length of a segment. An interrupted run computes at most one segment again."""
 
     def __post_init__(self) -> None:
         check_limits(self)

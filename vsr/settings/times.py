@@ -1,4 +1,4 @@
-"""Times that a program gives as numbers or text, as exact fractions of a second."""
+"""Converts times, given as numbers or text, to exact fractions of a second."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Seconds = Fraction | float | str
 
 
 def seconds(value: Seconds, *, name: str) -> Fraction:
-    """The time as a fraction; the decimal digits of a float are taken as they are printed.
+    """Return a time as a fraction. A float is converted by its printed decimal digits, so 0.1 is 1/10.
 
     Args:
         value: The time in seconds.
         name: The keyword, for the message.
 
     Raises:
-        ConfigError: it is not a finite number.
+        ConfigError: the value is not a finite number.
     """
     found = as_fraction(str(value))
     if found is None:

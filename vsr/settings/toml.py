@@ -1,4 +1,4 @@
-"""The strict reader of TOML files into frozen dataclasses: an unknown key or a wrong type is an error."""
+"""Reads TOML files strictly into frozen dataclasses: an unknown key or a wrong type is an error."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def read_toml(path: Path, kind: type[T]) -> T:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Read a TOML file as it is.
+    """Read a TOML file as a dict.
 
     Raises:
-        ConfigError: it is no regular file, too large, or no TOML.
+        ConfigError: the file is not a regular file, is too large, or is not valid TOML.
     """
     try:
         return tomllib.loads(read_file(path, most_bytes=MAX_TOML_BYTES).decode())
@@ -78,7 +78,7 @@ _NO: Any = object()
 
 
 def _as(value: Any, hint: Any, *, where: str) -> Any:
-    """`value` as `hint`, or `_NO`."""
+    """Return `value` converted to the type `hint`, or `_NO` if it does not fit."""
     origin = typing.get_origin(hint)
     if is_dataclass(hint) and isinstance(hint, type):
         return from_table(value, hint, where=where) if isinstance(value, Mapping) else _NO
@@ -122,7 +122,7 @@ def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
 
 
 def _as_member(value: Any, kind: type[IntEnum]) -> Any:
-    """A member by its name, in any case, or by its number."""
+    """Return the member of an enum by its name, in upper or lower case, or by its number."""
     if isinstance(value, str) and value.upper() in kind.__members__:
         return kind[value.upper()]
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -141,7 +141,9 @@ _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,2})?|[
 
 
 def as_fraction(text: str) -> Fraction | None:
-    """The exact value of `2`, `1.5`, `1e-3` or `3/2`; None for no number or one of too many digits."""
+    """Return the exact value of a text such as `2`, `1.5`, `1e-3` or `3/2`; None if it is not a number or has
+    too many digits.
+    """
     text = text.strip()
     if _NUMBER.fullmatch(text) is None:
         return None

@@ -1,5 +1,5 @@
-"""What Linux, macOS and Windows do differently: files, locks, signals, pipes, memory.
+"""What differs between Linux, macOS and Windows: files, locks, signals, pipes, memory.
 
-All other code asks here. Each module chooses by `sys.platform` when it is imported, so that type checkers see
-the right half.
+All other code calls these functions instead of checking the system itself. Each module checks `sys.platform`
+when it is imported, so that a type checker sees only the code of its own system.
 """

@@ -1,4 +1,4 @@
-"""Reading from and writing to pipes in a way that another thread can call off."""
+"""Reads from and writes to pipes so that another thread can cancel the waiting."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import sys
 
 PIPE_BYTES = 1 << 20
-"""Asked of the kernel for a pipe, whose 64 KiB are less than a row of tiles; more needs privileges."""
+"""Size of a pipe's buffer that is requested from Linux; the usual 64 KiB are less than a row of tiles. A
+larger size requires privileges."""
 
 
-class CalledOffError(OSError):
-    """Another thread called off what was waited for."""
+class WaitCancelledError(OSError):
+    """Another thread cancelled the read or write."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECANCELED, os.strerror(errno.ECANCELED))
@@ -25,39 +26,40 @@ if sys.platform == "win32":
     from vsr.system.stopping import reader_is_gone
 
     class Descriptor:
-        """A file descriptor whose waiting another thread can call off.
+        """A file descriptor; another thread can cancel a read or write that waits.
 
-        Windows neither waits for pipes nor lets a thread out of a read or write, so these are done on a
-        thread of their own, which is left behind when they are called off: it ends with the process.
+        Windows cannot poll pipes, and a thread that waits in a read or write cannot be interrupted. Reads and
+        writes are therefore done on a thread of their own. After a cancellation that thread keeps waiting
+        until the process ends.
         """
 
         def __init__(self, fd: int, *, writes: bool = False) -> None:
-            """Take a descriptor, which stays open."""
+            """Use a descriptor. It stays open when this object is closed."""
             self._fd = fd
             self._changed = threading.Condition()
             self._work: Callable[[], Any] | None = None
             self._found: list[Any] = []
             self._thread: threading.Thread | None = None
-            self.called_off = False
-            """Whether `call_off` was called."""
+            self.cancelled = False
+            """Whether `cancel` was called."""
 
         def read(self, size: int) -> bytes:
-            """At most `size` bytes, as soon as some are there; none at the end.
+            """Wait for data, and return at most `size` bytes; none at the end.
 
             Raises:
-                CalledOffError: it was called off.
-                OSError: the system refuses.
+                WaitCancelledError: another thread called `cancel`.
+                OSError: the system reports an error.
             """
             found: bytes = self._done(lambda: os.read(self._fd, size))
             return found
 
         def write(self, data: memoryview) -> int:
-            """Write some of `data`; how many bytes.
+            """Write the beginning of `data`, and return how many bytes were written.
 
             Raises:
-                CalledOffError: it was called off.
-                BrokenPipeError: nobody reads any more.
-                OSError: the system refuses.
+                WaitCancelledError: another thread called `cancel`.
+                BrokenPipeError: the reader has closed the pipe.
+                OSError: the system reports an error.
             """
             try:
                 done: int = self._done(lambda: os.write(self._fd, data))
@@ -67,28 +69,28 @@ if sys.platform == "win32":
                 raise
             return done
 
-        def call_off(self) -> None:
-            """Call all waiting off, for good; from any thread."""
+        def cancel(self) -> None:
+            """Cancel the current and all later reads and writes; from any thread."""
             with self._changed:
-                self.called_off = True
+                self.cancelled = True
                 self._changed.notify_all()
 
         def close(self) -> None:
-            """Leave the descriptor as it was found; it stays open."""
-            self.call_off()
+            """Restore the descriptor's mode. It stays open."""
+            self.cancel()
 
         def _done(self, work: Callable[[], Any]) -> Any:
             with self._changed:
-                if self.called_off:
-                    raise CalledOffError
+                if self.cancelled:
+                    raise WaitCancelledError
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, name="vsr-pipe", daemon=True)
                     self._thread.start()
                 self._work = work
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._found or self.called_off)
+                self._changed.wait_for(lambda: self._found or self.cancelled)
                 if not self._found:
-                    raise CalledOffError
+                    raise WaitCancelledError
                 found = self._found.pop()
             if isinstance(found, BaseException):
                 raise found
@@ -97,9 +99,9 @@ if sys.platform == "win32":
         def _serve(self) -> None:
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._work is not None or self.called_off)
+                    self._changed.wait_for(lambda: self._work is not None or self.cancelled)
                     work, self._work = self._work, None
-                    if self.called_off or work is None:
+                    if self.cancelled or work is None:
                         return
                 try:
                     found: Any = work()
@@ -118,59 +120,59 @@ else:
     _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
     class Descriptor:
-        """A file descriptor whose waiting another thread can call off."""
+        """A file descriptor; another thread can cancel a read or write that waits."""
 
         def __init__(self, fd: int, *, writes: bool = False) -> None:
-            """Take a descriptor, which stays open.
+            """Use a descriptor. It stays open when this object is closed.
 
             Args:
                 fd: The descriptor.
-                writes: Whether it will be written to. A pipe then takes what it has room for, so that no
-                    write waits where it cannot be called off; `close` undoes that.
+                writes: Whether it will be written to. A pipe is then set to non-blocking mode until `close`,
+                    because a blocking write cannot be cancelled.
 
             Raises:
-                OSError: it is closed.
+                OSError: the descriptor is closed.
             """
             self._fd = fd
             self._read, self._write = os.pipe()
             self._waits = os.get_blocking(fd) if writes else True
-            self.called_off = False
-            """Whether `call_off` was called."""
+            self.cancelled = False
+            """Whether `cancel` was called."""
             _enlarge(fd)
             if writes and stat.S_ISFIFO(os.fstat(fd).st_mode):
                 os.set_blocking(fd, False)
 
         def read(self, size: int) -> bytes:
-            """At most `size` bytes, as soon as some are there; none at the end.
+            """Wait for data, and return at most `size` bytes; none at the end.
 
             Raises:
-                CalledOffError: it was called off.
-                OSError: the system refuses.
+                WaitCancelledError: another thread called `cancel`.
+                OSError: the system reports an error.
             """
             self._wait(_READABLE)
             return os.read(self._fd, size)
 
         def write(self, data: memoryview) -> int:
-            """Write some of `data`; how many bytes.
+            """Write the beginning of `data`, and return how many bytes were written.
 
             Raises:
-                CalledOffError: it was called off.
-                BrokenPipeError: nobody reads any more.
-                OSError: the system refuses.
+                WaitCancelledError: another thread called `cancel`.
+                BrokenPipeError: the reader has closed the pipe.
+                OSError: the system reports an error.
             """
             while True:
                 self._wait(select.POLLOUT)
                 with suppress(BlockingIOError):
                     return os.write(self._fd, data)
 
-        def call_off(self) -> None:
-            """Call all waiting off, for good; from any thread."""
-            self.called_off = True
+        def cancel(self) -> None:
+            """Cancel the current and all later reads and writes; from any thread."""
+            self.cancelled = True
             with suppress(OSError):
                 os.write(self._write, b"x")
 
         def close(self) -> None:
-            """Leave the descriptor as it was found; it stays open."""
+            """Restore the descriptor's mode. It stays open."""
             with suppress(OSError):
                 os.set_blocking(self._fd, self._waits)
 
@@ -178,11 +180,11 @@ else:
             poll = select.poll()
             poll.register(self._fd, event)
             poll.register(self._read, select.POLLIN)
-            while not self.called_off:
+            while not self.cancelled:
                 if any(ready == self._fd for ready, _ in poll.poll()):
                     break
-            if self.called_off:
-                raise CalledOffError
+            if self.cancelled:
+                raise WaitCancelledError
 
         def __del__(self) -> None:
             for fd in (self._read, self._write):
@@ -190,8 +192,8 @@ else:
                     os.close(fd)
 
     def _enlarge(fd: int) -> None:
-        """A larger buffer, where it is a pipe of this kernel."""
-        number = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux's alone
+        """Enlarge the buffer of a pipe, if the system can."""
+        number = getattr(fcntl, "F_SETPIPE_SZ", None)  # only on Linux
         if number is not None:
             with suppress(OSError):
                 fcntl.fcntl(fd, number, PIPE_BYTES)

@@ -1,4 +1,4 @@
-"""Files as each operating system has them: opening, renaming, syncing, and the free space of a disk."""
+"""Opens, renames and syncs files as each operating system requires, and returns the free space of a disk."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from contextlib import suppress
 from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
-"""Windows changes line ends without it."""
+"""Without it, Windows converts line ends."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
-"""A pipe that nobody writes to, or reads from, is opened all the same, so that it can be refused."""
+"""Opens a pipe without waiting for its other end, so that the caller can refuse it."""
 _NO_TERMINAL = getattr(os, "O_NOCTTY", 0)
-"""A terminal that is written to does not become the one whose Ctrl-C ends the process."""
+"""A terminal that is opened does not become the controlling terminal, whose Ctrl-C ends the process."""
 
 
 def open_new(path: Path) -> int:
-    """Make a file for reading and writing; its mode follows the umask.
+    """Create a file for reading and writing, with the mode of the umask, and return its descriptor.
 
     Raises:
-        FileExistsError: something stands there, if only a link.
-        OSError: the folder refuses.
+        FileExistsError: the name is in use, possibly by a link.
+        OSError: the file cannot be created.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY | _NO_LINK, 0o666)
 
 
 def open_own(path: Path, *, mode: int) -> int:
-    """Open a file for reading and writing, made where there is none; a link is refused where the system can.
+    """Open a file for reading and writing, and return its descriptor; it is created if it does not exist.
 
     Raises:
-        OSError: it is a link, or may not be opened.
+        OSError: the path is a link (not checked on Windows), or the file cannot be opened.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | _BINARY | _NO_LINK, mode)
 
 
 def open_to_read(path: Path) -> int:
-    """Open what stands there for reading, without waiting for the other end of a pipe.
+    """Open a path for reading, without waiting for the other end of a pipe, and return its descriptor.
 
     Raises:
         OSError: it cannot be opened.
@@ -47,17 +47,17 @@ def open_to_read(path: Path) -> int:
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file to write at its end, made where there is none; a link is refused where the system can.
+    """Open a file to append to it, and return its descriptor; it is created if it does not exist.
 
     Raises:
-        OSError: it is a link, or may not be opened.
+        OSError: the path is a link (not checked on Windows), or the file cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_WAITING | _BINARY | _NO_LINK
     return os.open(path, flags, 0o666)
 
 
 def open_device(path: Path) -> int:
-    """Open a device or a pipe for writing.
+    """Open a device or a pipe for writing, and return its descriptor.
 
     Raises:
         OSError: it cannot be opened.
@@ -66,10 +66,10 @@ def open_device(path: Path) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that this user may still write on the disk of a folder.
+    """Return the free space of a folder's disk in bytes.
 
     Raises:
-        OSError: the system does not say.
+        OSError: the system reports an error.
     """
     return shutil.disk_usage(folder).free
 
@@ -78,7 +78,7 @@ def sync_file(path: Path) -> None:
     """Wait until a file's content is on the disk.
 
     Raises:
-        OSError: it is not there, or the disk fails.
+        OSError: the file does not exist, or the disk fails.
     """
     handle = os.open(path, (os.O_RDWR if sys.platform == "win32" else os.O_RDONLY) | _BINARY)
     try:
@@ -91,12 +91,13 @@ if sys.platform == "win32":
     import time
 
     _IN_USE = frozenset({5, 32, 33})
-    """ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION: another program has it open."""
+    """ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION: another program has opened the
+    file."""
     _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-    """Seconds between attempts: virus scanners and indexers open a new file for a moment."""
+    """Seconds between attempts, because virus scanners and indexers open new files for a moment."""
 
     def sync(handle: int) -> None:
-        """Wait until what was written into an open file is on the disk.
+        """Wait until the data written to an open file is on the disk.
 
         Raises:
             OSError: the disk fails.
@@ -104,30 +105,30 @@ if sys.platform == "win32":
         os.fsync(handle)
 
     def sync_folder(folder: Path) -> None:
-        """Nothing: Windows cannot open folders, and NTFS has a journal of names."""
+        """Do nothing: Windows cannot open folders, and NTFS keeps a journal of names."""
 
     def rename_new(old: Path, new: Path) -> bool:
-        """Rename a file to a name that must be free, in one step, as `os.rename` does on Windows.
+        """Rename a file atomically to a name that is not in use, as `os.rename` does on Windows.
 
         Returns:
-            True: it was done.
+            True: the file was renamed.
 
         Raises:
-            FileExistsError: the name is taken.
-            OSError: the disk refuses.
+            FileExistsError: the name is in use.
+            OSError: the file cannot be renamed.
         """
-        _patiently(old, new, replaces=False)
+        _with_retries(old, new, replaces=False)
         return True
 
     def replace(old: Path, new: Path) -> None:
-        """Rename a file to a name that is free, or that of a file which it replaces.
+        """Rename a file; an existing file with the new name is replaced.
 
         Raises:
-            OSError: the disk refuses, or another program has one of the files open.
+            OSError: the file cannot be renamed, or another program has opened one of the files.
         """
-        _patiently(old, new, replaces=True)
+        _with_retries(old, new, replaces=True)
 
-    def _patiently(old: Path, new: Path, *, replaces: bool) -> None:
+    def _with_retries(old: Path, new: Path, *, replaces: bool) -> None:
         for pause in (*_PAUSES, None):
             try:
                 return os.replace(old, new) if replaces else os.rename(old, new)  # noqa: PTH104, PTH105
@@ -140,11 +141,11 @@ else:
     from functools import cache
     from typing import Any
 
-    _CANNOT_SAY = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP})
-    """What a kernel or file system answers that knows no renaming without replacing."""
+    _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP})
+    """Errors of a kernel or file system that does not support renaming without replacing."""
 
     def sync_folder(folder: Path) -> None:
-        """Wait until the names in a folder are on the disk; some file systems cannot."""
+        """Wait until the names in a folder are on the disk, if the file system supports that."""
         with suppress(OSError):
             handle = os.open(folder, os.O_RDONLY)
             try:
@@ -153,22 +154,22 @@ else:
                 os.close(handle)
 
     def replace(old: Path, new: Path) -> None:
-        """Rename a file to a name that is free, or that of a file which it replaces.
+        """Rename a file; an existing file with the new name is replaced.
 
         Raises:
-            OSError: the disk refuses.
+            OSError: the file cannot be renamed.
         """
-        os.replace(old, new)  # noqa: PTH105 (says that it replaces)
+        os.replace(old, new)  # noqa: PTH105 (its name says that it replaces)
 
     def rename_new(old: Path, new: Path) -> bool:
-        """Rename a file to a name that must be free, in one step.
+        """Rename a file atomically to a name that is not in use.
 
         Returns:
-            Whether it was done; False where neither kernel nor file system has this in one step.
+            Whether the file was renamed; False if the kernel or the file system cannot do this atomically.
 
         Raises:
-            FileExistsError: the name is taken.
-            OSError: the disk refuses.
+            FileExistsError: the name is in use.
+            OSError: the file cannot be renamed.
         """
         call = _rename_call()
         if call is None:
@@ -178,14 +179,14 @@ else:
         from ctypes import get_errno
 
         number = get_errno()
-        if number in _CANNOT_SAY:
+        if number in _UNSUPPORTED:
             return False
         raise OSError(number, os.strerror(number), str(old), None, str(new))
 
     @cache
     def _rename_call() -> Any:
-        """The C library's function; None where it has none."""
-        import ctypes  # not above: a command that writes nothing needs none of it
+        """Return the function of the C library; None if it has none."""
+        import ctypes  # imported here, because commands that write nothing do not need it
 
         return getattr(ctypes.CDLL(None, use_errno=True), _RENAME, None)
 
@@ -198,16 +199,16 @@ else:
             return old, new, _RENAME_EXCL
 
         def sync(handle: int) -> None:
-            """Wait until what was written into an open file is on the disk.
+            """Wait until the data written to an open file is on the disk.
 
-            With fsync, macOS waits only until the drive has it in its own memory (its manual page says so).
+            On macOS, fsync only waits until the drive has the data in its cache (manual page of fsync).
 
             Raises:
                 OSError: the disk fails.
             """
             try:
                 fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-            except OSError:  # a file system without it, of a network above all
+            except OSError:  # file systems without it, above all of networks
                 os.fsync(handle)
 
     else:
@@ -217,7 +218,7 @@ else:
             return _AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE
 
         def sync(handle: int) -> None:
-            """Wait until what was written into an open file is on the disk.
+            """Wait until the data written to an open file is on the disk.
 
             Raises:
                 OSError: the disk fails.

@@ -1,4 +1,5 @@
-"""Folders that are ours alone, held open so that nobody can put another one in their place."""
+"""Folders that only this user can write to. They stay open, so that nobody can replace them by another
+folder."""
 
 from __future__ import annotations
 
@@ -15,44 +16,46 @@ _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class OwnFolder:
-    """An open folder."""
+    """An open folder that only this user can write to."""
 
     inside: Path
-    """By which its files are reached: through the open folder where the system can, else its path."""
+    """Path for access to its files: through the open descriptor if the system supports that, else its own
+    path."""
     handle: int | None
+    """The open descriptor; None on Windows."""
 
     def close(self) -> None:
-        """Let go of it; once."""
+        """Close the descriptor; call it once."""
         if self.handle is not None:
             os.close(self.handle)
 
 
 if sys.platform == "win32":
     _LINKED = 0x400
-    """FILE_ATTRIBUTE_REPARSE_POINT: a junction or a link."""
+    """FILE_ATTRIBUTE_REPARSE_POINT: a junction or a symbolic link."""
 
     def open_own_folder(path: Path) -> OwnFolder:
-        """Open a folder that is ours; on Windows by its path, for there folders cannot be opened.
+        """Return a folder by its path, because folders cannot be opened on Windows.
 
-        Windows gives a folder the rights of the one around it, so its owner is not asked for.
+        A folder on Windows inherits the access rights of its parent, so its owner is not checked.
 
         Raises:
-            FileNotFoundError: it is not there.
-            OSError: it is a link or no folder.
+            FileNotFoundError: the folder does not exist.
+            OSError: it is a link, or not a folder.
         """
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or getattr(found, "st_file_attributes", 0) & _LINKED:
-            raise NotADirectoryError(errno.ENOTDIR, "it is a link, or no folder")
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link, or not a folder")
         return OwnFolder(path, None)
 
 else:
 
     def open_own_folder(path: Path) -> OwnFolder:
-        """Open a folder that is ours, and closed to others.
+        """Open a folder that belongs to this user and that others cannot write to.
 
         Raises:
-            FileNotFoundError: it is not there.
-            OSError: it is a link or no folder, it is another user's, or others may write there.
+            FileNotFoundError: the folder does not exist.
+            OSError: it is a link or not a folder, it belongs to another user, or others can write to it.
         """
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -63,14 +66,15 @@ else:
         return OwnFolder(_through(handle, path), handle)
 
     def _check_own(path: Path, found: os.stat_result) -> None:
-        """A folder planted under the name would give others our files, or lead ours over other files of ours.
+        """Check the owner and the mode. Another user could otherwise create the folder first, read our files
+        in it, or place links in it that make us overwrite our own files.
 
         Raises:
-            OSError: the folder is another user's, or others may write there.
+            OSError: the folder belongs to another user, or others can write to it.
         """
         if found.st_uid == os.geteuid() and not found.st_mode & _OPEN_TO_OTHERS:
             return
-        # Some disks know no owners and modes: all folders are alike there.
+        # Some file systems have no owners and modes: then a new folder looks the same.
         trial = path.parent / f".vsr-{secrets.token_hex(6)}.tmp"
         trial.mkdir(mode=0o700)
         usual = trial.stat()
@@ -78,17 +82,19 @@ else:
         if found.st_uid != usual.st_uid:
             raise PermissionError(errno.EACCES, "it belongs to another user")
         if found.st_mode & _OPEN_TO_OTHERS & ~usual.st_mode:
-            raise PermissionError(errno.EACCES, "others may write to it")
+            raise PermissionError(errno.EACCES, "others can write to it")
 
     if sys.platform == "darwin":
 
         def _through(handle: int, path: Path) -> Path:
-            """A folder by its path: macOS has no paths that go through an open folder."""
+            """Return the path itself: macOS has no path through an open descriptor."""
             return path
 
     else:
 
         def _through(handle: int, path: Path) -> Path:
-            """A folder by its descriptor, as another may take its name; its path where /proc is missing."""
+            """Return a path through the descriptor, which stays valid if the folder is renamed; `path`
+            without /proc.
+            """
             inside = Path(f"/proc/self/fd/{handle}")
             return inside if inside.is_dir() else path

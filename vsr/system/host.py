@@ -1,4 +1,4 @@
-"""The machine: its memory, its processor's name, what this process has read and written, the user's cache."""
+"""Facts about the machine: its memory, the CPU's name, the I/O of this process, the user's cache folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 UNKNOWN_MEMORY = 4 * 2**30
-"""Bytes assumed where the system does not tell; small enough for most machines."""
+"""Bytes that are assumed if the system does not report its memory; most machines have more."""
 
 
 def cache_folder() -> Path:
-    """Where programs of this user keep what they can make again: `$XDG_CACHE_HOME`, else the system's place.
+    """Return the user's cache folder: `$XDG_CACHE_HOME` if it is set, else that of the system.
 
     Raises:
-        RuntimeError: the user has no home.
+        RuntimeError: the user has no home folder.
     """
     named = os.environ.get("XDG_CACHE_HOME")
     return Path(named) if named else _usual_cache()
@@ -47,12 +47,12 @@ if sys.platform == "win32":
         )
 
     def total_memory() -> int:
-        """Bytes of memory that the machine has."""
+        """Return the size of the machine's memory in bytes."""
         found = _memory()
         return UNKNOWN_MEMORY if found is None else found.total
 
     def free_memory() -> int:
-        """Bytes that this process can still have without another one losing its own to the disk."""
+        """Return how many bytes this process can still allocate without swapping."""
         found = _memory()
         return UNKNOWN_MEMORY if found is None else min(found.available, found.available_commit)
 
@@ -61,13 +61,13 @@ if sys.platform == "win32":
         return found if _kernel().GlobalMemoryStatusEx(ctypes.byref(found)) else None
 
     def bytes_moved() -> object:
-        """What changes when this process has read or written bytes; None where the system does not say."""
+        """Return a value that changes whenever this process reads or writes; None if the system has none."""
         counted = (ctypes.c_uint64 * 6)()  # IO_COUNTERS of winnt.h: operations, then bytes
         process = ctypes.c_void_p(-1)  # GetCurrentProcess
         return tuple(counted[3:5]) if _kernel().GetProcessIoCounters(process, counted) else None
 
     def processor_name() -> str:
-        """Its maker's name for it, as far as the system says."""
+        """Return the name of the CPU model, if the system reports it."""
         return platform.processor()
 
     @cache
@@ -88,31 +88,31 @@ elif sys.platform == "darwin":
     _VM_WORDS = 38
     """32-bit words of vm_statistics64; the first four count free, active, inactive and wired pages."""
     _USAGE = 2
-    """RUSAGE_INFO_V2 of sys/resource.h: 16 bytes, then 64-bit numbers, of which the 17th and 18th are bytes
-    that were read from and written to disks."""
+    """RUSAGE_INFO_V2 of sys/resource.h: 16 bytes, then 64-bit numbers. The 17th and 18th are the numbers of
+    bytes read from and written to disks."""
 
     def total_memory() -> int:
-        """Bytes of memory that the machine has."""
+        """Return the size of the machine's memory in bytes."""
         found = ctypes.c_uint64(0)
         size = ctypes.c_size_t(8)
         failed = _system().sysctlbyname(b"hw.memsize", ctypes.byref(found), ctypes.byref(size), None, 0)
         return UNKNOWN_MEMORY if failed else found.value
 
     def free_memory() -> int:
-        """Bytes that this process can still have without another one losing its own to the disk."""
+        """Return how many bytes this process can still allocate without swapping."""
         pages, count = (ctypes.c_uint32 * _VM_WORDS)(), ctypes.c_uint32(_VM_WORDS)
         if _system().host_statistics64(_host(), _VM_INFO, pages, ctypes.byref(count)):
             return UNKNOWN_MEMORY
         return (pages[0] + pages[2]) * os.sysconf("SC_PAGE_SIZE")
 
     def bytes_moved() -> object:
-        """What changes when this process has read or written bytes; None where the system does not say."""
+        """Return a value that changes whenever this process reads or writes; None if the system has none."""
         found = (ctypes.c_uint64 * 20)()
         failed = _system().proc_pid_rusage(os.getpid(), _USAGE, found)
         return None if failed else tuple(found[18:20])
 
     def processor_name() -> str:
-        """Its maker's name for it, as far as the system says."""
+        """Return the name of the CPU model, if the system reports it."""
         name, size = ctypes.create_string_buffer(256), ctypes.c_size_t(256)
         failed = _system().sysctlbyname(b"machdep.cpu.brand_string", name, ctypes.byref(size), None, 0)
         return platform.processor() if failed else name.value.decode(errors="replace")
@@ -121,7 +121,7 @@ elif sys.platform == "darwin":
     def _system() -> ctypes.CDLL:
         return ctypes.CDLL(None)
 
-    @cache  # each call would take another reference to the port
+    @cache  # each call would add a reference to the port
     def _host() -> int:
         return int(_system().mach_host_self())
 
@@ -133,15 +133,14 @@ else:
 
     _CGROUP = Path("/sys/fs/cgroup")
     _COUNTERS = (b"wchar:", b"read_bytes:", b"write_bytes:")
-    """Of Linux's /proc/self/io. Not rchar, which reading them raises."""
+    """Lines of /proc/self/io. Not rchar: reading this file changes it."""
 
     def total_memory() -> int:
-        """Bytes of memory that the machine has."""
+        """Return the size of the machine's memory in bytes."""
         return _meminfo("MemTotal:")
 
     def free_memory() -> int:
-        """Bytes that this process can still have, within its control group, without another one losing its
-        own to the disk."""
+        """Return how many bytes this process and its control group can still allocate without swapping."""
         return min(_meminfo("MemAvailable:"), _cgroup_left())
 
     def _meminfo(key: str) -> int:
@@ -155,18 +154,20 @@ else:
         return UNKNOWN_MEMORY
 
     def _cgroup_left() -> int:
-        """Limit of the control group (v2) minus its use; a container's limit is not in /proc/meminfo."""
+        """Return the limit of the control group (v2) minus its use; /proc/meminfo does not show a container's
+        limit.
+        """
         try:
             limit = int((_CGROUP / "memory.max").read_text())
             used = int((_CGROUP / "memory.current").read_text())
             rows = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-            cached = int(rows["inactive_file"])  # of files read once; the kernel gives it back when asked
+            cached = int(rows["inactive_file"])  # page cache, which the kernel frees when memory is needed
         except (OSError, ValueError, KeyError):
             return 2**62  # no limit ("max"), or no control groups
         return max(0, limit - used + cached)
 
     def bytes_moved() -> object:
-        """What changes when this process has read or written bytes; None where the system does not say."""
+        """Return a value that changes whenever this process reads or writes; None if the system has none."""
         try:
             lines = Path("/proc/self/io").read_bytes().splitlines()
         except OSError:
@@ -174,7 +175,7 @@ else:
         return [line for line in lines if line.startswith(_COUNTERS)]
 
     def processor_name() -> str:
-        """Its maker's name for it, as far as the system says."""
+        """Return the name of the CPU model, if the system reports it."""
         try:
             lines = Path("/proc/cpuinfo").read_text().splitlines()
         except OSError:

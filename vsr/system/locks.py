@@ -1,4 +1,5 @@
-"""A file that one process at a time holds. The system lets go when that process ends, however it ends."""
+"""Lock files: one process at a time can lock a file. The system unlocks it when the process ends, even if
+killed."""
 
 from __future__ import annotations
 
@@ -10,21 +11,22 @@ from vsr.system.files import open_own
 
 
 def take(path: Path) -> int | None:
-    """Open a file, made where there is none, and hold it against other processes.
+    """Open and lock a file; it is created if it does not exist.
 
     Returns:
-        Its descriptor; None where it was removed by whom held it before, so that it locks nothing any more.
+        The descriptor; None if the previous owner of the lock has removed the file meanwhile, so that a lock
+        on it has no effect.
 
     Raises:
-        BlockingIOError: another process holds it.
-        OSError: it cannot be opened.
+        BlockingIOError: another process has locked the file.
+        OSError: the file cannot be opened.
     """
     try:
         handle = open_own(path, mode=0o600)
-    except FileNotFoundError:  # in a folder that was removed
+    except FileNotFoundError:  # the folder was removed
         return None
     try:
-        _hold(handle)
+        _lock(handle)
         if os.path.samestat(os.fstat(handle), os.stat(path)):  # noqa: PTH116
             return handle
     except FileNotFoundError:
@@ -41,17 +43,18 @@ if sys.platform == "win32":
     import msvcrt
 
     def remove(handle: int, path: Path) -> None:
-        """Let go of a file that `take` gave, and remove it.
+        """Unlock and remove a file that `take` has locked.
 
-        Windows removes no open file. Who opens it before it is removed keeps it: then it is not removed.
+        Windows does not remove open files, so the file is closed first. If another process opens it in
+        between, the file is not removed.
 
         Raises:
-            OSError: another process has it by now.
+            OSError: another process has opened the file.
         """
         os.close(handle)
         path.unlink()
 
-    def _hold(handle: int) -> None:
+    def _lock(handle: int) -> None:
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError as error:
@@ -63,17 +66,18 @@ else:
     import fcntl
 
     def remove(handle: int, path: Path) -> None:
-        """Let go of a file that `take` gave, and remove it.
+        """Unlock and remove a file that `take` has locked.
 
-        It is removed first: who opened it meanwhile then finds another file, or none, under its name.
+        The file is removed first, so that a process that has opened it meanwhile sees that its name leads to
+        another file or to none.
 
         Raises:
-            OSError: the folder does not let us.
+            OSError: the file cannot be removed.
         """
         try:
             path.unlink()
         finally:
             os.close(handle)
 
-    def _hold(handle: int) -> None:
+    def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

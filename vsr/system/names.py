@@ -1,4 +1,4 @@
-"""Names of files: how long they may be, which ones Windows keeps for devices, and paths that are too long."""
+"""Checks names of new files: length, characters and reserved names; and extends long paths on Windows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 from pathlib import Path
 
 _WINDOWS_LONGEST = 255
-"""UTF-16 units of a name, on NTFS, exFAT and FAT32."""
+"""Largest number of UTF-16 code units in a name, on NTFS, exFAT and FAT32."""
 _WINDOWS_PATH = 200
-"""Characters from which on a path is written in its extended form: 260 are the limit of a plain one, 248 that
-of a folder, and names of ours stand beside the user's."""
+"""Paths of this many characters or more get the extended form. Without it a path may have 260 characters, and
+a folder 248; temporary names beside the user's file are longer than its own."""
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
-"""With any suffix, too: "Naming Files, Paths, and Namespaces" of Microsoft's documentation."""
+"""Reserved names, also with a suffix: "Naming Files, Paths, and Namespaces" in Microsoft's documentation."""
 
 
 def check(place: Path) -> None:
-    """Refuse a name that a new file cannot have in its folder.
+    """Check that the system allows a new file with this name in its folder.
 
     Raises:
-        OSError: ENAMETOOLONG, or EINVAL with the reason in words.
+        OSError: ENAMETOOLONG, or EINVAL with a sentence that gives the reason.
     """
     if _is_too_long(place):
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
@@ -32,18 +32,20 @@ def check(place: Path) -> None:
 
 
 def why_windows_refuses(name: str) -> str | None:
-    """Why Windows gives no file such a name, or another one than it says; None where it does."""
+    """Return why Windows does not allow a name, or changes it, as a sentence; None if it allows it."""
     if _DEVICE.fullmatch(name):
-        return f"Windows keeps the name {name.split('.')[0].strip()} for a device"
+        return f"Windows reserves the name {name.split('.')[0].strip()} for a device"
     if found := _FORBIDDEN.search(name):
-        return f"Windows has no names with {found[0]!r}"
+        return f"Windows allows no {found[0]!r} in a name"
     if name.endswith((".", " ")):
-        return "Windows drops a dot or a space at the end of a name"
+        return "Windows removes a dot or a space at the end of a name"
     return None
 
 
 def extended(path: str) -> str:
-    """A long absolute path of Windows in the form without a limit of 260 characters; a short one as it is."""
+    """Return a long absolute Windows path with the prefix that lifts the limit of 260 characters, and a short
+    one unchanged.
+    """
     if len(path) < _WINDOWS_PATH or path.startswith("\\\\?\\"):
         return path
     if path.startswith("\\\\"):
@@ -54,11 +56,11 @@ def extended(path: str) -> str:
 if sys.platform == "win32":
 
     def refusal(name: str) -> str | None:
-        """Why this system gives no file such a name; None where it does."""
+        """Return why this system does not allow a name, as a sentence; None if it allows it."""
         return why_windows_refuses(name)
 
     def reachable(path: Path) -> Path:
-        """A path in the form in which this system finds it, however long it is."""
+        """Return a path that this system can open, however long it is."""
         whole = str(path.absolute())
         return path if extended(whole) == whole else Path(extended(whole))
 
@@ -68,11 +70,11 @@ if sys.platform == "win32":
 else:
 
     def refusal(name: str) -> str | None:
-        """Why this system gives no file such a name; None where it does."""
+        """Return why this system does not allow a name, as a sentence; None if it allows it."""
         return None
 
     def reachable(path: Path) -> Path:
-        """A path in the form in which this system finds it, however long it is."""
+        """Return a path that this system can open, however long it is."""
         return path
 
     def _is_too_long(place: Path) -> bool:

@@ -45,5 +45,5 @@ else:
 
     @contextmanager
     def kept_priority() -> Iterator[None]:
-        """Nothing: on Linux alone libraries are known to change the priority of threads."""
+        """Do nothing: libraries are known to change the priority of threads on Linux only."""
         yield

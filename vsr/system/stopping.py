@@ -1,4 +1,4 @@
-"""How a process is asked to stop, and how it wakes a thread that waits for that."""
+"""The signals that ask a process to stop, and a way to wake the thread that waits for them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ if sys.platform == "win32":
     import socket
 
     NUMBERS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
-    """Signals that ask a process to stop. Windows sends SIGBREAK for Ctrl-Break, for a closed window and when
-    the user logs off; SIGTERM comes from this process only."""
+    """Signals that ask a process to stop. Windows sends SIGBREAK for Ctrl-Break, when the window is closed
+    and when the user logs off. SIGTERM can only come from the process itself."""
 
     def reader_is_gone(error: OSError) -> bool:
-        """Whether a write failed because nobody reads a pipe any more; Windows calls that EINVAL."""
+        """Return whether a write failed because the reader closed the pipe, which is EINVAL on Windows."""
         return isinstance(error, BrokenPipeError) or error.errno == errno.EINVAL
 
-    class Bell:
-        """Bytes from one thread, or from Python's handler of signals, to one that waits for them.
+    class Wakeup:
+        """Sends bytes from a thread, or from Python's signal handler, to a thread that waits for them.
 
-        On Windows only sockets can be waited for.
+        Windows can poll only sockets, so this is a pair of sockets there.
         """
 
         def __init__(self) -> None:
             self._reader, self._writer = socket.socketpair()
             self._writer.setblocking(False)
             self.writer = self._writer.fileno()
-            """For `signal.set_wakeup_fd`."""
+            """The descriptor for `signal.set_wakeup_fd`."""
 
         def wait(self, seconds: float | None) -> int | None:
-            """The next byte; None where none came in time, or -1 where the bell was closed."""
+            """Return the next byte; None if none comes within `seconds`, -1 if the sender has closed."""
             if not select.select([self._reader], [], [], seconds)[0]:
                 return None
             byte = self._reader.recv(1)
             return byte[0] if byte else -1
 
-        def ring(self, byte: int) -> None:
+        def send(self, byte: int) -> None:
             """Send a byte."""
             self._writer.send(bytes([byte]))
 
         def close(self) -> None:
-            """End all waiting, for good; who waits reads what is left first."""
+            """Close the sending end. The waiting thread first reads the bytes that were sent."""
             self._writer.close()
 
         def close_reader(self) -> None:
-            """After the last byte."""
+            """Close the receiving end, after the last byte was read."""
             self._reader.close()
 
 else:
@@ -55,31 +55,31 @@ else:
     """Signals that ask a process to stop."""
 
     def reader_is_gone(error: OSError) -> bool:
-        """Whether a write failed because nobody reads a pipe any more."""
+        """Return whether a write failed because the reader has closed the pipe."""
         return isinstance(error, BrokenPipeError)
 
-    class Bell:
-        """Bytes from one thread, or from Python's handler of signals, to one that waits for them."""
+    class Wakeup:
+        """Sends bytes from a thread, or from Python's signal handler, to a thread that waits for them."""
 
         def __init__(self) -> None:
             self.reader, self.writer = os.pipe()
             os.set_blocking(self.writer, False)
 
         def wait(self, seconds: float | None) -> int | None:
-            """The next byte; None where none came in time, or -1 where the bell was closed."""
+            """Return the next byte; None if none comes within `seconds`, -1 if the sender has closed."""
             if not select.select([self.reader], [], [], seconds)[0]:
                 return None
             byte = os.read(self.reader, 1)
             return byte[0] if byte else -1
 
-        def ring(self, byte: int) -> None:
+        def send(self, byte: int) -> None:
             """Send a byte."""
             os.write(self.writer, bytes([byte]))
 
         def close(self) -> None:
-            """End all waiting, for good; who waits reads what is left first."""
+            """Close the sending end. The waiting thread first reads the bytes that were sent."""
             os.close(self.writer)
 
         def close_reader(self) -> None:
-            """After the last byte."""
+            """Close the receiving end, after the last byte was read."""
             os.close(self.reader)

@@ -157,7 +157,7 @@ def test_a_range_trims_chapters_within_chapters(tmp_path: Path) -> None:
 
 def test_mp4_says_what_it_leaves_out_and_nothing_of_plain_chapters(tmp_path: Path) -> None:
     source = film(tmp_path, [FILM])
-    assert any("within chapters" in text for text in pass_through(source, tmp_path / "a.mp4").warnings)
+    assert any("nested chapters" in text for text in pass_through(source, tmp_path / "a.mp4").warnings)
     source = film(tmp_path, [element("EditionEntry", chapter(1, 0, 1, name("One", "eng")))])
     assert not any("chapters" in text for text in pass_through(source, tmp_path / "b.mp4").warnings)
 

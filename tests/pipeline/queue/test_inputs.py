@@ -54,7 +54,7 @@ def test_a_file_named_twice_is_upscaled_once(folder: Path) -> None:
 @pytest.mark.parametrize("word", ["empty", "*.webm"])
 def test_a_word_that_stands_for_nothing_is_refused(folder: Path, word: str) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"no video or picture is in this folder|no file matches"):
+    with pytest.raises(ConfigError, match=r"this folder contains no video or image|no file matches"):
         inputs_of([folder / word], recursive=False)
 
 
@@ -96,7 +96,7 @@ def test_a_pattern_may_name_the_suffix_and_folders_are_kept_below_the_target(tmp
         ("{stem", "is not a pattern"),
         ("a/{stem}", "is not a file name"),
         ("", "is not a file name"),
-        ("film", "would both become"),
+        ("film", "would both be"),
         ("{0}", "is unknown"),
         ("{stem.__class__}", "is unknown"),
     ],
@@ -109,5 +109,5 @@ def test_a_pattern_that_cannot_name_the_results_is_refused(pattern: str, words: 
 
 def test_two_inputs_of_one_name_in_different_folders_are_told_before_any_work() -> None:
     inputs = [Input(Path("x/a.mkv")), Input(Path("y/a.avi"))]
-    with pytest.raises(ConfigError, match=r"x/a.mkv and y/a.avi would both become out/a-2x.mkv"):
+    with pytest.raises(ConfigError, match=r"the results of x/a.mkv and y/a.avi would both be out/a-2x.mkv"):
         targets_of(inputs, UpscaleSettings(), folder=Path("out"), pattern=PATTERN)

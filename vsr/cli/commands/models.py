@@ -60,7 +60,7 @@ def interpolate(
     alpha: Annotated[float, typer.Option("--alpha", help="Weight of the second, 0 to 1.")] = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the output file.")] = False,
 ) -> None:
-    """Interpolate two networks of which one was trained from the other."""
+    """Interpolate the weights of two networks, one of which was trained from the other."""
     _check_output(output, overwrite=overwrite)
     from vsr.models.catalog import resolve
     from vsr.models.files import read_weights, write_weights

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MANY = "Many files"
 MOST_BYTES = 2**26
-"""Of a list of inputs: a million long names."""
+"""Largest size of a list of inputs in bytes: a million long names."""
 
 
 @setting_flags.added(after="pipeline")
@@ -61,7 +61,7 @@ def upscale(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FOLDER", help="Where the results of many files go.", parser=place_of),
+        typer.Option("--to", metavar="FOLDER", help="Folder for the results of many files.", parser=place_of),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", metavar=" ", help="Replace existing files.")
@@ -72,14 +72,12 @@ def upscale(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="PATTERN", help="{stem}-{size}{suffix} names results.", rich_help_panel=_MANY
+            "--name", metavar="PATTERN", help="Of results: {stem}-{size}{suffix}.", rich_help_panel=_MANY
         ),
     ] = None,
     recursive: Annotated[
         bool,
-        typer.Option(
-            "--recursive", "-r", metavar=" ", help="Folders inside folders, too.", rich_help_panel=_MANY
-        ),
+        typer.Option("--recursive", "-r", metavar=" ", help="Search subfolders, too.", rich_help_panel=_MANY),
     ] = False,
     files_from: Annotated[
         Path | None,
@@ -123,14 +121,14 @@ def upscale(
         typer.Option(
             "--patience",
             metavar="MINUTES",
-            help="Longest wait; default 30.",
+            help="Longest wait for a frame; default 30.",
             show_default=False,
             rich_help_panel="Run",
         ),
     ] = 30.0,
     **flags: Any,
 ) -> None:
-    """Upscale videos and pictures; all else in a file comes along unchanged.
+    """Upscale videos and images; everything else in a file is kept.
 
     \b
     vsr upscale in.mp4 out.mp4          (or photo.jpg out.png)
@@ -140,7 +138,7 @@ def upscale(
     if quiet:
         console.configure(debug=console.debugging(), quiet=True)
     if not patience >= 0:
-        raise ConfigError(f"--patience {patience:g} is impossible; use minutes, or 0 to wait for ever")
+        raise ConfigError(f"--patience {patience:g} is out of range; use minutes, or 0 to wait forever")
     chosen = _chosen(pipeline, size, flags)
     options = RunOptions(
         overwrite=overwrite,
@@ -179,7 +177,7 @@ def _chosen(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> Ch
 
 
 def _listed(file: Path | None) -> list[Path]:
-    """The inputs that a file, or standard input, lists."""
+    """Return the inputs that a file or standard input lists."""
     if file is None:
         return []
     try:
@@ -191,7 +189,7 @@ def _listed(file: Path | None) -> list[Path]:
         ) from error
     found = listed(os.fsdecode(data))
     if not found:
-        raise ConfigError(f"--files-from {file}: lists no file")
+        raise ConfigError(f"--files-from {file}: contains no names; write one input on each line")
     return found
 
 
@@ -246,7 +244,7 @@ def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: Ru
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, overwrite: bool) -> None:
-    """Before any work: a report may neither destroy a file nor fail after a day."""
+    """Check the report's path before the work: it must not replace a video, and must be writable."""
     if dry_run:
         raise ConfigError("--dry-run writes no --report; leave one of them out")
     if is_pipe(target) and (is_pipe(report) or leads_to(report, 1)):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from vsr.cli import console
 from vsr.cli.records import events
-from vsr.system.stopping import NUMBERS, Bell
+from vsr.system.stopping import NUMBERS, Wakeup
 
 if TYPE_CHECKING:
     from vsr.kernels.llvm import Library
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NEVER = -1
-_CALLED_OFF = 0
+_CANCELLED = 0
 """Byte in the pipe, besides the numbers of signals, that says that the command has ended."""
 _LAST_WORDS = "ended at once; what was finished before is kept"
 
@@ -47,8 +47,8 @@ class Guard:
         self._grace, self._there = ctypes.c_int64(self._usual), ctypes.c_int64(0)
         self._text = ctypes.create_string_buffer(last_words())
         self._library: Library | None = None
-        self._bell = self._start(self._wait)
-        self._before = signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
+        self._wakeup = self._start(self._wait)
+        self._before = signal.set_wakeup_fd(self._wakeup.writer, warn_on_full_buffer=False)
 
     def strengthen(self) -> None:
         """Wait without Python from now on, if llvmlite is available; call it once, on the main thread.
@@ -56,10 +56,10 @@ class Guard:
         On Windows it does nothing, because signals arrive through a socket that only Python reads.
         """
         if sys.platform != "win32" and self._library is None and self._compile():
-            old, self._bell = self._bell, self._start(self._wait_without_python)
+            old, self._wakeup = self._wakeup, self._start(self._wait_without_python)
             while not self._there.value:  # until it has started, the thread needs Python
                 time.sleep(0.001)
-            signal.set_wakeup_fd(self._bell.writer, warn_on_full_buffer=False)
+            signal.set_wakeup_fd(self._wakeup.writer, warn_on_full_buffer=False)
             old.close()  # ends the previous thread
 
     def _compile(self) -> bool:
@@ -75,30 +75,30 @@ class Guard:
         """Set whether the first signal has no time limit, because the work ends itself at the next step."""
         self._grace.value = NEVER if wanted else self._usual
 
-    def call_off(self) -> None:
+    def cancel(self) -> None:
         """End the guard, because the command has ended; earlier signals have no effect any more."""
         signal.set_wakeup_fd(self._before)
-        self._bell.ring(_CALLED_OFF)
-        self._bell.close()
+        self._wakeup.send(_CANCELLED)
+        self._wakeup.close()
 
-    def _start(self, wait: Callable[[Bell], None]) -> Bell:
-        """Start a thread that waits for a new bell, and return the bell."""
-        bell = Bell()
-        threading.Thread(target=wait, args=(bell,), name="vsr-signals", daemon=True).start()
-        return bell
+    def _start(self, wait: Callable[[Wakeup], None]) -> Wakeup:
+        """Start a thread that waits for signals, and return the `Wakeup` that sends them to it."""
+        wakeup = Wakeup()
+        threading.Thread(target=wait, args=(wakeup,), name="vsr-signals", daemon=True).start()
+        return wakeup
 
-    def _wait(self, bell: Bell) -> None:
-        asked = _CALLED_OFF  # later the number of the first signal
+    def _wait(self, wakeup: Wakeup) -> None:
+        asked = _CANCELLED  # later the number of the first signal
         while True:
             forever = not asked or self._grace.value == NEVER
-            byte = bell.wait(None if forever else self._grace.value / 1000)
+            byte = wakeup.wait(None if forever else self._grace.value / 1000)
             if byte is None:
                 leave(asked)
             elif byte < 0:  # the writing end was closed
-                bell.close_reader()
+                wakeup.close_reader()
                 return
-            elif byte == _CALLED_OFF:
-                asked = _CALLED_OFF
+            elif byte == _CANCELLED:
+                asked = _CANCELLED
             elif byte in NUMBERS and asked:
                 leave(byte)
             elif byte in NUMBERS:
@@ -106,12 +106,12 @@ class Guard:
 
     if sys.platform != "win32":
 
-        def _wait_without_python(self, bell: Bell) -> None:
+        def _wait_without_python(self, wakeup: Wakeup) -> None:
             assert self._library is not None
             text, length = ctypes.addressof(self._text), len(self._text) - 1
             grace, there = ctypes.addressof(self._grace), ctypes.addressof(self._there)
-            self._library.function("wait", 5)(bell.reader, grace, there, text, length)
-            bell.close_reader()
+            self._library.function("wait", 5)(wakeup.reader, grace, there, text, length)
+            wakeup.close_reader()
 
 
 def last_words() -> bytes:
@@ -191,7 +191,7 @@ second:
   br i1 %ended, label %done, label %judge
 judge:
   %byte = load i8, ptr %place
-  %off = icmp eq i8 %byte, {_CALLED_OFF}
+  %off = icmp eq i8 %byte, {_CANCELLED}
   br i1 %off, label %idle, label %again
 again:
   %meant_again = call i1 @asks(i8 %byte)

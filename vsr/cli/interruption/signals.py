@@ -48,7 +48,7 @@ def installed() -> Generator[None, None, None]:
                 signal.signal(number, signal.SIG_DFL)
         _guard = None
         if guard is not None:
-            guard.call_off()
+            guard.cancel()
 
 
 def _new_guard() -> Guard | None:

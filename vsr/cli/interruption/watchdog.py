@@ -34,7 +34,7 @@ class Watchdog:
 
     @contextmanager
     def files_only(self) -> Generator[None, None, None]:
-        """Also count bytes of files and of the network as progress, for work without frames."""
+        """Inside the block, bytes of files and of the network count as progress: for work without frames."""
         self._bytes_count = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""The way from networks to `vsr.kernels`, the kernels that this package writes itself."""
+"""Runs networks with `vsr.kernels`, the kernels that this package implements itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsr.engine.backends.contract import BackendSpec, Run, Window
 
 try:
     from vsr import kernels
-except ImportError:  # the folder may be missing: torch takes over
+except ImportError:  # without the folder, torch computes everything
     kernels = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -25,39 +25,39 @@ class Graphed(Protocol):
     """A network that describes itself as a `ConvGraph`, as those of 3x3 convolutions do."""
 
     def as_graph(self) -> ConvGraph:
-        """The computation between `prepare` and `finish`."""
+        """Return the computation between `prepare` and `finish`."""
 
     def prepare(self, x: Tensor) -> Tensor:
-        """The input of the graph for a batch `(N, 3, H, W)`."""
+        """Return the input of the graph for a batch `(N, 3, H, W)`."""
 
     def finish(self, sr: Tensor, x: Tensor) -> Tensor:
-        """The result of the network from the output of the graph and the batch."""
+        """Return the result of the network, from the output of the graph and the batch."""
 
 
 def graph_of(network: nn.Module) -> ConvGraph | None:
-    """The network as a graph; None for a network that has no graph, or where `vsr.kernels` is missing."""
+    """Return the network as a graph; None if it has no graph or `vsr.kernels` is missing."""
     as_graph = getattr(network, "as_graph", None)
     return as_graph() if as_graph is not None and has_kernels() else None
 
 
 def has_kernels() -> bool:
-    """Whether the package `vsr.kernels` can be imported."""
+    """Return whether the package `vsr.kernels` can be imported."""
     return kernels is not None
 
 
 def kernels_available(target: Target) -> bool:
-    """Whether `vsr.kernels` is present, and this machine has what the kernels of a target need."""
+    """Return whether `vsr.kernels` is present, and this machine has what the kernels of a target need."""
     return kernels is not None and kernels.available(target)
 
 
 def kernels_support(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
-    """Whether the kernels of a target can compute a network with features of a dtype."""
+    """Return whether the kernels of a target can compute a network with features of a dtype."""
     graph = graph_of(network)
     return graph is not None and kernels.supports(graph, target, dtype)
 
 
 def kernels_are_fastest(network: nn.Module, target: Target, dtype: torch.dtype) -> bool:
-    """Whether the kernels of a target are available and were measured to be the fastest for a network."""
+    """Return whether a target's kernels are available and were measured to be the fastest for a network."""
     graph = graph_of(network)
     return graph is not None and kernels.is_measured_fastest(graph, target, dtype)
 
@@ -68,8 +68,10 @@ def kernel_window(target: Target) -> Window:
 
 
 def in_kernels(network: nn.Module, target: Target, dtype: torch.dtype, device: torch.device) -> Run:
-    """Compile the network for the kernels of a target, on as many threads as torch has now; torch runs the
-    batches whose shape the kernels do not take."""
+    """Compile the network for the kernels of a target, with as many threads as torch has now.
+
+    Torch computes the batches whose shape the kernels do not support.
+    """
     graphed = cast(Graphed, network)
     threads = torch.get_num_threads()  # read now, because torch may have fewer threads during a run
     run_graph = kernels.compile(graphed.as_graph(), target, dtype, device, threads)
@@ -92,7 +94,7 @@ def own(
     best_dtypes: tuple[torch.dtype, ...] = (),
     in_trial: bool = False,
 ) -> BackendSpec:
-    """A backend of kernels that this package writes itself."""
+    """Return a backend that runs networks with a target of `vsr.kernels`."""
 
     def compiled(network: nn.Module, dtype: torch.dtype, place: torch.device) -> Run:
         run = in_kernels(network, target, dtype, place)

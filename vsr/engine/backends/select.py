@@ -32,12 +32,13 @@ BACKENDS: tuple[BackendSpec, ...] = (
     openvino.BACKEND,
     torch_eager.BACKEND,
 )
-"""In the order in which `auto` prefers them."""
+"""All backends, in the order in which `auto` prefers them."""
 
 _WORTH = 10_000
-"""Parameters; a smaller network is quick anyway, and compiling it is not."""
+"""Number of parameters below which a network is not compiled, because compiling takes longer than running
+it."""
 _TRIED = 2
-"""How many backends a trial compares at most."""
+"""The largest number of backends that a trial compares."""
 _NAMES = {"cpu": "the CPU", "cuda": "a CUDA device", "any": "every device"}
 
 
@@ -47,7 +48,7 @@ class Selection:
 
     backend: Backend
     dtype: torch.dtype
-    """Of weights and activations; with `int8`, of the layers that stay as they are."""
+    """Dtype of weights and activations; with `int8`, that of the layers without 8-bit integers."""
     int8: bool
     compiled: Callable[[], Run]
     """Compiles the network, which takes up to a second."""
@@ -55,7 +56,7 @@ class Selection:
 
     @property
     def precision(self) -> str:
-        """What most of the network computes in: `float32`, `bfloat16`, `float16` or `int8`."""
+        """Number format of most layers: `float32`, `bfloat16`, `float16` or `int8`."""
         return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
 
 
@@ -73,13 +74,13 @@ def select(
         network: In eval mode, float32, on the host; not changed.
         device: Where torch would run it.
         backend: `auto` takes the first of `BACKENDS` that was measured to be the fastest for such networks on
-            such hardware; where none was, the faster one in a trial of milliseconds, see `trial`.
-        precision: `auto` takes the format that the backend is best in, else 16 bits where the device is
-            faster in them, see `device.choose_dtype`; float32 for a filter, which has no weights.
-        dtype: Instead of what follows from `precision`, as for a run that is resumed.
+            such hardware. If there is none, it takes the faster one in a trial of milliseconds, see `trial`.
+        precision: `auto` takes the best format of the backend, else a 16-bit format if the device is faster
+            in it, see `device.choose_dtype`; float32 for a filter, which has no weights.
+        dtype: Replaces `precision`, for a run that is resumed.
 
     Raises:
-        ConfigError: the backend that was asked for is not available, or does not run this network.
+        ConfigError: the requested backend is not available, or does not support this network.
     """
     if precision == "int8" and _parameters(network) > 0:
         return _in_integers(network, device, backend, dtype)
@@ -90,7 +91,7 @@ def select(
 
 
 def availability() -> dict[str, str]:
-    """The backends beside torch, each with what it runs here or with what is missing."""
+    """Return for each backend except torch what it runs on this machine, or what is missing, in words."""
     return {
         it.name: f"is there, for {it.takes}" if it.available() else f"not here: it needs {it.needs}"
         for it in BACKENDS

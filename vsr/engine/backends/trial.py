@@ -69,8 +69,9 @@ def image(network: nn.Module) -> Tensor:
 
 
 def _wins(one: Run, other: Run, x: Tensor) -> bool:
-    """Whether `one` is not clearly slower: the best of a few alternating runs, because other programs may
-    disturb some of them."""
+    """Return whether `one` is not clearly slower: the best of a few alternating runs, because other programs
+    may disturb some of them.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for run in (one, other):
         run(x)

@@ -27,7 +27,7 @@ _TILE_DATA = 18  # XFEATURE_XTILEDATA; Linux, Documentation/arch/x86/xstate.rst
 
 @cache
 def available() -> bool:
-    """Whether this process may use AMX, and `llvmlite` is installed."""
+    """Return whether this process may use AMX, and `llvmlite` is installed."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return False
     if importlib.util.find_spec("llvmlite") is None:
@@ -44,13 +44,14 @@ def _is_permitted() -> bool:
 
 
 def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether `compile` takes a graph: bfloat16, and convolutions that `limits.fits` accepts."""
+    """Return whether `compile` takes a graph: bfloat16, and convolutions that `limits.fits` accepts."""
     return dtype == torch.bfloat16 and limits.fits(graph)
 
 
 def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether the kernels were measured to be the fastest: wherever they are available
-    (docs/benchmarks.md)."""
+    """Return whether the kernels were measured to be the fastest: wherever they are available
+    (docs/benchmarks.md).
+    """
     return supports(graph, dtype) and available()
 
 

@@ -62,14 +62,15 @@ def _chain(graph: ConvGraph, first: int, last: int) -> Chain | None:
 
 
 def _one_size(convs: tuple[Conv, ...], makes_result: bool) -> bool:
-    """Whether all results have one size: a convolution that enlarges is a chain of its own. The last pixel
-    shuffle of the graph does not count, because it makes the result."""
+    """Return whether all results have one size: a convolution that enlarges is a chain of its own. The last
+    pixel shuffle of the graph does not count, because it makes the result.
+    """
     enlarging = convs[-1].upsample > 1 or (convs[-1].shuffle > 1 and not makes_result)
     return len(convs) == 1 or not enlarging
 
 
 def fits(graph: ConvGraph) -> bool:
-    """Whether the kernels support a graph."""
+    """Return whether the kernels support a graph."""
     last = graph.convs[-1]
     return (
         len(graph.convs) > 1

@@ -18,18 +18,21 @@ _MOST = 2**31
 
 
 def available() -> bool:
-    """Whether the current device is a Hopper GPU, and the kernel compiles and loads."""
+    """Return whether the current device is a Hopper GPU, and the kernel compiles and loads."""
     return halo.available()
 
 
 def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether `compile` takes a graph: bfloat16 or float16, and convolutions that `limits.fits` accepts."""
+    """Return whether `compile` takes a graph: bfloat16 or float16, and convolutions that `limits.fits`
+    accepts.
+    """
     return dtype in (torch.bfloat16, torch.float16) and limits.fits(graph)
 
 
 def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether the kernels were measured to be the fastest: wherever they are available
-    (docs/benchmarks.md)."""
+    """Return whether the kernels were measured to be the fastest: wherever they are available
+    (docs/benchmarks.md).
+    """
     return supports(graph, dtype) and available()
 
 

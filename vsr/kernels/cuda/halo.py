@@ -108,7 +108,7 @@ class Packed:
 
 @cache
 def available() -> bool:
-    """Whether the current device has compute capability 9.0, and the kernel compiles and loads."""
+    """Return whether the current device has compute capability 9.0, and the kernel compiles and loads."""
     if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
         return False
     if not nvrtc.available():

@@ -7,8 +7,8 @@ from vsr.kernels.cuda import halo
 
 
 def fits(graph: ConvGraph) -> bool:
-    """Whether the kernel supports a graph: channels in multiples of 32 (`halo.CHUNK`), and weights that fit
-    into shared memory.
+    """Return whether the kernel supports a graph: channels in multiples of 32 (`halo.CHUNK`), and weights
+    that fit into shared memory.
 
     Only the first convolution may read the image, and only the last one may make the result.
     """
@@ -25,8 +25,9 @@ def fits(graph: ConvGraph) -> bool:
 
 
 def _fits_inner(conv: Conv) -> bool:
-    """Whether the kernel supports a convolution between the first and the last: it does at most one of three
-    things, which are up to two residuals, enlargement by 2, and a pixel shuffle."""
+    """Return whether the kernel supports a convolution between the first and the last: it does at most one of
+    three things, which are up to two residuals, enlargement by 2, and a pixel shuffle.
+    """
     extras = bool(conv.residuals), conv.upsample > 1, conv.shuffle > 1
     return (
         IMAGE not in read_by(conv)
@@ -58,8 +59,9 @@ def _has_shape(outputs: int, channels: int, *, taps: int = 3, shuffle: int | Non
 
 
 def _places_agree(graph: ConvGraph) -> bool:
-    """Whether one layout of buffers serves all convolutions: the values before a value are the same in the
-    inputs of all of them."""
+    """Return whether one layout of buffers serves all convolutions: the values before a value are the same in
+    the inputs of all of them.
+    """
     before: dict[int, tuple[int, ...]] = {}
     for conv in graph.convs:
         for n, value in enumerate(conv.inputs):

@@ -26,7 +26,7 @@ its begin."""
 
 
 def is_measured() -> bool:
-    """Whether the CPU is of a kind on which these kernels were measured to be faster than all others.
+    """Return whether the CPU is of a kind on which these kernels were measured to be faster than all others.
 
     On ARM they were tested in emulation only, which says nothing about speed.
     """
@@ -34,13 +34,13 @@ def is_measured() -> bool:
 
 
 def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether the kernels were measured to be the fastest for such graphs on such CPUs."""
+    """Return whether the kernels were measured to be the fastest for such graphs on such CPUs."""
     return supports(graph, dtype) and is_measured()
 
 
 @cache
 def available() -> bool:
-    """Whether `llvmlite` is installed, and the CPU has the instructions that the code uses."""
+    """Return whether `llvmlite` is installed, and the CPU has the instructions that the code uses."""
     if importlib.util.find_spec("llvmlite") is None:
         return False
     if platform.machine() in ("aarch64", "arm64"):
@@ -51,7 +51,7 @@ def available() -> bool:
 
 
 def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Whether `compile` takes a graph: float32, and convolutions that `limits.fits` accepts."""
+    """Return whether `compile` takes a graph: float32, and convolutions that `limits.fits` accepts."""
     return dtype == torch.float32 and limits.fits(graph)
 
 

@@ -11,8 +11,9 @@ SOURCES = 5
 
 
 def fits(graph: ConvGraph) -> bool:
-    """Whether the kernels support a graph: only the first convolution reads the image, and only the last one
-    makes the result."""
+    """Return whether the kernels support a graph: only the first convolution reads the image, and only the
+    last one makes the result.
+    """
     first, *inner, last = graph.convs
     return (
         first is not last

@@ -14,13 +14,13 @@ from vsr.media.encode.encoder_table import ENCODERS, EncoderSpec
 from vsr.system.scheduling import kept_priority
 
 _SIDE = 256
-"""Width and height of the frames that are announced: more than every encoder's minimum."""
+"""Width and height with which an encoder is opened; larger than the minimum of every encoder."""
 
 
 def why_not(name: str) -> str | None:
-    """Return why an encoder of the table cannot be used here, in words; None if it can.
+    """Return the reason why an encoder of the table cannot be used on this machine; None if it can.
 
-    An encoder in software is taken to work if FFmpeg has it. One of graphics hardware is opened.
+    A software encoder is assumed to work if FFmpeg contains it. A hardware encoder is opened.
     """
     if name not in av.codecs_available:
         return "not in this build of PyAV"
@@ -30,9 +30,9 @@ def why_not(name: str) -> str | None:
 
 @cache
 def opens(name: str) -> bool:
-    """Whether an encoder of the table opens for a small frame in its first pixel format.
+    """Return whether an encoder of the table opens for a small frame in its first pixel format.
 
-    Drivers take up to a second for this, so each encoder is asked once.
+    Drivers take up to a second for this, so the result is cached.
     """
     spec = ENCODERS[name]
     try:
@@ -51,10 +51,10 @@ def opens(name: str) -> bool:
 
 
 def open_encoder(context: VideoCodecContext) -> None:
-    """Open an encoder without its messages, and without the priorities that it gives to threads.
+    """Open an encoder. Its messages are suppressed, and its changes to thread priorities are undone.
 
     Raises:
-        av.FFmpegError, ValueError: it refuses its hardware, size, format or options.
+        av.FFmpegError, ValueError: the encoder does not open with this hardware, size, format or options.
     """
     if context.name == "libsvtav1":
         # SVT-AV1 writes a page of information to stderr; with 1 it writes errors only. It reads this once in

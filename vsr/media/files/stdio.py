@@ -17,7 +17,7 @@ from vsr.errors import InputError, OutputError
 from vsr.media.files.y4m import end_of
 from vsr.media.remote.places import is_file_object, is_url, register, register_file, remote_of
 from vsr.settings.schema import PipeFormat
-from vsr.system.descriptors import CalledOffError, Descriptor
+from vsr.system.descriptors import Descriptor, WaitCancelledError
 from vsr.system.names import reachable
 
 STANDARD = Path("-")
@@ -136,7 +136,7 @@ class PipeInput:
 
     def stop(self) -> None:
         """Make a waiting read and all later reads return the end of the data; from any thread."""
-        self._from.call_off()
+        self._from.cancel()
 
     def read_at(self, position: int, size: int, *, last: bool) -> bytes:
         """Return at most `size` bytes from `position` on; none at the end, and none beyond what is kept."""
@@ -161,7 +161,7 @@ class PipeInput:
             return b""
         try:
             data = self._from.read(size)
-        except CalledOffError:
+        except WaitCancelledError:
             return b""
         except OSError as error:  # closed, or a folder
             raise InputError(
@@ -227,7 +227,7 @@ class PipeOutput:
 
     def stop(self) -> None:
         """Make a waiting write and all later writes fail; from any thread."""
-        self._to.call_off()
+        self._to.cancel()
 
     def close(self) -> None:
         """Restore the descriptor's mode; it stays open."""

@@ -1,8 +1,8 @@
 """Reads and writes chapters and tags of Matroska that FFmpeg reduces to a flat list (RFC 9559, 5.1.7, 5.1.8).
 
-FFmpeg reads neither further editions nor chapters within chapters, one name of several, and no flags or
-languages; of tags it keeps one value of each name. Therefore they go from file to file as they are, into the
-space of a placeholder that the muxer wrote.
+FFmpeg reads only the first edition, no nested chapters, only one name of each chapter, and no flags or
+languages. Of several tags with the same name it keeps one. Therefore the bytes of chapters and tags are
+copied unchanged from file to file, into the space of a placeholder that the muxer has written.
 """
 
 from __future__ import annotations
@@ -27,44 +27,46 @@ HIDDEN, ENABLED, EDITION_HIDDEN, ORDERED = 0x98, 0x4598, 0x45BD, 0x45DD
 _FLAT_ATOM = frozenset({_UID, _TEXT_UID, START, _END, DISPLAY})
 _FLAT_EDITION = frozenset({_EDITION_UID, _EDITION_DEFAULT, ATOM})
 _AS_USUAL = {HIDDEN: 0, ENABLED: 1, EDITION_HIDDEN: 0, ORDERED: 0}
-"""Flags and the values that say nothing."""
+"""Maps flags to their default values. FFmpeg loses nothing if a flag has its default."""
 TARGETS, LEVEL, _LEVEL_NAME = 0x63C0, 0x68CA, 0x63CA
 _ELSEWHERE = frozenset({0x63C5, 0x63C6})
-"""UIDs of a track and an attachment, to which FFmpeg gives new ones; it writes their tags."""
+"""Targets of tags: the UIDs of a track and an attachment. FFmpeg assigns new UIDs, and writes these tags
+itself."""
 _OF_CHAPTERS = frozenset({0x63C9, 0x63C4})
-"""UIDs of an edition and a chapter."""
+"""Targets of tags: the UIDs of an edition and a chapter."""
 TAG_STRING, TAG_LANGUAGE, _TAG_DEFAULT = 0x4487, 0x447A, 0x4484
 _FLAT_TAG = frozenset({TAG_NAME, TAG_STRING, TAG_LANGUAGE, _TAG_DEFAULT})
 EPISODE = 50
-"""The level of a tag without one."""
+"""TargetTypeValue of a tag that states none."""
 _CRC, _UNKNOWN = 0xBF, b"und"
 _MOST = 1 << 19
-"""Bytes: a thousand chapters with names in several languages need less, and more is not read."""
+"""Largest size of chapters or tags in bytes; larger ones are not read. A thousand chapters with names in
+several languages are smaller."""
 _DEEPEST = 32
-"""Levels of chapters within chapters; more are not read."""
+"""Largest depth of nested chapters that is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Chapters and tags as they lie in a file; empty where FFmpeg reads them completely."""
+    """Chapters and tags as bytes of a Matroska file; empty if FFmpeg reads them completely."""
 
     chapters: bytes = b""
     """The content of the element Chapters."""
     tags: bytes = b""
     """The elements Tag of the file, its editions and chapters."""
     structured: bool = False
-    """Whether the chapters have more than FFmpeg reads, languages of their names aside."""
+    """Whether the chapters have more than FFmpeg reads, apart from the languages of their names."""
 
 
 def read_extras(path: Path, *, stale: frozenset[str]) -> Extras:
     """Return what FFmpeg does not read of a Matroska file's chapters and tags.
 
     Args:
-        path: Of the file.
-        stale: Names of tags, in lower case, that no longer hold in a copy.
+        path: Path of the file.
+        stale: Names of tags, in lower case, that would be wrong in a copy.
     """
     found = {CHAPTERS: b"", TAGS: b""}
-    with suppress(ValueError, OSError):  # nothing is read of a damaged file
+    with suppress(ValueError, OSError):  # of a damaged file, nothing is returned
         with open_bytes(path) as file:
             for part in children(file, *span(segment_of(file))):
                 if part.id in found and part.size <= _MOST:
@@ -85,8 +87,13 @@ def _extras(found: Mapping[int, bytes], stale: frozenset[str]) -> Extras:
 
 
 def moved_chapters(content: bytes, shift: int, start: int | None, end: int | None) -> bytes:
-    """Return the content of Chapters on another clock and trimmed to a range, all in nanoseconds; empty if
-    nothing is left.
+    """Return the content of Chapters with shifted times, trimmed to a range; empty if no chapter is left.
+
+    Args:
+        content: Content of the element Chapters.
+        shift: Nanoseconds to add to each time.
+        start: Start of the range in nanoseconds, before the shift; None for no limit.
+        end: End of the range, likewise.
     """
     editions = []
     for number, inside, raw in elements_of(content):
@@ -115,7 +122,7 @@ def write_extras(path: Path, extras: Extras) -> None:
                 file.write(made + void_of(part.size - len(made)))
                 wanted.discard(part.id)
     if wanted:
-        raise ValueError("no place for chapters or tags")
+        raise ValueError("no space for chapters or tags")
 
 
 def _content(file: BinaryIO, part: Element) -> bytes:
@@ -124,7 +131,7 @@ def _content(file: BinaryIO, part: Element) -> bytes:
 
 
 def _is_flat(chapters: bytes, *, any_language: bool = False) -> bool:
-    """Return whether FFmpeg reads chapters completely, all but languages with `any_language`."""
+    """Return whether FFmpeg reads chapters completely; with `any_language`, languages are ignored."""
     editions = [inside for number, inside, _ in elements_of(chapters) if number == EDITION]
     atoms = [a for edition in editions for number, a, _ in elements_of(edition) if number == ATOM]
     plain = all(_has_only(edition, _FLAT_EDITION) for edition in editions)
@@ -149,9 +156,9 @@ def _has_only(content: bytes, numbers: frozenset[int]) -> bool:
 
 
 def _without_checksums(content: bytes, level: int = 0) -> bytes:
-    """Return chapters without the checksums of their parts, which do not hold once something changes."""
+    """Return chapters without the checksums of their elements, which would be wrong after any change."""
     if level > _DEEPEST:
-        raise ValueError("chapters too deep")
+        raise ValueError("chapters are nested too deeply")
     made = []
     for number, inside, raw in elements_of(content):
         if number in (EDITION, ATOM, DISPLAY):
@@ -173,9 +180,9 @@ def _moved_atoms(content: bytes, shift: int, start: int | None, end: int | None)
 
 
 def _moved(atom: bytes, shift: int, start: int | None, end: int | None) -> bytes | None:
-    """Return a chapter with its own chapters; None if it is outside the range."""
+    """Return the content of a chapter and its nested chapters; None if it is outside the range."""
     fields = {number: inside for number, inside, _ in elements_of(atom)}
-    if _OTHER_FILE in fields:  # its times are those of the other file
+    if _OTHER_FILE in fields:  # a linked chapter: its times belong to the other file
         return atom
     times = {key: int.from_bytes(fields[key], "big") for key in (START, _END) if key in fields}
     first, last = times.get(START, 0), times.get(_END)
@@ -214,7 +221,7 @@ def _level(tag: bytes) -> int:
 
 
 def _without(tag: bytes, stale: frozenset[str]) -> bytes:
-    """Return a tag as an element without the names that no longer hold; empty if it has no others."""
+    """Return a tag as an element, without the names in `stale`; empty if no name is left."""
     kept = [
         (number, raw)
         for number, inside, raw in elements_of(tag)
@@ -224,7 +231,7 @@ def _without(tag: bytes, stale: frozenset[str]) -> bytes:
 
 
 def _of_muxer(part: tuple[int, bytes, bytes]) -> bytes:
-    """Return what stays of an element that the muxer wrote among the tags: tags of tracks, and its name."""
+    """Return what to keep of an element that the muxer has written: tags of tracks, and the tag ENCODER."""
     number, inside, raw = part
     if number != TAG:
         return b""

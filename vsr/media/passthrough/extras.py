@@ -1,4 +1,4 @@
-"""Carries chapters and tags from Matroska to Matroska that FFmpeg reduces to one flat list."""
+"""Copies chapters and tags from Matroska to Matroska that FFmpeg would reduce to one flat list."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # PyAV has it in its stubs only
 
 _NS = Fraction(1, 10**9)
 _SPACE = 64
-"""Bytes of a placeholder beyond what is written there, for the heads of elements."""
+"""Bytes of a placeholder in addition to its final content, for the headers of elements."""
 _STALE = frozenset({"encoder", "duration"})
-"""Tags of the old file, which its copy has of its own."""
+"""Tags whose values in the source are wrong for the output; the muxer writes its own."""
 
 
 def keep_extras(
@@ -32,20 +32,20 @@ def keep_extras(
     *,
     clock: tuple[Fraction, Fraction | None, Fraction | None],
 ) -> tuple[Pending | None, list[str]]:
-    """Make space in `output` for what FFmpeg does not read of a Matroska file's chapters and tags.
+    """Reserve space in `output` for the chapters and tags of a Matroska file that FFmpeg does not read.
 
     Args:
         source: Path of the input.
         media: The same file, open.
-        output: Not started yet; its metadata may get a placeholder.
-        chapters: Those of the output; the title of the first one may get a placeholder.
+        output: The output, not started yet; its metadata may get a placeholder.
+        chapters: Chapters of the output; the title of the first one may get a placeholder.
         container: Container of `output`.
-        clock: Seconds added to every time, and the range in seconds on the source's clock. Of a range, only
-            chapters are kept as they are.
+        clock: The seconds added to every time, and the start and end of the range in seconds on the source's
+            clock. With a range, tags are not copied.
 
     Returns:
-        What must be written into the finished file, if anything, and a sentence for chapters that the
-        container does not support.
+        The data to write into the finished file, or None; and a sentence if the container does not support
+        the chapters.
     """
     if "matroska" not in media.format.name or is_pipe(source):
         return None, []
@@ -75,6 +75,6 @@ def _ns(seconds: Fraction | None) -> int | None:
 
 def _lost(container: Container) -> str:
     return (
-        f"{container.name} supports one list of chapters with one name each; chapters within chapters, "
+        f"{container.name} supports one list of chapters with one name each; nested chapters, "
         "further editions, further names and flags are left out; write to .mkv to keep them"
     )

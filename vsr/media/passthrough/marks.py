@@ -194,7 +194,7 @@ def _of_entry(file: BinaryIO, entry: Element) -> TrackMarks:
 
 
 def _is_unknown(stream: Stream) -> bool:
-    """Whether a stream has subtitles of a codec that FFmpeg does not know."""
+    """Return whether a stream has subtitles of a codec that FFmpeg does not know."""
     return stream.type == "subtitle" and getattr(stream, "codec_context", None) is None
 
 

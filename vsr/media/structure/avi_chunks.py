@@ -1,7 +1,7 @@
-"""Recognises chunks without content in AVI, which capture programs write for frames that they dropped.
+"""Recognises empty chunks in AVI, which capture programs write for dropped frames.
 
-Such a chunk says that the frame before stays on the screen; demuxers pass over it, so that bytes lie between
-two packets that belong to neither. Nothing is missing there. Microsoft's AVI RIFF File Reference and the
+An empty chunk means that the previous frame is shown longer. Demuxers skip it, so there are bytes between two
+packets that belong to neither, although nothing is missing. Microsoft's AVI RIFF File Reference and the
 OpenDML extensions (1996) describe the chunks.
 """
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from vsr.media.remote.reader import open_bytes
 
 _HEAD = 8
-"""Bytes: four letters, and the length of what follows."""
+"""Size of a chunk's header in bytes: four letters, and the length of the content."""
 _LIST = 12
-"""Bytes of a list's head: its chunks follow at once."""
+"""Size of a list's header in bytes; the chunks of the list follow it."""
 _LISTS = frozenset({b"LIST", b"RIFF"})
 _FILLERS = frozenset({b"JUNK", b"idx1"})
 _MOST = 1 << 20
-"""Bytes that are looked through at most."""
+"""The largest number of bytes that are searched."""
 
 
 def holds_no_frame(path: str | Path, start: int, end: int) -> bool:
-    """Whether the bytes between two packets of an AVI file are whole chunks of which none holds a frame.
+    """Return whether the bytes between two packets of an AVI file are complete chunks that contain no frame.
 
     Args:
-        path: Of the file.
-        start: Where the content of the one packet ends.
-        end: Where that of the next begins, behind its chunk's head.
+        path: Path of the file.
+        start: Offset at which the content of the first packet ends.
+        end: Offset at which the content of the second packet begins, after its chunk's header.
     """
-    at = start + start % 2  # chunks begin at even places
+    at = start + start % 2  # chunks begin at even offsets
     if end - at > _MOST:
         return False
     with open_bytes(path) as file:
@@ -45,7 +45,7 @@ def holds_no_frame(path: str | Path, start: int, end: int) -> bool:
 
 
 def _step(name: bytes, size: int) -> int | None:
-    """Bytes to the next chunk; None where this one may hold a frame."""
+    """Return the number of bytes to the next chunk; None if this chunk may contain a frame."""
     if name in _LISTS:
         return _LIST
     if not size or name in _FILLERS or name.startswith(b"ix"):

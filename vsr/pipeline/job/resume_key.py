@@ -1,4 +1,4 @@
-"""The facts that decide the result of a run; a run is resumed only where they are equal."""
+"""Computes the resume key: all facts that change the result. A run is resumed only if they are equal."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ def job_key(
     size: TargetSize,
     decoder: str,
 ) -> dict[str, Any]:
-    """The facts that decide the frames of a result, by name, in plain types.
+    """Return the facts that change the frames of a result, by name, in plain types.
 
-    A setting says itself whether it belongs here (`in_resume_key` in `vsr/settings/schema.py`).
-
+    `in_resume_key` in `vsr/settings/schema.py` states for each setting whether it is included.
 
     Args:
         source: The input.
-        settings: As given.
+        settings: Settings of the run.
         model: The generator.
-        upscaler: With its device and precision chosen.
-        plan: How the picture is encoded.
-        size: Of the result.
-        decoder: What decodes the input; a GPU makes something else of damaged frames than software does.
+        upscaler: The generator on its device, in its precision.
+        plan: How the video is encoded.
+        size: Size of the result.
+        decoder: Name of the decoder; a GPU and software decode damaged frames differently.
     """
     values = {
         name: plain(getattr(settings, name))
@@ -65,7 +64,7 @@ def job_key(
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Hash of the names and values of all weights of a network on the host."""
+    """Return a hash of the names and values of all weights of a network."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

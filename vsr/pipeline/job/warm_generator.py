@@ -1,4 +1,4 @@
-"""Keeps a generator and worker processes from run to run, so that a queue of files starts them once."""
+"""Keeps a generator and worker processes between runs, so that a queue of files starts them once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsr.settings.schema import UpscaleSettings
 
 
 class WarmGenerator:
-    """The generator of the last run, for a next run with the same settings; it serves one run at a time."""
+    """Holds the generator of the last run, for further runs with the same settings; one run at a time."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] | None = None
@@ -23,19 +23,19 @@ class WarmGenerator:
     def placed(
         self, name: str, scale: Fraction | None, settings: UpscaleSettings
     ) -> tuple[LoadedModel, Upscaler]:
-        """The generator for a run, placed on the device; the one before is dropped if it does not fit.
+        """Return the generator for a run on its device; the previous one is freed if the settings differ.
 
         Args:
-            name: Of a model, with `auto` resolved.
-            scale: The enlargement that is wanted.
-            settings: Of the run; device, precision, backend, tile and batch count.
+            name: Name of a model, with `auto` resolved.
+            scale: The requested scale.
+            settings: Settings of the run; those in `_FIELDS` matter here.
 
         Raises:
             VsrError: as `load_generator` and `engine.upscaler.Upscaler` do.
         """
         key = (name, scale, *(getattr(settings, field) for field in _FIELDS))
         if self._kept is None or key != self._key:
-            self._kept = None  # first, so that two generators never take memory at once
+            self._kept = None  # first, so that there are never two generators in memory
             self._kept, self._key = _placed(name, scale, settings), key
         self._kept[1].redone_smaller = 0
         return self._kept

@@ -1,6 +1,6 @@
-"""The files that words on the command line stand for: files, folders, patterns with wildcards, and lists.
+"""Finds the input files that a user names: files, folders, patterns with wildcards, and lists of files.
 
-Results of an earlier run that lie in a folder are no inputs: the record of the folder names them.
+Results of an earlier run in a searched folder are not inputs: the record of the folder names them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = frozenset({
     ".y4m",
 })
 # fmt: on
-"""Suffixes of the videos that a folder is searched for, beside pictures. A named file may have any."""
+"""Suffixes by which videos are found in a folder, besides images. A named file may have any suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,22 @@ class Input:
 
     path: Path
     folder: Path = Path()
-    """Where it lies below the folder that was named; its result goes to the same place below the target
-    folder."""
+    """Path of the file's folder relative to the folder that the user named. The result gets the same relative
+    path in the output folder."""
 
 
 def inputs_of(words: Sequence[Path], *, recursive: bool, leave_out: Path | None = None) -> list[Input]:
-    """The files in the order of the words; those of a folder by name, numbers by their value.
+    """Return the input files in the order of `words`, each file once.
+
+    The files of one folder or pattern are sorted by name; numbers in names are compared by value.
 
     Args:
         words: Files, folders, and patterns such as `*.mkv` that the shell has not expanded.
-        recursive: Whether folders inside folders are searched.
+        recursive: Whether to search subfolders, too.
         leave_out: The folder of the results, which is not searched.
 
     Raises:
-        ConfigError: a word leads to no file.
+        ConfigError: a folder contains no video, or a pattern matches no file.
         InputError: a store does not answer.
     """
     found: dict[Path, Input] = {}
@@ -60,26 +62,26 @@ def inputs_of(words: Sequence[Path], *, recursive: bool, leave_out: Path | None 
 
 
 def listed(text: str) -> list[Path]:
-    """The files of a list: one a line, or separated by NUL as `find -print0` writes them."""
+    """Return the paths in a list: one on each line, or separated by NUL as `find -print0` writes them."""
     separator = "\0" if "\0" in text else "\n"
     return [place_of(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder has this name; False for a name that no file can have."""
+    """Return whether `path` is a folder; False if the system does not allow such a name."""
     with suppress(OSError):
         return path.is_dir()
     return False
 
 
 def is_many(path: Path) -> bool:
-    """Whether a word is a folder, or the URL of one."""
+    """Return whether `path` is a folder, or the URL of one."""
     remote = remote_of(path)
     return is_folder(path) if remote is None else is_folder_url(remote)
 
 
 def exists(path: Path) -> bool:
-    """Whether anything has this name; False for a name that no file can have."""
+    """Return whether `path` exists; False if the system does not allow such a name."""
     with suppress(OSError):
         return path.exists()
     return False
@@ -92,12 +94,12 @@ def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterabl
     if is_folder(word):
         files = _in_folder(word, recursive=recursive, leave_out=leave_out)
         if not files:
-            deeper = "" if recursive else ", or `recursive=True` for the folders inside it"
-            raise ConfigError(f"{word}: no video or picture is in this folder; name files{deeper}")
+            deeper = "" if recursive else ", or search its subfolders with `recursive=True`"
+            raise ConfigError(f"{word}: this folder contains no video or image; name files{deeper}")
         return [Input(path, path.parent.relative_to(word)) for path in files]
     if exists(word) or not glob.has_magic(str(word)):
         return [Input(word)]
-    # Not Path.glob, which takes no absolute pattern.
+    # Path.glob does not accept absolute patterns.
     matches = sorted((Path(name) for name in glob.glob(str(word), recursive=True)), key=_by_name)  # noqa: PTH207
     if not matches:
         raise ConfigError(f"{word}: no file matches this pattern")
@@ -141,7 +143,9 @@ def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list
 
 
 def _is_wanted(name: str) -> bool:
-    """By its name; `._film.mkv` is a companion that macOS writes, not a film."""
+    """Return whether a file name has a suffix of videos or images and is not hidden; macOS writes hidden
+    files such as `._film.mkv`, which contain no video.
+    """
     return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES | SUFFIXES
 
 
@@ -150,6 +154,6 @@ def _is_same(folder: Path, other: Path | None) -> bool:
 
 
 def _by_name(path: Path) -> tuple[object, ...]:
-    """`part 9` comes before `part 10`."""
+    """Return a sort key that puts `part 9` before `part 10`."""
     parts = re.split(r"(\d+)", path.name.lower())
     return (path.parent, *((int(part), "") if part.isdecimal() else (-1, part) for part in parts))

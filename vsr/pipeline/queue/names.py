@@ -1,4 +1,4 @@
-"""The names of results: a pattern, and the suffix of a container that vsr writes."""
+"""Makes the file names of results from a pattern; the suffix is always that of a supported container."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ FIELDS = ("stem", "suffix", "size", "scale", "model")
 _PICTURE_OTHERWISE = ".png"
 """The suffix where vsr does not write the format of a still picture: PNG loses nothing."""
 _OTHERWISE = ".mkv"
-"""The suffix where the input's container is not one that vsr writes: Matroska holds everything."""
+"""The suffix of a result if `vsr` cannot write the input's container. Matroska supports every codec."""
 
 
 def targets_of(
     inputs: Sequence[Input], settings: UpscaleSettings, *, folder: Path | None, pattern: str
 ) -> list[Path]:
-    """The path of each result.
+    """Return the path of each result.
 
     Args:
         inputs: The files to upscale.
-        settings: Those of the run; they say what `{size}`, `{scale}` and `{model}` stand for.
-        folder: Where the results go; None puts each beside its input.
+        settings: Settings of the run, for the values of `{size}`, `{scale}` and `{model}`.
+        folder: Folder of the results; None puts each result beside its input.
         pattern: A file name with the fields of `FIELDS` in braces.
 
     Raises:
-        ConfigError: an unknown field, a pattern with folders in it, or two inputs whose results have one
-            name.
+        ConfigError: the pattern has an unknown field or names a folder, or two results would have the same
+            path.
     """
     check_pattern(pattern)
     targets = [_target(one, settings, folder, pattern) for one in inputs]
@@ -46,10 +46,10 @@ def targets_of(
 
 
 def check_pattern(pattern: str) -> None:
-    """Refuse a pattern that cannot name a file.
+    """Check that a pattern gives a file name.
 
     Raises:
-        ConfigError: it names an unknown field or a folder, or is empty.
+        ConfigError: the pattern is empty, has an unknown field, or names a folder.
     """
     try:
         parts = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
@@ -62,7 +62,7 @@ def check_pattern(pattern: str) -> None:
             known = ", ".join(f"{{{name}}}" for name in FIELDS)
             raise ConfigError(f"`name` {pattern!r}: {{{field}}} is unknown; use {known}")
     if not pattern.strip() or "/" in pattern or os.sep in pattern:
-        raise ConfigError(f"`name` {pattern!r} is not a file name; folders are set by `to`")
+        raise ConfigError(f"`name` {pattern!r} is not a file name; `to` sets the folder")
 
 
 def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern: str) -> Path:
@@ -99,7 +99,7 @@ def _scale(settings: UpscaleSettings) -> str:
 
 
 def _own_scale(model: str) -> int:
-    """The scale of a model; only a user's own file has to be loaded for it."""
+    """Return the scale of a model. Only a weight file of the user must be loaded for this."""
     found = catalog.resolve(model)
     if found.entry is not None:
         return found.entry.scale or int(catalog.DEFAULT_SCALE)
@@ -114,7 +114,7 @@ def _check_distinct(inputs: Iterable[Input], targets: Iterable[Path]) -> None:
         place = os.path.normcase(target)
         if place in seen:
             raise ConfigError(
-                f"{name_of(seen[place])} and {name_of(one.path)} would both become {name_of(target)};"
-                " give a `name` that tells them apart"
+                f"the results of {name_of(seen[place])} and {name_of(one.path)} would both be {name_of(target)};"
+                " use a `name` that gives them different names"
             )
         seen[place] = one.path

@@ -1,9 +1,9 @@
-"""Which results are finished: a hidden file in their folder names the input, the settings and the result.
+"""Records which results are finished, in a hidden file in the folder of the results.
 
-A name alone says nothing: a file may be of another input, of other settings, or somebody else's. The record
-holds fingerprints of input and result, so that a second run of the same command skips what is done, in
-milliseconds a file, and notices what was changed since. The record of results in a store lies in the work
-folder of this machine.
+The name of a file does not show that it is the result: it can come from another input, from other settings,
+or from another program. The record therefore contains fingerprints of the input and the result. A second run
+of the same command checks them in milliseconds a file, skips finished results, and notices later changes. For
+results in a store, the record is in the work folder of this machine.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from vsr.writing import move_over, new_file, temporary_name
 NAME = ".vsr-finished.jsonl"
 _KEYS = {"name", "input", "settings", "started"}
 _CLOCK_NS = 2 * 10**9
-"""By how much the clock of a file system may be behind."""
+"""Nanoseconds by which the clock of a file system may be late."""
 _MOST_BYTES = 2**26
-"""A record larger than that is not ours; a line has about 200 bytes."""
+"""Largest size of a record in bytes; a larger file was not written by `vsr`. A line has about 200 bytes."""
 
 
 def settings_digest(settings: UpscaleSettings) -> str:
-    """Hash of the settings that decide a result, and of the weight files that they name."""
+    """Return a hash of the settings that change the result, and of the weight files that they name."""
     facts: dict[str, Any] = {
         name: plain(getattr(part, name))
         for kind, part in ((UpscaleSettings, settings), (EncoderSettings, settings.encoder))
@@ -52,15 +52,15 @@ def settings_digest(settings: UpscaleSettings) -> str:
 
 
 def finished_code(source: Path, target: Path, digest: str | None) -> int | None:
-    """The exit code of the run that made a result, if it is there, unchanged, and was made from this input.
+    """Return the exit code of the run that made a result, if the result is complete and unchanged.
 
     Args:
-        source: The input.
-        target: Where its result belongs.
-        digest: Of the settings; None accepts a result of any settings.
+        source: The input; it must be unchanged since that run.
+        target: Path of the result.
+        digest: `settings_digest` of the run; None accepts a result of any settings.
 
     Returns:
-        0, or that of a damaged input; None where there is no such result.
+        0, or 10 if the input was damaged; None if there is no such result.
     """
     entry = _entries(_record_of(target)).get(target.name)
     if entry is None or digest not in (None, entry["settings"]):
@@ -72,10 +72,11 @@ def finished_code(source: Path, target: Path, digest: str | None) -> int | None:
 
 
 def _is_result(target: Path, entry: dict[str, Any]) -> bool:
-    """Whether a file is the result that an entry is about.
+    """Return whether a file is the result that an entry of the record describes.
 
-    Where the process ended between giving the result its name and noting that, the entry only says when the
-    work was started. A result gets its name complete and checked, so a younger file is that result.
+    If the process was killed after the result got its name and before that was recorded, the entry only
+    contains the time of the start. A result gets its name when it is complete and checked, so a file that is
+    newer than the start is the result.
     """
     if "result" not in entry:
         is_local = remote_of(target) is None  # the clock of a store is not this machine's
@@ -84,7 +85,7 @@ def _is_result(target: Path, entry: dict[str, Any]) -> bool:
 
 
 def _facts_of(target: Path) -> dict[str, Any]:
-    """What identifies the content of a result now."""
+    """Return what identifies the current content of a result."""
     close_blocks(target)
     try:
         return {"result": fingerprint(target), "bytes": size_of(target)}
@@ -98,7 +99,12 @@ def results_in(folder: Path) -> set[str]:
 
 
 def note_started(source: Path, target: Path, digest: str) -> None:
-    """Note what is about to be made.
+    """Record that a result is started.
+
+    Args:
+        source: The input.
+        target: Path of the result.
+        digest: `settings_digest` of the run.
 
     Raises:
         OutputError: the record cannot be written.
@@ -108,7 +114,11 @@ def note_started(source: Path, target: Path, digest: str) -> None:
 
 
 def note_finished(target: Path, exit_code: int) -> None:
-    """Note that the result that was started is complete.
+    """Record that a result is complete, after `note_started`.
+
+    Args:
+        target: Path of the result.
+        exit_code: Exit code of the run, 0 or 10.
 
     Raises:
         OutputError: the record cannot be written.
@@ -119,7 +129,7 @@ def note_finished(target: Path, exit_code: int) -> None:
 
 
 def note_failed(target: Path) -> None:
-    """Forget what was started.
+    """Remove a result that was not completed from the record.
 
     Raises:
         OutputError: the record cannot be written.
@@ -129,7 +139,9 @@ def note_failed(target: Path) -> None:
 
 
 def _note(target: Path, facts: dict[str, Any] | None) -> None:
-    """Replace the line of a result; lines of results that are gone are dropped."""
+    """Replace a result's line in the record, or remove it if `facts` is None. Lines of local files that no
+    longer exist are removed, too.
+    """
     record, is_local = _record_of(target), remote_of(target) is None
     folder, entries = record.parent, _entries(record)
     if is_local:
@@ -141,7 +153,7 @@ def _note(target: Path, facts: dict[str, Any] | None) -> None:
     try:
         with new_file(temporary) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in entries.values()).encode())
-        move_over(temporary, record)  # a link that somebody planted under this name is replaced
+        move_over(temporary, record)  # replaces a symbolic link instead of following it
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
@@ -151,7 +163,7 @@ def _note(target: Path, facts: dict[str, Any] | None) -> None:
 
 
 def _record_of(target: Path) -> Path:
-    """Where the record of a result is."""
+    """Return the path of the record in which a result is listed."""
     if remote_of(target) is None:
         return target.parent / NAME
     folder = hashlib.sha256(os.fsencode(target.parent)).hexdigest()[:12]
@@ -159,7 +171,7 @@ def _record_of(target: Path) -> Path:
 
 
 def _entries(path: Path) -> dict[str, dict[str, Any]]:
-    """A record by name of the result; a line that is damaged counts as absent."""
+    """Return a record as a mapping from a result's name to its entry. Damaged lines are ignored."""
     found: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
         if path.is_symlink() or path.stat().st_size > _MOST_BYTES:

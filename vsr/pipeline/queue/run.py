@@ -1,4 +1,4 @@
-"""One input after the other: a failure ends one file and not the queue, and what is finished is skipped."""
+"""Upscales a queue of inputs one after the other: skips finished results, and continues after a failure."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from vsr.settings.schema import UpscaleSettings
 
 Status = Literal["done", "damaged", "skipped", "failed", "not tried"]
 Work = Callable[[Path, Path], Report]
-"""Upscales an input into a target and returns the report; raises `VsrError` where it cannot."""
+"""Upscales an input to a target and returns the report; raises `VsrError` if it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one input."""
+    """The result of one input in a queue."""
 
     source: Path
     target: Path
     status: Status
     exit_code: int = 0
     message: str = ""
-    """Why it failed or was skipped, in one line."""
+    """The reason for a failure or for skipping, on one line."""
     report: Report | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types, for one line of JSON."""
+        """Return the outcome as plain types, for one line of JSON."""
         made = None if self.report is None else self.report.as_dict()
         head = {
             "report_version": VERSION,
@@ -58,14 +58,16 @@ def run_queue(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> Iterator[Outcome]:
-    """Upscale inputs in turn, and yield what became of each.
+    """Upscale the inputs one after the other, and yield the outcome of each.
+
+    After a `DeviceError`, the remaining inputs are not tried, because they would fail, too.
 
     Args:
-        pairs: Inputs with the paths of their results; folders are made where they are missing.
-        settings: Those of every file; the record of finished results holds them.
+        pairs: Inputs with the paths of their results; missing folders are created.
+        settings: The settings of all files. The record of finished results contains their hash.
         work: Upscales one file.
-        overwrite: Make every result anew.
-        skip_existing: Skip an input with a finished result of other settings, too.
+        overwrite: Whether to make finished results again.
+        skip_existing: Whether to skip an input whose finished result was made with other settings, too.
     """
     digest = settings_digest(settings)
     lost: VsrError | None = None
@@ -83,13 +85,13 @@ def run_queue(
 
 
 def worst(outcomes: Iterable[Outcome]) -> int:
-    """The exit code of a queue: that of a file that failed before that of a damaged one, else 0."""
+    """Return the exit code of a queue: that of a failed file, else 10 if an input was damaged, else 0."""
     codes = [(one.exit_code != DAMAGED_INPUT, one.exit_code) for one in outcomes if one.exit_code]
     return max(codes)[1] if codes else 0
 
 
 def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Outcome | None:
-    """The outcome of an input whose result is there; None where there is work to do."""
+    """Return the outcome of an input whose target exists; None if the target does not exist."""
     if not is_taken(target):
         return None
     code = finished_code(source, target, None if skip_existing else digest)
@@ -97,8 +99,8 @@ def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Ou
         message = "finished before" + (", from a damaged input" if code else "")
         return Outcome(source=source, target=target, status="skipped", exit_code=code, message=message)
     error = ConfigError(
-        f"{name_of(target)}: exists already, and is no finished result of this input with these settings;"
-        " `overwrite=True` replaces it, `name` gives another name"
+        f"{name_of(target)}: exists already, and is not a finished result of this input with these settings;"
+        " replace it with `overwrite=True`, or choose another `name`"
     )
     return _failed(source, target, error)
 
@@ -110,7 +112,7 @@ def _failed(source: Path, target: Path, error: VsrError) -> Outcome:
 
 
 def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome, VsrError | None]:
-    """The outcome of one file, and the error after which no other file can succeed."""
+    """Upscale one file; return its outcome, and the error if no other file can succeed after it."""
     try:
         if remote_of(target) is None:
             _make_folder(target.parent)
@@ -129,7 +131,7 @@ def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome
 
 
 def _note_started(source: Path, target: Path, digest: str) -> None:
-    with suppress(OSError, InputError):  # an input that cannot be read: the work says so in its own words
+    with suppress(OSError, InputError):  # if the input cannot be read, `work` raises a better message
         note_started(source, target, digest)
 
 
@@ -138,5 +140,5 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be made ({error.strerror}); choose another folder with `to`"
+            f"{folder}: cannot be created ({error.strerror}); choose another folder with `to`"
         ) from error

@@ -45,7 +45,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     probe.leave(done=True)
     probe.path.mkdir()
     probe.path.chmod(0o777)
-    with pytest.raises(OutputError, match="others may write to it"):
+    with pytest.raises(OutputError, match="others can write to it"):
         WorkFolder(tmp_path / "out.mkv")
 
 

@@ -32,12 +32,14 @@ Infer = Callable[[Tensor], Tensor]
 
 
 def available() -> bool:
-    """Whether OpenVINO is installed, and `vsr.kernels`, which describes networks as graphs, is present."""
+    """Return whether OpenVINO is installed, and `vsr.kernels`, which describes networks as graphs, is
+    present.
+    """
     return importlib.util.find_spec("openvino") is not None and own_kernels.has_kernels()
 
 
 def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bool:
-    """Whether `compiled` takes a network of 3x3 convolutions in float32 or bfloat16.
+    """Return whether `compiled` takes a network of 3x3 convolutions in float32 or bfloat16.
 
     With 8-bit integers each convolution must read the one before, and the image must be added (Compact).
     """
@@ -48,8 +50,9 @@ def can_run(network: nn.Module, dtype: torch.dtype, *, int8: bool = False) -> bo
 
 
 def _splits(graph: ConvGraph) -> bool:
-    """Whether the last convolution can be separated from the steps that torch computes after it: the pixel
-    shuffle with the addition of the image, or nothing."""
+    """Return whether the last convolution can be separated from the steps that torch computes after it: the
+    pixel shuffle with the addition of the image, or nothing.
+    """
     last = graph.convs[-1]
     return graph.scale == last.shuffle if graph.adds_image else last.shuffle == 1
 
