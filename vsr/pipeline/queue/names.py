@@ -114,7 +114,7 @@ def _check_distinct(inputs: Iterable[Input], targets: Iterable[Path]) -> None:
         place = os.path.normcase(target)
         if place in seen:
             raise ConfigError(
-                f"the results of {name_of(seen[place])} and {name_of(one.path)} would both be {name_of(target)};"
-                " use a `name` that gives them different names"
+                f"the results of {name_of(seen[place])} and {name_of(one.path)} would both be"
+                f" {name_of(target)}; use a `name` that gives them different names"
             )
         seen[place] = one.path
