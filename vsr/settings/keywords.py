@@ -21,7 +21,7 @@ class Overrides(TypedDict, total=False):
     width: int | None
     """Width of the output in pixels, as shown; it requires `height`."""
     height: int | None
-    """Height of the output in pixels; alone, it keeps the proportions."""
+    """Height of the output in pixels, as shown; without `width`, the proportions are kept."""
     square_pixels: bool | None
     """Resize the upscaled frames of anamorphic video (DVD, DV, VCD) to the shape that players show, with
     square pixels. Otherwise the pixel aspect ratio of the input is kept."""
@@ -37,9 +37,9 @@ class Overrides(TypedDict, total=False):
     filters_before: Sequence[str] | None
     """FFmpeg filters for the frames of the input, in this order: `name=arguments`."""
     filters_after: Sequence[str] | None
-    """The same for the upscaled frames, before they are encoded."""
+    """FFmpeg filters for the upscaled frames, before they are encoded."""
     frame_rate: Fraction | float | str | None
-    """Pictures a second where numbered pictures are read as a video; None is 25. Videos keep their times."""
+    """Frames per second if numbered images are read as a video; None is 25. Videos keep their timestamps."""
     format: PipeFormat | None
     """Format of a result that goes to standard output; None takes the input's format if it is one of the
     two, else NUT."""
@@ -48,13 +48,12 @@ class Overrides(TypedDict, total=False):
     color: ColorSpec | Mapping[str, str] | None
     """Colour tags that replace those of the input, for inputs with wrong tags or none."""
     deinterlace: Deinterlace | None
-    """`auto` deinterlaces what is marked as interlaced to one frame for each frame, which drops half of
-    the motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames a second of
-    NTSC video that was made from film; `top-first` and `bottom-first` are `auto` with that
-    `field_order`."""
+    """`auto` deinterlaces frames that are marked as interlaced, to one frame each, which drops half of the
+    motion; `double` makes a frame of each field (50i to 50p); `film` makes 24 frames per second of NTSC
+    video that was made from film; `top-first` and `bottom-first` are `auto` with that `field_order`."""
     field_order: ForcedOrder | None
-    """The field of each frame that is shown first; `auto` takes what frames or container say. Any other
-    value deinterlaces all frames, marked or not."""
+    """The field of each frame that is shown first; `auto` takes the order in the frames or the container.
+    With another value, all frames are deinterlaced, marked or not."""
     max_pixels: int | None
     """Larger frames are refused, because they could exhaust the memory; None is 8192 x 8192."""
     strict: bool | None

@@ -170,7 +170,7 @@ class UpscaleSettings:
         flags=("--partner",),
         heading="Computation",
         metavar="NAME",
-        help="Faithful partner of a --model of your own.",
+        help="Faithful partner of your own --model.",
         in_resume_key="derived",
     )
     """Name or weight file of the faithful model of a pair; None takes the partner in the catalog."""
@@ -249,8 +249,8 @@ class UpscaleSettings:
         help="",
         in_resume_key="value",
     )
-    """The field of each frame that is shown first; `auto` takes the order in the frames or the container. With
-    another value, all frames are deinterlaced, marked or not."""
+    """The field of each frame that is shown first; `auto` takes the order in the frames or the container.
+    With another value, all frames are deinterlaced, marked or not."""
     max_pixels: int | None = setting(
         None,
         flags=("--max-pixels",),

@@ -121,7 +121,7 @@ def upscale(
         typer.Option(
             "--patience",
             metavar="MINUTES",
-            help="Longest wait for a frame; default 30.",
+            help="Longest wait; default 30.",
             show_default=False,
             rich_help_panel="Run",
         ),
