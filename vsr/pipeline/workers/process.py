@@ -69,6 +69,8 @@ class WorkerProcess:
     def last_words(self) -> str:
         """Return why it ended, as far as its exit code and its standard error tell."""
         code = self.process.wait()
+        for thread in self._threads:
+            thread.join(_SECONDS_TO_END)  # they may still be reading what it wrote before its end
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"{how}: {self._said[-1]}" if self._said else how
 
