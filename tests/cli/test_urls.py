@@ -119,7 +119,7 @@ def test_a_result_that_was_replaced_is_not_taken_for_finished(
     fsspec.filesystem("memory").pipe_file("/out/1-2x.mkv", b"somebody else's")
     again = run_cli(capfd, *words)
     assert again.code == 2
-    assert "memory://out/1-2x.mkv: exists already, and is no finished result" in again.err
+    assert "memory://out/1-2x.mkv: exists already, and is not a finished result" in again.err
     assert fsspec.filesystem("memory").cat_file("/out/1-2x.mkv") == b"somebody else's"
 
 

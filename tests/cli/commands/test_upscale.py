@@ -182,7 +182,7 @@ def test_bad_weights_are_one_line_and_exit_5(kind: str, clip: Path, tmp_path: Pa
         (("--scale", "two"), "not a number"),
         (("--scale", "2", "--height", "100"), "contradict"),
         (("--size", "big"), "WIDTHxHEIGHT"),
-        (("--size", "0x0"), "impossible"),
+        (("--size", "0x0"), "is out of range"),
         (("--precision", "fp8"), "fp32"),
         (("--device", "abacus"), "auto, cpu, mps, cuda or cuda:N"),
         (("--deinterlace", "maybe"), "auto, off"),
