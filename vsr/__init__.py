@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from vsr.media.decode.source import VideoSource, open_video
     from vsr.media.passthrough.stream_kinds import StreamFate
     from vsr.models.load import LoadedModel, load_generator
-    from vsr.pipeline.dryrun import estimate
-    from vsr.pipeline.estimates import Estimate
+    from vsr.pipeline.estimate.dry_run import estimate
+    from vsr.pipeline.estimate.figures import Estimate
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import KeptModel
     from vsr.pipeline.probing import Chapter, Probe, StreamInfo, probe
@@ -147,8 +147,8 @@ _MODULES = {
     "vsr.media.decode.source": "VideoSource open_video",
     "vsr.media.passthrough.stream_kinds": "StreamFate",
     "vsr.models.load": "LoadedModel load_generator",
-    "vsr.pipeline.dryrun": "estimate",
-    "vsr.pipeline.estimates": "Estimate",
+    "vsr.pipeline.estimate.dry_run": "estimate",
+    "vsr.pipeline.estimate.figures": "Estimate",
     "vsr.pipeline.job.report": "Report",
     "vsr.pipeline.job.warm_generator": "KeptModel",
     "vsr.pipeline.probing": "Chapter Probe StreamInfo probe",

@@ -162,7 +162,7 @@ def _import_all() -> None:
     import torch
 
     import vsr.cli
-    import vsr.pipeline.dryrun
+    import vsr.pipeline.estimate.dry_run
     import vsr.pipeline.run
     import vsr.training.run.loop  # noqa: F401
 

@@ -136,7 +136,7 @@ def _picture(
     """Upscale a still picture, which has no progress to show: it is one frame."""
     check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
     signals.whatever_runs()
-    from vsr.pipeline.picture import prepare_picture, run_picture
+    from vsr.pipeline.pictures.still import prepare_picture, run_picture
 
     with prepare_picture(source, target, chosen, overwrite=options.overwrite, warm=warm) as job:
         report = job.report

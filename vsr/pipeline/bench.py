@@ -20,7 +20,7 @@ from vsr.engine import throughput
 from vsr.engine.device import choose_device, choose_dtype
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import load_generator
-from vsr.pipeline.dryrun import FRAMES, dry_run
+from vsr.pipeline.estimate.dry_run import FRAMES, dry_run
 from vsr.settings.schema import UpscaleSettings
 
 RATE = 25

@@ -21,7 +21,6 @@ from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import is_file_object, is_url
-from vsr.pipeline.animated import upscale_to_animation
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -32,8 +31,9 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.warm_generator import KeptModel, WarmGenerator, generator_of
 from vsr.pipeline.many_devices import make_segments
-from vsr.pipeline.numbered import upscale_to_pictures
-from vsr.pipeline.picture import prepare_picture, run_picture
+from vsr.pipeline.pictures.animated import upscale_to_animation
+from vsr.pipeline.pictures.numbered import upscale_to_pictures
+from vsr.pipeline.pictures.still import prepare_picture, run_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
 from vsr.settings.keywords import Overrides

@@ -22,7 +22,7 @@ from tests.media.fake_gpu import FakeGpu
 from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, truncated
 from vsr.media.decode import hwaccel
 from vsr.models.archs.compact import Compact, CompactConfig
-from vsr.pipeline.dryrun import dry_run
+from vsr.pipeline.estimate.dry_run import dry_run
 from vsr.pipeline.run import upscale_video
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 

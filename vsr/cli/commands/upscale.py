@@ -224,8 +224,8 @@ def _one(
 def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> Report:
     """Upscale a video into numbered pictures, or an animated picture."""
     signals.whatever_runs()
-    from vsr.pipeline.animated import left_out_of_animation, upscale_to_animation
-    from vsr.pipeline.numbered import left_out, upscale_to_pictures
+    from vsr.pipeline.pictures.animated import left_out_of_animation, upscale_to_animation
+    from vsr.pipeline.pictures.numbered import left_out, upscale_to_pictures
 
     is_animation = not is_pattern(target)
     for note in (left_out_of_animation if is_animation else left_out)(source, target):
@@ -264,7 +264,7 @@ def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite
     if is_pattern(target) or becomes_animation(source, target):
         raise ConfigError("--dry-run measures videos and single pictures; name a video as the OUTPUT")
     check_before_torch(source, target, chosen.settings, overwrite=overwrite)
-    from vsr.pipeline.dryrun import dry_run, picture_lines
+    from vsr.pipeline.estimate.dry_run import dry_run, picture_lines
 
     if becomes_picture(source, target):
         lines = picture_lines(source, target, chosen, overwrite=overwrite)

@@ -17,17 +17,17 @@ from vsr.media.files.named import paths_of
 from vsr.media.files.stdio import is_pipe
 from vsr.media.mux.sink import VideoSink
 from vsr.media.pictures.kinds import becomes_picture
-from vsr.pipeline.estimates import Estimate
+from vsr.pipeline.estimate.figures import Estimate
+from vsr.pipeline.estimate.source_sample import size_ratio
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings, unchanged
 from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.picture import prepare_picture
+from vsr.pipeline.pictures.still import prepare_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import frames_expected
-from vsr.pipeline.source_sample import size_ratio
 from vsr.settings.keywords import Overrides
 from vsr.settings.schema import UpscaleSettings
 

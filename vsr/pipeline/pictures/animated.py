@@ -30,7 +30,7 @@ from vsr.media.pictures.kinds import is_animated
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.numbered import ANY_SIZE, lossless
+from vsr.pipeline.pictures.numbered import ANY_SIZE, lossless
 from vsr.writing import write_whole
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}

@@ -10,7 +10,7 @@ import pytest
 
 import vsr
 from tests.media_maker import make_clip
-from vsr.pipeline import dryrun
+from vsr.pipeline.estimate import dry_run as trial
 
 QUICK = {"model": "bicubic", "scale": 2, "preset": "ultrafast", "device": "cpu"}
 
@@ -39,7 +39,7 @@ def test_the_size_of_a_film_whose_beginning_is_still_lies_in_the_range(tmp_path:
     clip, made = quiet_then_busy(tmp_path / "in.mkv"), tmp_path / "out.mkv"
     found = vsr.estimate(clip, made, **QUICK)
     assert found.frames == 200
-    assert found.frames_measured == dryrun.FRAMES
+    assert found.frames_measured == trial.FRAMES
     vsr.upscale(clip, made, **QUICK)
     low, high = found.video_bytes_range or (0, 0)
     assert low <= video_bytes(made) <= high
@@ -51,7 +51,7 @@ def test_a_clip_that_the_trial_covers_has_a_certain_size_and_an_uncertain_time(t
     assert found.video_bytes_range == (found.video_bytes, found.video_bytes)
     low, high = found.seconds_range or (0, 0)
     assert low < (found.seconds or 0) < high
-    assert (high - low) / high >= dryrun.LEAST_ERROR
+    assert (high - low) / high >= trial.LEAST_ERROR
     assert found.host_bytes > 0
     assert found.report.encoder["preset"] == "ultrafast"
 
@@ -67,10 +67,10 @@ def test_nothing_is_left_behind_and_an_existing_target_stays(tmp_path: Path) -> 
 def test_where_a_source_cannot_be_sampled_the_range_of_the_size_is_wide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dryrun, "size_ratio", lambda *_: None)
+    monkeypatch.setattr(trial, "size_ratio", lambda *_: None)
     clip = make_clip(tmp_path / "in.mkv", frames=60)
     found = vsr.estimate(clip, tmp_path / "out.mkv", **QUICK)
-    assert found.size_error == (1 / dryrun.UNSAMPLED, dryrun.UNSAMPLED)
+    assert found.size_error == (1 / trial.UNSAMPLED, trial.UNSAMPLED)
 
 
 def test_pipes_pictures_and_wrong_settings_are_refused(tmp_path: Path) -> None:

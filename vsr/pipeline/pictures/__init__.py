@@ -1,0 +1,1 @@
+"""Pictures in and out: one still picture, numbered pictures, animated pictures."""
