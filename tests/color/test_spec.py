@@ -93,6 +93,11 @@ def test_jpeg_is_full_range_601_and_centred_whatever_its_size():
     assert spec.primaries is Primaries.BT709
 
 
+def test_avif_is_601_and_centred_whatever_its_size():
+    spec = guess(codec="avif", size=(4000, 3000))
+    assert (spec.matrix, spec.chroma_location) == (Matrix.BT470BG, ChromaLocation.CENTER)
+
+
 @pytest.mark.parametrize("layout", [RGB, GRAY])
 def test_rgb_and_grey_are_full_range(layout):
     assert guess(layout=layout).range is Range.FULL

@@ -161,7 +161,8 @@ class ColorSpec:
         Args:
             height: Height of the source in pixels; above 576 is high definition.
             layout: Layout of the source; R'G'B' and grey are full range unless tagged, Y'CbCr is limited.
-            codec: FFmpeg's name of the source's codec; some codecs define a range, matrix or siting.
+            codec: FFmpeg's name of the source's codec, or `avif` for AV1 in such a file; some define a range,
+                matrix or siting.
             width: Width of the source in pixels; from 1280 on it is high definition, even with a cropped
                 height (1280x536). 0 if unknown.
 
@@ -270,8 +271,8 @@ def _guess_by_size(spec: ColorSpec, size: Size, codec: str) -> list[Guess]:
     The primaries of BT.601 are guessed only for broadcast heights and if the matrix names a broadcast system:
     most other small video was scaled down, and scaling tools change the matrix but not the primaries.
     """
-    if codec in _JPEG_CODECS:
-        matrix, rule = Matrix.BT470BG, f"JFIF, the rule of {codec}"
+    if codec in _BT601_STANDARDS:
+        matrix, rule = Matrix.BT470BG, f"{_BT601_STANDARDS[codec]}, the rule of {codec}"
     elif size.is_hd:
         matrix, rule = Matrix.BT709, str(size)
     else:
@@ -298,6 +299,9 @@ _PRIMARIES_OF = {
 _TRANSFER_OF = {Primaries.BT709: Transfer.BT709, Primaries.SMPTE240M: Transfer.SMPTE240M}
 _JPEG_CODECS = frozenset({"mjpeg", "mjpegb"})
 """Codecs whose frames are JFIF files: full range and BT.601, whatever the size (ITU-T T.871)."""
-_CENTRED_CODECS = _JPEG_CODECS | {"mpeg1video", "jpeg2000", "webp", "vp8", "theora", "h261"}
+_BT601_STANDARDS = dict.fromkeys(_JPEG_CODECS, "JFIF") | {"avif": "MIAF"}
+"""Codecs that are BT.601 unless tagged, whatever the size, and the standard that says so (ITU-T T.871;
+ISO/IEC 23000-22 Amendment 2, 7.3.6.4)."""
+_CENTRED_CODECS = _BT601_STANDARDS.keys() | {"mpeg1video", "jpeg2000", "webp", "vp8", "theora", "h261"}
 """Codecs whose 4:2:0 chroma is centred between four luma samples (JPEG and MPEG-1, T.871 and ISO/IEC
-11172-2)."""
+11172-2), and AVIF, which libavif writes and reads so."""

@@ -260,6 +260,15 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, name: str, w
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "raw"])
+def test_a_tiff_whose_directory_is_cut_off_is_one_line(tmp_path: Path, compression: str) -> None:
+    source = tmp_path / "cut.tif"
+    scene().save(source, compression=compression)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(vsr.InputError, match=r"cut\.tif"):
+        upscaled(source, "out.png", strict=True)
+
+
 def test_a_damaged_photograph_is_upscaled_as_far_as_it_goes_and_reported(tmp_path: Path) -> None:
     source, out = tmp_path / "cut.jpg", io.BytesIO()
     scene(200, 200).save(out, "JPEG", quality=95)

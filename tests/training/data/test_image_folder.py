@@ -133,7 +133,7 @@ def test_images_of_unsupported_formats_are_skipped_by_name_in_any_number(
         known.draw(random.Random(seed))
         held_out.draw(random.Random(seed))
     for name in ("a.tif", "b.tif", "c.jpg", "d.png"):
-        assert caplog.text.count(f"{name} is ") == 1
+        assert caplog.text.count(f"{name}: is ") == 1
 
 
 def test_small_images_are_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +179,7 @@ def write_jpegs(folder: Path, number: int) -> list[Path]:
 def test_a_truncated_image_is_an_error_and_not_filled_with_grey(tmp_path: Path) -> None:
     (path,) = write_jpegs(tmp_path, 1)
     cut_off(path)
-    with pytest.raises(InputError, match=r"p000\.jpg cannot be decoded"):
+    with pytest.raises(InputError, match=r"p000\.jpg: is damaged"):
         read_image(path)
 
 
@@ -244,7 +244,9 @@ def test_a_folder_of_images_that_are_too_small_is_rejected_with_their_size(tmp_p
 
 def test_an_image_whose_header_declares_too_many_pixels_is_rejected(tmp_path: Path) -> None:
     Image.new("L", (8400, 8200)).save(tmp_path / "bomb.png")
-    with pytest.raises(InputError, match=r"bomb\.png contains no image, or one with over 67108864 pixels"):
+    with pytest.raises(
+        InputError, match=r"bomb\.png: a picture of 8400x8200 is larger than the limit of 67108864"
+    ):
         large_enough(find_images(tmp_path), 64)
-    with pytest.raises(InputError, match=r"bomb\.png cannot be decoded"):
+    with pytest.raises(InputError, match=r"bomb\.png: a picture of 8400x8200"):
         read_image(tmp_path / "bomb.png")

@@ -18,7 +18,9 @@ from PIL import Image, ImageOps
 
 from tests.training.photographs import photograph
 from vsr.errors import InputError
-from vsr.training.data.images import SUFFIXES, UnsupportedImageError, header_size, read_image
+from vsr.media.pictures.file import read_size
+from vsr.media.pictures.kinds import UnsupportedPictureError
+from vsr.training.data.images import SUFFIXES, read_image
 
 SIZE = (120, 80)
 """Width and height, which differ, so that a rotation is visible."""
@@ -63,6 +65,7 @@ WAYS = {
     "webp.png": {"format": "WEBP"},
     "tiff.png": {"format": "TIFF"},
     "bmp.jpg": {"format": "BMP"},
+    "a.avif": {"quality": 99},
 }
 
 
@@ -71,7 +74,7 @@ def test_every_format_is_read_by_its_content_under_any_name(name: str, tmp_path:
     path = tmp_path / name
     soft().save(path, **WAYS[name])
     assert path.suffix.lower() in SUFFIXES
-    assert header_size(path) == SIZE[::-1]
+    assert read_size(path) == SIZE
     assert np.abs(seen(path) - judged(path)).mean() < 1  # Pillow rounds, and upsamples chroma differently
 
 
@@ -110,12 +113,12 @@ def halves(first: tuple[int, int, int], second: tuple[int, int, int]) -> np.ndar
     return np.repeat(row[None], 96, 0).round().astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif"])
 def test_chroma_of_420_is_upsampled_by_a_filter_and_not_by_repetition(name: str, tmp_path: Path) -> None:
     """Compare with the original: nearest-neighbour upsampling shifts soft
     edges by a quarter of a chroma sample."""
     path, original = tmp_path / name, halves((200, 90, 90), (90, 150, 120))
-    Image.fromarray(original).save(path, quality=97, subsampling=2)
+    Image.fromarray(original).save(path, quality=97, subsampling="4:2:0")
     with av.open(str(path)) as box:
         frame = next(box.decode(video=0))
         nearest = frame.reformat(format="rgb24", interpolation="POINT", threads=1).to_ndarray()
@@ -151,14 +154,14 @@ def test_16_bits_are_rounded_and_not_truncated(pix_fmt: str, tmp_path: Path) -> 
 def test_an_unsupported_format_is_named(data: bytes, what: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    for read in (read_image, header_size):
-        with pytest.raises(UnsupportedImageError, match=what):
+    for read in (read_image, read_size):
+        with pytest.raises(UnsupportedPictureError, match=what):
             read(path)
 
 
 def test_jpeg_in_tiff_is_rejected_and_not_read_as_noise(tmp_path: Path) -> None:
     soft().save(tmp_path / "a.tif", compression="jpeg")
-    with pytest.raises(UnsupportedImageError, match="compression 7"):
+    with pytest.raises(UnsupportedPictureError, match="compression 7"):
         read_image(tmp_path / "a.tif")
 
 

@@ -6,13 +6,12 @@ Torch and FFmpeg are not used here.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import BinaryIO
 
 READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946})
 """Compressions that FFmpeg decodes: none, three of fax, LZW, Deflate, PackBits, and Deflate's old number. 6
 and 7 are JPEG."""
-_COMPRESSION, _ORIENTATION = 259, 274
+_COMPRESSION = 259
 _KNOWN = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 317, 320, 322, 323, 324, 325, 339}
 )
@@ -20,26 +19,6 @@ _KNOWN = frozenset(
 unknown tag, such as the orientation (274), the meaning of a fourth sample (338) and the tags that programs
 add."""
 _SHORT, _LONG = 3, 4
-_MATRICES = {
-    2: (-1, 0, 0, 1),
-    3: (-1, 0, 0, -1),
-    4: (1, 0, 0, -1),
-    5: (0, 1, 1, 0),
-    6: (0, 1, -1, 0),
-    7: (0, -1, -1, 0),
-    8: (0, -1, 1, 0),
-}
-"""Maps an orientation to a, b, c, d of the display matrix: a pixel at (p, q) is shown at (a*p + c*q, b*p +
-d*q)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tiff:
-    """A TIFF file whose directory has only tags that FFmpeg knows."""
-
-    data: bytes
-    matrix: tuple[int, ...] | None
-    """The display matrix as in FFmpeg, in whole numbers; None if the image is stored upright."""
 
 
 def is_tiff(head: bytes) -> bool:
@@ -59,7 +38,7 @@ def compression_of(file: BinaryIO) -> int:
         return 1
 
 
-def without_unknown_tags(data: bytes) -> Tiff:
+def without_unknown_tags(data: bytes) -> bytes:
     """Remove the tags that FFmpeg does not know from the first directory.
 
     Raises:
@@ -70,16 +49,11 @@ def without_unknown_tags(data: bytes) -> Tiff:
         (start,) = struct.unpack_from(order + "L", data, 4)
         (count,) = struct.unpack_from(order + "H", data, start)
         entries = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
-        values = _values(b"".join(entries), order)
         kept = [entry for entry in entries if struct.unpack(order + "H", entry[:2])[0] in _KNOWN]
     except struct.error as error:
         raise ValueError("its directory is cut off") from error
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
-    turned = _MATRICES.get(values.get(_ORIENTATION, 1))
-    return Tiff(
-        data=data[:start] + directory + data[start + len(directory) :],
-        matrix=turned and (turned[0], turned[1], 0, turned[2], turned[3], 0, 0, 0, 1),
-    )
+    return data[:start] + directory + data[start + len(directory) :]
 
 
 def _values(entries: bytes, order: str) -> dict[int, int]:

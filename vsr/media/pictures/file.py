@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+
 from vsr.errors import InputError
-from vsr.media.files.opening import MAX_PIXELS, shown
+from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.pictures import exif
 from vsr.media.pictures.formats import jpeg, png, tiff, webp
 from vsr.media.pictures.formats.headers import fault_of, size_of
-from vsr.media.pictures.kinds import Kind, check_readable, kind_of
+from vsr.media.pictures.kinds import Kind, UnsupportedPictureError, check_readable, kind_of
 from vsr.media.pictures.metadata import Metadata
 from vsr.reading import read_file
 
@@ -36,7 +38,8 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
     """Read the file of a picture.
 
     Raises:
-        InputError: it is no picture, of a kind that is not read, or too large.
+        UnsupportedPictureError: it is of a kind that is not read.
+        InputError: it is no picture, cannot be read, or is too large.
     """
     data, kind = _opened(path, max_pixels)
     metadata, notes = _metadata(path, data, kind)
@@ -44,16 +47,26 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Return width and height of a picture whose header states them.
+    """Return width and height of a picture from its header, as it is stored: EXIF may swap them.
 
     Raises:
-        InputError: it cannot be read.
+        UnsupportedPictureError: it is of a format or a variant that is not read.
+        InputError: it cannot be read, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
     """
     data, kind = _opened(path, MAX_PIXELS)
-    size = size_of(data, kind)
-    if size is None or 0 in size:
+    size = size_of(data, kind) or _size_in_ffmpeg(path)
+    if 0 in size:
         raise InputError(f"{shown(path)}: is damaged: its header states no size. Copy it again")
     return size
+
+
+def _size_in_ffmpeg(path: Path) -> tuple[int, int]:
+    try:
+        with open_media(path) as container:
+            context = container.streams.video[0].codec_context
+            return context.width, context.height
+    except (av.FFmpegError, IndexError):
+        return 0, 0
 
 
 def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
@@ -67,12 +80,12 @@ def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
     fault = fault_of(data, kind)
     if fault is not None:
-        raise InputError(f"{shown(path)}: {fault}")
+        raise UnsupportedPictureError(f"{shown(path)}: {fault}")
     size = size_of(data, kind)
     if size is not None and size[0] * size[1] > max_pixels:
         raise InputError(
             f"{shown(path)}: a picture of {size[0]}x{size[1]} is larger than the limit of {max_pixels}."
-            f" Give `max_pixels={size[0] * size[1]}` if you trust the file"
+            f" Reduce it, or give `max_pixels={size[0] * size[1]}` if you trust the file"
         )
     return data, kind
 

@@ -53,6 +53,10 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
+class UnsupportedPictureError(InputError):
+    """The picture is of a format or a variant that is not read; the file may be intact."""
+
+
 def kind_of(path: Path | str) -> Kind | None:
     """Return the format of a picture; None for videos, other files, and files that cannot be read.
 
@@ -102,7 +106,7 @@ def check_readable(path: Path) -> None:
     """Refuse formats of pictures that are known and not read.
 
     Raises:
-        InputError: the file is of such a format; the message says what it is.
+        UnsupportedPictureError: the file is of such a format; the message says what it is.
     """
     from vsr.media.files.opening import shown  # imported late, with PyAV
 
@@ -110,10 +114,12 @@ def check_readable(path: Path) -> None:
         head = _head(path)
         brands = _brands(head)
         if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
-            raise InputError(f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG")
+            raise UnsupportedPictureError(
+                f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG"
+            )
         for place, beginning, what in _UNREAD:
             if head[place:].startswith(beginning):
-                raise InputError(f"{shown(path)}: is {what}")
+                raise UnsupportedPictureError(f"{shown(path)}: is {what}")
 
 
 def is_animated(path: Path | str) -> bool:

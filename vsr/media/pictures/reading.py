@@ -23,7 +23,7 @@ from vsr.media.pictures import exif
 from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.formats import png, webp
 from vsr.media.pictures.formats.headers import has_associated_alpha, is_palette
-from vsr.media.pictures.kinds import Kind
+from vsr.media.pictures.kinds import Kind, UnsupportedPictureError
 from vsr.media.pictures.metadata import Metadata
 from vsr.media.pixels.planes import to_planes
 
@@ -31,6 +31,9 @@ _LENIENT: dict[str, str] = {}
 STRICT = {"err_detect": "explode"}
 """Option of the decoder. Without it, FFmpeg fills the missing part of a truncated JPEG with grey and reports
 no error."""
+
+_UNREADABLE = (av.FFmpegError, StopIteration, IndexError, ValueError)
+"""What decoding a damaged picture raises; ValueError comes from a TIFF whose directory is cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,8 @@ def read_picture(
         color: Colour tags that override those of the file.
 
     Raises:
-        InputError: it is no picture, of a kind that is not read, too large or damaged.
+        UnsupportedPictureError: it is of a kind that is not read.
+        InputError: it is no picture, too large or damaged.
     """
     file = open_picture(path, max_pixels=max_pixels)
     data, kind, metadata, notes = file.data, file.kind, file.metadata, file.notes
@@ -100,14 +104,14 @@ def _decoded(
     limit = {"max_pixels": str(max_pixels)}
     try:
         return _attempt(path, data, kind, max_pixels, color, STRICT | limit, None)
-    except (av.FFmpegError, StopIteration, IndexError) as error:
+    except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is no image in it"
         if strict:
             raise InputError(f"{shown(path)}: is damaged ({reason}). Copy it again") from error
         note = f"{shown(path)}: is damaged ({reason}); missing parts are grey or black"
     try:
         return _attempt(path, data, kind, max_pixels, color, _LENIENT | limit, note)
-    except (av.FFmpegError, StopIteration, IndexError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{shown(path)}: cannot be decoded ({getattr(error, 'strerror', None) or error}). Copy it again"
         ) from error
@@ -136,11 +140,12 @@ def decode_tiff(data: bytes, options: dict[str, str]) -> av.VideoFrame:
 
     Raises:
         FFmpegError: it cannot be decoded.
+        ValueError: its directory is cut off.
         StopIteration: there is no image in it.
     """
     decoder = av.CodecContext.create("tiff", "r")
     decoder.options = options
-    cleaned = without_unknown_tags(data).data if is_tiff(data) else data
+    cleaned = without_unknown_tags(data) if is_tiff(data) else data
     frames = [*decoder.decode(av.Packet(cleaned)), *decoder.decode(None)]
     return next(frame for frame in frames if isinstance(frame, av.VideoFrame))
 
@@ -157,7 +162,9 @@ def _second_stream(path: Path, options: dict[str, str], info: VideoInfo) -> Tens
             return None
         sizes = {(stream.codec_context.width, stream.codec_context.height) for stream in others}
         if len(others) > 1 or sizes != {(info.width, info.height)}:
-            raise InputError(f"{shown(path)}: is an AVIF of several parts, which is not read. Save it as PNG")
+            raise UnsupportedPictureError(
+                f"{shown(path)}: is an AVIF of several parts, which is not read. Save it as PNG"
+            )
         others[0].codec_context.options = options
         frame = next(container.decode(others[0]))
         (plane, *_), _ = to_planes(frame)

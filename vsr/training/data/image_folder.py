@@ -16,9 +16,11 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.media.files.opening import shown
+from vsr.media.pictures.file import read_size
+from vsr.media.pictures.kinds import UnsupportedPictureError
 from vsr.training.data.augmentation import augmented
 from vsr.training.data.drawing import Geometry, Sample, cut_pan, draw_pan
-from vsr.training.data.images import SUFFIXES, UnsupportedImageError, header_size, read_image
+from vsr.training.data.images import SUFFIXES, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ HOLDOUT = "HOLDOUT.tsv"
 """Optional table in the folder; its column `file` lists the images to
 hold out, instead of one in `holdout`."""
 _UNREAD = """
-heic heif avif jxl jp2 j2k tga exr hdr psd dng cr2 cr3 nef arw orf raf rw2 svg ico pbm pgm ppm pnm pam qoi
+heic heif jxl jp2 j2k tga exr hdr psd dng cr2 cr3 nef arw orf raf rw2 svg ico pbm pgm ppm pnm pam qoi
 """
 _UNREAD_SUFFIXES = frozenset(f".{name}" for name in _UNREAD.split())
 """Suffixes of image formats that are not supported."""
@@ -81,7 +83,7 @@ class Quarantine:
         self._errors[path] = error
         if len(self._errors) >= self._total:
             raise error
-        bad = sum(not isinstance(error, UnsupportedImageError) for error in self._errors.values())
+        bad = sum(not isinstance(error, UnsupportedPictureError) for error in self._errors.values())
         if bad > 1 and bad > MAX_UNREADABLE * self._total:
             limit = f"more than one and over {MAX_UNREADABLE:.0%}"
             raise InputError(
@@ -274,7 +276,8 @@ def sized(image_file: ImageFile) -> ImageFile:
     Raises:
         InputError: It cannot be opened, or is larger than `vsr.media.files.opening.MAX_PIXELS`.
     """
-    return replace(image_file, size=header_size(image_file.path))
+    width, height = read_size(image_file.path)
+    return replace(image_file, size=(height, width))
 
 
 def split(image_files: Sequence[ImageFile], one_in: int) -> tuple[list[ImageFile], list[ImageFile]]:

@@ -53,6 +53,7 @@ RUNNING_CLOCKS = frozenset(
 )
 """FFmpeg's demuxers of recorded broadcasts and live streams. Their clock ran before the recording began, so
 the earliest time is the recording's zero. In other containers (MP4, Matroska) an offset is intended."""
+_AVIF_BRANDS = ("avif", "avis")
 _ENCRYPTED = "{}: its frames are encrypted. Remove the copy protection first"
 FASTEST = 1000
 """The highest plausible frame rate. A higher one that equals the clock rate is not a frame rate."""
@@ -101,7 +102,8 @@ def describe(
     matrix, facts = display_matrix_of(frame), track_facts(container, stream, path)
     order, by_container = field_order_of(codec, details.field_order, stream.codec_context.field_order)
     tagged = color.over(color_of(frame, details.chroma_location))
-    complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=codec)
+    rules = "avif" if container.metadata.get("major_brand") in _AVIF_BRANDS else codec
+    complete, guesses = tagged.guess_for(width=frame.width, height=frame.height, layout=layout, codec=rules)
     return VideoInfo(
         path=name_of(path),
         stream_index=stream.index,
