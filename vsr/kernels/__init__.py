@@ -37,9 +37,10 @@ def supports(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
 
 def is_measured_fastest(graph: ConvGraph, target: Target, dtype: torch.dtype) -> bool:
     """Return whether a target is available here and was measured to be the fastest for such graphs on such
-    hardware.
+    hardware (docs/benchmarks.md): for `amx` and `cuda` wherever they are available.
     """
-    return bool(_backend(target).is_measured_fastest(graph, dtype))
+    backend = _backend(target)
+    return supports(graph, target, dtype) and bool(getattr(backend, "is_measured", backend.available)())
 
 
 def window(target: Target) -> tuple[int, int, int]:

@@ -48,13 +48,6 @@ def supports(graph: ConvGraph, dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 and limits.fits(graph)
 
 
-def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Return whether the kernels were measured to be the fastest: wherever they are available
-    (docs/benchmarks.md).
-    """
-    return supports(graph, dtype) and available()
-
-
 def compile(
     graph: ConvGraph, dtype: torch.dtype, device: torch.device, threads: int
 ) -> Callable[[Tensor], Tensor | None]:

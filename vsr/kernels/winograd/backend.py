@@ -33,11 +33,6 @@ def is_measured() -> bool:
     return platform.machine() in ("x86_64", "AMD64") and available()
 
 
-def is_measured_fastest(graph: ConvGraph, dtype: torch.dtype) -> bool:
-    """Return whether the kernels were measured to be the fastest for such graphs on such CPUs."""
-    return supports(graph, dtype) and is_measured()
-
-
 @cache
 def available() -> bool:
     """Return whether `llvmlite` is installed, and the CPU has the instructions that the code uses."""
