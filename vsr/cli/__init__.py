@@ -28,6 +28,7 @@ from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.records.log_file import log_file
+from vsr.cli.wording import in_flags
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
 from vsr.media.remote.places import is_url
@@ -135,7 +136,7 @@ def _exit_code() -> int:
         )
     except signals.Stopped as stop:
         console.say(f"stopped by {stop.name}; {stop.left}")
-        events.result(message=stop.left)
+        events.result(message=in_flags(stop.left))
         return stop.exit_code
     except BrokenPipeError:
         return _gone()

@@ -70,6 +70,20 @@ def diverted(to: Divert) -> Generator[None, None, None]:
         _diverts.pop()
 
 
+_changes: list[Callable[[str], str | None]] = []
+
+
+@contextmanager
+def changed_warnings(change: Callable[[str], str | None]) -> Generator[None, None, None]:
+    """Show what `change` makes of each warning inside the block, and nothing if that is None. Log files get
+    all of them."""
+    _changes.append(change)
+    try:
+        yield
+    finally:
+        _changes.pop()
+
+
 def is_diverted() -> bool:
     """Return whether messages go to a function; then only `raw_line` and `data` print."""
     return bool(_diverts)
@@ -166,6 +180,11 @@ def _show(kind: str, message: str) -> None:
     if _diverts:
         _diverts[-1](kind, in_flags(message))
         return
+    if kind == "warning" and _changes:
+        changed = _changes[-1](message)
+        if changed is None:
+            return
+        message = changed
     head = "vsr: " if kind == "message" else f"vsr: {kind}: "
     _print(Text.assemble((head, _STYLES[kind]), _printable(message)))
 

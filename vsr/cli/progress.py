@@ -33,15 +33,20 @@ class Speed:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
-        self._paused = 0.0
         self._last: float | None = None
+        self.started = 0.0
+        """Seconds until the first frame was finished."""
+        self.paused = 0.0
+        """Seconds of pauses."""
 
     def add(self, seconds: float, frames: int) -> None:
         """Record how many frames are finished a number of seconds after the start."""
-        if self._last is not None and self._is_pause(seconds - self._last):
-            self._paused += seconds - self._last
+        if self._last is None:
+            self.started = seconds
+        elif self._is_pause(seconds - self._last):
+            self.paused += seconds - self._last
         self._last = seconds
-        self._seen.append((seconds - self._paused, frames))
+        self._seen.append((seconds - self.paused, frames))
         while self._seen[-1][0] - self._seen[0][0] > WINDOW_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
 
@@ -66,6 +71,10 @@ class Line:
 
     def __call__(self, now: Progress) -> str:
         """Describe how far a run is; called after each frame."""
+        return ", ".join(self.parts(now))
+
+    def parts(self, now: Progress) -> list[str]:
+        """Return the parts of that text, the most important ones first, for terminals are narrow."""
         self.speed.add(now.seconds, now.frames)
         fps, done = self.speed.fps, now.kept + now.frames
         if not now.total:
@@ -79,7 +88,7 @@ class Line:
                 words.append(f"{clock(max(0, now.total - done) / fps)} left")
         if now.bottleneck:
             words.append(f"limited by {now.bottleneck}")
-        return ", ".join(words)
+        return words
 
 
 @contextmanager

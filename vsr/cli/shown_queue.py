@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsr.cli import console
 from vsr.cli.interruption import signals
 from vsr.cli.queue_clock import QueueClock
+from vsr.cli.queue_warnings import QueueWarnings
 from vsr.cli.records import events
 from vsr.cli.records.queue_report import QueueReport
 from vsr.cli.run_options import RunOptions
@@ -45,30 +46,34 @@ def run_queue_shown(
     warm, times = WarmGenerator(), QueueClock([source for source, _ in pairs], settings)
     begun = time.monotonic()
 
-    def work(source: Path, target: Path) -> Report:
-        return run_shown(source, target, chosen, options, warm=warm, queue=times)
+    def work(source: Path, target: Path, on_complete: Callable[[Report], None]) -> Report:
+        return run_shown(source, target, chosen, options, warm=warm, queue=times, on_complete=on_complete)
 
     outcomes: list[Outcome] = []
+    said = QueueWarnings(times)
     times.begins(1)
     try:
         queue = run_queue(pairs, settings, work, overwrite=options.overwrite, skip_existing=skip_existing)
-        for number, outcome in enumerate(queue, 1):
-            outcomes.append(outcome)
-            times.ended(time.monotonic() - begun, computed=outcome.report is not None)
-            _say(outcome, number, len(pairs), quiet=quiet)
-            if console.is_diverted():
-                events.emit("file", number=number, count=len(pairs), **outcome.as_dict())
-            log.add(outcome)
-            begun = time.monotonic()
-            times.begins(min(number + 1, len(pairs)))
+        with console.changed_warnings(said.shown):
+            for number, outcome in enumerate(queue, 1):
+                outcomes.append(outcome)
+                times.ended(time.monotonic() - begun, computed=outcome.report is not None)
+                _say(outcome, number, len(pairs), quiet=quiet)
+                if console.is_diverted():
+                    events.emit("file", number=number, count=len(pairs), **outcome.as_dict())
+                log.add(outcome)
+                begun = time.monotonic()
+                times.begins(min(number + 1, len(pairs)))
     except signals.Stopped as stop:
         events.result(files=_numbers(outcomes, len(pairs)))
-        stop.left = f"{_counts(outcomes, len(pairs))}; the same command continues ({stop.left})"
+        again = "without `overwrite=True` the same command" if options.overwrite else "the same command"
+        stop.left = f"{_counts(outcomes, len(pairs))}; {again} continues ({stop.left})"
         raise
     finally:
         warm.close()
     events.result(files=_numbers(outcomes, len(pairs)))
     if not quiet:
+        said.sum_up()
         _summary(outcomes, len(pairs), table=not (log.is_on_stdout or console.is_diverted()))
     return worst(outcomes)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsr.pipeline.job.job import Job
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import WarmGenerator
+    from vsr.pipeline.run import OnComplete
 
 
 def run_shown(
@@ -32,6 +33,7 @@ def run_shown(
     *,
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
+    on_complete: OnComplete = lambda _: None,
 ) -> Report:
     """Upscale a video or a picture, and print its facts, the progress and a summary on stderr.
 
@@ -42,6 +44,7 @@ def run_shown(
         options: What the command does besides.
         warm: The generator of the previous file in a queue.
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
+        on_complete: Called with the complete report before the result gets its name.
     """
     from vsr.cli.interruption.watchdog import watchdog
     from vsr.media.pictures.kinds import becomes_picture
@@ -50,7 +53,7 @@ def run_shown(
     with ExitStack() as stack:
         dog = stack.enter_context(watchdog(options.patience))
         if becomes_picture(source, target):
-            return _picture(source, target, chosen, options, dog, warm=warm, queue=queue)
+            return _picture(source, target, chosen, options, dog, warm, queue, on_complete)
         with dog.files_only():
             check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
             signals.whatever_runs()
@@ -76,7 +79,7 @@ def run_shown(
                 meter = compute(job, show)
             events.emit("finishing", **_place(queue))
             with dog.files_only():
-                finish(job, meter)
+                finish(job, meter, on_complete)
         _after(job.report, shown, quiet=quiet, brief=queue is not None)
         return job.report
 
@@ -129,9 +132,9 @@ def _picture(
     chosen: ChosenSettings,
     options: RunOptions,
     dog: Watchdog,
-    *,
     warm: WarmGenerator | None,
     queue: QueueClock | None,
+    on_complete: OnComplete,
 ) -> Report:
     """Upscale a still picture, which has no progress to show: it is one frame."""
     check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
@@ -145,7 +148,7 @@ def _picture(
             events.emit("plan", **_place(queue), report=report.as_dict())
         if not options.quiet:
             _before(report, brief=queue is not None, is_still=True)
-        run_picture(job, dog.alive)
+        run_picture(job, dog.alive, on_complete)
     for line in report.damage.notes:
         console.warn(line)
     if not options.quiet and queue is None:

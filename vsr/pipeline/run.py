@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
-from math import ceil
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from vsr.cancellation import Cancel, asked
 from vsr.errors import CancelledError, ConfigError, InputError, VsrError
@@ -18,17 +16,21 @@ from vsr.media.files.opening import open_media
 from vsr.media.files.stdio import is_pipe, standard_input
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.mux.sink import VideoSink
+from vsr.media.mux.sink_report import SinkReport
 from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
-from vsr.media.remote.places import is_file_object, is_url
+from vsr.media.remote.places import is_file_object, is_url, remote_of
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.job.digests import file_facts
+from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.run_facts import now
 from vsr.pipeline.job.warm_generator import KeptModel, WarmGenerator, generator_of
 from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.pictures.animated import upscale_to_animation
@@ -57,6 +59,7 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 OnWarning = Callable[[str], None]
+OnComplete = Callable[[Report], None]
 
 
 def upscale_video(
@@ -223,23 +226,55 @@ def _made_by_workers(job: Job, meter: Meter, on_progress: OnProgress | None) -> 
 
     def show(frames: int) -> None:
         if on_progress is not None:
-            on_progress(_progress(frames, frames_expected(job), meter, job))
+            on_progress(_progress(frames, frames_expected(job.source.info, job.settings), meter, job))
 
     return make_segments(job, job.crew, meter, show)
 
 
-def finish(job: Job, meter: Meter) -> None:
-    """Mux the file, check it and give it its name, which may take minutes; fills in `job.report`."""
+def finish(job: Job, meter: Meter, on_complete: OnComplete = lambda _: None) -> None:
+    """Mux the file, check it and give it its name, which may take minutes; fills in `job.report`.
+
+    Args:
+        job: Its frames are computed.
+        meter: Of `compute`.
+        on_complete: Called with the complete report before the result gets its name: whatever ends the
+            process afterwards, what is known of the result is not lost with it.
+    """
+
+    def complete(file: Path, written: SinkReport) -> None:
+        _complete(job, meter, file, written)
+        on_complete(job.report)
+
+    if isinstance(job.sink, VideoSink | SegmentedSink):
+        job.sink.before_named = complete
     with meter("encode"):
         written = job.sink.finish()
-    job.report.bytes_out = written.bytes
+    report = job.report
+    if not report.ended:  # a pipe has no name
+        complete(written.path, written)
+    if remote_of(written.path) is not None:
+        report.target_file = _facts_of_result(job, written.path, written)
+    report.ended, report.seconds, report.busy_seconds = now(), meter.elapsed, meter.busy()
+    report.bottleneck = meter.bottleneck(job.threads)
+
+
+def _complete(job: Job, meter: Meter, file: Path, written: SinkReport) -> None:
+    """Add to the report what is known when the file is complete, perhaps under a temporary name."""
+    report, source = job.report, Path(job.source.info.path)
+    report.bytes_out = written.bytes
     _note_change(job)
-    source = Path(job.source.info.path)
     came = standard_input().total if is_pipe(source) else 0
-    job.report.source_file = file_facts(source, job.source_sha256(), pipe_bytes=came)
-    job.report.target_file = file_facts(written.path, job.target_sha256(), pipe_bytes=written.bytes)
-    last_report(job.report, job.source, job.sink, job.upscaler, meter, written)
-    job.report.bottleneck = meter.bottleneck(job.threads)
+    report.source_file = file_facts(source, job.source_sha256(), pipe_bytes=came)
+    if remote_of(written.path) is None:
+        report.target_file = _facts_of_result(job, file, written)
+    report.bottleneck = meter.bottleneck(job.threads)
+    last_report(report, job.source, job.sink, job.upscaler, meter, written)
+
+
+def _facts_of_result(job: Job, file: Path, written: SinkReport) -> dict[str, Any]:
+    found = file_facts(file, job.target_sha256(file), pipe_bytes=written.bytes)
+    path = written.path
+    return found if is_pipe(path) or remote_of(path) is not None else found | {"path": str(path.absolute())}
 
 
 def _note_change(job: Job) -> None:
@@ -256,28 +291,12 @@ def _note_change(job: Job) -> None:
 def _reported(
     job: Job, frames: Iterable[YuvFrame], meter: Meter, on_progress: OnProgress | None
 ) -> Iterator[YuvFrame]:
-    total = frames_expected(job)
+    total = frames_expected(job.source.info, job.settings)
     for number, frame in enumerate(frames, 1):
         yield frame
         job.alive()
         if on_progress is not None:
             on_progress(_progress(number, total, meter, job))
-
-
-def frames_expected(job: Job) -> int | None:
-    """Return the expected number of frames, from the container, `--start` and `--end`; None if unknown."""
-    info, settings = job.source.info, job.settings
-    promised = info.frames_promised
-    if promised is None and info.duration_seconds is not None and info.frame_rate is not None:
-        promised = round(info.duration_seconds * info.frame_rate)
-    if promised is None or (settings.start is None and settings.end is None):
-        return promised
-    if not info.duration_seconds:
-        return None
-    rate = promised / info.duration_seconds
-    first = max(settings.start or Fraction(0), Fraction(0))
-    last = info.duration_seconds if settings.end is None else min(settings.end, info.duration_seconds)
-    return max(0, ceil(last * rate) - ceil(first * rate))  # a frame at the end is not part of the range
 
 
 def _progress(frames: int, total: int | None, meter: Meter, job: Job) -> Progress:

@@ -124,7 +124,7 @@ def frame_progress(queue: QueueClock | None) -> Generator[Callable[[Progress], N
             fps=speed.fps,
             seconds=now.seconds,
             seconds_left=left,
-            queue_seconds_left=None if queue is None else queue.seconds_left(now),
+            queue_seconds_left=None if queue is None else queue.seconds_left(now, speed),
             bottleneck=now.bottleneck,
         )
 

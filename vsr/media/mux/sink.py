@@ -42,7 +42,7 @@ from vsr.media.formats.muxers import cannot_write, muxer_options, start_output
 from vsr.media.mux.interleave import Interleaver
 from vsr.media.mux.late_headers import complete_headers
 from vsr.media.mux.read_back import Written, check_written
-from vsr.media.mux.sink_report import SinkReport
+from vsr.media.mux.sink_report import BeforeNamed, SinkReport
 from vsr.media.mux.start_clock import start_clock, whole_ticks
 from vsr.media.passthrough.copier import StreamCopier
 from vsr.media.passthrough.header import copy_header
@@ -143,6 +143,8 @@ class VideoSink:
         self.damage = Damage()
         """Damage of the source's other streams; complete when `finish` has returned."""
         self._report: SinkReport | None = None
+        self.before_named: BeforeNamed = lambda *_: None
+        """Called by `finish` with the complete file and its facts, before the file gets its name."""
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         self.fates = streams.fates
         """What becomes of each stream of the source; streams without packets are known after `finish`."""
@@ -375,19 +377,21 @@ class VideoSink:
             found = check_written(
                 self._temporary, wanted, name=shown(self._target), refused=self._packets.refused
             )
+            report = SinkReport(
+                path=self._target,
+                frames=self.frames,
+                streams=len(counts) + self._attached,
+                packets=sum(counts.values()) - self._packets.refused,
+                bytes=found.bytes,
+                read_back=True,
+                shift=self._packets.clock.shift,
+            )
+            self.before_named(self._temporary, report)
             self._place()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
         sync_folder(local_place(self._target).parent)
-        return SinkReport(
-            path=self._target,
-            frames=self.frames,
-            streams=len(counts) + self._attached,
-            packets=sum(counts.values()) - self._packets.refused,
-            bytes=found.bytes,
-            read_back=True,
-            shift=self._packets.clock.shift,
-        )
+        return report
 
     def _begin(self, first: Fraction) -> None:
         """Set the clock before the first packet, so that nothing begins before zero."""

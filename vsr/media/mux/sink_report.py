@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,3 +25,7 @@ class SinkReport:
     """Whether the finished output was read again and its frames and packets counted; a pipe cannot be."""
     shift: Fraction
     """Seconds added to every time, so that clips and recordings begin at zero."""
+
+
+BeforeNamed = Callable[[Path, SinkReport], None]
+"""Takes the complete file, which has a temporary name, and its facts."""

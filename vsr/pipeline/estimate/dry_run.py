@@ -23,11 +23,11 @@ from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings, unchanged
+from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.pictures.still import prepare_picture
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.run import frames_expected
 from vsr.settings.keywords import Overrides
 from vsr.settings.schema import UpscaleSettings
 
@@ -89,7 +89,7 @@ def dry_run(
     with prepare(source, target, chosen, overwrite=overwrite) as job:
         meter = Meter()
         trial = _measure(job, meter)
-        info, frames = job.source.info, frames_expected(job)
+        info, frames = job.source.info, frames_expected(job.source.info, job.settings)
         ratio, size_error = _size_of_rest(source, job, trial, frames)
         return Estimate(
             report=job.report,

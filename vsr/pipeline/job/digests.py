@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from vsr.pipeline.job.resume import Sink
 
 Sha256 = Callable[[], str | None]
 """Gives a hash in hexadecimal digits when it is known; None if there is none."""
+FileSha256 = Callable[[Path], str | None]
+"""Gives the hash of a file."""
 _BLOCK = 1 << 20
 
 
@@ -73,7 +74,7 @@ def _size(path: Path) -> int | None:
     return None
 
 
-def no_sha256() -> str | None:
+def no_sha256(*_: Path) -> str | None:
     """Stand in for a hash that is not asked for."""
     return None
 
@@ -100,15 +101,14 @@ def digest_of_source(source: Path, *, wanted: bool) -> Generator[Sha256, None, N
             beside.stop()
 
 
-def digest_of_target(target: Path, sink: Sink) -> Sha256:
-    """Return a function that gives the hash of the complete result; call it before the first frame."""
+def digest_of_target(target: Path, sink: Sink) -> FileSha256:
+    """Return a function that gives the hash of the complete result, whatever name it has then; call it before
+    the first frame."""
     if isinstance(sink, PipeSink):
         digest = hashlib.sha256()
         sink.keep_digest(digest)
-        return digest.hexdigest
-    if is_nameless(target):
-        return no_sha256
-    return partial(_sha256_of_result, target)
+        return lambda _: digest.hexdigest()
+    return no_sha256 if is_nameless(target) else _sha256_of_result
 
 
 def _sha256_of_result(target: Path) -> str | None:

@@ -11,7 +11,7 @@ from vsr.media.decode.source import VideoSource
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.pipeline.inputfile import FileState
-from vsr.pipeline.job.digests import Sha256, no_sha256
+from vsr.pipeline.job.digests import FileSha256, Sha256, no_sha256
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
@@ -48,8 +48,8 @@ class Job:
     """State of the source file at the start; None for a pipe."""
     source_sha256: Sha256 = no_sha256
     """Waits for the hash of the whole input."""
-    target_sha256: Sha256 = no_sha256
-    """Computes the hash of the complete result."""
+    target_sha256: FileSha256 = no_sha256
+    """Computes the hash of the complete result, of which it gets the path."""
     alive: Callable[[], None] = lambda: None
     """Called after each frame that was computed, or decoded and skipped, on any thread."""
 

@@ -126,12 +126,17 @@ def prepare_picture(
     )
 
 
-def run_picture(job: PictureJob, alive: Callable[[], None] = lambda: None) -> None:
+def run_picture(
+    job: PictureJob,
+    alive: Callable[[], None] = lambda: None,
+    on_complete: Callable[[Report], None] = lambda _: None,
+) -> None:
     """Compute, write and check the picture; fills in `job.report`.
 
     Args:
         job: See `prepare_picture`.
         alive: Called after each step; an exception stops the run.
+        on_complete: Called with the report before the result is written.
     """
     meter = Meter()
     with _named_errors(job), one_thread(job.upscaler.backend != "torch" or job.upscaler.device.type != "cpu"):
@@ -141,14 +146,23 @@ def run_picture(job: PictureJob, alive: Callable[[], None] = lambda: None) -> No
         data = encoded(frame, job.plan, job.metadata)
         alive()
         _check(data, job, frame)
+    _complete(job, data, meter)
+    on_complete(job.report)
+    with meter("encode"):
         _write(data, job)
+    job.report.ended, job.report.seconds, job.report.busy_seconds = now(), meter.elapsed, meter.busy()
+    job.report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest())
+
+
+def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:
+    """Add to the report what is known when the picture is encoded."""
     report = job.report
     report.frames_in = report.frames_out = 1
     report.bytes_out, report.seconds, report.busy_seconds = len(data), meter.elapsed, meter.busy()
     report.bottleneck = max(report.busy_seconds, key=lambda stage: report.busy_seconds[stage])
     report.ended = now()
     report.source_file = file_facts(Path(job.picture.info.path), job.picture.sha256)
-    report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest())
+    report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest()) | {"bytes": len(data)}
     report.verification = {
         "frames_decoded": 1,
         "frames_encoded": 1,

@@ -13,6 +13,7 @@ import json
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +52,37 @@ def settings_digest(settings: UpscaleSettings) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def finished_code(source: Path, target: Path, digest: str | None) -> int | None:
-    """Return the exit code of the run that made a result, if the result is complete and unchanged.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A result of an earlier run."""
+
+    exit_code: int
+    """Of the run that made it: 0, or 10 if the input was damaged."""
+    unlogged: dict[str, Any] | None
+    """The report of that run, if the run was ended before it could write the report anywhere."""
+    is_noted: bool
+    """Whether that run lived to record the result under its name, and so to remove its unfinished work."""
+
+
+def finished(source: Path, target: Path, digest: str | None) -> Finished | None:
+    """Return what is known of a result, if it is complete and unchanged; None if there is none.
 
     Args:
         source: The input; it must be unchanged since that run.
         target: Path of the result.
         digest: `settings_digest` of the run; None accepts a result of any settings.
-
-    Returns:
-        0, or 10 if the input was damaged; None if there is no such result.
     """
     entry = _entries(_record_of(target)).get(target.name)
     if entry is None or digest not in (None, entry["settings"]):
         return None
     with suppress(OSError, InputError):
         if _is_result(target, entry) and fingerprint(source) == entry["input"]:
-            return int(entry.get("exit_code", 0))
+            report = entry.get("unlogged")
+            return Finished(
+                exit_code=int(entry.get("exit_code", 0)),
+                unlogged=report if isinstance(report, dict) else None,
+                is_noted="result" in entry,
+            )
     return None
 
 
@@ -113,19 +128,47 @@ def note_started(source: Path, target: Path, digest: str) -> None:
     _note(target, {"input": fingerprint(source), "settings": digest, "started": time.time_ns()})
 
 
-def note_finished(target: Path, exit_code: int) -> None:
-    """Record that a result is complete, after `note_started`.
+def note_complete(target: Path, exit_code: int, report: dict[str, Any]) -> None:
+    """Record what is known of a result that will now get its name, after `note_started`.
+
+    If the process ends before `note_logged`, the next run finds the exit code and the report here.
 
     Args:
         target: Path of the result.
         exit_code: Exit code of the run, 0 or 10.
+        report: Of the run, as plain types.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    entry = _entries(_record_of(target)).get(target.name)
+    if entry is not None:
+        _note(target, {**entry, "exit_code": exit_code, "unlogged": report})
+
+
+def note_logged(target: Path) -> None:
+    """Record that the report of a result has been written where the user wants it.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    entry = _entries(_record_of(target)).get(target.name, {})
+    if entry.pop("unlogged", None) is not None:
+        _note(target, entry)
+
+
+def note_finished(target: Path) -> None:
+    """Record that a result has its name, after `note_complete`.
+
+    Args:
+        target: Path of the result.
 
     Raises:
         OutputError: the record cannot be written.
         OSError: the result cannot be read.
     """
     entry = _entries(_record_of(target))[target.name]
-    _note(target, {**entry, **_facts_of(target), "exit_code": exit_code})
+    _note(target, {**entry, **_facts_of(target)})
 
 
 def note_failed(target: Path) -> None:

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, InputError, OutputError, VsrError
-from vsr.media.files.output_path import is_taken
+from vsr.media.files.output_path import is_taken, local_place
+from vsr.media.mux.resumable.work_folder import remove_finished
 from vsr.media.remote.places import name_of, remote_of
 from vsr.pipeline.job.report import VERSION, Report, plain
 from vsr.pipeline.queue.record import (
-    finished_code,
+    finished,
+    note_complete,
     note_failed,
     note_finished,
+    note_logged,
     note_started,
     settings_digest,
 )
 from vsr.settings.schema import UpscaleSettings
 
 Status = Literal["done", "damaged", "skipped", "failed", "not tried"]
-Work = Callable[[Path, Path], Report]
-"""Upscales an input to a target and returns the report; raises `VsrError` if it fails."""
+Work = Callable[[Path, Path, Callable[[Report], None]], Report]
+"""Upscales an input to a target and returns the report; raises `VsrError` if it fails. It calls the function
+with the complete report before the result gets its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +42,12 @@ class Outcome:
     message: str = ""
     """The reason for a failure or for skipping, on one line."""
     report: Report | None = None
+    unlogged: dict[str, Any] | None = None
+    """The report of an earlier run that was ended before it could write it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain types, for one line of JSON."""
-        made = None if self.report is None else self.report.as_dict()
+        made = self.unlogged if self.report is None else self.report.as_dict()
         head = {
             "report_version": VERSION,
             "source": plain(name_of(self.source)),
@@ -59,6 +66,9 @@ def run_queue(
     skip_existing: bool = False,
 ) -> Iterator[Outcome]:
     """Upscale the inputs one after the other, and yield the outcome of each.
+
+    When the next outcome is asked for, the one before counts as logged: a run that is ended earlier yields it
+    again the next time.
 
     After a `DeviceError`, the remaining inputs are not tried, because they would fail, too.
 
@@ -82,6 +92,9 @@ def run_queue(
         if outcome is None:
             outcome, lost = _tried(source, target, digest, work)
         yield outcome
+        if outcome.report is not None or outcome.unlogged is not None:
+            with suppress(VsrError):  # then it is logged twice
+                note_logged(target)
 
 
 def worst(outcomes: Iterable[Outcome]) -> int:
@@ -94,10 +107,21 @@ def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Ou
     """Return the outcome of an input whose target exists; None if the target does not exist."""
     if not is_taken(target):
         return None
-    code = finished_code(source, target, None if skip_existing else digest)
-    if code is not None:
-        message = "finished before" + (", from a damaged input" if code else "")
-        return Outcome(source=source, target=target, status="skipped", exit_code=code, message=message)
+    found = finished(source, target, None if skip_existing else digest)
+    if found is not None:
+        if not found.is_noted:
+            remove_finished(local_place(target))
+            _note_finished(target)
+        code = found.exit_code
+        status: Status = "skipped" if found.unlogged is None else "damaged" if code else "done"
+        return Outcome(
+            source=source,
+            target=target,
+            status=status,
+            exit_code=code,
+            message="finished before" + (", from a damaged input" if code else ""),
+            unlogged=found.unlogged,
+        )
     error = ConfigError(
         f"{name_of(target)}: exists already, and is not a finished result of this input with these settings;"
         " replace it with `overwrite=True`, or choose another `name`"
@@ -117,8 +141,8 @@ def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome
         if remote_of(target) is None:
             _make_folder(target.parent)
         _note_started(source, target, digest)
-        report = work(source, target)
-        note_finished(target, report.exit_code)
+        report = work(source, target, partial(_note_complete, target))
+        note_finished(target)
     except VsrError as error:
         with suppress(VsrError):
             note_failed(target)
@@ -133,6 +157,15 @@ def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome
 def _note_started(source: Path, target: Path, digest: str) -> None:
     with suppress(OSError, InputError):  # if the input cannot be read, `work` raises a better message
         note_started(source, target, digest)
+
+
+def _note_finished(target: Path) -> None:
+    with suppress(OSError, VsrError):
+        note_finished(target)
+
+
+def _note_complete(target: Path, report: Report) -> None:
+    note_complete(target, report.exit_code, report.as_dict())
 
 
 def _make_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from vsr.media.mux.resumable.segment_maker import Making, SegmentMaker
 from vsr.media.mux.resumable.source_hash import SourceHashes
 from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.sink import VideoSink
-from vsr.media.mux.sink_report import SinkReport
+from vsr.media.mux.sink_report import BeforeNamed, SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
 from vsr.writing import move_over
 
@@ -89,6 +90,8 @@ class SegmentedSink:
         )
         self._maker = SegmentMaker(self.plan, info, container, making)
         self._output: VideoSink | None = None
+        self.before_named: BeforeNamed = lambda *_: None
+        """Called by `finish` with the complete file and its facts, before the file gets its name."""
         self._report: SinkReport | None = None
 
     @property
@@ -261,11 +264,15 @@ class SegmentedSink:
             self._output = output = self._open_output()
             for number, segment in sorted(self._segments.items()):
                 self._append(output, number, segment)
+            output.before_named = partial(self._complete, output)
             self._report = output.finish()
-            self.damage, self.fates = output.damage, output.fates
-            self.warnings += [line for line in output.warnings if line not in self.warnings]
             self._work.leave(done=True)
         return self._report
+
+    def _complete(self, output: VideoSink, file: Path, report: SinkReport) -> None:
+        self.damage, self.fates = output.damage, output.fates
+        self.warnings += [line for line in output.warnings if line not in self.warnings]
+        self.before_named(file, report)
 
     def _append(self, output: VideoSink, number: int, segment: Segment) -> None:
         path = self._work.segment(number)

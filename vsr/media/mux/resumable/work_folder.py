@@ -227,6 +227,17 @@ def folder_of(place: Path) -> Path:
     return place.parent / f".{name}.vsr"
 
 
+def remove_finished(place: Path) -> None:
+    """Remove the folder of a job whose result has its name, because the run was ended before it could.
+
+    Args:
+        place: Path of the result.
+    """
+    if folder_of(place).is_dir():
+        with suppress(OutputError, OSError):  # another process uses it
+            WorkFolder(place).leave(done=True)
+
+
 def _entered(path: Path) -> tuple[OwnFolder, int]:
     """Create a folder if necessary, lock it, and return it open with the descriptor of its lock.
 
