@@ -33,6 +33,7 @@ FUNCTIONS = [
     vsr.finetune,
     vsr.load_generator,
     vsr.open_video,
+    vsr.preview,
     vsr.probe,
     vsr.train,
     vsr.upscale,

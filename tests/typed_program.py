@@ -62,6 +62,9 @@ def check(folder: Path) -> tuple[str, ...]:
     made = vsr.compare(folder / "in.mp4", str(folder / "out.mp4"), output=folder / "both.png", at="1/25")
     assert_type(made, vsr.Comparison)
     assert_type(made.panels, tuple[str, ...])
+    seen = vsr.preview(folder / "in.mp4", output=folder / "seen.png", models=["fast"], scale=2)
+    assert_type(seen, vsr.Preview)
+    assert_type(seen.seconds, float | None)
     return found.lost
 
 

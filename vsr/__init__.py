@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from vsr.pipeline.upscaler import Upscaler, upscale_image
     from vsr.report.compare import Comparison, compare
     from vsr.report.evaluate import Evaluation, evaluate
+    from vsr.report.preview import Preview, preview
     from vsr.settings.keywords import Overrides
     from vsr.training.finetune import FinetuneReport
     from vsr.training.public import TrainReport, finetune, train
@@ -105,6 +106,7 @@ __all__ = [
     "PixelLayout",
     "PluginError",
     "Precision",
+    "Preview",
     "Primaries",
     "Probe",
     "Progress",
@@ -132,6 +134,7 @@ __all__ = [
     "finetune",
     "load_generator",
     "open_video",
+    "preview",
     "probe",
     "train",
     "upscale",
@@ -156,6 +159,7 @@ _MODULES = {
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "Comparison compare",
     "vsr.report.evaluate": "Evaluation evaluate",
+    "vsr.report.preview": "Preview preview",
     "vsr.settings.keywords": "Overrides",
     "vsr.training.finetune": "FinetuneReport",
     "vsr.training.public": "TrainReport finetune train",

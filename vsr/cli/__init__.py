@@ -22,6 +22,7 @@ from vsr.cli.commands.evaluate import evaluate
 from vsr.cli.commands.finetune import finetune
 from vsr.cli.commands.info import info
 from vsr.cli.commands.models import app as models_app
+from vsr.cli.commands.preview import preview
 from vsr.cli.commands.train import train
 from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
@@ -40,6 +41,7 @@ _FIRST_WORDS = """Video super-resolution that loses nothing: every frame, stream
 \b
 vsr upscale in.mp4 out.mp4
 vsr upscale rips/ --to upscaled/
+vsr preview in.mp4 --model fast --model compact
 vsr compare in.mp4 out.mp4 -o both.png
 vsr verify in.mp4 out.mp4
 vsr finetune own.mp4 --from fast -o own.safetensors
@@ -54,6 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(upscale)
+app.command()(preview)
 app.command()(info)
 app.command()(train)
 app.command()(finetune)

@@ -39,6 +39,19 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def region(text: str) -> tuple[int, int, int, int]:
+    """Convert `320x180+100+50`, width, height, left and top in pixels, to (left, top, width, height).
+
+    Raises:
+        ConfigError: the text has another form.
+    """
+    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})\+(\d{1,6})\+(\d{1,6})", text.strip())
+    if match is None:
+        raise ConfigError(f"--region {text!r} is not WIDTHxHEIGHT+LEFT+TOP, for example 160x90+400+220")
+    width, height, left, top = map(int, match.groups())
+    return left, top, width, height
+
+
 def seconds(text: str, *, option: str) -> Fraction:
     """Convert `90`, `90.5`, `1:30` or `0:01:30.5` to seconds as an exact fraction.
 

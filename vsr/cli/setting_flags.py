@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar
 
@@ -20,17 +20,19 @@ Command = TypeVar("Command", bound=Callable[..., None])
 _KINDS = (UpscaleSettings, EncoderSettings)
 
 
-def added(*, after: str) -> Callable[[Command], Command]:
+def added(*, after: str, without: Collection[str] = ()) -> Callable[[Command], Command]:
     """Return a decorator that adds a flag for each setting to a command with the parameter `**flags`.
 
-    `--help` lists the flags after the command's own parameter `after`.
+    `--help` lists the flags after the command's own parameter `after`. The settings in `without` get none.
     """
 
     def with_flags(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True)
         kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         place = 1 + list(own.parameters).index(after)
-        kept[place:place] = [_parameter(kind, name, facts) for kind, name, facts in _flagged()]
+        kept[place:place] = [
+            _parameter(kind, name, facts) for kind, name, facts in _flagged() if name not in without
+        ]
         command.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
         return command
 

@@ -14,6 +14,7 @@ import vsr
 from tests.browser import Watched, chromium
 from tests.media_maker import make_clip
 from vsr.report.compare.inputs import eight_bit, fitted, open_inputs
+from vsr.report.compare.still import where_they_differ
 
 FRAMES = 6
 HOSTILE = "</script><script>window.hacked = 1</script>{{facts}}<img src=x onerror='window.hacked = 1'>"
@@ -125,13 +126,16 @@ def test_the_difference_is_that_of_the_frames_times_the_gain(opened: Watched, fi
     assert opened.pixels(4) == (128 + 5 * (a - b)).clamp(0, 255).tolist()
 
 
-def test_the_magnifier_shows_the_pixels_of_all_panels_and_moves_by_one(
+def test_the_magnifier_begins_where_the_panels_differ_shows_their_pixels_and_moves_by_one(
     opened: Watched, files: list[Path]
 ) -> None:
+    panels = [torch.tensor(raw_panel(path, 0, (48, 64))).view(48, 64, 3).permute(2, 0, 1) for path in files]
+    top, left, side = where_they_differ(panels)
+    x, y = left + side // 2 + 1, top + side // 2 + 2
     opened.press("Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown")
-    assert opened.page.inner_text("#loupe-place") == "x 33, y 26, locked"
+    assert opened.page.inner_text("#loupe-place") == f"x {x}, y {y}, locked"
     for panel, path in enumerate(files):
-        at = 3 * (26 * 64 + 33)
+        at = 3 * (y * 64 + x)
         red, green, blue = raw_panel(path, 0, (48, 64))[at : at + 3]
         value = opened.page.locator("#loupe-views .value").nth(panel).inner_text()
         assert value.split() == ["R", str(red), "G", str(green), "B", str(blue)]

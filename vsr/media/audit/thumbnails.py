@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vsr.color.codes import LUMA_WEIGHTS, codes_of
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Range
 from vsr.frame import VideoInfo
+from vsr.media.metadata.orientation import turn_of
 from vsr.media.metadata.tags import color_of
 from vsr.media.pixels.layouts import is_planar_already, layout_of, planar_format
 
@@ -141,13 +142,8 @@ def _quantised(luma: Grid, cb: Grid, cr: Grid) -> Grid:
 
 
 def _as_shown(grid: Grid, info: VideoInfo) -> Grid:
-    """Rotate and mirror by the display matrix: x' = a x + c y, y' = b x + d y (libavutil/display.h)."""
-    if info.display_matrix is None:
-        return grid
-    a, b, _, c, d, *_ = info.display_matrix
-    if abs(a) < abs(b):
-        grid, across, down = grid.transpose(0, 2, 1), c, b
-    else:
-        across, down = a, d
-    grid = grid[:, :, ::-1] if across < 0 else grid
-    return grid[:, ::-1] if down < 0 else grid
+    """Rotate and mirror as a player does."""
+    turn = turn_of(info.display_matrix)
+    grid = grid.transpose(0, 2, 1) if turn.transposed else grid
+    grid = grid[:, :, ::-1] if turn.mirrored else grid
+    return grid[:, ::-1] if turn.flipped else grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import NamedTuple
 
 Matrix = tuple[int, ...]
 """Nine numbers as FFmpeg stores them: a b u c d v x y w; all but u, v and w are 16.16 fixed point. A pixel at
@@ -49,3 +50,25 @@ def ratio_of_ffmpeg(matrix: Matrix) -> Fraction | None:
     if min(across, down) <= 1 or abs(across / down - 1) <= 0.01:
         return None
     return Fraction(across / down).limit_denominator(1000)
+
+
+class Turn(NamedTuple):
+    """How a stored frame becomes the shown one: both sides are exchanged first, then it is mirrored."""
+
+    transposed: bool
+    mirrored: bool
+    """Left and right are exchanged."""
+    flipped: bool
+    """Top and bottom are exchanged."""
+
+
+def turn_of(matrix: Matrix | None) -> Turn:
+    """Return the turn of a matrix, to the nearest quarter: x' = a x + c y, y' = b x + d y
+    (libavutil/display.h).
+    """
+    if matrix is None:
+        return Turn(transposed=False, mirrored=False, flipped=False)
+    a, b, _, c, d, *_ = matrix
+    transposed = abs(a) < abs(b)
+    across, down = (c, b) if transposed else (a, d)
+    return Turn(transposed=transposed, mirrored=across < 0, flipped=down < 0)

@@ -17,6 +17,7 @@ from vsr.media.encode.segments import resumable
 from vsr.media.files.opening import shown
 from vsr.media.files.output_path import local_place
 from vsr.media.formats.containers import CONTAINERS, container_of
+from vsr.media.mux.frame_sink import FrameSink
 from vsr.media.mux.pipe_sink import PipeSink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink, segment_length
 from vsr.media.mux.resumable.work_folder import WorkFolder
@@ -29,7 +30,7 @@ from vsr.pipeline.job.resume_key import job_key
 from vsr.settings.schema import Backend, UpscaleSettings
 from vsr.settings.toml import from_table
 
-Sink = VideoSink | SegmentedSink | PipeSink | WorkerSink
+Sink = VideoSink | SegmentedSink | PipeSink | WorkerSink | FrameSink
 """The output of a run."""
 
 

@@ -139,8 +139,7 @@ def run_picture(
         on_complete: Called with the report before the result is written.
     """
     meter = Meter()
-    with _named_errors(job), one_thread(job.upscaler.backend != "torch" or job.upscaler.device.type != "cpu"):
-        frame = _computed(job, meter)
+    frame = compute_picture(job, meter)
     alive()
     with meter("encode"):
         data = encoded(frame, job.plan, job.metadata)
@@ -175,6 +174,12 @@ def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:
     report.engine |= {"redone_in_fp32": meter.counts.get(stages.REDONE, 0)}
 
 
+def compute_picture(job: PictureJob, meter: Meter) -> YuvFrame:
+    """Return the result in host memory, in the layout and the colour of the file."""
+    with _named_errors(job), one_thread(job.upscaler.backend != "torch" or job.upscaler.device.type != "cpu"):
+        return _computed(job, meter)
+
+
 def _upright_info(picture: Picture) -> VideoInfo:
     """Return the facts of the picture as it is shown. Pixels that are no squares are described by the
     density."""
@@ -188,7 +193,6 @@ def _upright_info(picture: Picture) -> VideoInfo:
 
 
 def _computed(job: PictureJob, meter: Meter) -> YuvFrame:
-    """Return the result in host memory."""
     streams = DeviceStreams(job.upscaler.frames_device)
     (lr,) = stages.rgb(stages.upload([job.picture.frame], streams, meter), streams, meter)
     with streams.computing(), torch.inference_mode():

@@ -95,10 +95,10 @@ def _size(settings: UpscaleSettings) -> str:
 def _scale(settings: UpscaleSettings) -> str:
     if settings.scale is not None:
         return f"{float(settings.scale):g}"
-    return str(_own_scale(settings.model))
+    return str(own_scale(settings.model))
 
 
-def _own_scale(model: str) -> int:
+def own_scale(model: str) -> int:
     """Return the scale of a model. Only a weight file of the user must be loaded for this."""
     found = catalog.resolve(model)
     if found.entry is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vsr.color.tone_mapping import differs_on_screen
 from vsr.errors import ConfigError, InputError
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import shown
@@ -30,11 +31,13 @@ from vsr.report.compare.alignment import (
     nothing_in_common,
     thumbnail,
 )
-from vsr.report.compare.inputs import Input, common_size, eight_bit, fitted, open_inputs
+from vsr.report.compare.inputs import Input, common_size, eight_bit, fitted, largest, open_inputs
 from vsr.report.compare.pictures import Pictures
 from vsr.report.compare.scores import Measuring, scores_for
+from vsr.report.compare.screen import Screen, pixel_of, zoom_of
+from vsr.report.outputs import check_output
 from vsr.settings.times import Seconds, seconds
-from vsr.writing import check_writable, write_whole
+from vsr.writing import write_whole
 
 DURATION = 10
 """Default length of a page in seconds."""
@@ -118,7 +121,7 @@ def compare(
     if length <= 0 or not 0 < max_megabytes < math.inf:
         raise ConfigError(f"`duration` {duration} and `max_megabytes` {max_megabytes} must be above 0")
     with paths_of(*named, allow_network=allow_network) as paths:
-        _check_output(place, paths, overwrite=overwrite)
+        check_output(place, paths, kinds=KINDS, overwrite=overwrite)
         subject = _subject(paths, reference=None if reference is None else len(paths) - 1)
         if place.suffix.lower() != ".html":
             return _write_image(subject, place, begin)
@@ -130,16 +133,6 @@ def _subject(paths: Sequence[Path], *, reference: int | None) -> _Subject:
     opened = open_inputs(paths)
     size = common_size(opened, None if reference is None else opened[reference])
     return _Subject(inputs=opened, reference=reference, size=size, alignment=align(opened))
-
-
-def _check_output(output: Path, paths: list[Path], *, overwrite: bool) -> None:
-    if output.suffix.lower() not in KINDS:
-        raise ConfigError(
-            f"{output} ends in none of {', '.join(KINDS)}. Name a page, an image or an animation"
-        )
-    check_writable(output, what="", overwrite=overwrite)
-    if any(path.exists() and output.exists() and output.samefile(path) for path in paths):
-        raise ConfigError(f"{output} is one of the inputs. Write to another file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +149,16 @@ class _Subject:
         return tuple(one.label for one in self.inputs)
 
     @property
+    def pixel(self) -> Fraction:
+        """Width of the panels' pixels divided by their height."""
+        reference = None if self.reference is None else self.inputs[self.reference]
+        return pixel_of(largest(self.inputs, reference).info)
+
+    @property
+    def screen(self) -> Screen:
+        return Screen.of([one.info for one in self.inputs])
+
+    @property
     def notes(self) -> tuple[str, ...]:
         enlarged = [one.label for one in self.inputs if one.size != self.size]
         height, width = self.size
@@ -163,16 +166,22 @@ class _Subject:
         return (
             *self.alignment.notes,
             *([f"{', '.join(enlarged)}: {resized}"] if enlarged else []),
+            *self.screen.notes(self.labels, [one.info for one in self.inputs]),
         )
 
-    def images(self, moment: Moment) -> list[Tensor]:
-        """Return the panels of a moment, uint8."""
+    def images(self, moment: Moment) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the panels of a moment, uint8: as they are coded, and as a screen shows them."""
         pairs = zip(self.inputs, moment.frames, strict=True)
-        return [eight_bit(fitted(one.image(frame), self.size)) for one, frame in pairs]
+        coded = [fitted(one.image(frame), self.size) for one, frame in pairs]
+        rounded = [eight_bit(image) for image in coded]
+        if not any(differs_on_screen(frame.color) for frame in moment.frames):
+            return rounded, rounded
+        shown = zip(coded, moment.frames, strict=True)
+        return rounded, [eight_bit(self.screen.shown(image, frame.color)) for image, frame in shown]
 
     def similarity(self, moment: Moment) -> list[float]:
         """Return how strongly each panel correlates with the longest video."""
-        small = [thumbnail(f, i.info.rotation) for i, f in zip(self.inputs, moment.frames, strict=True)]
+        small = [thumbnail(f, i.info) for i, f in zip(self.inputs, moment.frames, strict=True)]
         return [correlation_of(one[None], small[self.alignment.base][None]) for one in small]
 
 
@@ -189,10 +198,11 @@ def _write_page(
     figures: dict[str, list[list[float | None]]] = {s.name: [[] for _ in subject.inputs] for s in scores}
     measuring, expected = Measuring(reference=subject.reference), _expected(subject, duration)
     pictures = Pictures(limit=max(limit - _OVERHEAD, limit // 2) * 3 // 4, expected=expected)  # base64: 4/3
-    times, likeness = [], []
+    times, likeness, region = [], [], None
     for moment in moments(subject.inputs, subject.alignment, at=at, duration=duration):
-        images = subject.images(moment)
-        for name, values in measuring.frame(images).items():
+        coded, images = subject.images(moment)
+        region = region or _square_of(images)
+        for name, values in measuring.frame(coded).items():
             for series, value in zip(figures[name], values, strict=True):
                 series.append(value)
         times.append(float(moment.seconds))
@@ -204,10 +214,11 @@ def _write_page(
         raise nothing_in_common(at)
     _check_content(subject, likeness)
     pictures.flush()
+    height, width = subject.size
     facts = html.facts_of(
-        subject.inputs,
-        reference=subject.reference,
-        size=subject.size,
+        [html.Panel(name=n, reference=i == subject.reference) for i, n in enumerate(subject.labels)],
+        [html.facts_of_input(one) for one in subject.inputs],
+        html.View(height=height, width=width, pixel=float(subject.pixel), region=region),
         times=times,
         scores=scores,
         figures=figures,
@@ -221,6 +232,12 @@ def _write_page(
         totals={score["name"]: tuple(score["totals"]) for score in facts["scores"]},
         notes=tuple(facts["notes"]),
     )
+
+
+def _square_of(images: Sequence[Tensor]) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the square where the panels of a moment differ most."""
+    top, left, side = still.where_they_differ(images)
+    return left, top, side, side
 
 
 def _expected(subject: _Subject, duration: Fraction) -> int:
@@ -246,7 +263,7 @@ def _check_content(subject: _Subject, likeness: list[list[float]]) -> None:
 def _write_image(subject: _Subject, output: Path, at: Fraction | None) -> Comparison:
     (moment,) = first_moments(subject.inputs, subject.alignment, at=at, count=1)
     _check_content(subject, [subject.similarity(moment)])
-    images = subject.images(moment)
+    _, images = subject.images(moment)
     draw = still.png if output.suffix.lower() == ".png" else wipe.webp
-    write_whole(output, draw(images, subject.labels))
+    write_whole(output, draw(images, subject.labels, zoom_of(subject.pixel)))
     return Comparison(panels=subject.labels, moments=1, totals={}, notes=subject.notes)

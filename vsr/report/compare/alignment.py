@@ -18,9 +18,10 @@ from torch import Tensor
 
 from vsr.color.codes import codes_of
 from vsr.errors import InputError
-from vsr.frame import YuvFrame
+from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.files.opening import shown
 from vsr.report.compare.inputs import Input
+from vsr.report.compare.screen import as_shown
 
 THUMBNAIL = (18, 32)
 """Height and width; small enough that no network and no codec changes the means."""
@@ -69,13 +70,14 @@ class Alignment:
     """Sentences about videos whose timestamps were not used."""
 
 
-def thumbnail(frame: YuvFrame, rotation: int = 0) -> Tensor:
-    """Return the luma of a frame, or the mean of R'G'B', in 18x32 cells: `(576,)` in 8-bit levels."""
-    shown = frame.planes if frame.layout.family == "rgb" else frame.planes[:1]
+def thumbnail(frame: YuvFrame, info: VideoInfo) -> Tensor:
+    """Return the luma of a frame, or the mean of R'G'B', as a player shows it, in 18x32 cells: `(576,)` in
+    8-bit levels.
+    """
+    seen = frame.planes if frame.layout.family == "rgb" else frame.planes[:1]
     codes = codes_of(frame.color.range, frame.layout.bit_depth)
-    grey = torch.stack([plane.to(torch.float32) for plane in shown]).mean(0)
-    grey = torch.rot90(grey, rotation // 90, (-2, -1))
-    cells = F.adaptive_avg_pool2d(grey[None, None], THUMBNAIL).flatten()
+    grey = torch.stack([plane.to(torch.float32) for plane in seen]).mean(0)
+    cells = F.adaptive_avg_pool2d(as_shown(grey[None], info)[None], THUMBNAIL).flatten()
     return (cells - codes.luma_offset) * (255 / codes.luma_step)
 
 
@@ -115,7 +117,7 @@ def _sketch(one: Input, *, seconds: int | None) -> Sketch:
         if times and seconds is not None and frame.stamp.seconds - times[0] > seconds:
             break
         times.append(frame.stamp.seconds)
-        thumbnails.append(thumbnail(frame, one.info.rotation))
+        thumbnails.append(thumbnail(frame, one.info))
     if not times:
         raise InputError(f"{shown(one.path)}: no frame can be decoded")
     return Sketch(times=tuple(times), thumbnails=torch.stack(thumbnails))

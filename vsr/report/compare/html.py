@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -75,11 +76,45 @@ def files_of(pictures: Pictures) -> dict[str, bytes]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One of the views that lie beside each other."""
+
+    name: str
+    reference: bool = False
+    """Whether it is the original."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """A file that a page was made of."""
+
+    name: str
+    what: str
+    """Codec and size of a video, family of a network."""
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What all panels of a page have in common."""
+
+    height: int
+    width: int
+    pixel: float = 1.0
+    """Width of a pixel divided by its height."""
+    region: tuple[int, int, int, int] | None = None
+    """Left, top, width and height of the part to look at, where the panels differ most."""
+    marked: bool = False
+    """Whether a frame is drawn around the region from the start."""
+
+
 def facts_of(
-    inputs: Sequence[Input],
+    panels: Sequence[Panel],
+    files: Sequence[FileFacts],
+    view: View,
     *,
-    reference: int | None,
-    size: tuple[int, int],
     times: Sequence[float],
     scores: Sequence[Score],
     figures: dict[str, list[list[float | None]]],
@@ -89,9 +124,9 @@ def facts_of(
     """Return everything but the images, as plain values for the page and for `Comparison`.
 
     Args:
-        inputs: The panels from left to right.
-        reference: Index of the original, if there is one.
-        size: Height and width of the panels.
+        panels: From left to right.
+        files: That the page was made of.
+        view: What the panels have in common.
         times: Seconds of each moment.
         scores: The figures, in the order of the plots.
         figures: For each score and panel, the figure at each moment.
@@ -99,9 +134,12 @@ def facts_of(
         notes: Sentences about the comparison.
     """
     return {
-        "panels": [_panel(one, size, is_reference=i == reference) for i, one in enumerate(inputs)],
-        "height": size[0],
-        "width": size[1],
+        "panels": [asdict(panel) for panel in panels],
+        "files": [
+            {"name": one.name, "what": one.what, "bytes": one.size_bytes, "sha256": one.sha256}
+            for one in files
+        ],
+        **asdict(view),
         "times": list(times),
         "chunks": [_chunk(pictures, number) for number in range(len(pictures.chunks))],
         "scores": [
@@ -120,24 +158,15 @@ def facts_of(
     }
 
 
+def facts_of_input(one: Input) -> FileFacts:
+    """Return what a page says about a video or an image."""
+    height, width = one.size
+    what = f"{one.info.codec}, {width}x{height}, {one.info.pixel_format}"
+    return FileFacts(name=shown(one.path), what=what, size_bytes=one.size_bytes, sha256=one.sha256)
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 5)
-
-
-def _panel(one: Input, size: tuple[int, int], *, is_reference: bool) -> dict[str, Any]:
-    height, width = one.size
-    return {
-        "name": one.label,
-        "path": shown(one.path),
-        "codec": one.info.codec,
-        "pixelFormat": one.info.pixel_format,
-        "width": width,
-        "height": height,
-        "enlarged": (height, width) != size,
-        "reference": is_reference,
-        "sha256": one.sha256,
-        "bytes": one.size_bytes,
-    }
 
 
 def _chunk(pictures: Pictures, number: int) -> dict[str, Any]:

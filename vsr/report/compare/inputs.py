@@ -23,6 +23,7 @@ from vsr.media.pictures.reading import read_picture, shown_image
 from vsr.media.remote.reader import open_bytes
 from vsr.models.archs.resample import resize
 from vsr.pipeline.job.digests import sha256_of
+from vsr.report.compare.screen import as_shown, pixel_of, shown_size
 
 MAX_PANELS = 9
 """More panels than the digits of a keyboard cannot be told apart on one page."""
@@ -45,9 +46,14 @@ class Input:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels as a player shows them, turned."""
-        height, width = self.info.height, self.info.width
-        return (width, height) if self.info.rotation % 180 else (height, width)
+        """Height and width in pixels as a player shows them: turned, without hidden borders."""
+        return shown_size(self.info)
+
+    @property
+    def shape(self) -> Fraction:
+        """Width over height of what a player shows."""
+        height, width = self.size
+        return width * pixel_of(self.info) / height
 
     def frames(self, start: Fraction | None = None) -> Iterator[YuvFrame]:
         """Yield the frames from `start` seconds after the first one on."""
@@ -58,9 +64,10 @@ class Input:
             yield from video.frames()
 
     def image(self, frame: YuvFrame) -> Tensor:
-        """Convert a frame to `(3, H, W)` R'G'B' in [0, 1], float32, turned as a player shows it."""
-        image = to_rgb(frame.planes, frame.color, frame.layout).clamp_(0, 1)
-        return torch.rot90(image, self.info.rotation // 90, (-2, -1)).contiguous()
+        """Convert a frame to `(3, H, W)` R'G'B' in [0, 1], float32, turned as a player shows it and
+        without hidden borders.
+        """
+        return as_shown(to_rgb(frame.planes, frame.color, frame.layout).clamp_(0, 1), self.info)
 
 
 def open_inputs(paths: Sequence[Path]) -> list[Input]:
@@ -101,7 +108,17 @@ def _picture(path: Path) -> tuple[VideoInfo, YuvFrame]:
     planes = to_planes(image, color, _RGB16)
     frame = YuvFrame(planes=planes, layout=_RGB16, color=color, stamp=read.frame.stamp)
     height, width = image.shape[-2:]
-    return replace(read.info, height=height, width=width, rotation=0), frame
+    info = replace(
+        read.info,
+        height=height,
+        width=width,
+        color=color,
+        rotation=0,
+        display_matrix=None,
+        crop=None,
+        sample_aspect_ratio=None,
+    )
+    return info, frame
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -121,21 +138,31 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 def _check_shapes(inputs: Sequence[Input]) -> None:
     """Refuse images whose ratio of width to height differs: a resize would distort one of them."""
-    ratios = [width / height for height, width in (i.size for i in inputs)]
-    for one, ratio in zip(inputs, ratios, strict=True):
-        if abs(ratio / ratios[0] - 1) > _ASPECT_TOLERANCE:
-            first, other = ("x".join(map(str, reversed(i.size))) for i in (inputs[0], one))
+    for one in inputs:
+        if abs(one.shape / inputs[0].shape - 1) > _ASPECT_TOLERANCE:
+            first, other = (_dimensions(i) for i in (inputs[0], one))
             raise InputError(
                 f"{shown(one.path)}: is {other}, and {inputs[0].label} {first}: their shapes differ, so they "
                 "cannot be laid over each other; crop one of them first"
             )
 
 
+def _dimensions(one: Input) -> str:
+    height, width = one.size
+    pixel = pixel_of(one.info)
+    return f"{width}x{height}" + (
+        f" with pixels of {pixel.numerator}:{pixel.denominator}" if pixel != 1 else ""
+    )
+
+
 def common_size(inputs: Sequence[Input], reference: Input | None) -> tuple[int, int]:
     """Return height and width of the panels: those of the reference, or else of the largest input."""
-    return (
-        reference.size if reference is not None else max((i.size for i in inputs), key=lambda s: s[0] * s[1])
-    )
+    return largest(inputs, reference).size
+
+
+def largest(inputs: Sequence[Input], reference: Input | None) -> Input:
+    """Return the input whose pixels the panels have: the reference, or else the largest."""
+    return reference or max(inputs, key=lambda one: one.size[0] * one.size[1])
 
 
 def fitted(image: Tensor, size: tuple[int, int]) -> Tensor:

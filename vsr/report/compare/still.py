@@ -21,21 +21,24 @@ _GAP = 6  # pixels between the panels
 _STEPS = 8  # positions tried along the side of a square
 
 
-def png(images: Sequence[Tensor], labels: Sequence[str]) -> bytes:
+def png(images: Sequence[Tensor], labels: Sequence[str], zoom: tuple[int, int] = (ZOOM, ZOOM)) -> bytes:
     """Draw the detail of all panels in one image.
 
     Args:
         images: One for each panel, `(3, H, W)` uint8 R'G'B', all of one size.
         labels: Written into the panels.
+        zoom: Rows and columns that show a pixel.
     """
-    return png_bytes(in_rows(labelled_details(images, labels)))
+    return png_bytes(in_rows(labelled_details(images, labels, zoom)))
 
 
-def labelled_details(images: Sequence[Tensor], labels: Sequence[str]) -> list[Tensor]:
+def labelled_details(
+    images: Sequence[Tensor], labels: Sequence[str], zoom: tuple[int, int] = (ZOOM, ZOOM)
+) -> list[Tensor]:
     """Return the square of each panel where they differ most, enlarged and with its label; see `png`."""
     top, left, side = where_they_differ(images)
     details = [image[:, top : top + side, left : left + side] for image in images]
-    return [labelled(enlarged(d), label) for d, label in zip(details, labels, strict=True)]
+    return [labelled(enlarged(d, zoom), label) for d, label in zip(details, labels, strict=True)]
 
 
 def where_they_differ(images: Sequence[Tensor]) -> tuple[int, int, int]:
@@ -59,9 +62,9 @@ def where_they_differ(images: Sequence[Tensor]) -> tuple[int, int, int]:
     return best // means.shape[1] * step, best % means.shape[1] * step, side
 
 
-def enlarged(image: Tensor, zoom: int = ZOOM) -> Tensor:
-    """Show each pixel as a square of `zoom` pixels."""
-    return image.repeat_interleave(zoom, -1).repeat_interleave(zoom, -2)
+def enlarged(image: Tensor, zoom: tuple[int, int] = (ZOOM, ZOOM)) -> Tensor:
+    """Show each pixel as a block of as many rows and columns as `zoom` says."""
+    return image.repeat_interleave(zoom[1], -1).repeat_interleave(zoom[0], -2)
 
 
 def in_rows(panels: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr.report.compare.coding import animated_webp
-from vsr.report.compare.still import labelled_details
+from vsr.report.compare.still import ZOOM, labelled_details
 
 STEPS = 18
 """Images of one wipe."""
@@ -22,14 +22,19 @@ coding's."""
 _LINE = 2  # pixels on each side of the wiping edge
 
 
-def webp(images: Sequence[Tensor], labels: Sequence[str]) -> bytes:
+def webp(images: Sequence[Tensor], labels: Sequence[str], zoom: tuple[int, int] = (ZOOM, ZOOM)) -> bytes:
     """Animate the square where the panels differ most.
 
     Args:
         images: One for each panel, `(3, H, W)` uint8 R'G'B', all of one size.
         labels: Written into the panels.
+        zoom: Rows and columns that show a pixel.
     """
-    drawn = labelled_details(images, labels)
+    return animated(labelled_details(images, labels, zoom))
+
+
+def animated(drawn: Sequence[Tensor]) -> bytes:
+    """Animate labelled panels `(3, H, W)` uint8 of one size."""
     shown = []
     for before, after in zip(drawn, [*drawn[1:], drawn[0]], strict=True):
         shown += [before] * REST

@@ -124,13 +124,10 @@ function totals() {
 function howItWasMade() {
   for (const note of facts.notes) document.getElementById("notes").append(element("li", { textContent: note }));
   const files = document.getElementById("files");
-  files.append(row(["File", "Video", "Size", "SHA-256"], "th"));
-  for (const panel of facts.panels) {
+  files.append(row(["File", "Content", "Size", "SHA-256"], "th"));
+  for (const file of facts.files) {
     files.append(row([
-      panel.path,
-      `${panel.codec}, ${panel.width}x${panel.height}, ${panel.pixelFormat}`,
-      `${number(panel.bytes / 1e6)} MB`,
-      element("code", { textContent: panel.sha256 }),
+      file.name, file.what, `${number(file.bytes / 1e6)} MB`, element("code", { textContent: file.sha256 }),
     ]));
   }
   for (const [name, value] of Object.entries(facts.made)) {

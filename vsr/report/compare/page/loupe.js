@@ -3,7 +3,10 @@
 
 const LOUPE_SIDE = 25; // pixels of the image, odd, so that one is in the middle
 const LOUPE_ZOOM = 9; // screen pixels for each
-const loupe = { x: Math.floor(facts.width / 2), y: Math.floor(facts.height / 2), locked: false };
+const [regionLeft, regionTop, regionWidth, regionHeight] = facts.region || [0, 0, facts.width, facts.height];
+const loupe = {
+  x: regionLeft + Math.floor(regionWidth / 2), y: regionTop + Math.floor(regionHeight / 2), locked: false,
+};
 
 const loupeViews = facts.panels.map((panel, i) => {
   const canvas = element("canvas", { width: LOUPE_SIDE * LOUPE_ZOOM, height: LOUPE_SIDE * LOUPE_ZOOM });

@@ -11,6 +11,8 @@ const KEYS = {
   "X": "exchange left and right",
   ", .": "move the slider",
   "+ − 0": "larger, smaller, whole image",
+  "R": "zoom to where the panels differ most, and back",
+  "M": "mark that place, or not",
   "Shift and arrows": "move the magnifier by a pixel",
   "L": "lock the magnifier in its place",
   "[ ]": "gain of the difference",
@@ -145,6 +147,8 @@ const ON_KEY = {
   "=": () => zoomBy(1),
   "-": () => zoomBy(-1),
   0: () => zoomTo(0),
+  r: zoomToRegion,
+  m: () => { state.marked = !state.marked; layOut(); },
   l: () => { loupe.locked = !loupe.locked; drawLoupe(); },
   "[": () => setGain(state.gain - 1),
   "]": () => setGain(state.gain + 1),
@@ -185,7 +189,7 @@ function onPointerMove(event) {
     state.split = Math.min(Math.max(0, (event.clientX - box.left) / box.width), 1);
     layOut();
   } else if (drag) {
-    state.x -= (event.clientX - drag.x) / scale();
+    state.x -= (event.clientX - drag.x) / scaleAcross();
     state.y -= (event.clientY - drag.y) / scale();
     Object.assign(drag, { x: event.clientX, y: event.clientY });
     layOut();
@@ -222,6 +226,7 @@ function connect() {
   by("zoom-in").addEventListener("click", () => zoomBy(1));
   by("zoom-out").addEventListener("click", () => zoomBy(-1));
   by("zoom-fit").addEventListener("click", () => zoomTo(0));
+  by("zoom-region").addEventListener("click", zoomToRegion);
   by("play").addEventListener("click", play);
   by("previous").addEventListener("click", () => goTo(asked - 1));
   by("next").addEventListener("click", () => goTo(asked + 1));

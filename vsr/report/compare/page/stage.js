@@ -22,6 +22,7 @@ const state = {
   x: 0, // the image's pixel in the upper left corner
   y: 0,
   gain: 4,
+  marked: facts.marked,
   blinkedRight: false,
   playing: false,
 };
@@ -36,13 +37,14 @@ function panelColor(panel) {
   return `var(--p${panel % 9})`;
 }
 
-/** A figure with a canvas of the panels' size. */
+/** A figure with a canvas of the panels' size, and the mark of the region on it. */
 function view(caption) {
   const canvas = element("canvas", { width: facts.width, height: facts.height });
+  const mark = element("div", { className: "mark" });
   const figure = element("figure", {},
-    element("div", { className: "crop" }, canvas), element("figcaption", { textContent: caption }));
+    element("div", { className: "crop" }, canvas, mark), element("figcaption", { textContent: caption }));
   stage.append(figure);
-  return { figure, canvas, crop: figure.firstChild, caption: figure.lastChild };
+  return { figure, canvas, mark, crop: figure.firstChild, caption: figure.lastChild };
 }
 
 const views = facts.panels.map((panel) => view(panel.name));
@@ -70,19 +72,25 @@ function viewSize() {
   const rows = state.mode === "grid" ? Math.ceil(facts.panels.length / columns()) : 1;
   const tallest = Math.max(160, (window.innerHeight * (rows > 1 ? 0.9 : 0.72)) / rows);
   const largest = Math.max(facts.width, 480) * 4;
-  const width = Math.floor(Math.min(room, (tallest * facts.width) / facts.height, largest));
-  return { width, height: Math.round((width * facts.height) / facts.width) };
+  const shape = (facts.width * facts.pixel) / facts.height;
+  const width = Math.floor(Math.min(room, tallest * shape, largest));
+  return { width, height: Math.round(width / shape) };
 }
 
-/** CSS pixels for each pixel of the image. */
+/** CSS pixels for the height of each pixel of the image. */
 function scale() {
-  return state.zoom ? state.zoom / window.devicePixelRatio : viewSize().width / facts.width;
+  return state.zoom ? state.zoom / window.devicePixelRatio : viewSize().width / facts.width / facts.pixel;
+}
+
+/** CSS pixels for its width, which differs where pixels are no squares. */
+function scaleAcross() {
+  return scale() * facts.pixel;
 }
 
 /** Keeps the visible part inside the image. */
 function clampCorner() {
   const { width, height } = viewSize();
-  state.x = Math.min(Math.max(0, state.x), Math.max(0, facts.width - width / scale()));
+  state.x = Math.min(Math.max(0, state.x), Math.max(0, facts.width - width / scaleAcross()));
   state.y = Math.min(Math.max(0, state.y), Math.max(0, facts.height - height / scale()));
 }
 
@@ -91,6 +99,7 @@ function layOut() {
   clampCorner();
   const { width, height } = viewSize();
   const factor = scale();
+  const wide = scaleAcross();
   const shown = shownViews();
   document.body.dataset.mode = state.mode;
   stage.style.gridTemplateColumns = `repeat(${columns()}, ${width}px)`;
@@ -99,9 +108,10 @@ function layOut() {
     each.figure.classList.toggle("right", panel === state.right && state.left !== state.right);
     each.crop.style.width = `${width}px`;
     each.crop.style.height = `${height}px`;
-    each.canvas.style.width = `${facts.width * factor}px`;
+    each.canvas.style.width = `${facts.width * wide}px`;
     each.canvas.style.height = `${facts.height * factor}px`;
-    each.canvas.style.transform = `translate(${-state.x * factor}px, ${-state.y * factor}px)`;
+    each.canvas.style.transform = `translate(${-state.x * wide}px, ${-state.y * factor}px)`;
+    placeMark(each.mark, wide, factor);
     each.canvas.style.imageRendering = factor * window.devicePixelRatio >= 1 ? "pixelated" : "auto";
     each.crop.style.clipPath = "";
     each.figure.style.zIndex = "";
@@ -114,6 +124,30 @@ function layOut() {
   }
   differenceView.caption.textContent =
     `${facts.panels[state.left].name} − ${facts.panels[state.right].name}, times ${state.gain}, grey is equal`;
+}
+
+/** Lays the mark over the region, which is what to look at. */
+function placeMark(mark, wide, factor) {
+  mark.style.display = state.marked && facts.region ? "block" : "none";
+  if (!facts.region) return;
+  const [left, top, width, height] = facts.region;
+  mark.style.left = `${(left - state.x) * wide}px`;
+  mark.style.top = `${(top - state.y) * factor}px`;
+  mark.style.width = `${width * wide}px`;
+  mark.style.height = `${height * factor}px`;
+}
+
+/** Zooms so that the region fills the view, or back to the whole image. */
+function zoomToRegion() {
+  if (!facts.region) return;
+  if (state.zoom) { zoomTo(0); return; }
+  const [left, top, width, height] = facts.region;
+  const view = viewSize();
+  const fitting = Math.min(view.width / (width * facts.pixel), view.height / height) * window.devicePixelRatio;
+  state.zoom = ZOOMS.findLast((zoom) => zoom <= fitting) || ZOOMS[0];
+  state.x = left + width / 2 - view.width / scaleAcross() / 2;
+  state.y = top + height / 2 - view.height / scale() / 2;
+  update();
 }
 
 /** Draws 128 + gain * (left - right) of each channel. */
@@ -140,7 +174,7 @@ function pixelUnder(event) {
   });
   if (!shown) return null;
   const box = shown.crop.getBoundingClientRect();
-  const x = state.x + (event.clientX - box.left) / scale();
+  const x = state.x + (event.clientX - box.left) / scaleAcross();
   const y = state.y + (event.clientY - box.top) / scale();
   return { x: Math.floor(x), y: Math.floor(y), share: (event.clientX - box.left) / box.width };
 }
@@ -148,11 +182,11 @@ function pixelUnder(event) {
 /** Changes the zoom and keeps a point of the image in its place. */
 function zoomTo(zoom, around) {
   const { width, height } = viewSize();
-  const at = around || { x: state.x + width / scale() / 2, y: state.y + height / scale() / 2 };
-  const across = (at.x - state.x) * scale();
+  const at = around || { x: state.x + width / scaleAcross() / 2, y: state.y + height / scale() / 2 };
+  const across = (at.x - state.x) * scaleAcross();
   const down = (at.y - state.y) * scale();
   state.zoom = zoom;
-  state.x = at.x - across / scale();
+  state.x = at.x - across / scaleAcross();
   state.y = at.y - down / scale();
   update();
 }
@@ -162,7 +196,7 @@ function zoomBy(direction, around) {
   const now = scale() * window.devicePixelRatio;
   const other = direction > 0 ? ZOOMS.find((zoom) => zoom > now + 0.01)
     : ZOOMS.findLast((zoom) => zoom < now - 0.01);
-  const fit = (viewSize().width / facts.width) * window.devicePixelRatio;
+  const fit = (viewSize().width / facts.width / facts.pixel) * window.devicePixelRatio;
   if (direction > 0) zoomTo(other || ZOOMS.at(-1), around);
   else zoomTo(other && other > fit ? other : 0, around);
 }

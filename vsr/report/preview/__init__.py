@@ -1,0 +1,324 @@
+"""A preview: one frame of a video, or a picture, upscaled by several models and shown side by side.
+
+`busiest` chooses a frame, `vsr.pipeline.one_frame` sends it through the stages of a run, `panels` says which
+models it goes through, and `drawing` makes the picture. Pages are those of `vsr.report.compare`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Unpack
+
+from torch import Tensor
+
+from vsr.color.convert import alpha_to_float, to_rgb
+from vsr.errors import ConfigError
+from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.decode.facts.probe import probe
+from vsr.media.files.named import Named, paths_of
+from vsr.media.files.opening import MAX_PIXELS, shown
+from vsr.media.files.stdio import is_pipe
+from vsr.media.pictures.kinds import is_picture
+from vsr.media.pictures.reading import read_picture, shown_image
+from vsr.media.pictures.sequence import as_sequence, is_pattern
+from vsr.media.png import png_bytes
+from vsr.media.remote.places import is_file_object, is_url, remote_of
+from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
+from vsr.pipeline.one_frame import OneFrame, decoded_frame, upscaled_frame, upscaled_picture
+from vsr.report.compare.coding import lossless
+from vsr.report.compare.inputs import MAX_PANELS, eight_bit
+from vsr.report.compare.screen import Screen, as_shown, pixel_of, zoom_of
+from vsr.report.compare.still import where_they_differ
+from vsr.report.outputs import check_output
+from vsr.report.preview import drawing, pages
+from vsr.report.preview.busiest import busiest as busiest_time
+from vsr.report.preview.panels import MOST, labels_of, of_one_size, settings_for, variants_of
+from vsr.settings.keywords import Overrides
+from vsr.settings.schema import UpscaleSettings
+from vsr.settings.times import Seconds, seconds
+from vsr.writing import write_whole
+
+KINDS = (".png", ".webp", ".html")
+NAME = "{stem}-preview.png"
+"""Of a result that is not named, beside the input."""
+OnPanel = Callable[[int, int], None]
+"""Called with the number of panels that are finished, and of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What `preview` has written."""
+
+    output: Path
+    panels: tuple[str, ...]
+    """Labels of the panels from left to right."""
+    seconds: float | None
+    """Time of the frame after the first one of the video; None for a picture."""
+    region: tuple[int, int, int, int]
+    """Left, top, width and height of the panels' part, in pixels of the result as it is shown."""
+    notes: tuple[str, ...]
+    """Sentences about what the panels show, and warnings that a run would give."""
+
+
+def preview(
+    source: Named,
+    *,
+    output: str | Path | None = None,
+    models: Sequence[str | Path] = (),
+    strengths: Sequence[float] = (),
+    at: Seconds | None = None,
+    busiest: bool = False,
+    region: tuple[int, int, int, int] | None = None,
+    settings: UpscaleSettings | None = None,
+    pipeline: str | Path | None = None,
+    overwrite: bool = False,
+    allow_network: bool = False,
+    on_panel: OnPanel | None = None,
+    **overrides: Unpack[Overrides],
+) -> Preview:
+    """Show one frame of a video, or a picture, upscaled by several models, before a long run.
+
+    The frame takes the way of a run with the same settings up to the encoder: field order, filters, colour,
+    network and size are those of `upscale`, and so are its pixels. Earlier frames are not decoded where the
+    video can be sought in.
+
+    Args:
+        source: A video or a picture: a path, a URL, or a file object that is open for reading.
+        output: A picture (.png, .webp), or a page (.html) with whole frames; None is a name beside the input.
+        models: Names or weight files; none is the model of the settings. The bicubic filter is always shown.
+        strengths: Each model that has a partner is shown at each of these.
+        at: Seconds after the first frame; the first frame from then on is shown. None is the middle.
+        busiest: Choose the key frame with most detail and motion among some instead.
+        region: Left, top, width and height of the part to show, in pixels of the input as it is shown; None
+            is where the panels differ most.
+        settings: Settings of the run; None uses the defaults.
+        pipeline: Name of a preset, or path of a .toml file, instead of `settings`.
+        overwrite: Whether to replace an existing file.
+        allow_network: Whether the network may be used for a URL.
+        on_panel: Called after each panel.
+        **overrides: Single settings, as for `vsr.upscale`. Without a scale or a size, the largest scale of
+            the models counts for all.
+
+    Raises:
+        ConfigError: a setting, the time, the region or the name of the output is wrong.
+        InputError: the input cannot be read, or has no such frame.
+        ModelError: a model does not exist.
+        OutputError: the output cannot be written.
+        VsrError: any other error that a run would raise.
+
+    >>> vsr.preview("in.mp4", output="preview.png", models=["fast"]).panels
+    ('bicubic', 'fast-x2')
+    """
+    if settings is not None and pipeline is not None:
+        raise ConfigError("vsr.preview: settings and pipeline exclude each other; give one of them")
+    if at is not None and busiest:
+        raise ConfigError("`at` and `busiest` exclude each other; give one of them")
+    chosen = choose_settings(pipeline, settings, overrides, where="vsr.preview", origin="keyword")
+    begin = None if at is None else seconds(at, name="at")
+    place = _place(source, output)
+    if isinstance(source, str | Path) and not is_url(source):
+        source = as_sequence(Path(source), place, chosen.settings.frame_rate)
+    with paths_of(source, allow_network=allow_network) as (path,):
+        if is_pipe(path):
+            raise ConfigError(
+                "standard input cannot be previewed, since it is read several times; name a file"
+            )
+        check_output(place, [path], kinds=KINDS, overwrite=overwrite)
+        names = [str(model) for model in models] or [chosen.settings.model]
+        chosen = replace(chosen, settings=of_one_size(chosen.settings, names))
+        variants = variants_of(names, strengths, chosen.settings)
+        _check_number(len(variants), place)
+        subject = _picture(path, begin, busiest) if is_picture(path) else _frame(path, chosen, begin, busiest)
+        made = []
+        for variant in variants:
+            made.append(subject.compute(settings_for(variant, chosen)))
+            if on_panel is not None:
+                on_panel(len(made), len(variants))
+        return _write(subject, made, place, region)
+
+
+def _place(source: Named, output: str | Path | None) -> Path:
+    """Return the path of the output; without a name, one beside the input."""
+    if output is not None:
+        return Path(output)
+    if is_file_object(source) or is_url(source) or remote_of(Path(str(source))) is not None:
+        raise ConfigError("nothing is written beside a URL or a file object; name the `output`")
+    path = Path(str(source))
+    if is_pattern(path):
+        return path.parent / "preview.png"
+    return path.with_name(NAME.format(stem=path.stem))
+
+
+def _check_number(count: int, output: Path) -> None:
+    most = MAX_PANELS if output.suffix.lower() == ".html" else MOST
+    if count > most:
+        raise ConfigError(
+            f"{count} panels do not fit into {output.suffix.lower()}, which has {most} at most; name fewer "
+            "`models` or `strengths`"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What is upscaled."""
+
+    path: Path
+    whole: Tensor
+    """`(3, H, W)` R'G'B' in [0, 1] of the input as it is shown, with its own transfer curve."""
+    info: VideoInfo
+    """Of the input's video, or of the picture."""
+    frame: YuvFrame | None
+    """The decoded frame; None for a picture."""
+    time: Fraction | None
+    notes: tuple[str, ...] = ()
+
+    def compute(self, chosen: ChosenSettings) -> OneFrame:
+        """Upscale it with some settings."""
+        if self.frame is None:
+            return upscaled_picture(self.path, chosen)
+        return upscaled_frame(self.path, chosen, self.frame)
+
+
+def _picture(path: Path, at: Fraction | None, busiest: bool) -> _Subject:
+    if at is not None or busiest:
+        raise ConfigError(f"{shown(path)}: is a picture, which has one frame; leave out `at` and `busiest`")
+    picture = read_picture(path)
+    return _Subject(
+        path=path,
+        whole=shown_image(picture).clamp(0, 1),
+        info=replace(picture.info, color=picture.frame.color, display_matrix=None, sample_aspect_ratio=None),
+        frame=None,
+        time=None,
+    )
+
+
+def _frame(path: Path, chosen: ChosenSettings, at: Fraction | None, busiest: bool) -> _Subject:
+    settings = chosen.settings
+    info = probe(
+        path,
+        video_stream=settings.video_stream,
+        max_pixels=settings.max_pixels or MAX_PIXELS,
+        color=settings.color,
+    )
+    duration = info.duration_seconds
+    if at is not None and (at < 0 or (duration is not None and at >= duration)):
+        long = "" if duration is None else f", which is {float(duration):g} s long"
+        raise ConfigError(f"`at` {float(at):g} s is not in the video{long}; choose a time in it")
+    time = busiest_time(info) if busiest else at if at is not None else (duration or Fraction(0)) / 2
+    found = decoded_frame(path, chosen, at=time)
+    frame = found.frame
+    image = to_rgb(frame.planes, frame.color, frame.layout).clamp(0, 1)
+    first = info.start_seconds or Fraction(0)
+    return _Subject(
+        path=path,
+        whole=as_shown(image, found.info),
+        info=found.info,
+        frame=frame,
+        time=max(Fraction(0), frame.stamp.seconds - first),
+        notes=tuple(found.report.warnings),
+    )
+
+
+def _write(
+    subject: _Subject, made: Sequence[OneFrame], output: Path, region: tuple[int, int, int, int] | None
+) -> Preview:
+    labels = labels_of([one.report for one in made])
+    screen = Screen.of([subject.info])
+    coded = [_image(one) for one in made]
+    images = [eight_bit(screen.shown(image, one.frame.color)) for image, one in zip(coded, made, strict=True)]
+    height, width = images[0].shape[-2:]
+    if region is None:
+        top, left, side = where_they_differ(images)
+        place = (left, top, side, side)
+    else:
+        rows, columns = subject.whole.shape[-2:]
+        place = _region(region, (rows, columns), (height, width))
+    notes = _notes(subject, made, screen)
+    if output.suffix.lower() == ".html":
+        data, notes = pages.page(
+            images, labels, subject.path, made, region=place, title=_title(subject), notes=notes
+        )
+    else:
+        data = _picture_bytes(
+            subject, images, labels, place, pixel_of(made[0].info), screen, output.suffix.lower(), notes
+        )
+    write_whole(output, data)
+    time = None if subject.time is None else float(subject.time)
+    return Preview(output=output, panels=tuple(labels), seconds=time, region=place, notes=tuple(notes))
+
+
+def _image(one: OneFrame) -> Tensor:
+    """Return a result as it is shown, `(3, H, W)` in [0, 1], with white behind a transparent picture."""
+    frame = one.frame
+    image = to_rgb(frame.planes, frame.color, frame.layout).clamp(0, 1)
+    if frame.alpha is not None and frame.layout.alpha and is_picture(one.info.path):
+        alpha = alpha_to_float(frame.alpha, frame.layout)
+        image = image * alpha + (1 - alpha)
+    return as_shown(image, one.info)
+
+
+def _region(
+    region: tuple[int, int, int, int], source: tuple[int, int], result: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return a region of the input as left, top, width and height in pixels of the result.
+
+    Args:
+        region: Left, top, width and height in pixels of the input.
+        source: Height and width of the input.
+        result: Height and width of the result.
+    """
+    left, top, width, height = region
+    if min(left, top) < 0 or min(width, height) < 1 or left + width > source[1] or top + height > source[0]:
+        raise ConfigError(
+            f"`region` {width}x{height}+{left}+{top} is not inside the frame of {source[1]}x{source[0]}; "
+            "choose another one"
+        )
+    across, down = Fraction(result[1], source[1]), Fraction(result[0], source[0])
+    return (
+        int(left * across),
+        int(top * down),
+        max(1, int(width * across)),
+        max(1, int(height * down)),
+    )
+
+
+def _title(subject: _Subject) -> str:
+    height, width = subject.whole.shape[-2:]
+    name = shown(subject.path.name or subject.path)
+    return f"{name}, {width}x{height}" + ("" if subject.time is None else f", {float(subject.time):.3f} s")
+
+
+def _notes(subject: _Subject, made: Sequence[OneFrame], screen: Screen) -> list[str]:
+    """Return what the panels show, and the warnings of a run, each once."""
+    on_screen = screen.notes(["the preview"], [subject.info])
+    warnings = [warning for one in made for warning in one.report.warnings]
+    return list(dict.fromkeys([*on_screen, *subject.notes, *warnings]))
+
+
+def _picture_bytes(
+    subject: _Subject,
+    images: Sequence[Tensor],
+    labels: Sequence[str],
+    place: tuple[int, int, int, int],
+    pixel: Fraction,
+    screen: Screen,
+    kind: str,
+    notes: Sequence[str],
+) -> bytes:
+    left, top, width, height = place
+    rows, columns = images[0].shape[-2:]
+    color = subject.info.color if subject.frame is None else subject.frame.color
+    picture = drawing.drawn(
+        eight_bit(screen.shown(subject.whole, color)),
+        [image[:, top : top + height, left : left + width] for image in images],
+        labels,
+        title=_title(subject),
+        mark=(left / columns, top / rows, width / columns, height / rows),
+        pixel=pixel_of(subject.info),
+        zoom=drawing.zoom_for(height, width, zoom_of(pixel)),
+        notes=notes,
+    )
+    return png_bytes(picture) if kind == ".png" else lossless([picture]).files[0]
