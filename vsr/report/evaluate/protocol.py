@@ -1,9 +1,10 @@
-"""The protocol of super-resolution papers: test images, LR made like MATLAB's `imresize`, PSNR and SSIM of
-Y."""
+"""The protocol of super-resolution papers: LR made like MATLAB's `imresize`, and coded by real encoders."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -11,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.color.spec import Matrix
-from vsr.errors import InputError
-from vsr.media.files.opening import shown
-from vsr.media.pictures.kinds import is_picture
-from vsr.media.pictures.reading import read_picture, shown_image
-from vsr.metrics import psnr_y, ssim_y
+from vsr.report.evaluate.sets import clips_of
 from vsr.training.degrade.codec import Coding, transcode
 
 CODINGS: dict[str, Coding | None] = {
@@ -29,66 +26,46 @@ CODINGS: dict[str, Coding | None] = {
     "av1-35": Coding(encoder="libsvtav1", quality=35, preset="8", matrix=Matrix.SMPTE170M),
 }
 """How LR is coded: the encoder with its CRF, or the quantiser scale of MPEG-2; None is not at all."""
+FRAMES = 16
+"""Frames of a clip that are measured, unless another number is given."""
 _LEAST_CODED = 64  # pixels: x265 and SVT-AV1 code no smaller side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One test image."""
+    """One still image or clip, as a model gets it."""
 
     name: str
     lr: Tensor
-    """`(3, H, W)` float32 R'G'B', [0, 1]."""
+    """`(T, 3, H, W)` float32 R'G'B', [0, 1]."""
     hr: Tensor
-    """`(3, H * scale, W * scale)`, as above."""
+    """`(T, 3, H * scale, W * scale)` uint8."""
+    frame_rate: Fraction | None
+    """Frames a second; None for a still image."""
 
 
-def cases_of(folder: Path, scale: int, coding: str) -> list[Case]:
-    """Read a folder of test images: `xN/HR` and `xN/LR`, `HR` and `LR`, or images from which LR is made.
+def cases_of(folder: Path, scale: int, coding: str, *, frames: int = FRAMES) -> Iterator[Case]:
+    """Read the images and clips of a test set, and make LR from those that have none; see `sets.clips_of`.
 
     Raises:
-        InputError: it has no images, or HR and LR do not fit.
+        InputError: there are none, one cannot be read, or HR and LR do not fit.
     """
-    base = folder / f"x{scale}" if (folder / f"x{scale}").is_dir() else folder
-    high, low = (base / "HR", base / "LR") if (base / "HR").is_dir() else (base, None)
-    paths = sorted(path for path in high.iterdir() if is_picture(path)) if high.is_dir() else []
-    if not paths:
-        raise InputError(f"{shown(high)}: has no images; name a folder with PNG or other images")
-    return [_case(path, low, scale, CODINGS[coding]) for path in paths]
-
-
-def _case(path: Path, low: Path | None, scale: int, coding: Coding | None) -> Case:
-    hr = _read(path)
-    height, width = (side // scale * scale for side in hr.shape[-2:])
-    hr = hr[:, :height, :width]
-    size = (height // scale, width // scale)
-    given = None if low is None else low / path.name
-    lr = _read(given) if given is not None and given.is_file() else reduced(hr, scale)
-    if tuple(lr.shape[-2:]) != size or min(size) < 1:
-        raise InputError(f"{shown(path)}: HR of {width}x{height} pixels and LR do not fit at scale {scale}")
-    return Case(name=path.name, lr=lr if coding is None else coded(lr, coding), hr=hr)
+    how = CODINGS[coding]
+    for clip in clips_of(folder, scale, frames=frames):
+        lr = torch.stack([reduced(hr, scale) for hr in clip.hr / 255]) if clip.lr is None else clip.lr / 255
+        lr = lr if how is None else coded(lr, how)
+        yield Case(name=clip.name, lr=lr, hr=clip.hr, frame_rate=clip.frame_rate)
 
 
 def coded(lr: Tensor, coding: Coding) -> Tensor:
-    """Return an image `(3, H, W)` coded as a video of one frame; borders are repeated where sides are odd or
-    too small for an encoder, and cut off again.
+    """Return frames `(T, 3, H, W)` coded as a video; borders are repeated where sides are odd or too small
+    for an encoder, and cut off again.
     """
     height, width = lr.shape[-2:]
     down, right = (max(_LEAST_CODED, side + side % 2) - side for side in (height, width))
-    padded = F.pad(lr[None], (0, right, 0, down), mode="replicate")
-    found = transcode((padded * 255).round().to(torch.uint8), coding)[0]
-    return found[:, :height, :width].clamp(0, 1).contiguous()
-
-
-def _read(path: Path) -> Tensor:
-    """Return an image rounded to 8 bits, as papers read it."""
-    return (shown_image(read_picture(path)).clamp(0, 1) * 255).round() / 255
-
-
-def measured(image: Tensor, hr: Tensor, *, border: int) -> tuple[float, float]:
-    """Return Y-PSNR and SSIM of a result, rounded to 8 bits first."""
-    image = (image.to(torch.float32).clamp(0, 1) * 255).round() / 255
-    return psnr_y(image, hr, border=border), ssim_y(image, hr, border=border)
+    padded = F.pad(lr, (0, right, 0, down), mode="replicate")
+    found = transcode((padded * 255).round().to(torch.uint8), coding)
+    return found[..., :height, :width].clamp(0, 1).contiguous()
 
 
 def reduced(hr: Tensor, scale: int) -> Tensor:
