@@ -23,6 +23,7 @@ from vsr.media.pixels.planes import to_av_frame
 from vsr.media.pixels.planes import to_planes as planes_of
 from vsr.training.degrade.codec import LAYOUT, open_codec
 from vsr.training.degrade.degradation import JpegMode, Mode, Sharpen
+from vsr.training.degrade.photons import photon_noise
 
 GREY = (0.299, 0.587, 0.114)
 """Luma weights of BT.601, which define grey for noise and saturation."""
@@ -105,9 +106,7 @@ def _photons(codes: Tensor, generator: torch.Generator) -> Tensor:
     """Return noise in units of [0, 1] for images in 8-bit code values `(N, C, H, W)`."""
     seen = torch.zeros(len(codes), 256, device=codes.device)
     seen.scatter_(1, codes.flatten(1).long(), 1.0)
-    count = torch.exp2(seen.sum(1).log2().ceil())[:, None, None, None]
-    expected = codes / 255 * count
-    return (torch.poisson(expected, generator=generator) - expected) / count
+    return photon_noise(codes, torch.exp2(seen.sum(1).log2().ceil()), generator)
 
 
 def _each(values: Sequence[float] | Sequence[bool], images: Tensor) -> Tensor:
