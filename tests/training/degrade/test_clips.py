@@ -36,7 +36,7 @@ from vsr.training.degrade.degradation import (
 )
 
 X264 = CodecRange(encoder="libx264", quality=(18, 28), presets=("veryfast",))
-SETS = ("bicubic", "h264", "mild", "real-esrgan", "video")
+SETS = ("bicubic", "h264", "mild", "real-esrgan", "video", "worn")
 
 
 def clip_of(frames: int = 4, side: int = 128, seed: int = 3) -> Tensor:

@@ -36,7 +36,7 @@ def test_an_included_table_can_be_read_and_supports_every_scale(path: Path, scal
 
 
 def test_the_documented_tables_exist() -> None:
-    assert {path.stem for path in SHIPPED} == {"bicubic", "h264", "mild", "real-esrgan", "video"}
+    assert {path.stem for path in SHIPPED} == {"bicubic", "h264", "mild", "real-esrgan", "video", "worn"}
 
 
 def test_real_esrgan_equals_the_published_settings() -> None:
@@ -84,6 +84,8 @@ def test_real_esrgan_equals_the_published_settings() -> None:
         ),
         ("codecs = [{ encoder = 'libx264', quality = [20, 60] }]", r"within \[0, 51\]"),
         ("codecs = [{ encoder = 'mpeg2video', quality = [0, 6] }]", r"within \[1, 31\]"),
+        ("codecs = [{ encoder = 'dvvideo', quality = [1, 6] }]", "dvvideo has neither quality nor bitrate"),
+        ("final = { halo = { sigma = [0.0, 1.0] } }", r"halo.sigma = \[0.0, 1.0\]"),
         ("codecs = [{ encoder = 'mpeg4', bitrate = [0, 6] }]", "mpeg4.bitrate"),
         ("codecs = [{ encoder = 'mpeg4', quality = [2, 6], share = 0 }]", "share"),
         ("codecs = [{ encoder = 'mpeg4', quality = [2, 6], gop = [0, 6] }]", "mpeg4.gop"),

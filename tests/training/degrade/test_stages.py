@@ -19,6 +19,7 @@ from vsr.training.degrade.degradation import (
     Blur,
     Degradation,
     Final,
+    Halo,
     Jpeg,
     KernelShares,
     Noise,
@@ -35,6 +36,7 @@ from vsr.training.degrade.stages import (
     Sizes,
     apply_chains,
     draw_chains,
+    sharpening_kernel,
 )
 
 SIZES = Sizes(hr=(96, 80), lr=(48, 40))
@@ -67,7 +69,7 @@ def images(number: int) -> Tensor:
     return torch.stack([photograph(i, 96)[:, :, :80] for i in range(number)]) / 255
 
 
-@pytest.mark.parametrize("name", ["mild", "real-esrgan"])
+@pytest.mark.parametrize("name", ["mild", "real-esrgan", "worn"])
 @pytest.mark.parametrize("drift", [0.0, 1.0, None])
 def test_every_chain_ends_at_lr_size(name: str, drift: float | None) -> None:
     for seed in range(6):
@@ -129,6 +131,23 @@ def test_the_last_jpeg_precedes_the_final_resize_with_the_requested_probability(
         [ResizeStep, BlurStep, JpegStep],
     ]
     assert all(end in allowed for end in ends)
+
+
+def test_halos_follow_the_final_resize_with_the_requested_probability() -> None:
+    degradation = Degradation(final=Final(halo=Halo(probability=0.25)))
+    found = [kinds(draw(degradation, seed, 1)[0]) for seed in range(600)]
+    assert all(one in ([ResizeStep], [ResizeStep, BlurStep]) for one in found)
+    # 5 standard deviations of a frequency in 600 draws
+    assert sum(BlurStep in one for one in found) / 600 == pytest.approx(0.25, abs=0.09)
+
+
+def test_a_halo_overshoots_beside_an_edge_and_keeps_flat_colours() -> None:
+    edge = torch.cat([torch.full((1, 1, 40, 20), 0.3), torch.full((1, 1, 40, 20), 0.7)], -1)
+    sharp = op.blur(edge, sharpening_kernel(1.0, 0.8)[None])[0, 0, 20]
+    # an ideal edge and the blurred one differ by almost half of the step beside it (erf)
+    assert float(sharp[19]) == pytest.approx(0.3 - 0.8 * 0.4 * 0.31, abs=0.02)
+    assert float(sharp[20]) == pytest.approx(0.7 + 0.8 * 0.4 * 0.31, abs=0.02)
+    torch.testing.assert_close(sharp[[2, 37]], torch.tensor([0.3, 0.7]))
 
 
 def test_steps_and_factors_have_the_requested_probabilities() -> None:

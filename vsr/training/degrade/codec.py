@@ -24,7 +24,7 @@ from vsr.media.encode.encoder_choice import has_avx512
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.encode.encoder_trial import open_encoder
 from vsr.media.pixels.planes import to_planes
-from vsr.training.degrade.degradation import SMALLEST_HEVC, CodecRange, Degradation
+from vsr.training.degrade.degradation import DV_FRAME, SMALLEST_HEVC, CodecRange, Degradation
 
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
 FULL_CHROMA = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(0, 0))
@@ -35,7 +35,7 @@ RATE = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """Settings of one encoder; either `quality` or `bitrate` is set."""
+    """Settings of one encoder; either `quality` or `bitrate` is set, for DV neither."""
 
     encoder: str
     quality: int | None = None
@@ -83,16 +83,39 @@ def transcode(lr: Tensor, *codings: Coding) -> Tensor:
         `(T, 3, H, W)` float32, nominally [0, 1], not clipped, on the device of `lr`.
 
     Raises:
-        ValueError: A side is odd, or below 64 for libx265, which would write outside its memory.
+        ValueError: A side is odd, below 64 for libx265, which would write outside its memory, or larger than
+            DV's frame.
     """
     _check_sides(lr, codings)
     matrix = codings[0].matrix
     frames = to_yuv(lr.cpu(), matrix)
     for coding in codings:
-        frames = decode(encode(frames, coding), coding.encoder)
+        frames = _coded(frames, coding)
         assert len(frames) == len(lr)
     images = [to_rgb(to_planes(frame)[0], color_of(matrix), LAYOUT) for frame in frames]
     return torch.stack(images).to(lr.device)
+
+
+def _coded(frames: Sequence[VideoFrame], coding: Coding) -> list[VideoFrame]:
+    if coding.encoder != "dvvideo":
+        return decode(encode(frames, coding), coding.encoder)
+    size = frames[0].height, frames[0].width
+    whole = encode([_with_size(frame, DV_FRAME) for frame in frames], coding)
+    return [_with_size(frame, size) for frame in decode(whole, coding.encoder)]
+
+
+def _with_size(frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Return a 4:2:0 frame cut off at the right and at the bottom, or continued there by mirroring."""
+    samples, pixels = frame.to_ndarray().reshape(-1), frame.height * frame.width
+    planes = (samples[:pixels], samples[pixels : pixels * 5 // 4], samples[pixels * 5 // 4 :])
+    made = []
+    for plane, half in zip(planes, (1, 2, 2), strict=True):
+        height, width = frame.height // half, frame.width // half
+        missing = ((0, max(0, size[0] // half - height)), (0, max(0, size[1] // half - width)))
+        whole = np.pad(plane.reshape(height, width), missing, mode="symmetric")
+        made.append(whole[: size[0] // half, : size[1] // half].reshape(-1))
+    packed = np.concatenate(made).reshape(size[0] * 3 // 2, size[1])
+    return VideoFrame.from_ndarray(packed, format="yuv420p")
 
 
 def stored(lr: Tensor, matrix: Matrix) -> Tensor:
@@ -118,6 +141,10 @@ def _check_sides(lr: Tensor, codings: Sequence[Coding]) -> None:
         raise ValueError(
             f"{width}x{height} pixels are too few for libx265. Make both sides at least {SMALLEST_HEVC}"
         )
+    dv = any(coding.encoder == "dvvideo" for coding in codings)
+    if dv and (height > DV_FRAME[0] or width > DV_FRAME[1]):
+        most = f"{DV_FRAME[1]}x{DV_FRAME[0]}"
+        raise ValueError(f"{width}x{height} pixels are too many for DV. Use at most {most}")
 
 
 def color_of(matrix: Matrix) -> ColorSpec:
@@ -203,6 +230,7 @@ _QUALITIES: dict[str, Callable[[str], dict[str, str]]] = {
     "libsvtav1": lambda quality: {"crf": quality},
     "mpeg4": _quantiser,
     "mpeg2video": _quantiser,
+    "dvvideo": lambda _: {},
 }
 """Options of each encoder for a quality."""
 
@@ -230,6 +258,7 @@ _PRESETS: dict[str, Callable[[str, bool], dict[str, str]]] = {
     "libsvtav1": lambda preset, _: {"preset": preset or "8", "svtav1-params": "lp=1"},
     "mpeg4": lambda *_: {},
     "mpeg2video": lambda *_: {},
+    "dvvideo": lambda *_: {},
 }
 """Options of each encoder for a preset and, if True, a small frame,
 including those that make it deterministic."""
@@ -240,4 +269,5 @@ _DECODERS = {
     "libsvtav1": "libdav1d",
     "mpeg4": "mpeg4",
     "mpeg2video": "mpeg2video",
+    "dvvideo": "dvvideo",
 }

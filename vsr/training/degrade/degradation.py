@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Encoder = Literal["libx264", "libx265", "libvpx-vp9", "mpeg4", "mpeg2video"]
+Encoder = Literal["libx264", "libx265", "libvpx-vp9", "mpeg4", "mpeg2video", "dvvideo"]
 Mode = Literal["area", "bilinear", "bicubic", "lanczos"]
 JpegMode = Literal["real", "kornia"]
 Range2 = tuple[float, float]
@@ -29,6 +29,8 @@ LARGEST_QUALITY: dict[Encoder, int] = {
     "mpeg2video": 31,
 }
 """Largest CRF; for MPEG-2 and MPEG-4 the largest quantiser scale, whose smallest value is 1."""
+DV_FRAME = (576, 720)
+"""Height and width of DV's frames; smaller clips are continued by mirroring."""
 LOWEST_REAL_JPEG = 12
 """The libjpeg quality that corresponds to FFmpeg's largest MJPEG quantiser, 31."""
 
@@ -170,6 +172,23 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Halo:
+    """Unsharp masking of LR without a threshold, which leaves bright and dark lines along edges, as the edge
+    enhancement of cameras and disc masters does."""
+
+    probability: float = 1.0
+    sigma: Range2 = (0.6, 1.6)
+    """Standard deviation of the Gaussian, in LR pixels."""
+    weight: Range2 = (0.2, 1.2)
+    """Factor on the difference from the blurred image."""
+
+    def __post_init__(self) -> None:
+        _check_shares("halo", probability=self.probability)
+        _check_range("halo", "sigma", self.sigma, 0.05, 4.0)
+        _check_range("halo", "weight", self.weight, 0.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Final:
     """Resizing to the LR size after all rounds."""
 
@@ -184,6 +203,8 @@ class Final:
     after_jpeg: float = 0.0
     """Probability that this step follows the last round's JPEG instead
     of preceding it; Real-ESRGAN uses 0.5."""
+    halo: Halo | None = None
+    """Sharpening of LR after this step."""
 
     def __post_init__(self) -> None:
         _check_shares("final", sinc=self.sinc, after_jpeg=self.after_jpeg)
@@ -270,7 +291,7 @@ class CodecRange:
     share: float = 1.0
     """Relative probability among the encoders."""
     quality: tuple[int, int] | None = None
-    """CRF, or the quantiser scale of mpeg4 and mpeg2video; an alternative to `bitrate`."""
+    """CRF, or the quantiser scale of mpeg4 and mpeg2video; an alternative to `bitrate`. DV has neither."""
     bitrate: tuple[int, int] | None = None
     """kbit/s at 25 frames a second; an alternative to `quality`. Rate control needs some frames to adapt:
     MPEG-2 and MPEG-4 encode the first four with almost the finest quantiser at any rate."""
@@ -285,6 +306,10 @@ class CodecRange:
             raise ValueError(f"{self.encoder}: share ({self.share}) must be above 0, and presets not empty")
         if not all(re.fullmatch(r"-?[a-z0-9]{0,12}", preset) for preset in self.presets):
             raise ValueError(f"{self.encoder}: presets must be words or numbers, not {self.presets}")
+        if self.encoder == "dvvideo":
+            if self.quality or self.bitrate or self.gop or self.presets != ("",):
+                raise ValueError("dvvideo has neither quality nor bitrate, gop and presets. Remove them")
+            return
         if (self.quality is None) == (self.bitrate is None):
             raise ValueError(f"{self.encoder}: set either quality or bitrate")
         if self.quality:
@@ -344,10 +369,14 @@ def check_lr_size(degradation: Degradation, scale: int) -> None:
     """Check that the stages can process clips at this scale.
 
     Raises:
-        ValueError: LR sides are odd, which 4:2:0 does not support, or too small for libx265.
+        ValueError: LR sides are odd, which 4:2:0 does not support, too small for libx265, or too large for
+            dvvideo.
     """
     if degradation.size % (2 * scale):
         raise ValueError(f"degrade.size = {degradation.size} must be a multiple of {2 * scale}")
     hevc = any(codec.encoder == "libx265" for codec in degradation.codecs)
     if hevc and degradation.size // scale < SMALLEST_HEVC:
         raise ValueError(f"degrade.size must be at least {SMALLEST_HEVC * scale} for libx265")
+    dv = any(codec.encoder == "dvvideo" for codec in degradation.codecs)
+    if dv and degradation.size // scale > min(DV_FRAME):
+        raise ValueError(f"degrade.size must be at most {min(DV_FRAME) * scale} for dvvideo")

@@ -27,7 +27,17 @@ from vsr.training.degrade.blur_kernels import (
     stack,
     walk,
 )
-from vsr.training.degrade.degradation import Blur, Degradation, Final, Jpeg, JpegMode, Mode, Noise, Resize
+from vsr.training.degrade.degradation import (
+    Blur,
+    Degradation,
+    Final,
+    Halo,
+    Jpeg,
+    JpegMode,
+    Mode,
+    Noise,
+    Resize,
+)
 
 STEPS = {
     **KERNEL_STEPS,
@@ -176,7 +186,31 @@ def _final(final: Final, sizes: Sizes, group: FrameGroup, rng: random.Random) ->
     columns: list[Column] = [[ResizeStep(sizes.lr, rng.choice(final.modes), final.antialias)] * group.count]
     if rng.random() < final.sinc:
         columns.append([BlurStep(kernel) for kernel in _final_sincs(final, group, rng)])
-    return columns
+    return columns + _halo(final.halo, group, rng)
+
+
+def _halo(halo: Halo | None, group: FrameGroup, rng: random.Random) -> list[Column]:
+    if halo is None or rng.random() >= halo.probability:
+        return []
+    sigma, weight = rng.uniform(*halo.sigma), rng.uniform(*halo.weight)
+    return [[BlurStep(sharpening_kernel(sigma, weight))] * group.count]
+
+
+def sharpening_kernel(sigma: float, weight: float) -> Tensor:
+    """Return unsharp masking as one kernel: `image + weight * (image - blurred)`; it sums to 1.
+
+    Args:
+        sigma: Standard deviation of the blur, in pixels.
+        weight: Factor on the difference.
+
+    Returns:
+        `(k, k)` float32 with k odd, three standard deviations to each side.
+    """
+    reach = math.ceil(3 * sigma)
+    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
+    kernel = -weight * torch.outer(line, line) / line.sum().square()
+    kernel[reach, reach] += 1 + weight
+    return kernel
 
 
 def _final_sincs(final: Final, group: FrameGroup, rng: random.Random) -> Tensor:
