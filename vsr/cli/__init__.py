@@ -23,7 +23,7 @@ from vsr.cli.commands.finetune import finetune
 from vsr.cli.commands.info import info
 from vsr.cli.commands.models import app as models_app
 from vsr.cli.commands.preview import preview
-from vsr.cli.commands.train import train
+from vsr.cli.commands.train import follows, train
 from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
@@ -116,7 +116,10 @@ def main() -> None:
     if sys.platform == "darwin":  # torch reads it once, when it is imported: the CPU does what Metal cannot
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     words = sys.argv[1:]
-    with events.installed(words, vsr.__version__) if events.asked_for(words) else nullcontext():
+    if follows(words):
+        console.only_errors()
+    told = events.asked_for(words) and not follows(words)
+    with events.installed(words, vsr.__version__) if told else nullcontext():
         with _until_the_end, signals.installed():
             code = _exit_code()
         events.end(code)

@@ -134,6 +134,12 @@ def also_to(file: logging.Handler) -> Generator[None, None, None]:
         logging.getLogger("vsr").removeHandler(file)
 
 
+def only_errors() -> None:
+    """Print only errors from now on: the same command runs in other processes, and one of them prints."""
+    global _shown
+    _shown = frozenset({"error"})
+
+
 def show_information(name: str) -> None:
     """Show also what a part of the package logs at the level INFO."""
     logger = logging.getLogger(name)
@@ -174,9 +180,13 @@ def _note(level: int, message: str) -> None:
 
 
 _STYLES = {"message": "", "warning": "yellow", "error": "bold red"}
+_shown = frozenset({*_STYLES, "output"})
+"""The kinds of messages that are printed."""
 
 
 def _show(kind: str, message: str) -> None:
+    if kind not in _shown:
+        return
     if _diverts:
         _diverts[-1](kind, in_flags(message))
         return
@@ -191,6 +201,8 @@ def _show(kind: str, message: str) -> None:
 
 def out(line: str, *, flush: bool = False) -> None:
     """Print a line on stdout, as a result that other programs may read."""
+    if "output" not in _shown:
+        return
     if _diverts:
         _diverts[-1]("output", line)
         return

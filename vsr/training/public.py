@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vsr.cancellation import Cancel, asked
 from vsr.engine.device import choose_device
 from vsr.errors import ConfigError, OutputError
 from vsr.models.load import load_generator
 from vsr.training import finetune as finetuning
+from vsr.training.distributed.processes import Place, joined, own_device, place_of, started
 from vsr.training.finetune import FinetuneReport
 from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run import loop
+from vsr.training.run.alike import check_shares
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.loop import TrainProgress
 from vsr.training.start import facts_of_start
@@ -52,6 +56,7 @@ def train(
     vgg: str | Path | None = None,
     device: str = "auto",
     compiled: bool = False,
+    workers: int | None = None,
     overwrite: bool = False,
     on_progress: OnTrainProgress | None = None,
     cancel: Cancel | None = None,
@@ -75,8 +80,12 @@ def train(
         vgg: Path of VGG19's weights, for recipes with a perceptual loss.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         compiled: Whether to use torch.compile.
+        workers: Number of processes on this machine that share out each batch; None is this one alone. The
+            others are started here; the calling program's main module must be importable
+            (`if __name__ == "__main__":`). In a process that torchrun or Ray Train has started, the run has
+            the processes of the launcher, and each of them calls this function with the same arguments.
         overwrite: Whether to replace an existing weight file.
-        on_progress: Called on this thread after each step; an exception stops the run.
+        on_progress: Called on this thread after each step, in process 0; an exception stops the run.
         cancel: An event, or a function that is called before each step, to end the run with a checkpoint.
 
     Returns:
@@ -91,24 +100,70 @@ def train(
         DeviceError: The device is not available.
         VsrError: The loss is no longer finite, even after a return to a checkpoint.
     """
+    place = place_of(workers)
     wanted = _changed(read_recipe(recipe), minutes, steps=steps, validate_every=validate_every)
-    place = Path(output or f"{wanted.name}.safetensors")
-    check_output(place, overwrite=overwrite)
-    first = None if start_from is None else load_generator(start_from, fold=False)
-    figures = loop.train(
-        wanted,
-        data=_paths(data),
-        output=place,
+    check_shares(wanted, place.size)
+    target = Path(output or f"{wanted.name}.safetensors")
+    if place.rank == 0:
+        check_output(target, overwrite=overwrite)
+    order = _Order(
+        recipe=wanted,
+        data=_words(data),
+        output=target,
         minutes=minutes,
-        start=None if first is None else first.network.state_dict(),
-        start_facts=None if first is None else facts_of_start(first),
-        device=choose_device(device),
+        start_from=start_from,
         vgg=None if vgg is None else Path(vgg),
+        device=device,
         compiled=compiled,
-        on_step=on_progress,
-        stop=None if cancel is None else asked(cancel),
     )
-    return TrainReport(output=place, figures=figures)
+    stop = None if cancel is None else asked(cancel)
+    with ExitStack() as stack:
+        store = None
+        if place.size > 1 and not place.launched:
+            store = stack.enter_context(started(place, _train, order))
+        figures = _train(place, store, order, on_step=on_progress, stop=stop)
+    return TrainReport(output=target, figures=figures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What all processes of a run are told."""
+
+    recipe: Recipe
+    data: Sequence[str]
+    output: Path
+    minutes: float | None
+    start_from: str | Path | None
+    vgg: Path | None
+    device: str
+    compiled: bool
+
+
+def _train(
+    place: Place,
+    store: Any,
+    order: _Order,
+    on_step: OnTrainProgress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> dict[str, float]:
+    """Train in this process of a run, and return the last validation's metrics."""
+    device = own_device(order.device, place)
+    first = None if order.start_from is None else load_generator(order.start_from, fold=False)
+    with joined(place, device, store) as group:
+        return loop.train(
+            order.recipe,
+            data=[Path(word) for word in order.data],
+            output=order.output,
+            minutes=order.minutes,
+            start=None if first is None else first.network.state_dict(),
+            start_facts=None if first is None else facts_of_start(first),
+            device=device,
+            vgg=order.vgg,
+            compiled=order.compiled,
+            on_step=on_step,
+            stop=stop,
+            group=group,
+        )
 
 
 def finetune(
@@ -153,11 +208,13 @@ def finetune(
         OutputError: The weight file exists and may not be replaced, or cannot be written.
         DeviceError: The device is not available.
     """
+    if place_of(None).size > 1:
+        raise ConfigError("fine-tuning runs in one process. Several train by a recipe, with `start_from`")
     place = Path(output)
     check_output(place, overwrite=overwrite)
     wanted = _changed(read_recipe("finetune" if recipe is None else recipe), minutes)
     return finetuning.finetune(
-        _paths(footage),
+        [Path(word) for word in _words(footage)],
         model=start_from,
         output=place,
         minutes=minutes,
@@ -194,5 +251,5 @@ def _changed(recipe: Recipe, minutes: float | None, **changes: int | None) -> Re
     return replace(recipe, **given)  # type: ignore[arg-type]  # all are integers
 
 
-def _paths(given: Paths) -> list[Path]:
-    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
+def _words(given: Paths) -> list[str]:
+    return [str(given)] if isinstance(given, str | Path) else [str(path) for path in given]

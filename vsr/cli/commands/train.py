@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +18,7 @@ from vsr.cli import console
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import ProgressKind, progress_kind
-from vsr.errors import OutputError
+from vsr.errors import OutputError, VsrError
 
 if TYPE_CHECKING:
     from vsr.training.run.loop import TrainProgress
@@ -55,6 +57,10 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes of this machine that share out each batch."),
+    ] = None,
     dump: Annotated[
         int | None, typer.Option("--dump", min=1, help="Only write this number of training images.")
     ] = None,
@@ -67,6 +73,7 @@ def train(
     """
     import torch
 
+    from vsr.training.distributed.group import LostProcessError
     from vsr.training.run.loop import StoppedEarlyError
 
     kind = progress_kind(progress)
@@ -77,7 +84,8 @@ def train(
         return
     console.show_information("vsr.training")  # a line for each validation
     signals.whatever_runs()
-    with signals.deferred(SAVED, early=StoppedEarlyError) as stop:
+    not_told = (LostProcessError, StoppedEarlyError) if follows(["train"]) else ()
+    with signals.deferred(SAVED, early=StoppedEarlyError) as stop, _told_by_another(not_told):
         report = vsr.train(
             recipe,
             data=data,
@@ -89,6 +97,7 @@ def train(
             vgg=vgg,
             device=device,
             compiled=compiled,
+            workers=workers,
             overwrite=overwrite,
             on_progress=shown_progress(kind),
             cancel=stop,
@@ -96,6 +105,22 @@ def train(
     events.result(report=asdict(report))
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in report.gains.items())
     console.out(f"{report.output}: over bicubic, on held-out data: {gains}")
+
+
+def follows(words: Sequence[str]) -> bool:
+    """Return whether torchrun started this command as one of several processes of a training, and not as the
+    first, which alone prints."""
+    launched = "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
+    return launched and "train" in words
+
+
+@contextmanager
+def _told_by_another(kinds: tuple[type[VsrError], ...]) -> Generator[None, None, None]:
+    """End the process without a message for errors that the first process prints."""
+    try:
+        yield
+    except kinds as error:
+        raise SystemExit(error.exit_code) from error
 
 
 def shown_progress(kind: ProgressKind) -> Callable[[TrainProgress], None] | None:

@@ -74,6 +74,11 @@ class Draw:
     shifts: list[tuple[int, int]] | None
     """Offsets of the pairs, see `Batch.shift`."""
 
+    def part(self, crops: slice) -> Draw:
+        """Return some of the crops; both numbers are even if there are pairs."""
+        pairs = slice(crops.start // 2, crops.stop // 2)
+        return Draw(self.places[crops], None if self.shifts is None else self.shifts[pairs])
+
 
 def draw(clips: Sequence[Clip], recipe: Recipe, rng: random.Random) -> Draw:
     """Draw the positions of a step's crops, each with a random rotation or reflection."""

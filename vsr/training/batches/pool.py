@@ -4,6 +4,9 @@ The batch of a step depends only on the recipe's seed and the step, not on the s
 threads: the random numbers of a clip come from (seed, round, number), and the clips of a round
 replace others at a fixed step. A resumed run therefore continues exactly where it stopped, after
 it has made the clips of the last rounds again.
+
+Of several processes that train together, each makes its part of the clips, and all get all of them: the clips
+and the batches are those of one process.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from dataclasses import replace
 import torch
 
 from vsr.engine.device import free_memory
-from vsr.training.batches.crops import Batch, draw, draw_batch
+from vsr.training.batches.crops import Batch, cut, draw, draw_batch
 from vsr.training.batches.device_buffer import BufferedBatch, ClipBuffer, buffer_bytes
+from vsr.training.batches.exchange import shared_clips
 from vsr.training.data.datasets import Dataset
 from vsr.training.degrade.clips import Clip, degrade_clip, pair_clip
+from vsr.training.distributed.group import Group
 from vsr.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -37,7 +42,13 @@ class ClipPool:
     """The clips from which steps take their crops."""
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, *, step: int = 0, device: torch.device | None = None
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        step: int = 0,
+        device: torch.device | None = None,
+        group: Group | None = None,
     ) -> None:
         """Fill the pool for `step`, which takes seconds.
 
@@ -46,11 +57,14 @@ class ClipPool:
             recipe: Recipe of the run.
             step: The first step that will be asked for.
             device: Device that trains; None is the CPU. A GPU also stores the clips if they fit.
+            group: The processes that share the work; None is this one alone.
         """
         self._dataset = dataset
         self._recipe = recipe
         self._device = torch.device("cpu") if device is None else device
-        count = recipe.pool.workers or workers_for(self._device, os.cpu_count() or 1)
+        self._group = Group() if group is None else group
+        cores = (os.cpu_count() or 1) // self._group.local_size
+        count = recipe.pool.workers or workers_for(self._device, max(1, cores))
         self._workers = _workers(count)
         self._round = step // recipe.pool.every
         self._clips: deque[Clip] = deque(maxlen=recipe.pool.clips)
@@ -60,12 +74,12 @@ class ClipPool:
         )  # rounds: enough that no worker waits for another one
         self._submitted: deque[Future[Clip]] = deque()
         # Clips are numbered over all rounds.
-        self._next = (self._round + 1) * recipe.pool.fresh - recipe.pool.clips
+        self._next = self._taken = (self._round + 1) * recipe.pool.fresh - recipe.pool.clips
         self._submit_for(self._round * recipe.pool.every)
         try:
-            for _ in range(recipe.pool.clips):
-                self._clips.append(self._submitted.popleft().result())
-            if self._device.type == "cuda":
+            for _ in range(recipe.pool.clips // recipe.pool.fresh):
+                self._clips.extend(self._next_round())
+            if self._device.type == "cuda" and self._group.size == 1:
                 self._buffer = _filled_buffer(self._clips, recipe, self._device)
         except BaseException:
             self.close()  # otherwise the process would make all remaining clips before it ends
@@ -78,7 +92,8 @@ class ClipPool:
     def batch(self, step: int) -> Batch:
         """Return the crops of a step on the CPU; the step must not decrease."""
         self._advance_to(step)
-        return draw_batch(self._clips, self._recipe, _chance(self._recipe, step))
+        drawn = draw(self._clips, self._recipe, _chance(self._recipe, step))
+        return cut(self._clips, drawn.part(self._group.share(self._recipe.batch)), self._recipe)
 
     def batch_source(self, step: int) -> Batch | BufferedBatch:
         """Return the crops of a step for the device: cut on the CPU, or to be
@@ -92,9 +107,17 @@ class ClipPool:
     def _advance_to(self, step: int) -> None:
         self._submit_for(step)
         while self._round < step // self._recipe.pool.every:
-            for _ in range(self._recipe.pool.fresh):
-                self._add(self._submitted.popleft().result())  # waits if the clip is not ready yet
+            for clip in self._next_round():
+                self._add(clip)
             self._round += 1
+
+    def _next_round(self) -> list[Clip]:
+        """Return the clips of the next round; waits for those that are not ready yet."""
+        fresh = self._recipe.pool.fresh
+        numbers = range(self._taken, self._taken + fresh)
+        self._taken += fresh
+        own = {n: self._submitted.popleft().result() for n in numbers if self._group.makes(n % fresh)}
+        return shared_clips(own, self._group)
 
     def _add(self, clip: Clip) -> None:
         self._clips.append(clip)
@@ -113,6 +136,8 @@ class ClipPool:
         end = (step + (1 + self._rounds_ahead) * settings.every) * settings.fresh // settings.every
         for clip in range(self._next, end):
             number, i = divmod(clip, settings.fresh)
+            if not self._group.makes(i):
+                continue
             order = self._workers.submit(_make, self._dataset, self._recipe, number, i, pinned=pinned)
             self._submitted.append(order)
         self._next = max(self._next, end)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 PixelKind = Literal["l1", "mse", "charbonnier"]
 AdversarialKind = Literal["vanilla", "relativistic", "relativistic-sigmoid", "lsgan", "hinge"]
+Mean = Callable[[Tensor], Tensor]
+"""Returns the mean of logits; of several processes, that of the whole batch."""
 
 CHARBONNIER_EPSILON = 1e-3
 """In units of an image in [0, 1]: Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2."""
@@ -115,7 +117,9 @@ class DiscriminatorLosses(NamedTuple):
     """Scalar, fp32: the loss for generated images classified as real."""
 
 
-def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> Tensor:
+def generator_loss(
+    kind: AdversarialKind, real: Tensor | None, fake: Tensor, mean: Mean = torch.mean
+) -> Tensor:
     """Return the adversarial loss of the generator.
 
     Args:
@@ -123,6 +127,7 @@ def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> 
         real: Logits of real images, any shape (one an image, or a map), any float dtype, treated as
             constants. Only the relativistic kinds need them, see `needs_real`.
         fake: Logits of generated images, of the same shape.
+        mean: How the relativistic kinds take a mean of logits.
 
     Returns:
         Scalar, fp32. Usual weights are 1e-3 (SRGAN), 5e-3 (ESRGAN) and 0.1 (Real-ESRGAN).
@@ -131,26 +136,29 @@ def generator_loss(kind: AdversarialKind, real: Tensor | None, fake: Tensor) -> 
         ValueError: The kind needs `real`, but it is None or has another shape than `fake`.
     """
     if not ADVERSARIAL[kind].relative:
-        return ADVERSARIAL[kind].generator(fake.float(), fake.float())
+        return ADVERSARIAL[kind].generator(fake.float(), fake.float(), mean)
     if real is None:
         raise ValueError(f"{kind} compares with real images. Give their logits")
     _check_shapes(real, fake)
-    return ADVERSARIAL[kind].generator(real.detach().float(), fake.float())
+    return ADVERSARIAL[kind].generator(real.detach().float(), fake.float(), mean)
 
 
-def discriminator_losses(kind: AdversarialKind, real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def discriminator_losses(
+    kind: AdversarialKind, real: Tensor, fake: Tensor, mean: Mean = torch.mean
+) -> DiscriminatorLosses:
     """Return the discriminator's losses for real and for generated images.
 
     Args:
         kind: Kind of the loss, see `ADVERSARIAL`.
         real: Logits of real images, any shape, any float dtype.
         fake: Logits of generated images, of the same shape; the images must be detached.
+        mean: How the relativistic kinds take a mean of logits.
 
     Raises:
         ValueError: The shapes differ.
     """
     _check_shapes(real, fake)
-    return ADVERSARIAL[kind].discriminator(real.float(), fake.float())
+    return ADVERSARIAL[kind].discriminator(real.float(), fake.float(), mean)
 
 
 def needs_real(kind: AdversarialKind) -> bool:
@@ -174,36 +182,36 @@ def _is_fake(logits: Tensor) -> Tensor:
     return F.softplus(logits).mean()
 
 
-def _vanilla_generator(_: Tensor, fake: Tensor) -> Tensor:
+def _vanilla_generator(_: Tensor, fake: Tensor, __: Mean) -> Tensor:
     """-log D(fake), the non-saturating loss of Goodfellow et al., arXiv 1406.2661, section 3."""
     return _is_real(fake)
 
 
-def _vanilla_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def _vanilla_discriminator(real: Tensor, fake: Tensor, _: Mean) -> DiscriminatorLosses:
     return DiscriminatorLosses(_is_real(real), _is_fake(fake))
 
 
-def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+def _relativistic_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
     """RaGAN (Jolicoeur-Martineau, arXiv 1807.00734) as in ESRGAN: the mean of both directions."""
-    return (_is_fake(real - fake.mean()) + _is_real(fake - real.mean())) / 2
+    return (_is_fake(real - mean(fake)) + _is_real(fake - mean(real))) / 2
 
 
-def _relativistic_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def _relativistic_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> DiscriminatorLosses:
     """As in BasicSR's ESRGAN: each half has gradients through its own
     logits; the other's mean is a constant."""
     return DiscriminatorLosses(
-        _is_real(real - fake.detach().mean()) / 2, _is_fake(fake - real.detach().mean()) / 2
+        _is_real(real - mean(fake.detach())) / 2, _is_fake(fake - mean(real.detach())) / 2
     )
 
 
-def _sigmoid_generator(real: Tensor, fake: Tensor) -> Tensor:
+def _sigmoid_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
     """RaGAN on clamped probabilities, the sum of both directions, as in ESRGAN implementations for Keras."""
-    return _cross_entropy(real - fake.mean(), 0) + _cross_entropy(fake - real.mean(), 1)
+    return _cross_entropy(real - mean(fake), 0) + _cross_entropy(fake - mean(real), 1)
 
 
-def _sigmoid_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def _sigmoid_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> DiscriminatorLosses:
     """Unlike `relativistic`, the gradient passes through both means, so the halves share their graph."""
-    return DiscriminatorLosses(_cross_entropy(real - fake.mean(), 1), _cross_entropy(fake - real.mean(), 0))
+    return DiscriminatorLosses(_cross_entropy(real - mean(fake), 1), _cross_entropy(fake - mean(real), 0))
 
 
 def _cross_entropy(logits: Tensor, label: int) -> Tensor:
@@ -213,22 +221,22 @@ def _cross_entropy(logits: Tensor, label: int) -> Tensor:
     return -torch.log(probability if label else 1 - probability).mean()
 
 
-def _square_generator(_: Tensor, fake: Tensor) -> Tensor:
+def _square_generator(_: Tensor, fake: Tensor, __: Mean) -> Tensor:
     """Least squares with the labels 0 and 1: Mao et al., arXiv
     1611.04076, equation 9, without its factors 1/2."""
     return ((fake - 1) ** 2).mean()
 
 
-def _square_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def _square_discriminator(real: Tensor, fake: Tensor, _: Mean) -> DiscriminatorLosses:
     return DiscriminatorLosses(((real - 1) ** 2).mean(), (fake**2).mean())
 
 
-def _hinge_generator(_: Tensor, fake: Tensor) -> Tensor:
+def _hinge_generator(_: Tensor, fake: Tensor, __: Mean) -> Tensor:
     """Lim and Ye, "Geometric GAN", arXiv 1705.02894."""
     return -fake.mean()
 
 
-def _hinge_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
+def _hinge_discriminator(real: Tensor, fake: Tensor, _: Mean) -> DiscriminatorLosses:
     return DiscriminatorLosses(F.relu(1 - real).mean(), F.relu(1 + fake).mean())
 
 
@@ -236,8 +244,8 @@ def _hinge_discriminator(real: Tensor, fake: Tensor) -> DiscriminatorLosses:
 class _AdversarialLoss:
     """The generator's and the discriminator's part of an adversarial loss."""
 
-    generator: Callable[[Tensor, Tensor], Tensor]
-    discriminator: Callable[[Tensor, Tensor], DiscriminatorLosses]
+    generator: Callable[[Tensor, Tensor, Mean], Tensor]
+    discriminator: Callable[[Tensor, Tensor, Mean], DiscriminatorLosses]
     relative: bool = False
     """Whether the generator's loss needs the logits of real images."""
 

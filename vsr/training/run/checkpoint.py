@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError, InputError, OutputError
@@ -52,6 +52,7 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin |
         "step": str(state.step),
         "seconds": repr(state.seconds),
         "best": json.dumps(state.best),
+        "workers": str(state.group.size),
     }
     if origin is not None:
         head["origin"] = json.dumps(origin, sort_keys=True)
@@ -84,6 +85,7 @@ def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = N
             continue
         _check_recipe(path, head, recipe)
         _check_origin(path, head, origin)
+        _tell_workers(path, head, state)
         _restore(state, head, tensors)
         return True
     if found:
@@ -91,6 +93,21 @@ def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = N
             f"{checkpoint_folder(output)}: no checkpoint can be read. Delete the folder to start again"
         )
     return False
+
+
+def share_state(state: State) -> None:
+    """Give the state of process 0 to the other processes of the run."""
+    if state.group.size == 1:
+        return
+    data = b""
+    if state.group.leads:
+        counters = torch.tensor([state.step, state.seconds], dtype=torch.float64)
+        data = save({**_tensors(state), "counters": counters})
+    data = state.group.from_leader(data)
+    if not state.group.leads:
+        tensors = load(data)
+        step, seconds = tensors["counters"].tolist()
+        _restore(state, {"step": str(int(step)), "seconds": repr(seconds), "best": "null"}, tensors)
 
 
 def remove_checkpoints(output: Path) -> None:
@@ -138,6 +155,19 @@ def _check_origin(path: Path, head: Mapping[str, str], origin: Origin | None) ->
         raise ConfigError(
             f"{path} was started with other data: {'; '.join(words)}. Give the original data, or start a new"
             " run with its weights as `start_from` and another `output`"
+        )
+
+
+def _tell_workers(path: Path, head: Mapping[str, str], state: State) -> None:
+    """Warn if another number of processes resumes the run: with the same batches, they round differently."""
+    then, now = int(head.get("workers", "1")), state.group.size
+    if then != now:
+        logger.warning(
+            "%s was written by a run of %d processes, and now there are %d. The batches stay the same, but"
+            " sums are rounded differently, so the result is not bit for bit that of an uninterrupted run",
+            path,
+            then,
+            now,
         )
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +18,17 @@ from torch import Tensor
 from vsr.errors import CancelledError, VsrError
 from vsr.training.batches.pool import ClipPool, make_clip
 from vsr.training.data.datasets import Dataset, open_datasets
+from vsr.training.distributed.group import Group
 from vsr.training.recipe import Recipe, facts
-from vsr.training.run.checkpoint import checkpoints, remove_checkpoints, resume, save_checkpoint, save_weights
+from vsr.training.run.alike import check_alike
+from vsr.training.run.checkpoint import (
+    checkpoints,
+    remove_checkpoints,
+    resume,
+    save_checkpoint,
+    save_weights,
+    share_state,
+)
 from vsr.training.run.evaluate import ValidationCase, make_cases, measure
 from vsr.training.run.journal import Journal, means
 from vsr.training.run.origin import Origin, origin_of
@@ -81,6 +90,7 @@ def train(
     compiled: bool = False,
     on_step: Callable[[TrainProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    group: Group | None = None,
 ) -> dict[str, float]:
     """Train a network, or resume a run.
 
@@ -103,6 +113,7 @@ def train(
         compiled: Whether the generator is compiled with torch.compile.
         on_step: Called after each step.
         stop: Called before each step; if it returns True, the run writes a checkpoint and ends.
+        group: The processes that train together; None is this one alone.
 
     Returns:
         The last validation result: gains in dB of Y-PSNR on held-out data by condition, and more.
@@ -111,20 +122,24 @@ def train(
         StoppedEarlyError: `stop` returned True.
         VsrError: See `vsr.errors`.
     """
+    group = Group() if group is None else group
+    origin = origin_of(data, start, vgg)
+    check_alike(group, recipe, origin)
     known, held_out = datasets_for(recipe, data)
-    state = new_state(recipe, device=device, start=start, vgg=vgg)
+    state = new_state(recipe, device=device, start=start, vgg=vgg, group=group)
     run = Run(
         recipe=recipe,
         output=output,
-        cases=make_cases(held_out, recipe),
+        cases=make_cases(held_out, recipe) if group.leads else (),
         head={**_head(recipe, known), **(start_facts or {})},
         minutes=minutes,
-        on_step=on_step,
+        on_step=on_step if group.leads else None,
         stop=stop,
-        origin=origin_of(data, start, vgg),
+        origin=origin,
     )
     figures = train_on(run, state, known, compiled=compiled)
-    remove_checkpoints(output)
+    if group.leads:
+        remove_checkpoints(output)
     return figures
 
 
@@ -143,12 +158,15 @@ def datasets_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Dataset, Dataset
 
 def train_on(run: Run, state: State, known: Dataset, *, compiled: bool = False) -> dict[str, float]:
     """Run the training from its newest checkpoint to the end, and keep the checkpoints; see `train`."""
-    if resume(run.output, state, run.recipe, run.origin):
+    if state.group.leads and resume(run.output, state, run.recipe, run.origin):
         logger.info("resuming at step %d", state.step)
+    share_state(state)
     logger.info("computing in %s on %s", computes_in(run.recipe, state.device), state.device)
     if compiled:
         state.network.compile()
-    with closing(Journal(run.output)) as journal, fast_cuda_settings(state.device):
+    with ExitStack() as stack:
+        stack.enter_context(fast_cuda_settings(state.device))
+        journal = stack.enter_context(closing(Journal(run.output))) if state.group.leads else None
         return _steps(run, state, known, journal)
 
 
@@ -170,14 +188,13 @@ def _version() -> str:
         return "unknown"
 
 
-def _steps(run: Run, state: State, known: Dataset, journal: Journal) -> dict[str, float]:
+def _steps(run: Run, state: State, known: Dataset, journal: Journal | None) -> dict[str, float]:
     """Train until the run ends, and return the last validation result."""
     rows, skipped, rolled_back = list[Terms](), 0, False
     figures: dict[str, float] = {}
     steps = _Steps(run, state, known)
     try:
-        while (position := run_position(run, state)) < 1:
-            _stop_if_asked(run, state)
+        while (position := _next_position(run, state)) < 1:
             due = (state.step + 1) % run.recipe.validate_every == 0
             found = steps.one(position, all_known=due)
             skipped = _consecutive_skipped(skipped, found)
@@ -208,7 +225,7 @@ class _Steps:
 
     def __init__(self, run: Run, state: State, known: Dataset) -> None:
         self._run, self._state = run, state
-        self._pool = ClipPool(known, run.recipe, step=state.step, device=state.device)
+        self._pool = ClipPool(known, run.recipe, step=state.step, device=state.device, group=state.group)
         self._replay = Replay(state, run.recipe) if can_replay(state) else None
         if self._replay is None and state.device.type == "cuda":
             logger.debug("steps are not recorded as CUDA graphs because a network has dropout")
@@ -250,10 +267,20 @@ def run_position(run: Run, state: State) -> float:
     return by_steps if run.minutes is None else max(by_steps, state.seconds / (60 * run.minutes))
 
 
-def _stop_if_asked(run: Run, state: State) -> None:
-    if run.stop is not None and run.stop():
-        save_checkpoint(run.output, state, run.recipe, run.origin)
+def _next_position(run: Run, state: State) -> float:
+    """Return the position of process 0. If one of the processes was asked to stop, all do.
+
+    Raises:
+        StoppedEarlyError: The run was asked to stop, and has written a checkpoint.
+    """
+    own = run_position(run, state)
+    asked = own < 1 and run.stop is not None and run.stop()
+    position, stops = state.group.largest(own if state.group.leads else 0.0, float(asked))
+    if stops:
+        if state.group.leads:
+            save_checkpoint(run.output, state, run.recipe, run.origin)
         raise stopped_early(run, state)
+    return position
 
 
 def stopped_early(run: Run, state: State) -> StoppedEarlyError:
@@ -268,14 +295,25 @@ def _roll_back(run: Run, state: State, *, again: bool) -> None:
         VsrError: This is the second time, or there is no checkpoint.
     """
     advice = f"Lower adam.lr = {run.recipe.adam.lr:g}, or use precision fp32"
-    if again or not checkpoints(run.output):
+    (can_return,) = state.group.largest(bool(checkpoints(run.output)) if state.group.leads else 0)
+    if again or not can_return:
         raise VsrError(f"{MAX_SKIPPED + 1} consecutive steps had no finite loss. {advice}")
     wrong = state.step
-    resume(run.output, state, run.recipe, run.origin)
+    if state.group.leads:
+        resume(run.output, state, run.recipe, run.origin)
+    share_state(state)
     logger.warning("no finite loss at step %d; restarting from step %d", wrong, state.step)
 
 
-def _measure(run: Run, state: State, rows: Sequence[Terms], journal: Journal) -> dict[str, float]:
+def _measure(run: Run, state: State, rows: Sequence[Terms], journal: Journal | None) -> dict[str, float]:
+    """Let process 0 validate and write; return its results, and continue with its state, in all processes."""
+    figures = {} if journal is None else _measure_and_write(run, state, rows, journal)
+    share_state(state)  # machines with other processors may round differently
+    shared: dict[str, float] = json.loads(state.group.from_leader(json.dumps(figures).encode()))
+    return shared
+
+
+def _measure_and_write(run: Run, state: State, rows: Sequence[Terms], journal: Journal) -> dict[str, float]:
     """Validate, write samples, weights and a checkpoint, and log the results."""
     figures = measure(state.average, run.cases, run.recipe, state.device, state.perceptual)
     gain = figures["gain"]

@@ -197,10 +197,10 @@ class Replay:
 
 
 def can_replay(state: State) -> bool:
-    """Return whether steps can be recorded: on CUDA, with networks without dropout."""
+    """Return whether steps can be recorded: on CUDA, by one process, with networks without dropout."""
     networks = [state.network] if state.adversary is None else [state.network, state.adversary.discriminator]
     chance = any(isinstance(m, nn.Dropout) and m.p > 0 for network in networks for m in network.modules())
-    return state.device.type == "cuda" and not chance
+    return state.device.type == "cuda" and state.group.size == 1 and not chance
 
 
 @contextmanager

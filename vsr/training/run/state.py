@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError
+from vsr.training.distributed.group import Group
+from vsr.training.distributed.whole_batch import see_whole_batch_
 from vsr.training.generators import load_matching_weights, make_generator
 from vsr.training.losses.constant_color import check_flat
 from vsr.training.losses.discriminators import make_discriminator
@@ -46,6 +48,8 @@ class State:
     """Time spent on them, including the time before the run was resumed."""
     best: float | None = None
     """Highest mean gain over bicubic in validation so far, in dB."""
+    group: Group = field(default_factory=Group)
+    """The processes that train together; all have the same state."""
 
 
 def new_state(
@@ -54,6 +58,7 @@ def new_state(
     device: torch.device | str = "cpu",
     start: Mapping[str, Tensor] | None = None,
     vgg: Path | None = None,
+    group: Group | None = None,
 ) -> State:
     """Create the state of a new run.
 
@@ -62,6 +67,7 @@ def new_state(
         device: Device to train on.
         start: Initial weights of the generator, see `generators.load_matching_weights`.
         vgg: File with VGG19's weights; required by recipes with a perceptual loss.
+        group: The processes that train together; None is this one alone.
 
     Raises:
         ModelError: `start` or `vgg` does not match.
@@ -74,14 +80,19 @@ def new_state(
     if start is not None:
         load_matching_weights(network, start)
     network = _placed(network, device)
-    return State(
+    state = State(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False).eval(),
         optimizer=_optimizer(network, recipe.adam),
         adversary=_adversary(recipe, device),
         perceptual=_perceptual(recipe, device, vgg),
         device=device,
+        group=Group() if group is None else group,
     )
+    see_whole_batch_(state.network, state.group)
+    if state.adversary is not None:
+        see_whole_batch_(state.adversary.discriminator, state.group)
+    return state
 
 
 def _adversary(recipe: Recipe, device: torch.device) -> Adversary | None:

@@ -20,9 +20,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from vsr.engine.device import choose_dtype
 from vsr.training.batches.crops import Batch
+from vsr.training.distributed.group import Group
 from vsr.training.losses.constant_color import COLOURS, constant_color_loss
 from vsr.training.losses.loss_settings import (
     PIXEL,
+    Mean,
     chroma,
     discriminator_losses,
     generator_loss,
@@ -63,18 +65,18 @@ def train_step(state: State, recipe: Recipe, batch: Batch, *, factor: float) -> 
     sr = _forward(state.network, batch.lr, recipe, state.device)
     terms, loss = generator_terms(state, recipe, batch, sr, adversary)
     found = {name: float(value.detach()) for name, value in terms.items()}
-    found["norm"] = _descend(state.optimizer, state.network, loss, recipe.clip)
+    found["norm"] = _descend(state.optimizer, state.network, loss, recipe.clip, state.group)
     found["loss"] = float(loss.detach()) if math.isfinite(found["norm"]) else math.nan
     if math.isfinite(found["loss"]):
         average_(state.average, state.network, ema_decay(recipe.ema, state.step + 1))
         if adversary is not None:
-            found |= _discriminator_step(adversary, recipe, batch, sr.detach(), factor, state.device)
+            found |= _discriminator_step(state, adversary, recipe, batch, sr.detach(), factor)
     else:
         _restore_buffers(kept[0])
     if not math.isfinite(found["loss"] + found.get("d_norm", 0.0)):
         _restore_buffers(kept[1])
     state.step += 1
-    return found
+    return state.group.mean_terms(found)
 
 
 def seed_of(recipe: Recipe, step: int) -> int:
@@ -122,7 +124,7 @@ def device_step(state: State, recipe: Recipe, batch: Batch, inputs: StepInputs) 
     _restore_buffers_unless(good, kept[0])
     _average_by(state.average, state.network, inputs.move * good)
     if adversary is not None:
-        terms, losses = _discriminator_losses(adversary, recipe, batch, sr.detach(), state.device)
+        terms, losses = _discriminator_losses(state, adversary, recipe, batch, sr.detach())
         fine, norm = _descend_where_finite(
             adversary.optimizer, adversary.discriminator, losses, recipe.clip, inputs.discriminator_rate, good
         )
@@ -150,7 +152,7 @@ def generator_terms(
             terms["perceptual"] = state.perceptual(sr, batch.hr)
         weights["perceptual"] = losses.perceptual.weight
     if losses.adversarial is not None and adversary is not None:
-        terms["adversarial"] = _adversarial(adversary, recipe, batch, sr, state.device)
+        terms["adversarial"] = _adversarial(state, adversary, recipe, batch, sr)
         weights["adversarial"] = losses.adversarial.weight
     if losses.temporal and batch.shift is not None:
         compared = consistency if batch.shift.device.type == "cpu" else consistency_on_device
@@ -171,40 +173,43 @@ def generator_terms(
     return terms, torch.stack([weights[name] * value for name, value in terms.items()]).sum()
 
 
-def _adversarial(
-    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device
-) -> Tensor:
+def _adversarial(state: State, adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor) -> Tensor:
     """Return the adversarial loss of the generator, without gradients for the discriminator's weights."""
     assert recipe.losses.adversarial is not None
-    kind, real = recipe.losses.adversarial.kind, None
+    kind, device, real = recipe.losses.adversarial.kind, state.device, None
     adversary.discriminator.requires_grad_(False)
     fake = _forward(adversary.discriminator, sr, recipe, device)
     if needs_real(kind):
         with torch.no_grad():
             real = _forward(adversary.discriminator, batch.plain, recipe, device)
     adversary.discriminator.requires_grad_(True)
-    return generator_loss(kind, real, fake)
+    return generator_loss(kind, real, fake, mean_of_batch(state))
+
+
+def mean_of_batch(state: State) -> Mean:
+    """Return the function for a mean over the whole batch, of which this process may have a share."""
+    return lambda x: state.group.mean(x.mean())
 
 
 def _discriminator_step(
-    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, factor: float, device: torch.device
+    state: State, adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, factor: float
 ) -> Terms:
     """Train the discriminator, which sees HR without sharpening."""
     assert recipe.losses.adversarial is not None
     _set_rate(adversary.optimizer, recipe.losses.adversarial.lr * factor)
-    terms, loss = _discriminator_losses(adversary, recipe, batch, sr, device)
-    norm = _descend(adversary.optimizer, adversary.discriminator, loss, recipe.clip)
+    terms, loss = _discriminator_losses(state, adversary, recipe, batch, sr)
+    norm = _descend(adversary.optimizer, adversary.discriminator, loss, recipe.clip, state.group)
     return {name: float(value) for name, value in terms.items()} | {"d_norm": norm}
 
 
 def _discriminator_losses(
-    adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor, device: torch.device
+    state: State, adversary: Adversary, recipe: Recipe, batch: Batch, sr: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return the two losses of the discriminator by name, and their sum."""
     assert recipe.losses.adversarial is not None
-    real = _forward(adversary.discriminator, batch.plain, recipe, device)
-    fake = _forward(adversary.discriminator, sr, recipe, device)
-    losses = discriminator_losses(recipe.losses.adversarial.kind, real, fake)
+    real = _forward(adversary.discriminator, batch.plain, recipe, state.device)
+    fake = _forward(adversary.discriminator, sr, recipe, state.device)
+    losses = discriminator_losses(recipe.losses.adversarial.kind, real, fake, mean_of_batch(state))
     return {"d_real": losses.real.detach(), "d_fake": losses.fake.detach()}, losses.real + losses.fake
 
 
@@ -214,12 +219,15 @@ def _forward(network: nn.Module, images: Tensor, recipe: Recipe, device: torch.d
     return result.float()
 
 
-def _descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor, clip: float) -> float:
+def _descend(
+    optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor, clip: float, group: Group
+) -> float:
     """Back-propagate and do a step, and return the gradient norm. If it is not finite, nothing changes."""
     optimizer.zero_grad()
     loss.backward()
+    total = group.mean_gradients_(network.parameters(), loss)
     norm = float(clip_grad_norm_(network.parameters(), clip))
-    if math.isfinite(norm) and math.isfinite(float(loss.detach())):
+    if math.isfinite(norm) and math.isfinite(float(total)):
         optimizer.step()
         return norm
     logger.warning("skipped a step of the %s: gradient norm %g", type(network).__name__, norm)

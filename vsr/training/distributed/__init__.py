@@ -1,0 +1,1 @@
+"""Training by several processes: what they exchange, how they start, and layers that see the whole batch."""
