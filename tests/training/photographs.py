@@ -65,6 +65,11 @@ def tiny_recipe(steps: int = 60, *, scale: int = 2, clean: float = 0.5) -> Recip
     )
 
 
+def tiny_muon(steps: int = 60) -> Recipe:
+    """Return a recipe with orthogonal updates."""
+    return replace(tiny_recipe(steps), name="tiny-muon", adam=Adam(lr=1e-3, muon=4.0))
+
+
 def tiny_srgan(steps: int = 60) -> Recipe:
     """Return a recipe with batch norm in the generator, and batch norm and dropout in the discriminator."""
     discriminator = DiscriminatorConfig(srgan=SRGANConfig(nf=4, dense=8, dropout=0.4))

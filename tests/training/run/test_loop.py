@@ -21,6 +21,7 @@ from torch import Tensor
 from tests.training.photographs import (
     photograph,
     tiny_crisp,
+    tiny_muon,
     tiny_recipe,
     tiny_srgan,
     write_photographs,
@@ -107,7 +108,9 @@ def test_held_out_photographs_gain_over_the_initial_weights(photographs: Path, t
     assert [row["step"] for row in found] == [100, 200, 300]
 
 
-@pytest.mark.parametrize("make", [tiny_recipe, tiny_srgan, tiny_crisp], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [tiny_recipe, tiny_muon, tiny_srgan, tiny_crisp], ids=lambda make: make.__name__
+)
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     make: Callable[..., Recipe], photographs: Path, vgg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,15 @@ class Muon(torch.optim.Adam):
         for matrix in matrices:
             self._alike.setdefault(matrix.shape, []).append(matrix)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Adam requires a step of every state that it loads; matrices have none
+        matrices = [own for own in state["state"].values() if "step" not in own]
+        for own in matrices:
+            own["step"] = torch.zeros(())
+        super().__setstate__(state)
+        for own in matrices:
+            del own["step"]
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Do a step; if the attribute `found_inf` is 1, nothing changes, as in the fused Adam."""
