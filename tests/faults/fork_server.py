@@ -50,6 +50,8 @@ class Command:
     """Number of the call that fails; see `nth_call.py`."""
     calls: str | None = None
     """File to which the calls are listed."""
+    signal_at: tuple[str, int, int, int] | None = None
+    """Where the child sends itself which signal; see `signal_at.install`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ class Outcome:
             return f"ended by signal {self.signal}"
         if "Traceback" in self.err or "internal error" in self.err:
             return "traceback: " + self.err.strip()[-300:]
-        if self.code not in (0, 10, 130, 143) and len(self.lines) != 1:
+        if self.code not in (0, 10, 129, 130, 143) and len(self.lines) != 1:
             return f"exit {self.code} with {len(self.lines)} error lines: {self.err[-300:]}"
         return None
 
@@ -196,12 +198,14 @@ def _pipe() -> tuple[int, int]:
 
 def _become(command: Command) -> None:
     """Run `vsr` in this process and end it."""
-    from tests.faults import nth_call
+    from tests.faults import nth_call, signal_at
     from vsr.cli import main
 
     os.chdir(command.folder)
     sys.argv = ["vsr", *command.words]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # nohup may run the tests
+        signal.signal(number, signal.SIG_DFL)
     for which, limit in (
         (resource.RLIMIT_AS, command.memory),
         (resource.RLIMIT_FSIZE, command.file_size),
@@ -211,6 +215,8 @@ def _become(command: Command) -> None:
             resource.setrlimit(which, (limit, limit))
     if command.fail_at is not None:
         nth_call.install(command.fail_at, None if command.calls is None else Path(command.calls))
+    if command.signal_at is not None:
+        signal_at.install(*command.signal_at)
     code = 0
     try:
         main()

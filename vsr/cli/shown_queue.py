@@ -63,7 +63,9 @@ def run_queue_shown(
                     events.emit("file", number=number, count=len(pairs), **outcome.as_dict())
                 log.add(outcome)
                 begun = time.monotonic()
-                times.begins(min(number + 1, len(pairs)))
+                if number < len(pairs):
+                    signals.go_on()
+                    times.begins(number + 1)
     except signals.Stopped as stop:
         events.result(files=_numbers(outcomes, len(pairs)))
         again = "without `overwrite=True` the same command" if options.overwrite else "the same command"

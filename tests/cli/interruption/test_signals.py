@@ -10,6 +10,7 @@ import pytest
 
 from vsr.cli.interruption import signals
 from vsr.errors import OutputError
+from vsr.system.last_step import last_step
 
 
 class EarlyError(Exception):
@@ -54,3 +55,26 @@ def test_the_next_signal_stops_at_once_again() -> None:
     with signals.deferred("all is saved", early=EarlyError):
         pass
     assert signal.getsignal(signal.SIGTERM) is signals._stop
+
+
+def test_a_signal_during_the_last_step_is_only_recorded_until_the_command_goes_on() -> None:
+    with last_step():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(signals.Stopped) as caught:
+        signals.go_on()
+    assert caught.value.exit_code == 143
+
+
+def test_without_a_signal_the_command_goes_on_and_can_be_stopped_again() -> None:
+    with last_step():
+        pass
+    signals.go_on()
+    with pytest.raises(signals.Stopped):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_after_a_last_step_that_fails_a_signal_stops_the_command() -> None:
+    with pytest.raises(OutputError), last_step():
+        raise OutputError("the disk is full")
+    with pytest.raises(signals.Stopped):
+        os.kill(os.getpid(), signal.SIGINT)

@@ -10,6 +10,7 @@ import typer
 
 import vsr
 from vsr.cli import console, parse, urls
+from vsr.cli.interruption import signals
 from vsr.cli.progress import count_line
 from vsr.cli.run_options import RunOptions
 from vsr.errors import OutputError
@@ -113,6 +114,7 @@ def demo(
     wishes = {"model": model, "scale": parse.number(scale, option="--scale")}
     chosen = choose_settings(None, None, wishes, where="vsr demo", origin="flag")
     report = run_shown(clip, result, chosen, RunOptions(overwrite=overwrite))
+    signals.go_on()
     middle = (report.info.duration_seconds or Fraction(0)) / 2
     shown = truth if scale == "2" else None
     panels = vsr.compare(clip, result, output=picture, at=middle, reference=shown, overwrite=True).panels

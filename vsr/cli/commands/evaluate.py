@@ -11,6 +11,7 @@ import vsr
 from vsr.cli import console, parse
 from vsr.cli.progress import count_line
 from vsr.errors import ConfigError
+from vsr.system.last_step import last_step
 from vsr.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -82,5 +83,7 @@ def evaluate(
         )
     for line in markdown(rows).splitlines():
         console.out(line)
-    for path in output or []:
-        write_whole(path, content(path.suffix.lower(), rows))
+    files = [(path, content(path.suffix.lower(), rows)) for path in output or []]
+    with last_step():
+        for path, data in files:
+            write_whole(path, data)

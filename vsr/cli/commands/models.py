@@ -12,6 +12,7 @@ import typer
 from vsr.cli import console
 from vsr.cli.wording import in_flags
 from vsr.errors import ConfigError, ModelError, OutputError
+from vsr.system.last_step import last_step
 from vsr.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def interpolate(
             raise OutputError(f"{output} is also an input. Choose another output")
     a, b = (recognise(read_weights(path)) for path in paths if path is not None)
     state = mix(a, b, alpha)
-    write_weights(output, state, _origin(a, b, alpha))
+    with last_step():
+        write_weights(output, state, _origin(a, b, alpha))
     console.out(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
 
 
@@ -98,7 +100,8 @@ def convert(
         "source": found.file.path.name,
         "source_sha256": found.file.sha256,
     }
-    write_weights(output, found.state, {**found.file.metadata, **origin})
+    with last_step():
+        write_weights(output, found.state, {**found.file.metadata, **origin})
     count = sum(value.numel() for value in found.state.values() if value.is_floating_point())
     console.out(f"{output}: {found.family.name}, {count:,} parameters, from {found.file.path.name}")
 
@@ -127,7 +130,8 @@ def export(
         raise ModelError(
             f"{loaded.name}: the exported network differs by {difference:.2g} of white; no file was written"
         )
-    write_whole(output, data)
+    with last_step():
+        write_whole(output, data)
     checked = (
         "not compared (onnxruntime is not installed)"
         if difference is None

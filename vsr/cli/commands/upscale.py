@@ -233,7 +233,9 @@ def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: Ru
 
     def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
         again = replace(options, overwrite=overwrite, report=None)
-        return run_shown(source, video, replace(chosen, settings=settings), again)
+        report = run_shown(source, video, replace(chosen, settings=settings), again)
+        signals.go_on()  # the hidden video is not the result
+        return report
 
     make = upscale_to_animation if is_animation else upscale_to_pictures
     done = make(source, target, chosen, work, overwrite=options.overwrite)

@@ -1,7 +1,12 @@
-"""Turns Ctrl-C and SIGTERM into one exception in the main thread. Only the command line installs handlers."""
+"""Turns Ctrl-C and SIGTERM into one exception in the main thread. Only the command line installs handlers.
+
+Once a result has its final name, the first signal is only recorded: the command ends as if it had not come. A
+queue of files then stops before the next file.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from collections.abc import Callable, Generator
@@ -10,6 +15,7 @@ from types import FrameType
 
 from vsr.cli import console
 from vsr.cli.interruption.guard import Guard, leave
+from vsr.system.last_step import listen
 from vsr.system.stopping import NUMBERS
 
 GRACE_SECONDS = 8.0
@@ -34,9 +40,12 @@ _guard: Guard | None = None
 @contextmanager
 def installed() -> Generator[None, None, None]:
     """Let the signals of `NUMBERS` raise `Stopped`; after a second one, or 8 s, the process ends at once."""
-    global _guard
+    global _guard, _is_complete
     _asked.clear()
+    _is_complete = False
     _guard = guard = _new_guard()
+    listen(_completing)
+    atexit.register(_ignore)
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # respects nohup
             signal.signal(number, _stop)
@@ -44,8 +53,9 @@ def installed() -> Generator[None, None, None]:
         yield
     finally:
         for number in NUMBERS:
-            if signal.getsignal(number) is _stop:  # nothing catches an exception during Python's shutdown
-                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is _stop and not _is_complete:
+                signal.signal(number, signal.SIG_DFL)  # nothing catches an exception in Python's shutdown
+        listen(None)
         _guard = None
         if guard is not None:
             guard.cancel()
@@ -66,12 +76,43 @@ def whatever_runs() -> None:
 
 
 _asked: list[int] = []
+_is_complete = False
+"""Whether the result has its final name, or is just getting it."""
+
+
+def _completing(begun: bool) -> None:
+    """Record that a result gets its name, or that this has failed."""
+    global _is_complete
+    _is_complete = begun
+    if _guard is not None:
+        _guard.patient(begun)
+
+
+def go_on() -> None:
+    """Let signals stop the command again, which has more to do after a result.
+
+    Raises:
+        Stopped: a signal has come since the result got its name.
+    """
+    _completing(False)
+    if _asked:
+        raise Stopped(_asked[0])
+
+
+def _ignore() -> None:
+    """Ignore signals in the last part of Python's shutdown, in which no handler runs, if all is complete."""
+    for number in NUMBERS:
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
     if _asked:
         leave(number)
     _asked.append(number)
+    if _is_complete:
+        _tell(b"\nvsr: the result is complete; a second signal ends the process at once\n")
+        return
     _tell(b"\nvsr: stopping; a second signal ends the process at once\n")
     raise Stopped(number)
 

@@ -14,6 +14,7 @@ from vsr.media.remote.places import Remote, remote_of
 from vsr.media.remote.upload import check_result, object_exists, send, try_upload
 from vsr.system import files, names
 from vsr.system.host import cache_folder
+from vsr.system.last_step import last_step
 from vsr.writing import move_new, move_over, new_file, temporary_name
 
 
@@ -189,13 +190,14 @@ def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:
         OutputError: another file took the name meanwhile, and may not be replaced.
         OSError: the disk refuses.
     """
-    if overwrite:
-        move_over(temporary, place)
-        return
-    try:
-        move_new(temporary, place)
-    except FileExistsError as error:
-        raise _taken(place) from error
+    with last_step():
+        if overwrite:
+            move_over(temporary, place)
+            return
+        try:
+            move_new(temporary, place)
+        except FileExistsError as error:
+            raise _taken(place) from error
 
 
 def _taken(place: Path) -> OutputError:

@@ -30,6 +30,7 @@ from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
 from vsr.media.passthrough.stream_plan import only_video
 from vsr.settings.schema import EncoderSettings, PipeFormat
+from vsr.system.last_step import last_step
 
 CONTAINERS: dict[PipeFormat, Container] = {
     "y4m": Container(name="YUV4MPEG2", muxer="yuv4mpegpipe", family="pipe", text_subtitles=""),
@@ -192,7 +193,8 @@ class PipeSink:
             except (av.FFmpegError, OSError, ValueError) as error:
                 raise self._failure(error) from error
             self._out.close()
-            self._warn_of_changes()
+            with last_step():  # all is written
+                self._warn_of_changes()
             self._report = SinkReport(
                 path=STANDARD,
                 frames=self.frames,

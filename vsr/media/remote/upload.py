@@ -17,6 +17,7 @@ from vsr.media.remote.failures import patiently, reason_of
 from vsr.media.remote.places import PROTOCOLS, Remote
 from vsr.media.remote.store import file_system, identity_of
 from vsr.media.remote.traffic import note
+from vsr.system.last_step import last_step
 
 PART = 1 << 25
 """Bytes of a part of an upload, at least; each is in memory once."""
@@ -137,7 +138,8 @@ def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bo
         output.close()
         if not overwrite and object_exists(remote):
             raise _appeared(remote)
-        output.commit()
+        with last_step():
+            output.commit()
     except BaseException:  # Ctrl-C, too
         with suppress(Exception):
             output.discard()
@@ -153,7 +155,8 @@ def _copied(file: Path, system: Any, place: str, remote: Remote, overwrite: bool
         system.put_file(str(file), temporary)
         if not overwrite and object_exists(remote):
             raise _appeared(remote)
-        system.mv(temporary, place)
+        with last_step():
+            system.mv(temporary, place)
     except BaseException:
         with suppress(Exception):
             system.rm_file(temporary)

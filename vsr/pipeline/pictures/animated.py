@@ -31,6 +31,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.numbered import ANY_SIZE, lossless
+from vsr.system.last_step import last_step
 from vsr.writing import write_whole
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
@@ -54,10 +55,13 @@ def upscale_to_animation(
     info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
     notes = left_out_of_animation(source, target)
     video = target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
-    report = work(source, video, lossless(chosen, info).settings, overwrite=True)
-    data = _animation(video, source, target)
-    write_whole(target, data)
-    video.unlink(missing_ok=True)
+    try:
+        report = work(source, video, lossless(chosen, info).settings, overwrite=True)
+        data = _animation(video, source, target)
+        with last_step():
+            write_whole(target, data)
+    finally:
+        video.unlink(missing_ok=True)
     report.warnings += notes
     report.target, report.bytes_out = shown(target), len(data)
     report.target_file = file_facts(target, hashlib.sha256(data).hexdigest())

@@ -34,6 +34,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.settings.schema import EncoderSettings
+from vsr.system.last_step import last_step
 from vsr.writing import new_file
 
 ANY_SIZE = 2**31 - 1
@@ -65,12 +66,14 @@ def upscale_to_pictures(
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
     video = folder / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
-    report = work(source, video, lossless(chosen, info).settings, overwrite=True)
+    try:
+        report = work(source, video, lossless(chosen, info).settings, overwrite=True)
+        report.bytes_out = write_pictures(video, files, target, overwrite=overwrite)
+    finally:
+        video.unlink(missing_ok=True)
     report.warnings += notes
-    report.bytes_out = write_pictures(video, files, target, overwrite=overwrite)
     report.target = shown(target)
     report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
-    video.unlink(missing_ok=True)
     return report
 
 
@@ -136,8 +139,9 @@ def write_pictures(video: Path, files: Sequence[Path], target: Path, *, overwrit
                 file.write(data)
             made.append(place)
             total += len(data)
-        for place in made:  # all of them are complete
-            put_in_place(place, target.parent / place.name, overwrite=overwrite)
+        with last_step():
+            for place in made:  # all of them are complete
+                put_in_place(place, target.parent / place.name, overwrite=overwrite)
     except OSError as error:
         raise OutputError(
             f"{shown(target)}: cannot be written ({error.strerror or error}). Make room, and run it again"

@@ -37,6 +37,7 @@ from vsr.report.compare.scores import Measuring, scores_for
 from vsr.report.compare.screen import Screen, pixel_of, zoom_of
 from vsr.report.outputs import check_output
 from vsr.settings.times import Seconds, seconds
+from vsr.system.last_step import last_step
 from vsr.writing import write_whole
 
 DURATION = 10
@@ -225,7 +226,9 @@ def _write_page(
         pictures=pictures,
         notes=subject.notes,
     )
-    write_whole(output, html.page(facts, pictures, title=title))
+    page = html.page(facts, pictures, title=title)
+    with last_step():
+        write_whole(output, page)
     return Comparison(
         panels=subject.labels,
         moments=len(times),
@@ -265,5 +268,7 @@ def _write_image(subject: _Subject, output: Path, at: Fraction | None) -> Compar
     _check_content(subject, [subject.similarity(moment)])
     _, images = subject.images(moment)
     draw = still.png if output.suffix.lower() == ".png" else wipe.webp
-    write_whole(output, draw(images, subject.labels, zoom_of(subject.pixel)))
+    image = draw(images, subject.labels, zoom_of(subject.pixel))
+    with last_step():
+        write_whole(output, image)
     return Comparison(panels=subject.labels, moments=1, totals={}, notes=subject.notes)
