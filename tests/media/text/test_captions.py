@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.media_maker import make_clip
 FRAME = Fraction(1001, 30000)
 RESUME_LOADING, ERASE_HIDDEN, ROW_15, END_OF_CAPTION = (0x14, 0x20), (0x14, 0x2E), (0x14, 0x70), (0x14, 0x2F)
 ERASE_SHOWN = (0x14, 0x2C)
+ROLL_UP, PAINT_ON, NEW_ROW = (0x14, 0x25), (0x14, 0x29), (0x14, 0x2D)
 NOTHING = (0x00, 0x00)
 
 
@@ -22,10 +24,17 @@ def pop_on(text: str) -> list[tuple[int, int]]:
     """Return the byte pairs that load a caption and show it with the last one (CEA-608; commands are sent
     twice).
     """
-    letters = text.encode("ascii") + b"\0" * (len(text) % 2)
-    pairs = [pair for command in (RESUME_LOADING, ERASE_HIDDEN, ROW_15) for pair in (command, command)]
-    pairs += list(zip(letters[::2], letters[1::2], strict=True))
-    return [*pairs, END_OF_CAPTION, END_OF_CAPTION]
+    begin = twice(RESUME_LOADING, ERASE_HIDDEN, ROW_15)
+    return [*begin, *letters(text), END_OF_CAPTION, END_OF_CAPTION]
+
+
+def twice(*commands: tuple[int, int]) -> list[tuple[int, int]]:
+    return [pair for command in commands for pair in (command, command)]
+
+
+def letters(text: str) -> list[tuple[int, int]]:
+    data = text.encode("ascii") + b"\0" * (len(text) % 2)
+    return list(zip(data[::2], data[1::2], strict=True))
 
 
 def with_odd_parity(value: int) -> int:
@@ -73,7 +82,8 @@ def lines(path: Path) -> list[tuple[int, int, str]]:
     for packet, payload in zip(packets, track.payloads, strict=True):
         begin = Fraction(packet["pts_time"])
         end = begin + Fraction(packet["duration_time"])
-        text = payload.decode("utf-8", "replace").rpartition("}")[2].strip("\0 \x05\x06")
+        text = payload.decode("utf-8", "replace").split(",", 8)[-1]
+        text = re.sub(r"\{.*?\}|\\N|[\x00-\x1f]", "", text).strip()
         if text:
             found.append((round(begin / FRAME), round(end / FRAME), text))
     return found
@@ -106,3 +116,57 @@ def test_a_clip_includes_the_caption_that_is_on_the_screen(clip: Path, tmp_path:
     out = pass_through(clip, tmp_path / "out.mkv", start=begin)
     cut = SHOWN[0][0] + 3
     assert lines(out.path) == [(max(0, first - cut), last - cut, text) for first, last, text in SHOWN]
+
+
+PAUSE = [NOTHING] * 20
+ROLLED = [
+    *twice(ROLL_UP, NEW_ROW, ROW_15),
+    *letters("ONE"),
+    *PAUSE,
+    *twice(NEW_ROW),
+    *letters("TWO"),
+    *PAUSE,
+    *twice(ERASE_SHOWN),
+    *PAUSE,
+    *twice(ROLL_UP, NEW_ROW, ROW_15),
+    *letters("THREE"),
+    *PAUSE,
+]
+PAINTED = [
+    *twice(PAINT_ON, ROW_15),
+    *letters("ONE"),
+    *PAUSE,
+    *twice(ERASE_SHOWN),
+    *PAUSE,
+    *twice(PAINT_ON, ROW_15),
+    *letters("TWO"),
+    *PAUSE,
+    *twice(ERASE_SHOWN),
+    NOTHING,
+]
+
+
+@pytest.mark.parametrize("target", [".mkv", ".mp4"])
+@pytest.mark.parametrize(
+    ("pairs", "shown"),
+    [
+        pytest.param(ROLLED, [(6, 28, "ONE"), (28, 52, "ONETWO"), (80, len(ROLLED), "THREE")], id="roll-up"),
+        pytest.param(PAINTED, [(4, 26, "ONE"), (52, 74, "TWO")], id="paint-on"),
+    ],
+)
+def test_captions_that_are_written_on_the_screen_begin_with_their_first_letter(
+    pairs: list[tuple[int, int]], shown: list[tuple[int, int, str]], target: str, tmp_path: Path
+) -> None:
+    """The frames follow from the byte pairs: a caption begins with its first pair of letters, and a row that
+    rolls up stays for one more caption."""
+    out = pass_through(caption_clip(tmp_path / "in.mov", pairs), tmp_path / f"out{target}")
+    assert lines(out.path) == shown
+
+
+def test_captions_of_a_second_channel_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    second = [(first | 0x08, last) for first, last in twice(PAINT_ON, ROW_15)]
+    pairs = [*second, *letters("OTHER"), *PAUSE, *PAINTED]
+    out = pass_through(caption_clip(tmp_path / "in.mov", pairs), tmp_path / "out.mkv")
+    delay = len(pairs) - len(PAINTED)
+    assert lines(out.path) == [(delay + 4, delay + 26, "ONE"), (delay + 52, delay + 74, "TWO")]
+    assert [warning for warning in out.warnings if "only the first becomes text" in warning]
