@@ -85,5 +85,5 @@ def evaluate(
         console.out(line)
     files = [(path, content(path.suffix.lower(), rows)) for path in output or []]
     with last_step():
-        for path, data in files:
-            write_whole(path, data)
+        for path, written in files:
+            write_whole(path, written)
