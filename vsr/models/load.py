@@ -1,12 +1,12 @@
 """The only loader of weights, which turns a name or a file into a network that is ready to run.
 
-`files.py` reads tensors, and the families in `archs/` recognise their names. This file builds the network; it
+`files.py` reads tensors, and `recognise.py` finds the family of the network. This file builds the network; it
 uses every tensor of the file, and every parameter comes from the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsr.errors import ConfigError, ModelError, PluginError, VsrError
+from vsr.errors import ConfigError, ModelError
 from vsr.models import catalog, third_party
-from vsr.models.archs import compact, msrresnet, rrdb, srresnet
+from vsr.models.archs import srresnet
 from vsr.models.archs.resample import Kind, Resample, ResampleConfig
-from vsr.models.files import WeightFile, is_averaged, networks_in, read_weights
-from vsr.models.interpolate import check_compatible, interpolate
-
-State = Mapping[str, Tensor]
+from vsr.models.files import WeightFile, read_weights
+from vsr.models.recognise import Family, Recognised, State, mix, recognise, recognise_or_reject, unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,43 +54,6 @@ class LoadedModel:
     file."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Metadata of a .safetensors file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A family of networks: functions that recognise its weights and build its networks."""
-
-    name: str
-    detect: Callable[[State], Any | None]
-    remap: Callable[[State], dict[str, Tensor]]
-    build: Callable[[Any], nn.Module]
-
-
-FAMILIES = (
-    Family("RRDB", rrdb.detect, rrdb.remap, rrdb.RRDB),
-    Family("SRResNet", srresnet.detect, srresnet.remap, srresnet.SRResNet),
-    Family("MSRResNet", msrresnet.detect, msrresnet.remap, msrresnet.MSRResNet),
-    Family("Compact", compact.detect, dict, compact.Compact),
-)
-
-STRANGERS = (
-    ("conv0_0.weight", "a discriminator (VGG style)"),
-    ("conv9.weight", "a discriminator (U-Net)"),
-    ("net.0.weight", "a discriminator (SRGAN)"),
-    ("features.0.weight", "a classifier of the VGG kind"),
-    ("classifier.0.weight", "a classifier of the VGG kind"),
-    ("conv1_1.weight", "VGG features"),
-    ("block_1.c1_r.sk.weight", "a SPAN network"),
-    ("block_1.c1_r.eval_conv.weight", "a SPAN network"),
-    ("block_1.c1_r.weight", "an RLFN network"),
-    ("conv_after_body.weight", "an EDSR network"),
-    ("backbone.0.conv3x3.weight", "an ECBSR network"),
-    ("feats.1.lk.conv.weight", "a PLKSR network"),
-    ("unet1.conv1.conv.0.weight", "a Real-CUGAN network"),
-    ("model.1.sub.0.res.0.weight", "KAIR's MSRResNet"),
-    ("layers.0.residual_group.blocks.0.norm1.weight", "a SwinIR network"),
-)
-"""Keys that identify common files of other kinds, and what these are."""
 
 
 TRIAL_SIDE = 16
@@ -129,7 +90,7 @@ def load_generator(
     if found.path is None:
         return _filter(found, strength)
     file = read_weights(found.path)
-    source, rejection = _recognised(file)
+    source, rejection = recognise_or_reject(file)
     if source is None:
         return _by_spandrel(found.name, file, strength, rejection)
     state, other = source.state, None
@@ -139,144 +100,6 @@ def load_generator(
     _test_network(network, found.path, source.family.name)
     made = _described(network, found.name, file, source.family.name, source.config, fold=fold)
     return made if other is None else replace(made, partner_sha256=other.sha256, partner_path=other.path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recognised:
-    """Weights with the network that they belong to."""
-
-    file: WeightFile
-    family: Family
-    config: Any
-    """The family's frozen dataclass of hyper-parameters."""
-    state: dict[str, Tensor]
-    """All weights of the network, with the family's names and shapes."""
-
-
-def recognise(file: WeightFile) -> Recognised:
-    """Find the network that the weights of a file belong to: all of them, or one of several networks.
-
-    Raises:
-        ModelError: the network is unknown, or weights are missing, superfluous or of a wrong shape.
-        PluginError: a registered package fails.
-    """
-    found, rejection = _recognised(file)
-    if found is None:
-        raise rejection or _unknown(file)
-    return found
-
-
-def _recognised(file: WeightFile) -> tuple[Recognised | None, ModelError | None]:
-    """Return the network, or the error of a family that recognises the layers but not the network."""
-    _refuse_gaps(file)
-    errors: list[ModelError] = []
-    try:
-        found = _fitting(file, FAMILIES, errors) or _one_of_several(file)
-        found = found or _fitting(file, _others(file), errors)
-    except PluginError:
-        if not errors:
-            raise
-        found = None
-    return found, (errors[0] if errors else None)
-
-
-def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelError]) -> Recognised | None:
-    """Return the network of the first family to which all weights of a file belong.
-
-    Args:
-        errors: Gets the errors of families that recognise the layers but not the network.
-    """
-    for family in families:
-        try:
-            config = family.detect(file.state)
-            if config is not None:
-                state = family.remap(file.state)
-                _check_shapes(file.path, family.name, state, _shapes_of(family, config))
-                return Recognised(file=file, family=family, config=config, state=state)
-        except PluginError:
-            raise
-        except (VsrError, TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
-            errors.append(_about(file.path, error))
-    return None
-
-
-def _one_of_several(file: WeightFile) -> Recognised | None:
-    """Return the generator among several networks in a file; None if none belongs to a family of this
-    package.
-
-    Raises:
-        ModelError: there are several generators, and not exactly one of them has averaged weights.
-    """
-    found: dict[str, Recognised] = {}
-    for name, state in networks_in(file.state):
-        wrapper = name if file.wrapper is None else f"{file.wrapper}.{name}"
-        network = _fitting(replace(file, state=state, wrapper=wrapper), FAMILIES, [])
-        if network is not None:
-            found[name] = network
-    averaged = [name for name in found if is_averaged(name)]
-    chosen = averaged or list(found)
-    if len(chosen) > 1:
-        raise ModelError(
-            f"{file.path}: has the generators {', '.join(chosen)}; save one of them in a file of its own"
-        )
-    return found[chosen[0]] if chosen else None
-
-
-def _others(file: WeightFile) -> Iterator[Family]:
-    """Yield the families of registered packages, which are imported only if no family of this package
-    fits."""
-    for other in third_party.registered(file.metadata.get("family")):
-        yield Family(other.name, other.detect, other.remap, other.build)
-
-
-def _unknown(file: WeightFile) -> ModelError:
-    what = next((name for key, name in STRANGERS if key in file.state), None)
-    described = what or f"an unknown network (first keys: {', '.join(list(file.state)[:3])})"
-    known = ", ".join(family.name for family in FAMILIES)
-    return ModelError(
-        f"{file.path}: {described}; supported are generators of the families {known}, and those of spandrel "
-        "if it is installed"
-    )
-
-
-def _refuse_gaps(file: WeightFile) -> None:
-    """Refuse layer numbers far above the number of tensors: building such a network would take very long."""
-    limit = 4 * len(file.state) + 16
-    for key in file.state:
-        if any(len(part) > 6 or int(part) > limit for part in key.split(".") if part.isdecimal()):
-            raise ModelError(
-                f"{file.path}: a layer {key[:60]} among {len(file.state)} tensors; layers are missing"
-            )
-
-
-def _shapes_of(family: Family, config: Any) -> dict[str, torch.Size]:
-    with torch.device("meta"):
-        return {key: tensor.shape for key, tensor in family.build(config).state_dict().items()}
-
-
-def _check_shapes(path: Path, family: str, state: State, expected: Mapping[str, torch.Size]) -> None:
-    """Check that the file has exactly the weights of the network, in the right shapes."""
-    wrong = [text for key in sorted(expected.keys() | state.keys()) if (text := _wrong(key, state, expected))]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(f"{path}: {family} {', '.join(wrong[:3])}{more}; incomplete, or an unknown variant")
-
-
-def _wrong(key: str, state: State, expected: Mapping[str, torch.Size]) -> str | None:
-    """Describe what is wrong with a weight; None if nothing is."""
-    if key not in state:
-        return f"without {key}"
-    if key not in expected:
-        return f"with {key}, which it does not have"
-    if state[key].shape != expected[key]:
-        return f"whose {key} is {tuple(state[key].shape)}, not {tuple(expected[key])}"
-    return None
-
-
-def _about(path: Path, error: Exception) -> ModelError:
-    """Return a family's error about a file, with the path of the file."""
-    text = str(error) if isinstance(error, VsrError) else f"weights of impossible shapes ({error})"
-    return ModelError(text if text.startswith(str(path)) else f"{path}: {text}")
 
 
 def _build(family: Family, config: Any, state: State) -> nn.Module:
@@ -330,23 +153,6 @@ def _mixed(
     return mix(other, source, strength if _own_strength(found, partner) else 1 - strength), other.file
 
 
-def mix(a: Recognised, b: Recognised, alpha: float) -> dict[str, Tensor]:
-    """Interpolate between the weights of two files: a at `alpha` 0, b at 1.
-
-    Raises:
-        ConfigError: alpha is not in [0, 1].
-        ModelError: the networks differ in family or shape.
-    """
-    if (a.family.name, a.config) != (b.family.name, b.config):
-        both = f"{a.file.path} and {b.file.path}"
-        try:
-            check_compatible(a.state, b.state)
-        except ModelError as error:
-            raise ModelError(f"{both}: {error}") from error
-        raise ModelError(f"{both} differ in settings besides their weights: {a.config}, {b.config}")
-    return interpolate(a.state, b.state, alpha)
-
-
 def _by_spandrel(
     name: str, file: WeightFile, strength: float | None, rejection: ModelError | None
 ) -> LoadedModel:
@@ -356,7 +162,7 @@ def _by_spandrel(
     except ModelError as error:
         raise rejection or error from error
     if network is None:
-        raise rejection or _unknown(file)
+        raise rejection or unknown(file)
     family = f"{network.config.architecture} (spandrel)"
     if strength not in (None, 1):
         raise ConfigError(f"{file.path}: {family} cannot be mixed; leave the strength out")

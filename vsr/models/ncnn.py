@@ -19,8 +19,8 @@ from torch.func import functional_call
 
 from vsr.errors import ModelError
 from vsr.models.files import MAX_FILE_BYTES, WeightFile
-from vsr.models.load import Recognised, recognise
 from vsr.models.ncnn_graph import MAGIC, Layer, evaluate, parse
+from vsr.models.recognise import Recognised, recognise
 from vsr.reading import open_file, read_file
 
 _MAX_TEXT_BYTES = 2**22

@@ -16,7 +16,7 @@ from vsr.system.last_step import last_step
 from vsr.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
-    from vsr.models.load import Recognised
+    from vsr.models.recognise import Recognised
 
 app = typer.Typer(no_args_is_help=True, help="List, show, interpolate, convert and export models.")
 
@@ -65,7 +65,7 @@ def interpolate(
     _check_output(output, overwrite=overwrite)
     from vsr.models.catalog import resolve
     from vsr.models.files import read_weights, write_weights
-    from vsr.models.load import mix, recognise
+    from vsr.models.recognise import mix, recognise
 
     paths = [resolve(name).path for name in (first, second)]
     for name, path in zip((first, second), paths, strict=True):
@@ -144,8 +144,8 @@ def export(
 def _read(sources: Sequence[Path]) -> Recognised:
     """Read the network in one weight file, or in the two files of ncnn, of which the .bin may be omitted."""
     from vsr.models.files import read_weights
-    from vsr.models.load import recognise
     from vsr.models.ncnn import is_ncnn, read_ncnn
+    from vsr.models.recognise import recognise
 
     nets = [path for path in sources if path.suffix == ".param" or is_ncnn(path)]
     others = [path for path in sources if path not in nets]
