@@ -13,6 +13,7 @@ from vsr.engine.device import choose_device
 from vsr.errors import ConfigError, OutputError
 from vsr.models.load import load_generator
 from vsr.training import finetune as finetuning
+from vsr.training.data.sources import sources_of
 from vsr.training.distributed.processes import Place, joined, own_device, place_of, started
 from vsr.training.finetune import FinetuneReport
 from vsr.training.recipe import Recipe, read_recipe
@@ -57,6 +58,7 @@ def train(
     device: str = "auto",
     compiled: bool = False,
     workers: int | None = None,
+    allow_network: bool = False,
     overwrite: bool = False,
     on_progress: OnTrainProgress | None = None,
     cancel: Cancel | None = None,
@@ -70,7 +72,8 @@ def train(
 
     Args:
         recipe: Name of a recipe of the package (docs/training.md), or path of a TOML file.
-        data: One or more folders of images, videos, or folders of pairs.
+        data: One or more folders of images, videos, or folders of pairs; or shards, as a path or URL of tar
+            files with numbers or wildcards, such as `s3://bucket/photos-{0000..0099}.tar`.
         output: Path of the weight file to write, which ends in .safetensors; None is the recipe's name in the
             current folder.
         minutes: Maximum training time, above 0, to which the schedule is compressed; None runs all steps.
@@ -84,6 +87,7 @@ def train(
             others are started here; the calling program's main module must be importable
             (`if __name__ == "__main__":`). In a process that torchrun or Ray Train has started, the run has
             the processes of the launcher, and each of them calls this function with the same arguments.
+        allow_network: Whether the network may be used for URLs in `data`.
         overwrite: Whether to replace an existing weight file.
         on_progress: Called on this thread after each step, in process 0; an exception stops the run.
         cancel: An event, or a function that is called before each step, to end the run with a checkpoint.
@@ -115,7 +119,9 @@ def train(
         vgg=None if vgg is None else Path(vgg),
         device=device,
         compiled=compiled,
+        allow_network=allow_network,
     )
+    sources_of(order.data, allow_network=allow_network)  # errors before other processes are started
     stop = None if cancel is None else asked(cancel)
     with ExitStack() as stack:
         store = None
@@ -137,6 +143,7 @@ class _Order:
     vgg: Path | None
     device: str
     compiled: bool
+    allow_network: bool
 
 
 def _train(
@@ -152,7 +159,7 @@ def _train(
     with joined(place, device, store) as group:
         return loop.train(
             order.recipe,
-            data=[Path(word) for word in order.data],
+            data=sources_of(order.data, allow_network=order.allow_network),
             output=order.output,
             minutes=order.minutes,
             start=None if first is None else first.network.state_dict(),

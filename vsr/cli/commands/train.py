@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import console
+from vsr.cli import console, urls
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import ProgressKind, progress_kind
@@ -31,7 +31,8 @@ _EVERY = 15.0
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of an included recipe, or a TOML file.")],
     data: Annotated[
-        list[Path], typer.Option("--data", help="Folder of images, video, or folder of pairs; repeatable.")
+        list[str],
+        typer.Option("--data", help="Folder of images, video, folder of pairs, or tar shards; repeatable."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Weight file to write (.safetensors).")
@@ -64,6 +65,7 @@ def train(
     dump: Annotated[
         int | None, typer.Option("--dump", min=1, help="Only write this number of training images.")
     ] = None,
+    allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
     progress: Annotated[str, typer.Option("--progress", help="auto, plain, none, json.")] = "auto",
 ) -> None:
@@ -80,7 +82,7 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     if dump is not None:
-        _dump(recipe, data, output, dump)
+        _dump(recipe, data, output, dump, allow_network=allow_network)
         return
     console.show_information("vsr.training")  # a line for each validation
     signals.whatever_runs()
@@ -98,6 +100,7 @@ def train(
             device=device,
             compiled=compiled,
             workers=workers,
+            allow_network=allow_network,
             overwrite=overwrite,
             on_progress=shown_progress(kind),
             cancel=stop,
@@ -181,7 +184,8 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _dump(recipe: str, data: list[Path], output: Path | None, number: int) -> None:
+def _dump(recipe: str, data: list[str], output: Path | None, number: int, *, allow_network: bool) -> None:
+    from vsr.training.data.sources import sources_of
     from vsr.training.recipe import read_recipe
     from vsr.training.run.loop import dump
 
@@ -191,5 +195,6 @@ def _dump(recipe: str, data: list[Path], output: Path | None, number: int) -> No
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be created ({error.strerror})") from error
-    for path in dump(settings, data=data, folder=folder, number=number):
+    sources = sources_of(data, allow_network=allow_network)
+    for path in dump(settings, data=sources, folder=folder, number=number):
         console.out(str(path))

@@ -25,6 +25,7 @@ from vsr.training.batches.crops import Batch, cut, draw, draw_batch
 from vsr.training.batches.device_buffer import BufferedBatch, ClipBuffer, buffer_bytes
 from vsr.training.batches.exchange import shared_clips
 from vsr.training.data.datasets import Dataset
+from vsr.training.data.drawing import part_for
 from vsr.training.degrade.clips import Clip, degrade_clip, pair_clip
 from vsr.training.distributed.group import Group
 from vsr.training.recipe import Recipe
@@ -180,7 +181,7 @@ def _pinned(clip: Clip) -> Clip:
 def make_clip(dataset: Dataset, recipe: Recipe, number: int, i: int) -> Clip:
     """Make clip `i` of a round."""
     rng = random.Random(f"{recipe.seed}/clip/{number}/{i}")
-    sample = dataset.draw(rng)
+    sample = part_for(dataset, number, i, recipe.pool.fresh).draw(rng)
     if sample.lr is not None:
         return pair_clip(sample.hr, sample.lr, recipe.pool.kept, rng)
     return degrade_clip(

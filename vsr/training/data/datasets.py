@@ -19,6 +19,8 @@ from vsr.training.data.image_folder import is_visible_file, open_photographs
 from vsr.training.data.images import SUFFIXES
 from vsr.training.data.pairs.image_pairs import find_pair, open_pairs
 from vsr.training.data.scenes import MAX_FRAMES, WINDOW
+from vsr.training.data.shards import open_shards
+from vsr.training.data.sources import ShardList, Source
 from vsr.training.data.video import FrameCache, Video, open_video
 from vsr.training.degrade.degradation import Augmentation
 
@@ -38,7 +40,7 @@ Halves = tuple[list[Dataset], list[Dataset]]
 
 
 def open_datasets(
-    paths: Sequence[Path],
+    paths: Sequence[Source],
     *,
     size: int,
     frames: int,
@@ -52,7 +54,7 @@ def open_datasets(
 
     Args:
         paths: Each is a video file; a folder of images, of videos, or of both; or a folder that contains
-            pairs (see `pairs.find_pair`).
+            pairs (see `pairs.find_pair`). Or a list of shards.
         size: Side of a clip's HR frames, a multiple of 2 x scale; smaller videos give smaller clips.
         frames: Frames of a clip.
         speed: Highest speed of a pan over a photograph, in HR pixels a frame.
@@ -73,7 +75,11 @@ def open_datasets(
     known: list[Dataset] = []
     held_out: list[Dataset] = []
     for path in paths:
-        halves = _open_one(path, geometry, holdout, downscale, cache)
+        if isinstance(path, ShardList):
+            parts = open_shards(path, geometry, holdout)
+            halves: Halves = [parts[0]], [parts[1]]
+        else:
+            halves = _open_one(path, geometry, holdout, downscale, cache)
         known += halves[0]
         held_out += halves[1]
     if not known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -98,6 +98,22 @@ class Dataset(Protocol):
             InputError: The source can no longer be read.
         """
         ...
+
+
+@runtime_checkable
+class ReadInParts(Protocol):
+    """A dataset of which only a part is on this machine at a time."""
+
+    def at(self, number: int, i: int, fresh: int) -> Dataset:
+        """Return the part for clip `i` of the `fresh` clips of a round."""
+        ...
+
+
+def part_for(dataset: Dataset, number: int, i: int, fresh: int) -> Dataset:
+    """Return the dataset for clip `i` of a round: itself, unless it is read in parts."""
+    if isinstance(dataset, Mixture):
+        return Mixture(tuple(part_for(part, number, i, fresh) for part in dataset.parts))
+    return dataset.at(number, i, fresh) if isinstance(dataset, ReadInParts) else dataset
 
 
 @dataclass(frozen=True, slots=True)

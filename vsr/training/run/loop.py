@@ -18,6 +18,7 @@ from torch import Tensor
 from vsr.errors import CancelledError, VsrError
 from vsr.training.batches.pool import ClipPool, make_clip
 from vsr.training.data.datasets import Dataset, open_datasets
+from vsr.training.data.sources import Source
 from vsr.training.distributed.group import Group
 from vsr.training.recipe import Recipe, facts
 from vsr.training.run.alike import check_alike
@@ -80,7 +81,7 @@ class Run:
 def train(
     recipe: Recipe,
     *,
-    data: Sequence[Path],
+    data: Sequence[Source],
     output: Path,
     minutes: float | None = None,
     start: Mapping[str, Tensor] | None = None,
@@ -103,7 +104,7 @@ def train(
 
     Args:
         recipe: Settings of the run.
-        data: Folders of images, videos, and pairs; see `datasets.open_datasets`.
+        data: Folders of images, videos, pairs, and lists of shards; see `datasets.open_datasets`.
         output: Weight file to write.
         minutes: Maximum training time; None runs all steps of the recipe.
         start: Initial weights; a resumed run ignores them.
@@ -123,9 +124,9 @@ def train(
         VsrError: See `vsr.errors`.
     """
     group = Group() if group is None else group
+    known, held_out = datasets_for(recipe, data)
     origin = origin_of(data, start, vgg)
     check_alike(group, recipe, origin)
-    known, held_out = datasets_for(recipe, data)
     state = new_state(recipe, device=device, start=start, vgg=vgg, group=group)
     run = Run(
         recipe=recipe,
@@ -143,7 +144,7 @@ def train(
     return figures
 
 
-def datasets_for(recipe: Recipe, data: Sequence[Path]) -> tuple[Dataset, Dataset]:
+def datasets_for(recipe: Recipe, data: Sequence[Source]) -> tuple[Dataset, Dataset]:
     """Open the training and the held-out data of a recipe."""
     return open_datasets(
         data,
@@ -328,7 +329,7 @@ def _measure_and_write(run: Run, state: State, rows: Sequence[Terms], journal: J
     return figures
 
 
-def dump(recipe: Recipe, *, data: Sequence[Path], folder: Path, number: int) -> Iterator[Path]:
+def dump(recipe: Recipe, *, data: Sequence[Source], folder: Path, number: int) -> Iterator[Path]:
     """Write `number` images of the training data: LR, enlarged to whole pixels, beside its target."""
     known, _ = datasets_for(recipe, data)
     for i in range(number):

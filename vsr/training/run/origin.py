@@ -17,20 +17,25 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.media.files.opening import shown
+from vsr.media.remote.blocks import close_blocks
+from vsr.media.remote.reader import identity_of
 from vsr.reading import open_file
 from vsr.training.data.datasets import VIDEO_SUFFIXES
 from vsr.training.data.image_folder import HOLDOUT, SOURCES, is_visible_file
 from vsr.training.data.images import SUFFIXES
 from vsr.training.data.pairs.image_pairs import find_pair
+from vsr.training.data.sources import ShardList, Source
 
 Origin = Mapping[str, Any]
 """`data` is a list of tables with `name`, `files` and `sha256`; `start` and `vgg` are digests or None."""
 
 _ENDS = 4096
 """Number of bytes at the beginning and at the end of a file that are read."""
+_ASKED = 16
+"""Number of shards of a list that are compared by more than their names."""
 
 
-def origin_of(data: Sequence[Path], start: Mapping[str, Tensor] | None, vgg: Path | None) -> Origin:
+def origin_of(data: Sequence[Source], start: Mapping[str, Tensor] | None, vgg: Path | None) -> Origin:
     """Compute the digests of a run's data, initial weights and VGG19.
 
     Raises:
@@ -69,7 +74,9 @@ def digest(tensors: Mapping[str, Tensor], before: bytes = b"") -> str:
     return found.hexdigest()
 
 
-def _source(path: Path) -> dict[str, Any]:
+def _source(path: Source) -> dict[str, Any]:
+    if isinstance(path, ShardList):
+        return {"name": path.name, "files": len(path.shards), "sha256": _digest_of_shards(path.shards)}
     files = _files_of(path)
     return {"name": path.name, "files": len(files), "sha256": _digest_of_files(files)}
 
@@ -86,6 +93,19 @@ def _files_of(path: Path) -> list[Path]:
 
 def _is_read(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES or file.name in (SOURCES, HOLDOUT)
+
+
+def _digest_of_shards(shards: Sequence[Path]) -> str:
+    """Return a digest of all names, and of the size and version of some shards: each costs a request."""
+    found = hashlib.sha256("\n".join(shard.name for shard in shards).encode("utf-8", "surrogateescape"))
+    for shard in shards[:: max(1, len(shards) // _ASKED)]:
+        facts = identity_of(shard)
+        if facts is None:
+            found.update(_digest_of_files([shard]).encode())
+        else:
+            found.update(f"{shard.name} {facts.size} {facts.version}".encode("utf-8", "surrogateescape"))
+        close_blocks(shard)
+    return found.hexdigest()
 
 
 def _digest_of_files(files: Sequence[Path]) -> str:
