@@ -23,6 +23,7 @@ from vsr.cli.commands.finetune import finetune
 from vsr.cli.commands.info import info
 from vsr.cli.commands.models import app as models_app
 from vsr.cli.commands.preview import preview
+from vsr.cli.commands.report import report
 from vsr.cli.commands.train import follows, train
 from vsr.cli.commands.upscale import upscale
 from vsr.cli.commands.verify import verify
@@ -63,6 +64,7 @@ app.command()(finetune)
 app.command()(verify)
 app.command()(compare)
 app.command()(evaluate)
+app.command()(report)
 app.command()(demo)
 app.command()(doctor)
 app.command()(bench)

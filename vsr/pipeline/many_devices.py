@@ -198,6 +198,7 @@ def _counts(state: _State, name: str, message: dict[str, Any]) -> None:
             state.meter.count(what, number)
     for stage, seconds in message["busy"].items():
         state.meter.add(stage, seconds)
+    state.meter.merge(message["occupancy"], lasted=message["lasted"])
     state.job.upscaler.redone_smaller += message["smaller"]
 
 

@@ -146,6 +146,7 @@ def last_report(
     }
     report.seconds = meter.elapsed
     report.busy_seconds = meter.busy()
+    report.occupancy = meter.occupancy()
     report.damage = source.damage.plus(sink.damage)
     plan = upscaler.plan(source.info.height, source.info.width)
     report.engine |= {

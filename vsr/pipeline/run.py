@@ -255,7 +255,7 @@ def finish(job: Job, meter: Meter, on_complete: OnComplete = lambda _: None) -> 
     if remote_of(written.path) is not None:
         report.target_file = _facts_of_result(job, written.path, written)
     report.ended, report.seconds, report.busy_seconds = now(), meter.elapsed, meter.busy()
-    report.bottleneck = meter.bottleneck(job.threads)
+    report.bottleneck, report.occupancy = meter.bottleneck(job.threads), meter.occupancy()
 
 
 def _complete(job: Job, meter: Meter, file: Path, written: SinkReport) -> None:
@@ -268,6 +268,7 @@ def _complete(job: Job, meter: Meter, file: Path, written: SinkReport) -> None:
     if remote_of(written.path) is None:
         report.target_file = _facts_of_result(job, file, written)
     report.bottleneck = meter.bottleneck(job.threads)
+    report.stage_threads = [list(stages) for stages in job.threads]
     last_report(report, job.source, job.sink, job.upscaler, meter, written)
 
 

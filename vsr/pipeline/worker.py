@@ -105,7 +105,13 @@ def make_segments(job: Job, talk: Talk) -> None:
         with open_frames(job, meter, _claimed(job.source, sink, talk, first)) as frames:
             write_frames(job, _told(frames, talk), meter)
         sink.end_frames()
-        talk.say(counts=meter.counts, busy=meter.busy(), smaller=job.upscaler.redone_smaller)
+        talk.say(
+            counts=meter.counts,
+            busy=meter.busy(),
+            occupancy=meter.occupancy(),
+            lasted=meter.elapsed,
+            smaller=job.upscaler.redone_smaller,
+        )
 
 
 def _claimed(source: VideoSource, sink: WorkerSink, talk: Talk, first: int) -> Iterator[YuvFrame]:

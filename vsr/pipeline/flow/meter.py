@@ -1,4 +1,4 @@
-"""Busy time of each stage, and counters."""
+"""Busy time of each stage, in all and over the course of the run, and counters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from vsr.pipeline.flow.occupancy import Occupancy
 from vsr.pipeline.flow.threads import close_items
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._busy: dict[str, float] = {}
+        self._occupancy = Occupancy()
         self.counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._start = time.monotonic()
@@ -29,11 +31,30 @@ class Meter:
         try:
             yield
         finally:
-            self.add(stage, time.monotonic() - begin)
+            end = time.monotonic()
+            with self._lock:
+                self._busy[stage] = self._busy.get(stage, 0.0) + end - begin
+                self._occupancy.add(stage, begin - self._start, end - self._start)
 
     def add(self, stage: str, seconds: float) -> None:
+        """Count busy time that another process has measured; see also `merge`."""
         with self._lock:
             self._busy[stage] = self._busy.get(stage, 0.0) + seconds
+
+    def merge(self, occupancy: dict[str, Any], *, lasted: float) -> None:
+        """Add when the stages of another process were busy.
+
+        Args:
+            occupancy: Its record.
+            lasted: How long ago the record began, in seconds.
+        """
+        with self._lock:
+            self._occupancy.merge(occupancy, start=self.elapsed - lasted)
+
+    def occupancy(self) -> dict[str, Any]:
+        """Return when each stage was busy; see `Occupancy.as_dict`."""
+        with self._lock:
+            return self._occupancy.as_dict()
 
     def timed(self, stage: str, items: Iterable[T]) -> Generator[T, None, None]:
         """Pass items on, and count the time to make each of them for `stage`."""

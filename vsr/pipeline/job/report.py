@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
@@ -68,6 +69,11 @@ class Report:
     seconds: float = 0.0
     """Time from reading the first packet to the final file; loading the model is not included."""
     busy_seconds: dict[str, float] = field(default_factory=dict)
+    occupancy: dict[str, Any] = field(default_factory=dict)
+    """When each stage was busy: `interval_seconds`, and under `busy` the busy seconds of each stage in each
+    interval from the start of the run."""
+    stage_threads: list[list[str]] = field(default_factory=list)
+    """The stages of each thread, in the order of a frame's path."""
     bottleneck: str = ""
     verification: dict[str, Any] | None = None
     """Numbers of frames, streams, packets and bytes that were found when the result was read back, and of
@@ -116,7 +122,12 @@ class Report:
 def as_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return plain values as JSON that is safe for terminals: control characters (ESC, C1) are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=ascii_only, default=str)
+    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+_NUMBERS = re.compile(r"\[((?:\n +[-+.\deE]+,?)+)\n *\]")
+"""A list of numbers, whose lines are joined; a line break is never part of a string in JSON."""
 
 
 def _escaped(char: str) -> str:

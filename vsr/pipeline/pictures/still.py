@@ -159,6 +159,7 @@ def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:
     report.frames_in = report.frames_out = 1
     report.bytes_out, report.seconds, report.busy_seconds = len(data), meter.elapsed, meter.busy()
     report.bottleneck = max(report.busy_seconds, key=lambda stage: report.busy_seconds[stage])
+    report.occupancy, report.stage_threads = meter.occupancy(), [list(report.busy_seconds)]
     report.ended = now()
     report.source_file = file_facts(Path(job.picture.info.path), job.picture.sha256)
     report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest()) | {"bytes": len(data)}
