@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vsr.errors import ModelError
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.archs.msrresnet import MSRResNetConfig
+from vsr.models.archs.prelu import PReLU
 from vsr.models.archs.rrdb import RRDBConfig
 from vsr.models.archs.srresnet import SRResNetConfig
 from vsr.training.generators import GeneratorSettings, load_matching_weights, make_generator
@@ -124,6 +125,21 @@ def test_weights_of_another_scale_match_in_all_but_the_upsampling_layer() -> Non
     taken = {name for name, value in fourfold.state_dict().items() if bool((value == 0.5).all())}
     last = max(int(name.split(".")[1]) for name in start)
     assert taken == {name for name in start if not name.startswith(f"body.{last}.")}
+
+
+@pytest.mark.parametrize("nc", [4, 5, 9])
+def test_weights_of_a_shallower_compact_give_a_deeper_one_with_the_same_results(nc: int) -> None:
+    small, large = CompactConfig(nf=8, nc=3, scale=2), CompactConfig(nf=8, nc=nc, scale=2)
+    start = make_generator(GeneratorSettings(compact=small), seed=1)
+    for slopes in (layer.weight for layer in start.modules() if isinstance(layer, PReLU)):
+        nn.init.uniform_(slopes, -0.5, 1.5)
+    made = make_generator(GeneratorSettings(compact=large), seed=2)
+    load_matching_weights(made, start.state_dict())
+    images = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        # sums in another order: a few times the rounding of float32
+        torch.testing.assert_close(made(images), start(images), rtol=0, atol=2e-6)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in made.modules()) == nc + 2
 
 
 def test_weights_that_match_less_than_half_are_rejected_with_their_percentage() -> None:

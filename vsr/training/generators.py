@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.archs.compact import Compact, CompactConfig, identity_init_
+from vsr.models.archs.compact import Compact, CompactConfig, deepened, identity_init_
 from vsr.models.archs.layers import equal_places_
 from vsr.models.archs.msrresnet import MSRResNet, MSRResNetConfig
 from vsr.models.archs.rrdb import RRDB, RRDBConfig, picture_init_
@@ -113,12 +113,15 @@ def _before_shuffles(network: nn.Module) -> list[tuple[nn.Module, int]]:
 def load_matching_weights(network: nn.Module, start: Mapping[str, Tensor]) -> None:
     """Copy the weights whose name and shape match into a network, and log how many match.
 
-    Weights for another scale match except in the upsampling layers, which keep their initial weights.
+    Weights for another scale match except in the upsampling layers, which keep their initial weights. Weights
+    of a Compact with fewer layers give a network with the same results (`archs.compact.deepened`).
 
     Raises:
         ModelError: `start` has less than half of the network's weights.
     """
     own = network.state_dict()
+    if isinstance(network, Compact):
+        start = deepened(start, network.config)
     fitting = {key: value for key, value in start.items() if key in own and value.shape == own[key].shape}
     share = sum(own[key].numel() for key in fitting) / sum(value.numel() for value in own.values())
     if share < 0.5:

@@ -171,6 +171,41 @@ def identity_init_(net: Compact, *, generator: torch.Generator | None = None) ->
             conv.weight.add_(torch.empty_like(conv.weight).normal_(0, 0.01, generator=generator))
 
 
+def deepened(state: Mapping[str, Tensor], config: CompactConfig) -> Mapping[str, Tensor]:
+    """Return the weights of a network with more layers and the same results.
+
+    It is the Net2DeeperNet of Chen et al., arXiv 1511.05641, with PReLUs: convolutions that pass their features on
+    unchanged, and PReLUs with a slope of 1, are spread evenly among the layers.
+
+    Args:
+        state: Weights of a Compact of the same width with PReLU; others are returned as they are.
+        config: Shape of the larger network.
+    """
+    try:
+        old = detect(state)
+    except ModelError:
+        return state
+    if old is None or (old.nf, old.activation) != (config.nf, config.activation) or old.nc >= config.nc:
+        return state
+    place_of = {number: number * config.nc // old.nc for number in range(old.nc + 1)}
+    made = _passing_layers(config, without=set(place_of.values()))
+    for key, value in state.items():
+        _, index, kind = key.split(".")
+        number = int(index) // 2
+        made[f"body.{2 * place_of.get(number, config.nc + 1) + int(index) % 2}.{kind}"] = value
+    return made
+
+
+def _passing_layers(config: CompactConfig, *, without: set[int]) -> dict[str, Tensor]:
+    identity = nn.init.dirac_(torch.empty(config.nf, config.nf, 3, 3))
+    made = {}
+    for place in set(range(config.nc + 1)) - without:
+        made[f"body.{2 * place}.weight"] = identity.clone()
+        made[f"body.{2 * place}.bias"] = torch.zeros(config.nf)
+        made[f"body.{2 * place + 1}.weight"] = torch.ones(config.nf)
+    return made
+
+
 def _kaiming_(conv: nn.Conv2d, gain: float, generator: torch.Generator | None) -> None:
     nn.init.kaiming_normal_(conv.weight, a=_PRELU_START, nonlinearity="leaky_relu", generator=generator)
     conv.weight.mul_(gain)
