@@ -174,7 +174,7 @@ def identity_init_(net: Compact, *, generator: torch.Generator | None = None) ->
 def deepened(state: Mapping[str, Tensor], config: CompactConfig) -> Mapping[str, Tensor]:
     """Return the weights of a network with more layers and the same results.
 
-    It is the Net2DeeperNet of Chen et al., arXiv 1511.05641, with PReLUs: convolutions that pass their features on
+    It is the Net2DeeperNet of Chen et al., arXiv 1511.05641: convolutions that pass their features on
     unchanged, and PReLUs with a slope of 1, are spread evenly among the layers.
 
     Args:
