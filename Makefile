@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check coverage docs test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check coverage docs docs-serve test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,10 +36,16 @@ test: check  ## check, and all tests except the slow ones; JOBS processes, one t
 coverage: check  ## like test, and prints the share of lines that the tests run, for each file of the package
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --cov --cov-report=term:skip-covered
 
-docs: $(STAMP)  ## write what is generated: the list of files, the settings, the tables of benchmarks
+docs: $(STAMP)  ## write what is generated: the list of files, the reference, the tables of benchmarks; build the site
 	$(BIN)/python docs/tree.py
 	$(BIN)/python docs/settings.py
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/api.py
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(STAMP)  ## show the documentation site on this machine while it is edited
+	$(BIN)/mkdocs serve
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/pytest -q -m slow

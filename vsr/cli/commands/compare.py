@@ -49,7 +49,7 @@ def compare(
 
     \b
     vsr compare in.mp4 out.mp4 -o page.html
-    vsr compare in.mp4 a.mkv b.mkv --ref original.mkv -o page.html --at 1:20 --duration 5
+    vsr compare in.mp4 a.mkv b.mkv --ref original.mkv -o models.html --at 1:20 --duration 5
     vsr compare in.mp4 out.mp4 -o before-after.png
     """
     urls.permit_urls([*inputs, *([] if reference is None else [reference])], allow_network=allow_network)

@@ -44,7 +44,7 @@ def evaluate(
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing files.")] = False,
 ) -> None:
-    r"""Measure models on test images and clips: PSNR and SSIM of Y, beside bicubic and Lanczos.
+    """Measure models on test images and clips: PSNR and SSIM of Y, beside bicubic and Lanczos.
 
     \b
     vsr evaluate fast-x4 mine.safetensors --data Set5 --data Set14 -o table.md

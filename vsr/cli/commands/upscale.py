@@ -131,7 +131,7 @@ def upscale(
     """Upscale videos and images; everything else in a file is kept.
 
     \b
-    vsr upscale in.mp4 out.mp4          (or photo.jpg out.png)
+    vsr upscale in.mp4 out.mp4          # or photo.jpg out.png
     vsr upscale dvd.mkv out.mkv --pipeline dvd --height 1080
     vsr upscale rips/ --to upscaled/
     """
