@@ -94,3 +94,11 @@ def test_speed_and_figures_are_recorded_side_by_side(tmp_path: Path, monkeypatch
     assert "| frames | 60 |" in shown
     runs = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))["runs"]
     assert list(runs) == ["speed", "speed-figures"]
+
+
+def test_the_ratios_of_the_readme_are_those_of_the_page() -> None:
+    """README.md has a summary in words, such as `8.3 (7.8 to 8.5) times as fast`."""
+    readme = (tables.ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Speed\n")[2]
+    spread = re.findall(r"([\d.]+ \([\d.]+ to [\d.]+\)) times", readme)
+    assert len(spread) >= 4
+    assert {ratio for ratio in spread if f"{ratio} x" not in TEXT} == set()
