@@ -84,7 +84,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document, not a video"),
     (b"PK\x03\x04", "a ZIP archive. Unpack it first"),
 )
-_PICTURES = "jpg jpeg jpe jfif png webp bmp tif tiff gif heic avif jp2 jxl"
+_PICTURES = "jpg jpeg jpe jfif mpo png webp bmp dib tif tiff gif heic heif avif jp2 jxl pbm pgm ppm pnm qoi"
 _PICTURE_SUFFIXES = frozenset(f".{name}" for name in _PICTURES.split())
 ANIMATED_WEBP = "an animated WebP, which cannot be decoded here. Convert it to GIF, APNG or a video first"
 _ADDRESS = re.compile(r"(^|/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)

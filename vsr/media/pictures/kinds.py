@@ -25,7 +25,7 @@ TARGETS: dict[str, Kind] = {
 }
 """Maps the suffix of a result, in lower case, to the format that is written."""
 SUFFIXES = frozenset(
-    {*TARGETS, ".avif", ".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi", ".heic", ".heif"}
+    {*TARGETS, ".avif", ".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi", ".heic", ".heif", ".mpo"}
 )
 """Suffixes of the pictures that a folder is searched for. HEIC is not read; each such file is reported."""
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (

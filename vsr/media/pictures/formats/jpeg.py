@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from vsr.media.pictures import exif
+from vsr.media.pictures.formats.behind import behind_jpeg
 from vsr.media.pictures.metadata import Density, Metadata, Text
 
 Segment = tuple[int, bytes]
@@ -16,6 +17,8 @@ _APP0, _APP1, _APP2, _APP11, _APP13, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
 _SCAN, _END = 0xDA, 0xD9
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _ICC, _MPF, _PHOTOSHOP, _JFIF = b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0", b"JFIF\0"
+_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+"""Says how the gain map of the file is applied (ISO 21496-1), or that there is one."""
 _THUMBNAILS = (0x0409, 0x040C)
 """Photoshop's image resources that contain a thumbnail."""
 _MOST = 65533
@@ -134,27 +137,19 @@ def _is_kept(marker: int, content: bytes) -> bool:
     if marker == _APP1:
         return content.startswith(_MORE_XMP)
     if marker == _APP2:
-        return not content.startswith((_ICC, _MPF))
+        return not content.startswith((_ICC, _MPF, _GAIN_MAP))
     known = marker in (_APP0, _APP11, _APP14) or (marker == _APP13 and content.startswith(_PHOTOSHOP))
     return 0xE0 <= marker <= 0xEF and not known
 
 
 def _left_out(parts: list[Segment], data: bytes) -> Iterator[str]:
-    if any(marker == _APP2 and content.startswith(_MPF) for marker, content in parts):
-        yield "the further pictures of the file, such as a gain map (Ultra HDR) or a preview"
-    elif _has_clip(parts, data):
-        yield "the clip of a live photo"
+    has_index = any(marker == _APP2 and content.startswith(_MPF) for marker, content in parts)
+    yield from behind_jpeg(data, has_index=has_index)
     if any(marker == _APP11 for marker, _ in parts):
         yield "content credentials (C2PA), which are signed for the source"
     jfif = _first(parts, _APP0, _JFIF)
     if jfif[7:9] not in (b"", b"\0\0") or any(content.startswith(b"JFXX") for _, content in parts):
         yield "the thumbnail"
-
-
-def _has_clip(parts: list[Segment], data: bytes) -> bool:
-    """Return whether the end of the file is an MP4, as live photos of Android are stored."""
-    xmp = _first(parts, _APP1, _XMP)
-    return (b"MotionPhoto" in xmp or b"MicroVideo" in xmp) and b"ftyp" in data
 
 
 def _first(parts: list[Segment], marker: int, beginning: bytes) -> bytes:

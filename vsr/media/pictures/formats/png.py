@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
+from vsr.media.pictures.formats.behind import behind
 from vsr.media.pictures.metadata import Density, Metadata, Text
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -36,6 +37,11 @@ def chunks_of(data: bytes) -> Iterator[Chunk]:
             return
 
 
+def _end_of(data: bytes) -> int:
+    """Return where the PNG in a file ends."""
+    return len(SIGNATURE) + sum(12 + len(content) for _, content in chunks_of(data))
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     """Return the bytes of a chunk, with its length and checksum."""
     return struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
@@ -59,6 +65,7 @@ def read(data: bytes) -> Metadata:
             gone["content credentials (C2PA), which are signed for the source"] = None
         elif name not in (*_REBUILT, *_ANIMATION):
             gone[f"the chunk {name.decode('latin-1')}"] = None
+    gone |= dict.fromkeys(behind(data, _end_of(data)))
     profiles = {text.keyword: _raw_profile(text.text) for text in texts if _is_profile(text)}
     return Metadata(
         exif=found.get(b"eXIf", b"") or _exif_in(profiles),

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from vsr.media.pictures import exif
+from vsr.media.pictures.formats.behind import behind
 from vsr.media.pictures.metadata import Metadata
 
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _XMP_FLAG = 0x20, 0x10, 0x08, 0x04
@@ -16,11 +17,16 @@ MOST_SIDE = 16383
 
 def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and content of the chunks."""
-    at = 12
-    while at + 8 <= len(data):
+    at, end = 12, min(len(data), _end_of(data))
+    while at + 8 <= end:
         name, length = struct.unpack_from("<4sL", data, at)
         yield name, data[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
+
+
+def _end_of(data: bytes) -> int:
+    """Return where the WebP in a file ends."""
+    return 8 + int(struct.unpack_from("<L", data, 4)[0])
 
 
 def is_lossless(data: bytes) -> bool:
@@ -47,6 +53,7 @@ def read(data: bytes) -> Metadata:
         if name not in _KNOWN:
             credentials = "content credentials (C2PA), which are signed for the source"
             gone[credentials if name == b"C2PA" else f"the chunk {name.decode('latin-1')}"] = None
+    gone |= dict.fromkeys(behind(data, _end_of(data)))
     return Metadata(
         exif=found.get(b"EXIF", b"").removeprefix(exif.MARK),
         icc=found.get(b"ICCP", b""),
