@@ -13,6 +13,7 @@ import pytest
 from tests.cli.run_cli import run_cli
 from tests.local_servers import ObjectStore, object_store, web_server
 from tests.media_maker import make_clip
+from tests.picture_maker import phone_photograph
 from vsr.media.remote import blocks, places
 
 Capture = pytest.CaptureFixture[str]
@@ -191,3 +192,18 @@ def test_no_package_for_urls_is_imported_without_one(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_photograph_in_a_store_gets_its_result_beside_it(
+    store: ObjectStore, tmp_path: Path, capfd: Capture
+) -> None:
+    photo = store.put("album/photo.jpg", phone_photograph(tmp_path / "photo.jpg"))
+    flags = ("--allow-network", "--work-folder", tmp_path, *QUICK)
+    assert run_cli(capfd, "info", photo, "--allow-network").code == 0
+    assert run_cli(capfd, "upscale", photo, *flags).code == 0
+    assert store.keys() == ["album/photo-2x.jpg", "album/photo.jpg"]
+    assert run_cli(capfd, "upscale", store.url("album/"), "--to", store.url("larger/"), *flags).code == 0
+    assert store.keys()[-1] == "larger/photo-2x.jpg"
+    wrong = run_cli(capfd, "upscale", photo, store.url("out.gif"), *flags)
+    assert wrong.code == 2
+    assert (places._places, blocks._open, blocks._holds) == ({}, {}, {}), "the next command begins anew"

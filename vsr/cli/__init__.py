@@ -30,6 +30,7 @@ from vsr.cli.commands.verify import verify
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.records.log_file import log_file
+from vsr.cli.urls import release_urls
 from vsr.cli.wording import in_flags
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
@@ -92,6 +93,7 @@ def _root(
     ] = False,
 ) -> None:
     _until_the_end.enter_context(log_file(log_to))  # it gets the error, too
+    _until_the_end.callback(release_urls)
     console.configure(debug=debug, verbose=verbose)
 
 

@@ -18,7 +18,7 @@ from vsr.media.formats.containers import CONTAINERS
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import SinkReport
-from vsr.media.pictures.kinds import becomes_animation, becomes_picture
+from vsr.media.pictures.kinds import becomes_animation, becomes_picture, suffix_for
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import is_file_object, is_url, remote_of
 from vsr.pipeline.flow.graph import open_frames
@@ -120,15 +120,13 @@ def upscale_video(
     chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
     if isinstance(source, str | Path) and isinstance(target, str | Path) and not is_url(source):
         source = as_sequence(Path(source), Path(target), chosen.settings.frame_rate)
-        pictures, animation = is_pattern(Path(target)), becomes_animation(Path(source), Path(target))
-        if (pictures or animation) and not is_url(target):
-            return (upscale_to_pictures if pictures else upscale_to_animation)(
-                Path(source),
-                Path(target),
-                chosen,
-                partial(upscale_video, cancel=cancel, on_progress=on_progress, warm=warm),
-                overwrite=overwrite,
-            )
+        make = None if is_url(target) else _maker_of_pictures(source, Path(target))
+        if make is not None:
+            work = partial(upscale_video, cancel=cancel, on_progress=on_progress, warm=warm)
+            work = partial(work, hashes=hashes, on_warning=on_warning)
+            with paths_of(source) as (first,):
+                say = on_warning or (lambda _: None)
+                return make(first, Path(target), chosen, work, overwrite=overwrite, on_warning=say)
     with (
         paths_of(source, allow_network=allow_network) as (first,),
         paths_of(
@@ -149,6 +147,13 @@ def upscale_video(
             return job.report
 
 
+def _maker_of_pictures(source: Path, target: Path) -> Callable[..., Report] | None:
+    """Return what makes numbered pictures or an animation; None if the result is something else."""
+    if is_pattern(target):
+        return upscale_to_pictures
+    return upscale_to_animation if becomes_animation(source, target) else None
+
+
 def _tell(warnings: list[str], on_warning: OnWarning | None) -> int:
     """Pass warnings to the caller, and return their number."""
     if on_warning is not None:
@@ -158,13 +163,15 @@ def _tell(warnings: list[str], on_warning: OnWarning | None) -> int:
 
 
 def _suffix(target: Named, source: Path) -> str:
-    """Return the suffix for a file object whose name has none: of the source's container, else Matroska's."""
+    """Return the suffix for a file object whose name has none: that of the source, else Matroska's."""
     if not is_file_object(target):
         return ""
     if source.suffix.lower() in CONTAINERS:
         return source.suffix
     if is_pipe(source):
         return ".mkv"
+    if (suffix := suffix_for(source)) is not None:
+        return suffix
     with open_media(source) as media:
         if "mp4" not in media.format.name:
             return ".mkv"

@@ -224,12 +224,10 @@ def _one(
 def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> Report:
     """Upscale a video into numbered pictures, or an animated picture."""
     signals.whatever_runs()
-    from vsr.pipeline.pictures.animated import left_out_of_animation, upscale_to_animation
-    from vsr.pipeline.pictures.numbered import left_out, upscale_to_pictures
+    from vsr.pipeline.pictures.animated import upscale_to_animation
+    from vsr.pipeline.pictures.numbered import upscale_to_pictures
 
     is_animation = not is_pattern(target)
-    for note in (left_out_of_animation if is_animation else left_out)(source, target):
-        console.warn(note)
 
     def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
         again = replace(options, overwrite=overwrite, report=None)
@@ -238,7 +236,7 @@ def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: Ru
         return report
 
     make = upscale_to_animation if is_animation else upscale_to_pictures
-    done = make(source, target, chosen, work, overwrite=options.overwrite)
+    done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
     if not options.quiet:
         what = "frames" if is_animation else "pictures"
         console.say(f"{done.target}: {done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -15,8 +17,10 @@ from vsr.media.files.opening import MAX_PIXELS, open_media, shown
 from vsr.media.pictures import exif
 from vsr.media.pictures.formats import jpeg, png, tiff, webp
 from vsr.media.pictures.formats.headers import fault_of, size_of
-from vsr.media.pictures.kinds import Kind, UnsupportedPictureError, check_readable, kind_of
+from vsr.media.pictures.kinds import Kind, UnsupportedPictureError, check_readable, kind_of, opened
 from vsr.media.pictures.metadata import Metadata
+from vsr.media.remote.places import remote_of
+from vsr.media.remote.reader import size_of as length_of
 from vsr.reading import read_file
 
 MOST_BYTES = 2**31
@@ -75,7 +79,7 @@ def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
         check_readable(path)
         raise InputError(f"{shown(path)}: is no picture that vsr reads. Save it as PNG or JPEG")
     try:
-        data = read_file(path, most_bytes=MOST_BYTES)
+        data = _bytes_of(path)
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
     fault = fault_of(data, kind)
@@ -90,10 +94,19 @@ def _opened(path: Path, max_pixels: int) -> tuple[bytes, Kind]:
     return data, kind
 
 
+def _bytes_of(path: Path) -> bytes:
+    if remote_of(path) is None:
+        return read_file(path, most_bytes=MOST_BYTES)
+    if length_of(path) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"has more than {MOST_BYTES:,} bytes")
+    with opened(path) as file:
+        return file.read()
+
+
 def _metadata(path: Path, data: bytes, kind: Kind) -> tuple[Metadata, list[str]]:
     """Return what the file contains besides the samples, and a note if that is damaged."""
     try:
-        found = _of_avif(path) if kind == "avif" else _READERS.get(kind, lambda _: Metadata())(data)
+        found = _of_avif(data) if kind == "avif" else _READERS.get(kind, lambda _: Metadata())(data)
         if found.exif:
             exif.upright(found.exif, width=1, height=1)
     except (ValueError, struct.error, IndexError, OSError) as error:
@@ -109,15 +122,16 @@ _READERS: dict[Kind, Callable[[bytes], Metadata]] = {
 }
 
 
-def _of_avif(path: Path) -> Metadata:
+def _of_avif(data: bytes) -> Metadata:
     """Return the metadata of an AVIF. Pillow gives the rotation and mirroring of the container as EXIF."""
     from PIL import Image, features
 
     if not features.check("avif"):
         return Metadata(left_out=("all metadata, since this Pillow does not read AVIF",))
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("AVIF",)) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=("AVIF",)) as image:
         info = image.info
-        data = info.get("exif", b"")
         return Metadata(
-            exif=data.removeprefix(exif.MARK), icc=info.get("icc_profile", b""), xmp=info.get("xmp", b"")
+            exif=info.get("exif", b"").removeprefix(exif.MARK),
+            icc=info.get("icc_profile", b""),
+            xmp=info.get("xmp", b""),
         )

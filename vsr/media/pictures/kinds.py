@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from vsr.errors import ConfigError, InputError
-from vsr.media.remote.places import name_of, remote_of
+from vsr.errors import InputError
+from vsr.media.remote.places import is_nameless, remote_of
+from vsr.media.remote.reader import open_bytes
 from vsr.reading import open_file
 
 Kind = Literal["jpeg", "png", "webp", "tiff", "avif", "gif", "bmp", "pnm", "qoi"]
@@ -24,6 +25,8 @@ TARGETS: dict[str, Kind] = {
     ".tiff": "tiff",
 }
 """Maps the suffix of a result, in lower case, to the format that is written."""
+_SUFFIX_OF: dict[Kind, str] = {"jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
+"""The suffix of a result in the format of its source; that of others is PNG, which loses nothing."""
 SUFFIXES = frozenset(
     {*TARGETS, ".avif", ".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi", ".heic", ".heif", ".mpo"}
 )
@@ -60,12 +63,15 @@ class UnsupportedPictureError(InputError):
 def kind_of(path: Path | str) -> Kind | None:
     """Return the format of a picture; None for videos, other files, and files that cannot be read.
 
-    Raw MJPEG begins as JPEG does; it is a video unless its name has a suffix of pictures.
+    Raw MJPEG begins as JPEG does; it is a video unless its name has a suffix of pictures, or it has no name.
+
+    Raises:
+        InputError: a URL or a file object cannot be read.
     """
     with suppress(OSError):
         head = _head(Path(path))
         kind = next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), None)
-        if kind == "jpeg" and Path(path).suffix.lower() not in SUFFIXES:
+        if kind == "jpeg" and not _is_picture_name(Path(path)):
             return None
         if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
             return "webp"
@@ -73,21 +79,22 @@ def kind_of(path: Path | str) -> Kind | None:
     return None
 
 
+def _is_picture_name(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or (is_nameless(path) and not path.suffix)
+
+
 def is_picture(path: Path | str) -> bool:
     """Return whether a file is a still picture that can be read: of a known format, and with one frame."""
     return kind_of(path) is not None and not is_animated(path)
 
 
-def becomes_picture(source: Path, target: Path) -> bool:
-    """Return whether a still picture is to become a still picture; everything else is a video.
+def suffix_for(path: Path) -> str | None:
+    """Return the suffix of a result that is to have the format of its source; None if that is no picture."""
+    return _SUFFIX_OF.get(kind_of(path) or "png", ".png") if is_picture(path) else None
 
-    Raises:
-        ConfigError: a picture is to be written to a URL, or read from one.
-    """
-    if target.suffix.lower() in TARGETS and (remote_of(source) or remote_of(target)):
-        raise ConfigError(
-            f"{name_of(target)}: pictures are read from and written to files; copy it there or back"
-        )
+
+def becomes_picture(source: Path, target: Path) -> bool:
+    """Return whether a still picture is to become a still picture; everything else is a video."""
     return target.suffix.lower() in TARGETS and is_picture(source)
 
 
@@ -126,7 +133,7 @@ def is_animated(path: Path | str) -> bool:
     """Return whether a picture has several frames: an APNG, an animated WebP or AVIF, or a GIF of more than
     one image.
     """
-    with suppress(OSError, struct.error), open_file(Path(path)) as file:
+    with suppress(OSError, struct.error), opened(Path(path)) as file:
         head = file.read(_HEAD)
         if head[:8] == b"\x89PNG\r\n\x1a\n":
             return _has_control_chunk(file)
@@ -138,8 +145,18 @@ def is_animated(path: Path | str) -> bool:
     return False
 
 
+def opened(path: Path) -> BinaryIO:
+    """Open a picture's bytes: of a regular file, a URL or a file object.
+
+    Raises:
+        OSError: a local file cannot be opened, or is not a regular file.
+        InputError: a URL or a file object cannot be read.
+    """
+    return open_file(path) if remote_of(path) is None else open_bytes(path)
+
+
 def _head(path: Path) -> bytes:
-    with open_file(path) as file:
+    with opened(path) as file:
         return file.read(_HEAD)
 
 

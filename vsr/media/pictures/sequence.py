@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.pictures.kinds import SUFFIXES, Kind, kind_of
-from vsr.media.remote.places import forget, register_file, remote_of
+from vsr.media.remote.places import register_file, remote_of
 
 RATE = Fraction(25)
 """Pictures a second where nothing is set, as in FFmpeg."""
@@ -72,6 +72,8 @@ def files_of(pattern: Path) -> list[Path]:
 def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
     """Return the path of a video that numbered pictures, or those of a folder, stand for; else `source`.
 
+    The path stands for them until `vsr.media.remote.blocks.release`.
+
     A folder stands for a video if its result is one file or numbered pictures, and not the folder of many
     results.
 
@@ -86,9 +88,7 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
     """
     from vsr.media.files.opening import shown
 
-    if files_behind(source):
-        forget(source)  # of an earlier run; pictures may have been added since
-    if remote_of(source) is not None:
+    if remote_of(source) is not None:  # a part of the program has asked before
         return source
     if is_pattern(source):
         return register_sequence(files_of(source), source, rate=rate)

@@ -32,6 +32,12 @@ _TYPES = {
     ".mov": "video/quicktime",
     ".mkv": "video/x-matroska",
     ".webm": "video/webm",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
 }
 """What a store answers browsers that ask for the type of an object (IANA; Matroska's usual name)."""
 _TYPE_KEYS = {"s3": "ContentType", "gcs": "content_type"}

@@ -44,7 +44,13 @@ _MOST_WEBP = 16383
 
 
 def upscale_to_animation(
-    source: Path, target: Path, chosen: ChosenSettings, work: Callable[..., Report], *, overwrite: bool
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    work: Callable[..., Report],
+    *,
+    overwrite: bool,
+    on_warning: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Upscale a video into an animation; the arguments are those of `numbered.upscale_to_pictures`.
 
@@ -54,6 +60,8 @@ def upscale_to_animation(
     check_target(target, source, overwrite=overwrite)
     info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
     notes = left_out_of_animation(source, target)
+    for note in notes:
+        on_warning(note)
     video = target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
     try:
         report = work(source, video, lossless(chosen, info).settings, overwrite=True)

@@ -44,7 +44,13 @@ _FIRST = 1
 
 
 def upscale_to_pictures(
-    source: Path, target: Path, chosen: ChosenSettings, work: Callable[..., Report], *, overwrite: bool
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    work: Callable[..., Report],
+    *,
+    overwrite: bool,
+    on_warning: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Upscale a video into numbered pictures.
 
@@ -54,6 +60,7 @@ def upscale_to_pictures(
         chosen: Settings of the run; those of the encoder do not apply.
         work: `vsr.pipeline.run.upscale_video` or the same with messages; it gets source, file and settings.
         overwrite: Whether pictures of these names are replaced.
+        on_warning: Called before the work with a sentence for each thing that the pictures cannot hold.
 
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
@@ -63,6 +70,8 @@ def upscale_to_pictures(
     files = files_behind(source)
     info = check_pictures(source, target, chosen, overwrite=overwrite)
     notes = left_out(source, target)
+    for note in notes:
+        on_warning(note)
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
     video = folder / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"

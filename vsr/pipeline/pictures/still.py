@@ -23,12 +23,13 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceError, DeviceMemoryError, OutputError
 from vsr.frame import RgbFrame, VideoInfo, YuvFrame
 from vsr.media.files.opening import MAX_PIXELS, shown
-from vsr.media.files.output_path import check_target, put_in_place, temporary_beside
+from vsr.media.files.output_path import check_target, check_upload, deliver, temporary_beside
 from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import TARGETS, Kind
 from vsr.media.pictures.metadata import Metadata
 from vsr.media.pictures.reading import Picture, read_picture, turned
 from vsr.media.pictures.writing import QUALITY, PicturePlan, check_size, encoded, plan_for
+from vsr.media.remote.places import remote_of
 from vsr.models.catalog import choose
 from vsr.models.load import LoadedModel
 from vsr.pipeline.flow import stages
@@ -61,6 +62,8 @@ class PictureJob:
     picture: Picture
     place: Path
     """The file to create."""
+    target: Path
+    """What gets it: a file, a URL or a file object."""
     plan: PicturePlan
     metadata: Metadata
     size: output_size.TargetSize
@@ -95,6 +98,7 @@ def prepare_picture(
     settings = history.settings
     settings = replace(settings, device=split(settings.device)[0])  # a picture is too little for several
     place = check_target(target, source, overwrite=overwrite)
+    check_upload(target)
     picture = read_picture(
         source, max_pixels=settings.max_pixels or MAX_PIXELS, strict=settings.strict, color=settings.color
     )
@@ -117,6 +121,7 @@ def prepare_picture(
     yield PictureJob(
         picture=picture,
         place=place,
+        target=target,
         plan=plan,
         metadata=keeps.metadata,
         size=size,
@@ -150,7 +155,7 @@ def run_picture(
     with meter("encode"):
         _write(data, job)
     job.report.ended, job.report.seconds, job.report.busy_seconds = now(), meter.elapsed, meter.busy()
-    job.report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest())
+    job.report.target_file = _facts(job, data)
 
 
 def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:
@@ -162,7 +167,7 @@ def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:
     report.occupancy, report.stage_threads = meter.occupancy(), [list(report.busy_seconds)]
     report.ended = now()
     report.source_file = file_facts(Path(job.picture.info.path), job.picture.sha256)
-    report.target_file = file_facts(job.place, hashlib.sha256(data).hexdigest()) | {"bytes": len(data)}
+    report.target_file = _facts(job, data)
     report.verification = {
         "frames_decoded": 1,
         "frames_encoded": 1,
@@ -179,6 +184,12 @@ def compute_picture(job: PictureJob, meter: Meter) -> YuvFrame:
     """Return the result in host memory, in the layout and the colour of the file."""
     with _named_errors(job), one_thread(job.upscaler.backend != "torch" or job.upscaler.device.type != "cpu"):
         return _computed(job, meter)
+
+
+def _facts(job: PictureJob, data: bytes) -> dict[str, Any]:
+    place = job.place if remote_of(job.target) is None else job.target
+    found = file_facts(place, hashlib.sha256(data).hexdigest(), pipe_bytes=len(data))
+    return found | {"bytes": len(data)}
 
 
 def _upright_info(picture: Picture) -> VideoInfo:
@@ -254,7 +265,7 @@ def _write(data: bytes, job: PictureJob) -> None:
             file.write(data)
             file.flush()
             files.sync(file.fileno())
-        put_in_place(temporary, job.place, overwrite=job.overwrite)
+        deliver(temporary, job.place, job.target, overwrite=job.overwrite)
         files.sync_folder(job.place.parent)
     except OSError as error:
         raise OutputError(

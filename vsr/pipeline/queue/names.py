@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.media.formats.containers import CONTAINERS
-from vsr.media.pictures.kinds import TARGETS, is_picture
-from vsr.media.remote.places import below, beside, name_of
+from vsr.media.pictures.kinds import SUFFIXES, TARGETS, is_picture
+from vsr.media.remote.places import below, beside, name_of, remote_of
 from vsr.models import catalog
 from vsr.pipeline.queue.inputs import Input
 from vsr.settings.schema import UpscaleSettings
@@ -81,7 +81,8 @@ def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern:
 
 def _suffix(source: Path) -> str:
     """The suffix of a result: that of the input if vsr writes such files."""
-    if is_picture(source):
+    is_local = remote_of(source) is None  # a network is not asked for each file of a folder
+    if is_picture(source) if is_local else source.suffix.lower() in SUFFIXES:
         return source.suffix if source.suffix.lower() in TARGETS else _PICTURE_OTHERWISE
     return source.suffix if source.suffix.lower() in CONTAINERS else _OTHERWISE
 
