@@ -206,4 +206,5 @@ def test_a_photograph_in_a_store_gets_its_result_beside_it(
     assert store.keys()[-1] == "larger/photo-2x.jpg"
     wrong = run_cli(capfd, "upscale", photo, store.url("out.gif"), *flags)
     assert wrong.code == 2
+    assert "animated pictures are written to files" in wrong.line
     assert (places._places, blocks._open, blocks._holds) == ({}, {}, {}), "the next command begins anew"

@@ -40,6 +40,7 @@ _TYPES = {
     ".tiff": "image/tiff",
 }
 """What a store answers browsers that ask for the type of an object (IANA; Matroska's usual name)."""
+_ANIMATIONS = (".gif", ".apng")
 _TYPE_KEYS = {"s3": "ContentType", "gcs": "content_type"}
 """What fsspec's packages call that."""
 
@@ -59,6 +60,10 @@ def check_result(remote: Remote, source: Remote | None, *, overwrite: bool) -> N
     if not remote.writable:
         raise ConfigError(
             f"{remote.shown}: web addresses can only be read; name a file, or an object of a store"
+        )
+    if remote.path.suffix.lower() in _ANIMATIONS:
+        raise ConfigError(
+            f"{remote.shown}: animated pictures are written to files; write a video there, or copy the file"
         )
     if source is not None and (remote.url, remote.file) == (source.url, source.file):
         raise ConfigError(f"{remote.shown}: is the input itself; write to another file")
