@@ -1,8 +1,10 @@
-"""Servers on this machine for tests of URLs: an object store (moto) and web servers, with faults at will."""
+"""Servers on this machine for tests of URLs: object stores and web servers, with faults at will."""
 
 from __future__ import annotations
 
 import http.server
+import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,6 +110,53 @@ def environment(endpoint: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@dataclass
+class GoogleStore:
+    """A local server of Google Cloud Storage with an empty bucket."""
+
+    files: Any
+    """gcsfs's file system, for what a test does itself."""
+
+    def url(self, key: str) -> str:
+        return f"gs://{BUCKET}/{key}"
+
+    def put(self, key: str, file: Path) -> str:
+        self.files.pipe_file(f"{BUCKET}/{key}", file.read_bytes())
+        return self.url(key)
+
+    def keys(self) -> list[str]:
+        self.files.invalidate_cache()
+        return sorted(name.removeprefix(f"{BUCKET}/") for name in self.files.find(BUCKET))
+
+    def get(self, key: str) -> bytes:
+        return self.files.cat_file(f"{BUCKET}/{key}")
+
+
+@contextmanager
+def google_store(patch: pytest.MonkeyPatch) -> Iterator[GoogleStore]:
+    """Run a local server of Google Cloud Storage, and set the environment so that gcsfs finds it."""
+    why = "is not installed (pip install -e '.[dev]')"
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason=f"gcp-storage-emulator {why}")
+    # read when gcsfs is imported; for buckets that the emulator does not have
+    patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    gcsfs = pytest.importorskip("gcsfs", reason=f"gcsfs {why}")
+    import fsspec
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    patch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    try:
+        yield GoogleStore(gcsfs.GCSFileSystem())
+    finally:
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        server.stop()
 
 
 def _forget_file_systems() -> None:
