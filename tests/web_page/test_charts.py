@@ -29,6 +29,15 @@ def test_a_curve_goes_through_its_values_and_breaks_where_there_is_none() -> Non
     assert first[1][1] < second[1][1] < second[0][1] < first[0][1], "more is higher"
 
 
+def test_zero_is_in_the_chart_where_it_is_asked_for() -> None:
+    series = [Series(name="gain", values=[3.0, 3.2])]
+    with_zero, without = (
+        curves(series, [0, 1], label="gain", x_text=str, with_zero=wanted) for wanted in (True, False)
+    )
+    assert 'class="zero"' in with_zero
+    assert 'class="zero"' not in without
+
+
 @pytest.mark.parametrize("values", [[], [5.0], [5.0, 5.0], [float("nan"), 1.0], [None, None], [-1e9, 1e-9]])
 def test_a_curve_of_few_equal_or_missing_values_is_a_chart(values: list[float | None]) -> None:
     text = curves([Series(name="a", values=values)], list(range(len(values))), label="a", x_text=str)

@@ -24,6 +24,7 @@ from vsr.training.run.checkpoint import remove_checkpoints, save_weights
 from vsr.training.run.evaluate import make_cases, measure, upscaled
 from vsr.training.run.loop import Run, TrainProgress, datasets_for, stopped_early, train_on
 from vsr.training.run.origin import origin_of
+from vsr.training.run.page import ended, write_page
 from vsr.training.run.samples import save_columns
 from vsr.training.run.state import State, new_state
 from vsr.training.start import facts_of_start
@@ -138,6 +139,8 @@ def finish(
     if after["gain"] <= before["gain"]:
         run.output.unlink(missing_ok=True)
         remove_checkpoints(run.output)
+        status = ended("No weights were written: the model did not improve.")
+        write_page(run.output, run.about(state.device), status, before=before)
         raise ModelError(
             f"{run.output} was not written: the model did not improve on the held-out footage"
             f" ({before['gain']:+.2f} dB over bicubic before). Give more footage or a larger `minutes`"
@@ -148,6 +151,9 @@ def finish(
         run.output, state, run.recipe, {**run.head, "learnt": f"{share:g}", "measured": json.dumps(words)}
     )
     picture = _comparison_image(run, state, start)
+    gains = f"{before['gain']:+.2f} dB over bicubic before, {after['gain']:+.2f} dB after"
+    status = ended(f"Finished with {share:g} of what was learnt: {gains}.")
+    write_page(run.output, run.about(state.device), status, before=before)
     return FinetuneReport(before=before, after=after, crf=crf, share=share, picture=picture)
 
 

@@ -37,6 +37,7 @@ def curves(
     label: str,
     x_text: Callable[[float], str],
     height: int = 260,
+    with_zero: bool = False,
 ) -> str:
     """Draw curves over positions `at`, which rise; a single position is drawn as a point.
 
@@ -46,9 +47,10 @@ def curves(
         label: What the chart shows, for a screen reader.
         x_text: Returns the text for a position.
         height: In units of which the width has 1000.
+        with_zero: Whether 0 is in the chart wherever the values lie.
     """
     known = [value for one in series for value in one.values if value is not None and math.isfinite(value)]
-    low, high = _range(known)
+    low, high = _range([*known, 0.0] if with_zero else known)
     axes = _Axes(x=(at[0], at[-1]) if at else (0, 1), y=(low, high), height=height)
     parts = [*axes.lines(_ticks(low, high)), *axes.x_texts(x_text)]
     for one in series:

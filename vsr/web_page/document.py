@@ -64,6 +64,11 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>\n{lines}</table>"
 
 
+def escaped(text: str) -> str:
+    """Return any text as HTML that shows it."""
+    return html.escape(text)
+
+
 def paragraph(text: str, *, kind: str = "") -> str:
     """Return a paragraph of the class `kind` of the style."""
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"

@@ -158,7 +158,12 @@ def test_the_weight_file_describes_itself_and_has_a_log_and_samples_beside_it(
     assert json.loads(head["measured"]).keys() == figures.keys()
     assert photographs.name in head["data"]
     made = {path.name for path in tmp_path.iterdir()}
-    assert made - {"out.tensorboard"} == {"out.jsonl", "out.samples", "out.safetensors"}
+    assert made - {"out.tensorboard"} == {
+        "out.jsonl",
+        "out.samples",
+        "out.training.html",
+        "out.safetensors",
+    }
 
 
 def test_a_run_with_another_recipe_is_rejected(

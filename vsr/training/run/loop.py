@@ -33,6 +33,7 @@ from vsr.training.run.checkpoint import (
 from vsr.training.run.evaluate import ValidationCase, make_cases, measure
 from vsr.training.run.journal import Journal, means
 from vsr.training.run.origin import Origin, origin_of
+from vsr.training.run.page import PageFacts, last_page, page_path, running, write_page
 from vsr.training.run.replay import Replay, StepResult, can_replay, fast_cuda_settings
 from vsr.training.run.samples import save_pair, save_samples
 from vsr.training.run.state import State, new_state
@@ -77,6 +78,10 @@ class Run:
     origin: Origin | None = None
     """Digests of the training data; the run resumes only with the same data."""
 
+    def about(self, device: torch.device) -> PageFacts:
+        """Return what the page of the run says besides its figures."""
+        return PageFacts(recipe=self.recipe, device=device, minutes=self.minutes, head=self.head)
+
 
 def train(
     recipe: Recipe,
@@ -96,9 +101,9 @@ def train(
     """Train a network, or resume a run.
 
     The function also writes files beside `output`: a folder of checkpoints (`.checkpoints`, removed
-    at the end), a log (`.jsonl`) and sample images (`.samples`). `output` contains the averaged
-    weights with the best validation result so far, or the latest weights with an adversarial loss,
-    because PSNR does not measure its success.
+    at the end), a log (`.jsonl`), sample images (`.samples`) and a page that shows both
+    (`.training.html`). `output` contains the averaged weights with the best validation result so far,
+    or the latest weights with an adversarial loss, because PSNR does not measure its success.
 
     On the CPU, and without `minutes`, a resumed run ends with the same bits as an uninterrupted one.
 
@@ -168,6 +173,9 @@ def train_on(run: Run, state: State, known: Dataset, *, compiled: bool = False) 
     with ExitStack() as stack:
         stack.enter_context(fast_cuda_settings(state.device))
         journal = stack.enter_context(closing(Journal(run.output))) if state.group.leads else None
+        if journal is not None:
+            logger.info("the page %s shows the run after each validation", page_path(run.output))
+            stack.enter_context(last_page(run.output, run.about(state.device), lambda: state.step))
         return _steps(run, state, known, journal)
 
 
@@ -326,6 +334,8 @@ def _measure_and_write(run: Run, state: State, rows: Sequence[Terms], journal: J
         save_weights(run.output, state, run.recipe, {**run.head, "measured": json.dumps(words)})
     save_checkpoint(run.output, state, run.recipe, run.origin)
     journal.write(state.step, state.seconds, {**means(rows), **figures})
+    status = running(state.step, run_position(run, state), state.seconds)
+    write_page(run.output, run.about(state.device), status)
     return figures
 
 
