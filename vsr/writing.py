@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +41,7 @@ def temporary_name(folder: Path) -> Path:
     """Return a hidden name that cannot be guessed. It is short, so that it is valid wherever the file's own
     name is.
     """
-    return folder / f".vsr-{secrets.token_hex(6)}.tmp"
+    return folder / f".vsr-{os.urandom(6).hex()}.tmp"
 
 
 def move_new(temporary: Path, place: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from vsr.cli import parse
 from vsr.color.spec import ColorSpec
-from vsr.settings.field import Setting, choices_of, settings_of
+from vsr.settings.field import Setting, choices_of, settings_of, types_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -82,7 +82,7 @@ def _help(kind: type, name: str, facts: Setting) -> str:
 
 def _type(kind: type, name: str) -> Any:
     """Return the type of a setting without None."""
-    hint = typing.get_type_hints(kind)[name]
+    hint = types_of(kind)[name]
     options = [option for option in typing.get_args(hint) if option is not type(None)]
     return options[0] if type(None) in typing.get_args(hint) else hint
 

@@ -8,6 +8,7 @@ import types
 import typing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal
 
 from vsr.errors import ConfigError
@@ -79,11 +80,19 @@ def settings_of(kind: Any) -> dict[str, Setting]:
     return {f.name: f.metadata[_KEY] for f in dataclasses.fields(kind) if _KEY in f.metadata}
 
 
+@cache
+def types_of(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, by name. Python evaluates them from text, which takes
+    milliseconds.
+    """
+    return typing.get_type_hints(kind)
+
+
 def choices_of(kind: Any, name: str) -> tuple[str, ...]:
     """Return the permitted words of a setting, the default first; empty if other values are permitted,
     too.
     """
-    hint = typing.get_type_hints(kind)[name]
+    hint = types_of(kind)[name]
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return next((typing.get_args(one) for one in options if typing.get_origin(one) is Literal), ())
 

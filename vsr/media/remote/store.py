@@ -6,7 +6,6 @@ file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from dataclasses import dataclass
@@ -226,6 +225,8 @@ class ObjectStore:
         """Return its size and a hash of samples of its content."""
         with self._lock:
             self.size = self._call(lambda: self._end())
+        import hashlib  # loads OpenSSL, which most commands do not need
+
         digest = hashlib.sha256()
         last = max(0, self.size - _COPY)
         for number in range(_SAMPLES):

@@ -6,7 +6,7 @@ parts are removed again.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -161,7 +161,7 @@ def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bo
 def _copied(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
     """Copy a file under another name, and rename it: fsspec's memory shows a file while it is written."""
     folder, _, _ = place.rpartition("/")
-    temporary = f"{folder}/.vsr-{secrets.token_hex(6)}.tmp"
+    temporary = f"{folder}/.vsr-{os.urandom(6).hex()}.tmp"
     try:
         system.put_file(str(file), temporary)
         if not overwrite and object_exists(remote):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,6 +87,8 @@ def is_preset(pipeline: str | Path) -> bool:
 
 def _facts(pipeline: str | Path) -> dict[str, str]:
     path = path_of(pipeline)
+    import hashlib  # loads OpenSSL, which most commands do not need
+
     digest = hashlib.sha256(read_file(path, most_bytes=MAX_TOML_BYTES)).hexdigest()
     return {"name": str(pipeline), "path": str(path.absolute()), "sha256": digest}
 
