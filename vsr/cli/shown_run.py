@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +36,67 @@ def run_shown(
     queue: QueueClock | None = None,
     on_complete: OnComplete = lambda _: None,
 ) -> Report:
-    """Upscale a video or a picture, and print its facts, the progress and a summary on stderr.
+    """Upscale a video or pictures into anything, and print facts, the progress and a summary on stderr.
 
     Args:
-        source: The input, a file or a pipe.
-        target: The output, a file or a pipe.
+        source: The input: a file, a URL, a pipe, or the path that stands for numbered pictures.
+        target: The output: the same, or the pattern of numbered pictures.
         chosen: Settings of the run.
         options: What the command does besides.
         warm: The generator of the previous file in a queue.
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
         on_complete: Called with the complete report before the result gets its name.
     """
+    from vsr.media.pictures.kinds import becomes_animation
+    from vsr.media.pictures.sequence import is_pattern
+
+    if is_pattern(target) or becomes_animation(source, target):
+        done = _several_pictures(source, target, chosen, options, warm, queue)
+        on_complete(done)
+        return done
+    return _run(source, target, chosen, options, warm=warm, queue=queue, on_complete=on_complete)
+
+
+def _several_pictures(
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    options: RunOptions,
+    warm: WarmGenerator | None,
+    queue: QueueClock | None,
+) -> Report:
+    """Upscale a video into numbered pictures, or an animated picture."""
+    signals.whatever_runs()
+    from vsr.media.pictures.sequence import is_pattern
+    from vsr.pipeline.pictures.animated import upscale_to_animation
+    from vsr.pipeline.pictures.numbered import upscale_to_pictures
+
+    def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
+        again = replace(options, overwrite=overwrite, report=None)
+        report = _run(source, video, replace(chosen, settings=settings), again, warm=warm, queue=queue)
+        signals.go_on()  # the hidden video is not the result
+        return report
+
+    is_animation = not is_pattern(target)
+    make = upscale_to_animation if is_animation else upscale_to_pictures
+    done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
+    if not options.quiet and queue is None:
+        what = "frames" if is_animation else "pictures"
+        console.say(f"{done.target}: {done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB")
+    return done
+
+
+def _run(
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    options: RunOptions,
+    *,
+    warm: WarmGenerator | None = None,
+    queue: QueueClock | None = None,
+    on_complete: OnComplete = lambda _: None,
+) -> Report:
+    """Upscale a video into a video, or a still picture into a still picture; see `run_shown`."""
     from vsr.cli.interruption.watchdog import watchdog
     from vsr.media.pictures.kinds import becomes_picture
 

@@ -53,7 +53,7 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
     if len(words) == 2 and not named:
         return [(words[0], words[1])]
     _check_words(words, many)
-    inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder)
+    inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder, rate=settings.frame_rate)
     targets = targets_of(inputs, settings, folder=many.folder, pattern=many.pattern or PATTERN)
     return [(one.path, target) for one, target in zip(inputs, targets, strict=True)]
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vsr.cli import console, parse, setting_flags, urls
-from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import RunOptions, progress_kind
 from vsr.cli.shown_queue import run_queue_shown
@@ -32,8 +30,7 @@ from vsr.reading import read_file
 from vsr.writing import check_writable, leads_to
 
 if TYPE_CHECKING:
-    from vsr.pipeline.job.report import Report
-    from vsr.settings.schema import UpscaleSettings
+    pass
 
 _MANY = "Many files"
 MOST_BYTES = 2**26
@@ -206,10 +203,7 @@ def _one(
     if dry_run:
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
-    if is_pattern(target) or becomes_animation(source, target):
-        done = _to_pictures(source, target, chosen, options)
-    else:
-        done = run_shown(source, target, chosen, options)
+    done = run_shown(source, target, chosen, options)
     if console.is_diverted():
         events.result(report=done.as_dict())
     if options.report is not None and is_pipe(options.report):
@@ -219,28 +213,6 @@ def _one(
         done.write(options.report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
-
-
-def _to_pictures(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> Report:
-    """Upscale a video into numbered pictures, or an animated picture."""
-    signals.whatever_runs()
-    from vsr.pipeline.pictures.animated import upscale_to_animation
-    from vsr.pipeline.pictures.numbered import upscale_to_pictures
-
-    is_animation = not is_pattern(target)
-
-    def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
-        again = replace(options, overwrite=overwrite, report=None)
-        report = run_shown(source, video, replace(chosen, settings=settings), again)
-        signals.go_on()  # the hidden video is not the result
-        return report
-
-    make = upscale_to_animation if is_animation else upscale_to_pictures
-    done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
-    if not options.quiet:
-        what = "frames" if is_animation else "pictures"
-        console.say(f"{done.target}: {done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB")
-    return done
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, overwrite: bool) -> None:
@@ -261,12 +233,14 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
 
 
 def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
-    if is_pattern(target) or becomes_animation(source, target):
-        raise ConfigError("--dry-run measures videos and single pictures; name a video as the OUTPUT")
-    check_before_torch(source, target, chosen.settings, overwrite=overwrite)
-    from vsr.pipeline.estimate.dry_run import dry_run, picture_lines
+    from_video = is_pattern(target) or becomes_animation(source, target)
+    if not from_video:
+        check_before_torch(source, target, chosen.settings, overwrite=overwrite)
+    from vsr.pipeline.estimate.dry_run import dry_run, picture_lines, pictures_lines
 
-    if becomes_picture(source, target):
+    if from_video:
+        lines = pictures_lines(source, target, chosen, overwrite=overwrite)
+    elif becomes_picture(source, target):
         lines = picture_lines(source, target, chosen, overwrite=overwrite)
     else:
         lines = dry_run(source, target, chosen, overwrite=overwrite).lines()

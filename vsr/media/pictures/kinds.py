@@ -25,6 +25,8 @@ TARGETS: dict[str, Kind] = {
     ".tiff": "tiff",
 }
 """Maps the suffix of a result, in lower case, to the format that is written."""
+ANIMATED = frozenset({".gif", ".apng"})
+"""Suffixes of results that are animations, whatever the source is."""
 _SUFFIX_OF: dict[Kind, str] = {"jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """The suffix of a result in the format of its source; that of others is PNG, which loses nothing."""
 SUFFIXES = frozenset(
@@ -104,7 +106,7 @@ def becomes_animation(source: Path, target: Path) -> bool:
     suffix = target.suffix.lower()
     if remote_of(target) is not None:
         return False
-    return suffix in (".gif", ".apng") or (
+    return suffix in ANIMATED or (
         suffix in (".png", ".webp") and not is_picture(source) and (suffix == ".webp" or is_animated(source))
     )
 

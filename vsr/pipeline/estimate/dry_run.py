@@ -14,9 +14,11 @@ from typing import Unpack
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
 from vsr.media.files.named import paths_of
+from vsr.media.files.opening import shown
 from vsr.media.files.stdio import is_pipe
 from vsr.media.mux.sink import VideoSink
 from vsr.media.pictures.kinds import becomes_picture
+from vsr.media.pictures.sequence import is_pattern
 from vsr.pipeline.estimate.figures import Estimate
 from vsr.pipeline.estimate.source_sample import size_ratio
 from vsr.pipeline.flow.graph import open_frames
@@ -26,6 +28,8 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings, un
 from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
+from vsr.pipeline.pictures.animated import check_animation, left_out_of_animation
+from vsr.pipeline.pictures.numbered import check_pictures, hidden_video, left_out, lossless
 from vsr.pipeline.pictures.still import prepare_picture
 from vsr.pipeline.preparation import prepare
 from vsr.settings.keywords import Overrides
@@ -69,6 +73,27 @@ def picture_lines(
         ]
         rows += [("warning", line) for line in report.warnings]
         return [f"{name:<9}{text}" for name, text in rows]
+
+
+def pictures_lines(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> list[str]:
+    """Return what a run would do that makes numbered pictures or an animation, by a trial as `dry_run`.
+
+    Raises:
+        VsrError: An error that the run itself would raise.
+    """
+    several = is_pattern(target)
+    check, left = (check_pictures, left_out) if several else (check_animation, left_out_of_animation)
+    info = check(source, target, chosen, overwrite=overwrite)
+    video = hidden_video(target)
+    if not video.parent.is_dir():  # the run makes it, the trial does not
+        raise ConfigError(f"{shown(video.parent)}: does not exist; make it first, for the trial writes there")
+    trial = dry_run(source, video, lossless(chosen, info), overwrite=True)
+    trial.report.target, notes = shown(target), left(source, target)
+    rows = [line for line in trial.lines() if not line.startswith(("encoder", "size", "stream"))]
+    if trial.video_bytes is not None:
+        space = f"about {trial.video_bytes / 2**20:.1f} MiB for a hidden lossless video until the end"
+        rows.append(f"{'space':<9}{space}")
+    return [*rows, *(f"{'warning':<9}{note}" for note in notes)]
 
 
 def dry_run(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +18,7 @@ from PIL import Image
 
 from vsr.color.convert import alpha_to_float
 from vsr.errors import InputError, OutputError
-from vsr.frame import YuvFrame
+from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.files.opening import MAX_PIXELS, reopen_media, shown
@@ -30,7 +29,7 @@ from vsr.media.pictures.kinds import is_animated
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.pictures.numbered import ANY_SIZE, lossless
+from vsr.pipeline.pictures.numbered import ANY_SIZE, hidden_video, lossless
 from vsr.system.last_step import last_step
 from vsr.writing import write_whole
 
@@ -57,12 +56,11 @@ def upscale_to_animation(
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
-    check_target(target, source, overwrite=overwrite)
-    info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
+    info = check_animation(source, target, chosen, overwrite=overwrite)
     notes = left_out_of_animation(source, target)
     for note in notes:
         on_warning(note)
-    video = target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
+    video = hidden_video(target)
     try:
         report = work(source, video, lossless(chosen, info).settings, overwrite=True)
         data = _animation(video, source, target)
@@ -74,6 +72,16 @@ def upscale_to_animation(
     report.target, report.bytes_out = shown(target), len(data)
     report.target_file = file_facts(target, hashlib.sha256(data).hexdigest())
     return report
+
+
+def check_animation(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> VideoInfo:
+    """Check, before the work, what can be wrong, and return the facts of the source.
+
+    Raises:
+        VsrError: the source cannot be read, or the target not be written.
+    """
+    check_target(target, source, overwrite=overwrite)
+    return probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
 
 
 def left_out_of_animation(source: Path, target: Path) -> list[str]:

@@ -65,16 +65,13 @@ def upscale_to_pictures(
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
-    if chosen.settings.start is not None or chosen.settings.end is not None:
-        raise ConfigError("numbered pictures are written of the whole video; leave out `start` and `end`")
     files = files_behind(source)
     info = check_pictures(source, target, chosen, overwrite=overwrite)
     notes = left_out(source, target)
     for note in notes:
         on_warning(note)
-    folder = target.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    video = folder / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    video = hidden_video(target)
     try:
         report = work(source, video, lossless(chosen, info).settings, overwrite=True)
         report.bytes_out = write_pictures(video, files, target, overwrite=overwrite)
@@ -90,9 +87,12 @@ def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwr
     """Check, before the work, what can be wrong, and return the facts of the source.
 
     Raises:
-        ConfigError: the pattern's suffix is none of pictures, or a picture of such a name exists.
+        ConfigError: the pattern's suffix is none of pictures, a picture of such a name exists, or only a part
+            of the video is wanted.
         VsrError: the source cannot be read.
     """
+    if chosen.settings.start is not None or chosen.settings.end is not None:
+        raise ConfigError("numbered pictures are written of the whole video; leave out `start` and `end`")
     if target.suffix.lower() not in TARGETS:
         known = ", ".join(TARGETS)
         raise ConfigError(f"{shown(target)}: numbered pictures are written as {known}")
@@ -101,6 +101,11 @@ def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwr
     if taken.exists() and not overwrite:
         raise ConfigError(f"{shown(taken)}: exists already; `overwrite=True` replaces it")
     return info
+
+
+def hidden_video(target: Path) -> Path:
+    """Return the path of the lossless video from which pictures are made."""
+    return target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
 
 
 def lossless(chosen: ChosenSettings, info: VideoInfo) -> ChosenSettings:

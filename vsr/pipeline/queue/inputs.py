@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import place_of
 from vsr.media.pictures.kinds import SUFFIXES
+from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
 from vsr.media.remote.places import Remote, register, remote_of
 
@@ -38,25 +40,31 @@ class Input:
     folder: Path = Path()
     """Path of the file's folder relative to the folder that the user named. The result gets the same relative
     path in the output folder."""
+    pictures: Path | None = None
+    """The folder of numbered pictures, by which their result is named; None for a file."""
 
 
-def inputs_of(words: Sequence[Path], *, recursive: bool, leave_out: Path | None = None) -> list[Input]:
+def inputs_of(
+    words: Sequence[Path], *, recursive: bool, leave_out: Path | None = None, rate: Fraction | None = None
+) -> list[Input]:
     """Return the input files in the order of `words`, each file once.
 
     The files of one folder or pattern are sorted by name; numbers in names are compared by value.
 
     Args:
-        words: Files, folders, and patterns such as `*.mkv` that the shell has not expanded.
+        words: Files, folders, patterns such as `*.mkv` that the shell has not expanded, and numbered pictures
+            (`frames/%05d.png`).
         recursive: Whether to search subfolders, too.
         leave_out: The folder of the results, which is not searched.
+        rate: Numbered pictures a second; None is the default.
 
     Raises:
         ConfigError: a folder contains no video, or a pattern matches no file.
-        InputError: a store does not answer.
+        InputError: a store does not answer, or numbered pictures are missing.
     """
     found: dict[Path, Input] = {}
     for word in words:
-        for one in _expanded(word, recursive=recursive, leave_out=leave_out):
+        for one in _expanded(word, recursive=recursive, leave_out=leave_out, rate=rate):
             found.setdefault(one.path if remote_of(one.path) else Path(os.path.realpath(one.path)), one)
     return list(found.values())
 
@@ -87,7 +95,11 @@ def exists(path: Path) -> bool:
     return False
 
 
-def _expanded(word: Path, *, recursive: bool, leave_out: Path | None) -> Iterable[Input]:
+def _expanded(
+    word: Path, *, recursive: bool, leave_out: Path | None, rate: Fraction | None
+) -> Iterable[Input]:
+    if is_pattern(word):
+        return [Input(as_sequence(word, word, rate), pictures=word.absolute().parent)]
     remote = remote_of(word)
     if remote is not None:
         return _at_url(word, remote, recursive=recursive)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.media.formats.containers import CONTAINERS
-from vsr.media.pictures.kinds import SUFFIXES, TARGETS, is_picture
+from vsr.media.pictures.kinds import ANIMATED, SUFFIXES, TARGETS, is_picture
 from vsr.media.remote.places import below, beside, name_of, remote_of
 from vsr.models import catalog
 from vsr.pipeline.queue.inputs import Input
@@ -67,15 +67,17 @@ def check_pattern(pattern: str) -> None:
 
 def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern: str) -> Path:
     values = {
-        "stem": one.path.stem,
-        "suffix": _suffix(one.path),
+        "stem": one.path.stem if one.pictures is None else one.pictures.name,
+        "suffix": _suffix(one.path) if one.pictures is None else _OTHERWISE,
         "size": _size(settings),
         "scale": _scale(settings),
         "model": Path(settings.model).stem,
     }
     name = pattern.format(**values)
-    if Path(name).suffix.lower() not in {**CONTAINERS, **TARGETS}:
+    if Path(name).suffix.lower() not in {*CONTAINERS, *TARGETS, *ANIMATED}:
         name += values["suffix"]
+    if folder is None and one.pictures is not None:
+        return one.pictures.with_name(name)
     return beside(one.path, name) if folder is None else below(folder, *one.folder.parts, name)
 
 
