@@ -104,3 +104,16 @@ def join(video: Path, audio: Path, path: Path) -> None:
                 if packet.size:
                     packet.stream = stream
                     made.mux(packet)
+
+
+@pytest.mark.parametrize("codec", ["libopus", "aac"])
+def test_mp4_hides_exactly_the_priming_of_a_codec_whose_times_matroska_has_rounded(
+    codec: str, tmp_path: Path
+) -> None:
+    """It is 312 samples for Opus at 48 kHz and 1024 for AAC, neither of which is whole milliseconds."""
+    source = make_clip(tmp_path / "in.mkv", frames=25, audio=[Audio(codec=codec)])
+    out = pass_through(source, tmp_path / "out.mp4").path
+    packets = ffprobe(out, "-show_packets", "-select_streams", "a")["packets"]
+    (skipped,) = [side for side in packets[0]["side_data_list"] if "skip_samples" in side]
+    expected = 312 if codec == "libopus" else 1024
+    assert skipped["skip_samples"] == -packets[0]["pts"] == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Damage
+from vsr.media.files.pyav import time_base_of
 from vsr.media.formats.muxers import REFUSED, cannot_write
 from vsr.media.formats.timestamps import Clock
 from vsr.media.mux.decode_order import DecodingOrder, RisingTimes
@@ -54,6 +56,7 @@ class Interleaver:
         self._target, self._damage, self._alone, self._mp4 = target, damage, alone, mp4
         self._order = DecodingOrder()
         self._rising = RisingTimes(strict=mp4)
+        self._begun: set[int] = set()
 
     def push(self, packets: Iterable[Packet[Any]]) -> None:
         """Mux video packets, in the source's time base and on its clock, and the other streams' packets
@@ -108,6 +111,9 @@ class Interleaver:
             self.refused += 1
             self._damage.broken_packets += 1
             return
+        if self._mp4 and stamped.stream_index not in self._begun:
+            self._begun.add(stamped.stream_index)
+            begin_exactly(stamped, self.clock.delays.get(stamped.stream_index, 0))
         ready = self._rising.push(stamped)
         if self._mp4:
             state_duration(ready, told=self._copier.from_mp4)
@@ -128,3 +134,20 @@ class Interleaver:
             self._damage.broken_packets += 1
         except (av.FFmpegError, OSError, ValueError) as error:
             raise cannot_write(self._target, error) from error
+
+
+def begin_exactly(packet: Packet[Any], delay: int) -> None:
+    """Set the begin of a track to its codec's delay before zero, if its time is that but for rounding.
+
+    Matroska rounds times to milliseconds, and MP4 hides what is before zero: too many or too few samples.
+
+    Args:
+        packet: Its stream is the output's, the ticks are the source's.
+        delay: In nanoseconds; 0 if the codec has none.
+    """
+    exact, base, ticks = -Fraction(delay, 10**9), time_base_of(packet), time_base_of(packet.stream)
+    if packet.pts is None or not delay or ticks >= base or abs(packet.pts * base - exact) >= base:
+        return
+    duration = (packet.duration or 0) * base
+    packet.pts = packet.dts = round(exact / ticks)
+    packet.duration, packet.time_base = round(duration / ticks), ticks

@@ -81,6 +81,7 @@ class StreamCopier:
         self.pending: list[Pending] = []
         """Languages and flags that must be written into the finished file."""
         self._damage, self._start = damage, start
+        self._is_cut = start is not None or end is not None
         self._media = reopen_media(source)
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
@@ -205,7 +206,8 @@ class StreamCopier:
                 self._converters[planned.index] = AacFormats(stream, target, several=several)
         if self.from_mp4 and planned.kind != "video":
             self._edits[planned.index] = Edits(stream, hides=container.family == "mp4")
-        target.metadata.update(stream_metadata(stream, encoded=planned.way == "convert"))
+        encoded = planned.way == "convert"
+        target.metadata.update(stream_metadata(stream, encoded=encoded, cut=self._is_cut))
         self._targets[planned.index] = target
         if container.family == "mp4":
             name_track(target)

@@ -171,14 +171,16 @@ _STALE = frozenset({"duration", "number_of_frames", "number_of_bytes", "bps"})
 """Tags of a Matroska stream that count its content; the muxer writes a new duration."""
 
 
-def stream_metadata(stream: Stream, *, encoded: bool = False) -> dict[str, str]:
+def stream_metadata(stream: Stream, *, encoded: bool = False, cut: bool = False) -> dict[str, str]:
     """Return the metadata of a stream that is still valid in the output.
 
     Args:
         stream: Of the source.
         encoded: Whether its packets are encoded again, so that counts and the encoder's name are invalid.
+        cut: Whether only a part of its packets is copied, so that counts are invalid.
     """
-    return {key: value for key, value in stream.metadata.items() if not _is_stale(key.lower(), encoded)}
+    kept = (key for key in stream.metadata if not _is_stale(key.lower(), encoded=encoded, cut=cut))
+    return {key: stream.metadata[key] for key in kept}
 
 
 def name_track(stream: Stream) -> None:
@@ -187,11 +189,11 @@ def name_track(stream: Stream) -> None:
         stream.metadata["handler_name"] = stream.metadata["title"]
 
 
-def _is_stale(key: str, encoded: bool) -> bool:
+def _is_stale(key: str, *, encoded: bool, cut: bool) -> bool:
     if key == "duration" or key.startswith("duration-"):
         return True
     counted = key.partition("-")[0] in _STALE or key.startswith("_statistics")
-    return encoded and (counted or key == "encoder")
+    return (counted and (encoded or cut)) or (encoded and key == "encoder")
 
 
 def codec_name(stream: Stream) -> str:
