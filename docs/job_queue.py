@@ -5,6 +5,7 @@ python docs/job_queue.py                 # REDIS_URL names the server; one worke
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -30,6 +31,7 @@ ATTEMPTS = 3
 FINAL = (vsr.ConfigError, vsr.InputError, vsr.ModelError)
 """Errors that another attempt would repeat. A full disk or a failing device may be better next time."""
 
+logger = logging.getLogger("job_queue")
 WARM = vsr.KeptModel()
 """Keeps the network on the device from job to job; it serves one job at a time, as this worker does."""
 stop = threading.Event()
@@ -42,18 +44,32 @@ def connect() -> rq.Queue:
     return rq.Queue(QUEUE, connection=connection, serializer=JSONSerializer)
 
 
-def submit(queue: rq.Queue, source: str, target: str, **settings: Any) -> Job:
+def submit(
+    queue: rq.Queue,
+    source: str,
+    target: str,
+    *,
+    page: str | None = None,
+    job_id: str | None = None,
+    meta: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Job:
     """Put a film into the queue; the web application calls this.
 
     Args:
         queue: As `connect` returns it.
         source: Path or URL that the worker can read.
         target: Path or URL of the result, which no other job writes.
+        page: Path of an HTML page that shows before and after, or None.
+        job_id: Of the job, if the application chooses it.
+        meta: What the application wants to remember with the job.
         settings: Keywords of `vsr.upscale`.
     """
     return queue.enqueue(
         "job_queue.upscale",
-        args=(source, target, settings),
+        args=(source, target, settings, page),
+        job_id=job_id,
+        meta=meta,
         description="upscale",  # not the arguments: a signed URL would be in every log
         job_timeout=-1,
         result_ttl=7 * 86400,
@@ -68,7 +84,7 @@ def cancel(job: Job) -> None:
         job.cancel()
 
 
-def upscale(source: str, target: str, settings: dict[str, Any]) -> dict[str, Any]:
+def upscale(source: str, target: str, settings: dict[str, Any], page: str | None = None) -> dict[str, Any]:
     """Do a job: called by the worker. An attempt after the first resumes where that ended."""
     job = rq.get_current_job()
     assert job is not None
@@ -93,7 +109,18 @@ def upscale(source: str, target: str, settings: dict[str, Any]) -> dict[str, Any
             return {"status": "finished", "exit_code": 0}
         _note(job, error)
         raise
+    if page is not None:
+        _compare(source, target, page, settings)
     return {"status": "finished", "exit_code": report.exit_code, "report": report.as_dict()}
+
+
+def _compare(source: str, target: str, page: str, settings: dict[str, Any]) -> None:
+    """Write a page that shows before and after; the result is good without it."""
+    allowed = {"allow_network": settings["allow_network"]} if "allow_network" in settings else {}
+    try:
+        vsr.compare(source, target, output=page, overwrite=True, **allowed)
+    except vsr.VsrError as error:
+        logger.warning("no page for %s: %s", target, error)
 
 
 def _was_finished(job: Job, source: str, target: str, settings: dict[str, Any]) -> bool:
