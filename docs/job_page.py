@@ -127,9 +127,10 @@ def app_for(token: str, films: Path, **fixed: Any) -> flask.Flask:
 
     @app.get("/jobs/<number>/<any('result.mkv', 'compare.html'):name>")
     def file(number: str, name: str) -> Any:
-        answer = flask.send_from_directory(films / _job(queue, number).id, name)
-        # The page of a comparison is made from names and frames of strangers: it gets no rights here.
-        answer.headers["Content-Security-Policy"] = "sandbox allow-scripts"
+        is_film = name.endswith(".mkv")
+        answer = flask.send_from_directory(films / _job(queue, number).id, name, as_attachment=is_film)
+        if not is_film:  # made from names and frames of strangers, so that it gets no rights here
+            answer.headers["Content-Security-Policy"] = "sandbox allow-scripts"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 

@@ -165,19 +165,35 @@ def on_a_cluster(folder: Path, **variables: str) -> dict[str, str]:
     return {**os.environ, **own, **slurm, **variables}
 
 
-def test_a_task_of_the_array_upscales_its_line_of_the_list(tmp_path: Path) -> None:
+def test_a_task_of_the_array_upscales_its_line_of_the_list_once(tmp_path: Path) -> None:
     films = [make_clip(tmp_path / f"{n}.mkv", frames=3) for n in range(2)]
     (tmp_path / "films.txt").write_text("".join(f"{film}\n" for film in films), encoding="utf-8")
     command = [
         "bash",
         str(FOLDER / "catalogue.sbatch"),
-        str(tmp_path / "films.txt"),
-        str(tmp_path / "results"),
+        *(str(tmp_path / n) for n in ("films.txt", "results")),
     ]
-    subprocess.run(command, env=on_a_cluster(tmp_path, SLURM_ARRAY_TASK_ID="2"), check=True, timeout=300)
-    (result,) = (path for path in (tmp_path / "results").iterdir() if not path.name.startswith("."))
-    assert result.stem.startswith("1")
+    environment = on_a_cluster(tmp_path, SLURM_ARRAY_TASK_ID="2")
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    (result,) = (tmp_path / "results").iterdir()
+    assert result.name == "1.mkv"
     assert vsr.verify(films[1], result).lost == ()
+    written = result.stat().st_mtime_ns
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    assert result.stat().st_mtime_ns == written
+
+
+def test_a_pod_upscales_its_line_of_the_list_once(tmp_path: Path) -> None:
+    films = [make_clip(tmp_path / f"{n}.mkv", frames=3) for n in range(2)]
+    (tmp_path / "films.txt").write_text("".join(f"{film}\n" for film in films), encoding="utf-8")
+    (container,) = pods(documents(FOLDER / "catalogue.yaml")[0])[0]["spec"]["containers"]
+    script = container["args"][0].replace("/media/", f"{tmp_path}/")
+    environment = on_a_cluster(tmp_path, JOB_COMPLETION_INDEX="0")
+    for _ in range(2):
+        subprocess.run([*container["command"], script], env=environment, check=True, timeout=300)
+    (result,) = (tmp_path / "results").iterdir()
+    assert result.name == "0.mkv"
+    assert vsr.verify(films[0], result).lost == ()
 
 
 def test_one_film_runs_on_all_machines_with_a_token_that_only_its_user_reads(tmp_path: Path) -> None:
