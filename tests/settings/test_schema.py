@@ -21,7 +21,7 @@ from vsr.settings.schema import EncoderSettings, UpscaleSettings
 KINDS = (UpscaleSettings, EncoderSettings)
 OF_A_RUN = {"progress", "pipeline", "size", "patience", "overwrite", "dry_run", "report", "quiet"} | {
     *("paths", "to", "name", "recursive", "files_from", "skip_existing"),
-    *("allow_network", "work_folder"),
+    *("allow_network", "work_folder", "preview_every"),
 }
 """Flags of `vsr upscale` that are no settings of the result."""
 

@@ -15,6 +15,10 @@ ProgressKind = Literal["auto", "plain", "none", "json"]
 PROGRESS_KINDS: tuple[ProgressKind, ...] = get_args(ProgressKind)
 
 
+PREVIEW = ".preview.png"
+"""What the name of a picture of before and after ends with."""
+
+
 def progress_kind(text: str, *, quiet: bool = False) -> ProgressKind:
     """Return the kind that `--progress` names; none with --quiet, except objects for programs.
 
@@ -41,6 +45,10 @@ class RunOptions:
     """Minutes without progress after which the process ends; 0 waits forever."""
     report: Path | None = None
     """Where the report goes; `-` is standard output."""
+    preview_every: int | None = None
+    """Numbers of frames between two pictures of before and after; None makes none."""
+    preview: Path | None = None
+    """Where the picture goes; None is beside the result, with its name and `PREVIEW`."""
     progress: ProgressKind = "auto"
     """How progress is shown."""
     command: list[str] = field(default_factory=_command)

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from vsr.cli import console
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.cli.run_options import RunOptions
+from vsr.cli.run_options import PREVIEW, RunOptions
+from vsr.errors import ConfigError
+from vsr.media.files.opening import shown
 from vsr.media.files.stdio import is_pipe
+from vsr.media.remote.places import remote_of
 from vsr.settings.schema import UpscaleSettings
+from vsr.writing import check_writable
 
 if TYPE_CHECKING:
     from vsr.cli.interruption.watchdog import Watchdog
@@ -71,13 +75,15 @@ def _several_pictures(
     from vsr.pipeline.pictures.animated import upscale_to_animation
     from vsr.pipeline.pictures.numbered import upscale_to_pictures
 
+    is_animation = not is_pattern(target)
+    preview = target.with_name(target.name + PREVIEW) if is_animation else target.parent / PREVIEW[1:]
+
     def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
-        again = replace(options, overwrite=overwrite, report=None)
+        again = replace(options, overwrite=overwrite, report=None, preview=preview)
         report = _run(source, video, replace(chosen, settings=settings), again, warm=warm, queue=queue)
         signals.go_on()  # the hidden video is not the result
         return report
 
-    is_animation = not is_pattern(target)
     make = upscale_to_animation if is_animation else upscale_to_pictures
     done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
     if not options.quiet and queue is None:
@@ -126,7 +132,7 @@ def _run(
         shown = [] if quiet else _before(job.report, brief=queue is not None)
         with _kept_parts(job):
             job.alive = dog.alive
-            with _progress(options, queue) as show:
+            with _previews(options, job, target), _progress(options, queue) as show:
                 meter = compute(job, show)
             events.emit("finishing", **_place(queue))
             with dog.files_only():
@@ -138,6 +144,24 @@ def _run(
 def _place(queue: QueueClock | None) -> dict[str, int]:
     """Return which of how many files the run is, for events."""
     return {"number": 1, "count": 1} if queue is None else {"number": queue.number, "count": queue.count}
+
+
+def _previews(options: RunOptions, job: Job, target: Path) -> AbstractContextManager[object]:
+    """Write pictures of before and after beside the result, if they are asked for, and say where."""
+    if options.preview_every is None:
+        return nullcontext()
+    from vsr.pipeline.flow.previews import previewed
+
+    if options.preview is None and (is_pipe(target) or remote_of(target) is not None):
+        raise ConfigError("--preview-every writes beside the result, which must be a local file; name one")
+    if job.crew is not None:
+        raise ConfigError("--preview-every needs a run on one device; leave it out, or name one --device")
+    path = options.preview or target.with_name(target.name + PREVIEW)
+    check_writable(path, what="--preview-every", overwrite=True)
+    if not options.quiet:
+        which = f"one frame of every {options.preview_every}"
+        console.say(f"{shown(path)} shows {which}, before at the left and after at the right")
+    return previewed(job, path, every=options.preview_every)
 
 
 def _progress(options: RunOptions, queue: QueueClock | None) -> AbstractContextManager[Show | None]:
@@ -188,6 +212,8 @@ def _picture(
     on_complete: OnComplete,
 ) -> Report:
     """Upscale a still picture, which has no progress to show: it is one frame."""
+    if options.preview_every is not None and queue is None:
+        raise ConfigError(f"--preview-every: {shown(source)} is a picture; leave it out, it is for videos")
     check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
     signals.whatever_runs()
     from vsr.pipeline.pictures.still import prepare_picture, run_picture

@@ -284,7 +284,7 @@ class UpscaleSettings:
         flags=("--on",),
         heading="Computation",
         metavar="PLACE",
-        help="Where workers run: local, ray, ray://HOST:PORT.",
+        help="Workers: local, ray, ray://HOST:PORT.",
         in_resume_key="no",
         in_files=False,
     )

@@ -1,12 +1,15 @@
-"""Restores the priorities of threads after libraries change them."""
+"""Priorities of threads: restores those that libraries change, and lowers that of work that may wait."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LOW = 10  # of 19, in steps of about 10 % of the share of a core
 
 if sys.platform == "linux":
     _THREADS = Path("/proc/self/task")
@@ -31,6 +34,11 @@ if sys.platform == "linux":
                     with suppress(OSError):  # it has ended, or may not be changed
                         os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
 
+    def lower_own_priority() -> None:
+        """Let other threads go first where the cores are busy; the calling thread only."""
+        with suppress(OSError):  # it may be forbidden
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW)
+
     def _all() -> dict[int, _Scheduling]:
         found = {}
         for thread in (int(entry.name) for entry in _THREADS.iterdir()):
@@ -47,3 +55,6 @@ else:
     def kept_priority() -> Iterator[None]:
         """Do nothing: libraries are known to change the priority of threads on Linux only."""
         yield
+
+    def lower_own_priority() -> None:
+        """Do nothing: only Linux has a priority of this kind for a single thread."""

@@ -66,6 +66,10 @@ def upscale(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar=" ", help="Measure a few frames and print the plan.")
     ] = False,
+    preview_every: Annotated[
+        int | None,
+        typer.Option("--preview-every", metavar="FRAMES", help="Write a picture of before and after."),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -136,12 +140,15 @@ def upscale(
         console.configure(debug=console.debugging(), quiet=True)
     if not patience >= 0:
         raise ConfigError(f"--patience {patience:g} is out of range; use minutes, or 0 to wait forever")
+    if preview_every is not None and preview_every < 1:
+        raise ConfigError(f"--preview-every {preview_every} is out of range; use 1 frame or more")
     chosen = _chosen(pipeline, size, flags)
     options = RunOptions(
         overwrite=overwrite,
         quiet=quiet,
         patience=patience,
         report=report,
+        preview_every=preview_every,
         progress=progress_kind(progress, quiet=quiet),
     )
     words = [*(paths or []), *_listed(files_from)]

@@ -53,7 +53,7 @@ def open_frames(
     color, layout = job.sink.color, job.sink.layout
     repeats = Repeats(meter, length=job.length)
     source = source or job.source.frames(wanted=partial(_wanted, job))
-    decoded: Iterable[YuvFrame] = _counted(meter.timed("decode", source), meter)
+    decoded: Iterable[YuvFrame] = _counted(meter.timed("decode", source), meter, job)
     with _named_errors(job), ExitStack() as stack:
         stack.enter_context(one_thread(not job.on_host))
         marked = repeats.marked(decoded) if job.settings.reuse else decoded
@@ -127,9 +127,10 @@ def _wanted(job: Job, frame: YuvFrame) -> bool:
     return not isinstance(job.sink, SegmentedSink) or job.sink.wants(frame)
 
 
-def _counted(frames: Iterator[YuvFrame], meter: Meter) -> Iterator[YuvFrame]:
+def _counted(frames: Iterator[YuvFrame], meter: Meter, job: Job) -> Iterator[YuvFrame]:
     for frame in frames:
         meter.count("decoded", 1)
+        job.on_source(frame)
         yield frame
 
 

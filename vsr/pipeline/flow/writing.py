@@ -20,7 +20,9 @@ def write_frames(job: Job, frames: Iterable[YuvFrame], meter: Meter) -> None:
 
     def write(frame: YuvFrame) -> None:
         with meter("encode"):
-            job.sink.write(job.after(frame))
+            result = job.after(frame)
+            job.sink.write(result)
+        job.on_result(result)
 
     with closing(Handover(write, depth=DEPTH, name="vsr-encode")) as encoder:
         try:

@@ -53,6 +53,10 @@ class Job:
     alive: Callable[[], None] = lambda: None
     """Called after each frame that was computed, or decoded and skipped, on any thread."""
 
+    on_source: Callable[[YuvFrame], None] = lambda _: None
+    """Called with each decoded frame on the decoder's thread; it must return at once."""
+    on_result: Callable[[YuvFrame], None] = lambda _: None
+    """Called with each encoded frame on the encoder's thread; it must return at once."""
     crew: Crew | None = None
     """The workers that make the segments; None if this process does."""
 
