@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import Audio, make_clip, truncated
-from tests.pipeline.job.test_resume import LENGTH, SETTINGS, contents
+from tests.pipeline.job.interrupted import LENGTH, SETTINGS, contents
 from vsr.errors import ConfigError, DeviceError, InputError, VsrError
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline import many_devices

@@ -15,14 +15,14 @@ from types import TracebackType
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
-from vsr.color.spec import UNTAGGED, ColorSpec, Matrix
-from vsr.errors import InputError
+from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps, harmless_holes
 from vsr.media.decode.entry import Entry, UnexpectedFrameError, as_expected, find_entry
 from vsr.media.decode.facts.probe import is_indexed, probe
 from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
+from vsr.media.decode.headers import end_of, notes_of_headers, refuse_false_colors
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
 from vsr.media.decode.interlacing import (
     AUTOMATIC,
@@ -31,7 +31,6 @@ from vsr.media.decode.interlacing import (
     deinterlaced,
     field_work,
     info_after,
-    note_on_interlacing,
     run_up_of_fields,
 )
 from vsr.media.decode.timeline import Timeline, until_the_next, with_both_fields
@@ -46,7 +45,6 @@ from vsr.media.filters.filters import FilterChain, filtered_info, parse, run_up_
 from vsr.media.integrity.damage import DamageWatch
 from vsr.media.integrity.truncation import cut_off, unread_bytes
 from vsr.media.metadata.messages import messages_of
-from vsr.media.pixels.layouts import repacking_note
 from vsr.media.pixels.planes import repacked, to_planes
 from vsr.media.remote.blocks import hold, release
 from vsr.media.structure.walk import structure_of
@@ -103,7 +101,7 @@ def open_video(
     hold(place)
     try:
         info = probe(place, video_stream=video_stream, max_pixels=max_pixels, color=color)
-        _refuse_false_colors(info, color)
+        refuse_false_colors(info, color)
         decoding = choose_decoding(info, hwaccel, card=card, strict=strict, max_pixels=max_pixels)
         info = with_lasting_size(info, max_pixels=max_pixels)
     except BaseException:
@@ -163,7 +161,8 @@ class VideoSource:
         self._closed = False
         self.skipped = 0
         """The number of frames that `frames` left out because `wanted` refused them."""
-        self._warn_of_headers()
+        for note in notes_of_headers(self._info, self._raw, self._fields):
+            self._warn(note)
 
     @property
     def info(self) -> VideoInfo:
@@ -264,7 +263,7 @@ class VideoSource:
             if not is_pipe(self._info.path):  # a live frame must not wait for the next one
                 stamped = with_both_fields(stamped)
             if "mp4" in container.format.name:
-                stamped = until_the_next(stamped, lambda: None if self.damage else _end_of(stream))
+                stamped = until_the_next(stamped, lambda: None if self.damage else end_of(stream))
             frames = deinterlaced(stamped, self._raw, self._fields, self._warn)
             for frame, stamp in self._filtered(frames):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
@@ -364,36 +363,6 @@ class VideoSource:
             return True
         return self._end is not None and seconds - timeline.first_seconds >= self._end
 
-    def _warn_of_headers(self) -> None:
-        note = repacking_note(self._info.pixel_format)
-        if note is not None:
-            self._warn(note)
-        if self._info.dolby_vision is not None and not self._info.dolby_vision.viewable:
-            self._warn(
-                "the colours are wrong: the video is Dolby Vision without a layer for other displays, and "
-                "`color` sets its matrix"
-            )
-        interlacing = note_on_interlacing(self._raw, self._fields)
-        if interlacing is not None:
-            self._warn(interlacing)
-
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
-
-
-def _refuse_false_colors(info: VideoInfo, color: ColorSpec) -> None:
-    """Refuse frames whose colours no matrix can convert, unless the user sets a matrix."""
-    if info.dolby_vision is None or info.dolby_vision.viewable or color.matrix is not Matrix.UNSPECIFIED:
-        return
-    raise InputError(
-        f"{shown(info.path)}: is Dolby Vision profile {info.dolby_vision.profile} without a layer for other "
-        "displays: its colours would be wrong. Convert it to HDR10 first (FFmpeg's filter libplacebo can), "
-        "or take the colours as they come with `color={'matrix': 'bt2020_ncl'}`"
-    )
-
-
-def _end_of(stream: VideoStream) -> int | None:
-    """Return the end of the video in ticks, as the container states it."""
-    start, duration = stream.start_time, stream.duration
-    return None if start is None or duration is None else start + duration
