@@ -96,7 +96,8 @@ def test_vmaf_of_equal_clips_is_near_100_and_falls_with_blur() -> None:
 
 def test_color_video_vdp_of_equal_clips_is_10_and_falls_with_blur() -> None:
     pytest.importorskip("pycvvdp", reason="the package cvvdp is not installed (extra cvvdp)")
-    metric, clip = outside.color_video_vdp(), moving(4)
+    (metric, why), clip = outside.color_video_vdp(), moving(4)
+    assert why == ""
     equal, soft = (outside.cvvdp(metric, sr, clip, RATE) for sr in (clip, blurred(clip)))
     assert equal == pytest.approx(10, abs=0.01)
     assert soft < 9.5
@@ -126,6 +127,25 @@ def test_what_this_machine_lacks_is_said_once(
     ]
     assert all(row.vmaf is None and row.cvvdp is None for row in rows)
     assert "VMAF" not in markdown(rows)
+
+
+def test_a_measure_that_does_not_work_is_left_out_with_the_reason(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_again: None
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho ' .. libvmaf  VV->V  VMAF'\necho 'model not found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    (tmp_path / "pycvvdp.py").write_text("raise RuntimeError('no such operator')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(outside, "_programs", lambda: iter([str(program)]))
+    said: list[str] = []
+    rows = vsr.evaluate("fast-x2", data=clips, frames=2, on_warning=said.append)
+    assert all(row.temporal_difference is not None and row.vmaf is None for row in rows)
+    assert ["libvmaf failed (model not found)" in said[0], "no such operator" in said[1], len(said)] == [
+        1,
+        1,
+        2,
+    ]
 
 
 def test_a_program_that_fails_is_one_line(tmp_path: Path) -> None:

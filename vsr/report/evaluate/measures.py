@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from torch import Tensor
 
+from vsr.errors import ConfigError
 from vsr.metrics import psnr_y, ssim_y, temporal_difference
 from vsr.report.evaluate import learned, outside
 
@@ -35,7 +36,8 @@ class Measures:
     lpips: learned.Distance | None
     dists: learned.Distance | None
     on_warning: Callable[[str], None]
-    _said: bool = False
+    _said: set[str] = field(default_factory=set)
+    """Measures of which it was said that they are missing."""
 
     def of(self, sr: Tensor, hr: Tensor, frame_rate: Fraction | None) -> Figures:
         """Measure a result.
@@ -58,23 +60,28 @@ class Measures:
         )
 
     def _vmaf(self, sr: Tensor, hr: Tensor, frame_rate: Fraction) -> float | None:
-        self._say_what_is_missing()
         program = outside.ffmpeg_with_vmaf()
-        return None if program is None else outside.vmaf(program, sr, hr, frame_rate)
+        why = "no ffmpeg on the PATH or in imageio-ffmpeg has libvmaf"
+        if program is not None:
+            try:
+                return outside.vmaf(program, sr, hr, frame_rate)
+            except ConfigError as error:
+                why = str(error)
+        self._say("VMAF", why)
+        return None
 
     def _cvvdp(self, sr: Tensor, hr: Tensor, frame_rate: Fraction) -> float | None:
-        metric: Any = outside.color_video_vdp()
-        return None if metric is None else outside.cvvdp(metric, sr, hr, frame_rate)
+        metric, why = outside.color_video_vdp()
+        if metric is not None:
+            return outside.cvvdp(metric, sr, hr, frame_rate)
+        self._say("ColorVideoVDP", why)
+        return None
 
-    def _say_what_is_missing(self) -> None:
-        """Say once, with the first clip, which measures of video this machine lacks."""
-        if self._said:
-            return
-        self._said = True
-        if outside.ffmpeg_with_vmaf() is None:
-            self.on_warning("VMAF is not measured: no ffmpeg on the PATH or in imageio-ffmpeg has libvmaf")
-        if outside.color_video_vdp() is None:
-            self.on_warning("ColorVideoVDP is not measured: the package cvvdp is not installed")
+    def _say(self, measure: str, why: str) -> None:
+        """Say once why a measure is missing; the others are worth having without it."""
+        if measure not in self._said:
+            self._said.add(measure)
+            self.on_warning(f"{measure} is not measured: {why}")
 
 
 def measures_for(

@@ -81,23 +81,19 @@ def vmaf(program: str, sr: Tensor, hr: Tensor, frame_rate: Fraction) -> float:
             log = json.loads(Path(folder, "log").read_text(encoding="utf-8"))
             return float(log["pooled_metrics"]["vmaf"]["mean"])
     reason = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it wrote no figures"]
-    raise ConfigError(f"{program}: libvmaf failed ({reason[-1]}); remove it from the PATH to go without")
+    raise ConfigError(f"{program}: libvmaf failed ({reason[-1]}); use another ffmpeg")
 
 
 @cache
-def color_video_vdp() -> Any:
-    """Return ColorVideoVDP for the display `DISPLAY`; None where the package `cvvdp` is not installed.
-
-    Raises:
-        ConfigError: it is installed, and does not work.
-    """
+def color_video_vdp() -> tuple[Any, str]:
+    """Return ColorVideoVDP for the display `DISPLAY`; otherwise None and why there is none."""
     if importlib.util.find_spec("pycvvdp") is None:
-        return None
+        return None, "the package cvvdp is not installed"
     try:
         with redirect_stdout(io.StringIO()):  # it prints there, where the table goes
-            return importlib.import_module("pycvvdp").cvvdp(display_name=DISPLAY, quiet=True)
+            return importlib.import_module("pycvvdp").cvvdp(display_name=DISPLAY, quiet=True), ""
     except Exception as error:  # it imports a dozen packages, each of which may fail in its own way
-        raise ConfigError(f"the package cvvdp does not work: {error}; reinstall or remove it") from error
+        return None, f"the package cvvdp does not work ({error})"
 
 
 def cvvdp(metric: Any, sr: Tensor, hr: Tensor, frame_rate: Fraction) -> float:
