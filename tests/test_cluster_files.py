@@ -84,10 +84,10 @@ def test_the_parts_of_a_manifest_fit_together(path: Path) -> None:
 
 def test_the_image_is_built_from_the_dockerfile_and_has_the_version_of_ray() -> None:
     text = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
-    assert f"docker build -t {IMAGE} -f docs/cluster/Dockerfile ." in text
+    assert f"docker build -t {IMAGE} -f docs/cluster/Dockerfile plugins/ray\n" in text
     assert re.search(r"^FROM vsr:cuda$", text, re.M)
-    for source in re.findall(r"^COPY (\S+) ", text, re.M):
-        assert (FOLDER.parent.parent / source).exists()
+    assert re.findall(r"^COPY (\S+) ", text, re.M) == ["."]  # the plugin
+    assert (FOLDER.parent.parent / "plugins" / "ray" / "pyproject.toml").exists()
     base = (FOLDER.parent.parent / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"BASE=(\S+)", text)[1] == re.search(r"--build-arg BASE=(\S+)", base)[1]  # type: ignore[index]
     assert "useradd --create-home --uid 10001 vsr" in base

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import vsr
 from tests.training.distributed_runs import in_two_processes
 from tests.training.photographs import tiny_crisp, tiny_recipe, tiny_srgan, write_photographs, write_vgg
 from tests.training.run.test_steps import everything
 from vsr.errors import ConfigError
+from vsr.training import public
 from vsr.training.batches.pool import ClipPool
 from vsr.training.distributed.group import Group
 from vsr.training.losses.discriminators import DiscriminatorConfig, UNetConfig
@@ -59,24 +60,38 @@ def step_by_step(group: Group, folder: Path) -> None:
         (folder / f"{name} {group.rank} of {group.size}.json").write_text(json.dumps(terms))
 
 
+def in_a_program(group: Group, folder: Path) -> None:
+    """Train as in a program that has made its own process group, as Ray Train does."""
+    public.read_recipe, before = (lambda _: RECIPE), public.read_recipe
+    try:
+        report = vsr.train("tiny", data=folder / "photographs", output=folder / "program.safetensors")
+    finally:
+        public.read_recipe = before
+    (folder / f"report {group.rank}").write_text(json.dumps(dict(report.figures)), encoding="utf-8")
+
+
 def steps_and_runs(group: Group, folder: Path) -> None:
     """Do all that these tests look at, since starting a process takes seconds."""
     step_by_step(group, folder)
     unbroken_and_broken(group, folder)
+    in_a_program(group, folder)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with data, in which one process and then two have trained."""
-    before = torch.get_num_threads()
+    before, samples = torch.get_num_threads(), evaluate.SAMPLES
     folder = tmp_path_factory.mktemp("two")
     (folder / "photographs").mkdir()
     write_photographs(folder / "photographs", 6)
     write_vgg(folder / "vgg.safetensors")
     step_by_step(Group(), folder)
-    in_two_processes(steps_and_runs, folder)
-    yield folder
-    torch.set_num_threads(before)
+    try:
+        in_two_processes(steps_and_runs, folder)
+    finally:
+        torch.set_num_threads(before)
+        evaluate.SAMPLES = samples
+    return folder
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -151,10 +166,19 @@ def test_only_the_first_process_writes_and_shows_progress(folder: Path) -> None:
     assert json.loads((folder / "steps 1").read_text()) == []
 
 
+def test_a_program_with_a_process_group_of_its_own_trains_in_it(folder: Path) -> None:
+    whole, program = (load_file(folder / f"{name}.safetensors") for name in ("whole", "program"))
+    assert [key for key in whole if not torch.equal(whole[key], program[key])] == []
+    first, second = (json.loads((folder / f"report {rank}").read_text()) for rank in (0, 1))
+    assert first["gain"]
+    assert first == second
+
+
 def test_another_number_of_processes_resumes_with_a_warning(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
+    torch.set_num_threads(1)
     output = folder / "fewer.safetensors"
     output.with_suffix(".checkpoints").mkdir()
     (output.with_suffix(".checkpoints") / "step-000000007.safetensors").write_bytes(
@@ -172,6 +196,7 @@ def test_the_loss_of_two_processes_falls_as_that_of_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
+    torch.set_num_threads(1)
     train(RECIPE, data=[folder / "photographs"], output=folder / "alone.safetensors")
     one, two = (
         [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
