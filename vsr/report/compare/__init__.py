@@ -167,7 +167,7 @@ class _Subject:
         return (
             *self.alignment.notes,
             *([f"{', '.join(enlarged)}: {resized}"] if enlarged else []),
-            *self.screen.notes(self.labels, [one.info for one in self.inputs]),
+            *self.screen.notes(self.labels, [one.info for one in self.inputs], measured=True),
         )
 
     def images(self, moment: Moment) -> tuple[list[Tensor], list[Tensor]]:

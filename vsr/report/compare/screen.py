@@ -81,13 +81,18 @@ class Screen:
         with torch.no_grad():
             return on_screen(image, color, peak=self.peak)
 
-    def notes(self, labels: Sequence[str], infos: Sequence[VideoInfo]) -> list[str]:
-        """Return a sentence for each kind of video that is not shown as it is coded."""
+    def notes(
+        self, labels: Sequence[str], infos: Sequence[VideoInfo], *, measured: bool = False
+    ) -> list[str]:
+        """Return a sentence for each kind of video that is not shown as it is coded; `measured` says that
+        there are figures.
+        """
         kinds: dict[str, list[str]] = {}
         for label, info in zip(labels, infos, strict=True):
             if differs_on_screen(info.color):
                 kinds.setdefault(self._how(info.color), []).append(label)
-        return [f"{', '.join(names)}: {how}." for how, names in kinds.items()]
+        figures = "; all figures are those of the coded R'G'B'" if measured else ""
+        return [f"{', '.join(names)}: {how}{figures}." for how, names in kinds.items()]
 
     def _how(self, color: ColorSpec) -> str:
         if not is_hdr(color):
@@ -95,7 +100,7 @@ class Screen:
         peak = PEAK if color.transfer is Transfer.HLG else self.peak
         return (
             f"HDR ({color.transfer.name}), shown tone-mapped to sRGB by the curve of BT.2390, from {peak:g}"
-            f" cd/m2 and with white at {WHITE:g} cd/m2; all figures are those of the coded R'G'B'"
+            f" cd/m2 and with white at {WHITE:g} cd/m2"
         )
 
 

@@ -293,7 +293,7 @@ def _title(subject: _Subject) -> str:
 
 def _notes(subject: _Subject, made: Sequence[OneFrame], screen: Screen) -> list[str]:
     """Return what the panels show, and the warnings of a run, each once."""
-    on_screen = screen.notes(["the preview"], [subject.info])
+    on_screen = screen.notes([shown(subject.path.name)], [subject.info])
     warnings = [warning for one in made for warning in one.report.warnings]
     return list(dict.fromkeys([*on_screen, *subject.notes, *warnings]))
 

@@ -254,6 +254,7 @@ function start() {
     : `${facts.times.length} frames, ${facts.times[0].toFixed(2)} to ${facts.times.at(-1).toFixed(2)} s`;
   by("summary").textContent = `${frames}, ${facts.width}x${facts.height}`;
   document.body.classList.toggle("single", facts.times.length === 1);
+  document.body.classList.toggle("unmeasured", facts.scores.length === 0);
   legend();
   if (facts.times.length > 1) facts.scores.forEach(plot);
   totals();
