@@ -1,4 +1,4 @@
-"""Draws the letters of labels in pictures: `vsr/report/compare/letters.png`, in DejaVu Sans.
+"""Draws the letters of labels in pictures: `vsr/report/letters.png`, in DejaVu Sans.
 
     python -m benchmarks.letters FONT.ttf
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = Path(__file__).parent.parent / "vsr" / "report" / "compare"
+FOLDER = Path(__file__).parent.parent / "vsr" / "report"
 SIZE = 18
 """Of the font in pixels."""
 LETTERS = [chr(code) for code in (*range(0x20, 0x7F), *range(0xA0, 0x180))] + list("·–—…×→□")

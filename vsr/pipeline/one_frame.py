@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from vsr.engine.device_list import split
 from vsr.errors import InputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.files.opening import shown
@@ -28,6 +29,7 @@ from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.pictures.still import compute_picture, prepare_picture
 from vsr.pipeline.preparation import prepare
+from vsr.pipeline.workers.hosts import LOCAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ def decoded_frame(source: Path, chosen: ChosenSettings, *, at: Fraction) -> OneF
         frame = next(job.source.frames(), None)
         if frame is None:
             raise InputError(f"{shown(source)}: has no frame from {float(at):g} s on; choose an earlier `at`")
+        if job.source.damage:
+            job.report.warnings.append("the input is damaged near this frame")
         planes = tuple(plane.clone() for plane in frame.planes)
         alpha = None if frame.alpha is None else frame.alpha.clone()
         return OneFrame(
@@ -111,8 +115,11 @@ def _only(frames: Iterator[YuvFrame]) -> YuvFrame:
 
 @contextmanager
 def _prepared(source: Path, chosen: ChosenSettings) -> Generator[Job, None, None]:
-    """Prepare a run into a Matroska file that is never made."""
-    settings = replace(chosen.settings, end=None, resume=False)
+    """Prepare a run into a Matroska file that is never made, on one device, for one frame is too little for
+    several.
+    """
+    device = split(chosen.settings.device)[0]
+    settings = replace(chosen.settings, end=None, resume=False, device=device, on=LOCAL)
     with (
         tempfile.TemporaryDirectory(prefix="vsr-preview-") as folder,
         prepare(

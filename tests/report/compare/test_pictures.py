@@ -68,6 +68,32 @@ def test_small_images_are_exact_and_large_ones_fit() -> None:
     assert smaller.shown > smaller.moments / 2 == 20
 
 
+def noisy(count: int) -> Pictures:
+    """Return the images of panels of which none fits at a good quality."""
+    pictures = Pictures(limit=60_000, expected=count)
+    for number in range(count):
+        random = torch.Generator().manual_seed(number)
+        pictures.add([torch.randint(0, 256, (3, 72, 96), generator=random).to(torch.uint8) for _ in range(2)])
+    pictures.flush()
+    return pictures
+
+
+def test_the_limit_holds_where_no_image_of_good_quality_fits_into_its_share() -> None:
+    """Two lossless images of noise have 42 kB: as many moments have some as fit."""
+    pictures = noisy(100)
+    assert 0 < size_of(pictures) <= 60_000
+    assert pictures.shown >= 1
+    assert pictures.square_error <= LARGEST_ERROR
+    assert pictures.moments == 100
+
+
+def test_one_moment_always_has_images() -> None:
+    pictures = Pictures(limit=10, expected=1)
+    pictures.add([torch.randint(0, 256, (3, 72, 96)).to(torch.uint8)] * 2)
+    pictures.flush()
+    assert pictures.shown == 1
+
+
 def test_frames_are_left_out_before_they_are_spoilt() -> None:
     pictures = filled(12_000)
     assert pictures.square_error <= LARGEST_ERROR

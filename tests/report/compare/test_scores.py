@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+import vsr
+from tests.media_maker import make_clip
 from vsr.metrics import psnr_y, ssim_y
-from vsr.report.compare.scores import HIGHEST, Measuring, scores_for, total
+from vsr.report.compare.scores import HIGHEST, Distance, Measuring, scores_for, total
+from vsr.report.evaluate import learned
 
 
 def noise(seed: int, *, height: int = 40, width: int = 48) -> Tensor:
@@ -75,3 +80,30 @@ def test_small_images_have_the_figures_that_fit(size: tuple[int, int]) -> None:
 def test_a_total_is_the_mean_of_what_is_known() -> None:
     assert total([None, 2.0, 4.0]) == 3
     assert total([None]) is None
+
+
+def test_lpips_is_measured_against_the_reference_where_weights_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The distance itself is tested in `report/evaluate/test_learned.py`."""
+
+    def of_weights(path: Path) -> Distance:
+        assert path == tmp_path / "vgg16.pth"
+        return lambda a, b: (a.float() - b.float()).abs().mean().item() / 255
+
+    monkeypatch.setattr(learned, "lpips", of_weights)
+    clip = make_clip(tmp_path / "in.mkv", frames=2)
+    worse = make_clip(tmp_path / "worse.mkv", frames=2, options={"crf": "45"})
+    page = tmp_path / "page.html"
+    made = vsr.compare(worse, clip, reference=clip, lpips=tmp_path / "vgg16.pth", output=page)
+    assert list(made.totals)[:3] == ["PSNR", "SSIM", "LPIPS"]
+    far, equal, itself = made.totals["LPIPS"]
+    assert far is not None
+    assert far > 0 == equal
+    assert itself is None
+
+
+@pytest.mark.parametrize("words", [{"output": "a.png", "reference": "in.mkv"}, {"output": "a.html"}])
+def test_lpips_without_a_reference_or_a_page_is_refused(words: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(vsr.ConfigError, match="is measured against a `reference` on a page"):
+        vsr.compare("in.mkv", "out.mkv", lpips="vgg16.pth", **words)

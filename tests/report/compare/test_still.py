@@ -12,9 +12,9 @@ from torch import Tensor
 import vsr
 from tests.media_maker import make_clip
 from vsr.report.compare.inputs import eight_bit, open_inputs
-from vsr.report.compare.letters import labelled, text_mask
 from vsr.report.compare.still import ZOOM, in_rows, png, where_they_differ
 from vsr.report.compare.wipe import REST, STEPS, webp, wiped
+from vsr.report.letters import labelled, text_mask
 
 
 def textured(height: int = 300, width: int = 400) -> Tensor:

@@ -23,9 +23,9 @@ from tests.picture_maker import scene
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.media.decode.source import VideoSource
 from vsr.report.compare.inputs import eight_bit, open_inputs
-from vsr.report.compare.letters import text_mask
 from vsr.report.compare.screen import Screen
 from vsr.report.compare.still import PANELS_IN_A_ROW
+from vsr.report.letters import text_mask
 
 HDR = ColorSpec(
     matrix=Matrix.BT2020_NCL, primaries=Primaries.BT2020, transfer=Transfer.PQ, range=Range.LIMITED
@@ -209,3 +209,28 @@ def test_a_hostile_name_is_text(tmp_path: Path) -> None:
     assert "<img" not in text
     assert "&lt;img src=x" in text
     assert vsr.preview(clip, models=["bicubic"]).output.exists()
+
+
+def test_of_several_devices_one_makes_a_preview(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=2)
+    assert vsr.preview(clip, models=["bicubic"], device="cpu:2").panels == ("bicubic",)
+
+
+def test_a_preset_decides_as_in_a_run(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=2)
+    preset = tmp_path / "mine.toml"
+    preset.write_text('model = "fast-x2"\nstrength = 0.5\nheight = 60\n', encoding="utf-8")
+    found = vsr.preview(clip, pipeline=preset, region=(0, 0, 64, 48))
+    assert found.panels == ("bicubic", "fast-x2, strength 0.5")
+    assert found.region == (0, 0, 80, 60)
+
+
+def test_damage_near_the_frame_is_told(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=30, gop=5, options={"crf": "1"})
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 1000] = bytes(range(250)) * 4
+    clip.write_bytes(data)
+    told = "the input is damaged near this frame"
+    assert told in vsr.preview(clip, models=["bicubic"], at="0.6").notes
+    assert told not in vsr.preview(clip, models=["bicubic"], at=0, overwrite=True).notes

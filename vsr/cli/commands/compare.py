@@ -33,6 +33,9 @@ def compare(
             "--ref", "--truth", help="The original, to measure PSNR and SSIM against.", parser=place_of
         ),
     ] = None,
+    lpips: Annotated[
+        Path | None, typer.Option("--lpips", help="Weights of AlexNet or VGG16 (torchvision): adds LPIPS.")
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option("--at", help="Seconds or h:mm:ss from the start. Default: the first common frame."),
@@ -58,6 +61,7 @@ def compare(
             *inputs,
             output=output,
             reference=reference,
+            lpips=lpips,
             at=None if at is None else parse.seconds(at, option="--at"),
             duration=parse.seconds(duration, option="--duration"),
             max_megabytes=max_megabytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from vsr.report.compare.alignment import (
 )
 from vsr.report.compare.inputs import Input, common_size, eight_bit, fitted, largest, open_inputs
 from vsr.report.compare.pictures import Pictures
-from vsr.report.compare.scores import Measuring, scores_for
+from vsr.report.compare.scores import Distance, Measuring, scores_for
 from vsr.report.compare.screen import Screen, pixel_of, zoom_of
 from vsr.report.outputs import check_output
 from vsr.settings.times import Seconds, seconds
@@ -71,6 +71,7 @@ def compare(
     *inputs: Named,
     output: str | Path,
     reference: Named | None = None,
+    lpips: str | Path | None = None,
     at: Seconds | None = None,
     duration: Seconds = DURATION,
     max_megabytes: float = MAX_MEGABYTES,
@@ -94,6 +95,8 @@ def compare(
         output: Path of the file to write.
         reference: The original, named in the same ways. It becomes the last panel, and PSNR and SSIM are
             measured against it.
+        lpips: torchvision's weights of AlexNet or VGG16, to measure LPIPS against the reference of a page;
+            nothing is downloaded. It needs the package torchmetrics.
         at: Time of the first frame in seconds after the first one of the longest video; None is the first
             moment that all videos show.
         duration: Seconds that a page shows.
@@ -109,8 +112,9 @@ def compare(
 
     Raises:
         InputError: A video cannot be read, ends before `at`, or shows other content or another shape.
-        ConfigError: `output` has another ending, exists already, or is one of the inputs; or a number is
-            wrong.
+        ConfigError: `output` has another ending, exists already, or is one of the inputs; a number is wrong;
+            or torchmetrics is not installed.
+        ModelError: `lpips` has no such network.
         OutputError: The output cannot be written.
 
     >>> vsr.compare("in.mp4", "out.mp4", output="compare.png", at=0.2).panels
@@ -121,13 +125,22 @@ def compare(
     length = seconds(duration, name="duration")
     if length <= 0 or not 0 < max_megabytes < math.inf:
         raise ConfigError(f"`duration` {duration} and `max_megabytes` {max_megabytes} must be above 0")
+    if lpips is not None and (reference is None or place.suffix.lower() != ".html"):
+        raise ConfigError("`lpips` is measured against a `reference` on a page (.html); name both")
     with paths_of(*named, allow_network=allow_network) as paths:
         check_output(place, paths, kinds=KINDS, overwrite=overwrite)
         subject = _subject(paths, reference=None if reference is None else len(paths) - 1)
         if place.suffix.lower() != ".html":
             return _write_image(subject, place, begin)
         title = title or " · ".join(subject.labels)
+        subject = replace(subject, lpips=None if lpips is None else _distance(Path(lpips)))
         return _write_page(subject, place, begin, length, int(max_megabytes * 1e6), title, on_frame)
+
+
+def _distance(weights: Path) -> Distance:
+    from vsr.report.evaluate.learned import lpips  # imported late, because it is rarely used
+
+    return lpips(weights)
 
 
 def _subject(paths: Sequence[Path], *, reference: int | None) -> _Subject:
@@ -144,6 +157,7 @@ class _Subject:
     reference: int | None
     size: tuple[int, int]
     alignment: Alignment
+    lpips: Distance | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -195,9 +209,10 @@ def _write_page(
     title: str,
     on_frame: OnFrame | None,
 ) -> Comparison:
-    scores = scores_for(reference=subject.reference is not None)
+    scores = scores_for(reference=subject.reference is not None, lpips=subject.lpips is not None)
     figures: dict[str, list[list[float | None]]] = {s.name: [[] for _ in subject.inputs] for s in scores}
-    measuring, expected = Measuring(reference=subject.reference), _expected(subject, duration)
+    measuring = Measuring(reference=subject.reference, lpips=subject.lpips)
+    expected = _expected(subject, duration)
     pictures = Pictures(limit=max(limit - _OVERHEAD, limit // 2) * 3 // 4, expected=expected)  # base64: 4/3
     times, likeness, region = [], [], None
     for moment in moments(subject.inputs, subject.alignment, at=at, duration=duration):

@@ -49,7 +49,7 @@ class Pictures:
         """Number of moments in which two panels differ by less than the error of their images."""
         self._limit, self._expected = limit, expected
         self._used = 0
-        self._rung = 0
+        self._rung, self._step = 0, 1
         self._pending: list[list[Tensor]] = []
 
     @property
@@ -78,37 +78,61 @@ class Pictures:
         left = max(self._expected - first, len(waiting))
         share = (self._limit - self._used) * len(waiting) // left
         chunk = self._fitting(list(range(first, self.moments)), waiting, share)
+        self._pending = []
+        if chunk is None:
+            return
         step = chunk.moments[1] - chunk.moments[0] if len(chunk.moments) > 1 else len(waiting)
         self.alike += _alike(waiting[::step], max(coded.square_error for coded in chunk.panels))
         self._used += _size(chunk)
         self.chunks.append(chunk)
-        self._pending = []
 
-    def _fitting(self, numbers: list[int], waiting: list[list[Tensor]], share: int) -> Chunk:
-        """Return the best images that fit; where none of good quality do, of every second, fourth ...
-        moment."""
-        step = 1
+    def _fitting(self, numbers: list[int], waiting: list[list[Tensor]], share: int) -> Chunk | None:
+        """Return the best images that fit; where none of good quality do, of every second, fourth ... moment.
+
+        If not even one moment fits, it has no images, and its share is left for later ones. Only the first
+        sequence always has an image.
+        """
+        step = min(self._step, len(waiting))
         while True:
             kept = waiting[::step]
-            chunk = self._best(tuple(numbers[::step]), kept, share)
+            chunk, smallest = self._best(tuple(numbers[::step]), kept, share)
             if chunk is not None:
+                self._step = max(1, step // 2) if self._rung == 0 and _size(chunk) < share // 2 else step
                 return chunk
             if len(kept) == 1:
-                return _coded(tuple(numbers[::step]), kept, LADDER[0])
-            step, self._rung = 2 * step, 0
+                return None if self.chunks else smallest
+            step *= 2
+            while step < len(waiting) and _size(smallest) * len(waiting[::step]) > 2 * share * len(kept):
+                step *= 2  # far too large: these would not fit either
 
-    def _best(self, numbers: tuple[int, ...], images: list[list[Tensor]], share: int) -> Chunk | None:
-        for rung in range(self._rung, len(LADDER)):
-            if LADDER[rung] == 0 and _lossless_size(images) > share:
+    def _best(
+        self, numbers: tuple[int, ...], images: list[list[Tensor]], share: int
+    ) -> tuple[Chunk | None, Chunk]:
+        """Return the best images that fit, or None, and the smallest ones of good quality.
+
+        The search begins at the quality of the sequence before.
+        """
+        smallest: Chunk | None = None
+        rung, is_worse_too_bad = self._rung, False
+        while rung < len(LADDER):
+            if rung == 0 and not is_worse_too_bad and _lossless_size(images) > share:
+                rung = 1
                 continue
             chunk = _coded(numbers, images, LADDER[rung])
             if max(coded.square_error for coded in chunk.panels) > LARGEST_ERROR:
-                break
+                if smallest is not None:
+                    break
+                rung, is_worse_too_bad = rung - 1, True
+                continue
+            smallest, self._rung = chunk, rung
             if _size(chunk) <= share:
-                spare = _size(chunk) < share // 2 and rung > 0
-                self._rung = rung - 1 if spare else rung
-                return chunk
-        return None
+                self._rung = rung - 1 if _size(chunk) < share // 2 and rung > 0 else rung
+                return chunk, chunk
+            if is_worse_too_bad:
+                break
+            rung += 1
+        assert smallest is not None  # lossless images are good
+        return None, smallest
 
 
 def _alike(images: list[list[Tensor]], error: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.metrics import luma_studio, psnr_y, ssim_y
+
+Distance = Callable[[Tensor, Tensor], float]
+"""Compares images `(1, 3, H, W)` uint8 with their originals; 0 is equal."""
 
 HIGHEST = 99.0
 """Upper limit of PSNR in dB, which stands for equal images: a plot has no place for infinity."""
@@ -41,6 +44,12 @@ WITH_REFERENCE = (
         name="SSIM", unit="", better="higher", meaning="of the same Y, Gaussian window of 11x11, sigma 1.5"
     ),
 )
+LPIPS = Score(
+    name="LPIPS",
+    unit="",
+    better="lower",
+    meaning="distance of the features of a network that was trained to see (Zhang et al., 2018)",
+)
 WITHOUT_REFERENCE = (
     Score(
         name="Sharpness",
@@ -63,16 +72,24 @@ WITHOUT_REFERENCE = (
 )
 
 
-def scores_for(*, reference: bool) -> tuple[Score, ...]:
+def scores_for(*, reference: bool, lpips: bool = False) -> tuple[Score, ...]:
     """Return the figures of a comparison in the order of the plots."""
-    return (*(WITH_REFERENCE if reference else ()), *WITHOUT_REFERENCE)
+    against = (*WITH_REFERENCE, *([LPIPS] if lpips else [])) if reference else ()
+    return (*against, *WITHOUT_REFERENCE)
 
 
 class Measuring:
     """Measures frame after frame, and remembers the frame before."""
 
-    def __init__(self, *, reference: int | None) -> None:
+    def __init__(self, *, reference: int | None, lpips: Distance | None = None) -> None:
+        """Begin before the first frame.
+
+        Args:
+            reference: Index of the original.
+            lpips: Computes LPIPS of images against the original.
+        """
         self._reference = reference
+        self._lpips = lpips
         self._before: list[Tensor] | None = None
 
     def frame(self, images: Sequence[Tensor]) -> dict[str, list[float | None]]:
@@ -90,6 +107,8 @@ class Measuring:
         found: dict[str, list[float | None]] = {}
         if self._reference is not None:
             found |= self._against(floats, self._reference)
+            if self._lpips is not None:
+                found[LPIPS.name] = _distances(images, self._reference, self._lpips)
         found["Sharpness"] = [_sharpness(y) for y in luma]
         found["Flicker"] = self._flicker(luma)
         found["Colour drift"] = _drifts(floats, self._reference or 0)
@@ -113,6 +132,11 @@ class Measuring:
         if not still.any():
             return [None] * len(luma)
         return [change[still].mean().item() for change in changes]
+
+
+def _distances(images: Sequence[Tensor], reference: int, distance: Distance) -> list[float | None]:
+    hr = images[reference][None]
+    return [None if i == reference else distance(image[None], hr) for i, image in enumerate(images)]
 
 
 def _sharpness(luma: Tensor) -> float | None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.media.png import png_bytes
-from vsr.report.compare.letters import labelled
+from vsr.report.letters import labelled
 
 DETAIL = 200
 """Largest side of the square, in pixels of the panels."""
@@ -67,11 +67,12 @@ def enlarged(image: Tensor, zoom: tuple[int, int] = (ZOOM, ZOOM)) -> Tensor:
     return image.repeat_interleave(zoom[1], -1).repeat_interleave(zoom[0], -2)
 
 
-def in_rows(panels: Sequence[Tensor]) -> Tensor:
-    """Join uint8 images of one size in rows of at most `PANELS_IN_A_ROW`, with white gaps."""
-    columns = min(PANELS_IN_A_ROW, len(panels))
-    rows = -(-len(panels) // columns)
-    columns = -(-len(panels) // rows)
+def in_rows(panels: Sequence[Tensor], *, columns: int | None = None) -> Tensor:
+    """Join uint8 images of one size in rows with white gaps; without `columns`, in equal rows of at most
+    `PANELS_IN_A_ROW`.
+    """
+    rows = -(-len(panels) // (columns or min(PANELS_IN_A_ROW, len(panels))))
+    columns = columns or -(-len(panels) // rows)
     height, width = panels[0].shape[-2:]
     canvas = torch.full(
         (3, rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP), 255, dtype=torch.uint8

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from vsr.media.png import png_bytes
-from vsr.report.compare.letters import text_mask
 from vsr.report.evaluate import Evaluation
+from vsr.report.letters import text_mask
 
 _WIDTH, _HEIGHT = 720, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 40, 50

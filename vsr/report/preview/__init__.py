@@ -236,18 +236,24 @@ def _write(
     else:
         rows, columns = subject.whole.shape[-2:]
         place = _region(region, (rows, columns), (height, width))
-    notes = _notes(subject, made, screen)
+    on_screen = screen.notes([shown(subject.path.name)], [subject.info])
     if output.suffix.lower() == ".html":
-        data, notes = pages.page(
-            images, labels, subject.path, made, region=place, title=_title(subject), notes=notes
+        data, on_screen = pages.page(
+            images, labels, subject.path, made, region=place, title=_title(subject), notes=on_screen
         )
     else:
         data = _picture_bytes(
-            subject, images, labels, place, pixel_of(made[0].info), screen, output.suffix.lower(), notes
+            subject, images, labels, place, pixel_of(made[0].info), screen, output.suffix.lower(), on_screen
         )
     write_whole(output, data)
     time = None if subject.time is None else float(subject.time)
-    return Preview(output=output, panels=tuple(labels), seconds=time, region=place, notes=tuple(notes))
+    return Preview(
+        output=output,
+        panels=tuple(labels),
+        seconds=time,
+        region=place,
+        notes=(*on_screen, *_warnings(subject, made)),
+    )
 
 
 def _image(one: OneFrame) -> Tensor:
@@ -291,11 +297,9 @@ def _title(subject: _Subject) -> str:
     return f"{name}, {width}x{height}" + ("" if subject.time is None else f", {float(subject.time):.3f} s")
 
 
-def _notes(subject: _Subject, made: Sequence[OneFrame], screen: Screen) -> list[str]:
-    """Return what the panels show, and the warnings of a run, each once."""
-    on_screen = screen.notes([shown(subject.path.name)], [subject.info])
-    warnings = [warning for one in made for warning in one.report.warnings]
-    return list(dict.fromkeys([*on_screen, *subject.notes, *warnings]))
+def _warnings(subject: _Subject, made: Sequence[OneFrame]) -> list[str]:
+    """Return the warnings of a run, each once."""
+    return list(dict.fromkeys([*subject.notes, *(one for panel in made for one in panel.report.warnings)]))
 
 
 def _picture_bytes(

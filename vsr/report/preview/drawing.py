@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vsr.models.archs.resample import resize
-from vsr.report.compare.letters import labelled, text_mask
 from vsr.report.compare.still import enlarged, in_rows
+from vsr.report.letters import labelled, text_mask
 
 Region = tuple[int, int, int, int]
 """Left, top, width and height in pixels of the result as it is shown."""

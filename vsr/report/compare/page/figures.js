@@ -18,7 +18,7 @@ function number(value, digits = 3) {
 /** Digits that tell values of a score apart: 34.56 dB, 0.9123. */
 function figure(score, value) {
   if (value === null) return "–";
-  return score.name === "SSIM" ? value.toFixed(4) : value.toFixed(2);
+  return value.toFixed(score.unit ? 2 : 4); // SSIM and LPIPS have no unit
 }
 
 function across(moment) {

@@ -20,7 +20,7 @@ _SHADE = 0.35  # brightness that the panel keeps behind the text
 @cache
 def _strip() -> tuple[dict[str, tuple[int, int]], Tensor]:
     """Return for each letter its first column and its width, and the strip `(H, W)` in [0, 1]."""
-    folder = resources.files("vsr.report.compare")
+    folder = resources.files("vsr.report")
     table = json.loads((folder / "letters.json").read_text(encoding="utf-8"))
     decoder = av.CodecContext.create("png", "r")
     packet = av.Packet((folder / "letters.png").read_bytes())
