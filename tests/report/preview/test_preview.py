@@ -26,6 +26,7 @@ from vsr.report.compare.inputs import eight_bit, open_inputs
 from vsr.report.compare.screen import Screen
 from vsr.report.compare.still import PANELS_IN_A_ROW
 from vsr.report.letters import text_mask
+from vsr.report.preview import drawing
 
 HDR = ColorSpec(
     matrix=Matrix.BT2020_NCL, primaries=Primaries.BT2020, transfer=Transfer.PQ, range=Range.LIMITED
@@ -234,3 +235,28 @@ def test_damage_near_the_frame_is_told(tmp_path: Path) -> None:
     told = "the input is damaged near this frame"
     assert told in vsr.preview(clip, models=["bicubic"], at="0.6").notes
     assert told not in vsr.preview(clip, models=["bicubic"], at=0, overwrite=True).notes
+
+
+def test_a_file_object_is_previewed_into_a_named_file(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=2)
+    with clip.open("rb") as file:
+        found = vsr.preview(file, output=tmp_path / "a.png", models=["bicubic"], busiest=True)
+        assert found.output.exists()
+        with pytest.raises(vsr.ConfigError, match="name the `output`"):
+            vsr.preview(file, models=["bicubic"])
+    page = vsr.preview(clip.as_uri(), output=tmp_path / "page.html", models=["bicubic"])
+    assert page.output.exists()
+
+
+def test_a_wide_region_of_many_panels_is_stacked_and_webp_says_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=2, width=160, height=48)
+    words: dict[str, Any] = {"models": ["lanczos", "fast-x2"], "region": (0, 0, 160, 48)}
+    monkeypatch.setattr(drawing, "WIDEST", 700)
+    drawn = pixels(vsr.preview(clip, **words).output)
+    assert drawn.shape[-1] == drawing.LEAST_WIDTH, "two panels of 320 pixels are beside each other"
+    monkeypatch.setattr("vsr.report.preview.LARGEST_WEBP", 700)
+    with pytest.raises(vsr.ConfigError, match="WebP has sides of at most 700 pixels"):
+        vsr.preview(clip, output=tmp_path / "a.webp", **words)
+    assert not (tmp_path / "a.webp").exists()

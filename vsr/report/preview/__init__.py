@@ -1,7 +1,8 @@
 """A preview: one frame of a video, or a picture, upscaled by several models and shown side by side.
 
-`busiest` chooses a frame, `vsr.pipeline.one_frame` sends it through the stages of a run, `panels` says which
-models it goes through, and `drawing` makes the picture. Pages are those of `vsr.report.compare`.
+`subject` reads the frame, which `busiest` may choose, `vsr.pipeline.one_frame` sends it through the stages
+of a run, `panels` says by which models, and `drawing` makes the picture. Pages are those of
+`vsr.report.compare`.
 """
 
 from __future__ import annotations
@@ -16,26 +17,24 @@ from torch import Tensor
 
 from vsr.color.convert import alpha_to_float, to_rgb
 from vsr.errors import ConfigError
-from vsr.frame import VideoInfo, YuvFrame
-from vsr.media.decode.facts.probe import probe
 from vsr.media.files.named import Named, paths_of
-from vsr.media.files.opening import MAX_PIXELS, shown
+from vsr.media.files.opening import shown
 from vsr.media.files.stdio import is_pipe
 from vsr.media.pictures.kinds import is_picture
-from vsr.media.pictures.reading import read_picture, shown_image
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.png import png_bytes
 from vsr.media.remote.places import is_file_object, is_url, remote_of
-from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
-from vsr.pipeline.one_frame import OneFrame, decoded_frame, upscaled_frame, upscaled_picture
+from vsr.pipeline.job.chosen_settings import choose_settings
+from vsr.pipeline.one_frame import OneFrame
 from vsr.report.compare.coding import lossless
 from vsr.report.compare.inputs import MAX_PANELS, eight_bit
 from vsr.report.compare.screen import Screen, as_shown, pixel_of, zoom_of
 from vsr.report.compare.still import where_they_differ
 from vsr.report.outputs import check_output
 from vsr.report.preview import drawing, pages
-from vsr.report.preview.busiest import busiest as busiest_time
+from vsr.report.preview.drawing import Region
 from vsr.report.preview.panels import MOST, labels_of, of_one_size, settings_for, variants_of
+from vsr.report.preview.subject import Subject, open_subject
 from vsr.settings.keywords import Overrides
 from vsr.settings.schema import UpscaleSettings
 from vsr.settings.times import Seconds, seconds
@@ -44,6 +43,8 @@ from vsr.writing import write_whole
 KINDS = (".png", ".webp", ".html")
 NAME = "{stem}-preview.png"
 """Of a result that is not named, beside the input."""
+LARGEST_WEBP = 16383
+"""Pixels of a side (RFC 9649)."""
 OnPanel = Callable[[int, int], None]
 """Called with the number of panels that are finished, and of all."""
 
@@ -131,7 +132,9 @@ def preview(
         chosen = replace(chosen, settings=of_one_size(chosen.settings, names))
         variants = variants_of(names, strengths, chosen.settings)
         _check_number(len(variants), place)
-        subject = _picture(path, begin, busiest) if is_picture(path) else _frame(path, chosen, begin, busiest)
+        subject = open_subject(path, chosen, at=begin, busiest=busiest)
+        if region is not None:
+            _check_region(region, subject.size)
         made = []
         for variant in variants:
             made.append(subject.compute(settings_for(variant, chosen)))
@@ -161,70 +164,7 @@ def _check_number(count: int, output: Path) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    """What is upscaled."""
-
-    path: Path
-    whole: Tensor
-    """`(3, H, W)` R'G'B' in [0, 1] of the input as it is shown, with its own transfer curve."""
-    info: VideoInfo
-    """Of the input's video, or of the picture."""
-    frame: YuvFrame | None
-    """The decoded frame; None for a picture."""
-    time: Fraction | None
-    notes: tuple[str, ...] = ()
-
-    def compute(self, chosen: ChosenSettings) -> OneFrame:
-        """Upscale it with some settings."""
-        if self.frame is None:
-            return upscaled_picture(self.path, chosen)
-        return upscaled_frame(self.path, chosen, self.frame)
-
-
-def _picture(path: Path, at: Fraction | None, busiest: bool) -> _Subject:
-    if at is not None or busiest:
-        raise ConfigError(f"{shown(path)}: is a picture, which has one frame; leave out `at` and `busiest`")
-    picture = read_picture(path)
-    return _Subject(
-        path=path,
-        whole=shown_image(picture).clamp(0, 1),
-        info=replace(picture.info, color=picture.frame.color, display_matrix=None, sample_aspect_ratio=None),
-        frame=None,
-        time=None,
-    )
-
-
-def _frame(path: Path, chosen: ChosenSettings, at: Fraction | None, busiest: bool) -> _Subject:
-    settings = chosen.settings
-    info = probe(
-        path,
-        video_stream=settings.video_stream,
-        max_pixels=settings.max_pixels or MAX_PIXELS,
-        color=settings.color,
-    )
-    duration = info.duration_seconds
-    if at is not None and (at < 0 or (duration is not None and at >= duration)):
-        long = "" if duration is None else f", which is {float(duration):g} s long"
-        raise ConfigError(f"`at` {float(at):g} s is not in the video{long}; choose a time in it")
-    time = busiest_time(info) if busiest else at if at is not None else (duration or Fraction(0)) / 2
-    found = decoded_frame(path, chosen, at=time)
-    frame = found.frame
-    image = to_rgb(frame.planes, frame.color, frame.layout).clamp(0, 1)
-    first = info.start_seconds or Fraction(0)
-    return _Subject(
-        path=path,
-        whole=as_shown(image, found.info),
-        info=found.info,
-        frame=frame,
-        time=max(Fraction(0), frame.stamp.seconds - first),
-        notes=tuple(found.report.warnings),
-    )
-
-
-def _write(
-    subject: _Subject, made: Sequence[OneFrame], output: Path, region: tuple[int, int, int, int] | None
-) -> Preview:
+def _write(subject: Subject, made: Sequence[OneFrame], output: Path, region: Region | None) -> Preview:
     labels = labels_of([one.report for one in made])
     screen = Screen.of([subject.info])
     coded = [_image(one) for one in made]
@@ -234,12 +174,11 @@ def _write(
         top, left, side = where_they_differ(images)
         place = (left, top, side, side)
     else:
-        rows, columns = subject.whole.shape[-2:]
-        place = _region(region, (rows, columns), (height, width))
+        place = _in_result(region, subject.size, (height, width))
     on_screen = screen.notes([shown(subject.path.name)], [subject.info])
     if output.suffix.lower() == ".html":
         data, on_screen = pages.page(
-            images, labels, subject.path, made, region=place, title=_title(subject), notes=on_screen
+            images, labels, subject.path, made, region=place, title=subject.title, notes=on_screen
         )
     else:
         data = _picture_bytes(
@@ -266,22 +205,19 @@ def _image(one: OneFrame) -> Tensor:
     return as_shown(image, one.info)
 
 
-def _region(
-    region: tuple[int, int, int, int], source: tuple[int, int], result: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Return a region of the input as left, top, width and height in pixels of the result.
-
-    Args:
-        region: Left, top, width and height in pixels of the input.
-        source: Height and width of the input.
-        result: Height and width of the result.
-    """
+def _check_region(region: Region, source: tuple[int, int]) -> None:
+    """Refuse a region that is not inside the input of some height and width."""
     left, top, width, height = region
     if min(left, top) < 0 or min(width, height) < 1 or left + width > source[1] or top + height > source[0]:
         raise ConfigError(
             f"`region` {width}x{height}+{left}+{top} is not inside the frame of {source[1]}x{source[0]}; "
             "choose another one"
         )
+
+
+def _in_result(region: Region, source: tuple[int, int], result: tuple[int, int]) -> Region:
+    """Return a region of the input in pixels of the result; the sizes are height and width of both."""
+    left, top, width, height = region
     across, down = Fraction(result[1], source[1]), Fraction(result[0], source[0])
     return (
         int(left * across),
@@ -291,22 +227,16 @@ def _region(
     )
 
 
-def _title(subject: _Subject) -> str:
-    height, width = subject.whole.shape[-2:]
-    name = shown(subject.path.name or subject.path)
-    return f"{name}, {width}x{height}" + ("" if subject.time is None else f", {float(subject.time):.3f} s")
-
-
-def _warnings(subject: _Subject, made: Sequence[OneFrame]) -> list[str]:
+def _warnings(subject: Subject, made: Sequence[OneFrame]) -> list[str]:
     """Return the warnings of a run, each once."""
     return list(dict.fromkeys([*subject.notes, *(one for panel in made for one in panel.report.warnings)]))
 
 
 def _picture_bytes(
-    subject: _Subject,
+    subject: Subject,
     images: Sequence[Tensor],
     labels: Sequence[str],
-    place: tuple[int, int, int, int],
+    place: Region,
     pixel: Fraction,
     screen: Screen,
     kind: str,
@@ -319,10 +249,14 @@ def _picture_bytes(
         eight_bit(screen.shown(subject.whole, color)),
         [image[:, top : top + height, left : left + width] for image in images],
         labels,
-        title=_title(subject),
+        title=subject.title,
         mark=(left / columns, top / rows, width / columns, height / rows),
         pixel=pixel_of(subject.info),
         zoom=drawing.zoom_for(height, width, zoom_of(pixel)),
         notes=notes,
     )
-    return png_bytes(picture) if kind == ".png" else lossless([picture]).files[0]
+    if kind == ".png":
+        return png_bytes(picture)
+    if max(picture.shape) > LARGEST_WEBP:
+        raise ConfigError(f"WebP has sides of at most {LARGEST_WEBP} pixels; use .png or a smaller `region`")
+    return lossless([picture]).files[0]

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from vsr.models.archs.resample import resize
-from vsr.report.compare.still import enlarged, in_rows
+from vsr.report.compare.still import PANELS_IN_A_ROW, enlarged, in_rows
 from vsr.report.letters import labelled, text_mask
 
 Region = tuple[int, int, int, int]
 """Left, top, width and height in pixels of the result as it is shown."""
 TALLEST = 540
 """Rows of the whole frame."""
+WIDEST = 4000
+"""Columns of the picture, up to which panels are put beside each other."""
 LEAST_WIDTH = 800
 """Columns of the picture."""
 PANEL = 400
@@ -49,7 +51,8 @@ def drawn(
         notes: Sentences below the panels.
     """
     panels = [labelled(enlarged(d, zoom), label) for d, label in zip(details, labels, strict=True)]
-    rows = in_rows(panels)
+    columns = max(1, min(PANELS_IN_A_ROW, WIDEST // panels[0].shape[-1]))
+    rows = in_rows(panels, columns=min(columns, len(panels)) if columns < PANELS_IN_A_ROW else None)
     width = max(LEAST_WIDTH, rows.shape[-1])
     frame = labelled(marked(_fitted(whole, pixel, width), mark), title)
     parts = [frame, rows, *(_written(line, width) for line in lines_of(notes, width))]
