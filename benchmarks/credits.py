@@ -76,6 +76,26 @@ def text(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def photographs_table(rows: Sequence[Row]) -> str:
+    """Return a table of photographs with repository, commit and licence: those under CC BY one by one, the
+    others counted.
+    """
+    photographs = {(row["repository"], row["path"]): row for row in rows}.values()
+    lines = ["| repository | commit | photographs | licence as stated |", "| --- | --- | --- | --- |"]
+    others = Counter((row["repository"], row["licence"]) for row in photographs if not asks_for_credit(row))
+    commits = defaultdict[tuple[str, str], set[str]](set)
+    for row in photographs:
+        commits[row["repository"], row["licence"]].add(row["commit"][:8])
+    for (repository, licence), count in sorted(others.items(), key=lambda one: -one[1]):
+        found = commits[repository, licence]
+        commit = next(iter(found)) if len(found) == 1 else "various"
+        lines.append(f"| {repository} | {commit} | {count} | {licence} |")
+    for row in sorted(filter(asks_for_credit, photographs), key=lambda one: one["path"]):
+        name = PurePosixPath(row["path"]).stem
+        lines.append(f"| {row['repository']} | {row['commit'][:8]} | {name} | {row['licence']} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -34,7 +34,10 @@ def compare(
         ),
     ] = None,
     lpips: Annotated[
-        Path | None, typer.Option("--lpips", help="Weights of AlexNet or VGG16 (torchvision): adds LPIPS.")
+        Path | None,
+        typer.Option(
+            "--lpips", metavar="FILE", help="Weights of AlexNet or VGG16 (torchvision): adds LPIPS."
+        ),
     ] = None,
     at: Annotated[
         str | None,
