@@ -102,6 +102,29 @@ def test_numbered_pictures_get_their_names_all_or_none(server: ForkServer, folde
     assert len(remains(folder / "out")) == FRAMES
 
 
+def test_the_next_run_removes_what_a_killed_run_without_resume_has_left(
+    server: ForkServer, folder: Path
+) -> None:
+    """A second signal ends the process as SIGKILL does: it can remove nothing itself."""
+    words = (*ONE, "--no-resume")
+    killed = server.run(words, folder=folder, signal_at=("_put_in_place", 1, 0, signal.SIGKILL), seconds=120)
+    assert killed.signal == signal.SIGKILL
+    (left,) = remains(folder, "in.mp4", "two.mp4")
+    assert left.endswith(".vsr")
+    again = server.run(words, folder=folder, seconds=120)
+    assert again.code == 0, again
+    assert remains(folder, "in.mp4", "two.mp4") == ["out.mkv", "report.json"]
+
+
+def test_a_run_without_resume_keeps_the_finished_parts_of_another(server: ForkServer, folder: Path) -> None:
+    struck(server, folder, ONE, "_put_in_place", 1, 0, signal.SIGINT)
+    (kept,) = remains(folder, "in.mp4", "two.mp4")
+    parts = remains(folder / kept)
+    done = server.run((*ONE, "--no-resume"), folder=folder, seconds=120)
+    assert done.code == 0, done
+    assert remains(folder / kept) == parts
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_signal_while_python_shuts_down_does_not_make_a_finished_run_a_failed_one(
     moment: str, folder: Path

@@ -85,6 +85,18 @@ def test_the_largest_size_is_found_in_a_file_too_large_to_be_read(
     assert sizes.with_lasting_size(probe(path)).width == LARGE[0]
 
 
+def test_a_size_that_only_a_damaged_header_states_is_not_the_videos(tmp_path: Path) -> None:
+    """MPEG-2 repeats its sequence header before each group of frames; the first one gets 12,336 rows here."""
+    path = make_clip(tmp_path / "in.mpg", codec="mpeg2video", frames=40, options={"g": "10"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x00\x00\x01\xb5") + 6] |= 0b0110_0000  # the highest bits of the height
+    path.write_bytes(data)
+    assert probe(path).height == (3 << 12) + SMALL[1]
+    with open_video(path) as source:
+        assert size_of(list(source.frames())) == {SMALL}
+        assert source.damage
+
+
 @pytest.mark.parametrize("suffix", [".webm", ".mkv"])
 def test_the_size_that_a_container_states_overrides_the_first_frames(tmp_path: Path, suffix: str) -> None:
     """A recorded video call, for example, begins with small frames."""

@@ -143,6 +143,9 @@ class VideoSink:
         self.damage = Damage()
         """Damage of the source's other streams; complete when `finish` has returned."""
         self._report: SinkReport | None = None
+        self._ended = False
+        self.release: Callable[[], None] = lambda: None
+        """Called once by `abort`, when nothing is left under the temporary name."""
         self.before_named: BeforeNamed = lambda *_: None
         """Called by `finish` with the complete file and its facts, before the file gets its name."""
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
@@ -320,11 +323,14 @@ class VideoSink:
 
     def drop_name(self) -> None:
         """Delete the unfinished file from its folder, even while another thread writes; `abort` follows."""
-        with suppress(OSError):  # the error that ended the run is the one to report
-            self._temporary.unlink(missing_ok=True)
+        if not self._ended:
+            with suppress(OSError):  # the error that ended the run is the one to report
+                self._temporary.unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Remove what is unfinished; may be called repeatedly, also after `finish`."""
+        if self._ended:
+            return
         self.drop_name()  # before closing, which writes an index into the file, now without a name
         if self._copier is not None:
             self._copier.close()
@@ -333,6 +339,8 @@ class VideoSink:
             with suppress(av.FFmpegError, OSError, ValueError):
                 output.close()
         self.drop_name()  # a muxer that never started creates the file on closing
+        self._ended = True
+        self.release()
 
     def _finish(self) -> SinkReport:
         assert self._output is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 from vsr.engine.memory import Plan
 from vsr.engine.upscaler import Upscaler
+from vsr.errors import OutputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.source import VideoSource
 from vsr.media.encode.encoder_choice import EncoderPlan
@@ -81,7 +82,7 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
         VsrError: An error of `open_sink`.
     """
     if not it.settings.resume:
-        return opener()
+        return _unbroken(it, opener)
     info = it.video.info
     work = WorkFolder(local_place(it.target), shown(it.target))
     opener_there = partial(opener, temporary=work.result)
@@ -89,8 +90,7 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
         checked = opener_there()  # raises all errors of the checks, and leaves no file
         checked.abort()
         if not resumable(checked.plan):
-            work.leave(done=True)
-            return opener()
+            return _released(work, opener_there)
         key = it.key(checked.plan)
         state = state_of(it.source)
         engine = asdict(it.upscaler.plan(info.height, info.width)) | {"backend": it.upscaler.backend}
@@ -115,6 +115,35 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
     except BaseException:
         work.leave(done=False)
         raise
+
+
+def _unbroken(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink:
+    """Open the sink of a run that cannot be resumed.
+
+    Its unfinished file is in a work folder, too, where the next run removes it if this process is killed. A
+    file system on which that folder cannot be used gets a file with a random name beside the output.
+
+    Raises:
+        VsrError: An error of `open_sink`, or another process is making the output.
+    """
+    try:
+        work = WorkFolder(local_place(it.target), shown(it.target))
+    except OutputError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            raise
+        return opener()
+    return _released(work, partial(opener, temporary=work.result))
+
+
+def _released(work: WorkFolder, opener: Callable[[], VideoSink]) -> VideoSink:
+    """Open a sink that writes into a work folder, and releases the folder at its end."""
+    try:
+        sink = opener()
+    except BaseException:
+        work.leave(done=False)
+        raise
+    sink.release = partial(work.leave, done=False)
+    return sink
 
 
 def _other_containers(target: Path) -> list[Path]:

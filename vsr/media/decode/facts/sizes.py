@@ -1,4 +1,4 @@
-"""Finds the size of a stream whose frame size changes: the container's size, else the largest."""
+"""Finds the size of a stream whose frame size changes: the container's, or the largest undamaged one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def with_lasting_size(info: VideoInfo, *, max_pixels: int = MAX_PIXELS) -> Video
         found = dict(_key_frames(container, stream, size_of(info.path), bytewise=unstated))
     if stated in found:
         return replace(info, width=stated[0], height=stated[1])
-    width, height = max([first, *found], key=lambda size: size[0] * size[1])
+    width, height = max(found or [first], key=lambda size: size[0] * size[1])
     if (width, height) == first:
         return info
     pixel = found[width, height] or info.sample_aspect_ratio
@@ -83,7 +83,7 @@ def _stated(container: InputContainer, stream: VideoStream, path: str) -> Size |
 def _key_frames(
     container: InputContainer, stream: VideoStream, length: int, *, bytewise: bool
 ) -> Iterator[tuple[Size, Fraction | None]]:
-    """Yield the size and sample aspect ratio of key frames from all over the file."""
+    """Yield the size and sample aspect ratio of undamaged key frames from all over the file."""
     leave_out_others(container, stream)
     stream.codec_context.skip_frame = "NONKEY"
     if length <= WHOLE:
@@ -108,6 +108,8 @@ def _decoded(
     for packet in chain((one for one in packets if one.stream_index == stream.index), [None]):
         try:
             for frame in decoder.decode(packet):
+                if frame.is_corrupt:  # a damaged header can state any size
+                    continue
                 yield (frame.width, frame.height), fraction(decoder.sample_aspect_ratio)
         except READ_ERRORS:
             continue
