@@ -184,6 +184,35 @@ def test_words_that_cannot_be_meant_are_told_with_what_to_do(
     assert line.format(folder=rips) in done.line
 
 
+@pytest.mark.parametrize("words", [("a", "film.mkv"), ("a", "film.mkv", "out.mkv")])
+@pytest.mark.parametrize("command", [(), ("upscale",)])
+def test_a_name_with_spaces_that_is_not_in_quotes_gets_a_hint(
+    rips: Path,
+    capfd: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    make_clip(rips / "a film.mkv", frames=2)
+    monkeypatch.chdir(rips)
+    done = run_cli(capfd, *command, *words)
+    assert done.code == 2
+    assert "a: does not exist, but 'a film.mkv' does; put the name in quotes" in done.line
+
+
+@pytest.mark.parametrize("name", ["none.mp4", "none.JPG"])
+def test_a_file_that_is_missing_is_called_missing_and_no_command(
+    tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_cli(capfd, name)
+    assert done.code == 3
+    assert f"{name}: no such file" in done.line
+    wrong = run_cli(capfd, "none")
+    assert wrong.code == 2
+    assert wrong.line == "vsr: error: No such command 'none'; see vsr --help"
+
+
 FRAMES = (20, 1500, 20)
 """Of three clips: the second takes seconds, so a signal after the first always comes while it is made."""
 

@@ -37,8 +37,9 @@ from vsr.cli.urls import release_urls
 from vsr.cli.wording import in_flags
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
+from vsr.media.pictures.kinds import SUFFIXES
 from vsr.media.remote.places import is_url
-from vsr.pipeline.queue.inputs import exists
+from vsr.pipeline.queue.inputs import VIDEO_SUFFIXES, exists
 from vsr.system.stopping import reader_is_gone
 
 _FIRST_WORDS = """Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.
@@ -183,7 +184,8 @@ def _exit_code() -> int:
         if hasattr(error, "format_message"):  # an error of Typer or Click: a wrong flag or argument
             if not error.format_message():  # a command without arguments has printed its help
                 return ConfigError.exit_code
-            return _fail(f"{error.format_message()}; see {_command_of(error)} --help", ConfigError.exit_code)
+            what = str(error.format_message()).removesuffix(".")
+            return _fail(f"{what}; see {_command_of(error)} --help", ConfigError.exit_code)
         return _fail(f"internal error: {type(error).__name__}: {error}. --debug shows a traceback", 1)
 
 
@@ -205,16 +207,20 @@ def _flushed() -> bool:
 
 
 def _with_command(words: list[str]) -> list[str]:
-    """Return the arguments with the command `upscale` before them if the first one is a file: `vsr
-    FILE...`.
+    """Return the arguments with the command `upscale` before them if they begin with a file, or with what is
+    meant as one: `vsr FILE...`.
     """
-    if words and words[0] not in _names() and not words[0].startswith("-") and _is_input(words[0]):
+    if words and words[0] not in _names() and not words[0].startswith("-") and _is_input(words):
         return ["upscale", *words]
     return words
 
 
-def _is_input(word: str) -> bool:
-    return is_url(word) or exists(Path(word))
+def _is_input(words: list[str]) -> bool:
+    """Return whether the first word is a file, has a file's name, or is a part of one with spaces."""
+    first = words[0]
+    if is_url(first) or exists(Path(first)) or Path(first).suffix.lower() in VIDEO_SUFFIXES | SUFFIXES:
+        return True
+    return any(exists(Path(" ".join(words[:count]))) for count in range(2, len(words) + 1))
 
 
 def _gone() -> int:

@@ -51,6 +51,7 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
         raise ConfigError("INPUT is missing; for example: vsr upscale in.mp4 out.mp4")
     named = many.folder is not None or many.is_list or many.pattern is not None
     if len(words) == 2 and not named:
+        _check_spaces(words)
         return [(words[0], words[1])]
     _check_words(words, many)
     inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder, rate=settings.frame_rate)
@@ -61,15 +62,19 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
 def _check_words(words: Sequence[Path], many: Many) -> None:
     if any(is_pipe(word) for word in words):
         raise ConfigError("- is a pipe; a pipe requires exactly one INPUT and one OUTPUT")
-    together = _with_spaces(words)
-    if together is not None:
-        raise ConfigError(
-            f"{name_of(words[0])}: does not exist, but {str(together)!r} does; put the name in quotes"
-        )
+    _check_spaces(words)
     if len(words) > 2 and many.folder is None and not many.is_list and not exists(words[-1]):
         raise ConfigError(
             f"{name_of(words[-1])}: does not exist, and {len(words) - 1} inputs cannot have one OUTPUT;"
             " name a folder for the results with --to"
+        )
+
+
+def _check_spaces(words: Sequence[Path]) -> None:
+    together = _with_spaces(words)
+    if together is not None:
+        raise ConfigError(
+            f"{name_of(words[0])}: does not exist, but {str(together)!r} does; put the name in quotes"
         )
 
 
