@@ -13,9 +13,8 @@ from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import PREVIEW, RunOptions
 from vsr.errors import ConfigError
-from vsr.media.files.opening import shown
 from vsr.media.files.stdio import is_pipe
-from vsr.media.remote.places import remote_of
+from vsr.media.remote.places import name_of, remote_of
 from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable
 
@@ -160,7 +159,7 @@ def _previews(options: RunOptions, job: Job, target: Path) -> AbstractContextMan
     check_writable(path, what="--preview-every", overwrite=True)
     if not options.quiet:
         which = f"one frame of every {options.preview_every}"
-        console.say(f"{shown(path)} shows {which}, before at the left and after at the right")
+        console.say(f"{name_of(path)} shows {which}, before at the left and after at the right")
     return previewed(job, path, every=options.preview_every)
 
 
@@ -213,7 +212,7 @@ def _picture(
 ) -> Report:
     """Upscale a still picture, which has no progress to show: it is one frame."""
     if options.preview_every is not None and queue is None:
-        raise ConfigError(f"--preview-every: {shown(source)} is a picture; leave it out, it is for videos")
+        raise ConfigError(f"--preview-every: {name_of(source)} is a picture; leave it out, it is for videos")
     check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
     signals.whatever_runs()
     from vsr.pipeline.pictures.still import prepare_picture, run_picture
