@@ -23,6 +23,7 @@ from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.evaluate import make_cases, measure
 from vsr.training.run.loop import Run, StoppedEarlyError, datasets_for
+from vsr.training.run.page import page_path
 from vsr.training.run.state import new_state
 from vsr.training.schedule import Schedule
 
@@ -62,6 +63,9 @@ def test_an_untrained_model_improves_and_the_file_names_its_origin(
     assert outcome.after["gain"] == pytest.approx(outcome.before["gain"] + outcome.gain)
     assert abs(outcome.crf - 22) <= 4  # the estimate is accurate to 3 and rounded
     assert outcome.picture.is_file()
+    page = page_path(output).read_text(encoding="utf-8")
+    assert f"Finished with {outcome.share:g} of what was learnt" in page
+    assert '<th class="number">before</th>' in page
     assert load_generator(output).scale == 2
     with safe_open(output, framework="pt") as file:
         assert file.metadata()["started_from"].startswith("beginner ")
@@ -73,6 +77,7 @@ def test_a_model_that_became_worse_is_not_written(film: Path, beginner: Path, tm
         finetune([film], model=beginner, output=output, recipe=tuning(4, lr=0.5))
     assert not output.exists()
     assert not output.with_suffix(".checkpoints").exists()
+    assert "the model did not improve" in page_path(output).read_text(encoding="utf-8")
 
 
 def test_a_run_stopped_after_its_last_step_resumes_to_the_same_file(
