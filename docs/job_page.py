@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import flask
 import job_queue
+import redis
+import rq
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -39,16 +41,16 @@ _FINISHED = ("finished", "failed", "canceled", "stopped")
 _COPY = 1 << 20
 
 
-def app_for(token: str, films: Path, **fixed: Any) -> flask.Flask:
+def app_for(queue: rq.Queue, token: str, films: Path, **fixed: Any) -> flask.Flask:
     """Return the web application.
 
     Args:
+        queue: As `job_queue.connect` returns it.
         token: Whoever knows it may do everything.
         films: Folder for the files, which the workers reach by the same path.
         fixed: Keywords of `vsr.upscale` for every job.
     """
     app = flask.Flask(__name__, static_folder=None)
-    queue = job_queue.connect()
 
     @app.before_request
     def check() -> Any:
@@ -163,7 +165,10 @@ def changes(queue: Any, films: Path) -> Iterator[str]:
     """Yield all jobs as a server-sent event whenever something has changed."""
     last, quiet = "", 0
     while True:
-        now = json.dumps(summaries(queue, films))
+        try:
+            now = json.dumps(summaries(queue, films))
+        except redis.ConnectionError:
+            return  # the page asks again by itself
         quiet = 0 if now != last else quiet + 1
         if now != last:
             yield f"data: {now}\n\n"
@@ -219,4 +224,4 @@ def server(app: flask.Flask, port: int = 8000) -> BaseWSGIServer:
 if __name__ == "__main__":
     folder = Path(os.environ.get("FILMS", "films")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    server(app_for(os.environ["TOKEN"], folder)).serve_forever()
+    server(app_for(job_queue.connect(), os.environ["TOKEN"], folder)).serve_forever()

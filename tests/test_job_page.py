@@ -48,7 +48,9 @@ class Service:
         return answer.status, json.loads(data) if is_json else data
 
     def work(self) -> None:
-        work(self.jobs, self.jobs.connect())
+        queue = self.jobs.connect()
+        work(self.jobs, queue)
+        queue.connection.close()
 
 
 @pytest.fixture
@@ -59,13 +61,15 @@ def service(jobs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     films = tmp_path / "films"
     films.mkdir()
     monkeypatch.setattr(job_page, "EVERY_SECONDS", 0.05)
-    running = job_page.server(job_page.app_for(TOKEN, films, **FIXED), port=0)
+    queue = jobs.connect()
+    running = job_page.server(job_page.app_for(queue, TOKEN, films, **FIXED), port=0)
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
     yield Service(running.server_port, films, jobs, job_page)
     running.shutdown()
     running.server_close()
     thread.join()
+    queue.connection.close()
 
 
 def test_a_film_goes_in_and_a_verified_one_and_a_comparison_come_out(
@@ -167,7 +171,9 @@ def test_a_full_list_takes_no_more(service: Service, monkeypatch: pytest.MonkeyP
 def test_the_server_listens_on_the_loopback_interface_only(service: Service) -> None:
     import job_page
 
-    running = job_page.server(job_page.app_for(TOKEN, service.films), port=0)
+    queue = service.jobs.connect()
+    running = job_page.server(job_page.app_for(queue, TOKEN, service.films), port=0)
+    queue.connection.close()
     assert running.socket.getsockname()[0] == "127.0.0.1"
     running.server_close()
 
