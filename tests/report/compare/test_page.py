@@ -180,6 +180,12 @@ def test_zoom_and_theme_and_playing_answer_to_keys(opened: Watched) -> None:
     assert opened.page.inner_text("#zoom-value") != fit
     opened.press("0")
     assert opened.page.inner_text("#zoom-value") == fit
+    assert not opened.page.is_visible("#stage figure.on .mark")
+    opened.press("m", "r")
+    assert opened.page.is_visible("#stage figure.on .mark")
+    assert opened.page.inner_text("#zoom-value") != fit, "R zooms to where the panels differ"
+    opened.press("r", "m")
+    assert opened.page.inner_text("#zoom-value") == fit
     opened.press("?")
     assert opened.page.is_visible("#key-list")
     opened.press("Space")

@@ -94,10 +94,12 @@ def animated_webp(images: Sequence[Tensor], *, milliseconds: int, quality: int) 
 def sequence(images: Sequence[Tensor], *, crf: int) -> Coded:
     """Encode images `(3, H, W)` uint8 as one AVIF sequence, and measure its error."""
     padded = [_padded(image) for image in images]
+    if len(padded) == 1:
+        padded *= 2  # the muxer makes a still picture of one frame, which browsers do not step through
     packets, header = _encoded(padded, crf)
     height, width = images[0].shape[-2:]
     decoded = [image[:, :height, :width] for image in _decoded(packets, header)]
-    errors = [square_error(a, b) for a, b in zip(images, decoded, strict=True)]
+    errors = [square_error(a, b) for a, b in zip(images, decoded, strict=False)]
     data = _boxed(packets, header, padded[0].shape[-1], padded[0].shape[-2])
     return Coded(kind="image/avif", files=(data,), square_error=max(errors))
 
