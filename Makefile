@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check coverage docs docs-serve test-slow test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check coverage docs docs-serve test-slow test-chaos test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,9 @@ docs-serve: $(STAMP)  ## show the documentation site on this machine while it is
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/pytest -q -m slow
+
+test-chaos: $(STAMP)  ## workers, machines, drivers, disks and stores of a Ray cluster that fail; takes minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow plugins/ray
 
 test-cuda: $(STAMP)  ## the tests that need a GPU; fails without one
 	VSR_REQUIRE_CUDA=1 $(BIN)/pytest -q -m needs_cuda

@@ -32,6 +32,9 @@ class Requests:
     leads_to: str = ""
     before: Callable[[str, str], None] = lambda method, path: None
     """Called before each answer."""
+    received: int = 0
+    """Bytes of the contents that came to an object store."""
+    sent: int = 0
 
     def status_for(self, method: str, path: str) -> int | None:
         self.seen.append((method, path))
@@ -171,8 +174,15 @@ def _faulty(app: Any, requests: Requests) -> Callable[..., Any]:
         query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
         place = f"{environ['PATH_INFO']}{query}#{environ.get('HTTP_RANGE', '')}"
         status = requests.status_for(environ["REQUEST_METHOD"], place)
+        requests.received += int(environ.get("CONTENT_LENGTH") or 0)
         if status is None:
-            return app(environ, start)
+            found = app(environ, start)
+            try:
+                data = b"".join(found)
+            finally:
+                getattr(found, "close", lambda: None)()
+            requests.sent += len(data)
+            return [data]
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start(f"{status} Refused", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return []

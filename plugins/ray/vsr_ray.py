@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,8 +24,13 @@ from vsr.workers import Crew, OnMessage, WorkerProcess, with_threads_of_this_mac
 
 _THREADS_OF_ACTOR = 2
 """One waits for the worker while the other one passes a message to it."""
+_ONE_EACH = {"cpu": "cpu", "gpu": "cuda:0"}
+"""The device of each of N workers; an actor sees only its own GPU."""
 _SECONDS = 1.0
 """How long an actor waits for a message before it answers that there is none."""
+_GATHERED = 1.0
+"""How long an actor gathers messages of single frames that are computed, before it answers with all of them.
+That keeps the driver of hundreds of workers from being busy with calls. Others are passed on at once."""
 
 
 class _Relay:
@@ -38,11 +44,18 @@ class _Relay:
         """Pass a message to the worker."""
         self._process.tell(message)
 
-    def listen(self) -> list[dict[str, Any] | None]:
-        """Return what the worker has said since the last call; None means that it has ended."""
+    def listen(self, seconds: float) -> list[dict[str, Any] | None]:
+        """Return what the worker has said since the last call; None means that it has ended.
+
+        Args:
+            seconds: How long to gather messages about frames, if there is no other.
+        """
         found: list[dict[str, Any] | None] = []
         with suppress(queue.Empty):
             found.append(self._said.get(timeout=_SECONDS))
+            end = time.monotonic() + seconds
+            while _is_progress(found[-1]):
+                found.append(self._said.get(timeout=max(0.0, end - time.monotonic())))
             while True:
                 found.append(self._said.get_nowait())
         return found
@@ -89,7 +102,7 @@ class _RemoteWorker:
         """Pass on what it says, on a thread; the end of its actor or its machine is its end, too."""
         try:
             while not self.has_ended:
-                for message in ray.get(self.actor.listen.remote()):
+                for message in ray.get(self.actor.listen.remote(_GATHERED)):
                     self.has_ended |= message is None
                     self._on_message(message)
         except RayError as error:
@@ -104,7 +117,8 @@ def devices(address: str, device: str) -> tuple[str, ...]:
         address: `HOST:PORT` of a Ray client server; empty for RAY_ADDRESS, a running cluster, or a new one on
             this machine.
         device: `auto` is one worker for each GPU, or for each machine where there is none; `cuda:all`, `cuda`
-            and `cpu` likewise; `cpu:N` is N workers, for which the cluster may still have to start machines.
+            and `cpu` likewise; `cpu:N` is N workers, and `gpu:N` is N workers with a GPU each, for which an
+            autoscaler may still have to start machines.
 
     Raises:
         ConfigError: the name is another one.
@@ -112,18 +126,20 @@ def devices(address: str, device: str) -> tuple[str, ...]:
     """
     _connect(address)
     kind, _, number = device.partition(":")
-    if kind == "cpu" and number.isdecimal() and int(number):
-        return ("cpu",) * int(number)
+    if kind in _ONE_EACH and number.isdecimal() and int(number):
+        return (_ONE_EACH[kind],) * int(number)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     if device in ("auto", "cuda", "cuda:all") and gpus:
-        return ("cuda:0",) * gpus  # an actor sees only its own GPU
+        return (_ONE_EACH["gpu"],) * gpus
     if device in ("auto", "cpu"):
         return ("cpu",) * len(_cores())
     if device in ("cuda", "cuda:all"):
         raise DeviceError(
             f"device {device!r} was requested, but the Ray cluster has no GPU; use `device='cpu:4'`"
         )
-    raise ConfigError(f"`device={device!r}` is no device of a cluster; use auto, cuda:all, cpu or cpu:N")
+    raise ConfigError(
+        f"`device={device!r}` is no device of a cluster; use auto, cuda:all, cpu, cpu:N or gpu:N"
+    )
 
 
 def crew(address: str, devices: Sequence[str]) -> Crew:
@@ -155,7 +171,7 @@ def _connect(address: str) -> None:
             configure_logging=False,
             log_to_driver=False,
         )
-    except (RayError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones, too, as when a machine is too busy to start it
         where = f"the Ray cluster at {address}" if address else "a Ray cluster"
         raise DeviceError(f"{where} cannot be reached ({_first_line(error)})") from error
 
@@ -163,6 +179,10 @@ def _connect(address: str) -> None:
 def _cores() -> list[int]:
     """Return the cores of each machine of the cluster."""
     return [int(node["Resources"].get("CPU", 0)) or 1 for node in ray.nodes() if node["Alive"]]
+
+
+def _is_progress(message: dict[str, Any] | None) -> bool:
+    return message is not None and "frame" in message
 
 
 def _first_line(error: BaseException) -> str:

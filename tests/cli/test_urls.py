@@ -15,6 +15,7 @@ from tests.local_servers import ObjectStore, object_store, web_server
 from tests.media_maker import make_clip
 from tests.picture_maker import phone_photograph
 from vsr.media.remote import blocks, places
+from vsr.media.remote.folder import StoreFolder
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--model", "bicubic", "--preset", "ultrafast", "--device", "cpu")
@@ -208,3 +209,23 @@ def test_a_photograph_in_a_store_gets_its_result_beside_it(
     assert wrong.code == 2
     assert "animated pictures are written to files" in wrong.line
     assert (places._places, blocks._open, blocks._holds) == ({}, {}, {}), "the next command begins anew"
+
+
+def test_the_work_folder_of_a_local_result_may_be_in_a_store(
+    memory: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put: list[str] = []
+    send = StoreFolder.put
+
+    def noted(self: StoreFolder, file: Path, name: str) -> None:
+        put.append(f"{self.remote.url}/{name}")
+        send(self, file, name)
+
+    monkeypatch.setattr(StoreFolder, "put", noted)
+    run = run_cli(capfd, "upscale", memory, "out.mkv", "--work-folder", "memory://work", *QUICK)
+    assert run.code == 0, run.err
+    assert (tmp_path / "out.mkv").exists()
+    assert len(put) == 1
+    assert put[0].startswith("memory://work/.")
+    assert in_memory("/work") == []
+    assert places._parts == {}

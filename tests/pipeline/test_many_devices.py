@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,8 +184,8 @@ def test_a_segment_that_was_made_from_other_frames_is_made_again(
 ) -> None:
     take = SegmentedSink.take
 
-    def wrong(self: SegmentedSink, number: int, made: str, digest: str) -> None:
-        take(self, number, made, digest)
+    def wrong(self: SegmentedSink, number: int, *rest: Any) -> None:
+        take(self, number, *rest)
         if number in (1, 3):
             self._segments[number] = replace(self._segments[number], source="of another film")
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import typer
 
+from vsr.media.files.stdio import place_of
 from vsr.media.remote.blocks import hold, release
-from vsr.media.remote.places import permit
+from vsr.media.remote.places import forget, permit, remote_of
 
 ALLOW_NETWORK = typer.Option("--allow-network", metavar=" ", help="Allow URLs that need the network.")
-WORK_FOLDER = typer.Option("--work-folder", metavar="FOLDER", help="For unfinished results of URLs.")
+WORK_FOLDER = typer.Option(
+    "--work-folder", metavar="FOLDER", help="For unfinished results of URLs.", parser=place_of
+)
 
 
 _held: list[Path] = []
@@ -19,6 +22,10 @@ _held: list[Path] = []
 
 def permit_urls(paths: Iterable[Path], *, allow_network: bool, work_folder: Path | None = None) -> None:
     """Set what the use of the URLs among some paths may do, and keep them until the command ends."""
+    if work_folder is not None:
+        permit(work_folder, allow_network=allow_network, work_folder=None)
+        hold(work_folder)
+        _held.append(work_folder)
     for path in paths:
         permit(path, allow_network=allow_network, work_folder=work_folder)
         hold(path)
@@ -28,4 +35,7 @@ def permit_urls(paths: Iterable[Path], *, allow_network: bool, work_folder: Path
 def release_urls() -> None:
     """Release what `permit_urls` has kept; at the end of a command."""
     while _held:
-        release(_held.pop())
+        path = _held.pop()
+        release(path)
+        if remote_of(path) is None:
+            forget(path)

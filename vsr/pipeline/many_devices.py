@@ -17,6 +17,7 @@ from typing import Any
 from vsr import errors
 from vsr.errors import DeviceError, VsrError
 from vsr.frame import YuvFrame
+from vsr.media.encode.segments import Segment
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.remote.places import remote_of
 from vsr.pipeline.flow.meter import Meter
@@ -24,6 +25,7 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
 from vsr.pipeline.workers.crew import Crew
 from vsr.pipeline.workers.task import Engine, Task
+from vsr.settings.toml import from_table
 
 _SOURCE = ""
 """Name of the thread that decodes here, among the names of workers."""
@@ -103,7 +105,7 @@ def make_segments(job: Job, crew: Crew, meter: Meter, on_frame: Callable[[int], 
 def _task(job: Job, sink: SegmentedSink) -> Task:
     upscaler, info = job.upscaler, job.source.info
     plan = upscaler.plan(info.height, info.width)
-    named = {"source": remote_of(info.path), "target": remote_of(sink.target)}
+    named = {"source": remote_of(info.path), "target": remote_of(sink.target), "store": sink.store}
     places = {name: place for name, place in named.items() if place is not None}
     engine = Engine(
         batch=plan.batch,
@@ -185,7 +187,9 @@ def _made(state: _State, name: str, message: dict[str, Any]) -> None:
         state.sink.drop_made(message["name"])
         return
     before = state.sink.frames
-    state.sink.take(message["made"], message["name"], message["sha256"])
+    stored = message.get("stored")
+    segment = None if stored is None else from_table(stored, Segment, where="a segment of a worker")
+    state.sink.take(message["made"], message["name"], message["sha256"], segment)
     state.late |= set(state.claims.finish(message["made"])) - {name}
     frames = state.sink.frames - before
     state.made += frames
@@ -203,10 +207,13 @@ def _counts(state: _State, name: str, message: dict[str, Any]) -> None:
 
 
 def _error(state: _State, name: str, message: dict[str, Any]) -> None:
-    """Raise an error that every worker would meet; one of a device, and a bug, end only the worker."""
+    """Raise an error that every worker would meet; one of its device or of its own disk, and a bug, end only
+    the worker.
+    """
     kind, text = message["error"], message["text"]
     error = getattr(errors, kind, VsrError)(text) if kind else None
-    if error is not None and kind not in _OF_A_DEVICE:
+    own = _OF_A_DEVICE if state.sink.store is None else _OF_A_DEVICE | {"OutputError"}
+    if error is not None and kind not in own:
         raise error
     state.why = text
     if error is not None:

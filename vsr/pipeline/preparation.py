@@ -157,12 +157,17 @@ def _crew(
     """
     if len(devices) == 1 and host.is_local:
         return None
-    if not isinstance(sink, SegmentedSink) or is_of_this_process(source):
+    if not isinstance(sink, SegmentedSink) or is_of_this_process(source) or _is_in_memory(sink):
         raise ConfigError(
             "several workers share out the segments of a resumable run, and this one is not: it has a pipe,"
             " a file object, a memory URL, `resume=False` or VP9 with alpha; name one `device`, without `on`"
         )
     return warm.crew(on, host, devices)
+
+
+def _is_in_memory(sink: SegmentedSink) -> bool:
+    """Return whether no other process can reach the store of the finished segments."""
+    return sink.store is not None and sink.store.scheme == "memory"
 
 
 def _open_sink(it: Opening, *, overwrite: bool, output: OpenOutput) -> Sink:

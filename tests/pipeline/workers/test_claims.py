@@ -26,6 +26,17 @@ def test_nothing_is_handed_out_after_the_end_that_a_worker_found() -> None:
     assert claims.held_by("a") == [0]
 
 
+def test_an_end_that_a_worker_found_too_early_is_forgotten_when_the_video_is_known() -> None:
+    """A worker whose disk is full stops to read, which is not the end of the video."""
+    claims = Claims()
+    claims.take("a", is_idle=True)
+    claims.end("a", 0)
+    claims.release("a")
+    assert claims.take("b", is_idle=True) is None
+    claims.known = {0, 1}
+    assert [claims.take("b", is_idle=True), claims.take("b", is_idle=False)] == [0, 1]
+
+
 def test_a_video_that_is_cut_at_its_beginning_starts_with_a_later_segment() -> None:
     claims = Claims()
     claims.take("a", is_idle=True)

@@ -161,6 +161,9 @@ class VideoSource:
         self._closed = False
         self.skipped = 0
         """The number of frames that `frames` left out because `wanted` refused them."""
+        self.begins_late: bool | None = None
+        """Whether the last call of `frames` for a later part of the video began to decode near that part;
+        None before such a call."""
         for note in notes_of_headers(self._info, self._raw, self._fields):
             self._warn(note)
 
@@ -194,7 +197,10 @@ class VideoSource:
         Raises:
             InputError: with `strict`, at the first damage.
         """
-        yield from self._from(self._entry(first, self._start), first, stop, wanted)
+        entry = self._entry(first, self._start)
+        if first:
+            self.begins_late = entry is not None
+        yield from self._from(entry, first, stop, wanted)
 
     def frames_around(self, seconds: Fraction) -> Iterator[YuvFrame]:
         """Yield the frames from the last one before a time on, or from an earlier one.
@@ -280,6 +286,11 @@ class VideoSource:
     def reopen(self) -> None:
         """Let `frames` be called again after `close`; not for a pipe."""
         self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called, so that a running `frames` ends before the video does."""
+        return self._closed
 
     def _is_closed(self) -> bool:
         return self._closed

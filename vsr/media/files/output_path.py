@@ -85,7 +85,8 @@ def local_place(target: Path) -> Path:
     if remote is None:
         return names.reachable(Path(os.path.realpath(target)))
     name = hashlib.sha256(str(target.with_suffix("")).encode()).hexdigest()[:16]
-    folder = remote.work_folder or _usual_work_folder(remote)
+    named = remote.work_folder
+    folder = _usual_work_folder(remote) if named is None or remote_of(named) else named
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -6,6 +6,7 @@ or file name can contain a credential. The URL itself is only in the table of th
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import threading
@@ -43,7 +44,8 @@ class Remote:
     """The file object, or None."""
     allow_network: bool = False
     work_folder: Path | None = None
-    """Where a result is made before it is uploaded; None is a folder in the user's cache."""
+    """Where a result is made before it is uploaded; None is a folder in the user's cache. It may stand for a
+    URL, see `parts_of`."""
 
     @property
     def on_network(self) -> bool:
@@ -57,6 +59,8 @@ class Remote:
 
 
 _places: dict[Path, Remote] = {}
+_parts: dict[Path, Path] = {}
+"""The path of a URL for the finished segments of each local result that has one."""
 _lock = threading.Lock()
 _numbers = count(1)
 
@@ -123,9 +127,10 @@ def register_file(file: object, suffix: str = "", *, named: str = "") -> Path:
 
 
 def forget(path: Path) -> None:
-    """Remove a URL or a file object after its use."""
+    """Remove a URL or a file object after its use, and what `permit` set for a local path."""
     with _lock:
         _places.pop(path, None)
+        _parts.pop(path, None)
 
 
 def remote_of(path: str | Path) -> Remote | None:
@@ -186,11 +191,46 @@ def beside(path: Path, name: str) -> Path:
 
 
 def permit(path: Path, *, allow_network: bool, work_folder: Path | None) -> None:
-    """Set what the use of a URL may do; does nothing for a local path."""
+    """Set what the use of a URL may do, and where the segments of a result are kept.
+
+    Of a local path, only a `work_folder` that stands for a URL matters.
+    """
     with _lock:
         found = _places.get(path)
         if found is not None:
             _places[path] = replace(found, allow_network=allow_network, work_folder=work_folder)
+        elif work_folder is not None and work_folder in _places:
+            _parts[path] = work_folder
+
+
+def parts_of(target: Path, *, beside: bool) -> Remote | None:
+    """Return the folder of a store in which the finished segments of a result are kept; None if that is a
+    local folder.
+
+    Args:
+        target: Path of the result.
+        beside: Whether the segments of a result in a store are kept beside it, if no work folder is named.
+
+    Raises:
+        ConfigError: nothing can be written to the work folder.
+    """
+    found = remote_of(target)
+    folder = _parts.get(target) if found is None else found.work_folder
+    top = None if folder is None else remote_of(folder)
+    name = f".{hashlib.sha256(str(target).encode()).hexdigest()[:12]}.vsr"
+    if top is not None:
+        if not top.writable:
+            raise ConfigError(f"{top.shown}: web addresses can only be read; name another `work_folder`")
+        return _inside(top, top.url, name)
+    if beside and folder is None and found is not None and found.writable and found.file is None:
+        return _inside(found, _PARAMETERS.sub("", found.url).rpartition("/")[0], name)
+    return None
+
+
+def _inside(remote: Remote, folder: str, name: str) -> Remote:
+    """Return a name in a folder of the same store."""
+    url = f"{folder.rstrip('/')}/{name}"
+    return replace(remote, path=Path(url), shown=url, url=url, work_folder=None)
 
 
 def _added(remote: Remote) -> Path:

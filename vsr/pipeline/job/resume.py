@@ -24,10 +24,14 @@ from vsr.media.mux.resumable.resumable_sink import SegmentedSink, segment_length
 from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.media.mux.sink import VideoSink
+from vsr.media.remote.folder import StoreFolder
+from vsr.media.remote.places import parts_of
+from vsr.media.remote.upload import try_upload
 from vsr.models.load import LoadedModel
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.resume_key import job_key
+from vsr.pipeline.workers.hosts import LOCAL
 from vsr.settings.schema import Backend, UpscaleSettings
 from vsr.settings.toml import from_table
 
@@ -84,7 +88,7 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
     if not it.settings.resume:
         return _unbroken(it, opener)
     info = it.video.info
-    work = WorkFolder(local_place(it.target), shown(it.target))
+    work = WorkFolder(local_place(it.target), shown(it.target), _store(it))
     opener_there = partial(opener, temporary=work.result)
     try:
         checked = opener_there()  # raises all errors of the checks, and leaves no file
@@ -144,6 +148,20 @@ def _released(work: WorkFolder, opener: Callable[[], VideoSink]) -> VideoSink:
         raise
     sink.release = partial(work.leave, done=False)
     return sink
+
+
+def _store(it: Opening) -> StoreFolder | None:
+    """Return the folder of a store for finished segments; None if they stay in the local work folder.
+
+    Raises:
+        ConfigError: nothing can be written there.
+        OutputError: the store refuses it.
+    """
+    parts = parts_of(it.target, beside=it.settings.on != LOCAL)
+    if parts is None:
+        return None
+    try_upload(parts)
+    return StoreFolder(parts)
 
 
 def _other_containers(target: Path) -> list[Path]:

@@ -118,7 +118,7 @@ class Claims:
 
     def _next(self, *, with_strikes: bool) -> int | None:
         for number in self._candidates():
-            if self._end is not None and number >= self._end:
+            if self.known is None and self._end is not None and number >= self._end:
                 return None
             strikes = self._strikes.get(number, 0)
             if strikes < ATTEMPTS and (with_strikes or not strikes):

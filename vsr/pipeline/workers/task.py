@@ -33,7 +33,7 @@ class Task:
     target: str
     """Path of the output; a worker only looks at its suffix and never writes it."""
     folder: str
-    """Path of the work folder, where the segments are stored."""
+    """Path of the work folder, where the segments are stored, if `urls` has no `store`."""
     length: int
     """The number of frames in a segment."""
     key: Mapping[str, Any]
@@ -41,7 +41,8 @@ class Task:
     engine: Engine
     settings: UpscaleSettings
     urls: Mapping[str, str]
-    """URLs for which `source` and `target` stand, by these names; for no other process to see."""
+    """The URLs for which `source` and `target` stand, by these names, and as `store` that of the folder into
+    which segments are put; for no other process to see."""
     allow_network: bool
     """Whether the network may be used for them."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from vsr.system.files import sync, sync_folder
 from vsr.writing import move_over, new_file
 
-_MAX_BYTES = 1 << 26
+MOST_BYTES = 1 << 26
 """The largest size that is read. With short segments, a video of a week has 50 MB of hashes."""
 
 
@@ -34,15 +34,21 @@ class Journal:
 def read_journal(path: Path) -> Journal | None:
     """Read a journal; None if there is none that is complete."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            return None
-        outer = json.loads(path.read_text(encoding="utf-8"))
+        return None if path.stat().st_size > MOST_BYTES else journal_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def journal_of(data: bytes) -> Journal | None:
+    """Return the journal in the bytes of a file; None if it is not complete."""
+    try:
+        outer = json.loads(data.decode("utf-8"))
         if outer["sha256"] != _digest(outer["journal"]):
             return None
         table = json.loads(outer["journal"])
         segments = {int(number): digest for number, digest in table["segments"].items()}
         journal = Journal(key=table["key"], facts=table["facts"], segments=segments, turn=table["turn"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
     return journal if _is_valid(journal) else None
 

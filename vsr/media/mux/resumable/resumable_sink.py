@@ -29,6 +29,7 @@ from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import BeforeNamed, SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
+from vsr.media.remote.places import Remote
 from vsr.writing import move_over
 
 logger = logging.getLogger(__name__)
@@ -132,31 +133,38 @@ class SegmentedSink:
         self.wants(frame)
         return False
 
-    def take(self, number: int, made: str, digest: str) -> None:
+    def take(self, number: int, made: str, digest: str, stored: Segment | None = None) -> None:
         """Add a segment that a worker has finished.
 
         Args:
             number: Its number.
             made: The temporary name of its file in the work folder.
             digest: The SHA-256 of the file.
+            stored: Its trailer, if the worker has put it into the store of the work folder instead.
 
         Raises:
-            OutputError: the file is no segment, or the disk refuses.
+            OutputError: the file is no segment, or the disk or the store refuses.
         """
         self._check_space()
         place = self._work.segment(number)
         temporary = place.with_name(made)
-        segment = read_segment(temporary)
+        segment = stored or read_segment(temporary)
         try:
-            move_over(temporary, place)
-            self._add(number, segment, digest)
+            if stored is None:
+                move_over(temporary, place)
+            else:
+                self._work.fetch(number, digest)
+            self._add(number, segment, digest, is_stored=stored is not None)
         except OSError as error:
             raise cannot_write(self.target, error) from error
         self._by_workers.add(number)
         self._unseen.add(number)
 
     def drop_made(self, made: str) -> None:
-        """Remove a segment that a worker has finished after another one; `made` is as for `take`."""
+        """Remove a segment that a worker has finished after another one; `made` is as for `take`.
+
+        In a store, it is the same object, or one that is removed with all others at the end.
+        """
         self._work.segment(0).with_name(made).unlink(missing_ok=True)
 
     @property
@@ -168,6 +176,11 @@ class SegmentedSink:
     def folder(self) -> Path:
         """The work folder, into which workers write."""
         return self._work.path
+
+    @property
+    def store(self) -> Remote | None:
+        """The folder of a store into which workers put segments instead; None if there is none."""
+        return self._work.store
 
     @property
     def numbers(self) -> set[int]:
@@ -231,10 +244,11 @@ class SegmentedSink:
             self._maker.end()
         except OSError as error:
             raise cannot_write(self.target, error) from error
+        self._work.settle()
 
-    def _add(self, number: int, segment: Segment, digest: str) -> None:
+    def _add(self, number: int, segment: Segment, digest: str, *, is_stored: bool = False) -> None:
         self._segments[number] = segment
-        self._work.add(number, digest)
+        self._work.add(number, digest, is_stored=is_stored)
 
     def _check_space(self) -> None:
         """Check that the disk has space for the joined segments, so that a run stops early and not at its
@@ -277,7 +291,9 @@ class SegmentedSink:
     def _append(self, output: VideoSink, number: int, segment: Segment) -> None:
         path = self._work.segment(number)
         try:
-            if sha256_of(path) != self._work.journal.segments[number]:
+            self._work.wait(number)
+            known = self._work.journal.segments[number]
+            if sha256_of(path) != known or read_segment(path) != segment:
                 raise OutputError(
                     f"{shown(self.target)}: a finished part changed on the disk; run it again to make "
                     "it again"
@@ -308,6 +324,7 @@ def _kept(work: WorkFolder) -> dict[int, Segment]:
     """Read the trailers of the segments from an earlier run. Unreadable segments are made again."""
     found = {}
     for number in list(work.journal.segments):
+        work.wait(number)
         try:
             found[number] = read_segment(work.segment(number))
         except OutputError:

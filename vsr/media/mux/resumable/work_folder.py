@@ -6,6 +6,10 @@ and renamed, alternately under two names. If one copy is torn, the other is at m
 The folder may be where other users can write, such as /tmp. Therefore it must belong to this user and be
 closed to others, and all files in it are accessed through a descriptor of the folder. A folder that another
 user puts under its name meanwhile is not used.
+
+With a folder of a store, the finished segments and the journal are there, too (`stored_parts`), and a run on
+another machine gets them from there. A store has no lock. If two runs make the same file, each of them makes
+its own segments, and ends with an error if the other one removed some that it needs.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from vsr.errors import ConfigError, OutputError
 from vsr.media.encode.segments import sha256_of
 from vsr.media.files.opening import shown
 from vsr.media.mux.resumable.journal import Journal, read_journal, write_journal
+from vsr.media.mux.resumable.stored_parts import StoredParts, stored_name
+from vsr.media.remote.folder import StoreFolder
+from vsr.media.remote.places import Remote
 from vsr.system import files, locks
 from vsr.system.folders import OwnFolder, open_own_folder
 
@@ -37,12 +44,13 @@ Key = Mapping[str, Any]
 class WorkFolder:
     """The folder of a job, locked while this process uses it."""
 
-    def __init__(self, place: Path, name: str = "") -> None:
+    def __init__(self, place: Path, name: str = "", store: StoreFolder | None = None) -> None:
         """Create the folder if necessary, and lock it.
 
         Args:
             place: Path at which the output is made; the folder lies beside it.
             name: Of the output in messages; that of `place` by default.
+            store: A folder of a store that has the finished segments and the journal, too.
 
         Raises:
             OutputError: another process uses it, it belongs to another user, or the disk refuses.
@@ -63,6 +71,12 @@ class WorkFolder:
             ) from error
         self._inside = self._folder.inside
         self.journal = Journal(key={}, facts={})
+        self._stored = None if store is None else StoredParts(store)
+
+    @property
+    def store(self) -> Remote | None:
+        """The folder of a store that has the segments, too."""
+        return None if self._stored is None else self._stored.folder.remote
 
     @property
     def result(self) -> Path:
@@ -100,6 +114,7 @@ class WorkFolder:
         """Resume the job in this folder, or start a new one.
 
         Segments whose file is missing or changed are removed from the journal, so that they are made again.
+        Those that only the store has are fetched meanwhile; `wait` must precede their use.
 
         Args:
             key: Key of the wanted job.
@@ -108,15 +123,17 @@ class WorkFolder:
 
         Raises:
             ConfigError: the folder contains a job with another key.
-            OutputError: the folder cannot be read or cleared.
+            OutputError: the folder cannot be read or cleared, or the store does not answer.
         """
-        kept = None if restart else self._newest()
+        stored = None if self._stored is None else self._stored.journal()
+        kept = None if restart else _newest(stored, self._newest())
         if kept is not None and kept.segments and kept.facts.keys() == facts.keys():
             self._check_same(kept.key, dict(key))
             self.journal = kept
-            kept.segments = {n: digest for n, digest in kept.segments.items() if self._verifies(n, digest)}
+            here = {n for n, digest in kept.segments.items() if self._verifies(n, digest)}
+            kept.segments = {n: d for n, d in kept.segments.items() if n in here or self._is_stored(n, d)}
         else:
-            self.journal = Journal(key=dict(key), facts=dict(facts))
+            here, self.journal = set(), Journal(key=dict(key), facts=dict(facts))
         try:
             self._sweep(self.journal.segments)
         except OSError as error:
@@ -124,10 +141,33 @@ class WorkFolder:
                 f"{self._name}: the folder {shown(self.path.name)} for its parts cannot be cleared "
                 f"({error.strerror}); remove it, or use `resume=False`"
             ) from error
+        if self._stored is not None:
+            self._stored.sweep(self.journal.segments)
+            for number, digest in self.journal.segments.items():
+                if number not in here:
+                    self.fetch(number, digest)
+                elif not self._is_stored(number, digest):
+                    self._write((self.segment(number), stored_name(number, digest)))
+
+    def fetch(self, number: int, digest: str) -> None:
+        """Begin to copy a segment from the store into this folder, without waiting for it."""
+        assert self._stored is not None
+        self._stored.fetch(number, digest, self.segment(number))
+
+    def wait(self, number: int) -> None:
+        """Wait for a segment that `begin` or `fetch` copies.
+
+        Raises:
+            OutputError: the store does not have it as it was made, or the disk is full.
+        """
+        if self._stored is not None:
+            self._stored.wait(number)
+
+    def _is_stored(self, number: int, digest: str) -> bool:
+        return self._stored is not None and self._stored.has(number, digest)
 
     def _newest(self) -> Journal | None:
-        found = [j for name in _JOURNALS if (j := read_journal(self._inside / name)) is not None]
-        return max(found, key=lambda journal: journal.turn, default=None)
+        return _newest(*(read_journal(self._inside / name) for name in _JOURNALS))
 
     def _check_same(self, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         different = [name for name in (*wanted, *kept) if kept.get(name) != wanted.get(name)]
@@ -168,15 +208,21 @@ class WorkFolder:
         """
         return files.free_bytes(self._inside)
 
-    def add(self, number: int, digest: str) -> None:
+    def add(self, number: int, digest: str, *, is_stored: bool = False) -> None:
         """Record a segment whose file is stored on the disk; from then on it is never computed again.
+
+        Args:
+            number: Of the segment.
+            digest: SHA-256 of its file.
+            is_stored: Whether the store has it already.
 
         Raises:
             OSError: the disk is full; the previous journal is still there.
+            OutputError: the store failed.
         """
         self.journal.segments[number] = digest
         try:
-            self._write()
+            self._write(None if is_stored else (self.segment(number), stored_name(number, digest)))
         except OSError:
             del self.journal.segments[number]
             raise
@@ -186,13 +232,29 @@ class WorkFolder:
 
         Raises:
             OSError: the disk is full.
+            OutputError: the store failed.
         """
+        with suppress(OutputError):
+            self.wait(number)  # else the old one could still come after the new one
         del self.journal.segments[number]
         self._write()
 
-    def _write(self) -> None:
+    def _write(self, new: tuple[Path, str] | None = None) -> None:
+        """Write the journal, here and into the store, to which a new segment goes first."""
         self.journal.turn += 1
-        write_journal(self._inside / _JOURNALS[self.journal.turn % 2], self.journal)
+        path = self._inside / _JOURNALS[self.journal.turn % 2]
+        write_journal(path, self.journal)
+        if self._stored is not None:
+            self._stored.keep(path, new)
+
+    def settle(self) -> None:
+        """Wait until the store has all that was recorded.
+
+        Raises:
+            OutputError: the store failed.
+        """
+        if self._stored is not None:
+            self._stored.settle()
 
     def leave(self, *, done: bool) -> None:
         """Release the folder; it stays only if it contains segments from which a later run can resume.
@@ -202,6 +264,8 @@ class WorkFolder:
         if self._lock is None:
             return
         lock, self._lock = self._lock, None
+        if self._stored is not None:
+            self._stored.close(done=done)
         if done or not any(self._inside.glob("*.segment")):
             self._remove(lock)
         else:
@@ -217,6 +281,12 @@ class WorkFolder:
         with suppress(OSError):  # another process has it by now
             locks.remove(lock, self._inside / _LOCK)
             self.path.rmdir()
+
+
+def _newest(*journals: Journal | None) -> Journal | None:
+    """Return the journal that was written last; of equal ones the first."""
+    found = (journal for journal in journals if journal is not None)
+    return max(found, key=lambda journal: journal.turn, default=None)
 
 
 def folder_of(place: Path) -> Path:

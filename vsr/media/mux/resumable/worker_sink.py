@@ -15,17 +15,23 @@ from vsr.media.formats.containers import Container
 from vsr.media.formats.muxers import cannot_write
 from vsr.media.mux.resumable.segment_maker import Making, SegmentMaker
 from vsr.media.mux.resumable.source_hash import SourceHashes
+from vsr.media.mux.resumable.stored_parts import stored_name
 from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import SinkReport
 from vsr.media.passthrough.stream_kinds import StreamPlan
+from vsr.media.remote.folder import StoreFolder
 from vsr.system.folders import open_own_folder
 
-Made = Callable[[int, str, str], None]
-"""Called with the number, the file's name in the work folder and the SHA-256 of a finished segment."""
+Made = Callable[[int, str, str, Segment], None]
+"""Called with the number, the name in the work folder, the SHA-256 and the trailer of a finished segment."""
 
 
 class WorkerSink:
-    """Encodes the frames of segments into files with temporary names in a work folder of another process."""
+    """Encodes the frames of segments into files with temporary names in a work folder of another process.
+
+    With a folder of a store, the files are made in a folder of this machine, and are put into the store when
+    they are complete.
+    """
 
     def __init__(
         self,
@@ -36,6 +42,7 @@ class WorkerSink:
         folder: Path,
         worker: str,
         length: int,
+        store: StoreFolder | None = None,
     ) -> None:
         """Open the work folder.
 
@@ -46,6 +53,7 @@ class WorkerSink:
             folder: The work folder; another process holds its lock.
             worker: Name of this worker, part of the names of its files.
             length: The number of frames in a segment.
+            store: Where finished segments are put; None leaves them in `folder`.
 
         Raises:
             OutputError: the folder is missing, or belongs to another user.
@@ -57,7 +65,8 @@ class WorkerSink:
         """What becomes of each stream of the source."""
         self.length = length
         self.damage = Damage()
-        self.made: Made = lambda number, name, digest: None
+        self.made: Made = lambda number, name, digest, segment: None
+        self._store = store
         self.frames = 0
         self._target, self._info, self._container, self._worker = checked.target, info, container, worker
         try:
@@ -130,4 +139,9 @@ class WorkerSink:
         return f"{number:08d}.{self._worker}.made"
 
     def _done(self, number: int, segment: Segment, digest: str) -> None:
-        self.made(number, self._name(number), digest)
+        name = self._name(number)
+        if self._store is not None:
+            file, name = self._folder.inside / name, stored_name(number, digest)
+            self._store.put(file, name)
+            file.unlink()
+        self.made(number, name, digest, segment)
