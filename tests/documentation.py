@@ -117,7 +117,7 @@ FILES: dict[str, dict[str, Any]] = {
     },
     "docs/pipelines.md": {"in.mp4": SHORT, "own.toml": "docs/pipelines.md"},
     "docs/training.md": {
-        **{"photographs/": None, "photos/": None, "film.mp4": "film", "in.mp4": SHORT},
+        **{"photographs/": None, "photos/": None, "film.mp4": "large film", "in.mp4": SHORT},
         **{"my-fast-x4.safetensors": "fast-x4", "my-crisp-x4.safetensors": "fast-x4-crisp"},
         "my-recipe.toml": "pipelines/train/fast-x2.toml",
     },
@@ -138,16 +138,17 @@ def furnish(page: str, folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith("/"):
             path.mkdir()
-            write_photographs(path, 14, 256)
+            write_photographs(path, 14, 512)
         else:
             MAKERS.get(path.suffix, _film)(path, facts)
 
 
 def _film(path: Path, facts: Any) -> None:
-    if facts == "film":
-        write_film(path, pan(1, 40) + pan(2, 40), options={"crf": "22"})
-    else:
+    if not isinstance(facts, str):
         make_clip(path, **facts)
+        return
+    size = {"height": 288, "width": 352} if facts == "large film" else {}
+    write_film(path, pan(1, 40, **size) + pan(2, 40, **size), options={"crf": "22"})
 
 
 def _picture(path: Path, _: Any) -> None:

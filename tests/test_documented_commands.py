@@ -31,6 +31,7 @@ SHORTER = {
     "vsr train": "--steps 2 --validate-every 2 --overwrite",
     "vsr upscale": "--overwrite",
     "vsr compare": "--overwrite",
+    "vsr preview": "--overwrite",
 }
 """What is added to commands: training ends soon, and examples of a page may write the same file."""
 NOT_BETTER = 5
