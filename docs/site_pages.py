@@ -32,7 +32,7 @@ RECIPES = {
     "pipelines/degrade": ("degradations.md", "Degradations", "A recipe names one as `degrade`."),
 }
 """For each folder of settings the page that shows its files, with its title and first sentence."""
-LANGUAGES = {".py": "python", ".yml": "yaml", ".toml": "toml"}
+LANGUAGES = {".py": "python", ".yml": "yaml", ".yaml": "yaml", ".sbatch": "sh", ".toml": "toml"}
 _LINK = re.compile(r"(\]\(|^\[[^]]+\]: )([^)#:\s]+)(?=[#)\s])", re.MULTILINE)
 _FILE_NAME = re.compile(r"\[[\w./-]+\.md\]\(([^)#:\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
@@ -77,12 +77,12 @@ def _places() -> dict[str, str]:
 
 
 def _linked_files(source: str) -> Iterator[str]:
-    """Yield the text files to which a page links and which are no pages themselves."""
-    if (ROOT / source).is_file():
+    """Yield the files and folders to which a page links and which are no pages themselves."""
+    if source.endswith(".md"):
         text = "".join(_FENCE.split((ROOT / source).read_text(encoding="utf-8"))[::2])
         for _, target in _LINK.findall(text):
             path = _resolved(source, target)
-            if (ROOT / path).is_file() and not path.endswith((".md", ".png", ".webp")):
+            if (ROOT / path).exists() and not path.endswith((".md", ".png", ".webp")):
                 yield path
 
 
@@ -95,13 +95,19 @@ def _content(source: str) -> str:
     path = ROOT / source
     if source in RECIPES:
         _, title, sentence = RECIPES[source]
-        return f"# {title}\n\n{sentence}\n" + "".join(map(_settings_file, sorted(path.glob("*.toml"))))
+        return f"# {title}\n\n{sentence}\n" + "".join(
+            _file(one, one.stem) for one in sorted(path.glob("*.toml"))
+        )
+    if path.is_dir():
+        return f"# {source}\n" + "".join(
+            _file(one, one.name) for one in sorted(path.iterdir()) if one.is_file()
+        )
     text = path.read_text(encoding="utf-8")
     return text if path.suffix == ".md" else f"# {source}\n\n{_code(path, text)}"
 
 
-def _settings_file(path: Path) -> str:
-    return f"\n## {path.stem}\n\n{_code(path, path.read_text(encoding='utf-8'))}"
+def _file(path: Path, heading: str) -> str:
+    return f"\n## {heading}\n\n{_code(path, path.read_text(encoding='utf-8'))}"
 
 
 def _code(path: Path, text: str) -> str:
