@@ -26,10 +26,10 @@ All public names of the package `vsr`, with their docstrings. [python.md](python
 Names that are not on this page may change at any time. The page is written by `python docs/api.py`.
 """
 GROUPS = {
-    "Functions": "upscale upscale_image probe estimate verify compare evaluate open_video load_generator"
-    " train finetune",
+    "Functions": "upscale upscale_image probe estimate verify compare preview evaluate open_video"
+    " load_generator train finetune",
     "Objects that work": "Upscaler VideoSource KeptModel LoadedModel",
-    "Results": "Report StreamFate Progress Damage Probe StreamInfo Chapter Estimate Audit Comparison"
+    "Results": "Report StreamFate Progress Damage Probe StreamInfo Chapter Estimate Audit Comparison Preview"
     " Evaluation TrainReport TrainProgress FinetuneReport",
     "Settings": "UpscaleSettings EncoderSettings Overrides Backend Precision Deinterlace ForcedOrder Hwaccel"
     " PipeFormat",
