@@ -44,7 +44,7 @@ from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import Backend, EncoderSettings, UpscaleSettings
 
 SIZES = {"4k": (3840, 2160), "1080p": (1920, 1080)}
@@ -141,7 +141,7 @@ def process(case: Case, backend: Backend) -> Sample:
 def whole(case: Case, backend: Backend) -> Sample:
     """Measure from file to file, until the file is finished."""
     times = [time.perf_counter()]
-    report = upscale_video(
+    report = upscale(
         case.clip,
         case.target,
         settings(case, backend),

@@ -45,7 +45,7 @@ from vsr.models.load import load_generator
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 PRESET, CRF = "veryfast", 18
@@ -278,7 +278,7 @@ def speed_rows(folder: Path, weights: Path, frames: int, rounds: int) -> tuple[l
         return lambda: timed(work) / number
 
     process = per_frame(lambda: our_frames(clip, folder / "a.mp4", wish), frames)
-    whole = per_frame(lambda: upscale_video(clip, folder / "a.mp4", wish, overwrite=True), frames)
+    whole = per_frame(lambda: upscale(clip, folder / "a.mp4", wish, overwrite=True), frames)
     rows = []
     for peer, (run, number) in peers.items():
         scopes = {

@@ -57,8 +57,7 @@ if TYPE_CHECKING:
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import KeptModel
     from vsr.pipeline.probing import Chapter, Probe, StreamInfo, probe
-    from vsr.pipeline.run import Progress
-    from vsr.pipeline.run import upscale_video as upscale
+    from vsr.pipeline.run import Progress, upscale
     from vsr.pipeline.upscaler import Upscaler, upscale_image
     from vsr.report.compare import Comparison, compare
     from vsr.report.evaluate import Evaluation, evaluate
@@ -155,7 +154,7 @@ _MODULES = {
     "vsr.pipeline.job.report": "Report",
     "vsr.pipeline.job.warm_generator": "KeptModel",
     "vsr.pipeline.probing": "Chapter Probe StreamInfo probe",
-    "vsr.pipeline.run": "Progress upscale_video",
+    "vsr.pipeline.run": "Progress upscale",
     "vsr.pipeline.upscaler": "Upscaler upscale_image",
     "vsr.report.compare": "Comparison compare",
     "vsr.report.evaluate": "Evaluation evaluate",
@@ -166,10 +165,7 @@ _MODULES = {
     "vsr.training.run.loop": "TrainProgress",
 }
 """Where the names are that are imported on first use; a test compares this with the imports above."""
-_RENAMED = {"upscale_video": "upscale"}
-_LAZY = {
-    _RENAMED.get(name, name): (module, name) for module, names in _MODULES.items() for name in names.split()
-}
+_LAZY = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __dir__() -> list[str]:
@@ -181,5 +177,4 @@ if not TYPE_CHECKING:  # a type checker would take any name for a public one
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
             raise AttributeError(f"module 'vsr' has no attribute {name!r}")
-        module, attribute = _LAZY[name]
-        return getattr(import_module(module), attribute)
+        return getattr(import_module(_LAZY[name]), name)

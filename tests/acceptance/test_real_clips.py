@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vsr.media.audit import verify
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 pytestmark = pytest.mark.needs_material
@@ -36,7 +36,7 @@ def test_nothing_is_lost(clip: Path, suffix: str, tmp_path: Path, material: Path
     # These settings encode fast at high quality, since the audit checks what is kept and not the bits.
     quick = EncoderSettings(preset="ultrafast", crf=14)
     wish = UpscaleSettings(model="bicubic", scale=Fraction(2), encoder=quick)
-    report = upscale_video(clip, target, wish)
+    report = upscale(clip, target, wish)
     assert report.exit_code == 0, report.damage.notes
     allowed, says = MP4_CANNOT.get(clip.stem, ("", "")) if suffix == "mp4" else ("", "")
     command = [

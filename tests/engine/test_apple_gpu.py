@@ -19,7 +19,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import ConfigError, DeviceError
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.models.catalog import choose
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 GIB = 1 << 30
@@ -128,7 +128,7 @@ def test_a_video_goes_through_it_whole(gpu: AppleGpu, tmp_path: Path, pixel_form
     settings = UpscaleSettings(
         model="fast-x2", scale=Fraction(2), device="auto", encoder=EncoderSettings(encoder="ffv1")
     )
-    report = upscale_video(clip, tmp_path / "out.mkv", settings)
+    report = upscale(clip, tmp_path / "out.mkv", settings)
     assert report.frames_out == 6
     assert numbers_of(tmp_path / "out.mkv") == list(range(6))
     assert torch.float16 in gpu.formats

@@ -14,7 +14,7 @@ from tests.media_maker import make_clip, picture
 from vsr.errors import ConfigError, InputError
 from vsr.media.decode.facts.probe import probe
 from vsr.media.files.protection import is_protected
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 
 _CONTENT, _EXTENDED = "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e", "298ae614-2622-4c17-b935-dae07ee9289c"
 
@@ -104,7 +104,7 @@ def test_an_animated_webp_is_refused_as_such(tmp_path: Path) -> None:
 def test_svt_av1_accepts_any_rate_and_the_container_states_it(tmp_path: Path, rate: Fraction) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=6, rate=rate, time_base=Fraction(1, 90000))
     result = tmp_path / "b.mkv"
-    upscale_video(clip, result, model="bicubic", scale=2, encoder="libsvtav1", preset="12")
+    upscale(clip, result, model="bicubic", scale=2, encoder="libsvtav1", preset="12")
     stream = ffprobe(result)["streams"][0]
     assert Fraction(stream["avg_frame_rate"]) == pytest.approx(rate, rel=1e-2)
     assert probe(result).frame_rate == pytest.approx(rate, rel=1e-2)
@@ -112,13 +112,13 @@ def test_svt_av1_accepts_any_rate_and_the_container_states_it(tmp_path: Path, ra
 
 def test_webm_has_its_own_default_encoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=3)
-    report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
+    report = upscale(clip, tmp_path / "b.webm", model="bicubic", scale=2)
     assert report.encoder["codec"] == "libsvtav1"
     with pytest.raises(ConfigError, match="WebM does not support the output of libx264"):
-        upscale_video(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
+        upscale(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
 
 
 def test_webm_keeps_transparency_with_the_default_encoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuva420p", frames=3)
-    report = upscale_video(clip, tmp_path / "b.webm", model="bicubic", scale=2)
+    report = upscale(clip, tmp_path / "b.webm", model="bicubic", scale=2)
     assert (report.encoder["codec"], report.encoder["pixel_format"]) == ("libvpx-vp9", "yuva420p")

@@ -20,7 +20,7 @@ from vsr.media.decode.facts.probe import probe
 from vsr.media.formats.boxes import box, edited, find_boxes, full_box
 from vsr.media.metadata.orientation import moved_with, ratio_of_ffmpeg, rotation_of
 from vsr.media.mux.pipe_sink import open_pipe_sink
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 
 _ONE = 1 << 16
@@ -32,7 +32,7 @@ def _upscaled(source: Path, suffix: str) -> Path:
     target = source.with_name(f"result.{suffix}")
     encoder = "libsvtav1" if suffix == "webm" else "libx264"
     preset = "12" if suffix == "webm" else "ultrafast"
-    upscale_video(source, target, model="bicubic", scale=2, encoder=encoder, preset=preset)
+    upscale(source, target, model="bicubic", scale=2, encoder=encoder, preset=preset)
     return target
 
 
@@ -206,7 +206,7 @@ def test_an_arrangement_of_views_that_a_container_does_not_support_is_reported(
     tmp_path: Path, mode: int, suffix: str, reported: bool
 ) -> None:
     source = _with_matroska(tmp_path, "--stereo-mode", f"0:{mode}")
-    report = upscale_video(source, tmp_path / f"b.{suffix}", model="bicubic", scale=2)
+    report = upscale(source, tmp_path / f"b.{suffix}", model="bicubic", scale=2)
     assert any("arrangement of two views" in line for line in report.warnings) is reported
     if not reported:
         stereo = [
@@ -231,7 +231,7 @@ def test_mastering_display_and_light_level_are_stored_in_every_container(
     clip = make_clip(tmp_path / "a.mkv", codec="libx265", pix_fmt="yuv420p10le", hdr10=True, frames=3)
     target = tmp_path / f"b.{suffix}"
     fields: dict[str, object] = {"pixel_format": "yuv420p"} if encoder == "libvpx-vp9" else {}
-    report = upscale_video(clip, target, model="bicubic", scale=2, encoder=encoder, **fields)
+    report = upscale(clip, target, model="bicubic", scale=2, encoder=encoder, **fields)
     assert not any("mastering" in line for line in report.warnings)
     track = mediainfo(target)[1]
     assert track["MasteringDisplay_Luminance"].startswith("min: 0.0050 cd/m2, max: 1000")
@@ -241,7 +241,7 @@ def test_mastering_display_and_light_level_are_stored_in_every_container(
 def test_position_metadata_is_dropped_if_a_filter_crops(tmp_path: Path) -> None:
     source = _with_matroska(tmp_path, "--cropping", "0:8,4,2,6")
     target = tmp_path / "b.mkv"
-    upscale_video(source, target, model="bicubic", scale=2, filters_before=("crop=48:32:8:4",))
+    upscale(source, target, model="bicubic", scale=2, filters_before=("crop=48:32:8:4",))
     assert probe(target).crop is None
 
 

@@ -17,7 +17,7 @@ from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.boxes import box, edited, find_boxes
 from vsr.media.mux.sink import open_sink
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 
 _V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -41,7 +41,7 @@ def _marked(path: Path) -> Path:
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "webm"])
 def test_spherical_v1_metadata_becomes_the_containers_own(tmp_path: Path, suffix: str) -> None:
     source, target = _marked(tmp_path / "a.mp4"), tmp_path / f"b.{suffix}"
-    upscale_video(source, target, model="bicubic", scale=2)
+    upscale(source, target, model="bicubic", scale=2)
     (video,) = ffprobe(target, "-show_streams", "-select_streams", "v")["streams"]
     found = {data["side_data_type"]: data for data in video["side_data_list"]}
     assert found["Spherical Mapping"]["projection"] == "equirectangular"

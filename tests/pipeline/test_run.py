@@ -30,7 +30,7 @@ from vsr.pipeline.flow import stages
 from vsr.pipeline.job import warm_generator
 from vsr.pipeline.job.job import TOGETHER
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.run import Progress, run, upscale_video
+from vsr.pipeline.run import Progress, run, upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
@@ -60,7 +60,7 @@ def test_variable_rate_b_frames_and_offset_keep_every_timestamp(tmp_path: Path, 
         audio=[Audio()],
     )
     target = tmp_path / f"out.{suffix}"
-    report = upscale_video(source, target, settings())
+    report = upscale(source, target, settings())
     before, after = pts_of(source), pts_of(target)
     assert len(before) == len(pts)
     # Half a tick of the source, the smallest difference that a player can show.
@@ -77,7 +77,7 @@ def test_variable_rate_b_frames_and_offset_keep_every_timestamp(tmp_path: Path, 
 def test_no_frame_is_lost_for_any_batch_and_length(tmp_path: Path, frames: int, batch: int) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=frames, bframes=2)
     target = tmp_path / "out.mkv"
-    upscale_video(source, target, settings(batch=batch))
+    upscale(source, target, settings(batch=batch))
     assert numbers_of(target) == list(range(frames))
 
 
@@ -107,7 +107,7 @@ def test_scale_1_bicubic_returns_every_code_value_within_one(tmp_path: Path, nam
         tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, color=color, frames=2, width=50, height=38
     )
     target = tmp_path / "out.mkv"
-    upscale_video(source, target, settings(scale=Fraction(1), encoder=LOSSLESS))
+    upscale(source, target, settings(scale=Fraction(1), encoder=LOSSLESS))
     with av.open(str(source)) as a, av.open(str(target)) as b:
         for before, after in zip(a.decode(video=0), b.decode(video=0), strict=True):
             assert after.format.name == before.format.name
@@ -125,14 +125,14 @@ def codes(plane: av.video.plane.VideoPlane, frame: av.VideoFrame) -> np.ndarray:
 
 def test_ten_bits_in_are_ten_bits_out_by_default(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", pix_fmt="yuv420p10le", frames=3)
-    upscale_video(source, tmp_path / "out.mp4", settings())
+    upscale(source, tmp_path / "out.mp4", settings())
     with av.open(str(tmp_path / "out.mp4")) as box:
         assert box.streams.video[0].codec_context.pix_fmt == "yuv420p10le"
 
 
 def test_odd_sizes_are_upscaled_completely(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", width=53, height=37, frames=2)
-    upscale_video(source, tmp_path / "out.mkv", settings())
+    upscale(source, tmp_path / "out.mkv", settings())
     with av.open(str(tmp_path / "out.mkv")) as box:
         frame = next(box.decode(video=0))
         assert (frame.width, frame.height) == (106, 74)
@@ -140,7 +140,7 @@ def test_odd_sizes_are_upscaled_completely(tmp_path: Path) -> None:
 
 def test_alpha_is_kept_in_a_container_that_supports_it(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuva444p", frames=2, width=32, height=24)
-    upscale_video(source, tmp_path / "out.mkv", settings(encoder=LOSSLESS))
+    upscale(source, tmp_path / "out.mkv", settings(encoder=LOSSLESS))
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
         before, after = next(a.decode(video=0)), next(b.decode(video=0))
         assert after.format.name == "yuva444p"
@@ -157,7 +157,7 @@ def test_audio_subtitles_and_chapters_are_kept(tmp_path: Path) -> None:
         chapters=[(0, 0.5, "One"), (0.5, 1, "Two")],
         metadata={"title": "A film"},
     )
-    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    report = upscale(source, tmp_path / "out.mkv", settings())
     with av.open(str(tmp_path / "out.mkv")) as box:
         assert [s.type for s in box.streams] == ["video", "audio", "audio", "subtitle"]
         assert box.streams.audio[1].metadata["language"] == "deu"
@@ -172,7 +172,7 @@ def test_audio_subtitles_and_chapters_are_kept(tmp_path: Path) -> None:
 def test_any_scale(tmp_path: Path, wish: dict[str, Fraction], size: tuple[int, int]) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=2)
     with fake_model(Nearest()):
-        upscale_video(source, tmp_path / "out.mkv", settings(**wish))
+        upscale(source, tmp_path / "out.mkv", settings(**wish))
     with av.open(str(tmp_path / "out.mkv")) as box:
         frame = next(box.decode(video=0))
         assert (frame.width, frame.height) == size
@@ -180,7 +180,7 @@ def test_any_scale(tmp_path: Path, wish: dict[str, Fraction], size: tuple[int, i
 
 def test_a_time_range_of_the_source_begins_at_zero_and_has_only_its_frames(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=50, audio=[Audio()])
-    report = upscale_video(source, tmp_path / "out.mkv", settings(start=Fraction(4, 5), end=Fraction(6, 5)))
+    report = upscale(source, tmp_path / "out.mkv", settings(start=Fraction(4, 5), end=Fraction(6, 5)))
     assert numbers_of(tmp_path / "out.mkv") == list(range(20, 30))
     assert pts_of(tmp_path / "out.mkv")[0] == 0
     assert report.exit_code == 0
@@ -212,7 +212,7 @@ class fake_model:  # noqa: N801 - reads as a verb
 def test_out_of_memory_during_the_run_loses_no_frame(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=7)
     with fake_model(Hungry(limit=64 * 48)):
-        report = upscale_video(source, tmp_path / "out.mkv", settings(batch=4))
+        report = upscale(source, tmp_path / "out.mkv", settings(batch=4))
     assert numbers_of(tmp_path / "out.mkv") == list(range(7))
     assert report.engine["redone_smaller"] > 0
 
@@ -220,7 +220,7 @@ def test_out_of_memory_during_the_run_loses_no_frame(tmp_path: Path) -> None:
 def test_broken_frames_are_recomputed_and_counted(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=5)
     with fake_model(BreaksIn16Bits(float("nan"))):
-        report = upscale_video(source, tmp_path / "out.mkv", settings(precision="bf16", batch=2))
+        report = upscale(source, tmp_path / "out.mkv", settings(precision="bf16", batch=2))
     assert numbers_of(tmp_path / "out.mkv") == list(range(5))
     assert report.engine["redone_in_fp32"] == 5
 
@@ -262,7 +262,7 @@ def test_an_error_during_the_run_leaves_only_the_old_file(
     target = tmp_path / "out.mkv"
     target.write_bytes(b"what was there before")
     with fake_model(FailsAt(error, at=6)), pytest.raises(raised):
-        upscale_video(source, target, settings(), overwrite=True)
+        upscale(source, target, settings(), overwrite=True)
     assert target.read_bytes() == b"what was there before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
 
@@ -275,14 +275,14 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        upscale_video(source, tmp_path / "out.mkv", settings(), on_progress=interrupt)
+        upscale(source, tmp_path / "out.mkv", settings(), on_progress=interrupt)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
 def test_damage_is_counted_and_the_run_continues(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)
-    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    report = upscale(source, tmp_path / "out.mkv", settings())
     assert 0 < report.frames_out < 60
     assert report.damage.missing_frames > 0
     assert report.exit_code == 10
@@ -295,7 +295,7 @@ def test_damage_of_audio_also_counts(tmp_path: Path) -> None:
     headers = [n for n in range(len(data) - 3) if data[n : n + 3] == b"\xff\xf1\x4c"]
     data[headers[20] + 2] |= 0x3C  # a sampling rate that does not exist
     source.write_bytes(data)
-    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    report = upscale(source, tmp_path / "out.mkv", settings())
     assert report.frames_out == 30
     assert report.damage.broken_packets > 0
     assert report.exit_code == 10
@@ -314,11 +314,11 @@ def test_out_of_memory_outside_the_generator_is_retried_and_then_one_clear_error
         return real(image, color, layout)
 
     monkeypatch.setattr(stages, "to_planes", partial(scarce, every=3))
-    upscale_video(source, tmp_path / "out.mkv", settings())
+    upscale(source, tmp_path / "out.mkv", settings())
     assert numbers_of(tmp_path / "out.mkv") == list(range(6))
     monkeypatch.setattr(stages, "to_planes", partial(scarce, every=1))
     with pytest.raises(DeviceMemoryError, match="after all retries"):
-        upscale_video(source, tmp_path / "none.mkv", settings())
+        upscale(source, tmp_path / "none.mkv", settings())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
 
 
@@ -356,7 +356,7 @@ def test_an_interrupt_during_computation_removes_the_file_at_once(tmp_path: Path
     for thread in threads:
         thread.start()
     with fake_model(network), pytest.raises(KeyboardInterrupt):
-        upscale_video(source, tmp_path / "out.mkv", settings())
+        upscale(source, tmp_path / "out.mkv", settings())
     for thread in threads:
         thread.join()
     assert seen_at_abort == [["in.mkv"]], "the temporary file existed during the wait for the thread"
@@ -372,7 +372,7 @@ def test_an_interrupt_during_encoding_removes_the_file_before_waiting_for_the_en
     def slow(sink: VideoSink, frame: YuvFrame) -> None:
         encoding.set()
         time.sleep(1)
-        seen.append(sorted(p.name for p in tmp_path.iterdir()))
+        seen.append(sorted(p.name for p in tmp_path.rglob("*") if p.is_file()))
         real(sink, frame)
 
     def interrupt(_: Progress) -> None:
@@ -381,8 +381,8 @@ def test_an_interrupt_during_encoding_removes_the_file_before_waiting_for_the_en
 
     monkeypatch.setattr(VideoSink, "write", slow)
     with pytest.raises(KeyboardInterrupt):
-        upscale_video(source, tmp_path / "out.mkv", settings(resume=False), on_progress=interrupt)
-    assert seen == [["in.mkv"]]
+        upscale(source, tmp_path / "out.mkv", settings(resume=False), on_progress=interrupt)
+    assert seen == [["in.mkv", "lock"]]  # of the work folder only its lock is left
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
@@ -390,7 +390,7 @@ def test_an_interrupt_during_encoding_removes_the_file_before_waiting_for_the_en
 def test_an_empty_time_range_is_rejected_before_any_work(tmp_path: Path, start: int, end: int | None) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=5)
     with pytest.raises(ConfigError):
-        upscale_video(source, tmp_path / "out.mkv", settings(start=start, end=end))
+        upscale(source, tmp_path / "out.mkv", settings(start=start, end=end))
 
 
 def test_an_input_that_changes_during_the_run_is_reported(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_an_input_that_changes_during_the_run_is_reported(tmp_path: Path) -> Non
         with source.open("ab") as file:
             file.write(b"x")
 
-    report = upscale_video(source, tmp_path / "out.mkv", settings(), on_progress=disturb)
+    report = upscale(source, tmp_path / "out.mkv", settings(), on_progress=disturb)
     assert report.exit_code == 10
     assert any("changed while it was read" in note for note in report.damage.notes)
 
@@ -409,7 +409,7 @@ def test_strict_stops_at_damage_and_leaves_no_file(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=60, gop=10)
     source = truncated(whole, tmp_path / "in.mkv", 0.5)
     with pytest.raises(InputError):
-        upscale_video(source, tmp_path / "out.mkv", settings(strict=True))
+        upscale(source, tmp_path / "out.mkv", settings(strict=True))
     assert not (tmp_path / "out.mkv").exists()
 
 
@@ -422,13 +422,13 @@ def test_a_lost_frame_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(stages, "download", leaky)
     with pytest.raises(VsrError, match="6 frames were read but 5"):
-        upscale_video(source, tmp_path / "out.mkv", settings())
+        upscale(source, tmp_path / "out.mkv", settings())
     assert not (tmp_path / "out.mkv").exists()
 
 
 def test_the_report_is_json_and_describes_the_run(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=4)
-    report = upscale_video(source, tmp_path / "out.mkv", settings())
+    report = upscale(source, tmp_path / "out.mkv", settings())
     report.write(tmp_path / "report.json")
     table = json.loads((tmp_path / "report.json").read_text())
     assert table["frames_in"] == table["frames_out"] == 4
@@ -443,14 +443,14 @@ def test_progress_of_a_range_counts_its_frames(tmp_path: Path, start: str | None
     source = make_clip(tmp_path / "in.mp4", frames=12)
     seen: list[Progress] = []
     limits = {"start": start and Fraction(start), "end": end and Fraction(end)}
-    report = upscale_video(source, tmp_path / "out.mp4", settings(**limits), on_progress=seen.append)
+    report = upscale(source, tmp_path / "out.mp4", settings(**limits), on_progress=seen.append)
     assert {one.total for one in seen} == {report.frames_out}
 
 
 def test_progress_has_the_expected_number_of_frames(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", frames=9)
     seen: list[Progress] = []
-    upscale_video(source, tmp_path / "out.mp4", settings(), on_progress=seen.append)
+    upscale(source, tmp_path / "out.mp4", settings(), on_progress=seen.append)
     assert [p.frames for p in seen] == list(range(1, 10))
     assert {p.total for p in seen} == {9}
 
@@ -476,7 +476,7 @@ def test_a_prepared_job_that_does_not_run_leaves_no_file(tmp_path: Path) -> None
 def test_cuda_gives_the_result_of_the_cpu(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", frames=9, width=96, height=64)
     for device in ("cpu", "cuda"):
-        upscale_video(
+        upscale(
             source,
             tmp_path / f"{device}.mkv",
             settings(device=device, model="fast", encoder=LOSSLESS, batch=2),

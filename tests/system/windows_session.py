@@ -68,7 +68,7 @@ def upscaled(clip: Path, target: Path, *more: str) -> int:
 def cut_off(clip: Path, target: Path) -> bool:
     """Whether a run that fails in its middle leaves its folder and no result."""
     from vsr.pipeline.flow.graph import DEPTH
-    from vsr.pipeline.run import upscale_video
+    from vsr.pipeline.run import upscale
     from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
     def stop(done: object) -> None:
@@ -85,7 +85,7 @@ def cut_off(clip: Path, target: Path) -> bool:
         segment_seconds=Fraction(LENGTH, 25),
     )
     try:
-        upscale_video(clip, target, settings, on_progress=stop)
+        upscale(clip, target, settings, on_progress=stop)
     except CutOffError:
         return not target.exists()
     return False
@@ -93,7 +93,7 @@ def cut_off(clip: Path, target: Path) -> bool:
 
 def failed_straight(clip: Path, target: Path) -> bool:
     """Whether a run without segments that fails leaves nothing, though its file was open when it did."""
-    from vsr.pipeline.run import upscale_video
+    from vsr.pipeline.run import upscale
     from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
     def stop(done: object) -> None:
@@ -104,7 +104,7 @@ def failed_straight(clip: Path, target: Path) -> bool:
     )
     before = set(target.parent.iterdir())
     try:
-        upscale_video(clip, target, settings, on_progress=stop)
+        upscale(clip, target, settings, on_progress=stop)
     except CutOffError:
         return set(target.parent.iterdir()) == before
     return False

@@ -55,8 +55,8 @@ def prepare(
     """Open and check everything that can be checked before the first frame, and close it at the end.
 
     Args:
-        source: As for `run.upscale_video`.
-        target: As for `run.upscale_video`.
+        source: As for `run.upscale`.
+        target: As for `run.upscale`.
         chosen: The settings; with their history, the report says where each comes from.
         hashes: Whether the report gets the SHA-256 of the whole input and of the whole result.
         overwrite: Whether to replace an existing target.

@@ -62,7 +62,7 @@ OnWarning = Callable[[str], None]
 OnComplete = Callable[[Report], None]
 
 
-def upscale_video(
+def upscale(
     source: Named,
     target: Named,
     settings: UpscaleSettings | None = None,
@@ -122,7 +122,7 @@ def upscale_video(
         source = as_sequence(Path(source), Path(target), chosen.settings.frame_rate)
         make = None if is_url(target) else _maker_of_pictures(source, Path(target))
         if make is not None:
-            work = partial(upscale_video, cancel=cancel, on_progress=on_progress, warm=warm)
+            work = partial(upscale, cancel=cancel, on_progress=on_progress, warm=warm)
             work = partial(work, hashes=hashes, on_warning=on_warning)
             with paths_of(source) as (first,):
                 say = on_warning or (lambda _: None)

@@ -16,7 +16,7 @@ from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.media.decode import hwaccel
 from vsr.models.archs.compact import Compact, CompactConfig
 from vsr.pipeline.estimate.dry_run import dry_run
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 Capture = pytest.CaptureFixture[str]
@@ -60,7 +60,7 @@ def test_the_estimated_size_equals_that_of_the_run(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mkv", frames=30)
     wish = UpscaleSettings(model="bicubic", encoder=EncoderSettings(preset="slow"), device="cpu")
     forecast = dry_run(clip, tmp_path / "out.mkv", wish)
-    upscale_video(clip, tmp_path / "out.mkv", wish)
+    upscale(clip, tmp_path / "out.mkv", wish)
     with av.open(str(tmp_path / "out.mkv")) as box:
         real = sum(packet.size for packet in box.demux(video=0))
     assert forecast.picture_bytes * 30 == pytest.approx(real, rel=0.02)  # the parameter sets in the header

@@ -12,7 +12,7 @@ from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, Subtitle, make_clip, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.media.audit import verify
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 BT709 = ColorSpec(
@@ -47,7 +47,7 @@ def lost(source: Path, result: Path) -> list[str]:
 
 def upscaled(source: Path, target: Path, **wishes: object) -> Path:
     settings = UpscaleSettings(model="bicubic", scale=Fraction(2), encoder=QUICK)
-    upscale_video(source, target, settings, **wishes)  # type: ignore[arg-type]
+    upscale(source, target, settings, **wishes)  # type: ignore[arg-type]
     return target
 
 

@@ -10,7 +10,7 @@ from tests.media.message_maker import active_format, caption, carrying_clip, dyn
 from tests.media_maker import make_clip
 from vsr.frame import Message
 from vsr.media.audit import verify
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 
 
 def _lost(source: Path, result: Path) -> list[str]:
@@ -20,7 +20,7 @@ def _lost(source: Path, result: Path) -> list[str]:
 def test_vsr_output_keeps_all_side_data(tmp_path: Path) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
     result = tmp_path / "b.mp4"
-    upscale_video(source, result, model="bicubic", scale=2, preset="ultrafast")
+    upscale(source, result, model="bicubic", scale=2, preset="ultrafast")
     assert _lost(source, result) == []
 
 
@@ -42,5 +42,5 @@ def test_missing_late_or_different_side_data_is_found(tmp_path: Path) -> None:
 def test_dynamic_metadata_are_compared(tmp_path: Path, encoder: str, count: int) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "hevc", dynamic, pix_fmt="yuv420p10le")
     result = tmp_path / "b.mkv"
-    upscale_video(source, result, model="bicubic", scale=2, preset="ultrafast", encoder=encoder)
+    upscale(source, result, model="bicubic", scale=2, preset="ultrafast", encoder=encoder)
     assert len(_lost(source, result)) == count

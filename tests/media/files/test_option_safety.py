@@ -13,7 +13,7 @@ from vsr.errors import ConfigError
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.files.option_safety import FILE_OPTIONS, NESTED, PLAIN_NESTED, check_option, names_a_file
 from vsr.media.filters.filters import parse
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.presets import names, read_pipeline
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
@@ -125,9 +125,9 @@ def test_refused_options_would_have_written_files(tmp_path: Path, monkeypatch: p
         options = ((f"{codec[3:]}-params", value),)
         wish = replace(settings, encoder=EncoderSettings(encoder=codec, preset="ultrafast", options=options))
         with pytest.raises(ConfigError, match="`allow_files=True`"):
-            upscale_video(clip, tmp_path / f"{number}.mkv", wish)
+            upscale(clip, tmp_path / f"{number}.mkv", wish)
         before = set(tmp_path.iterdir())
-        upscale_video(clip, tmp_path / f"{number}.mkv", wish, allow_files=True)
+        upscale(clip, tmp_path / f"{number}.mkv", wish, allow_files=True)
         assert len(set(tmp_path.iterdir()) - before) == 2, "the encoder's file, and the film"
         for name in ("made", "false"):
             (tmp_path / name).unlink(missing_ok=True)
@@ -138,7 +138,7 @@ def test_a_quote_across_two_options_hides_nothing(tmp_path: Path) -> None:
     options = (("x265-params", "keyint='"), ("x265-params", "':csv=made"))
     wish = UpscaleSettings(model="bicubic", encoder=EncoderSettings(encoder="libx265", options=options))
     with pytest.raises(ConfigError, match="csv of x265-params"):
-        upscale_video(clip, tmp_path / "out.mkv", wish)
+        upscale(clip, tmp_path / "out.mkv", wish)
 
 
 def test_a_pipeline_file_cannot_allow_files(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from vsr.media.metadata.bitstream import escaped
 from vsr.media.metadata.hdr10plus import hdr10plus_message
 from vsr.media.metadata.messages import LABELS, caption_messages, loss_note, messages_of
 from vsr.media.metadata.side_data import side_data, side_data_of
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 
 _CAPTIONS, _AFD = "ATSC A53 Part 4 Closed Captions", "Active format description"
 _HDR10PLUS = "HDR Dynamic Metadata SMPTE2094-40 (HDR10+)"
@@ -55,7 +55,7 @@ def _bytes_beside(path: Path, kind: str) -> list[list[bytes]]:
 def _upscaled(source: Path, name: str, encoder: str, **settings: object) -> Path:
     target = source.with_name(name)
     preset = "12" if encoder == "libsvtav1" else "ultrafast"
-    upscale_video(source, target, model="bicubic", scale=2, encoder=encoder, preset=preset, **settings)
+    upscale(source, target, model="bicubic", scale=2, encoder=encoder, preset=preset, **settings)
     return target
 
 
@@ -160,7 +160,7 @@ def test_unsupported_side_data_is_named_once_with_an_encoder_that_keeps_it(
     tmp_path: Path, encoder: str, name: str
 ) -> None:
     source = carrying_clip(tmp_path / "a.mkv", "h264", caption, active_format)
-    report = upscale_video(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
+    report = upscale(source, tmp_path / name, model="bicubic", scale=2, encoder=encoder)
     (note,) = [line for line in report.warnings if "lacks side data" in line]
     assert "closed captions" in note
     assert "active format" in note
@@ -174,7 +174,7 @@ def test_side_data_that_begins_later_is_named_too(tmp_path: Path) -> None:
     )
     joined = tmp_path / "joined.ts"
     joined.write_bytes(plain.read_bytes() + late.read_bytes())
-    report = upscale_video(joined, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="ffv1")
+    report = upscale(joined, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="ffv1")
     notes = [line for line in report.warnings if "lacks side data" in line]
     assert ["closed captions" in note for note in notes] == [False, True]
 
@@ -266,7 +266,7 @@ def test_dolby_vision_without_a_compatible_layer_is_refused_unless_a_matrix_is_s
     clip = _with_rpu(tmp_path / "a.mkv", 5)
     assert probe(clip).dolby_vision == DolbyVision(profile=5, viewable=False)
     with pytest.raises(InputError, match=r"profile 5.*colours would be wrong"):
-        upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2)
+        upscale(clip, tmp_path / "b.mkv", model="bicubic", scale=2)
     with open_video(clip, color=ColorSpec(matrix=Matrix.BT2020_NCL)) as video:
         assert any("colours are wrong" in line for line in video.warnings)
 
@@ -296,6 +296,6 @@ def _put_in_entry(path: Path, added: bytes) -> None:
 
 def test_dolby_vision_with_a_base_layer_is_named(tmp_path: Path) -> None:
     clip = _with_rpu(tmp_path / "a.mkv", 8)
-    report = upscale_video(clip, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="libx265")
+    report = upscale(clip, tmp_path / "b.mkv", model="bicubic", scale=2, encoder="libx265")
     (note,) = [line for line in report.warnings if "lacks side data" in line]
     assert note.endswith("Dolby Vision profile 8 (its base layer is kept)")

@@ -11,7 +11,7 @@ import pytest
 from tests.media.pass_through import pass_through, tracks
 from tests.media_maker import Audio, Subtitle, make_clip
 from vsr.errors import InputError
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 
 
 def spoilt(source: Path, path: Path, kind: str, number: int, how: Callable[[bytes], bytes]) -> Path:
@@ -71,13 +71,13 @@ def test_packets_that_a_conversion_cannot_read_are_damage(
     tmp_path: Path, make: Callable[[Path], Path], suffix: str, said: str
 ) -> None:
     source, target = make(tmp_path), tmp_path / f"out{suffix}"
-    report = upscale_video(source, target, model="bicubic", scale=2)
+    report = upscale(source, target, model="bicubic", scale=2)
     assert report.damage.broken_packets >= 1
     assert [note for note in report.damage.notes if said in note]
     assert report.exit_code == 10
     assert not [warning for warning in report.warnings if said in warning]
     with pytest.raises(InputError, match="Without `strict`"):
-        upscale_video(source, target, model="bicubic", scale=2, strict=True, overwrite=True)
+        upscale(source, target, model="bicubic", scale=2, strict=True, overwrite=True)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])

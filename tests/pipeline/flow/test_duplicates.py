@@ -17,7 +17,7 @@ from vsr.media.decode.source import open_video
 from vsr.pipeline.flow.duplicates import REPEATED, Repeats, same
 from vsr.pipeline.flow.marks import Idle, Mark
 from vsr.pipeline.flow.meter import Meter
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LAYOUT = PixelLayout(family="yuv", bit_depth=8, chroma_shift=(1, 1))
@@ -129,7 +129,7 @@ def contents(path: Path) -> list[tuple[int, bytes]]:
 def test_the_file_is_the_same_to_the_bit_and_duplicates_are_counted(resume: bool, tmp_path: Path) -> None:
     clip = held(tmp_path / "in.mkv")
     reports = [
-        upscale_video(clip, tmp_path / f"{reuse}.mkv", SETTINGS, reuse=reuse, resume=resume)
+        upscale(clip, tmp_path / f"{reuse}.mkv", SETTINGS, reuse=reuse, resume=resume)
         for reuse in (True, False)
     ]
     assert contents(tmp_path / "True.mkv") == contents(tmp_path / "False.mkv")

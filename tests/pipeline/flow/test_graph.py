@@ -17,7 +17,7 @@ from vsr.engine.backends.openvino import backend as openvino
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceMemoryError, InputError
 from vsr.pipeline.job.job import SPREAD, TOGETHER, Job
-from vsr.pipeline.run import Progress, upscale_video
+from vsr.pipeline.run import Progress, upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 pytestmark = pytest.mark.skipif(not openvino.available(), reason="the extra `openvino` is not installed")
@@ -47,9 +47,9 @@ def threads_as_before() -> object:
 def test_a_thread_for_the_generator_does_not_change_the_result(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spread = upscale_video(clip, tmp_path / "spread.mkv", SETTINGS)
+    spread = upscale(clip, tmp_path / "spread.mkv", SETTINGS)
     monkeypatch.setattr(Job, "spread", False)
-    together = upscale_video(clip, tmp_path / "together.mkv", SETTINGS)
+    together = upscale(clip, tmp_path / "together.mkv", SETTINGS)
     assert packets(tmp_path / "spread.mkv") == packets(tmp_path / "together.mkv")
     assert numbers_of(tmp_path / "spread.mkv") == list(range(FRAMES))
     for report, table in ((spread, SPREAD), (together, TOGETHER)):
@@ -84,16 +84,14 @@ def test_an_error_of_the_generator_ends_the_run_without_leaving_files(
 ) -> None:
     fails(monkeypatch, error)
     with pytest.raises(raised, match=str(error)):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
 def test_an_error_of_the_decoder_passes_through_both_threads(clip: Path, tmp_path: Path) -> None:
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     with pytest.raises(InputError):
-        upscale_video(
-            clip, tmp_path / "out.mkv", UpscaleSettings(model="fast-x2", backend="openvino", strict=True)
-        )
+        upscale(clip, tmp_path / "out.mkv", UpscaleSettings(model="fast-x2", backend="openvino", strict=True))
 
 
 @pytest.mark.parametrize("after", [1, 5, FRAMES])
@@ -106,12 +104,12 @@ def test_stopping_the_run_does_not_wait_for_a_thread(after: int, clip: Path, tmp
         return check
 
     with pytest.raises(KeyboardInterrupt):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS, on_progress=stop())
+        upscale(clip, tmp_path / "out.mkv", SETTINGS, on_progress=stop())
     assert not (tmp_path / "out.mkv").exists()
 
 
 def test_duplicates_and_time_ranges_work_as_in_other_modes(clip: Path, tmp_path: Path) -> None:
-    report = upscale_video(
+    report = upscale(
         clip,
         tmp_path / "out.mkv",
         replace(SETTINGS, start=Fraction(4, 25), end=Fraction(9, 25)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from vsr.pipeline.run import Progress, upscale_video
+from vsr.pipeline.run import Progress, upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 FRAMES, LENGTH = 24, 5
@@ -38,7 +38,7 @@ def stop_after(frames: int) -> Callable[[Progress], None]:
 
 def cut_off(source: Path, target: Path, settings: UpscaleSettings, *, after: int) -> None:
     with pytest.raises(CutOffError):
-        upscale_video(source, target, settings, on_progress=stop_after(after))
+        upscale(source, target, settings, on_progress=stop_after(after))
     assert not target.exists()
 
 

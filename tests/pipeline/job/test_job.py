@@ -10,7 +10,7 @@ import torch
 
 from tests.media_maker import make_clip
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LOSSLESS = EncoderSettings(encoder="ffv1")
@@ -33,7 +33,7 @@ def test_with_a_gpu_torch_leaves_the_cores_to_the_encoder(tmp_path: Path, backen
     """With sixteen threads, copying planes waited 20 ms a frame for cores that x264 used."""
     source, seen = make_clip(tmp_path / "in.mkv", frames=4), set[int]()
     before = torch.get_num_threads()
-    upscale_video(
+    upscale(
         source,
         tmp_path / "out.mkv",
         UpscaleSettings(device="cuda", model="fast", backend=backend, encoder=LOSSLESS),  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ from tests.pipeline.job.interrupted import (
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceError
 from vsr.models.archs.compact import Compact, CompactConfig
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 
 
@@ -52,10 +52,10 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 ) -> None:
     settings = replace(SETTINGS, encoder=EncoderSettings(encoder=encoder))
     whole, resumed = tmp_path / f"whole.{suffix}", tmp_path / f"resumed.{suffix}"
-    upscale_video(clip, whole, settings)
+    upscale(clip, whole, settings)
     cut_off(clip, resumed, settings, after=13)
     cut_off(clip, resumed, settings, after=3)
-    report = upscale_video(clip, resumed, settings)
+    report = upscale(clip, resumed, settings)
     assert contents(resumed) == contents(whole)
     assert numbers_of(resumed) == list(range(FRAMES))
     assert report.frames_in == report.frames_out == FRAMES
@@ -69,8 +69,8 @@ def test_variable_rate_and_an_offset_are_kept_across_segments(tmp_path: Path) ->
     )
     settings = replace(SETTINGS, encoder=EncoderSettings(), segment_seconds=Fraction(1, 8))
     for suffix in ("mkv", "mp4"):
-        upscale_video(source, tmp_path / f"straight.{suffix}", replace(settings, resume=False))
-        upscale_video(source, tmp_path / f"parts.{suffix}", settings)
+        upscale(source, tmp_path / f"straight.{suffix}", replace(settings, resume=False))
+        upscale(source, tmp_path / f"parts.{suffix}", settings)
         straight, in_parts = (shown(tmp_path / f"{name}.{suffix}") for name in ("straight", "parts"))
         assert in_parts == straight
 
@@ -86,7 +86,7 @@ def test_only_unfinished_segments_are_computed_again(clip: Path, tmp_path: Path,
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=after)
     finished = LENGTH * len(parts(tmp_path))
     computed: list[int] = []
-    report = upscale_video(
+    report = upscale(
         clip, tmp_path / "out.mkv", SETTINGS, on_progress=lambda now: computed.append(now.frames)
     )
     assert report.frames_kept == finished
@@ -100,9 +100,9 @@ def test_a_resumed_network_with_batches_gives_the_same_bits(clip: Path, tmp_path
     settings = replace(
         SETTINGS, model=str(tmp_path / "net.safetensors"), batch=3, encoder=EncoderSettings(encoder="ffv1")
     )
-    upscale_video(clip, tmp_path / "whole.mkv", settings)
+    upscale(clip, tmp_path / "whole.mkv", settings)
     cut_off(clip, tmp_path / "out.mkv", settings, after=14)
-    upscale_video(clip, tmp_path / "out.mkv", replace(settings, batch=1))  # resumes with its original batch
+    upscale(clip, tmp_path / "out.mkv", replace(settings, batch=1))  # resumes with its original batch
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
 
 
@@ -110,9 +110,9 @@ def test_an_existing_output_stays_until_the_new_one_is_complete(clip: Path, tmp_
     target = tmp_path / "out.mkv"
     target.write_bytes(b"old")
     with pytest.raises(CutOffError):
-        upscale_video(clip, target, SETTINGS, overwrite=True, on_progress=stop_after(20))
+        upscale(clip, target, SETTINGS, overwrite=True, on_progress=stop_after(20))
     assert target.read_bytes() == b"old"
-    upscale_video(clip, target, SETTINGS, overwrite=True)
+    upscale(clip, target, SETTINGS, overwrite=True)
     assert numbers_of(target) == list(range(FRAMES))
 
 
@@ -141,13 +141,13 @@ def test_a_lost_gpu_ends_the_run_at_once_and_the_same_command_resumes(
     monkeypatch.setattr(Upscaler, "_attempt", failing)
     words = r"cpu failed \(.*(launch failure|EXECUTION_FAILED|illegal memory access was encountered)\)"
     with pytest.raises(DeviceError, match=words) as caught:
-        upscale_video(clip, tmp_path / "out.mkv", settings)
+        upscale(clip, tmp_path / "out.mkv", settings)
     assert calls == 15  # a lost context is not used again
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     kept = len(parts(tmp_path))
     assert kept
-    assert upscale_video(clip, tmp_path / "out.mkv", settings).frames_kept == kept * LENGTH
+    assert upscale(clip, tmp_path / "out.mkv", settings).frames_kept == kept * LENGTH
     assert numbers_of(tmp_path / "out.mkv") == list(range(FRAMES))
 
 

@@ -26,7 +26,7 @@ from vsr.media.decode.source import VideoSource
 from vsr.media.mux.resumable.source_hash import SourceHashes
 from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.pipeline.job import resume_key
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 
 
@@ -46,10 +46,10 @@ def test_another_job_is_rejected_with_the_difference(
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     kept = parts(tmp_path)
     with pytest.raises(ConfigError, match=named) as refused:
-        upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed))  # type: ignore[arg-type]
+        upscale(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed))  # type: ignore[arg-type]
     assert "`restart=True`" in str(refused.value)
     assert parts(tmp_path) == kept  # the job of the first command is still there
-    report = upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed, restart=True))  # type: ignore[arg-type]
+    report = upscale(clip, tmp_path / "out.mkv", replace(SETTINGS, **changed, restart=True))  # type: ignore[arg-type]
     assert report.frames_kept == 0
 
 
@@ -62,20 +62,20 @@ def test_a_run_decoded_by_a_gpu_is_not_resumed_in_software(
         cut_off(clip, tmp_path / "out.mkv", wished, after=20)
     monkeypatch.setattr(hwaccel, "missing", lambda card: "no card")
     with pytest.raises(ConfigError, match="with decoder cuda, not software"):
-        upscale_video(clip, tmp_path / "out.mkv", wished)
+        upscale(clip, tmp_path / "out.mkv", wished)
 
 
 def test_another_input_of_the_same_name_is_rejected(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     make_clip(clip, frames=FRAMES, first_number=1, audio=[Audio()])
     with pytest.raises(ConfigError, match="input"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
 
 
 def test_a_new_modification_time_and_another_folder_are_the_same_job(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=20)
     os.utime(clip, (1, 1))
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
 
 
 @pytest.mark.parametrize("whole_job", [False, True])
@@ -91,10 +91,10 @@ def test_finished_segments_of_other_frames_are_not_used(
     with pytest.raises(
         ConfigError, match="input changed since its finished parts were made, from frame 0 on"
     ):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert parts(tmp_path) == kept
     assert not (tmp_path / "out.mkv").exists()
-    upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, restart=True))
+    upscale(clip, tmp_path / "out.mkv", replace(SETTINGS, restart=True))
     assert numbers_of(tmp_path / "out.mkv") == list(range(1, FRAMES + 1))
 
 
@@ -109,7 +109,7 @@ def test_segments_must_have_the_same_number_of_frames_and_times(
     else:
         make_clip(clip, frames=FRAMES, bframes=2, pts=[40 * i + i % 2 for i in range(FRAMES)])
     with pytest.raises(ConfigError, match="the input changed since its finished parts were made"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
 
 
 def test_damage_that_decodes_differently_is_the_same_input(
@@ -122,13 +122,13 @@ def test_damage_that_decodes_differently_is_the_same_input(
     assert parts(tmp_path)
     monkeypatch.setattr(SourceHashes, "of", lambda self, number: "another")
     monkeypatch.setattr(VideoSource, "damage", Damage(broken_packets=1))
-    report = upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    report = upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert report.frames_kept
     cut_off(clip, tmp_path / "more.mkv", SETTINGS, after=12)
     os.utime(clip, (1, 1))
     monkeypatch.setattr(SourceHashes, "of", lambda self, number: "a third")
     with pytest.raises(ConfigError, match="the input changed"):
-        upscale_video(clip, tmp_path / "more.mkv", SETTINGS)
+        upscale(clip, tmp_path / "more.mkv", SETTINGS)
 
 
 def test_a_copy_of_the_input_can_be_resumed(clip: Path, tmp_path: Path) -> None:
@@ -136,30 +136,28 @@ def test_a_copy_of_the_input_can_be_resumed(clip: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mkv"
     copy.write_bytes(clip.read_bytes())
     copy.replace(clip)
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_segments_for_one_container_can_be_used_for_another(clip: Path, tmp_path: Path, codec: str) -> None:
     """Frames that MP4 rejects at the end can be written to Matroska without computing them again."""
     settings = replace(SETTINGS, encoder=EncoderSettings(encoder=codec, preset="ultrafast"))
-    upscale_video(clip, tmp_path / "whole.mkv", settings)
+    upscale(clip, tmp_path / "whole.mkv", settings)
     cut_off(clip, tmp_path / "out.mp4", settings, after=FRAMES)
     kept = len(parts(tmp_path)) * LENGTH
     assert kept
-    assert upscale_video(clip, tmp_path / "out.mkv", settings).frames_kept == kept
+    assert upscale(clip, tmp_path / "out.mkv", settings).frames_kept == kept
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
-    assert (
-        upscale_video(clip, tmp_path / "out.mp4", settings).frames_kept == kept
-    )  # its own segments still exist
+    assert upscale(clip, tmp_path / "out.mp4", settings).frames_kept == kept  # its own segments still exist
     assert not list(tmp_path.glob(".*"))
 
 
 def test_segments_of_another_job_are_not_used(clip: Path, tmp_path: Path) -> None:
     cut_off(clip, tmp_path / "out.mp4", SETTINGS, after=FRAMES)
     kept = parts(tmp_path)
-    assert not upscale_video(clip, tmp_path / "out.mkv", replace(SETTINGS, scale=Fraction(3))).frames_kept
+    assert not upscale(clip, tmp_path / "out.mkv", replace(SETTINGS, scale=Fraction(3))).frames_kept
     assert parts(tmp_path) == kept
     held = WorkFolder(tmp_path / "out.mp4")
-    assert not upscale_video(clip, tmp_path / "out.mov", SETTINGS).frames_kept  # another run uses that folder
+    assert not upscale(clip, tmp_path / "out.mov", SETTINGS).frames_kept  # another run uses that folder
     held.leave(done=False)

@@ -25,18 +25,18 @@ from vsr.errors import ConfigError, OutputError
 from vsr.media.encode import segments
 from vsr.media.mux.resumable.journal import read_journal, write_journal
 from vsr.media.mux.resumable.work_folder import WorkFolder
-from vsr.pipeline.run import upscale_video
+from vsr.pipeline.run import upscale
 
 
 def test_a_damaged_or_missing_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
-    upscale_video(clip, tmp_path / "whole.mkv", SETTINGS)
+    upscale(clip, tmp_path / "whole.mkv", SETTINGS)
     cut_off(clip, tmp_path / "out.mkv", SETTINGS, after=FRAMES)
     first, second, *_ = parts(tmp_path)
     data = bytearray(first.read_bytes())
     data[len(data) // 2] ^= 1
     first.write_bytes(data)
     second.unlink()
-    report = upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    report = upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert report.frames_kept % LENGTH == 0
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "whole.mkv")
 
@@ -51,7 +51,7 @@ def test_a_truncated_journal_costs_one_segment_and_two_cost_all(clip: Path, tmp_
     assert len(parts(tmp_path)) == finished - 1
     older.write_text("{}")
     newest.unlink(missing_ok=True)
-    report = upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+    report = upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert (report.frames_kept, report.frames_out) == (0, FRAMES)
 
 
@@ -63,7 +63,7 @@ def test_a_kill_that_leaves_two_names_of_a_file_loses_no_file(clip: Path, tmp_pa
     """On file systems with hard links only, a kill between two steps
     leaves the file under the hidden name too."""
     film = tmp_path / "out.mkv"
-    upscale_video(clip, film, SETTINGS)
+    upscale(clip, film, SETTINGS)
     whole = film.read_bytes()
     work = WorkFolder(film)
     finish = work.path
@@ -72,11 +72,9 @@ def test_a_kill_that_leaves_two_names_of_a_file_loses_no_file(clip: Path, tmp_pa
     os.link(film, finish / "result.tmp")
     os.link(film, finish / "00000000.part")
     with pytest.raises(ConfigError):  # any error before the work
-        upscale_video(clip, film, SETTINGS, model="no such model")
+        upscale(clip, film, SETTINGS, model="no such model")
     with pytest.raises(CutOffError):
-        upscale_video(
-            clip, film, replace(SETTINGS, scale=Fraction(3)), overwrite=True, on_progress=stop_after(9)
-        )
+        upscale(clip, film, replace(SETTINGS, scale=Fraction(3)), overwrite=True, on_progress=stop_after(9))
     assert film.read_bytes() == whole
 
 
@@ -101,8 +99,8 @@ def test_a_segment_that_cannot_be_read_is_an_error_of_the_disk(
         with pytest.raises(
             OutputError, match=r"segment: a finished part cannot be read \(Input/output error"
         ):
-            upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
+            upscale(clip, tmp_path / "out.mkv", SETTINGS)
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS).frames_kept
 
 
 @pytest.mark.parametrize(
@@ -125,8 +123,8 @@ def test_a_journal_with_wrong_types_gives_a_clear_error(
         journal.facts = facts
         write_journal(path, journal)
     with pytest.raises(ConfigError, match="`restart`"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS, restart=True).frames_out == FRAMES
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS, restart=True).frames_out == FRAMES
 
 
 def test_no_file_is_left_if_no_segment_was_finished(clip: Path, tmp_path: Path) -> None:
@@ -143,9 +141,9 @@ def test_without_resume_no_segment_is_kept(clip: Path, tmp_path: Path) -> None:
 def test_two_runs_cannot_write_the_same_output(clip: Path, tmp_path: Path) -> None:
     held = WorkFolder(tmp_path / "out.mkv")
     with pytest.raises(OutputError, match="another vsr"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
     held.leave(done=False)
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_out == FRAMES
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS).frames_out == FRAMES
 
 
 def test_a_planted_link_is_not_followed(clip: Path, tmp_path: Path) -> None:
@@ -156,14 +154,14 @@ def test_a_planted_link_is_not_followed(clip: Path, tmp_path: Path) -> None:
     probe.leave(done=True)
     probe.path.symlink_to(elsewhere)
     with pytest.raises(OutputError, match="cannot be used"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
     assert [p.name for p in elsewhere.iterdir()] == ["mine"]
 
 
 def test_the_longest_file_name_leaves_room_for_segments(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / ("n" * 251 + ".mkv")
     cut_off(clip, target, SETTINGS, after=20)
-    assert upscale_video(clip, target, SETTINGS).frames_kept
+    assert upscale(clip, target, SETTINGS).frames_kept
 
 
 def test_a_full_disk_keeps_finished_segments(
@@ -179,6 +177,6 @@ def test_a_full_disk_keeps_finished_segments(
     kept = len(parts(tmp_path))
     monkeypatch.setattr(os, "statvfs", nearly_full)
     with pytest.raises(OutputError, match="make room, then run it again"):
-        upscale_video(clip, tmp_path / "out.mkv", SETTINGS)
+        upscale(clip, tmp_path / "out.mkv", SETTINGS)
     monkeypatch.undo()
-    assert upscale_video(clip, tmp_path / "out.mkv", SETTINGS).frames_kept == kept * LENGTH
+    assert upscale(clip, tmp_path / "out.mkv", SETTINGS).frames_kept == kept * LENGTH

@@ -58,7 +58,7 @@ def upscale_to_pictures(
         source: A video, or the path that stands for numbered pictures.
         target: The pattern of the pictures' names.
         chosen: Settings of the run; those of the encoder do not apply.
-        work: `vsr.pipeline.run.upscale_video` or the same with messages; it gets source, file and settings.
+        work: `vsr.pipeline.run.upscale` or the same with messages; it gets source, file and settings.
         overwrite: Whether pictures of these names are replaced.
         on_warning: Called before the work with a sentence for each thing that the pictures cannot hold.
 
