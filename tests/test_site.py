@@ -57,6 +57,14 @@ def test_a_list_inside_a_list_is_one(site: Path) -> None:
     assert re.search(r"<strong><code>cli/</code></strong>[^<]*<ul>", page)
 
 
+_SEARCHED = """() => {
+    const box = document.querySelector("input.md-search__input")
+    box.dispatchEvent(new Event("keyup", {bubbles: true}))
+    return document.querySelector(".md-search-result__link")
+}"""
+"""Asks again until the page listens, which may be after the words are in the box."""
+
+
 def test_the_search_works_on_a_site_that_is_opened_from_a_disk(site: Path) -> None:
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1200, "height": 900})
@@ -67,7 +75,7 @@ def test_the_search_works_on_a_site_that_is_opened_from_a_disk(site: Path) -> No
         page.on("request", lambda request: seen.append(request.url) if "file:" not in request.url else None)
         page.goto((site / "index.html").as_uri())
         page.fill("input.md-search__input", "telecine")
-        page.wait_for_selector(".md-search-result__link")
+        page.wait_for_function(_SEARCHED, polling=300)
         found = page.eval_on_selector_all(".md-search-result__link", "links => links.map(a => a.href)")
         assert any("dvd.html" in link for link in found)
         assert seen == []
