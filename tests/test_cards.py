@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -61,8 +60,8 @@ def test_a_card_s_picture_has_a_caption_with_credits_and_is_small(name: str) -> 
 
 @pytest.mark.needs_material
 @pytest.mark.parametrize("name", NAMES)
-def test_a_card_s_credits_are_those_of_the_table_of_sources(name: str) -> None:
-    assert (Path(os.environ["VSR_MATERIAL"]) / "data" / "train").is_dir()
+def test_a_card_s_credits_are_those_of_the_table_of_sources(name: str, material: Path) -> None:
+    assert (material / "data" / "train").is_dir()
     assert part(name, "credits") == cards.credits_part()
 
 

@@ -25,7 +25,11 @@ CONTRACTS = {"workers"}
 
 
 def modules(plugin: Path) -> list[Path]:
-    return [path for path in plugin.rglob("*.py") if not path.name.startswith(("test_", "conftest"))]
+    return [
+        path
+        for path in plugin.rglob("*.py")
+        if not path.name.startswith(("test_", "conftest")) and not path.stem.endswith("_for_tests")
+    ]
 
 
 def used_of_vsr(source: str) -> set[str]:

@@ -22,8 +22,8 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed")
 
 import vsr
-from plugins.ray.cluster_faults import kill, when
 from plugins.ray.conftest import MEMORY
+from plugins.ray.faults_for_tests import kill, when
 from plugins.ray.test_vsr_ray import Contents, command, upscaled
 from tests.local_servers import ObjectStore
 from tests.media_maker import Audio, make_clip

@@ -22,8 +22,8 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 import vsr_ray  # noqa: E402
 
 import vsr  # noqa: E402
-from plugins.ray.cluster_faults import kill, process_of, when  # noqa: E402
 from plugins.ray.conftest import FRAMES, MEMORY  # noqa: E402
+from plugins.ray.faults_for_tests import kill, process_of, when  # noqa: E402
 from tests.local_servers import ObjectStore  # noqa: E402
 from tests.media_maker import make_clip  # noqa: E402
 from tests.pipeline.job.test_resume import LENGTH, SETTINGS, contents  # noqa: E402
@@ -188,14 +188,18 @@ def test_a_worker_that_waits_for_a_machine_gets_segments_when_an_autoscaler_star
         Crew, "_hear", lambda self, name, message: (heard.add(name), hear(self, name, message))[1]
     )
 
+    def wait_for(workers: int) -> None:
+        end = time.monotonic() + 300
+        while len(heard) < workers and time.monotonic() < end:
+            time.sleep(0.05)
+        assert len(heard) == workers
+
     def start_a_machine(state: Any, name: str, message: dict[str, Any]) -> None:
         makers.add(name)
         if not added:
-            assert len(heard) == 2, "there are two cores, and three workers"
+            wait_for(2)  # there are two cores, and three workers
             added.append(cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
-            end = time.monotonic() + 300
-            while len(heard) < 3 and time.monotonic() < end:
-                time.sleep(0.05)
+            wait_for(3)
 
     try:
         with when("made", start_a_machine):

@@ -60,7 +60,7 @@ def stopped(command: list[str], number: signal.Signals, log: Path) -> tuple[int,
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline, "no validation took place"
             time.sleep(0.05)
-        time.sleep(0.2)
+        time.sleep(3)  # until the page and the samples of the validation are written and steps go on
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     finally:

@@ -105,7 +105,9 @@ def test_audio_packets_are_copied_with_their_times(rich: Path, tmp_path: Path, s
     assert same(before, after)
     for b, a in zip(before, after, strict=True):
         late = [time - out.report.shift - was for time, was in zip(a.times, b.times, strict=True)]
-        assert max(map(abs, late)) <= a.tick / 2
+        # MP4 has the exact start of the priming, which Matroska rounds to its tick
+        assert abs(late[0]) <= (a.tick + b.tick) / 2
+        assert max(map(abs, late[1:])) <= a.tick / 2
 
 
 def test_matroska_to_matroska_keeps_texts_attachments_and_flags(rich: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ or file name can contain a credential. The URL itself is only in the table of th
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import threading
@@ -217,6 +216,8 @@ def parts_of(target: Path, *, beside: bool) -> Remote | None:
     found = remote_of(target)
     folder = _parts.get(target) if found is None else found.work_folder
     top = None if folder is None else remote_of(folder)
+    import hashlib  # imported late: it loads OpenSSL
+
     name = f".{hashlib.sha256(str(target).encode()).hexdigest()[:12]}.vsr"
     if top is not None:
         if not top.writable:

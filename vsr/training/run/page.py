@@ -171,6 +171,8 @@ def _is_figure(name: str) -> bool:
 def _rows(log: Path) -> list[dict[str, Any]]:
     """Return the lines of the newest run in a log; where a run went back, the later line counts."""
     rows: list[dict[str, Any]] = []
+    if not log.exists():  # a run that ended before its first validation
+        return rows
     for line in read_file(log, most_bytes=_MOST_BYTES).decode("utf-8", "replace").splitlines():
         with suppress(ValueError):  # a crash may have cut a line
             row = json.loads(line)
