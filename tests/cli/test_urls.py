@@ -222,10 +222,10 @@ def test_the_work_folder_of_a_local_result_may_be_in_a_store(
         send(self, file, name)
 
     monkeypatch.setattr(StoreFolder, "put", noted)
-    run = run_cli(capfd, "upscale", memory, "out.mkv", "--work-folder", "memory://work", *QUICK)
+    run = run_cli(capfd, "upscale", memory, "out.mkv", "--work-folder", "memory://parts", *QUICK)
     assert run.code == 0, run.err
     assert (tmp_path / "out.mkv").exists()
     assert len(put) == 1
-    assert put[0].startswith("memory://work/.")
-    assert in_memory("/work") == []
+    assert put[0].startswith("memory://parts/.")
+    assert in_memory("/parts") == []
     assert places._parts == {}
