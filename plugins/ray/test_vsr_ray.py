@@ -143,14 +143,20 @@ def test_a_machine_that_is_lost_costs_only_its_segments(
 
 
 def test_a_segment_that_ends_three_workers_ends_the_run_after_all_others(
-    source: Path, whole: Contents, warm: WarmGenerator, tmp_path: Path, at_once: None
+    source: Path, whole: Contents, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poison(state: Any, name: str, message: dict[str, Any]) -> None:
-        if message["frame"] // LENGTH == 2:
-            kill(state.crew, name, whole_actor=False)
+    """A worker is ended as it is told of the segment; at its first frame it may have finished all of them."""
+    tell = Crew.tell
 
-    with when("frame", poison), pytest.raises(VsrError, match="frames 10 to 14") as told:
-        upscaled(source, tmp_path / "out.mkv", warm=warm)
+    def poisoned(self: Crew, name: str, message: Mapping[str, Any]) -> None:
+        tell(self, name, message)
+        if message.get("segment") == 2:
+            kill(self, name, whole_actor=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crew, "tell", poisoned)
+        with pytest.raises(VsrError, match="frames 10 to 14") as told:
+            upscaled(source, tmp_path / "out.mkv", warm=warm)
     assert told.value.exit_code == 1
     assert not (tmp_path / "out.mkv").exists()
     assert upscaled(source, tmp_path / "out.mkv", ONE).frames_kept == FRAMES - LENGTH
@@ -181,9 +187,16 @@ def test_a_worker_that_waits_for_a_machine_gets_segments_when_an_autoscaler_star
     source = make_clip(tmp_path / "in.mkv", frames=15 * LENGTH)
     upscaled(source, tmp_path / "alone.mkv", ONE)
     heard: set[str] = set()
-    makers: set[str] = set()
+    given: set[str] = set()
     added: list[Any] = []
-    hear = Crew._hear
+    hear, tell = Crew._hear, Crew.tell
+
+    def told(self: Crew, name: str, message: Mapping[str, Any]) -> None:
+        tell(self, name, message)
+        if message.get("segment") is not None:
+            given.add(name)
+
+    monkeypatch.setattr(Crew, "tell", told)
     monkeypatch.setattr(
         Crew, "_hear", lambda self, name, message: (heard.add(name), hear(self, name, message))[1]
     )
@@ -195,7 +208,6 @@ def test_a_worker_that_waits_for_a_machine_gets_segments_when_an_autoscaler_star
         assert len(heard) == workers
 
     def start_a_machine(state: Any, name: str, message: dict[str, Any]) -> None:
-        makers.add(name)
         if not added:
             wait_for(2)  # there are two cores, and three workers
             added.append(cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
@@ -208,7 +220,7 @@ def test_a_worker_that_waits_for_a_machine_gets_segments_when_an_autoscaler_star
         for node in added:
             cluster.remove_node(node)
     assert contents(tmp_path / "out.mkv") == contents(tmp_path / "alone.mkv")
-    assert len(makers) == 3
+    assert len(given) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGSTOP")

@@ -27,6 +27,7 @@ from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import Progress, run
 from vsr.pipeline.workers import process
+from vsr.pipeline.workers.crew import Crew
 from vsr.pipeline.workers.task import Task
 from vsr.settings.schema import UpscaleSettings
 
@@ -138,15 +139,16 @@ def test_a_worker_that_is_killed_costs_only_its_segments(
 def test_a_segment_that_ends_every_worker_ends_the_run_after_all_others(
     source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = many_devices._HANDLERS["frame"]
+    """A worker is ended as it is told of the segment; at its first frame it may have finished all of them."""
+    tell = Crew.tell
 
-    def poisoned(state: many_devices._State, name: str, message: dict[str, int]) -> None:
-        frame(state, name, message)
-        if message["frame"] // LENGTH == 2:
-            os.kill(state.crew._members[name].worker.process.pid, signal.SIGKILL)
+    def poisoned(self: Crew, name: str, message: dict[str, Any]) -> None:
+        tell(self, name, message)
+        if message.get("segment") == 2:
+            os.kill(self._members[name].worker.process.pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setitem(many_devices._HANDLERS, "frame", poisoned)
+        patch.setattr(Crew, "tell", poisoned)
         with pytest.raises(VsrError, match=r"frames 10 to 14 \(signal 9"):
             upscaled(source, tmp_path / "out.mkv", TWO, warm)
     assert not (tmp_path / "out.mkv").exists()
