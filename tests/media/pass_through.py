@@ -15,7 +15,8 @@ from vsr.color.spec import PixelLayout
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.source import open_video
 from vsr.media.files.pyav import TEXT
-from vsr.media.mux.sink import VideoSink, open_sink
+from vsr.media.mux.sink import VideoSink
+from vsr.media.mux.sink_opening import open_sink
 from vsr.media.mux.sink_report import SinkReport
 from vsr.settings.schema import EncoderSettings
 

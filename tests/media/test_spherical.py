@@ -16,7 +16,7 @@ from vsr.frame import Spherical, Stereo
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.formats.boxes import box, edited, find_boxes
-from vsr.media.mux.sink import open_sink
+from vsr.media.mux.sink_opening import open_sink
 from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 

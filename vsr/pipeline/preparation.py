@@ -21,7 +21,7 @@ from vsr.media.files.stdio import is_pipe, settle_delay
 from vsr.media.filters.filters import FiltersAfter, parse
 from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
-from vsr.media.mux.sink import open_sink
+from vsr.media.mux.sink_opening import open_sink
 from vsr.media.remote.blocks import hold, release
 from vsr.media.remote.places import is_nameless, is_of_this_process
 from vsr.models.catalog import choose

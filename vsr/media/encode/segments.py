@@ -92,10 +92,7 @@ class SegmentWriter:
         """
         if not self._frames:
             self._first_pts = frame.stamp.pts
-        try:
-            packets = self._encoder.encode(frame)
-        except av.FFmpegError as error:
-            raise _failed(self._plan, f"frame {frame.stamp.index}", error) from error
+        packets = self._encoder.encode(frame)
         self._frames += 1
         self._keep(packets)
 
@@ -107,12 +104,12 @@ class SegmentWriter:
 
         Returns:
             The segment, and the file's SHA-256.
+
+        Raises:
+            DeviceError: the encoder failed.
+            OSError: the disk is full.
         """
-        try:
-            packets = self._encoder.flush()
-        except av.FFmpegError as error:
-            raise _failed(self._plan, "its end", error) from error
-        self._keep(packets)
+        self._keep(self._encoder.flush())
         segment = Segment(
             frames=self._frames,
             first_pts=self._first_pts,
@@ -155,10 +152,6 @@ def _check_side_data(packet: Packet[Any], plan: EncoderPlan) -> None:
             f"{plan.codec} adds {', '.join(strange)} to its packets, which a resumable run "
             "would lose; use `resume=False`"
         )
-
-
-def _failed(plan: EncoderPlan, where: str, error: av.FFmpegError) -> DeviceError:
-    return DeviceError(f"{plan.codec} failed at {where} ({error.strerror}); try another `encoder`")
 
 
 def read_segment(path: Path) -> Segment:

@@ -47,14 +47,29 @@ class VideoEncoder:
     def encode(self, frame: YuvFrame) -> list[av.Packet[Any]]:
         """Return the packets that are ready after `frame`; their times are the frames', in the source's time
         base.
+
+        Raises:
+            DeviceError: the encoder failed.
         """
         av_frame = to_av_frame(frame, self.plan.pixel_format)
         av_frame.pts = self._in_order(frame.stamp)
-        return self._stamped(self.stream.encode(av_frame))
+        return self._stamped(self._encoded(av_frame, f"frame {frame.stamp.index}"))
 
     def flush(self) -> list[av.Packet[Any]]:
-        """Return the packets that the encoder still holds; afterwards nothing can be encoded."""
-        return self._stamped(self.stream.encode(None))
+        """Return the packets that the encoder still holds; afterwards nothing can be encoded.
+
+        Raises:
+            DeviceError: the encoder failed.
+        """
+        return self._stamped(self._encoded(None, "its end"))
+
+    def _encoded(self, frame: av.VideoFrame | None, where: str) -> list[av.Packet[Any]]:
+        try:
+            return self.stream.encode(frame)
+        except av.FFmpegError as error:
+            raise DeviceError(
+                f"{self.plan.codec} failed at {where} ({error.strerror}); try another `encoder`"
+            ) from error
 
     def _in_order(self, stamp: Stamp) -> int:
         """Return a timestamp for the encoder: the frame's own, or one tick after the previous one if it is

@@ -1,8 +1,8 @@
 """The sink of a file: encodes, muxes, checks and renames.
 
-`open_sink` checks everything that can be checked before the work (paths, container, encoder, streams), and
-writes the header to a hidden temporary file beside the target. `write` encodes. `finish` closes the file,
-reads it back, counts the packets, and renames it. If any step fails, the target is unchanged.
+`sink_opening.open_sink` opens it: the header is written to a hidden temporary file beside the target. `write`
+encodes. `finish` closes the file, reads it back, counts the packets, and renames it. If any step fails, the
+target is unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,22 +19,15 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from vsr.color.spec import ColorSpec, PixelLayout
-from vsr.errors import DeviceError, InputError, OutputError
+from vsr.errors import InputError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
-from vsr.media.decode.facts.alpha import without_unused_alpha
-from vsr.media.encode.encoder_choice import EncoderPlan, choose
+from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.media.encode.segments import Segment
 from vsr.media.encode.video_encoder import VideoEncoder
 from vsr.media.files.opening import shown
-from vsr.media.files.output_path import (
-    check_target,
-    deliver,
-    local_place,
-    make_anew,
-    temporary_beside,
-)
+from vsr.media.files.output_path import local_place
 from vsr.media.files.pyav import TEXT
-from vsr.media.formats.containers import Container, container_of
+from vsr.media.formats.containers import Container
 from vsr.media.formats.matroska import tick_for
 from vsr.media.formats.matroska_track import PLACEHOLDER, needs_finishing
 from vsr.media.formats.muxers import cannot_write, muxer_options, start_output
@@ -47,72 +39,7 @@ from vsr.media.mux.start_clock import start_clock, whole_ticks
 from vsr.media.passthrough.copier import StreamCopier
 from vsr.media.passthrough.header import copy_header
 from vsr.media.passthrough.stream_kinds import StreamPlan, left_empty, without_empty
-from vsr.media.passthrough.stream_plan import plan_streams
-from vsr.settings.schema import EncoderSettings
 from vsr.system.files import sync_file, sync_folder
-
-
-def open_sink(
-    target: Path,
-    *,
-    source: Path,
-    info: VideoInfo,
-    width: int,
-    height: int,
-    settings: EncoderSettings,
-    overwrite: bool = False,
-    start: Fraction | None = None,
-    end: Fraction | None = None,
-    strict: bool = False,
-    temporary: Path | None = None,
-) -> VideoSink:
-    """Check everything, then open the output under a temporary name.
-
-    Args:
-        target: Path of the output; its suffix names the container.
-        source: Path of the input, whose other streams are copied.
-        info: Of the input's video.
-        width: Width of the output in pixels.
-        height: Height of the output in pixels.
-        settings: Encoder, quality and options.
-        overwrite: Replace an existing target at the very end.
-        start: In seconds after the first frame; other streams and the output's times begin there.
-        end: In seconds after the first frame; other streams end there.
-        strict: Raise `InputError` at the first damage to other streams instead of counting it.
-        temporary: Path of the unfinished file, on the disk of `local_place`; None chooses a name.
-
-    Raises:
-        ConfigError: the target exists or is the input; unknown suffix, encoder or option; they do not fit
-            together.
-        OutputError: the folder is missing or cannot be written to, or the container refuses the streams.
-        DeviceError: a hardware encoder cannot start.
-        InputError: the source cannot be opened.
-    """
-    place = check_target(target, source, overwrite=overwrite)
-    container = container_of(target)
-    seen = without_unused_alpha(info)
-    plan = choose(settings, seen, width=width, height=height, container=container)
-    streams = plan_streams(source, video_index=info.stream_index, target=target)
-    if temporary is None:
-        temporary = temporary_beside(place)
-    try:
-        make_anew(temporary, target)
-        return VideoSink(
-            target,
-            temporary,
-            partial(deliver, temporary, place, target, overwrite=overwrite),
-            source,
-            info,
-            plan=plan,
-            streams=streams,
-            container=container,
-            start=start,
-            end=end,
-            strict=strict,
-        )
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 class VideoSink:
@@ -133,7 +60,7 @@ class VideoSink:
         end: Fraction | None = None,
         strict: bool = False,
     ) -> None:
-        """Use `open_sink` instead."""
+        """Use `sink_opening.open_sink` instead."""
         self._target, self._temporary, self._place = target, temporary, place
         self._info, self._plan, self._streams, self._container = info, plan, streams, container
         self.frames = 0
@@ -252,13 +179,7 @@ class VideoSink:
             OutputError: the disk is full, or the file cannot be written.
             InputError: with `strict`, a stream that is copied is damaged.
         """
-        try:
-            packets = self._encoder.encode(frame)
-        except av.FFmpegError as error:
-            raise DeviceError(
-                f"{self._plan.codec} failed at frame {frame.stamp.index} ({error.strerror}); "
-                "try another `encoder`"
-            ) from error
+        packets = self._encoder.encode(frame)
         if not self.frames:
             self._begin(frame.stamp.seconds)
         self.frames += 1
@@ -347,13 +268,7 @@ class VideoSink:
         assert self._copier is not None
         if not self.frames:
             raise OutputError(f"{shown(self._target)}: no frame was written; check `start` and `end`")
-        try:
-            packets = [] if self._appended else self._encoder.flush()
-        except av.FFmpegError as error:
-            raise DeviceError(
-                f"{self._plan.codec} failed at its end ({error.strerror}); try another `encoder`"
-            ) from error
-        self._packets.push(packets)
+        self._packets.push([] if self._appended else self._encoder.flush())
         self._packets.rest(self._end)
         self._copier.close()
         if refused := self._packets.refused:
