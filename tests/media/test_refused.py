@@ -113,7 +113,7 @@ def test_svt_av1_accepts_any_rate_and_the_container_states_it(tmp_path: Path, ra
 def test_webm_has_its_own_default_encoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", frames=3)
     report = upscale(clip, tmp_path / "b.webm", model="bicubic", scale=2)
-    assert report.encoder["codec"] == "libsvtav1"
+    assert report.encoder["codec"] == "libvpx-vp9"
     with pytest.raises(ConfigError, match="WebM does not support the output of libx264"):
         upscale(clip, tmp_path / "c.webm", model="bicubic", scale=2, encoder="libx264")
 

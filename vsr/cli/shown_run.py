@@ -111,7 +111,7 @@ def _run(
         if becomes_picture(source, target):
             return _picture(source, target, chosen, options, dog, warm, queue, on_complete)
         with dog.files_only():
-            check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
+            check_before_torch(source, target, chosen, overwrite=options.overwrite)
             signals.whatever_runs()
             from vsr.pipeline.preparation import prepare
             from vsr.pipeline.run import compute, finish
@@ -171,7 +171,7 @@ def _progress(options: RunOptions, queue: QueueClock | None) -> AbstractContextM
     return progress_line(options.progress, queue.words() if queue else Line())
 
 
-def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *, overwrite: bool) -> None:
+def check_before_torch(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
     """Refuse what most mistakes are in before torch is imported, which takes seconds: paths and names.
 
     Raises:
@@ -186,7 +186,9 @@ def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *,
     from vsr.media.pictures.kinds import becomes_picture
     from vsr.media.remote.blocks import close_blocks
     from vsr.models import catalog
+    from vsr.pipeline.job.chosen_settings import fitted
 
+    settings = chosen.settings
     if becomes_picture(source, target):
         check_target(target, source, overwrite=overwrite)
         catalog.resolve(settings.model)
@@ -196,7 +198,7 @@ def check_before_torch(source: Path, target: Path, settings: UpscaleSettings, *,
     probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
     if not is_pipe(target):
         check_target(target, source, overwrite=overwrite)
-        check_choice(settings.encoder, container_of(target))
+        check_choice(fitted(chosen, target).settings.encoder, container_of(target))
     catalog.resolve(settings.model)
 
 
@@ -213,7 +215,7 @@ def _picture(
     """Upscale a still picture, which has no progress to show: it is one frame."""
     if options.preview_every is not None and queue is None:
         raise ConfigError(f"--preview-every: {name_of(source)} is a picture; leave it out, it is for videos")
-    check_before_torch(source, target, chosen.settings, overwrite=options.overwrite)
+    check_before_torch(source, target, chosen, overwrite=options.overwrite)
     signals.whatever_runs()
     from vsr.pipeline.pictures.still import prepare_picture, run_picture
 

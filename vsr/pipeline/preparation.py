@@ -26,7 +26,7 @@ from vsr.media.remote.blocks import hold, release
 from vsr.media.remote.places import is_nameless, is_of_this_process
 from vsr.models.catalog import choose
 from vsr.pipeline.job import output_size
-from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
+from vsr.pipeline.job.chosen_settings import ChosenSettings, fitted, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
@@ -64,7 +64,7 @@ def prepare(
             the generator again, and ends the workers with the run.
         output: Opens the sink of a file.
     """
-    history = chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen)
+    history = fitted(chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen), target)
     settings = history.settings
     host = host_of(settings.on)
     devices = host.devices(settings.device)

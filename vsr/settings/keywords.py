@@ -86,8 +86,8 @@ class Overrides(TypedDict, total=False):
     segment_seconds: Fraction | float | str | None
     """Length of a segment. An interrupted run computes at most one segment again."""
     encoder: str | None
-    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM
-    supports."""
+    """Name of an encoder that `vsr doctor` lists; None is libx264, in WebM libvpx-vp9, or libsvtav1 where
+    VP9 would lose bits of the source."""
     crf: float | None
     """Constant quality in the encoder's own units; a lower number gives better quality and larger files."""
     preset: str | None

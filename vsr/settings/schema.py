@@ -32,11 +32,11 @@ class EncoderSettings:
         None,
         flags=("--encoder",),
         metavar="NAME",
-        help="libx264, libx265, libsvtav1, ffv1, ...",
+        help="Default libx264; in .webm libvpx-vp9.",
         in_resume_key="derived",
     )
-    """Name of an encoder that `vsr doctor` lists; None is libx264, or in WebM an encoder that WebM
-    supports."""
+    """Name of an encoder that `vsr doctor` lists; None is libx264, in WebM libvpx-vp9, or libsvtav1 where VP9
+    would lose bits of the source."""
     crf: float | None = setting(
         None,
         flags=("--crf",),

@@ -242,7 +242,7 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
 def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
     from_video = is_pattern(target) or becomes_animation(source, target)
     if not from_video:
-        check_before_torch(source, target, chosen.settings, overwrite=overwrite)
+        check_before_torch(source, target, chosen, overwrite=overwrite)
     from vsr.pipeline.estimate.dry_run import dry_run, picture_lines, pictures_lines
 
     if from_video:

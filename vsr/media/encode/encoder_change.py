@@ -56,6 +56,22 @@ def left_out(before: EncoderSettings, after: EncoderSettings, given: Collection[
     )
 
 
+def default_for(before: EncoderSettings, given: Collection[str]) -> EncoderSettings:
+    """Return the settings for the default encoder of a container that does not support the present one.
+
+    Args:
+        before: The settings with the encoder that the container does not support.
+        given: Names of the settings that were not set together with that encoder; they stay.
+    """
+    kept = {name: getattr(before, name) for name in (*given, "threads", "allow_files") if name != "encoder"}
+    return EncoderSettings(**kept)
+
+
+def is_lossy(encoder: str) -> bool:
+    """Return whether another lossy encoder can take the place of this one: it has a constant quality."""
+    return encoder in ENCODERS and ENCODERS[encoder].quality is not None
+
+
 def _quality(spec: EncoderSpec) -> tuple[object, ...]:
     found = spec.quality
     return () if found is None else (found.option, found.best, found.worst, found.also)

@@ -15,8 +15,9 @@ import av
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
-from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
+from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, EncoderSpec, Preset, Quality
 from vsr.media.encode.encoder_trial import why_not
+from vsr.media.encode.usual_encoder import usual
 from vsr.media.files.option_safety import check_option
 from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.metadata.hdr import hdr_options
@@ -79,10 +80,9 @@ def choose(
     Raises:
         ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
     """
-    spec = _spec(settings.encoder or _usual(container, info))
-    _check_container(spec.codec, spec, container)
-    spec = _without_lost_alpha(spec, container)
-    return plan_with(spec, settings, info, width=width, height=height, container=container)
+    spec, why = _chosen(settings, info, container)
+    plan = plan_with(spec, settings, info, width=width, height=height, container=container)
+    return replace(plan, notes=(*why, *plan.notes))
 
 
 def check_choice(settings: EncoderSettings, container: Container) -> None:
@@ -110,13 +110,21 @@ def losses_of(
     Raises:
         ConfigError: unknown encoder or format, wrong container or size.
     """
-    spec = _spec(settings.encoder or _usual(container, info))
-    _check_container(spec.codec, spec, container)
-    spec = _without_lost_alpha(spec, container)
+    spec, why = _chosen(settings, info, container)
     pixel_format, notes = _pick_format(spec.codec, spec, settings, info, width, height)
     _, color_notes = _color_for(spec.codec, spec, layout_of(pixel_format), info, height)
     _, hdr_notes = hdr_options(spec.codec, info, in_file=container.family != "pipe")
-    return spec.codec, (*notes, *color_notes, *hdr_notes)
+    return spec.codec, (*why, *notes, *color_notes, *hdr_notes)
+
+
+def _chosen(
+    settings: EncoderSettings, info: VideoInfo, container: Container
+) -> tuple[EncoderSpec, tuple[str, ...]]:
+    """Return the encoder, and a sentence where the default one is replaced, because it would lose more."""
+    name, why = (settings.encoder, ()) if settings.encoder else usual(container, info)
+    spec = _spec(name)
+    _check_container(spec.codec, spec, container)
+    return _without_lost_alpha(spec, container), why
 
 
 def plan_with(
@@ -151,16 +159,6 @@ def plan_with(
         tag=spec.mp4_tag if container.family == "mp4" else None,
         notes=(*notes, *color_notes, *hdr_notes),
     )
-
-
-def _usual(container: Container, info: VideoInfo) -> str:
-    """Return the default encoder: the first that the container supports, in WebM one that keeps
-    transparency.
-    """
-    usual = [name for name in USUAL if container.muxer in ENCODERS[name].muxers and why_not(name) is None]
-    if container.muxer == "webm" and info.layout.alpha:
-        usual.sort(key=lambda name: not any(layout_of(f).alpha for f in ENCODERS[name].pixel_formats))
-    return next(iter(usual), USUAL[0])
 
 
 def _spec(name: str) -> EncoderSpec:

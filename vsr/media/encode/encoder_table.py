@@ -210,6 +210,7 @@ _TABLE = (
     ),
     EncoderSpec(
         codec="libvpx-vp9",
+        memory=160,
         muxers=("matroska", "webm", "mp4"),
         pixel_formats=(*_YUV8, "yuva420p"),
         quality=Quality(option="crf", default=22, worst=63),
@@ -281,3 +282,6 @@ ENCODERS: dict[str, EncoderSpec] = {spec.codec: spec for spec in _TABLE}
 """Maps FFmpeg's name of an encoder to its properties."""
 USUAL = ("libx264", "libsvtav1", "libvpx-vp9")
 """The default encoders: the first that the container supports is used."""
+IN_WEBM = ("libvpx-vp9", "libsvtav1")
+"""The default encoders in WebM: the first that loses the least of a source is used. See
+`usual_encoder.usual`."""

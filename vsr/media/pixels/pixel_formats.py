@@ -51,6 +51,16 @@ def losses(wanted: PixelLayout, given: PixelLayout) -> list[str]:
     return said
 
 
+def loss(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
+    """Return how much of `wanted` is lost in `given`, the gravest first, for comparisons."""
+    return (
+        int(wanted.alpha and not given.alpha),
+        _chroma_lost(wanted, given),
+        max(0, wanted.bit_depth - given.bit_depth),
+        int(_color_family(wanted) != _color_family(given)),
+    )
+
+
 def subsampling(layout: PixelLayout) -> str:
     """Return the chroma subsampling in the usual notation, such as "4:2:0"."""
     names = {
@@ -76,10 +86,7 @@ def _cost(wanted: PixelLayout, given: PixelLayout) -> tuple[int, ...]:
     """Return the losses, the gravest first, then what is added needlessly."""
     extra_chroma = sum(max(0, w - g) for w, g in zip(wanted.chroma_shift, given.chroma_shift, strict=True))
     return (
-        int(wanted.alpha and not given.alpha),
-        _chroma_lost(wanted, given),
-        max(0, wanted.bit_depth - given.bit_depth),
-        int(_color_family(wanted) != _color_family(given)),
+        *loss(wanted, given),
         int(given.alpha and not wanted.alpha),
         max(0, given.bit_depth - wanted.bit_depth),
         int(wanted.family != given.family),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vsr.color.spec import ColorSpec
-from vsr.media.encode.encoder_change import kept_for, left_out
+from vsr.media.encode.encoder_change import default_for, is_lossy, kept_for, left_out
+from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.files.stdio import is_pipe
+from vsr.media.formats.containers import container_of
 from vsr.reading import read_file
 from vsr.settings.field import settings_of
 from vsr.settings.overrides import with_overrides
@@ -73,6 +76,46 @@ def choose_settings(
         pipeline=None if pipeline is None else _facts(pipeline),
         replaced=left_out(base.encoder, made.encoder, given) if "encoder" in given else (),
     )
+
+
+def fitted(chosen: ChosenSettings, target: Path) -> ChosenSettings:
+    """Return the settings with the default encoder of the target's container, if that does not support the
+    encoder of a preset.
+
+    An encoder that a flag or a keyword names stays, and so does a lossless one; both are refused later.
+
+    Raises:
+        ConfigError: no container has this suffix.
+    """
+    before = chosen.settings.encoder
+    is_of_preset = chosen.origins.get("encoder.encoder") in ("preset", "pipeline file")
+    if before.encoder is None or not is_of_preset or not is_lossy(before.encoder) or is_pipe(target):
+        return chosen
+    container = container_of(target)
+    if container.muxer in ENCODERS[before.encoder].muxers:
+        return chosen
+    given = [name for name in ("crf", "preset", "pixel_format") if _is_given(chosen, name)]
+    encoder = default_for(before, given)
+    keys = {f"encoder.{name}" for name in settings_of(EncoderSettings)} - {
+        f"encoder.{name}" for name in given
+    }
+    lost = left_out(before, replace(encoder, encoder="the default encoder"), given)
+    origins = {
+        key: origin
+        for key, origin in chosen.origins.items()
+        if key not in keys and not key.startswith("encoder.options.")
+    }
+    return replace(
+        chosen,
+        settings=replace(chosen.settings, encoder=encoder),
+        origins=origins,
+        replaced=(*chosen.replaced, *(f"in {container.name}, {line}" for line in lost)),
+    )
+
+
+def _is_given(chosen: ChosenSettings, name: str) -> bool:
+    """Return whether a flag or a keyword sets this setting of the encoder."""
+    return chosen.origins.get(f"encoder.{name}") in ("flag", "keyword")
 
 
 def unchanged(settings: UpscaleSettings) -> ChosenSettings:
