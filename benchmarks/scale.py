@@ -28,13 +28,13 @@ import vsr
 from tests.local_servers import object_store
 from tests.media_maker import make_clip
 from vsr.media.decode.source import open_video
-from vsr.pipeline import many_devices
+from vsr.pipeline.crew import process
+from vsr.pipeline.crew.crew import Crew, local_crew
+from vsr.pipeline.crew.hosts import Host
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import compute, finish
-from vsr.pipeline.workers import process
-from vsr.pipeline.workers.crew import Crew, local_crew
-from vsr.pipeline.workers.hosts import Host
+from vsr.pipeline.workers import many_devices
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 
 LENGTH = 6

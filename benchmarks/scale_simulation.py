@@ -22,8 +22,8 @@ from typing import Any
 import simpy
 
 from benchmarks.scale_plot import Line, draw
-from vsr.pipeline.worker import _ENTRY, _FETCHING
 from vsr.pipeline.workers.claims import Claims
+from vsr.pipeline.workers.worker import _ENTRY, _FETCHING
 
 FOLDER = Path(__file__).parent / "results" / "scale"
 PICTURE = Path(__file__).parent.parent / "docs" / "scale.svg"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from vsr.frame import YuvFrame
-from vsr.pipeline import worker
+from vsr.pipeline.workers import worker
 
 _told = worker._told
 

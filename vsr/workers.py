@@ -6,9 +6,9 @@ passed between it and the `Crew` of the run. `plugins/ray` is an example.
 
 from __future__ import annotations
 
-from vsr.pipeline.workers.crew import Crew, Worker
-from vsr.pipeline.workers.hosts import GROUP
-from vsr.pipeline.workers.process import OnMessage, WorkerProcess
-from vsr.pipeline.workers.task import with_threads_of_this_machine
+from vsr.pipeline.crew.crew import Crew, Worker
+from vsr.pipeline.crew.hosts import GROUP
+from vsr.pipeline.crew.process import OnMessage, WorkerProcess
+from vsr.pipeline.crew.task import with_threads_of_this_machine
 
 __all__ = ["GROUP", "Crew", "OnMessage", "Worker", "WorkerProcess", "with_threads_of_this_machine"]

@@ -14,10 +14,10 @@ import pytest
 from tests.local_servers import ObjectStore, object_store
 from tests.media_maker import Audio, make_clip
 from tests.pipeline.job.test_resume import SETTINGS, contents
+from vsr.pipeline.crew import hosts
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import run
-from vsr.pipeline.workers import hosts
 
 HERE = Path(__file__).parent
 FRAMES = 28

@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
-from vsr.pipeline import many_devices
-from vsr.pipeline.workers.crew import Crew
+from vsr.pipeline.crew.crew import Crew
+from vsr.pipeline.workers import many_devices
 
 
 def actor_of(crew: Crew, name: str) -> Any:

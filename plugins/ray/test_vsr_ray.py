@@ -29,12 +29,12 @@ from tests.media_maker import make_clip  # noqa: E402
 from tests.pipeline.job.test_resume import LENGTH, SETTINGS, contents  # noqa: E402
 from vsr.errors import ConfigError, DeviceError, VsrError  # noqa: E402
 from vsr.models.archs.compact import Compact, CompactConfig  # noqa: E402
-from vsr.pipeline import many_devices  # noqa: E402
+from vsr.pipeline.crew.crew import Crew  # noqa: E402
 from vsr.pipeline.job.report import Report  # noqa: E402
 from vsr.pipeline.job.warm_generator import WarmGenerator  # noqa: E402
 from vsr.pipeline.preparation import prepare  # noqa: E402
 from vsr.pipeline.run import KeptModel, Progress, run  # noqa: E402
-from vsr.pipeline.workers.crew import Crew  # noqa: E402
+from vsr.pipeline.workers import many_devices  # noqa: E402
 from vsr.settings.schema import UpscaleSettings  # noqa: E402
 
 ONE = SETTINGS

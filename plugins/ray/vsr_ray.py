@@ -1,9 +1,9 @@
 """Runs the workers of `vsr upscale --on ray` in actors of a Ray cluster, one for each device.
 
-An actor starts the same worker process that `vsr` starts on its own machine (`vsr.pipeline.worker`), and
-passes lines between it and the driver. Lines contain paths and numbers, never frames or objects. The input,
-the output and its folder must have the same paths on all machines. A worker refuses the job if its version of
-a package, the hash of its weights or its copy of the input differ from the driver's.
+An actor starts the same worker process that `vsr` starts on its own machine, `vsr.pipeline.workers.worker`,
+and passes lines between it and the driver. Lines contain paths and numbers, never frames or objects. The
+input, the output and its folder must have the same paths on all machines. A worker refuses the job if its
+version of a package, the hash of its weights or its copy of the input differ from the driver's.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from vsr.media.files.opening import shown
 from vsr.media.formats.containers import container_of
 from vsr.media.mux.frame_sink import FrameSink
 from vsr.media.mux.sink import VideoSink
+from vsr.pipeline.crew.hosts import LOCAL
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.chosen_settings import ChosenSettings
@@ -29,7 +30,6 @@ from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.pictures.still import compute_picture, prepare_picture
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.workers.hosts import LOCAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

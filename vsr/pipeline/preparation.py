@@ -25,6 +25,8 @@ from vsr.media.mux.sink_opening import open_sink
 from vsr.media.remote.blocks import hold, release
 from vsr.media.remote.places import is_nameless, is_of_this_process
 from vsr.models.catalog import choose
+from vsr.pipeline.crew.crew import Crew
+from vsr.pipeline.crew.hosts import Host, host_of
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.chosen_settings import ChosenSettings, fitted, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
@@ -34,8 +36,6 @@ from vsr.pipeline.job.report import Report, plain
 from vsr.pipeline.job.resume import Opening, OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.reporting import first_report
-from vsr.pipeline.workers.crew import Crew
-from vsr.pipeline.workers.hosts import Host, host_of
 from vsr.settings.schema import UpscaleSettings
 
 logger = logging.getLogger(__name__)

@@ -32,12 +32,12 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.run_facts import now
 from vsr.pipeline.job.warm_generator import KeptModel, WarmGenerator, generator_of
-from vsr.pipeline.many_devices import make_segments
 from vsr.pipeline.pictures.animated import upscale_to_animation
 from vsr.pipeline.pictures.numbered import upscale_to_pictures
 from vsr.pipeline.pictures.still import prepare_picture, run_picture
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.reporting import last_report
+from vsr.pipeline.workers.many_devices import make_segments
 from vsr.settings.keywords import Overrides
 from vsr.settings.schema import UpscaleSettings
 

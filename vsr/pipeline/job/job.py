@@ -10,12 +10,12 @@ from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.resumable.worker_sink import WorkerSink
+from vsr.pipeline.crew.crew import Crew
 from vsr.pipeline.inputfile import FileState
 from vsr.pipeline.job.digests import FileSha256, Sha256, no_sha256
 from vsr.pipeline.job.output_size import TargetSize
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Sink
-from vsr.pipeline.workers.crew import Crew
 from vsr.settings.schema import UpscaleSettings
 
 TOGETHER: tuple[tuple[str, ...], ...] = (

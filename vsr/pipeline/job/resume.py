@@ -28,10 +28,10 @@ from vsr.media.remote.folder import StoreFolder
 from vsr.media.remote.places import parts_of
 from vsr.media.remote.upload import try_upload
 from vsr.models.load import LoadedModel
+from vsr.pipeline.crew.hosts import LOCAL
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.resume_key import job_key
-from vsr.pipeline.workers.hosts import LOCAL
 from vsr.settings.schema import Backend, UpscaleSettings
 from vsr.settings.toml import from_table
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from vsr.engine.upscaler import Upscaler
 from vsr.models.load import LoadedModel, load_generator
-from vsr.pipeline.workers.crew import Crew
-from vsr.pipeline.workers.hosts import Host
+from vsr.pipeline.crew.crew import Crew
+from vsr.pipeline.crew.hosts import Host
 from vsr.settings.schema import UpscaleSettings
 
 

@@ -1,1 +1,1 @@
-"""Worker processes that make the segments of one video, each on a device of its own; no frames travel."""
+"""Segments of one video, made by worker processes, each on a device of its own; no frames travel."""

@@ -12,10 +12,10 @@ from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from vsr.errors import DeviceError
-from vsr.pipeline.workers.task import read_line, write_line
+from vsr.pipeline.crew.task import read_line, write_line
 from vsr.system.processes import start_helper
 
-_MODULE = "vsr.pipeline.worker"
+_MODULE = "vsr.pipeline.workers.worker"
 _LAST_LINES = 20
 """Lines of a worker's standard error that are kept, to say why it ended."""
 _SECONDS_TO_END = 5.0
@@ -26,7 +26,7 @@ OnMessage = Callable[[dict[str, Any] | None], None]
 
 
 class WorkerProcess:
-    """One process that makes segments for another one; see `vsr.pipeline.worker`."""
+    """One process that makes segments for another one; see `vsr.pipeline.workers.worker`."""
 
     def __init__(self, name: str, device: str, threads: int, on_message: OnMessage) -> None:
         """Start it.

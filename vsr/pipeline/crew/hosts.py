@@ -9,7 +9,7 @@ from typing import Any
 
 from vsr.engine.device_list import split
 from vsr.errors import ConfigError, PluginError
-from vsr.pipeline.workers.crew import Crew, local_crew
+from vsr.pipeline.crew.crew import Crew, local_crew
 
 GROUP = "vsr.workers"
 """Entry-point group; the name of an entry is what `--on` takes, its object has two functions of `Host`."""

@@ -20,11 +20,11 @@ from vsr.frame import YuvFrame
 from vsr.media.encode.segments import Segment
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.remote.places import remote_of
+from vsr.pipeline.crew.crew import Crew
+from vsr.pipeline.crew.task import Engine, Task
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
-from vsr.pipeline.workers.crew import Crew
-from vsr.pipeline.workers.task import Engine, Task
 from vsr.settings.toml import from_table
 
 _SOURCE = ""

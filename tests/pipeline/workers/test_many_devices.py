@@ -20,15 +20,15 @@ from tests.media_maker import Audio, make_clip, truncated
 from tests.pipeline.job.interrupted import LENGTH, SETTINGS, contents
 from vsr.errors import ConfigError, DeviceError, InputError, VsrError
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
-from vsr.pipeline import many_devices
+from vsr.pipeline.crew import process
+from vsr.pipeline.crew.crew import Crew
+from vsr.pipeline.crew.task import Task
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import Progress, run
-from vsr.pipeline.workers import process
-from vsr.pipeline.workers.crew import Crew
-from vsr.pipeline.workers.task import Task
+from vsr.pipeline.workers import many_devices
 from vsr.settings.schema import UpscaleSettings
 
 FRAMES = 38
@@ -279,6 +279,6 @@ def _children(pid: int) -> list[int]:
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except (OSError, IndexError):
             continue
-        if int(parent) == pid and b"vsr.pipeline.worker" in words:
+        if int(parent) == pid and b"vsr.pipeline.workers.worker" in words:
             found.append(int(folder.name))
     return found

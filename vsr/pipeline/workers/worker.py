@@ -1,6 +1,6 @@
-"""A worker process: `python -m vsr.pipeline.worker` makes segments of a video for another process.
+"""A worker process: `python -m vsr.pipeline.workers.worker` makes segments of a video for another process.
 
-The two talk in lines of JSON over standard input and output; see `workers.task` and `many_devices`. The
+The two talk in lines of JSON over standard input and output; see `crew.task` and `many_devices`. The
 worker ends at once when its standard input does.
 """
 
@@ -32,6 +32,8 @@ from vsr.media.mux.resumable.worker_sink import WorkerSink
 from vsr.media.mux.sink import VideoSink
 from vsr.media.remote.folder import StoreFolder
 from vsr.media.remote.places import Remote, remote_of
+from vsr.pipeline.crew.hosts import LOCAL
+from vsr.pipeline.crew.task import Task, read_line, task_of, write_line
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -39,8 +41,6 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
-from vsr.pipeline.workers.hosts import LOCAL
-from vsr.pipeline.workers.task import Task, read_line, task_of, write_line
 
 _ENTRY = 250
 """Frames between key frames, as encoders set it by default."""

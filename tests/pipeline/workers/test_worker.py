@@ -13,7 +13,7 @@ import pytest
 from tests.media_maker import make_clip
 from vsr.media.decode import source as source_module
 from vsr.media.decode.source import VideoSource, open_video
-from vsr.pipeline import worker
+from vsr.pipeline.workers import worker
 
 LENGTH, FRAMES = 5, 400
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from vsr.pipeline.workers.process import OnMessage, WorkerProcess
-from vsr.pipeline.workers.task import Task
+from vsr.pipeline.crew.process import OnMessage, WorkerProcess
+from vsr.pipeline.crew.task import Task
 from vsr.system import host
 
 Event = tuple[str, dict[str, Any] | BaseException | None]
