@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from vsr.cli import app
+from vsr.cli.application import COMMANDS, built
 
 PAGE = Path(__file__).parent / "commands.md"
 HEAD = """# Commands
@@ -24,7 +22,7 @@ DEFAULT_HEADING = "Options"
 
 def page() -> str:
     """Return the page: the flags of all commands, then a section for each command."""
-    group: Any = get_command(app)
+    group: Any = built(*COMMANDS)
     sections = [_options("For every command", 2, [p for p in group.params if "--version" not in p.opts])]
     for name, command in group.commands.items():
         sections += _sections(f"vsr {name}", command, 2)

@@ -13,12 +13,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from tests.cli.run_cli import run_cli
 from tests.ffmpeg_binary import ffmpeg
 from tests.media_maker import Audio, make_clip, numbers_of
-from vsr.cli import _in_front, app
+from vsr.cli import _in_front
+from vsr.cli.application import COMMANDS, built
 from vsr.color.spec import ColorSpec
 from vsr.media.filters.filters import FILTERS
 from vsr.settings.presets import names
@@ -39,7 +39,7 @@ def blocks(text: str, language: str = r"\w*") -> list[str]:
 
 def check_flags(words: list[str]) -> None:
     """Parse `vsr WORDS...` as the command line does, without running it; a wrong flag raises an error."""
-    group = typer.main.get_command(app)
+    group = built(*COMMANDS)
     context = group.make_context("vsr", _in_front(words))
     while True:
         name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from vsr.cli import app
+from vsr.cli.application import COMMANDS, built
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "vsr").rglob("*.py"))
@@ -178,7 +177,7 @@ def test_the_wheel_contains_only_vsr_with_weights_and_recipes(tmp_path: Path) ->
 
 
 def commands() -> dict[str, Any]:
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(built(*COMMANDS).commands)
 
 
 def shown_commands() -> list[str]:
@@ -206,7 +205,7 @@ def test_every_flag_in_the_documentation_exists() -> None:
             )
         if command is None:
             continue
-        everywhere = typer.main.get_command(app).params  # such as --log-file, before or after the command
+        everywhere = built(*COMMANDS).params  # such as --log-file, before or after the command
         flags = {flag for p in (*command.params, *everywhere) for flag in (*p.opts, *p.secondary_opts)}
         for word in words:
             if re.match(r"--?[a-z]", word):

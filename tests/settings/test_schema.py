@@ -7,11 +7,10 @@ from dataclasses import fields
 from typing import get_args
 
 import pytest
-from typer.main import get_command
 
 import docs.settings as written
 from tests.cli.run_cli import run_cli
-from vsr.cli import app
+from vsr.cli.application import built
 from vsr.errors import ConfigError
 from vsr.settings.field import InResumeKey, choices_of, settings_of
 from vsr.settings.keywords import Overrides
@@ -39,7 +38,7 @@ def test_the_written_keywords_and_the_page_are_what_the_schema_says() -> None:
 
 def test_the_command_has_the_flags_of_the_schema_and_those_of_a_run_and_no_other() -> None:
     flags = {name for kind in KINDS for name, facts in settings_of(kind).items() if facts.flags}
-    command = get_command(app).commands["upscale"]  # type: ignore[attr-defined]
+    command = built("upscale").commands["upscale"]  # type: ignore[attr-defined]
     assert {one.name for one in command.params} == flags | OF_A_RUN
 
 

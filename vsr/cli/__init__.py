@@ -1,4 +1,6 @@
-"""The command line, one file a command. Only commands import torch, so that `--help` stays fast."""
+"""The command line, one file a command. Only the command that runs is imported, and only commands import
+torch, so that `--help` stays fast.
+"""
 
 from __future__ import annotations
 
@@ -6,103 +8,22 @@ import errno
 import logging
 import os
 import sys
-from contextlib import ExitStack, nullcontext
-from copy import copy
-from functools import cache
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from typer.main import get_command
-from typer.models import CommandInfo
+from typing import Any
 
 import vsr
 from vsr.cli import console
-from vsr.cli.commands.bench import bench
-from vsr.cli.commands.compare import compare, demo
-from vsr.cli.commands.doctor import doctor
-from vsr.cli.commands.evaluate import evaluate
-from vsr.cli.commands.finetune import finetune
-from vsr.cli.commands.info import info
-from vsr.cli.commands.models import app as models_app
-from vsr.cli.commands.preview import preview
-from vsr.cli.commands.report import report
-from vsr.cli.commands.train import follows, train
-from vsr.cli.commands.upscale import upscale
-from vsr.cli.commands.verify import verify
+from vsr.cli.application import COMMANDS, built, follows
+from vsr.cli.ending import until_the_end
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.cli.records.log_file import log_file
-from vsr.cli.urls import release_urls
 from vsr.cli.wording import in_flags
 from vsr.engine.allocator import keep_freed_memory
 from vsr.errors import ConfigError, DeviceMemoryError, ReaderGoneError, VsrError
-from vsr.media.pictures.kinds import SUFFIXES
-from vsr.media.remote.places import is_url
-from vsr.pipeline.queue.inputs import VIDEO_SUFFIXES, exists
 from vsr.system.stopping import reader_is_gone
 
-_FIRST_WORDS = """Video super-resolution that loses nothing: every frame, stream, timestamp and colour tag.
-
-\b
-vsr upscale in.mp4 out.mp4
-vsr upscale rips/ --to upscaled/
-vsr preview in.mp4 --model fast --model compact
-vsr compare in.mp4 out.mp4 -o both.png
-vsr verify in.mp4 out.mp4
-vsr finetune own.mp4 --from fast -o own.safetensors
-vsr doctor
-"""
-app = typer.Typer(
-    name="vsr",
-    help=_FIRST_WORDS,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(upscale)
-app.command()(preview)
-app.command()(info)
-app.command()(train)
-app.command()(finetune)
-app.command()(verify)
-app.command()(compare)
-app.command()(evaluate)
-app.command()(report)
-app.command()(demo)
-app.command()(doctor)
-app.command()(bench)
-app.add_typer(models_app, name="models")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        console.out(f"vsr {vsr.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show what is decided and why, for every command.")
-    ] = False,
-    log_to: Annotated[
-        Path | None,
-        typer.Option("--log-file", metavar="FILE", help="Add everything to a log with times, too."),
-    ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    _until_the_end.enter_context(log_file(log_to))  # it gets the error, too
-    _until_the_end.callback(release_urls)
-    console.configure(debug=debug, verbose=verbose)
-
-
-_until_the_end = ExitStack()
-"""What is closed when the command has ended and its last message is written."""
 _ANYWHERE = {"-v": 0, "--verbose": 0, "--debug": 0, "--log-file": 1}
 """Flags of all commands, which may stand before or after the command's name, and their numbers of values."""
 
@@ -118,26 +39,9 @@ def _in_front(words: list[str]) -> list[str]:
     return [*ours, *rest, *words[at:]]
 
 
-@cache
-def built(name: str = "") -> Any:
-    """Return the command line with all commands, or with one of them: Typer takes milliseconds for each."""
-    if not name:
-        return get_command(app)
-    one = copy(app)
-    one.registered_commands = [info for info in app.registered_commands if _name(info) == name]
-    one.registered_groups = [info for info in app.registered_groups if info.name == name]
-    return get_command(one)
-
-
-def _names() -> set[str]:
-    """Return the names of all commands."""
-    return {_name(info) for info in app.registered_commands} | {
-        str(info.name) for info in app.registered_groups
-    }
-
-
-def _name(info: CommandInfo) -> str:
-    return str(info.name or getattr(info.callback, "__name__", ""))
+def every_command() -> list[Any]:
+    """Return all commands, built; it takes a fifth of a second."""
+    return list(built(*COMMANDS).commands.values())
 
 
 def main() -> None:
@@ -150,7 +54,7 @@ def main() -> None:
         console.only_errors()
     told = events.asked_for(words) and not follows(words)
     with events.installed(words, vsr.__version__) if told else nullcontext():
-        with _until_the_end, signals.installed():
+        with until_the_end, signals.installed():
             code = _exit_code()
         events.end(code)
     sys.exit(code)
@@ -159,8 +63,7 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         words = _in_front(_with_command(sys.argv[1:]))
-        name = next((word for word in words if not word.startswith("-")), "")
-        code = built(name if name in _names() else "")(words, standalone_mode=False) or 0
+        code = built(*_needed(words))(words, standalone_mode=False) or 0
         return code if _flushed() else _gone()
     except SystemExit as stop:  # Typer's reaction to a broken pipe
         return _gone() if isinstance(stop.__context__, BrokenPipeError) else int(stop.code or 0)
@@ -189,6 +92,14 @@ def _exit_code() -> int:
         return _fail(f"internal error: {type(error).__name__}: {error}. --debug shows a traceback", 1)
 
 
+def _needed(words: list[str]) -> Iterable[str]:
+    """Return the names of the commands that must be built for these arguments."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name in COMMANDS:
+        return (name,)
+    return () if "--version" in words else COMMANDS
+
+
 def _command_of(error: Exception) -> str:
     """Return the command of a usage error, as it is typed."""
     context = getattr(error, "ctx", None)
@@ -210,13 +121,17 @@ def _with_command(words: list[str]) -> list[str]:
     """Return the arguments with the command `upscale` before them if they begin with a file, or with what is
     meant as one: `vsr FILE...`.
     """
-    if words and words[0] not in _names() and not words[0].startswith("-") and _is_input(words):
+    if words and words[0] not in COMMANDS and not words[0].startswith("-") and _is_input(words):
         return ["upscale", *words]
     return words
 
 
 def _is_input(words: list[str]) -> bool:
     """Return whether the first word is a file, has a file's name, or is a part of one with spaces."""
+    from vsr.media.pictures.kinds import SUFFIXES
+    from vsr.media.remote.places import is_url
+    from vsr.pipeline.queue.inputs import VIDEO_SUFFIXES, exists
+
     first = words[0]
     if is_url(first) or exists(Path(first)) or Path(first).suffix.lower() in VIDEO_SUFFIXES | SUFFIXES:
         return True

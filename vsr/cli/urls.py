@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from vsr.cli.ending import until_the_end
 from vsr.media.files.stdio import place_of
 from vsr.media.remote.blocks import hold, release
 from vsr.media.remote.places import forget, permit, remote_of
@@ -22,6 +23,7 @@ _held: list[Path] = []
 
 def permit_urls(paths: Iterable[Path], *, allow_network: bool, work_folder: Path | None = None) -> None:
     """Set what the use of the URLs among some paths may do, and keep them until the command ends."""
+    until_the_end.callback(_release_urls)
     if work_folder is not None:
         permit(work_folder, allow_network=allow_network, work_folder=None)
         hold(work_folder)
@@ -32,8 +34,7 @@ def permit_urls(paths: Iterable[Path], *, allow_network: bool, work_folder: Path
         _held.append(path)
 
 
-def release_urls() -> None:
-    """Release what `permit_urls` has kept; at the end of a command."""
+def _release_urls() -> None:
     while _held:
         path = _held.pop()
         release(path)

@@ -47,13 +47,11 @@ def _word(text: str) -> str:
 @cache
 def flags() -> dict[str, tuple[str, str]]:
     """Return for each keyword the flag of the first command that has it, and the text for its opposite."""
-    from vsr.cli import (
-        built,
-    )  # imported here, because the commands import the console, which uses this module
+    # imported here, because the commands import the console, which uses this module
+    from vsr.cli import every_command
 
-    commands = built().commands.values()
     found = {name: (flag, f"no {flag}") for name, flag in _OTHER_NAMES.items()}
-    for parameter in (parameter for command in commands for parameter in command.params):
+    for parameter in (parameter for command in every_command() for parameter in command.params):
         names = [word for word in parameter.opts if word.startswith("--")]
         if names and parameter.name:
             opposite = next(iter(parameter.secondary_opts), f"no {names[0]}")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.models.ncnn_files import compact
 from tests.models.small_nets import CONFIGS, make
-from vsr.cli.commands.models import app
+from vsr.cli.commands.models import models
 from vsr.errors import ConfigError, ModelError, OutputError
 from vsr.models import catalog
 from vsr.models.load import load_generator
@@ -22,7 +22,7 @@ CONFIG = CONFIGS[-2]
 
 
 def _run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    result = CliRunner().invoke(models, [str(arg) for arg in args])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

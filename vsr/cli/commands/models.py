@@ -18,10 +18,10 @@ from vsr.writing import check_writable, write_whole
 if TYPE_CHECKING:
     from vsr.models.recognise import Recognised
 
-app = typer.Typer(no_args_is_help=True, help="List, show, interpolate, convert and export models.")
+models = typer.Typer(no_args_is_help=True, help="List, show, interpolate, convert and export models.")
 
 
-@app.command("list")
+@models.command("list")
 def list_models() -> None:
     """List the models that have a name."""
     from vsr.models.catalog import MODELS
@@ -30,7 +30,7 @@ def list_models() -> None:
     console.table(("name", "family", "scale", "parameters", "size", "licence", "what it is for"), rows)
 
 
-@app.command()
+@models.command()
 def show(model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")]) -> None:
     """Show the facts of a model or a weight file."""
     from vsr.models.load import load_generator
@@ -51,7 +51,7 @@ def show(model: Annotated[str, typer.Argument(help="A name from the list, or a w
     console.table(("what", "value"), facts)
 
 
-@app.command()
+@models.command()
 def interpolate(
     first: Annotated[str, typer.Argument(help="Weight file or name, the result at alpha 0.")],
     second: Annotated[
@@ -80,7 +80,7 @@ def interpolate(
     console.out(f"{output}: {1 - alpha:g} of {a.file.path.name} and {alpha:g} of {b.file.path.name}")
 
 
-@app.command()
+@models.command()
 def convert(
     sources: Annotated[
         list[Path], typer.Argument(help="A weight file (.pth, .safetensors), or ncnn's A.param and A.bin.")
@@ -106,7 +106,7 @@ def convert(
     console.out(f"{output}: {found.family.name}, {count:,} parameters, from {found.file.path.name}")
 
 
-@app.command()
+@models.command()
 def export(
     model: Annotated[str, typer.Argument(help="A name from the list, or a weight file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write (.onnx).")],

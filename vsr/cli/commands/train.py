@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 import vsr
 from vsr.cli import console, urls
+from vsr.cli.application import follows
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
 from vsr.cli.run_options import ProgressKind, progress_kind
@@ -108,13 +108,6 @@ def train(
     events.result(report=asdict(report))
     gains = ", ".join(f"{name} {value:+.2f} dB" for name, value in report.gains.items())
     console.out(f"{report.output}: over bicubic, on held-out data: {gains}")
-
-
-def follows(words: Sequence[str]) -> bool:
-    """Return whether torchrun started this command as one of several processes of a training, and not as the
-    first, which alone prints."""
-    launched = "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
-    return launched and "train" in words
 
 
 @contextmanager

@@ -17,19 +17,16 @@ _BEGINNING = re.compile(rb"\d{4}-\d\d-\d\dT")
 
 
 @contextmanager
-def log_file(path: Path | None) -> Generator[None, None, None]:
+def log_file(path: Path) -> Generator[None, None, None]:
     """Add to a log file inside the block; `console.configure` has to follow.
 
     Args:
-        path: A new file or one from an earlier run, which is continued; None writes none.
+        path: A new file or one from an earlier run, which is continued.
 
     Raises:
         ConfigError: another kind of file has this name.
         OutputError: the file cannot be written.
     """
-    if path is None:
-        yield
-        return
     handler = _opened(path)
     try:
         with console.also_to(handler):

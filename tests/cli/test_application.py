@@ -9,19 +9,24 @@ import sys
 
 import pytest
 
-from vsr import cli
+from vsr.cli.application import COMMANDS, built
 
 
-@pytest.mark.parametrize("name", sorted(cli.built().commands))
+@pytest.mark.parametrize("name", sorted(built(*COMMANDS).commands))
 def test_one_command_is_built_as_among_all_others(name: str) -> None:
-    (one,) = cli.built(name).commands.values()
-    whole = cli.built().commands[name]
+    (one,) = built(name).commands.values()
+    whole = built(*COMMANDS).commands[name]
     assert one.name == name
     assert [parameter.opts for parameter in one.params] == [parameter.opts for parameter in whole.params]
 
 
-def test_every_command_is_known_by_name_before_any_is_built() -> None:
-    assert cli._names() == set(cli.built().commands)
+def test_a_command_is_built_without_the_modules_of_the_others() -> None:
+    program = (
+        "import sys; from vsr.cli.application import COMMANDS, built; built('report');"
+        "print(*sorted(name for name in sys.modules if name.startswith('vsr.cli.commands.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["vsr.cli.commands.report"]
 
 
 def test_the_command_line_starts_without_openssl() -> None:
