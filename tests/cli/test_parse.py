@@ -42,10 +42,3 @@ def test_options_keep_further_equal_signs() -> None:
         ("x265-params", "aq-mode=3"),
         ("tune", "film"),
     )
-
-
-def test_size_and_height_must_not_contradict_each_other() -> None:
-    assert parse.agree(1080, 1080) == 1080
-    assert parse.agree(None, 720) == 720
-    with pytest.raises(ConfigError):
-        parse.agree(1080, 720)

@@ -9,9 +9,6 @@ from typing import TypeVar
 from vsr.errors import ConfigError
 from vsr.settings.toml import as_fraction
 
-MAX_PIXELS = "Refuse larger frames; default 8192 x 8192."
-"""Help of --max-pixels, which several commands have."""
-
 Word = TypeVar("Word", bound=str)
 
 
@@ -79,17 +76,6 @@ def pairs(words: list[str], *, option: str, example: str) -> tuple[tuple[str, st
         if "=" not in word.strip("="):
             raise ConfigError(f"{option} {word!r} is not KEY=VALUE, for example {example}")
     return tuple((key, value) for key, _, value in (word.partition("=") for word in words))
-
-
-def agree(from_size: int | None, height: int | None) -> int | None:
-    """Return the height of `--size` or of `--height`; None if neither is given.
-
-    Raises:
-        ConfigError: both are given, and they differ.
-    """
-    if from_size is not None and height is not None and from_size != height:
-        raise ConfigError(f"--size has the height {from_size}, but --height is {height}; use one of them")
-    return from_size if from_size is not None else height
 
 
 def one_of(word: str, known: tuple[Word, ...], *, option: str) -> Word:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr.cli import console, parse
+from vsr.cli import common_flags, console, parse
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def bench(
         typer.Option("--model", "-m", help="Name or weight file; repeatable. Default: all included models."),
     ] = None,
     size: Annotated[str, typer.Option("--size", help="Size of the source, WIDTHxHEIGHT.")] = "640x360",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "auto",
+    device: Annotated[str, common_flags.DEVICE] = "auto",
+    precision: Annotated[str, common_flags.PRECISION] = "auto",
     backend: Annotated[
         str, typer.Option("--backend", help="auto, torch, winograd, openvino, amx, cuda.")
     ] = "auto",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console, parse, urls
+from vsr.cli import common_flags, console, parse, urls
 from vsr.cli.interruption import signals
 from vsr.cli.progress import count_line
 from vsr.cli.run_options import RunOptions
@@ -48,7 +48,7 @@ def compare(
         float, typer.Option("--max-megabytes", help="Limit of a page; beyond it, some frames have no image.")
     ] = 30,
     title: Annotated[str, typer.Option("--title", help="Headline of a page.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an existing file.")] = False,
+    overwrite: Annotated[bool, common_flags.OVERWRITE] = False,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show a source and its results beside each other: a page to open in a browser, a PNG, or an animation.

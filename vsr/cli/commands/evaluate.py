@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import console, parse
+from vsr.cli import common_flags, console, parse
 from vsr.cli.progress import count_line
 from vsr.errors import ConfigError
 from vsr.system.last_step import last_step
@@ -40,9 +40,9 @@ def evaluate(
         list[Path] | None,
         typer.Option("--output", "-o", help="Write a table (.md, .csv, .json) or a plot (.svg, .png)."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")] = "fp32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing files.")] = False,
+    device: Annotated[str, common_flags.DEVICE] = "auto",
+    precision: Annotated[str, common_flags.PRECISION] = "fp32",
+    overwrite: Annotated[bool, common_flags.OVERWRITE] = False,
 ) -> None:
     """Measure models on test images and clips: PSNR and SSIM of Y, beside bicubic and Lanczos.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console
+from vsr.cli import common_flags, console
 from vsr.cli.commands.train import SAVED, shown_progress
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
@@ -25,12 +25,10 @@ def finetune(
         int | None, typer.Option("--scale", "-s", help="Needed if --from names a family.")
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Recipe; default `finetune`.")] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
+    threads: Annotated[int | None, common_flags.THREADS] = None,
+    device: Annotated[str, common_flags.DEVICE] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
-    progress: Annotated[str, typer.Option("--progress", help="auto, plain, none, json.")] = "auto",
+    progress: Annotated[str, common_flags.TRAINING_PROGRESS] = "auto",
 ) -> None:
     """Adapt a model to footage. The result is written only if it is better on held-out footage.
 

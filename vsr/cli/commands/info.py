@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import console, parse, urls
+from vsr.cli import common_flags, console, urls
 from vsr.media.files.stdio import place_of
 
 
@@ -20,7 +20,7 @@ def info(
     video_stream: Annotated[
         int | None, typer.Option("--video-stream", help="Show this stream instead of FFmpeg's choice.")
     ] = None,
-    max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+    max_pixels: Annotated[int | None, common_flags.MAX_PIXELS] = None,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a file contains: its video, colour, streams, chapters and metadata."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import vsr
-from vsr.cli import console, parse, setting_flags, urls
+from vsr.cli import common_flags, console, parse, setting_flags, urls
 from vsr.cli.progress import count_line
 from vsr.media.files.stdio import place_of
 
@@ -69,16 +69,9 @@ def preview(
             help="Part of the input to show; default: where panels differ most.",
         ),
     ] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, ...; or a .toml file."),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", metavar=" ", help="Replace an existing file.")
-    ] = False,
+    pipeline: Annotated[str | None, common_flags.PIPELINE] = None,
+    size: Annotated[str | None, common_flags.SIZE] = None,
+    overwrite: Annotated[bool, common_flags.OVERWRITE] = False,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
     **flags: Any,
 ) -> None:
@@ -93,10 +86,7 @@ def preview(
     from vsr.report.preview.panels import strengths_in
 
     urls.permit_urls([source], allow_network=allow_network)
-    overrides = setting_flags.values(flags)
-    if size is not None:
-        overrides["width"], lines = parse.size(size)
-        overrides["height"] = parse.agree(lines, overrides.get("height"))
+    overrides = common_flags.with_size(setting_flags.values(flags), size)
     with count_line("computed panels") as show:
         made = vsr.preview(
             source,

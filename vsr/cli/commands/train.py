@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import console, urls
+from vsr.cli import common_flags, console, urls
 from vsr.cli.application import follows
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
@@ -47,16 +47,14 @@ def train(
         int | None,
         typer.Option("--validate-every", min=1, help="Steps between validations; default from the recipe."),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
-    ] = None,
+    threads: Annotated[int | None, common_flags.THREADS] = None,
     start_from: Annotated[
         str | None, typer.Option("--from", help="Initial weights: name of a model, or a file.")
     ] = None,
     vgg: Annotated[
         Path | None, typer.Option("--vgg", help="VGG19's weights, for recipes with a perceptual loss.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N.")] = "auto",
+    device: Annotated[str, common_flags.DEVICE] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     workers: Annotated[
         int | None,
@@ -67,7 +65,7 @@ def train(
     ] = None,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace the weight file.")] = False,
-    progress: Annotated[str, typer.Option("--progress", help="auto, plain, none, json.")] = "auto",
+    progress: Annotated[str, common_flags.TRAINING_PROGRESS] = "auto",
 ) -> None:
     """Train a network, or resume an interrupted run.
 

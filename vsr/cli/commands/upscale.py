@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from vsr.cli import console, parse, setting_flags, urls
+from vsr.cli import common_flags, console, setting_flags, urls
 from vsr.cli.records import events
 from vsr.cli.run_options import RunOptions, progress_kind
 from vsr.cli.shown_queue import run_queue_shown
@@ -28,9 +28,6 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed
 from vsr.reading import read_file
 from vsr.writing import check_writable, leads_to
-
-if TYPE_CHECKING:
-    pass
 
 _MANY = "Many files"
 MOST_BYTES = 2**26
@@ -49,20 +46,13 @@ def upscale(
         ),
     ] = None,
     *,
-    pipeline: Annotated[
-        str | None,
-        typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, ...; or a .toml file."),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help="Width and height as shown.")
-    ] = None,
+    pipeline: Annotated[str | None, common_flags.PIPELINE] = None,
+    size: Annotated[str | None, common_flags.SIZE] = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FOLDER", help="Folder for the results of many files.", parser=place_of),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", metavar=" ", help="Replace existing files.")
-    ] = False,
+    overwrite: Annotated[bool, common_flags.OVERWRITE] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar=" ", help="Measure a few frames and print the plan.")
     ] = False,
@@ -173,10 +163,7 @@ def upscale(
 
 
 def _chosen(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> ChosenSettings:
-    overrides = setting_flags.values(flags)
-    if size is not None:
-        overrides["width"], lines = parse.size(size)
-        overrides["height"] = parse.agree(lines, overrides.get("height"))
+    overrides = common_flags.with_size(setting_flags.values(flags), size)
     return choose_settings(pipeline, None, overrides, where="vsr upscale", origin="flag")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import console, parse, urls
+from vsr.cli import common_flags, console, parse, urls
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 from vsr.settings.schema import Deinterlace, ForcedOrder
@@ -32,7 +32,7 @@ def verify(
         str | None, typer.Option("--deinterlace", help="As in `vsr upscale`; found out by default.")
     ] = None,
     field_order: Annotated[str, typer.Option("--field-order", help="As in `vsr upscale`.")] = "auto",
-    max_pixels: Annotated[int | None, typer.Option("--max-pixels", min=1, help=parse.MAX_PIXELS)] = None,
+    max_pixels: Annotated[int | None, common_flags.MAX_PIXELS] = None,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a result lacks of its source: frames, times, colour,
