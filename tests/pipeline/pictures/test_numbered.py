@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import vsr
 from tests import judges
 from tests.cli.run_cli import run_cli
 from tests.media_maker import make_clip, numbers_of
 from tests.picture_maker import DATE, exif_data, scene
+from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 
 QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")
 SETTINGS = {"model": "bicubic", "scale": 2, "device": "cpu"}
@@ -94,3 +96,53 @@ def test_a_video_becomes_numbered_pictures_and_says_what_they_cannot_hold(tmp_pa
     )
     assert back.frames_out == 4
     assert numbers_of(tmp_path / "back.mkv") == numbers_of(clip)
+
+
+def test_what_a_format_cannot_hold_of_numbered_pictures_is_said_before_the_work(tmp_path: Path) -> None:
+    pattern = write_frames(tmp_path / "in", range(1, 4))
+    for path in (tmp_path / "in").iterdir():
+        with Image.open(path) as image:
+            transparent = image.convert("RGBA")
+        texts = PngInfo()
+        texts.add_text("Comment", "first", zip=False)
+        if path.stem == "00003":
+            texts.add(b"prIv", b"x", after_idat=False)
+        transparent.putpixel((0, 0), (0, 0, 0, 0))
+        transparent.save(path, pnginfo=texts)
+    said: list[tuple[str, int]] = []
+    frames: list[object] = []
+    report = vsr.upscale(
+        pattern,
+        tmp_path / "out" / "%05d.webp",
+        **SETTINGS,
+        on_warning=lambda line: said.append((line, len(frames))),
+        on_progress=frames.append,
+    )
+    assert said[0] == ("left out: texts", 0)
+    assert [line for line, done in said if done] == ["left out: the chunk prIv"], "the last picture has it"
+    assert report.warnings[-2:] == ["left out: texts", "left out: the chunk prIv"]
+    jpeg = vsr.upscale(pattern, tmp_path / "jpeg" / "%05d.jpg", **SETTINGS)
+    assert any("transparency (the picture is put on white)" in line for line in jpeg.warnings)
+
+
+def test_bits_and_colours_that_a_format_cannot_hold_are_said(tmp_path: Path) -> None:
+    pq = ColorSpec(
+        matrix=Matrix.BT2020_NCL, transfer=Transfer.PQ, primaries=Primaries.BT2020, range=Range.LIMITED
+    )
+    clip = make_clip(tmp_path / "clip.mkv", frames=2, pix_fmt="yuv420p10le", color=pq)
+    tags = "the colour tags (BT2020, PQ); PNG keeps them"
+    wanted = {
+        "j/%d.jpg": f"left out: 10 bits (8 are left); {tags}",
+        "t/%d.tif": f"left out: {tags}",
+        "p/%d.png": None,
+        "a.webp": f"left out: 10 bits (8 are left); {tags}",
+        "a.apng": "left out: 10 bits (8 are left)",
+    }
+    for name, line in wanted.items():
+        report = vsr.upscale(clip, tmp_path / name, **SETTINGS)
+        said = [warning for warning in report.warnings if warning.startswith("left out")]
+        assert said == ([] if line is None else [line]), name
+    for name in ("p/1.png", "p/2.png", "a.apng"):
+        assert b"cICP" + bytes([Primaries.BT2020, Transfer.PQ, 0, 1]) in (tmp_path / name).read_bytes()
+    back = vsr.upscale(tmp_path / "p" / "%d.png", tmp_path / "back.mkv", **(SETTINGS | {"scale": 1}))
+    assert (back.info.tagged.primaries, back.info.tagged.transfer) == (Primaries.BT2020, Transfer.PQ)

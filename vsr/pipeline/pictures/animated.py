@@ -1,7 +1,6 @@
 """Upscales a video or an animation into an animated GIF, PNG or WebP, where one is asked for.
 
-As for numbered pictures, the frames are first made as a lossless video, which Pillow then turns into the
-animation: it keeps durations and the number of repetitions.
+Pillow makes it from a lossless video, and keeps durations and the number of repetitions.
 """
 
 from __future__ import annotations
@@ -15,21 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vsr.color.convert import alpha_to_float
 from vsr.errors import InputError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
-from vsr.media.files.opening import MAX_PIXELS, reopen_media, shown
+from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.files.output_path import check_target
 from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.keeping import kept
-from vsr.media.pictures.kinds import is_animated
+from vsr.media.pictures.kinds import Kind, is_animated
+from vsr.media.pictures.metadata import Metadata
+from vsr.media.pictures.writing import plan_for
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
-from vsr.pipeline.pictures.numbered import ANY_SIZE, hidden_video, lossless
+from vsr.pipeline.pictures.left_out import left_out, streams_left_out
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, lossless, through_video
 from vsr.system.last_step import last_step
 from vsr.writing import write_whole
 
@@ -40,6 +43,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"disposal": 0, "blend": 0},
 }
 _MOST_WEBP = 16383
+_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB", b"tIME")
+"""The chunks that Pillow writes into an animated PNG."""
 
 
 def upscale_to_animation(
@@ -57,19 +62,18 @@ def upscale_to_animation(
         VsrError: See `vsr.errors`; the message is one line.
     """
     info = check_animation(source, target, chosen, overwrite=overwrite)
-    notes = left_out_of_animation(source, target)
-    for note in notes:
-        on_warning(note)
-    video = hidden_video(target)
-    try:
-        report = work(source, video, lossless(chosen, info).settings, overwrite=True)
-        data = _animation(video, source, target)
+
+    def make(video: Path) -> bytes:
+        data = _animation(video, source, target, info)
         with last_step():
             write_whole(target, data)
-    finally:
-        video.unlink(missing_ok=True)
-    report.warnings += notes
-    report.target, report.bytes_out = shown(target), len(data)
+        return data
+
+    notes = left_out_of_animation(source, target, info)
+    report, data = through_video(
+        source, target, lossless(chosen, info), work, make, notes=notes, on_warning=on_warning
+    )
+    report.bytes_out = len(data)
     report.target_file = file_facts(target, hashlib.sha256(data).hexdigest())
     return report
 
@@ -84,44 +88,51 @@ def check_animation(source: Path, target: Path, chosen: ChosenSettings, *, overw
     return probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
 
 
-def left_out_of_animation(source: Path, target: Path) -> list[str]:
+def left_out_of_animation(source: Path, target: Path, info: VideoInfo) -> list[str]:
     """Return a sentence for each thing that the animation cannot hold."""
     notes = []
     if target.suffix.lower() == ".gif":
-        notes.append(
-            "GIF has 256 colours a frame, and pixels are transparent or not; .webp and .apng keep all"
-        )
-    with reopen_media(source) as media:
-        others = len(media.streams) - 1
-    if others:
-        notes.append(f"an animation holds pictures only; {others} other streams of the source are left out")
-    if _metadata(source, target)[1]:
-        notes.append(f"left out: {'; '.join(_metadata(source, target)[1])}")
-    return notes
+        notes.append("GIF has 256 colours a frame, and pixels are transparent or not; not so .webp and .apng")
+    phrases = plan_for("webp", info.layout, info.color, lossless=True).notes  # of 8 bits, as all animations
+    return [
+        *notes,
+        *streams_left_out(source, target),
+        *left_out([*phrases, *_metadata(source, target, info)[1]]),
+    ]
 
 
-def _metadata(source: Path, target: Path) -> tuple[dict[str, Any], list[str]]:
+def _metadata(source: Path, target: Path, info: VideoInfo) -> tuple[dict[str, Any], list[str]]:
     """Return Pillow's options for the metadata of an animation, and phrases for what is left out."""
-    if not is_animated(source):
-        return {}, []
-    try:
-        file = open_picture(source)
-    except InputError:  # larger than the limit: the run itself says so
-        return {}, []
-    kind: Any = "webp" if target.suffix.lower() == ".webp" else "png"
-    keeps = kept(file.metadata, kind, probe(source).tagged, width=1, height=1)
-    options = {"exif": keeps.metadata.exif, "icc_profile": keeps.metadata.icc}
+    form = _FORMATS[target.suffix.lower()]
+    kind: Kind = "png" if form == "PNG" else "webp"
+    keeps = kept(_metadata_of(source), kind, info.tagged, width=1, height=1)
+    options: dict[str, Any] = {"exif": keeps.metadata.exif, "icc_profile": keeps.metadata.icc}
+    chunks = [chunk for chunk in keeps.metadata.chunks if chunk[0] in _CHUNKS]
     gone = ["texts"] * bool(keeps.metadata.texts) + list(keeps.left_out)
-    if _FORMATS[target.suffix.lower()] == "GIF":
-        gone += [name for name, value in options.items() if value]
-        return {}, gone
+    gone += [f"the chunk {name.decode()}" for name, _ in keeps.metadata.chunks if name not in _CHUNKS]
+    if form == "GIF":
+        return {}, gone + [name for name, value in options.items() if value]
+    if chunks:
+        options["pnginfo"] = PngInfo()
+        for name, data in chunks:
+            options["pnginfo"].add(name, data)
     return {name: value for name, value in options.items() if value}, gone
 
 
-def _animation(video: Path, source: Path, target: Path) -> bytes:
+def _metadata_of(source: Path) -> Metadata:
+    """Return the metadata of an animation; that of a video is none of a picture."""
+    if not is_animated(source):
+        return Metadata()
+    try:
+        return open_picture(source).metadata
+    except InputError:  # larger than the limit: the run itself says so
+        return Metadata()
+
+
+def _animation(video: Path, source: Path, target: Path, info: VideoInfo) -> bytes:
     """Return the animation of the frames of a lossless video."""
     form = _FORMATS[target.suffix.lower()]
-    times, options = _times(video), _metadata(source, target)[0]
+    times, options = _times(video), _metadata(source, target, info)[0]
     durations, loop = _as_stored(source, len(times)) or (times, 0)
     first = next(iter(_Images(video, 0)))
     if form == "WEBP" and max(first.size) > _MOST_WEBP:

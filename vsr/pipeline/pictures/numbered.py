@@ -1,26 +1,24 @@
 """Upscales a video into numbered pictures: `frames/%05d.png`.
 
-The video is first made as a lossless one in a hidden file beside the pictures, so that an interrupted run
-resumes and every frame is counted. Its frames then become pictures, which get their names when all of them
-are complete.
+The frames of a lossless video become pictures, which get their names when all of them are complete.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes
-from vsr.color.spec import UNTAGGED
+from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
+from vsr.media.decode.facts.alpha import without_unused_alpha
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
-from vsr.media.files.opening import MAX_PIXELS, reopen_media, shown
+from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.files.output_path import put_in_place
 from vsr.media.pictures.exif import orientation_of
 from vsr.media.pictures.file import open_picture
@@ -33,12 +31,11 @@ from vsr.media.pictures.writing import encoded, plan_for
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
-from vsr.settings.schema import EncoderSettings
+from vsr.pipeline.pictures.left_out import left_out, streams_left_out
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, lossless, through_video
 from vsr.system.last_step import last_step
 from vsr.writing import new_file
 
-ANY_SIZE = 2**31 - 1
-"""A limit of pixels for pictures that were read before, and for a video that vsr wrote."""
 _FIRST = 1
 """Number of the first picture of a video, as in FFmpeg."""
 
@@ -60,25 +57,30 @@ def upscale_to_pictures(
         chosen: Settings of the run; those of the encoder do not apply.
         work: `vsr.pipeline.run.upscale` or the same with messages; it gets source, file and settings.
         overwrite: Whether pictures of these names are replaced.
-        on_warning: Called before the work with a sentence for each thing that the pictures cannot hold.
+        on_warning: Called with a sentence for each thing that the pictures cannot hold: before the work, or
+            afterwards for metadata that the first picture of the source does not have.
 
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
     files = files_behind(source)
     info = check_pictures(source, target, chosen, overwrite=overwrite)
-    notes = left_out(source, target)
-    for note in notes:
-        on_warning(note)
+    notes = left_out_of_pictures(source, target, info)
     target.parent.mkdir(parents=True, exist_ok=True)
-    video = hidden_video(target)
-    try:
-        report = work(source, video, lossless(chosen, info).settings, overwrite=True)
-        report.bytes_out = write_pictures(video, files, target, overwrite=overwrite)
-    finally:
-        video.unlink(missing_ok=True)
-    report.warnings += notes
-    report.target = shown(target)
+    report, written = through_video(
+        source,
+        target,
+        lossless(chosen, info),
+        work,
+        partial(write_pictures, files=files, target=target, tags=_tags(files, info), overwrite=overwrite),
+        notes=notes,
+        on_warning=on_warning,
+    )
+    told = _lost(source, target, info)
+    for note in left_out(phrase for phrase in written.left_out if phrase not in told):
+        report.warnings.append(note)
+        on_warning(note)
+    report.bytes_out = written.bytes
     report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
     return report
 
@@ -103,40 +105,47 @@ def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwr
     return info
 
 
-def hidden_video(target: Path) -> Path:
-    """Return the path of the lossless video from which pictures are made."""
-    return target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
-
-
-def lossless(chosen: ChosenSettings, info: VideoInfo) -> ChosenSettings:
-    """Return the settings for the lossless video, in R'G'B' unless the source is grey."""
-    layout = info.layout
-    rgb = "gbrap" if layout.alpha else "gbrp"
-    deep = "gbrap16le" if layout.alpha else "gbrp16le"
-    pixel_format = None if layout.family != "yuv" else rgb if layout.bit_depth == 8 else deep
-    encoder = EncoderSettings(encoder="ffv1", pixel_format=pixel_format)
-    return replace(chosen, settings=replace(chosen.settings, encoder=encoder))
-
-
-def left_out(source: Path, target: Path) -> list[str]:
-    """Return a sentence for what pictures cannot hold: other streams, and times."""
+def left_out_of_pictures(source: Path, target: Path, info: VideoInfo) -> list[str]:
+    """Return a sentence for each thing that the pictures cannot hold, as far as known before the work."""
+    said = left_out(_lost(source, target, info))
     if files_behind(source):
-        return []
-    with reopen_media(source) as media:
-        others = len(media.streams) - 1
-    notes = ["numbered pictures have no times; `vsr info` shows the frame rate of the source"]
-    if others:
-        notes.append(f"{shown(target)}: pictures only; {others} other streams of the source are left out")
-    return notes
+        return said
+    times = "numbered pictures have no times; `vsr info` shows the frame rate of the source"
+    return [times, *streams_left_out(source, target), *said]
 
 
-def write_pictures(video: Path, files: Sequence[Path], target: Path, *, overwrite: bool) -> int:
-    """Write the frames of the lossless video as pictures, and return their bytes.
+def _lost(source: Path, target: Path, info: VideoInfo) -> list[str]:
+    """Return phrases for the samples that the format cannot store, and for metadata of the first picture."""
+    seen, kind, files = without_unused_alpha(info), TARGETS[target.suffix.lower()], files_behind(source)
+    plan = plan_for(kind, seen.layout, seen.color, lossless=True)
+    metadata = _metadata(files[0]) if files else Metadata()
+    return [*plan.notes, *kept(metadata, kind, _tags(files, info), width=1, height=1).left_out]
+
+
+def _tags(files: Sequence[Path], info: VideoInfo) -> ColorSpec:
+    """Return the tags of colours that pictures must describe: a video's; pictures have a description."""
+    return UNTAGGED if files else info.tagged
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Pictures that are complete."""
+
+    bytes: int
+    left_out: tuple[str, ...]
+    """A phrase for each kind of metadata that some of them do not have."""
+
+
+def write_pictures(
+    video: Path, files: Sequence[Path], target: Path, *, tags: ColorSpec, overwrite: bool
+) -> Written:
+    """Write the frames of the lossless video as pictures.
 
     Args:
         video: The lossless video.
         files: The pictures of the source, if it is of pictures; theirs are the numbers and the metadata.
         target: The pattern of the names.
+        tags: The colours that the pictures have to describe.
         overwrite: Whether existing pictures are replaced.
 
     Raises:
@@ -146,13 +155,14 @@ def write_pictures(video: Path, files: Sequence[Path], target: Path, *, overwrit
     shutil.rmtree(waiting, ignore_errors=True)
     try:
         waiting.mkdir()
-        total, made = 0, []
-        for number, data in enumerate(_pictures(video, files, target), _first_number(files)):
+        total, made, gone = 0, [], dict[str, None]()
+        for number, (data, lost) in enumerate(_pictures(video, files, target, tags), _first_number(files)):
             place = numbered(waiting / target.name, number)
             with new_file(place) as file:
                 file.write(data)
             made.append(place)
             total += len(data)
+            gone |= dict.fromkeys(lost)
         with last_step():
             for place in made:  # all of them are complete
                 put_in_place(place, target.parent / place.name, overwrite=overwrite)
@@ -162,7 +172,7 @@ def write_pictures(video: Path, files: Sequence[Path], target: Path, *, overwrit
         ) from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
-    return total
+    return Written(total, tuple(gone))
 
 
 def _first_number(files: Sequence[Path]) -> int:
@@ -171,12 +181,15 @@ def _first_number(files: Sequence[Path]) -> int:
     return int(digits) if digits and files[0].stem.endswith(digits) else _FIRST
 
 
-def _pictures(video: Path, files: Sequence[Path], target: Path) -> Iterator[bytes]:
+def _pictures(
+    video: Path, files: Sequence[Path], target: Path, tags: ColorSpec
+) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+    """Yield each picture, and phrases for the metadata that it cannot hold."""
     kind = TARGETS[target.suffix.lower()]
     with open_video(video, max_pixels=ANY_SIZE) as frames:
         for number, frame in enumerate(frames.frames()):
             metadata = _metadata(files[number]) if number < len(files) else Metadata()
-            yield _picture(frame, kind, metadata)
+            yield _picture(frame, kind, metadata, tags)
 
 
 def _metadata(path: Path) -> Metadata:
@@ -186,7 +199,9 @@ def _metadata(path: Path) -> Metadata:
         return Metadata()
 
 
-def _picture(frame: YuvFrame, kind: Kind, metadata: Metadata) -> bytes:
+def _picture(
+    frame: YuvFrame, kind: Kind, metadata: Metadata, tags: ColorSpec
+) -> tuple[bytes, tuple[str, ...]]:
     plan = plan_for(kind, frame.layout, frame.color, lossless=True)
     image = frame.to_rgb().image
     alpha = None if frame.alpha is None else alpha_to_float(frame.alpha, frame.layout)
@@ -202,4 +217,5 @@ def _picture(frame: YuvFrame, kind: Kind, metadata: Metadata) -> bytes:
         stamp=frame.stamp,
     )
     height, width = image.shape[1:]
-    return encoded(made, plan, kept(metadata, kind, UNTAGGED, width=width, height=height).metadata)
+    keeps = kept(metadata, kind, tags, width=width, height=height)
+    return encoded(made, plan, keeps.metadata), keeps.left_out

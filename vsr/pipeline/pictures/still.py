@@ -42,6 +42,7 @@ from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.run_facts import host, now, software
 from vsr.pipeline.job.warm_generator import WarmGenerator
+from vsr.pipeline.pictures.left_out import left_out
 from vsr.pipeline.reporting import model_facts, short_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 from vsr.system import files
@@ -117,7 +118,7 @@ def prepare_picture(
     keeps = kept(picture.metadata, kind, tagged, width=size.width, height=size.height)
     report = _report(picture, info, size, target, plan, model, upscaler, history)
     report.model["chosen"] = why
-    report.warnings += _left_out([*plan.notes, *keeps.left_out]) + _ignored(settings)
+    report.warnings += left_out([*plan.notes, *keeps.left_out]) + _ignored(settings)
     yield PictureJob(
         picture=picture,
         place=place,
@@ -317,10 +318,6 @@ def _report(
         damage=picture.damage,
         warnings=short_of(model, size, info),
     )
-
-
-def _left_out(phrases: list[str]) -> list[str]:
-    return [f"left out: {'; '.join(phrases)}"] if phrases else []
 
 
 def _ignored(settings: UpscaleSettings) -> list[str]:
