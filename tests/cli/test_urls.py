@@ -229,3 +229,17 @@ def test_the_work_folder_of_a_local_result_may_be_in_a_store(
     assert put[0].startswith("memory://parts/.")
     assert in_memory("/parts") == []
     assert places._parts == {}
+
+
+def test_results_beside_their_inputs_in_a_store_are_no_inputs_of_the_next_run(
+    memory: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    words = ("upscale", "memory://rips/", "--work-folder", tmp_path / "work", *QUICK)
+    assert run_cli(capfd, *words).code == 0
+    made = in_memory("/rips")
+    assert [name for name in made if "-2x" in name] == ["/rips/0-2x.mkv", "/rips/1-2x.mkv"]
+    again = run_cli(capfd, *words)
+    assert again.code == 0
+    assert "2 of 2 files: 2 skipped" in again.err
+    assert "memory://rips/0-2x.mkv and 1 more are results of earlier runs, and left out" in again.err
+    assert in_memory("/rips") == made

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from vsr.media.files.pyav import TEXT
+from vsr.pipeline.queue.record import NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ def pictures_in(path: Path) -> int:
 
 
 def remains(folder: Path, *known: str) -> list[str]:
-    """Return the names in a folder except the known files."""
-    return sorted(path.name for path in folder.iterdir() if path.name not in known)
+    """Return the names in a folder except the known files, and the record of results."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in (*known, NAME))
 
 
 def _digest(data: bytes) -> str:

@@ -160,7 +160,19 @@ def _previews(options: RunOptions, job: Job, target: Path) -> AbstractContextMan
     if not options.quiet:
         which = f"one frame of every {options.preview_every}"
         console.say(f"{name_of(path)} shows {which}, before at the left and after at the right")
-    return previewed(job, path, every=options.preview_every)
+    return _noted(job, path, previewed(job, path, every=options.preview_every))
+
+
+@contextmanager
+def _noted(job: Job, path: Path, previews: AbstractContextManager[object]) -> Generator[None, None, None]:
+    """Record the picture of before and after, so that no later queue takes it for an input."""
+    from vsr.pipeline.queue.record import note_made
+
+    try:
+        with previews:
+            yield
+    finally:
+        note_made(Path(job.source.info.path), path)
 
 
 def _progress(options: RunOptions, queue: QueueClock | None) -> AbstractContextManager[Show | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ class Many:
         return self.folder is not None or self.is_list or any(is_many(word) for word in words)
 
 
-def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> list[tuple[Path, Path]]:
+def work_list(
+    words: Sequence[Path], settings: UpscaleSettings, many: Many, say: Callable[[str], None]
+) -> list[tuple[Path, Path]]:
     """Return the inputs with the paths of their results.
 
     Two arguments are an input and its output, unless an option names the results. One argument is an input
@@ -42,6 +44,7 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
         words: The arguments.
         settings: Settings of the run, for the names of the results.
         many: The options for many files.
+        say: Called with a sentence for results of earlier runs that are left out.
 
     Raises:
         ConfigError: there is no argument, a pipe among many files, an argument that leads to no file, or two
@@ -54,7 +57,8 @@ def work_list(words: Sequence[Path], settings: UpscaleSettings, many: Many) -> l
         _check_spaces(words)
         return [(words[0], words[1])]
     _check_words(words, many)
-    inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder, rate=settings.frame_rate)
+    rate = settings.frame_rate
+    inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder, rate=rate, say=say)
     targets = targets_of(inputs, settings, folder=many.folder, pattern=many.pattern or PATTERN)
     return [(one.path, target) for one, target in zip(inputs, targets, strict=True)]
 

@@ -147,10 +147,12 @@ def upscale(
     named = [*words, *([] if to is None else [to])]
     urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
     many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
-    pairs = work_list(words, chosen.settings, many)
+    pairs = work_list(words, chosen.settings, many, console.say)
     for pair in pairs:
         urls.permit_urls(pair, allow_network=allow_network, work_folder=work_folder)
     if len(pairs) == 1 and not many.is_queue(words):
+        if len(words) == 1 and not overwrite and not dry_run:
+            _end_if_finished(*pairs[0], chosen)
         _one(*pairs[0], chosen, options, dry_run=dry_run)
         return
     if dry_run:
@@ -198,6 +200,10 @@ def _one(
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
     done = run_shown(source, target, chosen, options)
+    if not (is_pipe(source) or is_pipe(target) or is_pattern(target)):
+        from vsr.pipeline.queue.record import note_made
+
+        note_made(source, target, chosen.settings, exit_code=done.exit_code)
     if console.is_diverted():
         events.result(report=done.as_dict())
     if options.report is not None and is_pipe(options.report):
@@ -207,6 +213,25 @@ def _one(
         done.write(options.report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _end_if_finished(source: Path, target: Path, chosen: ChosenSettings) -> None:
+    """End the command if the result beside the input is the one that it would make again.
+
+    Raises:
+        typer.Exit: with the exit code of the run that made it.
+    """
+    from vsr.media.files.output_path import is_taken
+    from vsr.pipeline.queue.record import finished, settings_digest
+
+    found = finished(source, target, settings_digest(chosen.settings)) if is_taken(target) else None
+    if found is None:
+        return
+    console.say(f"{name_of(target)}: finished before; `overwrite=True` makes it again")
+    if console.is_diverted():
+        statuses = {"done": 0, "damaged": 0, "skipped": 1, "failed": 0, "not tried": 0}
+        events.result(files={"count": 1} | statuses)
+    raise typer.Exit(found.exit_code)
 
 
 def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, overwrite: bool) -> None:

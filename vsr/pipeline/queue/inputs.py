@@ -1,6 +1,7 @@
 """Finds the input files that a user names: files, folders, patterns with wildcards, and lists of files.
 
-Results of an earlier run in a searched folder are not inputs: the record of the folder names them.
+Results of an earlier run that a folder or a pattern contains are not inputs: the record of their folder lists
+them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,7 @@ from vsr.media.files.stdio import place_of
 from vsr.media.pictures.kinds import SUFFIXES
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
-from vsr.media.remote.places import Remote, register, remote_of
+from vsr.media.remote.places import Remote, forget, name_of, register, remote_of
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -45,7 +46,12 @@ class Input:
 
 
 def inputs_of(
-    words: Sequence[Path], *, recursive: bool, leave_out: Path | None = None, rate: Fraction | None = None
+    words: Sequence[Path],
+    *,
+    recursive: bool,
+    leave_out: Path | None = None,
+    rate: Fraction | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Input]:
     """Return the input files in the order of `words`, each file once.
 
@@ -57,14 +63,17 @@ def inputs_of(
         recursive: Whether to search subfolders, too.
         leave_out: The folder of the results, which is not searched.
         rate: Numbered pictures a second; None is the default.
+        say: Called with a sentence for each folder or pattern in which results of earlier runs are left out.
+            A result that is named itself is an input.
 
     Raises:
-        ConfigError: a folder contains no video, or a pattern matches no file.
+        ConfigError: a folder contains no video, or a pattern matches no file; results do not count.
         InputError: a store does not answer, or numbered pictures are missing.
     """
     found: dict[Path, Input] = {}
     for word in words:
-        for one in _expanded(word, recursive=recursive, leave_out=leave_out, rate=rate):
+        every = list(_expanded(word, recursive=recursive, leave_out=leave_out, rate=rate))
+        for one in every if _is_named(word, every) else _without_results(word, every, say):
             found.setdefault(one.path if remote_of(one.path) else Path(os.path.realpath(one.path)), one)
     return list(found.values())
 
@@ -136,9 +145,35 @@ def _like(remote: Remote, url: str) -> Path:
     return register(url, allow_network=remote.allow_network, work_folder=remote.work_folder)
 
 
-def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:
-    from vsr.pipeline.queue.record import results_in  # imported late, with PyAV
+def _is_named(word: Path, found: Sequence[Input]) -> bool:
+    """Return whether a word is the name of its only input, and not a folder or a pattern."""
+    return len(found) == 1 and (found[0].path == word or found[0].pictures is not None)
 
+
+def _without_results(word: Path, found: Sequence[Input], say: Callable[[str], None]) -> list[Input]:
+    """Return the inputs without results of earlier runs.
+
+    Raises:
+        ConfigError: nothing is left.
+    """
+    from vsr.pipeline.queue.record import results_among  # imported late, with PyAV
+
+    made = results_among(one.path for one in found)
+    if not made:
+        return list(found)
+    first = name_of(next(one.path for one in found if one.path in made))
+    many = f"{first} is a result" if len(made) == 1 else f"{first} and {len(made) - 1} more are results"
+    for path in made:
+        forget(path)  # of the URLs of a folder, which stood for inputs until now
+    left = [one for one in found if one.path not in made]
+    line = f"{many} of earlier runs, and left out; name one to upscale it again"
+    if not left:
+        raise ConfigError(f"{name_of(word)}: nothing else is there: {line}")
+    say(line)
+    return left
+
+
+def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:
     files = []
     for where, folders, names in os.walk(folder):
         here = Path(where)
@@ -148,8 +183,7 @@ def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list
             if recursive and not name.startswith(".") and not _is_same(here / name, leave_out)
         )
         if not _is_same(here, leave_out) or here == folder:
-            made = results_in(here)
-            wanted = (here / name for name in names if name not in made and _is_wanted(name))
+            wanted = (here / name for name in names if _is_wanted(name))
             files += sorted(wanted, key=_by_name)
     return files
 

@@ -12,13 +12,16 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import InputError, OutputError
+from vsr.errors import InputError, OutputError, VsrError
 from vsr.media.files.output_path import local_place
+from vsr.media.formats.containers import CONTAINERS
+from vsr.media.pictures.kinds import ANIMATED, SUFFIXES
 from vsr.media.remote.blocks import close_blocks
 from vsr.media.remote.places import remote_of
 from vsr.media.remote.reader import size_of
@@ -34,6 +37,7 @@ _CLOCK_NS = 2 * 10**9
 """Nanoseconds by which the clock of a file system may be late."""
 _MOST_BYTES = 2**26
 """Largest size of a record in bytes; a larger file was not written by `vsr`. A line has about 200 bytes."""
+_STANDARD = UpscaleSettings()
 
 
 def settings_digest(settings: UpscaleSettings) -> str:
@@ -108,9 +112,43 @@ def _facts_of(target: Path) -> dict[str, Any]:
         close_blocks(target)
 
 
-def results_in(folder: Path) -> set[str]:
-    """Return the names of the results that the record of a folder lists."""
-    return set(_entries(folder / NAME))
+def results_among(paths: Iterable[Path]) -> set[Path]:
+    """Return those of the paths that `vsr` made, by the records of their folders and by their content."""
+    records: dict[Path, dict[str, dict[str, Any]]] = {}
+    found = set()
+    for path in paths:
+        with suppress(OSError, VsrError):
+            record = _record_of(path)
+            if record not in records:
+                records[record] = _entries(record)
+            entry = records[record].get(path.name)
+            if entry is not None and _is_result(path, entry):
+                found.add(path)
+    return found
+
+
+def note_made(
+    source: Path, target: Path, settings: UpscaleSettings = _STANDARD, *, exit_code: int = 0
+) -> None:
+    """Record a finished result of a run that was no queue, if a later queue could take it for an input.
+
+    That is so if it is a video or a picture in the folder of its input, or below. If the record cannot be
+    written, nothing is recorded.
+
+    Args:
+        source: The input.
+        target: Path of the result: of a video, or of a picture that shows one.
+        settings: Of the run.
+        exit_code: Of the run.
+    """
+    is_media = target.suffix.lower() in {*CONTAINERS, *SUFFIXES, *ANIMATED}
+    if is_media and target.absolute().parent.is_relative_to(source.absolute().parent):
+        with suppress(OSError, VsrError):
+            facts = {"settings": settings_digest(settings), "started": time.time_ns(), "exit_code": exit_code}
+            try:
+                _note(target, {"input": fingerprint(source), **facts, **_facts_of(target)})
+            finally:
+                close_blocks(source)
 
 
 def note_started(source: Path, target: Path, digest: str) -> None:
