@@ -85,9 +85,8 @@ def _several_pictures(
 
     make = upscale_to_animation if is_animation else upscale_to_pictures
     done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
-    if not options.quiet and queue is None:
-        what = "frames" if is_animation else "pictures"
-        console.say(f"{done.target}: {done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB")
+    what = "frames" if is_animation else "pictures"
+    _summarise(done, f"{done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB", options, queue)
     return done
 
 
@@ -105,7 +104,6 @@ def _run(
     from vsr.cli.interruption.watchdog import watchdog
     from vsr.media.pictures.kinds import becomes_picture
 
-    quiet = options.quiet
     with ExitStack() as stack:
         dog = stack.enter_context(watchdog(options.patience))
         if becomes_picture(source, target):
@@ -125,10 +123,7 @@ def _run(
                 warm=warm,
             )
             job = stack.enter_context(made)
-        job.report.command = options.command
-        if console.is_diverted():
-            events.emit("plan", **_place(queue), report=job.report.as_dict())
-        shown = [] if quiet else _before(job.report, brief=queue is not None)
+        shown = _before(job.report, options, queue)
         with _kept_parts(job):
             job.alive = dog.alive
             with _previews(options, job, target), _progress(options, queue) as show:
@@ -136,7 +131,7 @@ def _run(
             events.emit("finishing", **_place(queue))
             with dog.files_only():
                 finish(job, meter, on_complete)
-        _after(job.report, shown, quiet=quiet, brief=queue is not None)
+        _after(job.report, shown, _rate(job.report), options, queue)
         return job.report
 
 
@@ -233,19 +228,10 @@ def _picture(
 
     with prepare_picture(source, target, chosen, overwrite=options.overwrite, warm=warm) as job:
         report = job.report
-        report.command = options.command
-        if console.is_diverted():
-            events.emit("plan", **_place(queue), report=report.as_dict())
-        if not options.quiet:
-            _before(report, brief=queue is not None, is_still=True)
+        shown = _before(report, options, queue, is_still=True)
         run_picture(job, dog.alive, on_complete)
-    for line in report.damage.notes:
-        console.warn(line)
-    if not options.quiet and queue is None:
-        console.say(
-            f"{report.target}: {report.width}x{report.height}, {job.plan}, {report.bytes_out / 2**20:.1f} MiB"
-            f" in {report.seconds:.1f} s"
-        )
+    size = f"{report.width}x{report.height}, {job.plan}, {report.bytes_out / 2**20:.1f} MiB"
+    _after(report, shown, f"{size} in {report.seconds:.1f} s", options, queue)
     return report
 
 
@@ -267,24 +253,36 @@ def _left(kept: int) -> str:
     return f"{kept} finished frames are kept; the same command resumes from there"
 
 
-def _before(report: Report, *, brief: bool, is_still: bool = False) -> list[str]:
-    from vsr.pipeline.job.plan_text import encoding, treatment
-
-    info, engine = report.info, report.engine
-    if not brief:
-        console.say(
-            f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded}"
-            f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
-            f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
-        )
-        facts = treatment(report) if is_still else [encoding(report), *treatment(report)]
-        if facts:
-            console.say("; ".join(facts))
+def _before(
+    report: Report, options: RunOptions, queue: QueueClock | None, *, is_still: bool = False
+) -> list[str]:
+    """Print what will be done, and return the warnings that were printed."""
+    report.command = options.command
+    if console.is_diverted():
+        events.emit("plan", **_place(queue), report=report.as_dict())
+    if options.quiet:
+        return []
+    if queue is None:
+        _header(report, is_still=is_still)
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:
         console.warn(line)
     return list(report.warnings)
+
+
+def _header(report: Report, *, is_still: bool) -> None:
+    from vsr.pipeline.job.plan_text import encoding, treatment
+
+    info, engine = report.info, report.engine
+    console.say(
+        f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded}"
+        f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
+        f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
+    )
+    facts = treatment(report) if is_still else [encoding(report), *treatment(report)]
+    if facts:
+        console.say("; ".join(facts))
 
 
 def _devices(engine: dict[str, Any]) -> str:
@@ -307,17 +305,28 @@ def _model(report: Report) -> str:
     return f"{report.model['name']} ({'; '.join(facts)})" if facts else str(report.model["name"])
 
 
-def _after(report: Report, shown: list[str], *, quiet: bool, brief: bool) -> None:
-    for line in report.damage.notes:  # also with --quiet: they explain an exit code other than 0
-        console.warn(line)
-    if quiet:
-        return
-    for line in report.warnings:
-        if line not in shown:
-            console.warn(line)
-    if brief:
-        return
+def _rate(report: Report) -> str:
+    """Return how many frames were made, how fast, and what bounded the speed."""
     repeated = report.engine["repeated"]
     words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
     words += f", {repeated} of them duplicates" if repeated else ""
-    console.say(f"{report.target}: {words}; the {report.bottleneck} stage was the bottleneck")
+    return f"{words}; the {report.bottleneck} stage was the bottleneck"
+
+
+def _after(
+    report: Report, shown: list[str], words: str, options: RunOptions, queue: QueueClock | None
+) -> None:
+    """Print what was damaged, the warnings that are new since `_before`, and a summary."""
+    for line in report.damage.notes:  # also with --quiet: they explain an exit code other than 0
+        console.warn(line)
+    if not options.quiet:
+        for line in report.warnings:
+            if line not in shown:
+                console.warn(line)
+    _summarise(report, words, options, queue)
+
+
+def _summarise(report: Report, words: str, options: RunOptions, queue: QueueClock | None) -> None:
+    """Print the last line, unless it is that of a queue."""
+    if not options.quiet and queue is None:
+        console.say(f"{report.target}: {words}")
