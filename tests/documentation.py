@@ -137,7 +137,6 @@ def furnish(page: str, folder: Path) -> None:
         path = folder / name.replace("s3://bucket", "s3")
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith("/"):
-            path.mkdir()
             write_photographs(path, 14, 512)
         else:
             MAKERS.get(path.suffix, _film)(path, facts)

@@ -21,9 +21,8 @@ import torch
 
 import vsr
 from tests import typed_program
-from tests.cli.commands.test_train import RECIPE
 from tests.media_maker import make_clip
-from tests.training.photographs import write_photographs
+from tests.training.photographs import write_photographs, write_recipe
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = [
@@ -237,17 +236,12 @@ def linked(path: Path, target: Path) -> Path:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE, encoding="utf-8")
-    return path
+    return write_recipe(tmp_path)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    write_photographs(folder, 4, side=72)
-    return folder
+    return write_photographs(tmp_path / "photographs", 4, side=72)
 
 
 def test_training_returns_what_it_wrote_and_measured(recipe: Path, data: Path) -> None:

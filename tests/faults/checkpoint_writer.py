@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 
 import torch
 
+from tests.faults.helper_process import HelperProcess
 from vsr.models.archs.compact import CompactConfig
 from vsr.training.degrade.degradation import Degradation
 from vsr.training.generators import GeneratorSettings
 from vsr.training.recipe import Recipe
 from vsr.training.run.checkpoint import resume, save_checkpoint
 from vsr.training.run.state import State, new_state
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def recipe() -> Recipe:
@@ -33,33 +30,14 @@ def recipe() -> Recipe:
     return Recipe(name="kill", generator=network, degrade=Degradation(codecs=()), steps=10**9)
 
 
-class Writers:
+class Writers(HelperProcess):
     """Starts one writer after another on the same run; a context manager."""
 
     def __init__(self, output: Path) -> None:
         """Start the process that forks the writers."""
+        super().__init__("tests.faults.checkpoint_writer", str(output))
         self._output = output
         self._state = new_state(recipe())
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.checkpoint_writer", str(output)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-
-    def __enter__(self) -> Writers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
 
     def kill_one(self, *, after: float) -> int:
         """Let a writer resume from the newest checkpoint, and kill it after some seconds of writing.
@@ -67,14 +45,10 @@ class Writers:
         Returns:
             The last step that it knew was saved.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        pid = int(self._process.stdout.readline())
+        pid = int(self.answer("go"))
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
-        return int(self._process.stdout.readline())
+        return int(self.next_line())
 
     def newest(self) -> int:
         """Return the step from which a run resumes, with its weights checked; 0 if it starts again."""

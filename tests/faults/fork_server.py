@@ -15,17 +15,16 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.faults.helper_process import HelperProcess
+
 PRINTED_BYTES = 1 << 20
 """Largest size in bytes of a child's output; a larger one would block it forever."""
 MESSAGES = 200
@@ -95,31 +94,12 @@ class Printed(NamedTuple):
     err: tuple[int, int]
 
 
-class ForkServer:
+class ForkServer(HelperProcess):
     """A server and its children; a context manager."""
 
     def __init__(self) -> None:
         """Start the server, which takes as long as importing torch."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.fork_server"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-
-    def __enter__(self) -> ForkServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
+        super().__init__("tests.faults.fork_server")
 
     def start(self, command: Command) -> int:
         """Start a child, and return its process id for signals."""
@@ -135,11 +115,7 @@ class ForkServer:
         return self.wait(self.start(command), seconds=seconds)
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        answer: dict[str, Any] = json.loads(self.answer(json.dumps(question)))
         return answer
 
 

@@ -20,6 +20,28 @@ from vsr.training.losses.features import Features
 from vsr.training.recipe import Adam, Adversarial, Losses, Perceptual, PoolSettings, Recipe
 
 X264 = CodecRange(encoder="libx264", share=1.0, quality=(18, 28), presets=("veryfast",))
+TINY_RECIPE = """
+name = "tiny"
+steps = 2
+batch = 2
+patch = 16
+precision = "fp32"
+holdout = 2
+validate_every = 1
+pool = {clips = 2, fresh = 1, every = 1}
+generator = {compact = {nf = 4, nc = 1, scale = 2}}
+
+[degrade]
+frames = 2
+size = 64
+
+[[degrade.codecs]]
+encoder = "libx264"
+share = 1.0
+quality = [20, 30]
+presets = ["ultrafast"]
+"""
+"""A recipe of two steps, of which each takes milliseconds."""
 VGG_LAYERS = (("relu1_2", 0.1), ("relu2_1", 1.0))
 
 
@@ -35,9 +57,19 @@ def photograph(seed: int, side: int = 96) -> Tensor:
     return image.mul(255).round().to(torch.uint8)
 
 
-def write_photographs(folder: Path, number: int, side: int = 96) -> None:
+def write_photographs(folder: Path, number: int, side: int = 96) -> Path:
+    """Write photographs into a folder, which is made if it is missing, and return it."""
+    folder.mkdir(exist_ok=True)
     for i in range(number):
         Image.fromarray(photograph(i, side).permute(1, 2, 0).numpy()).save(folder / f"photo{i}.png")
+    return folder
+
+
+def write_recipe(folder: Path) -> Path:
+    """Write `TINY_RECIPE` as a file, and return its path."""
+    path = folder / "tiny.toml"
+    path.write_text(TINY_RECIPE, encoding="utf-8")
+    return path
 
 
 def write_vgg(path: Path) -> Path:

@@ -8,47 +8,20 @@ import av
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.photographs import write_photographs
+from tests.training.photographs import TINY_RECIPE, write_photographs, write_recipe
 from vsr.cli.commands.train import train
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.models.archs.compact import CompactConfig, detect
 
-RECIPE = """
-name = "tiny"
-steps = 2
-batch = 2
-patch = 16
-precision = "fp32"
-holdout = 2
-validate_every = 1
-pool = {clips = 2, fresh = 1, every = 1}
-generator = {compact = {nf = 4, nc = 1, scale = 2}}
-
-[degrade]
-frames = 2
-size = 64
-
-[[degrade.codecs]]
-encoder = "libx264"
-share = 1.0
-quality = [20, 30]
-presets = ["ultrafast"]
-"""
-
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE, encoding="utf-8")
-    return path
+    return write_recipe(tmp_path)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    write_photographs(folder, 4, side=72)
-    return folder
+    return write_photographs(tmp_path / "photographs", 4, side=72)
 
 
 def test_training_a_recipe_writes_weights(
@@ -63,7 +36,9 @@ def test_training_a_recipe_writes_weights(
 def test_weights_of_another_run_can_be_the_initial_weights(recipe: Path, data: Path) -> None:
     first, second = recipe.with_name("first.safetensors"), recipe.with_name("second.safetensors")
     train(str(recipe), data=[data], output=first)
-    recipe.write_text("seed = 7\n" + RECIPE, encoding="utf-8")  # other initial weights, unless they are given
+    recipe.write_text(
+        "seed = 7\n" + TINY_RECIPE, encoding="utf-8"
+    )  # other initial weights, unless they are given
     train(str(recipe), data=[data], output=second, start_from=str(first), minutes=1e-9)  # a single step
     expected, found = load_file(first), load_file(second)
     # A step of Adam changes a weight by at most the learning rate, here 1e-3 / 25.
@@ -120,6 +95,6 @@ def test_dump_writes_the_training_images_and_trains_nothing(
 
 def test_a_recipe_with_a_perceptual_loss_requires_vgg(recipe: Path, data: Path) -> None:
     losses = "[losses.perceptual]\nlayers = {conv5_4 = 1.0}\n"
-    recipe.write_text(RECIPE + losses, encoding="utf-8")
+    recipe.write_text(TINY_RECIPE + losses, encoding="utf-8")
     with pytest.raises(ConfigError, match="`vgg`"):
         train(str(recipe), data=[data], output=recipe.with_name("out.safetensors"))

@@ -44,7 +44,6 @@ size = 64
 
 
 def words(folder: Path) -> list[str]:
-    (folder / "photographs").mkdir()
     write_photographs(folder / "photographs", 4, side=72)
     (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
     paths = [str(folder / name) for name in ("tiny.toml", "photographs", "out.safetensors")]

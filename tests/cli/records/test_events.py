@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands.test_train import RECIPE
 from tests.cli.run_cli import run_cli
 from tests.media_maker import make_clip, numbers_of, truncated
 from tests.schemas import schema, validate
-from tests.training.photographs import write_photographs
+from tests.training.photographs import write_photographs, write_recipe
 from vsr.cli import console
 from vsr.cli.interruption import guard, watchdog
 from vsr.cli.records import events
@@ -128,10 +127,7 @@ def test_a_damaged_input_says_so_at_the_end(tmp_path: Path, capfd: Capture) -> N
 
 
 def test_a_training_tells_its_steps_and_its_figures(tmp_path: Path, capfd: Capture) -> None:
-    recipe, data = tmp_path / "tiny.toml", tmp_path / "photographs"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    data.mkdir()
-    write_photographs(data, 4, side=72)
+    recipe, data = write_recipe(tmp_path), write_photographs(tmp_path / "photographs", 4, side=72)
     words = ("train", recipe, "--data", data, "-o", tmp_path / "out.safetensors", "--device", "cpu")
     done = run_cli(capfd, *words, "--steps", "3", "--progress", "json")
     assert (done.code, done.out) == (0, ""), done.err

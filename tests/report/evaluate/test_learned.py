@@ -13,6 +13,7 @@ from torch import Tensor
 
 import vsr
 from tests.training.photographs import write_photographs
+from vsr.models.files import read_weights
 from vsr.report.evaluate import learned
 
 ALEXNET = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
@@ -73,7 +74,7 @@ def test_lpips_is_that_of_the_paper_with_the_given_weights(alexnet: Path, packag
     from torchmetrics.functional.image import lpips as theirs
 
     folder = Path(theirs.__file__).parent
-    calibrated = torch.load(folder / "lpips_models" / "alex.pth", map_location="cpu", weights_only=True)
+    calibrated = read_weights(folder / "lpips_models" / "alex.pth").state
     mean, spread = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     state = state_of(ALEXNET)
 

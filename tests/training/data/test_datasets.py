@@ -80,7 +80,6 @@ def test_a_video_alone_in_its_folder_is_split_by_time(tmp_path: Path) -> None:
 
 
 def test_several_sources_are_drawn_in_proportion_to_their_pixels(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
     write_photographs(tmp_path / "photos", 9, side=128)
     film = write_film(tmp_path / "a.mp4", pan(1, 48))
     known, _ = opened(tmp_path / "photos", film)

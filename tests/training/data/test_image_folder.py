@@ -138,7 +138,6 @@ def test_images_of_unsupported_formats_are_skipped_by_name_in_any_number(
 
 def test_small_images_are_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_photographs(tmp_path, 2, side=96)
-    (tmp_path / "small").mkdir()
     write_photographs(tmp_path / "small", 1, side=40)
     (tmp_path / "small" / "photo0.png").rename(tmp_path / "tiny.png")
     with caplog.at_level(logging.WARNING):

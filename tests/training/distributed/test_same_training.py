@@ -82,7 +82,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with data, in which one process and then two have trained."""
     before, samples = torch.get_num_threads(), evaluate.SAMPLES
     folder = tmp_path_factory.mktemp("two")
-    (folder / "photographs").mkdir()
     write_photographs(folder / "photographs", 6)
     write_vgg(folder / "vgg.safetensors")
     step_by_step(Group(), folder)

@@ -75,7 +75,6 @@ def text_of(output: Path) -> str:
 
 
 def test_a_run_writes_its_page_after_each_validation_and_in_the_end(tmp_path: Path) -> None:
-    (tmp_path / "photographs").mkdir()
     write_photographs(tmp_path / "photographs", 6)
     output, seen = tmp_path / "out.safetensors", list[str]()
 
@@ -98,7 +97,6 @@ def test_a_run_writes_its_page_after_each_validation_and_in_the_end(tmp_path: Pa
 
 
 def test_a_stopped_run_says_so_and_does_not_reload(tmp_path: Path) -> None:
-    (tmp_path / "photographs").mkdir()
     write_photographs(tmp_path / "photographs", 6)
     output = tmp_path / "out.safetensors"
     recipe = replace(tiny_recipe(steps=6), validate_every=2)
