@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -84,28 +85,43 @@ class Workers(WarmGenerator):
         )
         return self.kept
 
-    def processes(self) -> list[int]:
-        if self.kept is None:
-            return []
-        found = []
-        for member in self.kept._members.values():
+    def processes(self) -> dict[str, list[int]]:
+        """Return the processes by what they are: workers, Ray's actors around them, and the rest of Ray."""
+        found: dict[str, list[int]] = {"workers": [], "actors": [], "ray": []}
+        for member in self.kept._members.values() if self.kept else ():
             actor = getattr(member.worker, "actor", None)
             if actor is None:
-                found.append(member.worker.process.pid)  # type: ignore[attr-defined]
+                found["workers"].append(member.worker.process.pid)  # type: ignore[attr-defined]
             else:
                 import ray
 
                 both = lambda relay: (os.getpid(), relay._process.process.pid)  # noqa: E731
-                found += ray.get(actor.__ray_call__.remote(both))
+                relay, worker = ray.get(actor.__ray_call__.remote(both))
+                found["actors"].append(relay)
+                found["workers"].append(worker)
+        known = {pid for pids in found.values() for pid in pids}
+        found["ray"] = (
+            [pid for pid in _descendants(os.getpid()) if pid not in known] if found["actors"] else []
+        )
         return found
 
 
+def _descendants(pid: int) -> list[int]:
+    """Return all processes that a process and its children have started, and that still run."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_descendants(int(child))]
+    return found
+
+
 def processor_seconds(pids: Sequence[int]) -> float:
-    """Return the processor time that processes have used, in seconds."""
+    """Return the processor time that processes have used, in seconds; one that has ended counts nothing."""
     total = 0
     for pid in pids:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(words[11]) + int(words[12])
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(words[11]) + int(words[12])
     return total / TICKS
 
 
@@ -125,42 +141,52 @@ def job(source: Path, target: Path, settings: UpscaleSettings, warm: WarmGenerat
         }
 
 
-def overhead(folder: Path, on: str, number: int, frames: int, size: tuple[int, int]) -> dict[str, float]:
+def overhead(folder: Path, on: str, number: int, frames: int, length: int) -> dict[str, float]:
     """Measure one way to compute a clip, after a run that warms everything up."""
-    width, height = size
-    source = make_clip(folder / "in.mkv", frames=frames, width=width, height=height)
-    alone = not number
-    warm: WarmGenerator = WarmGenerator() if alone else Workers(number)
-    settings = SETTINGS if alone else replace(SETTINGS, device="cpu:2", on=on)
-    first = {} if alone else {"first": make_clip(folder / "short.mkv", frames=2 * LENGTH * number)}
-    job(first.get("first", source), folder / "warm.mkv", settings, warm)
-    pids = warm.processes() if isinstance(warm, Workers) else []
-    before = processor_seconds(pids)
+    source = make_clip(folder / "in.mkv", frames=frames, width=160, height=90)
+    warm = Workers(number) if number else WarmGenerator()
+    settings = replace(SETTINGS, device="cpu:2", on=on) if number else SETTINGS
+    short = make_clip(folder / "short.mkv", frames=2 * LENGTH * max(1, number), width=160, height=90)
+    job(short, folder / "warm.mkv", settings, warm)
+    kinds = warm.processes() if isinstance(warm, Workers) else {}
+    before = {kind: [(pid, processor_seconds([pid])) for pid in pids] for kind, pids in kinds.items()}
     with Measured() as watched:
+        settings = replace(settings, segment_seconds=Fraction(length, 25))
         driver = job(source, folder / "out.mkv", settings, warm)
-    workers = processor_seconds(pids) - before
+    used = {
+        kind: sum(max(0.0, processor_seconds([pid]) - begin) for pid, begin in rows)
+        for kind, rows in before.items()
+    }
     warm.close()
-    segments = -(-frames // LENGTH)
+    segments = -(-frames // length)
     return {
         "frames": frames,
         "segments": segments,
         "driver_s": round(driver["compute"], 3),
-        "workers_s": round(workers, 3),
-        "total_s": round(driver["compute"] + workers, 3),
+        **{f"{kind}_s": round(seconds, 3) for kind, seconds in used.items()},
+        "total_s": round(driver["compute"] + sum(used.values()), 3),
+        "clock_s": round(driver["clock"], 2),
         "handling_ms_per_segment": round(1000 * watched.seconds / segments, 3),
         "handling_us_per_message": round(1e6 * watched.seconds / max(1, watched.messages), 1),
     }
 
 
 def distribution(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Processor time of the same film by one process and by two workers, in turn."""
+    """Processor time of the same film by one process and by two workers, in turn and back (ABCCBA)."""
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.ways}
+    there_and_back = [*arguments.ways, *reversed(arguments.ways)]
     for frames in arguments.frames * arguments.rounds:
-        for name in arguments.ways:
+        for name in there_and_back:
             on, number = WAYS[name]
-            rows[name].append(overhead(folder, on, number, frames, (160, 90)))
-            print(name, rows[name][-1], flush=True)
-    return {"model": SETTINGS.model, "size": "160x90", "frames in a segment": LENGTH, **rows}
+            rows[name].append(overhead(folder, on, number, frames, arguments.length))
+            print(name, rows[name][-1], os.getloadavg(), flush=True)
+    return {"model": SETTINGS.model, "size": "160x90", "frames in a segment": arguments.length, **rows}
+
+
+def long_segments(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The same as `distribution`, with segments of the usual length."""
+    settings = vars(arguments) | {"length": 250, "frames": [1000]}
+    return distribution(argparse.Namespace(**settings), folder)
 
 
 def joining(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -269,7 +295,9 @@ def speed_up(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 WAYS = {"one process": ("local", 0), "two workers": ("local", 2), "two workers on Ray": ("ray", 2)}
-PARTS = {one.__name__: one for one in (decoding, joining, starting, moving, speed_up, distribution)}
+PARTS = {
+    one.__name__: one for one in (decoding, joining, starting, moving, speed_up, distribution, long_segments)
+}
 
 
 def main() -> None:
@@ -279,6 +307,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--frames", type=int, nargs="+", default=[36, 144])
+    parser.add_argument("--length", type=int, default=LENGTH, help="frames in a segment, for distribution")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--sleep", type=float, default=0.5)
     parser.add_argument("--sleeping-frames", type=int, default=72)
