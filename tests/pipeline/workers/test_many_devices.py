@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,8 +19,11 @@ import pytest
 
 from tests.media_maker import Audio, make_clip, truncated
 from tests.pipeline.job.interrupted import LENGTH, SETTINGS, contents
-from vsr.errors import ConfigError, DeviceError, InputError, VsrError
+from vsr.errors import ConfigError, DeviceError, InputError, OutputError, VsrError
+from vsr.media.encode.segments import Segment
+from vsr.media.mux.resumable.joining import Joining
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
+from vsr.media.mux.sink import VideoSink
 from vsr.pipeline.crew import process
 from vsr.pipeline.crew.crew import Crew
 from vsr.pipeline.crew.task import Task
@@ -182,19 +186,88 @@ def test_an_interrupted_run_resumes_with_any_number_of_workers(
 
 
 def test_a_segment_that_was_made_from_other_frames_is_made_again(
-    source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    whole: Path,
+    warm: WarmGenerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    take = SegmentedSink.take
+    add, wrong = SegmentedSink._add, {1, 3}
 
-    def wrong(self: SegmentedSink, number: int, *rest: Any) -> None:
-        take(self, number, *rest)
-        if number in (1, 3):
-            self._segments[number] = replace(self._segments[number], source="of another film")
+    def added(self: SegmentedSink, number: int, segment: Segment, digest: str, **rest: Any) -> None:
+        if number in wrong:
+            wrong.remove(number)
+            segment = replace(segment, source="of another film")
+        add(self, number, segment, digest, **rest)
 
-    monkeypatch.setattr(SegmentedSink, "take", wrong)
+    monkeypatch.setattr(SegmentedSink, "_add", added)
     report = upscaled(source, tmp_path / "out.mkv", TWO, warm)
     assert contents(tmp_path / "out.mkv") == contents(whole)
     assert report.frames_out == FRAMES
+    assert len([line for line in caplog.messages if "it is made again" in line]) == 2
+
+
+@pytest.fixture
+def driver_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the driver decode the source to its end before the first segment is finished."""
+    take = SegmentedSink.take
+
+    def later(self: SegmentedSink, *rest: Any) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "vsr-decode":
+                thread.join()
+        take(self, *rest)
+
+    monkeypatch.setattr(SegmentedSink, "take", later)
+
+
+@pytest.mark.usefixtures("driver_first")
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_the_beginning_is_joined_while_later_segments_are_made(
+    suffix: str, source: Path, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the last segment, of which only the end of the run tells that it has no more frames."""
+    complete, early = Joining.complete, []
+
+    def completed(self: Joining, segments: dict[int, Segment]) -> VideoSink:
+        early.extend(self._added)
+        return complete(self, segments)
+
+    alone, shared = tmp_path / f"alone.{suffix}", tmp_path / f"shared.{suffix}"
+    upscaled(source, alone, ONE)
+    monkeypatch.setattr(Joining, "complete", completed)
+    upscaled(source, shared, TWO, warm)
+    assert sorted(early) == list(range((FRAMES - 1) // LENGTH))
+    assert contents(shared) == contents(alone)
+
+
+@pytest.mark.usefixtures("driver_first")
+@pytest.mark.parametrize("error", [OutputError("the disk is full"), KeyboardInterrupt()], ids=repr)
+def test_a_run_that_ends_while_segments_are_joined_resumes(
+    error: BaseException,
+    source: Path,
+    whole: Path,
+    warm: WarmGenerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append = VideoSink.append
+
+    def failing(self: VideoSink, *rest: Any) -> None:
+        append(self, *rest)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoSink, "append", failing)
+        with pytest.raises(type(error)):
+            upscaled(source, tmp_path / "out.mkv", TWO, warm)
+    assert not (tmp_path / "out.mkv").exists()
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "vsr-join"]
+    report = upscaled(source, tmp_path / "out.mkv", TWO, warm)
+    assert report.frames_kept > 0
+    assert contents(tmp_path / "out.mkv") == contents(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 
 def test_damage_is_counted_once(warm: WarmGenerator, source: Path, tmp_path: Path) -> None:

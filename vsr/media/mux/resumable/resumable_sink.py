@@ -2,7 +2,7 @@
 
 However a run ends, repeating the same command resumes it, and the output equals that of an unbroken run.
 Segments begin at fixed frame numbers, and each has its own encoder. The other streams are copied when the
-segments are joined.
+segments are joined: at the end, or with workers while they make later segments.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from vsr.color.spec import ColorSpec, PixelLayout
 from vsr.errors import ConfigError, OutputError
 from vsr.frame import Damage, VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan
-from vsr.media.encode.segments import Segment, read_packets, read_segment, sha256_of
+from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.encode.segments import Segment, read_segment
 from vsr.media.files.opening import shown
 from vsr.media.formats.containers import Container
 from vsr.media.formats.muxers import cannot_write
+from vsr.media.mux.resumable.joining import Joining
 from vsr.media.mux.resumable.segment_maker import Making, SegmentMaker
 from vsr.media.mux.resumable.source_hash import SourceHashes
 from vsr.media.mux.resumable.work_folder import WorkFolder
@@ -61,7 +63,10 @@ class SegmentedSink:
             unrepeatable: Called if the source's frames differ from those of a finished segment; returns
                 whether decoding the source twice may give different frames.
         """
-        self._work, self._open_output, self._info = work, open_output, info
+        self._work = work
+        self._new_joining = partial(Joining, work, open_output, info.time_base)
+        self._joining = self._new_joining()
+        self._to_join: int | None = None
         self.length = length
         """The number of frames in a segment; a batch must not extend over its end."""
         self.plan: EncoderPlan = checked.plan
@@ -90,7 +95,6 @@ class SegmentedSink:
             done=self._add,
         )
         self._maker = SegmentMaker(self.plan, info, container, making)
-        self._output: VideoSink | None = None
         self.before_named: BeforeNamed = lambda *_: None
         """Called by `finish` with the complete file and its facts, before the file gets its name."""
         self._report: SinkReport | None = None
@@ -118,6 +122,8 @@ class SegmentedSink:
             ConfigError: finished segments were made from other frames.
         """
         number = self._hashes.add(frame)
+        if self._to_join is None:
+            self._to_join = number
         if number != self._seen:
             self._compare(self._seen)
             self._seen = number
@@ -159,6 +165,7 @@ class SegmentedSink:
             raise cannot_write(self.target, error) from error
         self._by_workers.add(number)
         self._unseen.add(number)
+        self._join_early()
 
     def drop_made(self, made: str) -> None:
         """Remove a segment that a worker has finished after another one; `made` is as for `take`.
@@ -194,7 +201,20 @@ class SegmentedSink:
 
     def start_again(self) -> None:
         """Forget the frames that were observed, because the source is decoded again from its beginning."""
+        self._joining.abort()  # a joined segment might be found to be made from other frames
+        self._joining, self._to_join = self._new_joining(), None
         self._hashes, self._seen, self._unseen = SourceHashes(self.length), -1, set(self._segments)
+
+    def _join_early(self) -> None:
+        """Join the finished segments at the beginning, of which this process has decoded all frames."""
+        if ENCODERS[self.plan.codec].needs is not None:
+            return  # the output would keep a session of the encoder, of which some devices have few
+        while (number := self._to_join) is not None and number < self._seen and number in self._segments:
+            self._compare(number)
+            if number not in self._segments or not self._work.is_here(number):
+                return
+            self._joining.add(number, self._segments[number])
+            self._to_join = number + 1
 
     def _compare(self, number: int) -> None:
         """Check that a finished segment was made from the frames that the source has now.
@@ -255,7 +275,7 @@ class SegmentedSink:
         end.
         """
         sizes = [segment.bytes for segment in self._segments.values()]
-        needed = sum(sizes) + 2 * max(sizes, default=0)
+        needed = sum(sizes) + 2 * max(sizes, default=0) - self._joining.bytes
         with suppress(OSError):
             free = self._work.free_bytes()
             if free < needed:
@@ -275,9 +295,7 @@ class SegmentedSink:
         """
         if self._report is None:
             self.end_frames()
-            self._output = output = self._open_output()
-            for number, segment in sorted(self._segments.items()):
-                self._append(output, number, segment)
+            output = self._joining.complete(self._segments)
             output.before_named = partial(self._complete, output)
             self._report = output.finish()
             self._work.leave(done=True)
@@ -288,35 +306,18 @@ class SegmentedSink:
         self.warnings += [line for line in output.warnings if line not in self.warnings]
         self.before_named(file, report)
 
-    def _append(self, output: VideoSink, number: int, segment: Segment) -> None:
-        path = self._work.segment(number)
-        try:
-            self._work.wait(number)
-            known = self._work.journal.segments[number]
-            if sha256_of(path) != known or read_segment(path) != segment:
-                raise OutputError(
-                    f"{shown(self.target)}: a finished part changed on the disk; run it again to make "
-                    "it again"
-                )
-        except OSError as error:
-            raise cannot_write(self.target, error) from error
-        output.append(segment, read_packets(path, self._info.time_base))
-
     def close(self) -> None:
         """Call `finish`, unless the sink was aborted."""
         self.finish()
 
     def drop_name(self) -> None:
         """Remove the output's temporary file, if there is one; segments are kept. `abort` follows."""
-        if self._output is not None:
-            self._output.drop_name()
+        self._joining.drop_name()
 
     def abort(self) -> None:
         """Remove what is unfinished; may be called repeatedly, also after `finish`."""
         self._maker.drop()
-        output, self._output = self._output, None
-        if output is not None:
-            output.abort()
+        self._joining.abort()
         self._work.leave(done=self._report is not None)
 
 

@@ -93,6 +93,10 @@ class StoredParts:
         """Begin to copy a segment from the store to a local path; `wait` must follow before it is read."""
         self._fetched[number] = self._fetching.submit(self._arrive, number, digest, place)
 
+    def has_arrived(self, number: int) -> bool:
+        """Return whether nothing of a segment is still being fetched."""
+        return number not in self._fetched or self._fetched[number].done()
+
     def wait(self, number: int) -> None:
         """Wait for a segment, if it is being fetched.
 

@@ -163,6 +163,10 @@ class WorkFolder:
         if self._stored is not None:
             self._stored.wait(number)
 
+    def is_here(self, number: int) -> bool:
+        """Return whether `wait` would not have to wait for a segment."""
+        return self._stored is None or self._stored.has_arrived(number)
+
     def _is_stored(self, number: int, digest: str) -> bool:
         return self._stored is not None and self._stored.has(number, digest)
 
