@@ -85,6 +85,9 @@ class Workers(WarmGenerator):
         self._crew = self.kept = self.kept or (
             local_crew(("cpu",) * self.number) if host.is_local else host.crew(("cpu",) * self.number)
         )
+        self.kept.duplicates = (
+            False  # an idle worker's repetition would be counted, although it costs no time
+        )
         return self.kept
 
     def processes(self) -> dict[str, list[int]]:
@@ -164,9 +167,9 @@ def overhead(folder: Path, on: str, number: int, frames: int, length: int) -> di
     return {
         "frames": frames,
         "segments": segments,
-        "driver_s": round(driver["compute"], 3),
+        "driver_s": round(driver["compute"] + driver["join"], 3),
         **{f"{kind}_s": round(seconds, 3) for kind, seconds in used.items()},
-        "total_s": round(driver["compute"] + sum(used.values()), 3),
+        "total_s": round(driver["compute"] + driver["join"] + sum(used.values()), 3),
         "clock_s": round(driver["clock"], 2),
         "handling_ms_per_segment": round(1000 * watched.seconds / segments, 3),
         "handling_us_per_message": round(1e6 * watched.seconds / max(1, watched.messages), 1),
@@ -204,14 +207,14 @@ def joining(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return output
 
     Joining.complete = timed  # type: ignore[method-assign]
-    for width, height, frames, crf in ((64, 48, 4800, 30), (64, 48, 1200, 30), (640, 360, 480, 2)):
+    small, large = EncoderSettings(preset="ultrafast", crf=30), EncoderSettings(encoder="ffv1")
+    for width, height, frames, encoder in (
+        (64, 48, 4800, small),
+        (64, 48, 1200, small),
+        (640, 360, 720, large),
+    ):
         source = make_clip(folder / "in.mkv", frames=frames, width=width, height=height)
-        settings = replace(
-            SETTINGS,
-            model="bicubic",
-            segment_seconds=Fraction(2),
-            encoder=EncoderSettings(preset="ultrafast", crf=crf),
-        )
+        settings = replace(SETTINGS, model="bicubic", segment_seconds=Fraction(2), encoder=encoder)
         made = job(source, folder / "out.mkv", settings, WarmGenerator())
         rows.append({"frames": frames, "bytes": int(made["bytes"])})
         rows[-1] |= {"append_s": round(took[-1], 3), "check_s": round(made["join"] - took[-1], 3)}

@@ -3,7 +3,8 @@
     python -m benchmarks.scale_simulation            rewrites docs/scale.svg and results/scale/simulated.json
 
 It is a discrete simulation (SimPy) of what the code does: the driver decodes the film once, handles messages
-one after the other, hands out segments with the same `Claims`, fetches them from the store, and joins them.
+one after the other, hands out segments with the same `Claims`, fetches them from the store, and joins them in
+their order beside all that.
 Workers begin near a segment or decode the way to it, as `worker._is_far` says, compute it, and send it. The
 machines differ in speed by an assumed spread, and some fail. Assumed figures are named as such in `Costs`.
 """
@@ -48,7 +49,11 @@ class Costs:
     handling_s: float
     """Of the driver, for all messages about a segment."""
     join_frame_s: float
+    """To append a frame to the result."""
     join_mb_s: float
+    check_frame_s: float
+    """To check a frame of the result, after the last one was appended."""
+    check_mb_s: float
     frame_s: float
     """Of a worker, to compute and encode a frame."""
     mb_per_second_of_film: float = 5.0
@@ -74,6 +79,8 @@ class Plan:
 
     segment_s: float = 10.0
     duplicates: bool = True
+    joins_early: bool = True
+    """Whether the first segments are joined while later ones are made."""
     from_store: bool = True
     """Whether input, segments and result are in a store; else on a fast disk that all machines share."""
 
@@ -124,18 +131,18 @@ class Film:
         self.over = self.env.event()
         self.first_idle: float | None = None
         self.busy = 0.0
-        self.fetched: list[simpy.Process] = []
+        self.arrived: dict[int, simpy.Event] = {}
 
     def times(self) -> Times:
         self.env.process(self._decode())
+        joining = self.env.process(self._join())
         for _ in range(self.workers):
             self.env.process(self._worker())
         self.env.run(until=self.over)
         made = self.env.now
-        self.env.run(until=simpy.AllOf(self.env, self.fetched))
-        size = self.frames / RATE * self.costs.mb_per_second_of_film
-        joined = self.env.now + self.frames * self.costs.join_frame_s + size * self.costs.join_mb_s
-        sent = size / self.costs.network_mb if self.plan.from_store else 0.0
+        self.env.run(until=joining)
+        joined = self.env.now + self._checking()
+        sent = self._size(self.frames) / self.costs.network_mb if self.plan.from_store else 0.0
         decoded = self.frames * self.costs.decode_s / self.costs.driver_cores
         return Times(
             total=joined + sent,
@@ -150,6 +157,25 @@ class Film:
         yield self.env.timeout(self.frames * self.costs.decode_s / self.costs.driver_cores)
         self.claims.known = set(range(-(-self.frames // self.length)))
         self._tell()
+
+    def _join(self) -> Generator[simpy.Event, Any, None]:
+        """Append the segments in order, each when it is here and the driver has decoded its frames."""
+        if not self.plan.joins_early:
+            yield self.over
+        for number in range(-(-self.frames // self.length)):
+            yield self._arrival(number)
+            frames = min(self.length, self.frames - number * self.length)
+            seen = (number * self.length + frames) * self.costs.decode_s / self.costs.driver_cores
+            yield self.env.timeout(max(0.0, seen - self.env.now) + self._appending(frames))
+
+    def _arrival(self, number: int) -> simpy.Event:
+        return self.arrived.setdefault(number, self.env.event())
+
+    def _appending(self, frames: int) -> float:
+        return frames * self.costs.join_frame_s + self._size(frames) * self.costs.join_mb_s
+
+    def _checking(self) -> float:
+        return self.frames * self.costs.check_frame_s + self._size(self.frames) * self.costs.check_mb_s
 
     def _tell(self) -> None:
         """Give segments to idle workers, as `many_devices` does after each message."""
@@ -210,14 +236,17 @@ class Film:
         if number not in self.claims.finished:
             self.claims.finish(number)
             if self.plan.from_store:
-                self.fetched.append(self.env.process(self._fetch(frames)))
+                self.env.process(self._fetch(number, frames))
+            else:
+                self._arrival(number).succeed()
             self._tell()
         return False
 
-    def _fetch(self, frames: int) -> Generator[simpy.Event, Any, None]:
+    def _fetch(self, number: int, frames: int) -> Generator[simpy.Event, Any, None]:
         with self.fetching.request() as turn:
             yield turn
             yield self.env.timeout(self._size(frames) / self.costs.network_mb * 4)
+        self._arrival(number).succeed()
 
     def _size(self, frames: int) -> float:
         return frames / RATE * self.costs.mb_per_second_of_film
@@ -238,25 +267,27 @@ def costs_of(measured: dict[str, Any], frame_s: float) -> Costs:
     decoding = measured["decoding"]
     ways = [rows for name, rows in measured["distribution"].items() if name.startswith("two workers")]
     handling = max(row["handling_ms_per_segment"] for rows in ways for row in rows) / 1000
-    few, many = joining_costs(measured["joining"]["rows"])
+    append, check = (joining_costs(measured["joining"]["rows"], part) for part in ("append_s", "check_s"))
     return Costs(
         decode_s=decoding["decode_ms_per_frame"] / 1000,
         entry_s=decoding["entry_s"] / 4,
         reading_s=decoding["reading_us_per_frame"] / 1e6,
         start_s=measured["starting"]["start_s"],
         handling_s=handling,
-        join_frame_s=few,
-        join_mb_s=many,
+        join_frame_s=append[0],
+        join_mb_s=append[1],
+        check_frame_s=check[0],
+        check_mb_s=check[1],
         frame_s=frame_s,
     )
 
 
-def joining_costs(rows: list[dict[str, float]]) -> tuple[float, float]:
-    """Return the seconds for a frame and for a megabyte, from films of small and of large frames."""
+def joining_costs(rows: list[dict[str, float]], part: str) -> tuple[float, float]:
+    """Return the seconds of a part for a frame and for a megabyte, from films of small and large frames."""
     long, short, large = rows
-    frame = (long["join_s"] - short["join_s"]) / (long["frames"] - short["frames"])
-    fixed = short["join_s"] - frame * short["frames"]
-    return frame, max(0.0, large["join_s"] - fixed - frame * large["frames"]) / (large["bytes"] / MB)
+    frame = (long[part] - short[part]) / (long["frames"] - short["frames"])
+    fixed = short[part] - frame * short["frames"]
+    return frame, max(0.0, large[part] - fixed - frame * large["frames"]) / (large["bytes"] / MB)
 
 
 def speeds(costs: Costs, plan: Plan, seconds: float, numbers: Iterable[int] = NUMBERS) -> dict[int, Times]:
@@ -328,6 +359,7 @@ def main() -> None:
             "knee": knee(found),
             "rows": [
                 {"workers": n, "hours": round(t.total / 3600, 3), "speed_up": round(one / t.total, 1)}
+                | {"joining_share": round((t.joined - t.made) / t.total, 3)}
                 | {"bound": t.bound, "driver_busy": round(t.handling, 3)}
                 for n, t in found.items()
             ],
@@ -362,6 +394,7 @@ def variants(costs: Costs, seconds: float, one: float) -> dict[str, dict[int, fl
         "segments of 2 s": (costs, Plan(segment_s=2.0)),
         "segments of 60 s": (costs, Plan(segment_s=60.0)),
         "no duplicates": (costs, Plan(duplicates=False)),
+        "joining at the end": (costs, Plan(joins_early=False)),
         "a shared disk instead of a store": (costs, Plan(from_store=False)),
         "a result of 8 Mbit/s": (replace(costs, mb_per_second_of_film=1.0), Plan()),
         "a driver with 32 cores": (replace(costs, driver_cores=32.0), Plan()),

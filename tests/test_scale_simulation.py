@@ -21,6 +21,8 @@ IDEAL = Costs(
     handling_s=0.0,
     join_frame_s=0.0,
     join_mb_s=0.0,
+    check_frame_s=0.0,
+    check_mb_s=0.0,
     frame_s=1.0,
     spread=0.0,
     slow=0.0,
@@ -48,6 +50,18 @@ def test_no_run_is_shorter_than_the_decoding_of_the_driver() -> None:
 def test_no_run_is_shorter_than_the_messages_to_the_driver() -> None:
     costs = replace(IDEAL, handling_s=1000.0)
     assert Film(costs, DISK, SECONDS, 100).times().total >= 99 * 1000
+
+
+def test_joining_beside_the_work_costs_only_the_last_segment() -> None:
+    """Ten workers make ten segments at a time; appending one takes a hundredth of making one."""
+    costs = replace(IDEAL, join_frame_s=0.01)
+    early, late = (
+        Film(costs, replace(DISK, joins_early=joins_early), SECONDS, 10).times().total
+        for joins_early in (True, False)
+    )
+    made = SECONDS * RATE / 10
+    assert late == pytest.approx(made + SECONDS * RATE * 0.01)
+    assert early == pytest.approx(made + 10 * 240 * 0.01)
 
 
 def test_a_slow_machine_at_the_end_is_overtaken_by_a_second_one() -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,13 @@ def test_devices_of_a_cluster(cluster: Any) -> None:
         vsr_ray.devices("", "cuda:all")
     with pytest.raises(ConfigError, match="no device of a cluster"):
         vsr_ray.devices("", "cuda:0,cuda:1")
+
+
+@pytest.mark.parametrize("number", [1, 40, 200, 1000])
+def test_workers_that_show_progress_call_the_driver_at_most_fifty_times_a_second(number: int) -> None:
+    start = vsr_ray.crew("", ["cpu"] * number)._start_worker
+    assert isinstance(start, partial)
+    assert number / start.keywords["gathering"] <= 50
 
 
 def test_a_cluster_that_cannot_be_reached_is_an_error_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
