@@ -190,7 +190,7 @@ def distribution(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def long_segments(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The same as `distribution`, with segments of the usual length."""
-    settings = vars(arguments) | {"length": 250, "frames": [1000]}
+    settings = vars(arguments) | {"length": 250, "frames": [750]}
     return distribution(argparse.Namespace(**settings), folder)
 
 

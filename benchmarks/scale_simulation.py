@@ -65,6 +65,8 @@ class Costs:
     """A second, of each machine: 10 Gbit/s."""
     store_mb: float = 10_000.0
     """A second, of the store for all machines together."""
+    disk_mb: float = 1000.0
+    """A second, of the driver's disk. Joining reads the segments and writes the result, the check reads it."""
     spread: float = 0.1
     """Standard deviation of the logarithm of a segment's time."""
     slow: float = 0.02
@@ -172,10 +174,12 @@ class Film:
         return self.arrived.setdefault(number, self.env.event())
 
     def _appending(self, frames: int) -> float:
-        return frames * self.costs.join_frame_s + self._size(frames) * self.costs.join_mb_s
+        mb_s = self.costs.join_mb_s + 2 / self.costs.disk_mb
+        return frames * self.costs.join_frame_s + self._size(frames) * mb_s
 
     def _checking(self) -> float:
-        return self.frames * self.costs.check_frame_s + self._size(self.frames) * self.costs.check_mb_s
+        mb_s = self.costs.check_mb_s + 1 / self.costs.disk_mb
+        return self.frames * self.costs.check_frame_s + self._size(self.frames) * mb_s
 
     def _tell(self) -> None:
         """Give segments to idle workers, as `many_devices` does after each message."""

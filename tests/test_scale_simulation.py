@@ -24,6 +24,7 @@ IDEAL = Costs(
     check_frame_s=0.0,
     check_mb_s=0.0,
     frame_s=1.0,
+    disk_mb=float("inf"),
     spread=0.0,
     slow=0.0,
     failures_per_hour=0.0,
