@@ -66,7 +66,7 @@ class Costs:
     store_mb: float = 10_000.0
     """A second, of the store for all machines together."""
     disk_mb: float = 1000.0
-    """A second, of the driver's disk. Joining reads the segments and writes the result, the check reads it."""
+    """A second, of the driver's disk. Joining reads segments and writes the result, the check reads it."""
     spread: float = 0.1
     """Standard deviation of the logarithm of a segment's time."""
     slow: float = 0.02
