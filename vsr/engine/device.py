@@ -102,8 +102,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype of a generator's weights; `auto` takes 16 bits where the device has hardware for them.
 
     On CPUs `auto` takes bf16 only if products in it are faster; see `bf16_is_quicker`. On CUDA it takes bf16
-    from compute capability 8.0 (Ampere) on, and fp16 from 7.0 on; on Apple GPUs fp16. With `int8` this is
-    the dtype of the layers that are not quantised.
+    from compute capability 8.0 (Ampere) on, and fp16 from 7.0 on; on Apple GPUs fp16. With `int8` the first
+    and the last layer, which are not quantised, have the dtype of `auto`.
     """
     if precision not in ("auto", "int8"):
         return DTYPES[precision]
