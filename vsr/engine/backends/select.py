@@ -156,7 +156,7 @@ def _in_integers(
 
     The first and the last layer do not. They are in the 16-bit format that `auto` would take for the device:
     where a CPU is faster in bf16, whole networks took 7 to 14 % less time than with these layers in float32
-    (fast-x2 and compact-x2, one thread with AMX), and their results were as close to the original. The trial
+    (fast-x2 and compact-x2, one thread with AMX), with results as close to those of float32. The trial
     behind `choose_dtype` multiplies in torch, but both torch and OpenVINO leave such products to oneDNN.
     """
     it = openvino.BACKEND

@@ -21,6 +21,7 @@ from typing import Any
 from llvmlite import ir
 
 from vsr.kernels.amx.emit import ROW, TILE, Code
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.llvm import F32, I64, POINTER, int64
 
 PIXELS = 32
@@ -72,36 +73,9 @@ class Features:
     pixel: int
 
 
-@dataclass(frozen=True)
-class Residual:
-    """An epilogue `y = base + factor * sums`, and `outer + factor * y` if `twice`, in bfloat16."""
-
-    pixel: int
-    """Bytes of a pixel, the same in the results and in the addends."""
-    factor: float
-    twice: bool = False
-
-
-@dataclass(frozen=True)
-class Image:
-    """An epilogue that writes the sums as `scale` rows of float32 in each of three planes.
-
-    Output channels form groups of `scale` that are adjacent in the image; a block has as many groups as fit.
-    """
-
-    scale: int
-    adds_image: bool
-    """Whether the LR image, enlarged by the nearest neighbour, is added."""
-
-    @property
-    def groups(self) -> list[tuple[int, int]]:
-        """Plane and row of each group, in the order of the channels."""
-        return [(plane, row) for plane in range(3) for row in range(self.scale)]
-
-    @property
-    def in_block(self) -> int:
-        """Groups in a block."""
-        return BLOCK // self.scale
+def groups_in_block(image: Image) -> int:
+    """Return how many groups of channels of an image fit into a block."""
+    return BLOCK // image.scale
 
 
 @dataclass(frozen=True)
@@ -253,8 +227,9 @@ def _to_residual(row: _Row, residual: Residual, first: Any, x: Any, sums: Any, b
 def _to_image(row: _Row, image: Image, first: int, x: Any, sums: Any, blocks: int) -> Iterator[None]:
     code, size = row.code, 4 * image.scale
     for j in range(blocks):
-        begin = (first + j) * image.in_block
-        groups = image.groups[begin : begin + image.in_block]
+        fitting = groups_in_block(image)
+        begin = (first + j) * fitting
+        groups = image.groups[begin : begin + fitting]
         places = [_group_address(row, image, x, *group) for group in groups]
         for n in range(PIXELS):
             for slot, (target, nearest) in enumerate(places):

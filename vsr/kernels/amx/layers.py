@@ -12,7 +12,8 @@ from llvmlite import ir
 from torch import Tensor
 
 from vsr.kernels.amx import convolution, layer_fusion
-from vsr.kernels.amx.convolution import BLOCK, DEPTH, Convolution, Features, Image, Residual, Step
+from vsr.kernels.amx.convolution import BLOCK, DEPTH, Convolution, Features, Step, groups_in_block
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.llvm import Library
 
 _TAPS = list(product(range(3), range(3)))
@@ -121,7 +122,7 @@ def _image_order(image: Image) -> list[int | None]:
     padding."""
     order: list[int | None] = []
     for n, (plane, row) in enumerate(image.groups):
-        if n and n % image.in_block == 0:
+        if n and n % groups_in_block(image) == 0:
             order += [None] * (-len(order) % BLOCK)
         order += [(plane * image.scale + row) * image.scale + column for column in range(image.scale)]
     return order + [None] * (-len(order) % BLOCK)

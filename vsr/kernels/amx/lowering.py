@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from vsr.kernels.amx import layers, program
-from vsr.kernels.amx.convolution import Features, Image, Residual
+from vsr.kernels.amx.convolution import Features
 from vsr.kernels.amx.layers import Layer
 from vsr.kernels.amx.limits import Chain, chains
 from vsr.kernels.amx.program import INPUT, RESULT, Buffer, Group, LayerCall, Network
 from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph, read_by
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.weights import after_doubling
 
 _RING_ROWS = 3

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vsr.kernels.amx import input_layer, layer_fusion, layers
-from vsr.kernels.amx.convolution import Image
+from vsr.kernels.epilogues import Image
 from vsr.kernels.thread_pool import run_items
 
 CACHE = 1_300_000

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.llvm import I64, LINE, POINTER, int64
 from vsr.kernels.winograd import transform
 from vsr.kernels.winograd.emit import FLOAT, Code
@@ -70,25 +71,6 @@ class Features:
 
     pixel: int
     factor: int = 1
-
-
-@dataclass(frozen=True)
-class Residual:
-    """An epilogue `y = base + factor * results`, and `outer + factor * y` if `twice`."""
-
-    pixel: int
-    """Channels of a pixel, the same in the results and in the addends."""
-    factor: float
-    twice: bool = False
-
-
-@dataclass(frozen=True)
-class Image:
-    """An epilogue that shuffles results to `scale` rows of float32 in each of three planes."""
-
-    scale: int
-    adds_image: bool
-    """Whether the LR image, enlarged by the nearest neighbour, is added."""
 
 
 @dataclass(frozen=True)

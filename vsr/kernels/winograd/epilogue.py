@@ -8,14 +8,13 @@ from typing import Any
 
 from llvmlite import ir
 
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.llvm import F32, I64, int64
 from vsr.kernels.winograd import transform
 from vsr.kernels.winograd.convolution import (
     ARGUMENTS,
     Convolution,
     Features,
-    Image,
-    Residual,
     TileBatch,
     address,
     field,

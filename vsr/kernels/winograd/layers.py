@@ -10,9 +10,10 @@ import torch
 from llvmlite import binding, ir
 from torch import Tensor
 
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.llvm import Library
 from vsr.kernels.winograd import epilogue, input_layer, transform
-from vsr.kernels.winograd.convolution import Convolution, Features, Image, Residual
+from vsr.kernels.winograd.convolution import Convolution, Features
 from vsr.kernels.winograd.input_layer import InputLayer
 from vsr.kernels.winograd.limits import UNIT
 

@@ -9,8 +9,9 @@ from itertools import product
 from torch import Tensor
 
 from vsr.kernels.conv_graph import IMAGE, Conv, ConvGraph, read_by
+from vsr.kernels.epilogues import Image, Residual
 from vsr.kernels.winograd import layers
-from vsr.kernels.winograd.convolution import Features, Image, Residual
+from vsr.kernels.winograd.convolution import Features
 from vsr.kernels.winograd.program import Buffer, LayerCall, Network
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsr.kernels.epilogues import Image
 from vsr.kernels.thread_pool import run_items
 from vsr.kernels.winograd import convolution, layers
-from vsr.kernels.winograd.convolution import LAYER, Convolution, Features, Image
+from vsr.kernels.winograd.convolution import LAYER, Convolution, Features
 from vsr.kernels.winograd.input_layer import InputLayer
 from vsr.kernels.winograd.layers import Layer
 from vsr.kernels.winograd.transform import OUT
