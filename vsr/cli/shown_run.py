@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vsr.pipeline.job.warm_generator import WarmGenerator
     from vsr.pipeline.run import OnComplete
 
+_NO_PREVIEW = "--preview-every writes beside the result, which must be a local file; name one"
+
 
 def run_shown(
     source: Path,
@@ -75,6 +77,8 @@ def _several_pictures(
     from vsr.pipeline.pictures.numbered import upscale_to_pictures
 
     is_animation = not is_pattern(target)
+    if options.preview_every is not None and remote_of(target) is not None:
+        raise ConfigError(_NO_PREVIEW)
     preview = target.with_name(target.name + PREVIEW) if is_animation else target.parent / PREVIEW[1:]
 
     def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
@@ -147,7 +151,7 @@ def _previews(options: RunOptions, job: Job, target: Path) -> AbstractContextMan
     from vsr.pipeline.flow.previews import previewed
 
     if options.preview is None and (is_pipe(target) or remote_of(target) is not None):
-        raise ConfigError("--preview-every writes beside the result, which must be a local file; name one")
+        raise ConfigError(_NO_PREVIEW)
     if job.crew is not None:
         raise ConfigError("--preview-every needs a run on one device; leave it out, or name one --device")
     path = options.preview or target.with_name(target.name + PREVIEW)

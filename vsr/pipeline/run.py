@@ -20,7 +20,7 @@ from vsr.media.mux.sink import VideoSink
 from vsr.media.mux.sink_report import SinkReport
 from vsr.media.pictures.kinds import becomes_animation, becomes_picture, suffix_for
 from vsr.media.pictures.sequence import as_sequence, is_pattern
-from vsr.media.remote.places import is_file_object, is_url, remote_of
+from vsr.media.remote.places import is_file_object, remote_of
 from vsr.pipeline.flow.graph import open_frames
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
@@ -118,21 +118,20 @@ def upscale(
             "vsr.upscale: settings and pipeline exclude each other. Give one of them, and keywords"
         )
     chosen = choose_settings(pipeline, settings, overrides, where="vsr.upscale", origin="keyword")
-    if isinstance(source, str | Path) and isinstance(target, str | Path) and not is_url(source):
-        source = as_sequence(Path(source), Path(target), chosen.settings.frame_rate)
-        make = None if is_url(target) else _maker_of_pictures(source, Path(target))
-        if make is not None:
-            work = partial(upscale, cancel=cancel, on_progress=on_progress, warm=warm)
-            work = partial(work, hashes=hashes, on_warning=on_warning)
-            with paths_of(source) as (first,):
-                say = on_warning or (lambda _: None)
-                return make(first, Path(target), chosen, work, overwrite=overwrite, on_warning=say)
+    wanted = Path(target) if isinstance(target, str | Path) else Path()
     with (
-        paths_of(source, allow_network=allow_network) as (first,),
+        paths_of(source, allow_network=allow_network) as (named,),
+        paths_of(as_sequence(named, wanted, chosen.settings.frame_rate)) as (first,),
         paths_of(
             target, allow_network=allow_network, work_folder=work_folder, suffix=_suffix(target, first)
         ) as (last,),
     ):
+        make = _maker_of_pictures(first, last)
+        if make is not None:
+            work = partial(upscale, cancel=cancel, on_progress=on_progress, warm=warm)
+            work = partial(work, hashes=hashes, on_warning=on_warning, allow_network=allow_network)
+            say = on_warning or (lambda _: None)
+            return make(first, last, chosen, work, overwrite=overwrite, on_warning=say)
         if becomes_picture(first, last):
             report = _upscale_picture(first, last, chosen, overwrite, cancel, generator_of(warm))
             _tell(report.warnings, on_warning)

@@ -142,10 +142,10 @@ def upscale(
         progress=progress_kind(progress, quiet=quiet),
     )
     words = [*(paths or []), *_listed(files_from)]
-    if len(words) == 2 and to is None and name is None and files_from is None:
-        words[0] = as_sequence(words[0], words[1], chosen.settings.frame_rate)
     named = [*words, *([] if to is None else [to])]
     urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
+    if len(words) == 2 and to is None and name is None and files_from is None:
+        words[0] = as_sequence(words[0], words[1], chosen.settings.frame_rate)
     many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
     pairs = work_list(words, chosen.settings, many, console.say)
     for pair in pairs:

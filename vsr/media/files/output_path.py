@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from vsr.errors import ConfigError, OutputError, VsrError
@@ -182,6 +183,36 @@ def deliver(temporary: Path, place: Path, target: Path, *, overwrite: bool) -> N
         return
     send(temporary, remote, overwrite=overwrite)
     temporary.unlink()
+
+
+def write_result(data: bytes, place: Path, target: Path, *, overwrite: bool) -> None:
+    """Write a result that is in memory under a temporary name, and give it its final name or send it.
+
+    Args:
+        data: The whole file.
+        place: What `check_target` returned.
+        target: Path of the output.
+        overwrite: Whether an existing target may be replaced.
+
+    Raises:
+        OutputError: the folder, the disk or the store refuses, or another file took the name meanwhile.
+    """
+    temporary = temporary_beside(place)
+    try:
+        with new_file(temporary) as file:
+            file.write(data)
+            file.flush()
+            files.sync(file.fileno())
+        deliver(temporary, place, target, overwrite=overwrite)
+        files.sync_folder(place.parent)
+    except OSError as error:
+        raise OutputError(
+            f"{shown(target)}: cannot be written ({error.strerror or error}); make room or choose another"
+            " folder"
+        ) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108 (it is gone after a success)
 
 
 def put_in_place(temporary: Path, place: Path, *, overwrite: bool) -> None:

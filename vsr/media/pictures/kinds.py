@@ -104,8 +104,6 @@ def becomes_animation(source: Path, target: Path) -> bool:
     """Return whether an animated picture is asked for: by a suffix that only such ones have, or by that of
     pictures for an animation, or for WebP, any video."""
     suffix = target.suffix.lower()
-    if remote_of(target) is not None:
-        return False
     return suffix in ANIMATED or (
         suffix in (".png", ".webp") and not is_picture(source) and (suffix == ".webp" or is_animated(source))
     )

@@ -10,16 +10,19 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import struct
+import weakref
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.pictures.kinds import SUFFIXES, Kind, kind_of
-from vsr.media.remote.places import register_file, remote_of
+from vsr.media.remote.places import forget, register_file, remote_of
 
 RATE = Fraction(25)
 """Pictures a second where nothing is set, as in FFmpeg."""
@@ -36,6 +39,13 @@ def is_pattern(path: Path) -> bool:
     return is_name and remote_of(path) is None and not os.path.lexists(path)
 
 
+def is_url_pattern(path: Path) -> bool:
+    """Return whether a URL of a store stands for numbered pictures there; they can only be read."""
+    remote = remote_of(path)
+    is_name = len(_NUMBER.findall(path.name)) == 1 and path.suffix.lower() in SUFFIXES
+    return remote is not None and remote.file is None and remote.writable and is_name
+
+
 def numbered(path: Path, number: int) -> Path:
     """Return the path of a picture: `%05d` becomes its number with at least five digits."""
     return path.with_name(_NUMBER.sub(lambda found: str(number).zfill(int(found[1] or 0)), path.name))
@@ -49,13 +59,20 @@ def files_of(pattern: Path) -> list[Path]:
     """
     from vsr.media.files.opening import shown
 
-    before, after = _NUMBER.split(pattern.name)[0], _NUMBER.split(pattern.name)[-1]
-    wanted = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     try:
         names = [path.name for path in pattern.parent.iterdir()]
     except OSError as error:
         raise InputError(f"{shown(pattern)}: its folder cannot be read ({error.strerror})") from error
-    found = {int(match[1]): pattern.parent / match[0] for match in map(wanted.fullmatch, names) if match}
+    return [pattern.parent / name for name in _in_order(names, pattern)]
+
+
+def _in_order(names: Iterable[str], pattern: Path) -> list[str]:
+    """Return those of the names that match a pattern, in the order of their numbers; see `files_of`."""
+    from vsr.media.files.opening import shown
+
+    before, after = _NUMBER.split(pattern.name)[0], _NUMBER.split(pattern.name)[-1]
+    wanted = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    found = {int(match[1]): match[0] for match in map(wanted.fullmatch, names) if match}
     if not found:
         raise InputError(f"{shown(pattern)}: no picture has such a name. Check the pattern")
     first, last = min(found), max(found)
@@ -88,6 +105,8 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
     """
     from vsr.media.files.opening import shown
 
+    if is_url_pattern(source):
+        return _from_store(source, rate)
     if remote_of(source) is not None:  # a part of the program has asked before
         return source
     if is_pattern(source):
@@ -103,6 +122,30 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
             " pictures, such as frames/%05d.png, or a folder for the results of many files"
         )
     return register_sequence(sorted(files, key=_by_number), source, rate=rate)
+
+
+def _from_store(pattern: Path, rate: Fraction | None) -> Path:
+    """Copy numbered pictures of a store to a temporary folder, which is removed with the last use of them."""
+    import tempfile
+
+    from vsr.media.remote.listing import download, files_below
+
+    remote = remote_of(pattern)
+    assert remote is not None
+    folder = replace(remote, url=f"{remote.url.rpartition('/')[0]}/")
+    urls = {name: url for url, name in files_below(folder, recursive=False)}
+    wanted = _in_order(urls, pattern)
+    copies = Path(tempfile.mkdtemp(prefix="vsr-pictures-"))
+    try:
+        files = download([urls[name] for name in wanted], folder, copies)
+        return register_sequence(files, pattern, rate=rate, copies=copies, named=remote.shown)
+    except BaseException as error:
+        shutil.rmtree(copies, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
+        raise InputError(
+            f"{remote.shown}: cannot be copied to {copies.parent} ({error.strerror}); make room or set TMPDIR"
+        ) from error
 
 
 def _is_folder(path: Path) -> bool:
@@ -125,13 +168,22 @@ def files_behind(path: Path) -> Sequence[Path]:
     return found.file.files if found is not None and isinstance(found.file, SequenceFile) else ()
 
 
-def register_sequence(files: Sequence[Path], name: Path, *, rate: Fraction | None = None) -> Path:
+def register_sequence(
+    files: Sequence[Path],
+    name: Path,
+    *,
+    rate: Fraction | None = None,
+    copies: Path | None = None,
+    named: str = "",
+) -> Path:
     """Return the path that stands for pictures as a video.
 
     Args:
         files: The pictures in their order.
         name: What messages call them.
         rate: Pictures a second; None is `RATE`.
+        copies: A folder to be removed when the path stands for nothing any more.
+        named: The name in messages, if it is not that of a local path.
 
     Raises:
         ConfigError: the pictures have a format that QuickTime does not hold.
@@ -145,7 +197,12 @@ def register_sequence(files: Sequence[Path], name: Path, *, rate: Fraction | Non
         raise ConfigError(
             f"{shown(name)}: frames are read as PNG, JPEG or TIFF, all of one format. Convert them"
         )
-    return register_file(SequenceFile(files, _CODECS[kind], rate or RATE), named=str(name))
+    file = SequenceFile(files, _CODECS[kind], rate or RATE)
+    if copies is None:
+        return register_file(file, named=str(name))
+    remove = weakref.finalize(file, shutil.rmtree, copies, ignore_errors=True)
+    forget(name)  # the URL, in whose place the copies are read
+    return register_file(file, named=named, after=remove)
 
 
 class SequenceFile(io.RawIOBase):

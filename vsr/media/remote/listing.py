@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from vsr.errors import ConfigError
 from vsr.media.remote.failures import patiently
 from vsr.media.remote.places import Remote
 from vsr.media.remote.store import file_system
+from vsr.media.remote.traffic import note
 
 
 def is_folder_url(remote: Remote) -> bool:
@@ -60,6 +64,28 @@ def matches(remote: Remote) -> list[str]:
     if not names:
         raise ConfigError(f"{remote.shown}: no file matches this pattern")
     return [_url(remote, name) for name in sorted(names)]
+
+
+def download(urls: Sequence[str], remote: Remote, folder: Path) -> list[Path]:
+    """Copy files of a store into a local folder, and return their paths there.
+
+    Args:
+        urls: The files, as `files_below` returns them; their names must differ.
+        remote: Says whether the network may be used.
+        folder: An empty folder.
+
+    Raises:
+        ConfigError: the network is not allowed, or a package is missing.
+        InputError: the store does not answer, or the disk refuses.
+    """
+    system, _ = file_system(remote)
+    copies = []
+    for url in urls:
+        place, copy = system._strip_protocol(url), folder / url.rpartition("/")[2]
+        patiently(partial(system.get_file, place, str(copy)), name=url)
+        note(copy.stat().st_size)
+        copies.append(copy)
+    return copies
 
 
 def _found(system: Any, top: str, depth: int | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -45,6 +46,8 @@ class Remote:
     work_folder: Path | None = None
     """Where a result is made before it is uploaded; None is a folder in the user's cache. It may stand for a
     URL, see `parts_of`."""
+    after: Callable[[], object] = field(default=lambda: None, repr=False)
+    """Called when the path stands for it no longer."""
 
     @property
     def on_network(self) -> bool:
@@ -105,13 +108,20 @@ def register(word: str, *, allow_network: bool = False, work_folder: Path | None
     )
 
 
-def register_file(file: object, suffix: str = "", *, named: str = "") -> Path:
+def register_file(
+    file: object,
+    suffix: str = "",
+    *,
+    named: str = "",
+    after: Callable[[], object] = lambda: None,
+) -> Path:
     """Return the path that stands for a file object; `forget` must follow.
 
     Args:
         file: The object, whose attribute `name` is a part of its name in messages.
         suffix: Of the path, if that name has none.
         named: The name in messages and of the path, instead of one that is made.
+        after: Called by `forget`.
 
     Raises:
         ConfigError: it is a text file.
@@ -122,14 +132,16 @@ def register_file(file: object, suffix: str = "", *, named: str = "") -> Path:
         )
     shown = named or " ".join(filter(None, (f"file object {next(_numbers)}", _name(file))))
     path = Path(shown) if Path(shown).suffix else Path(shown + suffix)
-    return _added(Remote(path=path, shown=shown, file=file))
+    return _added(Remote(path=path, shown=shown, file=file, after=after))
 
 
 def forget(path: Path) -> None:
     """Remove a URL or a file object after its use, and what `permit` set for a local path."""
     with _lock:
-        _places.pop(path, None)
+        found = _places.pop(path, None)
         _parts.pop(path, None)
+    if found is not None:
+        found.after()
 
 
 def remote_of(path: str | Path) -> Remote | None:

@@ -7,6 +7,7 @@ parts are removed again.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -36,11 +37,14 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".apng": "image/apng",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
 }
 """What a store answers browsers that ask for the type of an object (IANA; Matroska's usual name)."""
-_ANIMATIONS = (".gif", ".apng")
+_NUMBERED = re.compile(r"%(?:0\d+)?d[^/]*$")
+"""A name that stands for numbered pictures."""
 _TYPE_KEYS = {"s3": "ContentType", "gcs": "content_type"}
 """What fsspec's packages call that."""
 
@@ -61,9 +65,10 @@ def check_result(remote: Remote, source: Remote | None, *, overwrite: bool) -> N
         raise ConfigError(
             f"{remote.shown}: web addresses can only be read; name a file, or an object of a store"
         )
-    if remote.path.suffix.lower() in _ANIMATIONS:
+    if remote.file is None and _NUMBERED.search(remote.shown):
         raise ConfigError(
-            f"{remote.shown}: animated pictures are written to files; write a video there, or copy the file"
+            f"{remote.shown}: a store cannot show many objects at once, so numbered pictures would be there"
+            " before they are complete; write a video there, or pictures to a folder, and copy them"
         )
     if source is not None and (remote.url, remote.file) == (source.url, source.file):
         raise ConfigError(f"{remote.shown}: is the input itself; write to another file")

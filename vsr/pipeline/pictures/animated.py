@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,18 @@ from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.files.opening import MAX_PIXELS, shown
-from vsr.media.files.output_path import check_target
+from vsr.media.files.output_path import check_target, check_upload, write_result
 from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.keeping import kept
-from vsr.media.pictures.kinds import Kind, is_animated
+from vsr.media.pictures.kinds import Kind, is_animated, opened
 from vsr.media.pictures.metadata import Metadata
 from vsr.media.pictures.writing import plan_for
+from vsr.media.remote.places import is_nameless
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
 from vsr.pipeline.pictures.lossless_video import ANY_SIZE, lossless, through_video
-from vsr.system.last_step import last_step
-from vsr.writing import write_whole
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 """Maps suffixes to Pillow's names of formats."""
@@ -62,19 +62,20 @@ def upscale_to_animation(
         VsrError: See `vsr.errors`; the message is one line.
     """
     info = check_animation(source, target, chosen, overwrite=overwrite)
+    place = check_target(target, source, overwrite=overwrite)
+    check_upload(target)
 
     def make(video: Path) -> bytes:
         data = _animation(video, source, target, info)
-        with last_step():
-            write_whole(target, data)
+        write_result(data, place, target, overwrite=overwrite)
         return data
 
-    notes = left_out_of_animation(source, target, info)
-    report, data = through_video(
-        source, target, lossless(chosen, info), work, make, notes=notes, on_warning=on_warning
-    )
+    notes, settings = left_out_of_animation(source, target, info), lossless(chosen, info)
+    if is_nameless(target):  # no later run could find what is kept
+        settings = replace(settings, settings=replace(settings.settings, resume=False))
+    report, data = through_video(source, target, settings, work, make, notes=notes, on_warning=on_warning)
     report.bytes_out = len(data)
-    report.target_file = file_facts(target, hashlib.sha256(data).hexdigest())
+    report.target_file = file_facts(target, hashlib.sha256(data).hexdigest(), pipe_bytes=len(data))
     return report
 
 
@@ -186,7 +187,8 @@ def _as_stored(source: Path, count: int) -> tuple[list[float], int | None] | Non
     """
     if not is_animated(source):
         return None
-    with suppress(OSError, ValueError), warnings.catch_warnings(action="ignore"), Image.open(source) as image:
+    quiet = warnings.catch_warnings(action="ignore")
+    with suppress(OSError, ValueError), quiet, opened(source) as file, Image.open(file) as image:
         durations = []
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from vsr.frame import VideoInfo
 from vsr.media.files.opening import shown
+from vsr.media.files.output_path import local_place
+from vsr.media.remote.places import remote_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.report import Report
 from vsr.settings.schema import EncoderSettings
@@ -63,7 +65,8 @@ def through_video(
 
 def hidden_video(target: Path) -> Path:
     """Return the path of the lossless video from which pictures are made."""
-    return target.parent / f".vsr-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}.mkv"
+    place = target if remote_of(target) is None else local_place(target)
+    return place.parent / f".vsr-{hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]}.mkv"
 
 
 def lossless(chosen: ChosenSettings, info: VideoInfo) -> ChosenSettings:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +22,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceError, DeviceMemoryError, OutputError
 from vsr.frame import RgbFrame, VideoInfo, YuvFrame
 from vsr.media.files.opening import MAX_PIXELS, shown
-from vsr.media.files.output_path import check_target, check_upload, deliver, temporary_beside
+from vsr.media.files.output_path import check_target, check_upload, write_result
 from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import TARGETS, Kind
 from vsr.media.pictures.metadata import Metadata
@@ -45,8 +44,6 @@ from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.pictures.left_out import left_out
 from vsr.pipeline.reporting import model_facts, short_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
-from vsr.system import files
-from vsr.writing import new_file
 
 BYTES = 60
 """Bytes of host memory for each pixel of the result: R'G'B' in float32 from the generator and from the resize
@@ -154,7 +151,7 @@ def run_picture(
     _complete(job, data, meter)
     on_complete(job.report)
     with meter("encode"):
-        _write(data, job)
+        write_result(data, job.place, job.target, overwrite=job.overwrite)
     job.report.ended, job.report.seconds, job.report.busy_seconds = now(), meter.elapsed, meter.busy()
     job.report.target_file = _facts(job, data)
 
@@ -252,30 +249,6 @@ def _check(data: bytes, job: PictureJob, frame: YuvFrame) -> None:
         sizes = set()
     if sizes != {(frame.width, frame.height)}:
         raise OutputError(f"{job.report.target}: cannot be decoded after encoding. Please report this bug")
-
-
-def _write(data: bytes, job: PictureJob) -> None:
-    """Write the file under a temporary name, and rename it when it is complete.
-
-    Raises:
-        OutputError: the folder or the disk refuses, or another file took the name meanwhile.
-    """
-    temporary = temporary_beside(job.place)
-    try:
-        with new_file(temporary) as file:
-            file.write(data)
-            file.flush()
-            files.sync(file.fileno())
-        deliver(temporary, job.place, job.target, overwrite=job.overwrite)
-        files.sync_folder(job.place.parent)
-    except OSError as error:
-        raise OutputError(
-            f"{job.report.target}: cannot be written ({error.strerror or error}); make room or choose another"
-            " folder"
-        ) from error
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 (it is gone after a success)
 
 
 def _report(

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import place_of
 from vsr.media.pictures.kinds import SUFFIXES
-from vsr.media.pictures.sequence import as_sequence, is_pattern
+from vsr.media.pictures.sequence import as_sequence, is_pattern, is_url_pattern
 from vsr.media.remote.listing import files_below, has_wildcards, is_folder_url, matches
 from vsr.media.remote.places import Remote, forget, name_of, register, remote_of
 
@@ -107,6 +107,8 @@ def exists(path: Path) -> bool:
 def _expanded(
     word: Path, *, recursive: bool, leave_out: Path | None, rate: Fraction | None
 ) -> Iterable[Input]:
+    if is_url_pattern(word):
+        return [Input(as_sequence(word, word, rate), pictures=word.parent)]
     if is_pattern(word):
         return [Input(as_sequence(word, word, rate), pictures=word.absolute().parent)]
     remote = remote_of(word)

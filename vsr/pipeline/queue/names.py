@@ -76,6 +76,8 @@ def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern:
     name = pattern.format(**values)
     if Path(name).suffix.lower() not in {*CONTAINERS, *TARGETS, *ANIMATED}:
         name += values["suffix"]
+    if folder is None and one.pictures is not None and not one.pictures.is_absolute():
+        raise ConfigError(f"{name_of(one.path)}: its result needs a name; name an OUTPUT, or use `to`")
     if folder is None and one.pictures is not None:
         return one.pictures.with_name(name)
     return beside(one.path, name) if folder is None else below(folder, *one.folder.parts, name)
