@@ -22,7 +22,7 @@ timestamp."""
 
 
 class DecodingOrder:
-    """Takes packets with `pts` and `dts` in the encoder's order, and returns them with a delay."""
+    """Corrects the decoding times of packets, which it takes in the encoder's order and holds for a while."""
 
     def __init__(self) -> None:
         self.raised = 0

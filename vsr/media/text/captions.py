@@ -150,7 +150,10 @@ class CaptionReader:
 
 
 class CaptionConverter(TextConverter):
-    """Converts a caption track to text. Its packets only show how far the source has been read."""
+    """Converts a caption track to text.
+
+    All texts are read at the beginning; a packet then only says how far the source has been read.
+    """
 
     def __init__(self, source: Path, stream: Stream, output: OutputContainer, codec: str) -> None:
         """Read all captions, and add a stream of `codec` to `output`.

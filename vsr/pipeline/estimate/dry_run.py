@@ -145,8 +145,9 @@ def estimate(
     """Estimate time, size and memory of `vsr.upscale` by a trial of at most 36 frames or a minute.
 
     The trial decodes, upscales and encodes the first frames of the range on this machine, with the same
-    settings. Nothing is left behind, and an existing target is not touched. The size is scaled by the sizes
-    of the source's packets at eight places of the whole range.
+    settings. Nothing is left behind, and an existing target is not touched. The size of the
+    result is scaled: by how much larger or smaller the source's packets are at eight places of the whole
+    range than in the trial.
 
     Args:
         source: The input file, or its URL.

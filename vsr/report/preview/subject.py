@@ -23,7 +23,7 @@ from vsr.report.preview.busiest import busiest as busiest_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is upscaled."""
+    """The frame of a video, or the picture, of which a preview is made."""
 
     path: Path
     whole: Tensor

@@ -44,7 +44,7 @@ def has_associated_alpha(data: bytes, kind: Kind) -> bool:
 
 
 def is_palette(data: bytes) -> bool:
-    """Return whether the samples of a TIFF are numbers of colours, which are all opaque."""
+    """Return whether the samples of a TIFF are indices into a palette, whose colours are all opaque."""
     try:
         return _tiff_numbers(data).get(262) == [3]
     except (struct.error, ValueError):
