@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vsr.cli import console
 
 if TYPE_CHECKING:
-    from vsr.cli.run_options import ProgressKind
+    from vsr.cli.flags.run_options import ProgressKind
     from vsr.pipeline.run import Progress
 
 Show = Callable[["Progress"], None]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsr.cli import console
+from vsr.cli.flags.run_options import RunOptions
 from vsr.cli.interruption import signals
 from vsr.cli.queue_clock import QueueClock
 from vsr.cli.queue_warnings import QueueWarnings
 from vsr.cli.records import events
 from vsr.cli.records.queue_report import QueueReport
-from vsr.cli.run_options import RunOptions
 from vsr.cli.shown_run import run_shown
 from vsr.media.remote.places import name_of
 

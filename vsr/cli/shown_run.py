@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsr.cli import console
+from vsr.cli.flags.run_options import PREVIEW, RunOptions
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.cli.run_options import PREVIEW, RunOptions
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe
 from vsr.media.remote.places import name_of, remote_of

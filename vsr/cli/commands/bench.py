@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr.cli import common_flags, console, parse
+from vsr.cli import console
+from vsr.cli.flags import common_flags, parse
 from vsr.settings.schema import UpscaleSettings
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import common_flags, console, parse, urls
+from vsr.cli import console
+from vsr.cli.flags import common_flags, parse, urls
+from vsr.cli.flags.run_options import RunOptions
 from vsr.cli.interruption import signals
 from vsr.cli.progress import count_line
-from vsr.cli.run_options import RunOptions
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 from vsr.pipeline.job.chosen_settings import choose_settings

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import common_flags, console, parse
+from vsr.cli import console
+from vsr.cli.flags import common_flags, parse
 from vsr.cli.progress import count_line
 from vsr.errors import ConfigError
 from vsr.system.last_step import last_step

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import common_flags, console
+from vsr.cli import console
 from vsr.cli.commands.train import SAVED, shown_progress
+from vsr.cli.flags import common_flags
+from vsr.cli.flags.run_options import progress_kind
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.cli.run_options import progress_kind
 
 
 def finetune(

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vsr.cli import common_flags, console, urls
+from vsr.cli import console
+from vsr.cli.flags import common_flags, urls
 from vsr.media.files.stdio import place_of
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 import vsr
-from vsr.cli import common_flags, console, parse, setting_flags, urls
+from vsr.cli import console
+from vsr.cli.flags import common_flags, parse, setting_flags, urls
 from vsr.cli.progress import count_line
 from vsr.media.files.stdio import place_of
 

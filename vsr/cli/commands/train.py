@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vsr
-from vsr.cli import common_flags, console, urls
+from vsr.cli import console
 from vsr.cli.application import follows
+from vsr.cli.flags import common_flags, urls
+from vsr.cli.flags.run_options import ProgressKind, progress_kind
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.cli.run_options import ProgressKind, progress_kind
 from vsr.errors import OutputError, VsrError
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from vsr.cli import common_flags, console, setting_flags, urls
+from vsr.cli import console
+from vsr.cli.flags import common_flags, setting_flags, urls
+from vsr.cli.flags.run_options import RunOptions, progress_kind
 from vsr.cli.records import events
-from vsr.cli.run_options import RunOptions, progress_kind
 from vsr.cli.shown_queue import run_queue_shown
 from vsr.cli.shown_run import check_before_torch, run_shown
 from vsr.cli.wording import in_flags

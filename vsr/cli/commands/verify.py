@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 import vsr
-from vsr.cli import common_flags, console, parse, urls
+from vsr.cli import console
+from vsr.cli.flags import common_flags, parse, urls
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 from vsr.settings.schema import Deinterlace, ForcedOrder

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from vsr.cli import parse
+from vsr.cli.flags import parse
 from vsr.errors import ConfigError
 
 

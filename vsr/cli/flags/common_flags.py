@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli.flags import parse
 from vsr.errors import ConfigError
 
 PIPELINE = typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, ...; or a .toml file.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vsr.cli.common_flags import with_size
+from vsr.cli.flags.common_flags import with_size
 from vsr.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from vsr.cli import parse
+from vsr.cli.flags import parse
 from vsr.color.spec import ColorSpec
 from vsr.settings.field import Setting, choices_of, settings_of, types_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings

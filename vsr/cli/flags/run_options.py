@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from vsr.cli import parse
+from vsr.cli.flags import parse
 from vsr.media.remote.places import without_credentials
 
 ProgressKind = Literal["auto", "plain", "none", "json"]

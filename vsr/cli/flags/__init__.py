@@ -1,0 +1,1 @@
+"""The flags of commands: how they are declared, and what becomes of their words."""
