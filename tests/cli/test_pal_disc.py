@@ -53,7 +53,9 @@ def test_one_command_makes_1080p50_with_square_pixels(
     assert (shown["Width"], shown["Height"], shown["FrameRate"]) == ("1920", "1080", "50.000")
     assert (shown["PixelAspectRatio"], shown["DisplayAspectRatio"]) == ("1.000", "1.778")
     assert shown["ScanType"] == "Progressive"
-    assert run_cli(capfd, "verify", disc, result).code == 0
+    judged = run_cli(capfd, "verify", disc, result)
+    assert judged.code == 0
+    assert "that --deinterlace double makes of the source" in judged.out
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "webm"])

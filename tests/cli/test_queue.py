@@ -69,7 +69,8 @@ def test_a_broken_file_fails_alone_and_the_summary_names_it(
     ]
     assert rows[1]["report"]["frames_out"] == 5
     assert "4 of 4 files: 2 done, 1 damaged, 1 failed" in done.err
-    assert "0.mkv\tfailed\t3" in done.out
+    assert f"{rips / '0.mkv'}\tfailed\t3\t" in done.out
+    assert done.out.count(str(rips / "0.mkv")) == 1, "the reason does not repeat the name"
     again = run_cli(capfd, "upscale", rips, "--to", tmp_path / "out", *QUICK)
     assert again.code == 3, "what was wrong is said again"
     assert "4 of 4 files: 3 skipped, 1 failed" in again.err
@@ -118,6 +119,7 @@ def test_a_result_of_other_settings_or_of_somebody_else_is_not_replaced(
     assert (
         done.err.count("exists already, and is not a finished result of this input with these settings") == 3
     )
+    assert "replace it with --overwrite, or choose another --name" in done.out, "the table has flags, too"
     assert facts(target) == before
     kept = run_cli(capfd, *other, "--skip-existing")
     assert "2 skipped, 1 failed" in kept.err, "a name alone does not make a result"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import Audio, make_clip, numbers_of
+from vsr.pipeline.queue.record import NAME
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,4 +23,6 @@ def test_a_video_is_upscaled_and_nothing_is_left_behind(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert numbers_of(tmp_path / "out.mkv") == list(range(8))
-    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "out.mkv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "out.mkv", NAME}, (
+        "and the record of results"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import numbers_of
+from vsr.pipeline.queue.record import NAME
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES = 24
@@ -56,7 +57,8 @@ def test_the_results_are_whole_and_nothing_is_left_behind(
 ) -> None:
     found, _, folder = session
     assert json.loads((folder / "report.json").read_text())["frames_kept"] == 5 * int(str(found["segments"]))
-    assert {path.name for path in folder.iterdir()} == {"in.mkv", "out.mkv", "straight.mkv", "report.json"}
+    made = {"in.mkv", "out.mkv", "straight.mkv", "report.json", NAME}
+    assert {path.name for path in folder.iterdir()} == made
     for name in ("out.mkv", "straight.mkv"):
         assert numbers_of(folder / name) == list(range(FRAMES))
 

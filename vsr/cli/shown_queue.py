@@ -15,6 +15,7 @@ from vsr.cli.queue_warnings import QueueWarnings
 from vsr.cli.records import events
 from vsr.cli.records.queue_report import QueueReport
 from vsr.cli.shown_run import run_shown
+from vsr.cli.wording import in_flags
 from vsr.media.remote.places import name_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _summary(outcomes: Sequence[Outcome], count: int, *, table: bool) -> None:
 def _reason(outcome: Outcome) -> str:
     if outcome.report is not None:
         return "; ".join(outcome.report.damage.notes) or "the input is damaged"
-    return outcome.message.removeprefix(f"{name_of(outcome.source)}: ")
+    named = outcome.message.removeprefix(f"{outcome.source.absolute()}: ")
+    return in_flags(named.removeprefix(f"{name_of(outcome.source)}: "))
 
 
 def _numbers(outcomes: Sequence[Outcome], count: int) -> dict[str, int]:

@@ -32,7 +32,7 @@ class EncoderSettings:
         None,
         flags=("--encoder",),
         metavar="NAME",
-        help="Default libx264; in .webm libvpx-vp9.",
+        help="libx264, libx265, ffv1, ...; .webm: VP9.",
         in_resume_key="derived",
     )
     """Name of an encoder that `vsr doctor` lists; None is libx264, in WebM libvpx-vp9, or libsvtav1 where VP9

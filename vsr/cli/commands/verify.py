@@ -11,6 +11,7 @@ import typer
 import vsr
 from vsr.cli import console
 from vsr.cli.flags import common_flags, parse, urls
+from vsr.cli.wording import in_flags
 from vsr.errors import OutputError
 from vsr.media.files.stdio import place_of
 from vsr.settings.schema import Deinterlace, ForcedOrder
@@ -51,7 +52,7 @@ def verify(
         max_pixels=max_pixels,
     )
     for line in found.notes:
-        console.out(f"note  {line}")
+        console.out(f"note  {in_flags(line)}")
     for line in found.lost:
         console.out(f"lost  {line}")
     for line in found.not_compared:
