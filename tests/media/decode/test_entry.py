@@ -271,18 +271,3 @@ def test_damage_after_the_start_is_found_as_before(tmp_path: Path) -> None:
     late, same = read(path, 26)
     assert late == whole[26:]
     assert (same.broken_packets, same.missing_frames) == (damage.broken_packets, damage.missing_frames)
-
-
-def test_the_frame_shown_at_a_time_is_found_from_a_late_entry(tmp_path: Path) -> None:
-    path = clip(tmp_path, "a.mkv", X264 | VARIABLE)
-    whole, _ = read(path)
-    origin = whole[0][0].seconds
-    for number in (0, 5, 26, 49):
-        at = whole[number][0].seconds - origin + Fraction(1, 1000)
-        with open_video(path) as video:
-            around = []
-            for frame in video.frames_around(at):
-                if frame.stamp.seconds - video.first_seconds > at:
-                    break
-                around.append(frame)
-        assert facts(around[-1:]) == whole[number : number + 1]

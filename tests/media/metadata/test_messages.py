@@ -206,6 +206,11 @@ def test_several_windows_of_hdr10plus_are_not_scaled_but_named() -> None:
     assert hdr10plus_message(bytes(data)) is None
 
 
+def put_exp_golomb(bits: BitWriter, value: int) -> None:
+    """Append a number as ue(v), an Exp-Golomb code (ITU-T H.264, 9.1)."""
+    bits.put(value + 1, 2 * (value + 1).bit_length() - 1)
+
+
 def _dolby_vision(profile: int) -> bytes:
     """Return a Dolby Vision RPU with identity curves (ETSI GS CCM 001, 5.3), of profile 5 or 8."""
     bits = BitWriter()
@@ -220,27 +225,27 @@ def _dolby_vision(profile: int) -> bytes:
         (0, 2),
     ]:
         bits.put(value, width)
-    bits.put_exp_golomb(23)  # coef_log2_denom
+    put_exp_golomb(bits, 23)  # coef_log2_denom
     for value, width in [(1, 2), (profile == 5, 1)]:
         bits.put(value, width)
     for depth in (2, 2, 4):  # bits beyond 8 of base, enhancement, and signal
-        bits.put_exp_golomb(depth)
+        put_exp_golomb(bits, depth)
     for value, width in [(0, 1), (0, 3), (0, 1), (1, 1), (0, 1), (0, 1)]:
         bits.put(value, width)
     for value in (0, 0, 0):  # vdr_rpu_id, colour space and format of the mapping
-        bits.put_exp_golomb(value)
+        put_exp_golomb(bits, value)
     for _ in range(3):
-        bits.put_exp_golomb(0)  # two pivots
+        put_exp_golomb(bits, 0)  # two pivots
         bits.put(0, 10)
         bits.put(1023, 10)
-    bits.put_exp_golomb(0)
-    bits.put_exp_golomb(0)
+    put_exp_golomb(bits, 0)
+    put_exp_golomb(bits, 0)
     for _ in range(3):
-        bits.put_exp_golomb(0)  # polynomial
-        bits.put_exp_golomb(0)  # of order 1
+        put_exp_golomb(bits, 0)  # polynomial
+        put_exp_golomb(bits, 0)  # of order 1
         bits.put(0, 1)
         for whole in (0, 2):  # se(v): 0, and 1
-            bits.put_exp_golomb(whole if whole == 0 else 1)
+            put_exp_golomb(bits, whole if whole == 0 else 1)
             bits.put(0, 23)
     return bits.done() + bytes(4) + b"\x80"
 

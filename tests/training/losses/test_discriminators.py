@@ -9,11 +9,10 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import spectral_norm
 
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ConfigError
 from vsr.settings.toml import from_table
 from vsr.training.losses.discriminators import (
     DiscriminatorConfig,
@@ -23,7 +22,6 @@ from vsr.training.losses.discriminators import (
     UNetConfig,
     VGGConfig,
     make_discriminator,
-    start_from,
 )
 
 SMALL = {
@@ -328,30 +326,6 @@ PUBLISHED_VGG = (
 def test_layers_have_the_names_of_published_files():
     assert make("unet").state_dict().keys() == PUBLISHED_UNET
     assert make("vgg128", 128).state_dict().keys() == PUBLISHED_VGG
-
-
-@by_kind
-def test_weights_can_be_read_from_a_file_of_other_trainers(kind, tmp_path):
-    network, other = make(kind), make(kind, seed=1)
-    path = tmp_path / "net_d_5000.pth"
-    torch.save({"params": network.state_dict()}, path)
-    start_from(other, path)
-    torch.testing.assert_close(dict(other.state_dict()), dict(network.state_dict()))
-
-
-def test_partial_files_are_rejected_and_change_nothing(tmp_path):
-    network, path = make("unet"), tmp_path / "d.safetensors"
-    before = copy.deepcopy(network.state_dict())
-    state = {k: v.contiguous().clone() for k, v in make("unet", seed=1).state_dict().items()}
-    save_file({k: v for k, v in state.items() if k != "conv9.bias"}, path)
-    with pytest.raises(
-        ModelError, match=r"96 % of the layers match the recipe's UNetDiscriminator, .*conv9\.bias does not"
-    ):
-        start_from(network, path)
-    save_file({**state, "conv0.weight": torch.zeros(8, 3, 3, 3)}, path)
-    with pytest.raises(ModelError, match=r"96 % .*conv0\.weight does not"):
-        start_from(network, path)
-    torch.testing.assert_close(network.state_dict(), before)
 
 
 @pytest.mark.parametrize(

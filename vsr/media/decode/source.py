@@ -202,31 +202,15 @@ class VideoSource:
             self.begins_late = entry is not None
         yield from self._from(entry, first, stop, wanted)
 
-    def frames_around(self, seconds: Fraction) -> Iterator[YuvFrame]:
-        """Yield the frames from the last one before a time on, or from an earlier one.
-
-        Args:
-            seconds: After the first frame; `first_seconds` is known when the first frame is yielded.
-        """
-        entry = self._entry(0, seconds, run_up=1)
-        first = 0 if entry is None else (entry.wanted - 1) * self._fields.per_frame
-        yield from self._from(entry, first, None, None)
-
-    @property
-    def first_seconds(self) -> Fraction:
-        """The time of the first frame of the stream, once a frame was yielded."""
-        return self._timeline.first_seconds
-
-    def _entry(self, index: int, start: Fraction | None, *, run_up: int = 0) -> Entry | None:
+    def _entry(self, index: int, start: Fraction | None) -> Entry | None:
         """Return where decoding can begin; None is the start of the stream."""
         needed, own = run_up_of(self._filters), run_up_of_fields(self._fields)
         if needed is None or own is None:
             return None
         index //= self._fields.per_frame
-        run_up += needed + own
         limits = {"threads": self._threads, "max_pixels": self._max_pixels}
         return find_entry(
-            self._raw, index=index, start=start, run_up=run_up, stopped=self._is_closed, **limits
+            self._raw, index=index, start=start, run_up=needed + own, stopped=self._is_closed, **limits
         )
 
     def _from(

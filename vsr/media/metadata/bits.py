@@ -21,10 +21,6 @@ class BitWriter:
         self._value = self._value << bits | value
         self._bits += bits
 
-    def put_exp_golomb(self, value: int) -> None:
-        """Append `value` as ue(v), an Exp-Golomb code (ITU-T H.264, 9.1)."""
-        self.put(value + 1, 2 * (value + 1).bit_length() - 1)
-
     def done(self) -> bytes:
         """Return all bytes; the last one is padded with zero bits."""
         spare = -self._bits % 8

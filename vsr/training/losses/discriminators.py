@@ -1,7 +1,6 @@
 """Discriminators: SRGAN, VGG-style, U-Net and PatchGAN.
 
-All return logits, not probabilities. `vgg128` and `unet` use the layer names of BasicSR, so that its
-published files can be loaded.
+All return logits, not probabilities. `vgg128` and `unet` use the layer names of BasicSR.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.errors import ConfigError, ModelError
-from vsr.models.files import read_weights
+from vsr.errors import ConfigError
 
 _SLOPE = 0.2  # of every leaky ReLU, in all four papers
 _POWER_EPSILON = 1e-12  # smallest norm used as a divisor, as in torch's spectral norm
@@ -324,25 +321,3 @@ _MAKERS: Mapping[str, Callable[..., nn.Module]] = {
     "patch": PatchDiscriminator,
     "unet": UNetDiscriminator,
 }
-
-
-def start_from(discriminator: nn.Module, path: Path) -> None:
-    """Load a discriminator's weights from a file, all of them or none.
-
-    Args:
-        discriminator: The network, changed in place.
-        path: A .safetensors or .pth file, written by vsr or BasicSR (`net_d_*.pth`).
-
-    Raises:
-        ModelError: The file cannot be read, or some weights do not match; the message has the percentage.
-    """
-    file, own = read_weights(path), discriminator.state_dict()
-    right = {key for key, value in file.state.items() if key in own and value.shape == own[key].shape}
-    wrong = sorted((own.keys() | file.state.keys()) - right)
-    if wrong:
-        percent = 100 * len(right) // len(own.keys() | file.state.keys())
-        raise ModelError(
-            f"{path}: {percent} % of the layers match the recipe's {type(discriminator).__name__},"
-            f" {wrong[0]} does not. Give a file of the same network, or start without one"
-        )
-    discriminator.load_state_dict(dict(file.state))
