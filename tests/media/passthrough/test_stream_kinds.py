@@ -12,6 +12,7 @@ from tests.judges import ffprobe
 from tests.media.pass_through import Track, pass_through, settings_for, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError
+from vsr.media.passthrough.stream_kinds import StreamPlan
 from vsr.media.passthrough.stream_plan import plan_streams
 
 RICH = {
@@ -38,16 +39,20 @@ def ways(source: Path, suffix: str) -> list[tuple[str, str, str]]:
     return [(stream.kind, stream.way, stream.to) for stream in plan.kept]
 
 
+def converted_to(plan: StreamPlan) -> list[str]:
+    return [stream.to for stream in plan.kept if stream.way == "convert"]
+
+
 def test_matroska_keeps_everything_without_a_warning(rich: Path) -> None:
     plan = plan_streams(rich, video_index=0, target=Path("out.mkv"))
     assert len(plan.kept) == 7
-    assert plan.converted == ()
+    assert converted_to(plan) == []
     assert plan.warnings == ()
 
 
 def test_mp4_converts_text_and_names_what_is_left_out_with_a_remedy(rich: Path) -> None:
     plan = plan_streams(rich, video_index=0, target=Path("out.mp4"))
-    assert [stream.to for stream in plan.converted] == ["mov_text", "mov_text"]
+    assert converted_to(plan) == ["mov_text", "mov_text"]
     assert [stream.kind for stream in plan.dropped] == ["attachment", "attachment"]
     assert len(plan.warnings) == 3
     assert all(".mkv" in warning for warning in plan.warnings)
@@ -57,7 +62,7 @@ def test_mp4_converts_text_and_names_what_is_left_out_with_a_remedy(rich: Path) 
 def test_webm_leaves_out_aac_and_covers_and_turns_text_into_webvtt(rich: Path) -> None:
     plan = plan_streams(rich, video_index=0, target=Path("out.webm"))
     assert [(s.codec, s.way) for s in plan.kept if s.kind == "audio"] == [("opus", "copy")]
-    assert [s.to for s in plan.converted] == ["webvtt"]
+    assert converted_to(plan) == ["webvtt"]
     assert {s.kind for s in plan.dropped} == {"audio", "attachment", "video"}
 
 

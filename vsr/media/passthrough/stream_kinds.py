@@ -95,10 +95,6 @@ class StreamPlan:
         return tuple(stream for stream in self.kept if stream.way != "convert")
 
     @property
-    def converted(self) -> tuple[PlannedStream, ...]:
-        return tuple(stream for stream in self.kept if stream.way == "convert")
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each stream that is left out or changed."""
         return (*(stream.reason for stream in self.dropped), *self.notes)
