@@ -100,6 +100,18 @@ def test_frames_are_left_out_before_they_are_spoilt() -> None:
     assert 0 < pictures.shown < pictures.moments == 40
 
 
+def test_the_first_frame_of_each_shot_has_an_image() -> None:
+    """Shots of five moving frames, bright and dark in turn, of which not all images fit."""
+    pictures = Pictures(limit=16_000, expected=40)
+    for number, image in enumerate(drawn(40)):
+        dark = image // 4 + (180 if number // 5 % 2 else 0)
+        pictures.add([dark, 255 - dark])
+    pictures.flush()
+    shown = {m for chunk in pictures.chunks for m in chunk.moments}
+    assert len(shown) < 40
+    assert shown >= set(range(0, 40, 5))
+
+
 def test_equal_panels_share_their_images() -> None:
     for chunk in filled(10_000_000, count=3, twins=True).chunks:
         assert chunk.panels[0] is chunk.panels[1]

@@ -196,9 +196,11 @@ def _on_images(pictures: Pictures) -> Iterator[str]:
             "difference shows the compression as well. A shorter duration gives better images."
         )
     if pictures.shown < pictures.moments:
+        all_of_them = pictures.bytes * 4 / 3e6 * pictures.moments / pictures.shown  # in base64
         yield (
-            f"{pictures.shown} of {pictures.moments} frames have images, as many as fit; the figures are "
-            "those of all frames."
+            f"{pictures.shown} of {pictures.moments} frames have images, the first one of each shot where "
+            "possible; the figures are those of all frames. For images of all, choose a shorter duration or "
+            f"a limit of about {all_of_them:.0f} MB."
         )
 
 

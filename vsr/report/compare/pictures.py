@@ -21,6 +21,9 @@ CHUNK = 16
 CHUNK_BYTES = 1 << 28
 """Memory for the raw images of a sequence of all panels."""
 
+_CUT = 25.0
+"""Mean difference of two frames in 8-bit levels from which they belong to different shots."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
@@ -62,6 +65,11 @@ class Pictures:
         """Number of moments that have images."""
         return sum(len(chunk.moments) for chunk in self.chunks)
 
+    @property
+    def bytes(self) -> int:
+        """Size of all images so far."""
+        return self._used
+
     def add(self, images: Sequence[Tensor]) -> None:
         """Take the images of the next moment, one `(3, H, W)` uint8 for each panel."""
         self._pending.append(list(images))
@@ -81,26 +89,30 @@ class Pictures:
         self._pending = []
         if chunk is None:
             return
-        step = chunk.moments[1] - chunk.moments[0] if len(chunk.moments) > 1 else len(waiting)
-        self.alike += _alike(waiting[::step], max(coded.square_error for coded in chunk.panels))
+        kept = [waiting[moment - first] for moment in chunk.moments]
+        self.alike += _alike(kept, max(coded.square_error for coded in chunk.panels))
         self._used += _size(chunk)
         self.chunks.append(chunk)
 
     def _fitting(self, numbers: list[int], waiting: list[list[Tensor]], share: int) -> Chunk | None:
-        """Return the best images that fit; where none of good quality do, of every second, fourth ... moment.
+        """Return the best images that fit; where none of good quality do, of every second, fourth ... moment,
+        and of those that begin a shot.
 
         If not even one moment fits, it has no images, and its share is left for later ones. Only the first
         sequence always has an image.
         """
-        step = min(self._step, len(waiting))
+        step, cuts = min(self._step, len(waiting)), _cuts(waiting)
         while True:
-            kept = waiting[::step]
-            chunk, smallest = self._best(tuple(numbers[::step]), kept, share)
+            places = sorted({*range(0, len(waiting), step), *cuts})
+            kept = [waiting[place] for place in places]
+            chunk, smallest = self._best(tuple(numbers[place] for place in places), kept, share)
             if chunk is not None:
                 self._step = max(1, step // 2) if self._rung == 0 and _size(chunk) < share // 2 else step
                 return chunk
             if len(kept) == 1:
                 return None if self.chunks else smallest
+            if step >= len(waiting):
+                cuts = []
             step *= 2
             while step < len(waiting) and _size(smallest) * len(waiting[::step]) > 2 * share * len(kept):
                 step *= 2  # far too large: these would not fit either
@@ -133,6 +145,12 @@ class Pictures:
             rung += 1
         assert smallest is not None  # lossless images are good
         return None, smallest
+
+
+def _cuts(images: list[list[Tensor]]) -> list[int]:
+    """Return the places at which a new shot begins, except the first place."""
+    small = [moment[0][:, ::16, ::16].to(torch.float32) for moment in images]
+    return [i for i in range(1, len(small)) if (small[i] - small[i - 1]).abs().mean() > _CUT]
 
 
 def _alike(images: list[list[Tensor]], error: float) -> int:

@@ -13,8 +13,12 @@ const FILES_KEPT = 3 * facts.panels.length;
 
 /** The bytes of a file, from base64 in the page. */
 function bytesOf(id) {
-  const text = atob(document.getElementById(id).textContent);
-  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  const text = document.getElementById(id).textContent;
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i += 1) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 /** A function from the place in a file to an image that `drawImage` takes. */
