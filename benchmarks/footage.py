@@ -72,6 +72,8 @@ def write_lr_clip(path: Path, frames: Sequence[Tensor], scale: int, crf: int) ->
         stream = container.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"})
         stream.height, stream.width = (side // scale for side in frames[0].shape[1:])
         stream.pix_fmt = "yuv420p"
+        tags = stream.codec_context  # not taken from the frames; without tags, small video is BT.601
+        tags.colorspace = tags.color_primaries = tags.color_trc = tags.color_range = 1
         for number, frame in enumerate(frames):
             container.mux(stream.encode(_lr_frame(frame, scale, number)))
         container.mux(stream.encode())
