@@ -175,7 +175,7 @@ def test_a_task_of_the_array_upscales_its_line_of_the_list_once(tmp_path: Path) 
     ]
     environment = on_a_cluster(tmp_path, SLURM_ARRAY_TASK_ID="2")
     subprocess.run(command, env=environment, check=True, timeout=300)
-    (result,) = (tmp_path / "results").iterdir()
+    (result,) = (tmp_path / "results").glob("[!.]*")
     assert result.name == "1.mkv"
     assert vsr.verify(films[1], result).lost == ()
     written = result.stat().st_mtime_ns
@@ -191,7 +191,7 @@ def test_a_pod_upscales_its_line_of_the_list_once(tmp_path: Path) -> None:
     environment = on_a_cluster(tmp_path, JOB_COMPLETION_INDEX="0")
     for _ in range(2):
         subprocess.run([*container["command"], script], env=environment, check=True, timeout=300)
-    (result,) = (tmp_path / "results").iterdir()
+    (result,) = (tmp_path / "results").glob("[!.]*")
     assert result.name == "0.mkv"
     assert vsr.verify(films[0], result).lost == ()
 

@@ -160,7 +160,7 @@ def _crew(
     if not isinstance(sink, SegmentedSink) or is_of_this_process(source) or _is_in_memory(sink):
         raise ConfigError(
             "several workers share out the segments of a resumable run, and this one is not: it has a pipe,"
-            " a file object, a memory URL, `resume=False` or VP9 with alpha; name one `device`, without `on`"
+            " a file object, a memory URL or `resume=False`; name one `device`, without `on`"
         )
     return warm.crew(on, host, devices)
 

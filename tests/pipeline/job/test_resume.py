@@ -30,7 +30,9 @@ from tests.pipeline.job.interrupted import (
 )
 from vsr.engine.upscaler import Upscaler
 from vsr.errors import DeviceError
+from vsr.media.decode.facts.probe import probe
 from vsr.models.archs.compact import Compact, CompactConfig
+from vsr.pipeline.queue.record import NAME
 from vsr.pipeline.run import upscale
 from vsr.settings.schema import EncoderSettings
 
@@ -60,6 +62,35 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert numbers_of(resumed) == list(range(FRAMES))
     assert report.frames_in == report.frames_out == FRAMES
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_resumed_run_keeps_the_transparency_of_vp9(tmp_path: Path) -> None:
+    pts = [3000 + 401 * i + 97 * (i % 3) for i in range(FRAMES)]
+    clip = make_clip(
+        tmp_path / "in.mkv",
+        codec="ffv1",
+        pix_fmt="yuva420p",
+        frames=FRAMES,
+        pts=pts,
+        time_base=Fraction(1, 15000),
+    )
+    for suffix, encoder in (("webm", None), ("mkv", "libvpx-vp9")):
+        settings = replace(SETTINGS, encoder=EncoderSettings(encoder=encoder, preset="8"))
+        whole, resumed = tmp_path / f"whole.{suffix}", tmp_path / f"resumed.{suffix}"
+        upscale(clip, whole, settings)
+        cut_off(clip, resumed, settings, after=13)
+        report = upscale(clip, resumed, settings)
+        assert report.frames_kept > 0
+        assert contents(resumed) == contents(whole)
+        assert alpha_packets(resumed) == alpha_packets(whole)
+        assert len(alpha_packets(whole)) == FRAMES
+        assert probe(resumed).pixel_format == "yuva420p"
+
+
+def alpha_packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as box:
+        packets = [packet for packet in box.demux(video=0) if packet.size]
+        return [bytes(packet.get_sidedata("matroska_block_additional")) for packet in packets]
 
 
 def test_variable_rate_and_an_offset_are_kept_across_segments(tmp_path: Path) -> None:
@@ -169,4 +200,4 @@ def test_kills_at_random_times_do_not_change_the_result(tmp_path: Path) -> None:
     if not target.exists():  # a late kill lets it finish
         subprocess.run([*command, str(target), *flags], check=True)
     assert contents(target) == contents(tmp_path / "whole.mkv")
-    assert not list(tmp_path.glob(".*"))
+    assert {path.name for path in tmp_path.glob(".*")} <= {NAME}

@@ -82,10 +82,10 @@ def failing_to_read(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make reading fail after the segment's header."""
     real = segments._packet
 
-    def broken(file: BinaryIO, end: int) -> object:
+    def broken(file: BinaryIO, end: int, boxed: object) -> object:
         if file.tell():
             raise OSError(5, "Input/output error")
-        return real(file, end)
+        return real(file, end, boxed)
 
     monkeypatch.setattr(segments, "_packet", broken)
 

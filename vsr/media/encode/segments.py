@@ -26,6 +26,7 @@ from vsr.errors import ConfigError, DeviceError, OutputError
 from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.encode.encoder_choice import EncoderPlan
 from vsr.media.encode.video_encoder import VideoEncoder
+from vsr.media.files.opening import open_own
 from vsr.media.formats.containers import Container
 from vsr.settings.toml import from_table
 from vsr.system.files import sync
@@ -38,6 +39,8 @@ _END = struct.Struct("<I8s")
 _MAGIC = b"vsr-seg2"
 _NO_TIME = -(2**63)
 _KEY = 1
+_BOX = 2
+"""Flag of the first record if its data is a Matroska file with all packets, whose records have no data."""
 _SPARE = frozenset({"quality_stats", "cpb_properties"})
 """Side data of packets that no container stores."""
 
@@ -59,11 +62,11 @@ class Segment:
     """Hash of the source frames from which it was made; see `SourceHashes`."""
 
 
-def resumable(plan: EncoderPlan) -> bool:
-    """Return whether packets can be stored. VP9's alpha is side data of packets, which PyAV cannot
-    restore.
+def _is_boxed(plan: EncoderPlan) -> bool:
+    """Return whether the packets are stored inside a Matroska file: VP9's alpha is side data of packets,
+    which only a demuxer can restore.
     """
-    return not (plan.codec == "libvpx-vp9" and plan.pixel_format.startswith("yuva"))
+    return plan.codec == "libvpx-vp9" and plan.pixel_format.startswith("yuva")
 
 
 class SegmentWriter:
@@ -78,8 +81,10 @@ class SegmentWriter:
         """
         self._path, self._plan, self._frames = path, plan, 0
         self._first_pts = 0
-        # Nothing is muxed: encoders need a container only to decide where headers are stored.
-        self._shell = av.open(io.BytesIO(), "w", format=container.muxer)
+        # Only packets with alpha are muxed: encoders need a container to decide where headers are stored.
+        self._box = io.BytesIO()
+        self._shell = av.open(self._box, "w", format=container.muxer)
+        self._is_boxed, self._heads = _is_boxed(plan), b""
         self._encoder = VideoEncoder(self._shell, plan, info)
         self._file = new_file(path.with_suffix(".part"))
 
@@ -118,6 +123,10 @@ class SegmentWriter:
             bytes=self._encoder.bytes,
             source=source,
         )
+        self._shell.close()
+        if self._is_boxed:
+            data = self._box.getvalue()
+            self._file.write(_PACKET.pack(0, 0, 0, _BOX, len(data)) + data + self._heads)
         text = json.dumps(asdict(segment)).encode()
         self._file.write(text + _END.pack(len(text), _MAGIC))
         self._file.flush()
@@ -126,7 +135,6 @@ class SegmentWriter:
         part = self._path.with_suffix(".part")
         digest = sha256_of(part)
         move_over(part, self._path)
-        self._shell.close()
         return segment, digest
 
     def drop(self) -> None:
@@ -138,9 +146,13 @@ class SegmentWriter:
 
     def _keep(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
-            _check_side_data(packet, self._plan)
             flags = _KEY * packet.is_keyframe
             times = [_NO_TIME if t is None else t for t in (packet.pts, packet.dts, packet.duration)]
+            if self._is_boxed:
+                self._heads += _PACKET.pack(*times, flags, 0)
+                self._shell.mux(packet)
+                continue
+            _check_side_data(packet, self._plan)
             self._file.write(_PACKET.pack(*times, flags, packet.size))
             self._file.write(bytes(packet))
 
@@ -174,25 +186,38 @@ def read_packets(path: Path, time_base: Fraction) -> Iterator[Packet[Any]]:
         with _reading(path):
             file = stack.enter_context(path.open("rb"))
             _, end = _trailer(file)
-            file.seek(0)
+            boxed = _boxed(file, end, stack)
         while True:
             with _reading(path):
-                packet = _packet(file, end)
+                packet = _packet(file, end, boxed)
             if packet is None:
                 return
             packet.time_base = time_base
             yield packet
 
 
-def _packet(file: BinaryIO, end: int) -> Packet[Any] | None:
-    """Read the next packet before `end`, or None."""
+def _boxed(file: BinaryIO, end: int, stack: ExitStack) -> Iterator[Packet[Any]] | None:
+    """Return the packets of the Matroska file in a segment, with `file` at their times; None, with `file` at
+    the start, if the segment contains none. The stack closes it."""
+    file.seek(0)
+    head = file.read(_PACKET.size) if end >= _PACKET.size else b""
+    if head and _PACKET.unpack(head)[3] == _BOX:
+        data = file.read(min(_PACKET.unpack(head)[4], end))
+        box = stack.enter_context(open_own(data, "matroska"))
+        return (packet for packet in box.demux(video=0) if packet.size)
+    file.seek(0)
+    return None
+
+
+def _packet(file: BinaryIO, end: int, boxed: Iterator[Packet[Any]] | None) -> Packet[Any] | None:
+    """Read the next packet before `end`, or None; its data may be in a Matroska file."""
     if file.tell() >= end:
         return None
     pts, dts, duration, flags, size = _PACKET.unpack(file.read(_PACKET.size))
     data = file.read(min(size, end))
-    if len(data) != size:
+    packet = Packet(data) if boxed is None else next(boxed, None)
+    if len(data) != size or packet is None:
         raise ValueError("a packet is cut off")
-    packet: Packet[Any] = Packet(data)
     packet.pts = None if pts == _NO_TIME else pts
     packet.dts = None if dts == _NO_TIME else dts
     packet.duration = None if duration == _NO_TIME else duration
@@ -210,7 +235,7 @@ def _reading(path: Path) -> Generator[None, None, None]:
             f"{path.name}: a finished part cannot be read ({error.strerror}); check the disk and run it "
             "again to resume, or start again with `restart=True`"
         ) from error
-    except (ValueError, TypeError, RecursionError, ConfigError, struct.error) as error:
+    except (ValueError, TypeError, RecursionError, ConfigError, struct.error, av.FFmpegError) as error:
         raise OutputError(
             f"{path.name}: is not a complete part ({error}); start again with `restart=True`"
         ) from error

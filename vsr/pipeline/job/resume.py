@@ -14,7 +14,6 @@ from vsr.errors import OutputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.source import VideoSource
 from vsr.media.encode.encoder_choice import EncoderPlan
-from vsr.media.encode.segments import resumable
 from vsr.media.files.opening import shown
 from vsr.media.files.output_path import local_place
 from vsr.media.formats.containers import CONTAINERS, container_of
@@ -93,8 +92,6 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
     try:
         checked = opener_there()  # raises all errors of the checks, and leaves no file
         checked.abort()
-        if not resumable(checked.plan):
-            return _released(work, opener_there)
         key = it.key(checked.plan)
         state = state_of(it.source)
         engine = asdict(it.upscaler.plan(info.height, info.width)) | {"backend": it.upscaler.backend}
