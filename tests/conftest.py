@@ -1,12 +1,17 @@
-"""Fixtures of all tests: the folder with real material, and skipping of tests that need a GPU."""
+"""Fixtures of all tests: the folder with real material, servers, a browser, and tests that need a GPU."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.local_servers import ObjectStore
 
 # A background job of a shell inherits an ignored SIGINT, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +27,24 @@ def material() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"VSR_MATERIAL={folder} has no folder 'data'")
     return path
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """Return a local object store, in which the clients of this process find their credentials."""
+    from tests.local_servers import object_store
+
+    with object_store(monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a real browser; tests that need it are skipped without one."""
+    from tests.browser import chromium
+
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)

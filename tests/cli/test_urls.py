@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run_cli import run_cli
-from tests.local_servers import ObjectStore, object_store, web_server
+from tests.local_servers import ObjectStore, web_server
 from tests.media_maker import make_clip
 from tests.picture_maker import phone_photograph
 from vsr.media.remote import blocks, places
@@ -30,12 +30,6 @@ def _empty_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
         blocks.close_blocks(path)
     blocks._holds.clear()
     places._places.clear()
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    with object_store(monkeypatch) as running:
-        yield running
 
 
 @pytest.fixture

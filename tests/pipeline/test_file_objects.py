@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import vsr
-from tests.media_maker import Audio, make_clip, numbers_of
+from tests.media_maker import Audio, make_clip
+from tests.pipeline.fetched import assert_is_result
 from vsr.media.remote import blocks, places
 
 QUICK = {"model": "bicubic", "device": "cpu", "preset": "ultrafast"}
@@ -28,14 +29,6 @@ def _nothing_left() -> Iterator[None]:
     before = dict(places._places), dict(blocks._open)  # of other tests in this process
     yield
     assert (places._places, blocks._open) == before
-
-
-def assert_is_result(data: bytes, clip: Path, folder: Path) -> None:
-    """Check that a file is the complete result of the clip, by `vsr verify` and by its frames."""
-    result = folder / "fetched.mkv"
-    result.write_bytes(data)
-    assert vsr.verify(clip, result).lost == ()
-    assert numbers_of(result) == list(range(FRAMES))
 
 
 class Objects:

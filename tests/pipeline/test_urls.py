@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 import vsr
-from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, object_store, web_server
-from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
+from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, web_server
+from tests.media_maker import Audio, Subtitle, make_clip
+from tests.pipeline.fetched import assert_is_result
 from vsr.media.files.named import paths_of
 from vsr.media.remote import blocks, failures, places, reader, upload
 
@@ -60,22 +61,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "KEPT_BYTES", 1 << 17)
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    with object_store(monkeypatch) as running:
-        yield running
-
-
 def upscale(source: Any, target: Any, work: Path, **wishes: Any) -> vsr.Report:
     return vsr.upscale(source, target, allow_network=True, work_folder=work, **{**PARTS, **wishes})
-
-
-def assert_is_result(data: bytes, clip: Path, folder: Path) -> None:
-    """Check that a file is the complete result of the clip, by `vsr verify` and by its frames."""
-    result = folder / "fetched.mkv"
-    result.write_bytes(data)
-    assert vsr.verify(clip, result).lost == ()
-    assert numbers_of(result) == list(range(FRAMES))
 
 
 def test_an_object_becomes_an_object_and_nothing_else_is_left(

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import vsr
-from tests.local_servers import ObjectStore, object_store
+from tests.local_servers import ObjectStore
 from tests.media_maker import numbers_of
 from tests.picture_maker import DATE, UPRIGHT, corners, phone_photograph, scene
 from vsr.media.remote import blocks, places
 
 QUICK = {"model": "bicubic", "scale": 2, "device": "cpu"}
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    with object_store(monkeypatch) as running:
-        yield running
 
 
 def test_a_photograph_goes_from_store_to_store_with_place_and_date(

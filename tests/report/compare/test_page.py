@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import vsr
-from tests.browser import Watched, chromium
+from tests.browser import Watched
 from tests.media_maker import make_clip
 from vsr.report.compare.inputs import eight_bit, fitted, open_inputs
 from vsr.report.compare.still import where_they_differ
@@ -19,12 +19,6 @@ from vsr.report.compare.still import where_they_differ
 FRAMES = 6
 HOSTILE = "</script><script>window.hacked = 1</script>{{facts}}<img src=x onerror='window.hacked = 1'>"
 HOSTILE_NAME = "<img src=x onerror=hacked=1>&amp;.mkv"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

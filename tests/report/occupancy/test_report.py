@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vsr
-from tests.browser import chromium
 from tests.cli.run_cli import run_cli
 from tests.media_maker import make_clip
 from vsr.report.occupancy.reading import lines, read_runs
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>.mkv"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

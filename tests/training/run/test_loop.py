@@ -25,16 +25,17 @@ from tests.training.photographs import (
     tiny_recipe,
     tiny_srgan,
     write_photographs,
-    write_vgg,
 )
 from tests.training.run.test_steps import everything
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.models.archs.compact import detect
 from vsr.training.recipe import Recipe
-from vsr.training.run import evaluate, loop
+from vsr.training.run import loop
 from vsr.training.run.checkpoint import checkpoint_folder, checkpoints
 from vsr.training.run.loop import MAX_SKIPPED, StoppedEarlyError, TrainProgress, dump, train
 from vsr.training.run.state import State
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,6 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photographs")
     write_photographs(folder, 6)
     return folder
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_vgg(tmp_path_factory.mktemp("vgg") / "vgg.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)  # equal bits require sums in the same order
-    monkeypatch.setattr(evaluate, "SAMPLES", 2)
 
 
 Step = Callable[..., dict[str, float]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.browser import chromium
 from tests.training.photographs import tiny_recipe, write_photographs
 from vsr.media.png import save_png
-from vsr.training.run import evaluate
 from vsr.training.run.loop import StoppedEarlyError, TrainProgress, train
 from vsr.training.run.page import (
     MOST_SAMPLES,
@@ -28,20 +25,10 @@ from vsr.training.run.page import (
     write_page,
 )
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 HOSTILE = "<img src=x onerror='window.hacked=1'>"
 RELOADS = f'http-equiv="refresh" content="{REFRESH_SECONDS}"'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setattr(evaluate, "SAMPLES", 2)
 
 
 def about(**changes: Any) -> PageFacts:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.photographs import tiny_crisp, tiny_recipe, tiny_srgan, write_photographs, write_vgg
+from tests.training.photographs import tiny_crisp, tiny_recipe, tiny_srgan, write_photographs
 from tests.training.run.test_steps import batch_of, changed, everything, with_nan
 from vsr.errors import VsrError
 from vsr.training.batches.crops import Batch
 from vsr.training.losses.discriminators import DiscriminatorConfig, SRGANConfig
 from vsr.training.recipe import Adversarial, Recipe
-from vsr.training.run import evaluate, loop, steps
+from vsr.training.run import loop, steps
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.loop import train
 from vsr.training.run.replay import (
@@ -33,6 +33,8 @@ from vsr.training.run.replay import (
 )
 from vsr.training.run.state import State, new_state
 from vsr.training.run.steps import Terms, train_step
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Recorder:
@@ -49,17 +51,6 @@ class Recorder:
             return work()
 
         return replay
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_vgg(tmp_path_factory.mktemp("vgg") / "vgg.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setattr(evaluate, "SAMPLES", 2)
 
 
 def no_dropout() -> Recipe:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.training.photographs import photograph, tiny_crisp, tiny_recipe, tiny_srgan, write_vgg
+from tests.training.photographs import photograph, tiny_crisp, tiny_recipe, tiny_srgan
 from vsr.engine import device
 from vsr.training.batches.crops import Batch
 from vsr.training.degrade.clips import reduce
@@ -45,11 +45,6 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     """Return the parts in which a value differs."""
     assert before.keys() == after.keys()
     return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_vgg(tmp_path_factory.mktemp("vgg") / "vgg.safetensors")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
