@@ -79,3 +79,21 @@ def test_pipes_pictures_and_wrong_settings_are_refused(tmp_path: Path) -> None:
         vsr.estimate("-", tmp_path / "out.mkv")
     with pytest.raises(vsr.ConfigError, match="unknown setting 'skale'"):
         vsr.estimate(clip, tmp_path / "out.mkv", skale=2)  # type: ignore[call-arg]
+
+
+def test_workers_that_share_the_cores_have_the_memory_of_each_and_the_time_of_one(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=20)
+    found = vsr.estimate(clip, tmp_path / "out.mkv", **{**QUICK, "device": "cpu:2"})
+    alone = vsr.estimate(clip, tmp_path / "out.mkv", **QUICK)
+    assert (found.workers, alone.workers) == (2, 1)
+    assert found.seconds == pytest.approx(20 / found.fps)
+    assert (found.host_bytes, found.engine_bytes) == (alone.host_bytes, alone.engine_bytes)
+    (memory,) = [line for line in found.lines() if line.startswith("memory")]
+    assert memory.endswith("in each of 2 workers")
+    assert not any("each" in line for line in alone.lines())
+
+
+def test_a_run_on_other_machines_is_not_measured_here(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", frames=3)
+    with pytest.raises(vsr.ConfigError, match="measures this machine"):
+        vsr.estimate(clip, tmp_path / "out.mkv", **{**QUICK, "on": "ray"})

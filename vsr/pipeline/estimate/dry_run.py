@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
+from vsr.engine.device_list import split
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
 from vsr.media.files.named import paths_of
@@ -19,6 +20,7 @@ from vsr.media.files.stdio import is_pipe
 from vsr.media.mux.sink import VideoSink
 from vsr.media.pictures.kinds import becomes_picture
 from vsr.media.pictures.sequence import is_pattern
+from vsr.pipeline.crew.hosts import LOCAL
 from vsr.pipeline.estimate.figures import Estimate
 from vsr.pipeline.estimate.source_sample import size_ratio
 from vsr.pipeline.flow.graph import open_frames
@@ -101,10 +103,10 @@ def pictures_lines(source: Path, target: Path, chosen: ChosenSettings, *, overwr
 def dry_run(
     source: Path, target: Path, settings: UpscaleSettings | ChosenSettings, *, overwrite: bool = False
 ) -> Estimate:
-    """Measure a job, and leave no files behind.
+    """Measure a job, and leave no files behind. Of several devices, the first one is measured.
 
     Raises:
-        ConfigError: The source or the target is a pipe, which cannot be tried.
+        ConfigError: The source or the target is a pipe, which cannot be tried, or the work is done elsewhere.
         VsrError: An error that the run itself would raise.
     """
     if is_pipe(source) or is_pipe(target):
@@ -112,8 +114,10 @@ def dry_run(
             "a dry run requires files, because data that was read from a pipe is lost for the run"
         )
     chosen = settings if isinstance(settings, ChosenSettings) else unchanged(settings)
-    chosen = replace(chosen, settings=replace(chosen.settings, resume=False))
+    devices = _devices(chosen.settings)
+    chosen = replace(chosen, settings=replace(chosen.settings, resume=False, device=devices[0]))
     with prepare(source, target, chosen, overwrite=overwrite) as job:
+        job.report.engine["workers"] = list(devices)
         meter = Meter()
         trial = _measure(job, meter)
         info, frames = job.source.info, frames_expected(job.source.info, job.settings)
@@ -131,6 +135,21 @@ def dry_run(
             host_bytes=frames_and_encoder(job.size, job.sink.plan, batch=job.upscaler.batch),
             engine_bytes=job.upscaler.estimate_bytes(info.height, info.width),
         )
+
+
+def _devices(settings: UpscaleSettings) -> tuple[str, ...]:
+    """Return the devices of a run on this machine; a single one as the setting names it.
+
+    Raises:
+        ConfigError: the run would be elsewhere.
+    """
+    if settings.on != LOCAL:
+        raise ConfigError(
+            f"a dry run measures this machine, and the run would be on {settings.on}; leave `on` out, and "
+            "name a `device` that is here"
+        )
+    found = split(settings.device)
+    return found if len(found) > 1 else (settings.device,)
 
 
 def estimate(

@@ -23,7 +23,7 @@ class Estimate:
     frames_measured: int
     """Number of frames that the trial computed."""
     fps: float
-    """Speed from file to file after the start, in frames a second."""
+    """Speed from file to file after the start, in frames a second; of several devices that of the first."""
     fps_error: float
     """Its relative uncertainty."""
     bottleneck: str
@@ -34,14 +34,24 @@ class Estimate:
     size_error: tuple[float, float] = (1.0, 1.0)
     """Factors from the expected size to its range."""
     engine_bytes: int
-    """Memory in bytes that the generator needs on its device."""
+    """Memory in bytes that the generator needs on its device; of several devices on each."""
     host_bytes: int
-    """Host memory in bytes for frames and encoder, besides the generator."""
+    """Host memory in bytes for frames and encoder, besides the generator; of several workers for each."""
+
+    @property
+    def workers(self) -> int:
+        """Number of worker processes; 1 if this process does the work."""
+        return len(self.report.engine["workers"])
 
     @property
     def seconds(self) -> float | None:
-        """Expected time of the run; None if the number of frames is not known."""
-        return None if self.frames is None or not self.fps else self.frames / self.fps
+        """Expected time of the run; None if the number of frames is not known. Workers on a CPU share the
+        cores that one process has in the trial.
+        """
+        if self.frames is None or not self.fps:
+            return None
+        at_once = 1 if self.report.engine["device"].startswith("cpu") else self.workers
+        return self.frames / (self.fps * at_once)
 
     @property
     def seconds_range(self) -> tuple[float, float] | None:
@@ -73,11 +83,11 @@ class Estimate:
             ("model", f"{report.model['name']} on {report.engine['device']} in {report.engine['precision']}"),
             ("encoder", encoding(report)),
             *(("plan", fact) for fact in treatment(report)),
-            ("speed", f"{self.fps:.2f} fps measured, limited by {self.bottleneck}"),
+            ("speed", f"{self.fps:.2f} fps measured{self._of_one()}, limited by {self.bottleneck}"),
             (
                 "memory",
                 f"about {self.engine_bytes / 2**20:.0f} MiB for the generator,"
-                f" {self.host_bytes / 2**20:.0f} MiB for frames and encoder",
+                f" {self.host_bytes / 2**20:.0f} MiB for frames and encoder{self._each()}",
             ),
             ("time", self._time(frames)),
             ("size", self._size()),
@@ -85,6 +95,12 @@ class Estimate:
         rows += [("stream", str(one)) for one in report.streams if one.fate != "upscaled"]
         rows += [("warning", line) for line in report.warnings]
         return [f"{name:<9}{text}" for name, text in rows]
+
+    def _of_one(self) -> str:
+        return f" in one process on {self.report.engine['device']}" if self.workers > 1 else ""
+
+    def _each(self) -> str:
+        return f", in each of {self.workers} workers" if self.workers > 1 else ""
 
     def _time(self, frames: str) -> str:
         if self.seconds is None or self.seconds_range is None:
