@@ -106,17 +106,17 @@ class Workers(WarmGenerator):
                 found["workers"].append(worker)
         known = {pid for pids in found.values() for pid in pids}
         found["ray"] = (
-            [pid for pid in _descendants(os.getpid()) if pid not in known] if found["actors"] else []
+            [pid for pid in descendants(os.getpid()) if pid not in known] if found["actors"] else []
         )
         return found
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Return all processes that a process and its children have started, and that still run."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
+            found += [int(child), *descendants(int(child))]
     return found
 
 
