@@ -363,7 +363,7 @@ def test_a_signal_ends_a_run_that_waits_for_its_pipe(tmp_path: Path, model: tupl
         stream.close()
 
 
-@pytest.mark.parametrize("form", ["yuv4mpegpipe", "nut"])
+@pytest.mark.parametrize("form", [pytest.param("yuv4mpegpipe", marks=pytest.mark.slow), "nut"])
 def test_nothing_is_lost_between_two_processes_of_ffmpeg(tmp_path: Path, form: str) -> None:
     binary = ffmpeg()
     source = make_clip(tmp_path / "in.mp4", frames=30, bframes=2, audio=[Audio()])

@@ -68,7 +68,9 @@ def stopped(command: list[str], number: signal.Signals, log: Path) -> tuple[int,
     return process.returncode, err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_a_checkpoint_to_resume_from(
     number: signal.Signals, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,7 @@ def helper_of(process: subprocess.Popen[str]) -> int:
     return next(int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_killed_worker_ends_the_run_with_one_line_and_the_checkpoint_goes_on(
     assert "resuming at step " in outcome.err
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_processes_and_only_the_first_one_prints(tmp_path: Path) -> None:
     command = [*words(tmp_path), "--steps", "4", "--validate-every", "2"]
     run = subprocess.run(

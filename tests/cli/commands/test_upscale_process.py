@@ -44,8 +44,15 @@ def test_a_full_disk_is_exit_4_and_leaves_no_file(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("number", "code", "resume"),
+    [
+        (signal.SIGINT, 130, True),
+        (signal.SIGTERM, 143, False),
+        pytest.param(signal.SIGINT, 130, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_the_run_within_10_s_without_incomplete_files(
     resume: bool, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ def convolve() -> Convolve:
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize(
     ("outputs", "channels"),
-    [(64, 64), (32, 96), (64, 192)],
+    [(64, 64), (32, 96), pytest.param(64, 192, marks=pytest.mark.slow)],
     ids=["one tap a product", "stacked", "two parts"],
 )
 def test_a_convolution_with_bias_activation_and_residuals_equals_torchs(

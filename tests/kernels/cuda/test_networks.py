@@ -64,7 +64,13 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+SLOW = {"rrdb of two blocks"}
+"""Networks whose kernels take more than ten seconds on a CPU, where an interpreter runs them."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NETWORKS]
+)
 def test_a_network_is_as_close_to_fp32_as_torch_in_16_bits(name: str) -> None:
     """Both round features to 16 bits and sum in fp32; 1 dB is left for sums in another order."""
     network, x = mixed(NETWORKS[name]()), random_images(1, 3, 5, 9)

@@ -253,6 +253,7 @@ CANNOT = {
 }
 
 
+@pytest.mark.slow  # tests/acceptance/test_real_clips.py asks the same of whole runs
 @pytest.mark.needs_material
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_no_real_clip_loses_anything(material: Path, tmp_path: Path, suffix: str) -> None:

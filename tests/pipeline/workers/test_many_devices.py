@@ -80,7 +80,7 @@ def processes(job: Job) -> list[subprocess.Popen[bytes]]:
     return [member.worker.process for member in job.crew._members.values()]
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_workers_make_the_same_file_as_one_process(
     number: int, source: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -120,7 +120,7 @@ def test_workers_are_kept_from_file_to_file(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("at", [[1], [4, 17, 29]], ids=str)
+@pytest.mark.parametrize("at", [pytest.param([1], marks=pytest.mark.slow), [4, 17, 29]], ids=str)
 def test_a_worker_that_is_killed_costs_only_its_segments(
     at: list[int], source: Path, whole: Path, warm: WarmGenerator, tmp_path: Path
 ) -> None:
