@@ -186,6 +186,7 @@ def test_the_command_says_where_the_picture_is_and_the_result_has_the_same_bits(
     assert shown(tmp_path / "out.mkv.preview.png").shape == (3, 96, 2 * 96 + 8)
     assert (tmp_path / "plain.mkv").stat().st_size == (tmp_path / "out.mkv").stat().st_size
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".vsr-finished.jsonl",  # the results, so that no later queue takes them for inputs
         "in.mkv",
         "out.mkv",
         "out.mkv.preview.png",

@@ -163,7 +163,8 @@ def note_started(source: Path, target: Path, digest: str) -> None:
         OutputError: the record cannot be written.
         OSError: the input cannot be read.
     """
-    _note(target, {"input": fingerprint(source), "settings": digest, "started": time.time_ns()})
+    facts = {"input": fingerprint(source), "settings": digest, "started": time.time_ns()}
+    _note(target, facts, without_absent=True)
 
 
 def note_complete(target: Path, exit_code: int, report: dict[str, Any]) -> None:
@@ -198,6 +199,9 @@ def note_logged(target: Path) -> None:
 def note_finished(target: Path) -> None:
     """Record that a result has its name, after `note_complete`.
 
+    Nothing is recorded if another run in the same folder has removed the entry, because the result was absent
+    then.
+
     Args:
         target: Path of the result.
 
@@ -205,8 +209,9 @@ def note_finished(target: Path) -> None:
         OutputError: the record cannot be written.
         OSError: the result cannot be read.
     """
-    entry = _entries(_record_of(target))[target.name]
-    _note(target, {**entry, **_facts_of(target)})
+    entry = _entries(_record_of(target)).get(target.name)
+    if entry is not None:
+        _note(target, {**entry, **_facts_of(target)})
 
 
 def note_failed(target: Path) -> None:
@@ -219,13 +224,15 @@ def note_failed(target: Path) -> None:
         _note(target, None)
 
 
-def _note(target: Path, facts: dict[str, Any] | None) -> None:
-    """Replace a result's line in the record, or remove it if `facts` is None. Lines of local files that no
-    longer exist are removed, too.
+def _note(target: Path, facts: dict[str, Any] | None, *, without_absent: bool = False) -> None:
+    """Replace a result's line in the record, or remove it if `facts` is None.
+
+    With `without_absent`, lines of local files that do not exist are removed, too. While a result is made,
+    its own line is one of them.
     """
-    record, is_local = _record_of(target), remote_of(target) is None
+    record = _record_of(target)
     folder, entries = record.parent, _entries(record)
-    if is_local:
+    if without_absent and remote_of(target) is None:
         entries = {name: one for name, one in entries.items() if os.path.lexists(folder / name)}
     entries.pop(target.name, None)
     if facts is not None:
