@@ -44,6 +44,13 @@ def test_the_crf_of_a_clip_is_found(tmp_path: Path) -> None:
     assert all(a.crf < b.crf for a, b in itertools.pairwise(found))  # type: ignore[operator]
 
 
+def test_every_estimate_of_a_clip_is_the_same(tmp_path: Path) -> None:
+    """A fine-tune that resumes estimates again, and must degrade its clips as before."""
+    path = tmp_path / "in.mp4"
+    first = coded(path, film(3), 22)
+    assert {estimate_compression(path).crf for _ in range(12)} == {first.crf}
+
+
 def test_frequent_keyframes_as_in_broadcasts_do_not_change_the_estimate(tmp_path: Path) -> None:
     found = coded(tmp_path / "a.ts", film(1), 26, **{"x264-params": "keyint=12:scenecut=0:bframes=0"})
     assert found.crf is not None

@@ -27,6 +27,8 @@ from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decoders.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
+from vsr.media.encode.encoder_choice import has_avx512
+from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.files.opening import open_media, shown
 
 X264_BITS = {
@@ -168,7 +170,9 @@ def _encoded_bits(excerpt: _Excerpt, rate: Fraction, crf: int) -> int:
     encoder.width, encoder.height = excerpt.frames[0].width, excerpt.frames[0].height
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", rate, 1 / rate
     encoder.thread_count = 1  # x264's decisions depend on the number of threads
-    encoder.options = {"crf": str(crf), "preset": "medium", "forced-idr": "1"}
+    # With AVX-512, x264 codes the same frames differently in each call: Note [x264 without AVX-512].
+    repeats = ENCODERS["libx264"].wide if has_avx512() else {}
+    encoder.options = {"crf": str(crf), "preset": "medium", "forced-idr": "1", **repeats}
     encoder.flags |= Flags.global_header  # otherwise the first packet contains 700 bytes about x264 itself
     encoder.max_b_frames = min(16, excerpt.b_frames)  # 16 is x264's limit
     packets: list[Packet[Any]] = []
