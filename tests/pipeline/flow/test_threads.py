@@ -121,11 +121,9 @@ def test_an_exception_in_the_waiting_consumer_does_not_wait_for_the_thread() -> 
         yield 1
 
     items = Prefetch(slow(), depth=1, name="test-slow")
-    timer = threading.Timer(0.2, _raise_in_main)
-    timer.start()
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        next(items)
+        _next_with_an_interrupt(items)
     assert time.monotonic() - begin < 20, "waited for the thread"
     release.set()
     items.close()
@@ -191,7 +189,8 @@ def test_closing_a_handover_discards_waiting_items_and_waits_for_the_current_one
 
     def slow(item: int) -> None:
         begun.set()
-        time.sleep(0.2)
+        while not handover._channel._stopped:  # until `close` has begun
+            time.sleep(0.01)
         taken.append(item)
 
     handover = Handover(slow, depth=8, name="test-close")
@@ -201,6 +200,11 @@ def test_closing_a_handover_discards_waiting_items_and_waits_for_the_current_one
     handover.close()
     assert taken == [0]
     assert not running()
+
+
+def _next_with_an_interrupt(items: Prefetch[int]) -> int:
+    threading.Timer(0.2, _raise_in_main).start()
+    return next(items)
 
 
 def _raise_in_main() -> None:
