@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import vsr
+from tests.cli.run_cli import run_cli
 from tests.media_maker import Audio, make_clip, number_in, numbers_of, pts_of
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 
@@ -181,7 +182,9 @@ def test_formats_with_odd_sizes_keep_their_depth_and_colour(
         )
 
 
-def test_the_chroma_location_is_used(tmp_path: Path, host: dict[str, str]) -> None:
+def test_the_chroma_location_is_used(
+    tmp_path: Path, host: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
     """The result equals that of vsr with the same flag, and differs between locations."""
     sites = {"jpeg": "center", "mpeg2": "left", "cosited": "topleft"}
     caps = "video/x-raw,format=I420,width=32,height=16,chroma-site"
@@ -197,11 +200,13 @@ def test_the_chroma_location_is_used(tmp_path: Path, host: dict[str, str]) -> No
     results = {word: (tmp_path / word).read_bytes() for word in sites.values()}
     for site, word in sites.items():
         lr = (tmp_path / site).read_bytes()
-        command = ["vsr", "upscale", "-", "-", "--model=bicubic", "--scale=2", "--device=cpu", "--quiet"]
-        command += [f"--color=chroma_location={word}"]
-        source = b"YUV4MPEG2 W32 H16 F25:1 Ip A1:1 C420\nFRAME\n" + lr
-        told = subprocess.run(command, env=host, input=source, capture_output=True, check=True).stdout
-        assert results[word] == told[-len(results[word]) :]
+        source, target = tmp_path / f"{word}.y4m", tmp_path / f"{word}.mkv"
+        source.write_bytes(b"YUV4MPEG2 W32 H16 F25:1 Ip A1:1 C420\nFRAME\n" + lr)
+        flags = ("--model=bicubic", "--scale=2", "--device=cpu", "--encoder=ffv1")
+        told = run_cli(capfd, "upscale", source, target, *flags, f"--color=chroma_location={word}")
+        assert told.code == 0, told.err
+        made = np.concatenate([plane.ravel() for plane in pictures(target)])
+        assert results[word] == made.astype(np.uint8).tobytes()
     assert len(set(results.values())) == 3
 
 

@@ -261,6 +261,7 @@ def test_the_same_command_resumes_after_the_driver_was_killed(
     assert contents(target) == whole
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_store_is_upscaled_file_by_file_and_finished_results_are_skipped(
     source: Path, whole: Contents, cluster: Any, free_cores: None, store: ObjectStore, tmp_path: Path
 ) -> None:

@@ -27,14 +27,14 @@ MP4_CANNOT = {
 }
 """Checks that cannot hold in MP4, and the message of the run: MP4 has no attachments, and mov_text fills
 pauses between lines with empty packets, which changes their number."""
-LONG = {"mkv": 1_000_000, "mp4": 500_000}
+LONG = 500_000
 """Bytes of a clip from which it is one of the slow tests: such a clip takes ten to thirty seconds."""
 CASES = [
     pytest.param(
         clip,
         suffix,
         id=f"{clip.stem}-{suffix}",
-        marks=[pytest.mark.slow] if clip.exists() and clip.stat().st_size > LONG[suffix] else [],
+        marks=[pytest.mark.slow] if clip.exists() and clip.stat().st_size > LONG else [],
     )
     for clip in CLIPS
     for suffix in ("mkv", "mp4")

@@ -215,7 +215,7 @@ def test_a_file_that_is_missing_is_called_missing_and_no_command(
     assert wrong.line == "vsr: error: No such command 'none'; see vsr --help"
 
 
-FRAMES = (20, 1500, 20)
+FRAMES = (20, 600, 20)
 """Of three clips: the second takes seconds, so a signal after the first always comes while it is made."""
 
 

@@ -229,7 +229,7 @@ def with_custom_channels(path: Path, labels: list[int]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("target", [".mov", ".mp4", ".mkv"])
+@pytest.mark.parametrize("target", [".mov", pytest.param(".mp4", marks=pytest.mark.slow), ".mkv"])
 def test_channels_in_a_custom_order_do_not_crash_the_process(tmp_path: Path, target: str) -> None:
     """Runs in its own process: PyAV frees such a layout twice when it is read."""
     source = make_clip(tmp_path / "in.mov", frames=3, audio=[Audio(codec="pcm_s16le")])
