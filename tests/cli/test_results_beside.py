@@ -110,3 +110,24 @@ def test_a_folder_that_takes_no_record_is_no_error(
     (clips / NAME).mkdir()
     assert run_cli(capfd, "upscale", clips / "a.mkv", *QUICK).code == 0
     assert len(numbers_of(clips / "a-2x.mkv")) == 3
+
+
+def test_results_that_the_shell_names_with_their_inputs_are_left_out(clips: Path, capfd: Capture) -> None:
+    make_clip(clips / "c.mkv", frames=4)
+    for _ in range(2):
+        done = run_cli(capfd, "upscale", *sorted(clips.glob("*.mkv")), *QUICK)
+        assert done.code == 0
+        assert {path.name for path in clips.glob("*-2x*")} == {"a-2x.mkv", "b-2x.mkv", "c-2x.mkv"}
+    assert "3 skipped" in done.err
+    assert "a-2x.mkv and 2 more are results of other inputs, and left out" in done.err
+    (clips / "list").write_text("\n".join(str(path) for path in clips.glob("*.mkv")))
+    done = run_cli(capfd, "upscale", "--files-from", clips / "list", *QUICK[:2], "--scale", "3")
+    assert {path.name for path in clips.glob("*-3x*")} == {"a-3x.mkv", "b-3x.mkv", "c-3x.mkv"}
+
+
+def test_two_videos_that_a_pattern_names_are_not_taken_for_input_and_output(
+    clips: Path, capfd: Capture
+) -> None:
+    done = run_cli(capfd, "upscale", *sorted(clips.glob("*.mkv")), *QUICK)
+    assert done.code == 2
+    assert "If both are inputs, name a folder for the results with --to" in done.line

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import vsr
+from tests.folders import names_in
 from tests.local_servers import GoogleStore, google_store
 from tests.media_maker import Audio, make_clip, numbers_of
 from vsr.media.remote import upload
@@ -33,7 +34,7 @@ def test_a_video_goes_from_bucket_to_bucket(store: GoogleStore, tmp_path: Path) 
     assert numbers_of(made) == list(range(9))
     assert report.target_file["bytes"] == made.stat().st_size
     assert vsr.verify(source, target, allow_network=True).lost == ()
-    assert not any((tmp_path / "work").iterdir())
+    assert not names_in(tmp_path / "work")
 
 
 def test_an_object_that_exists_is_kept_and_what_is_missing_is_one_line(

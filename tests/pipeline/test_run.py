@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from tests.engine.fakes import BreaksIn16Bits, Hungry, Nearest
+from tests.folders import names_in
 from tests.media_maker import Audio, Subtitle, make_clip, number_in, numbers_of, pts_of, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.engine.memory import PROBE
@@ -264,7 +265,7 @@ def test_an_error_during_the_run_leaves_only_the_old_file(
     with fake_model(FailsAt(error, at=6)), pytest.raises(raised):
         upscale(source, target, settings(), overwrite=True)
     assert target.read_bytes() == b"what was there before"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+    assert names_in(tmp_path) == ["in.mkv", "out.mkv"]
 
 
 def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         upscale(source, tmp_path / "out.mkv", settings(), on_progress=interrupt)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+    assert names_in(tmp_path) == ["in.mkv"]
 
 
 def test_damage_is_counted_and_the_run_continues(tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_out_of_memory_outside_the_generator_is_retried_and_then_one_clear_error
     monkeypatch.setattr(stages, "to_planes", partial(scarce, every=1))
     with pytest.raises(DeviceMemoryError, match="after all retries"):
         upscale(source, tmp_path / "none.mkv", settings())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+    assert names_in(tmp_path) == ["in.mkv", "out.mkv"]
 
 
 class Slow(FailsAt):
@@ -349,7 +350,7 @@ def test_an_interrupt_during_computation_removes_the_file_at_once(tmp_path: Path
     def look() -> None:
         network.begun.wait(30)
         time.sleep(5)  # after the interrupt, and before the network is released
-        seen_at_abort.append(sorted(p.name for p in tmp_path.iterdir()))
+        seen_at_abort.append(names_in(tmp_path))
         network.released.set()
 
     threads = [threading.Thread(target=interrupt), threading.Thread(target=look)]
@@ -383,7 +384,7 @@ def test_an_interrupt_during_encoding_removes_the_file_before_waiting_for_the_en
     with pytest.raises(KeyboardInterrupt):
         upscale(source, tmp_path / "out.mkv", settings(resume=False), on_progress=interrupt)
     assert seen == [["in.mkv", "lock"]]  # of the work folder only its lock is left
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+    assert names_in(tmp_path) == ["in.mkv"]
 
 
 @pytest.mark.parametrize(("start", "end"), [(10, 5), (3, 3), (500, None)])
@@ -462,14 +463,14 @@ def test_everything_is_checked_before_the_first_frame(tmp_path: Path) -> None:
         prepare(source, tmp_path / "out.mkv", settings(model="no-such-model"), overwrite=False),
     ):
         pass
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+    assert names_in(tmp_path) == ["in.mkv"]
 
 
 def test_a_prepared_job_that_does_not_run_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=3)
     with prepare(source, tmp_path / "out.mkv", settings(), overwrite=False) as job:
         assert dataclasses.is_dataclass(job)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv"]
+    assert names_in(tmp_path) == ["in.mkv"]
 
 
 @pytest.mark.needs_cuda

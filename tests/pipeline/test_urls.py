@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import vsr
+from tests.folders import names_in
 from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, web_server
 from tests.media_maker import Audio, Subtitle, make_clip
 from tests.pipeline.fetched import assert_is_result
@@ -74,7 +75,7 @@ def test_an_object_becomes_an_object_and_nothing_else_is_left(
     assert_is_result(store.get("a/out.mkv"), clip, tmp_path)
     assert store.keys() == ["a/in.mkv", "a/out.mkv"]
     assert store.unfinished_uploads() == []
-    assert list(work.iterdir()) == []
+    assert names_in(work) == []
     assert vsr.verify(source, store.url("a/out.mkv"), allow_network=True).lost == ()
 
 
@@ -194,7 +195,7 @@ def test_a_failed_upload_leaves_no_part_and_the_same_call_only_uploads_again(
     store.requests.refuses = lambda method, path: None
     assert upscale(source, target, work).frames_kept == FRAMES
     assert_is_result(store.get("out.mkv"), clip, tmp_path)
-    assert list(work.iterdir()) == []
+    assert names_in(work) == []
 
 
 def test_a_store_that_fails_every_fifth_request_changes_nothing(

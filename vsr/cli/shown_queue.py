@@ -93,8 +93,9 @@ def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
         console.say(f"{head} {name_of(outcome.source)}: {outcome.message} ({name_of(outcome.target)})")
     else:
         made = outcome.report
+        frames = "1 frame" if made.frames_out == 1 else f"{made.frames_out} frames"
         console.say(
-            f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {made.frames_out} frames"
+            f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {frames}"
             f" in {made.seconds:.1f} s, {made.fps:.2f} fps"
         )
 
@@ -112,8 +113,7 @@ def _summary(outcomes: Sequence[Outcome], count: int, *, table: bool) -> None:
 def _reason(outcome: Outcome) -> str:
     if outcome.report is not None:
         return "; ".join(outcome.report.damage.notes) or "the input is damaged"
-    named = outcome.message.removeprefix(f"{outcome.source.absolute()}: ")
-    return in_flags(named.removeprefix(f"{name_of(outcome.source)}: "))
+    return in_flags(outcome.message.removeprefix(f"{name_of(outcome.source)}: "))
 
 
 def _numbers(outcomes: Sequence[Outcome], count: int) -> dict[str, int]:

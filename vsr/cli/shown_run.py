@@ -15,7 +15,6 @@ from vsr.cli.records import events
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe
 from vsr.media.remote.places import name_of, remote_of
-from vsr.settings.schema import UpscaleSettings
 from vsr.writing import check_writable
 
 if TYPE_CHECKING:
@@ -81,16 +80,17 @@ def _several_pictures(
         raise ConfigError(_NO_PREVIEW)
     preview = target.with_name(target.name + PREVIEW) if is_animation else target.parent / PREVIEW[1:]
 
-    def work(source: Path, video: Path, settings: UpscaleSettings, *, overwrite: bool) -> Report:
-        again = replace(options, overwrite=overwrite, report=None, preview=preview)
-        report = _run(source, video, replace(chosen, settings=settings), again, warm=warm, queue=queue)
+    def work(source: Path, video: Path, chosen: ChosenSettings) -> Report:
+        again = replace(options, overwrite=True, preview=preview, pictures=name_of(target))
+        report = _run(source, video, chosen, again, warm=warm, queue=queue)
         signals.go_on()  # the hidden video is not the result
         return report
 
     make = upscale_to_animation if is_animation else upscale_to_pictures
     done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
     what = "frames" if is_animation else "pictures"
-    _summarise(done, f"{done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB", options, queue)
+    words = f"{done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB in {done.seconds:.1f} s"
+    _summarise(done, words, options, queue)
     return done
 
 
@@ -127,6 +127,8 @@ def _run(
                 warm=warm,
             )
             job = stack.enter_context(made)
+        if options.pictures:
+            job.report.target = options.pictures
         shown = _before(job.report, options, queue)
         with _kept_parts(job):
             job.alive = dog.alive
@@ -135,7 +137,7 @@ def _run(
             events.emit("finishing", **_place(queue))
             with dog.files_only():
                 finish(job, meter, on_complete)
-        _after(job.report, shown, _rate(job.report), options, queue)
+        _after(job.report, shown, "" if options.pictures else _rate(job.report), options, queue)
         return job.report
 
 
@@ -267,7 +269,7 @@ def _before(
     if options.quiet:
         return []
     if queue is None:
-        _header(report, is_still=is_still)
+        _header(report, without_encoder=is_still or bool(options.pictures))
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:
@@ -275,7 +277,7 @@ def _before(
     return list(report.warnings)
 
 
-def _header(report: Report, *, is_still: bool) -> None:
+def _header(report: Report, *, without_encoder: bool) -> None:
     from vsr.pipeline.job.plan_text import encoding, treatment
 
     info, engine = report.info, report.engine
@@ -284,7 +286,7 @@ def _header(report: Report, *, is_still: bool) -> None:
         f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
         f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
     )
-    facts = treatment(report) if is_still else [encoding(report), *treatment(report)]
+    facts = treatment(report) if without_encoder else [encoding(report), *treatment(report)]
     if facts:
         console.say("; ".join(facts))
 
@@ -312,7 +314,8 @@ def _model(report: Report) -> str:
 def _rate(report: Report) -> str:
     """Return how many frames were made, how fast, and what bounded the speed."""
     repeated = report.engine["repeated"]
-    words = f"{report.frames_out} frames in {report.seconds:.1f} s, {report.fps:.2f} fps"
+    frames = "1 frame" if report.frames_out == 1 else f"{report.frames_out} frames"
+    words = f"{frames} in {report.seconds:.1f} s, {report.fps:.2f} fps"
     words += f", {repeated} of them duplicates" if repeated else ""
     return f"{words}; the {report.bottleneck} stage was the bottleneck"
 
@@ -331,6 +334,6 @@ def _after(
 
 
 def _summarise(report: Report, words: str, options: RunOptions, queue: QueueClock | None) -> None:
-    """Print the last line, unless it is that of a queue."""
-    if not options.quiet and queue is None:
+    """Print the last line, unless it is that of a queue, or pictures are made of the video and follow."""
+    if not options.quiet and queue is None and words:
         console.say(f"{report.target}: {words}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe
 from vsr.media.remote.places import name_of
-from vsr.pipeline.queue.inputs import exists, inputs_of, is_many
+from vsr.pipeline.queue.inputs import exists, inputs_of, is_file, is_many
 from vsr.pipeline.queue.names import PATTERN, targets_of
 from vsr.settings.schema import UpscaleSettings
 
@@ -26,6 +26,8 @@ class Many:
     """Whether to search subfolders, too."""
     is_list: bool
     """Whether the inputs come from a list (--files-from)."""
+    overwrite: bool = False
+    """Whether existing results are replaced."""
 
     def is_queue(self, words: Sequence[Path]) -> bool:
         """Return whether all arguments are inputs of a queue, instead of one input and its output."""
@@ -55,12 +57,24 @@ def work_list(
     named = many.folder is not None or many.is_list or many.pattern is not None
     if len(words) == 2 and not named:
         _check_spaces(words)
+        _check_two_videos(words[0], words[1], many)
         return [(words[0], words[1])]
     _check_words(words, many)
     rate = settings.frame_rate
     inputs = inputs_of(words, recursive=many.recursive, leave_out=many.folder, rate=rate, say=say)
     targets = targets_of(inputs, settings, folder=many.folder, pattern=many.pattern or PATTERN)
     return [(one.path, target) for one, target in zip(inputs, targets, strict=True)]
+
+
+def _check_two_videos(first: Path, second: Path, many: Many) -> None:
+    """Explain what to do with two inputs, which `*.mkv` gives in a folder of two videos."""
+    if many.overwrite or not (is_file(first) and is_file(second)) or first.samefile(second):
+        return
+    if first.suffix.lower() == second.suffix.lower():
+        raise ConfigError(
+            f"{second}: exists already; `overwrite=True` replaces it. If both are inputs, name a folder for"
+            " the results with --to"
+        )
 
 
 def _check_words(words: Sequence[Path], many: Many) -> None:

@@ -36,6 +36,7 @@ from vsr.pipeline.pictures.animated import upscale_to_animation
 from vsr.pipeline.pictures.numbered import upscale_to_pictures
 from vsr.pipeline.pictures.still import prepare_picture, run_picture
 from vsr.pipeline.preparation import prepare
+from vsr.pipeline.queue.record import note_made, results_among
 from vsr.pipeline.reporting import last_report
 from vsr.pipeline.workers.many_devices import make_segments
 from vsr.settings.keywords import Overrides
@@ -121,29 +122,47 @@ def upscale(
     wanted = Path(target) if isinstance(target, str | Path) else Path()
     with (
         paths_of(source, allow_network=allow_network) as (named,),
-        paths_of(as_sequence(named, wanted, chosen.settings.frame_rate)) as (first,),
+        paths_of(as_sequence(named, wanted, chosen.settings.frame_rate, results=results_among)) as (first,),
         paths_of(
             target, allow_network=allow_network, work_folder=work_folder, suffix=_suffix(target, first)
         ) as (last,),
     ):
-        make = _maker_of_pictures(first, last)
-        if make is not None:
-            work = partial(upscale, cancel=cancel, on_progress=on_progress, warm=warm)
-            work = partial(work, hashes=hashes, on_warning=on_warning, allow_network=allow_network)
-            say = on_warning or (lambda _: None)
-            return make(first, last, chosen, work, overwrite=overwrite, on_warning=say)
-        if becomes_picture(first, last):
-            report = _upscale_picture(first, last, chosen, overwrite, cancel, generator_of(warm))
-            _tell(report.warnings, on_warning)
-            return report
-        made = prepare(first, last, chosen, overwrite=overwrite, hashes=hashes, warm=generator_of(warm))
-        with made as job:
-            if cancel is not None:
-                job.alive = partial(_stop_if, job, asked(cancel))
-            told = _tell(job.report.warnings, on_warning)
-            run(job, on_progress)
-            _tell(job.report.warnings[told:], on_warning)
-            return job.report
+        work = partial(_upscale, hashes=hashes, on_progress=on_progress, on_warning=on_warning)
+        work = partial(work, cancel=cancel, warm=generator_of(warm))
+        make, say = _maker_of_pictures(first, last), on_warning or (lambda _: None)
+        if make is None:
+            report = work(first, last, chosen, overwrite=overwrite)
+        else:
+            work = partial(work, overwrite=True)
+            report = make(first, last, chosen, work, overwrite=overwrite, on_warning=say)
+        note_made(first, last, chosen.settings, exit_code=report.exit_code, frames=report.frames_out)
+        return report
+
+
+def _upscale(
+    source: Path,
+    target: Path,
+    chosen: ChosenSettings,
+    *,
+    overwrite: bool,
+    hashes: bool,
+    on_progress: OnProgress | None,
+    on_warning: OnWarning | None,
+    cancel: Cancel | None,
+    warm: WarmGenerator | None,
+) -> Report:
+    """Upscale a video into a video, or a still picture into a still picture; see `upscale`."""
+    if becomes_picture(source, target):
+        report = _upscale_picture(source, target, chosen, overwrite, cancel, warm)
+        _tell(report.warnings, on_warning)
+        return report
+    with prepare(source, target, chosen, overwrite=overwrite, hashes=hashes, warm=warm) as job:
+        if cancel is not None:
+            job.alive = partial(_stop_if, job, asked(cancel))
+        told = _tell(job.report.warnings, on_warning)
+        run(job, on_progress)
+        _tell(job.report.warnings[told:], on_warning)
+        return job.report
 
 
 def _maker_of_pictures(source: Path, target: Path) -> Callable[..., Report] | None:

@@ -42,6 +42,18 @@ def test_missing_files_folders_and_pipes_are_refused_without_being_read(tmp_path
             open_media(tmp_path / path)
 
 
+def test_an_error_names_the_file_as_the_user_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path("in/text.mp4").write_text("hello")
+    Path("in/empty.mp4").touch()
+    Path("in/zeros.mkv").write_bytes(bytes(5000))
+    for name in ("in", "in/gone.mp4", "in/text.mp4", "in/empty.mp4", "in/zeros.mkv", "in/../in/gone.mp4"):
+        with pytest.raises(InputError) as caught:
+            open_media(name)
+        assert str(caught.value).startswith(f"{name}: ")
+
+
 def test_an_mp4_without_an_index_is_reported_as_truncated(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4")
     with pytest.raises(InputError, match="cut off"):

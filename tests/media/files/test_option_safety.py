@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.folders import names_in
 from tests.media_maker import make_clip
 from vsr.errors import ConfigError
 from vsr.media.encode.encoder_table import ENCODERS
@@ -126,9 +127,9 @@ def test_refused_options_would_have_written_files(tmp_path: Path, monkeypatch: p
         wish = replace(settings, encoder=EncoderSettings(encoder=codec, preset="ultrafast", options=options))
         with pytest.raises(ConfigError, match="`allow_files=True`"):
             upscale(clip, tmp_path / f"{number}.mkv", wish)
-        before = set(tmp_path.iterdir())
+        before = set(names_in(tmp_path))
         upscale(clip, tmp_path / f"{number}.mkv", wish, allow_files=True)
-        assert len(set(tmp_path.iterdir()) - before) == 2, "the encoder's file, and the film"
+        assert len(set(names_in(tmp_path)) - before) == 2, "the encoder's file, and the film"
         for name in ("made", "false"):
             (tmp_path / name).unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vsr
+from tests.folders import names_in
 from tests.media_maker import make_clip
 from vsr.pipeline.estimate import dry_run as trial
 
@@ -61,7 +62,7 @@ def test_nothing_is_left_behind_and_an_existing_target_stays(tmp_path: Path) -> 
     old.write_bytes(b"old")
     vsr.estimate(clip, old, **QUICK)
     assert old.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+    assert names_in(tmp_path) == ["in.mkv", "out.mkv"]
 
 
 def test_where_a_source_cannot_be_sampled_the_range_of_the_size_is_wide(

@@ -9,6 +9,7 @@ from PIL import Image
 
 import vsr
 from tests.cli.run_cli import run_cli
+from tests.folders import names_in
 from tests.media_maker import make_clip
 from tests.picture_maker import scene
 
@@ -45,7 +46,7 @@ def test_durations_and_repetitions_stay(tmp_path: Path, source: str, name: str, 
     report = vsr.upscale(animation(tmp_path / source), tmp_path / name, **SETTINGS)
     assert report.frames_out == 4
     assert facts(tmp_path / name) == (form, (128, 96), DURATIONS, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source, name])
+    assert names_in(tmp_path) == sorted([source, name])
 
 
 def test_transparent_pixels_stay_transparent(tmp_path: Path) -> None:

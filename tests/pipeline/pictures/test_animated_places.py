@@ -11,6 +11,7 @@ from PIL import Image
 
 import vsr
 from tests.cli.run_cli import run_cli
+from tests.folders import names_in
 from tests.local_servers import ObjectStore, object_store, web_server
 from tests.media_maker import make_clip
 from tests.pipeline.pictures.test_animated import DURATIONS, SETTINGS, animation, facts
@@ -45,7 +46,7 @@ def test_an_animation_in_a_store_becomes_the_same_as_in_files(
     assert facts(saved(tmp_path / f"back-{name}", store.get(name)))[2:] == (DURATIONS, 3)
     assert (report.target, report.target_file["bytes"]) == (store.url(name), len(store.get(name)))
     assert store.keys() == sorted(["a.gif", name])
-    assert list(work.iterdir()) == []
+    assert names_in(work) == []
     with pytest.raises(vsr.ConfigError, match="exists already"):
         vsr.upscale(there, store.url(name), allow_network=True, work_folder=work, **SETTINGS)
 
@@ -83,7 +84,7 @@ def test_an_upload_that_fails_leaves_nothing_in_the_store(
     with pytest.raises(vsr.OutputError, match="the upload failed"):
         vsr.upscale(there, store.url("b.webp"), allow_network=True, work_folder=work, **SETTINGS)
     assert store.keys() == ["a.gif"]
-    assert list(work.iterdir()) == []
+    assert names_in(work) == []
 
 
 def test_an_animation_at_a_web_address_is_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 import vsr
 from tests import judges
 from tests.cli.run_cli import run_cli
+from tests.folders import names_in
 from tests.media_maker import make_clip, numbers_of
 from tests.picture_maker import DATE, exif_data, scene
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
@@ -73,7 +74,7 @@ def test_numbered_pictures_become_numbered_pictures_with_their_metadata(
     done = run_cli(capfd, "upscale", pattern, out, *QUICK)
     assert done.code == 0
     assert "4 pictures" in done.err
-    assert sorted(path.name for path in out.parent.iterdir()) == ["008.png", "009.png", "010.png", "011.png"]
+    assert names_in(out.parent) == ["008.png", "009.png", "010.png", "011.png"]
     for number in range(8, 12):
         alone = tmp_path / f"alone{number}.png"
         vsr.upscale(tmp_path / "in" / f"{number:05d}.png", alone, **SETTINGS)
@@ -87,9 +88,7 @@ def test_numbered_pictures_become_numbered_pictures_with_their_metadata(
 def test_a_video_becomes_numbered_pictures_and_says_what_they_cannot_hold(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", frames=4)
     report = vsr.upscale(clip, tmp_path / "frames" / "%05d.png", **SETTINGS)
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [
-        f"{number:05d}.png" for number in range(1, 5)
-    ]
+    assert names_in(tmp_path / "frames") == [f"{number:05d}.png" for number in range(1, 5)]
     assert any("no times" in warning for warning in report.warnings)
     back = vsr.upscale(
         tmp_path / "frames" / "%05d.png", tmp_path / "back.mkv", **(SETTINGS | {"scale": 1}), encoder="ffv1"

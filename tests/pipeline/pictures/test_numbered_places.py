@@ -11,6 +11,7 @@ from PIL import Image
 
 import vsr
 from tests.cli.run_cli import run_cli
+from tests.folders import names_in
 from tests.local_servers import ObjectStore, object_store
 from tests.media_maker import make_clip, numbers_of
 from tests.picture_maker import scene
@@ -64,7 +65,7 @@ def test_the_command_reads_them_and_keeps_numbers_and_metadata(
     source = store.url("shot/%03d.png")
     one = run_cli(capfd, "upscale", source, tmp_path / "out" / "%03d.png", *FLAGS)
     assert one.code == 0, one.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{n:03}.png" for n in range(7, 11)]
+    assert names_in(tmp_path / "out") == [f"{n:03}.png" for n in range(7, 11)]
     with Image.open(tmp_path / "out" / "007.png") as image:
         assert image.size == (128, 96)
     many = run_cli(capfd, "upscale", source, "--to", store.url("larger/"), *FLAGS)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import vsr
+from tests.folders import names_in
 from tests.local_servers import ObjectStore
 from tests.media_maker import numbers_of
 from tests.picture_maker import DATE, UPRIGHT, corners, phone_photograph, scene
@@ -36,7 +37,7 @@ def test_a_photograph_goes_from_store_to_store_with_place_and_date(
     assert store.unfinished_uploads() == []
     with pytest.raises(vsr.ConfigError, match="exists already"):
         vsr.upscale(source, store.url("out.jpg"), allow_network=True, work_folder=tmp_path, **QUICK)
-    assert {path.name for path in tmp_path.iterdir()} == {"photo.jpg"}
+    assert names_in(tmp_path) == ["photo.jpg"]
 
 
 def test_no_picture_is_fetched_without_leave(store: ObjectStore, tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
-"""The record of finished results keeps what other files and other runs need."""
+"""The record of finished results keeps what other files and other runs need, whoever made the result."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
+import vsr
 from tests.media_maker import make_clip
 from vsr.pipeline.queue import record
+
+QUICK = {"model": "bicubic", "scale": 2, "device": "cpu"}
 
 
 def test_a_picture_that_is_recorded_meanwhile_keeps_the_entry_of_a_result_that_is_not_there_yet(
@@ -47,3 +53,36 @@ def test_entries_of_results_that_were_removed_go_when_the_next_result_is_started
     text = (tmp_path / record.NAME).read_text()
     assert "removed.mkv" not in text
     assert "kept.mkv" in text
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "below/out.mp4", "moving.gif"])
+def test_a_result_of_a_python_program_is_recorded(tmp_path: Path, name: str) -> None:
+    source, target = make_clip(tmp_path / "in.mkv", frames=2), tmp_path / name
+    target.parent.mkdir(exist_ok=True)
+    vsr.upscale(source, target, **QUICK)
+    assert record.results_among([source, target]) == {target}
+    digest = record.settings_digest(vsr.UpscaleSettings(**QUICK | {"scale": Fraction(2)}))
+    assert record.finished(source, target, digest) is not None
+
+
+def test_pictures_of_previews_and_comparisons_of_a_python_program_are_recorded(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mkv", frames=2), tmp_path / "out.mkv"
+    vsr.upscale(source, target, **QUICK)
+    vsr.preview(source, output=tmp_path / "preview.png", models=["bicubic"])
+    vsr.compare(source, target, output=tmp_path / "both.png")
+    names = ("preview.png", "both.png")
+    assert record.results_among(tmp_path / name for name in names) == {tmp_path / name for name in names}
+
+
+def test_each_numbered_picture_of_a_result_is_known_and_others_are_not(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mkv", frames=3), tmp_path / "out" / "%03d.png"
+    vsr.upscale(source, target, **QUICK)
+    files = [tmp_path / "out" / f"{number:03d}.png" for number in (1, 2, 3)]
+    assert record.results_among(files) == set(files)
+    digest = record.settings_digest(vsr.UpscaleSettings(**QUICK | {"scale": Fraction(2)}))
+    assert record.finished(source, target, digest) is not None
+    files[1].write_bytes(files[0].read_bytes())
+    assert record.results_among(files) == {files[0], files[2]}
+    assert record.finished(source, target, digest) is None
+    vsr.upscale(source, tmp_path / "out" / "a.mkv", **QUICK)
+    assert record.results_among(files) == {files[0], files[2]}, "the entry of the pictures stays"

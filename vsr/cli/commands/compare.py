@@ -59,8 +59,6 @@ def compare(
     vsr compare in.mp4 a.mkv b.mkv --ref original.mkv -o models.html --at 1:20 --duration 5
     vsr compare in.mp4 out.mp4 -o before-after.png
     """
-    from vsr.pipeline.queue.record import note_made
-
     urls.permit_urls([*inputs, *([] if reference is None else [reference])], allow_network=allow_network)
     with count_line("compared frames") as show:
         made = vsr.compare(
@@ -75,7 +73,6 @@ def compare(
             overwrite=overwrite,
             on_frame=show,
         )
-    note_made(inputs[0], output)
     for note in made.notes:
         console.say(note)
     _print_totals(made)

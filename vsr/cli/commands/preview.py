@@ -84,7 +84,6 @@ def preview(
     vsr preview in.mkv --at 12:30 --model fast --model compact
     vsr preview in.mkv --busiest --model compact --strength 0:1:0.25 -o page.html
     """
-    from vsr.pipeline.queue.record import note_made
     from vsr.report.preview.panels import strengths_in
 
     urls.permit_urls([source], allow_network=allow_network)
@@ -103,7 +102,6 @@ def preview(
             on_panel=show,
             **overrides,
         )
-    note_made(source, made.output)
     for note in made.notes:
         console.say(note)
     time = "" if made.seconds is None else f", at {made.seconds:.3f} s"

@@ -146,8 +146,10 @@ def upscale(
     named = [*words, *([] if to is None else [to])]
     urls.permit_urls(named, allow_network=allow_network, work_folder=work_folder)
     if len(words) == 2 and to is None and name is None and files_from is None:
-        words[0] = as_sequence(words[0], words[1], chosen.settings.frame_rate)
-    many = Many(folder=to, pattern=name, recursive=recursive, is_list=files_from is not None)
+        words[0] = _as_video(words[0], words[1], chosen)
+    many = Many(
+        folder=to, pattern=name, recursive=recursive, is_list=files_from is not None, overwrite=overwrite
+    )
     pairs = work_list(words, chosen.settings, many, console.say)
     for pair in pairs:
         urls.permit_urls(pair, allow_network=allow_network, work_folder=work_folder)
@@ -168,6 +170,20 @@ def upscale(
 def _chosen(pipeline: str | None, size: str | None, flags: dict[str, Any]) -> ChosenSettings:
     overrides = common_flags.with_size(setting_flags.values(flags), size)
     return choose_settings(pipeline, None, overrides, where="vsr upscale", origin="flag")
+
+
+def _as_video(source: Path, target: Path, chosen: ChosenSettings) -> Path:
+    """Return the path that stands for a video of numbered pictures, without results of earlier runs."""
+
+    def results(files: list[Path]) -> set[Path]:
+        from vsr.pipeline.queue.record import results_among  # imported late, with PyAV
+
+        found = results_among(files)
+        if found:
+            console.say(f"{name_of(source)}: {len(found)} results of earlier runs are left out")
+        return found
+
+    return as_sequence(source, target, chosen.settings.frame_rate, results=results)
 
 
 def _listed(file: Path | None) -> list[Path]:
@@ -201,10 +217,9 @@ def _one(
         _print_plan(source, target, chosen, overwrite=options.overwrite)
         return
     done = run_shown(source, target, chosen, options)
-    if not (is_pipe(source) or is_pipe(target) or is_pattern(target)):
-        from vsr.pipeline.queue.record import note_made
+    from vsr.pipeline.queue.record import note_made
 
-        note_made(source, target, chosen.settings, exit_code=done.exit_code)
+    note_made(source, target, chosen.settings, exit_code=done.exit_code, frames=done.frames_out)
     if console.is_diverted():
         events.result(report=done.as_dict())
     if options.report is not None and is_pipe(options.report):

@@ -49,6 +49,8 @@ class RunOptions:
     """Numbers of frames between two pictures of before and after; None makes none."""
     preview: Path | None = None
     """Where the picture goes; None is beside the result, with its name and `PREVIEW`."""
+    pictures: str = ""
+    """The name of the pictures, if the result is a hidden video of which they are made."""
     progress: ProgressKind = "auto"
     """How progress is shown."""
     command: list[str] = field(default_factory=_command)

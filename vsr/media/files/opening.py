@@ -124,21 +124,21 @@ def open_media(
 def _opened(
     path: str | Path, *, max_pixels: int, last: bool = False, hwaccel: HWAccel | None = None
 ) -> InputContainer:
-    remote = remote_of(path)
-    where = Path(path) if is_pipe(path) or remote is not None else reachable(Path(path).absolute())
+    remote, name = remote_of(path), Path(path)
+    where = name if is_pipe(path) or remote is not None else reachable(name.absolute())
     options = {**_OPTIONS, "max_pixels": str(max_pixels)}
     if is_pipe(path):
         demuxer: str | None = MUXERS[standard_input().format()]
         place: str | PipeReader | MediaReader = standard_input().open(last=last)
         options |= _LIVE if standard_input().live else {}
     elif remote is not None:
-        _check_not_empty(where, size_of(where))
-        _check_heic(where)
+        _check_not_empty(name, size_of(where))
+        _check_heic(where, name)
         demuxer, place = _demuxer(where), open_for_media(where)
         options["protocol_whitelist"] = _NO_PROTOCOL
     else:
-        _check_regular(where)
-        _check_heic(where)
+        _check_regular(where, name)
+        _check_heic(where, name)
         demuxer, place = _demuxer(where), f"file:{where}"
     try:
         container = av.open(
@@ -153,13 +153,13 @@ def _opened(
     except (av.FFmpegError, OSError, ValueError, LookupError, MemoryError) as error:
         if isinstance(place, MediaReader):
             place.check()
-        raise InputError(_why_not(where, error)) from error
+        raise InputError(_why_not(where, name, error)) from error
     container.flags &= ~GENERATED_TIMES
     try:
         check_read(container)
-        _check_streams(container, where)
-        _check_packing(container, where)
-        _check_tags(container, where)
+        _check_streams(container, name)
+        _check_packing(container, where, name)
+        _check_tags(container, name)
     except BaseException:
         container.close()
         raise
@@ -206,18 +206,18 @@ def _demuxer(path: Path) -> str | None:
         return "jpeg_pipe" if file.read(3) == b"\xff\xd8\xff" else None
 
 
-def _check_regular(path: Path) -> None:
+def _check_regular(path: Path, name: Path) -> None:
     try:
         mode = path.stat()
     except FileNotFoundError as error:
-        raise InputError(f"{shown(path)}: no such file. {_advice(path)}") from error
+        raise InputError(f"{shown(name)}: no such file. {_advice(name)}") from error
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{shown(name)}: cannot be read ({error.strerror})") from error
     if stat.S_ISDIR(mode.st_mode):
-        raise InputError(f"{shown(path)}: is a folder. Give a video file")
+        raise InputError(f"{shown(name)}: is a folder. Give a video file")
     if not stat.S_ISREG(mode.st_mode):
-        raise InputError(f"{shown(path)}: is not a regular file. Save the video to a file first")
-    _check_not_empty(path, mode.st_size)
+        raise InputError(f"{shown(name)}: is not a regular file. Save the video to a file first")
+    _check_not_empty(name, mode.st_size)
 
 
 def _check_not_empty(path: Path, size: int) -> None:
@@ -225,12 +225,12 @@ def _check_not_empty(path: Path, size: int) -> None:
         raise InputError(f"{shown(path)}: is empty (0 bytes). Copy or download it again")
 
 
-def _check_heic(path: Path) -> None:
+def _check_heic(path: Path, name: Path) -> None:
     """Refuse HEIC, which FFmpeg opens as many streams with a part of the picture each."""
     with suppress(OSError), open_bytes(path) as file:
         head = file.read(12)
         if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
-            raise InputError(f"{shown(path)}: is HEIC, which is not read. Save it as JPEG or PNG")
+            raise InputError(f"{shown(name)}: is HEIC, which is not read. Save it as JPEG or PNG")
 
 
 def _advice(path: Path) -> str:
@@ -258,7 +258,7 @@ def _check_tags(container: InputContainer, path: Path) -> None:
         )
 
 
-def _check_packing(container: InputContainer, path: Path) -> None:
+def _check_packing(container: InputContainer, path: Path, name: Path) -> None:
     """Refuse TIFF with a compression that FFmpeg decodes to noise without an error."""
     if container.format.name != "tiff_pipe" or is_pipe(path):
         return
@@ -266,7 +266,7 @@ def _check_packing(container: InputContainer, path: Path) -> None:
         compression = compression_of(file)
     if compression not in READ_COMPRESSIONS:
         raise InputError(
-            f"{shown(path)}: is TIFF with compression {compression}, which is not read (7 is JPEG). "
+            f"{shown(name)}: is TIFF with compression {compression}, which is not read (7 is JPEG). "
             "Save it as PNG"
         )
 
@@ -282,33 +282,33 @@ def _check_size(container: InputContainer, path: Path, max_pixels: int) -> None:
             )
 
 
-def _why_not(path: Path, error: Exception) -> str:
-    """Return one line about a file that FFmpeg refused, from its first bytes."""
+def _why_not(path: Path, name: Path, error: Exception) -> str:
+    """Return one line about a file that FFmpeg refused, from its first bytes; `name` is the user's."""
     if isinstance(error, MemoryError):  # also raised at the limit of streams
-        return f"{shown(path)}: has more than {MAX_STREAMS} streams, or requests more memory than there is"
+        return f"{shown(name)}: has more than {MAX_STREAMS} streams, or requests more memory than there is"
     if is_pipe(path):
         return f"standard input: its header is damaged ({getattr(error, 'strerror', None) or error})"
     if isinstance(error, PermissionError):
-        return f"{shown(path)}: may not be read (permission denied). Change the file's mode"
+        return f"{shown(name)}: may not be read (permission denied). Change the file's mode"
     try:
         with open_bytes(path) as file:
             head = file.read(512)
     except OSError as failure:
-        return f"{shown(path)}: cannot be read ({failure.strerror})"
+        return f"{shown(name)}: cannot be read ({failure.strerror})"
     for beginning, what in _BEGINNINGS:
         if head.lstrip().lower().startswith(beginning.lower()):
-            return f"{shown(path)}: is {what}"
+            return f"{shown(name)}: is {what}"
     if is_animated_webp(path):  # FFmpeg 9 has a demuxer of its own for it
-        return f"{shown(path)}: is {ANIMATED_WEBP}"
+        return f"{shown(name)}: is {ANIMATED_WEBP}"
     if head[4:8] in _MOV_ATOMS:
         return (
-            f"{shown(path)}: has no usable index (moov): it was cut off while it was recorded or copied. "
+            f"{shown(name)}: has no usable index (moov): it was cut off while it was recorded or copied. "
             "Copy it again, or repair it with a tool such as untrunc"
         )
     if _is_text(head):
-        return f"{shown(path)}: is text, not a video format that vsr accepts. Give a video file"
+        return f"{shown(name)}: is text, not a video format that vsr accepts. Give a video file"
     reason = getattr(error, "strerror", None) or str(error)
-    return f"{shown(path)}: is of no format that vsr accepts, or damaged ({reason}). Try to play it"
+    return f"{shown(name)}: is of no format that vsr accepts, or damaged ({reason}). Try to play it"
 
 
 def is_animated_webp(path: str | Path) -> bool:

@@ -54,7 +54,8 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> Path:
     if mode is not None and remote_of(source) is None and source.exists() and place.samefile(source):
         raise ConfigError(f"{name}: is the input itself; write to another file")
     if not place.parent.is_dir():
-        raise OutputError(f"{name}: the folder {shown(place.parent)} does not exist; make it first")
+        folder = place.parent if target.is_symlink() else target.parent
+        raise OutputError(f"{name}: the folder {shown(folder)} does not exist; make it first")
     if mode is not None and not overwrite:
         raise ConfigError(f"{name}: exists already; `overwrite=True` replaces it")
     return place

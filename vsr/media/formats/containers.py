@@ -67,5 +67,8 @@ def container_of(target: Path) -> Container:
         )
     if found is None:
         known = ", ".join(CONTAINERS)
-        raise ConfigError(f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known}")
+        raise ConfigError(
+            f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known},"
+            " or for pictures .png, .jpg, .webp or .tif"
+        )
     return found

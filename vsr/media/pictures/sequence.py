@@ -1,27 +1,23 @@
-"""Numbered pictures as a video: `frames/%05d.png` is read as a QuickTime file that exists nowhere.
+"""Numbered pictures as a video: finds the files behind `frames/%05d.png`, or gives such names.
 
-The file has an index of frames, and behind it the pictures as they are. So they are decoded, seeked in,
-counted and resumed from as the frames of any video. PyAV is imported late, for the command imports this file
-at its start.
+What reads them as a video is in `sequence_file.py`.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
-import struct
 import weakref
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from itertools import accumulate
 from pathlib import Path
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.pictures.kinds import SUFFIXES, Kind, kind_of
+from vsr.media.pictures.sequence_file import SequenceFile
 from vsr.media.remote.places import forget, register_file, remote_of
 
 RATE = Fraction(25)
@@ -29,6 +25,8 @@ RATE = Fraction(25)
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 _CODECS: dict[Kind, bytes] = {"png": b"png ", "jpeg": b"jpeg", "tiff": b"tiff"}
 """QuickTime's names of the formats."""
+_FIRST = 1
+"""Number of the first picture of a video, as in FFmpeg."""
 _MOST = 10**7
 """Pictures: four days at 25 a second."""
 
@@ -51,6 +49,40 @@ def numbered(path: Path, number: int) -> Path:
     return path.with_name(_NUMBER.sub(lambda found: str(number).zfill(int(found[1] or 0)), path.name))
 
 
+def number_in(path: Path, pattern: Path) -> int | None:
+    """Return the number of a picture, if `numbered` gives it this name; else None."""
+    before, after = _NUMBER.split(pattern.name)[0], _NUMBER.split(pattern.name)[-1]
+    found = re.fullmatch(re.escape(before) + r"([0-9]+)" + re.escape(after), path.name)
+    number = None if found is None else int(found[1])
+    return number if number is not None and numbered(pattern, number).name == path.name else None
+
+
+def numbers_in(pattern: Path) -> list[int]:
+    """Return the numbers of the existing pictures to which `numbered` gives their names, in order.
+
+    A folder that cannot be read has none.
+    """
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(pattern.parent)  # noqa: PTH208 (only names are needed, of perhaps a million files)
+    numbers = (number_in(Path(name), pattern) for name in names)
+    return sorted(number for number in numbers if number is not None)
+
+
+def first_number(files: Sequence[Path]) -> int:
+    """Return the number of the first picture of a result: that of the source if its pictures have numbers."""
+    digits = "".join(char for char in files[0].stem[::-1] if char.isdecimal())[::-1] if files else ""
+    return int(digits) if digits and files[0].stem.endswith(digits) else _FIRST
+
+
+def pictures_made(source: Path, target: Path, count: int) -> list[Path]:
+    """Return the pictures that a run of `count` frames has written; none if its target is one file."""
+    if not is_pattern(target):
+        return []
+    first = first_number(files_behind(source))
+    return [numbered(target, number) for number in range(first, first + count)]
+
+
 def files_of(pattern: Path) -> list[Path]:
     """Return the pictures that a pattern stands for, in the order of their numbers.
 
@@ -71,10 +103,14 @@ def _in_order(names: Iterable[str], pattern: Path) -> list[str]:
     from vsr.media.files.opening import shown
 
     before, after = _NUMBER.split(pattern.name)[0], _NUMBER.split(pattern.name)[-1]
-    wanted = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    wanted, names = re.compile(re.escape(before) + r"(\d+)" + re.escape(after)), list(names)
     found = {int(match[1]): match[0] for match in map(wanted.fullmatch, names) if match}
     if not found:
         raise InputError(f"{shown(pattern)}: no picture has such a name. Check the pattern")
+    if len(found) < len(same := [name for name in names if wanted.fullmatch(name)]):
+        twice = next(name for name in same if name not in found.values())
+        other = found[int(wanted.fullmatch(twice)[1])]  # type: ignore[index]
+        raise InputError(f"{shown(pattern)}: {twice} and {other} have the same number. Remove one of them")
     first, last = min(found), max(found)
     missing = last - first + 1 - len(found)
     if missing:
@@ -86,7 +122,13 @@ def _in_order(names: Iterable[str], pattern: Path) -> list[str]:
     return [found[number] for number in range(first, last + 1)]
 
 
-def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
+def as_sequence(
+    source: Path,
+    target: Path,
+    rate: Fraction | None,
+    *,
+    results: Callable[[list[Path]], Collection[Path]] = lambda _: (),
+) -> Path:
     """Return the path of a video that numbered pictures, or those of a folder, stand for; else `source`.
 
     The path stands for them until `vsr.media.remote.blocks.release`.
@@ -98,6 +140,7 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
         source: What a user named as the input.
         target: What a user named as the output.
         rate: Pictures a second; None is `RATE`.
+        results: Returns those pictures of a folder that are results of earlier runs; they are left out.
 
     Raises:
         ConfigError: the pictures cannot be read as a video.
@@ -114,6 +157,8 @@ def as_sequence(source: Path, target: Path, rate: Fraction | None) -> Path:
     if not _is_folder(source) or not target.suffix or _is_folder(target):
         return source
     files = [path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")]
+    made = results(files)
+    files = [path for path in files if path not in made]
     others = [path for path in files if path.suffix.lower() not in SUFFIXES]
     if others or not files:
         what = f"{shown(others[0].name)} is none" if others else "it is empty"
@@ -203,116 +248,3 @@ def register_sequence(
     remove = weakref.finalize(file, shutil.rmtree, copies, ignore_errors=True)
     forget(name)  # the URL, in whose place the copies are read
     return register_file(file, named=named, after=remove)
-
-
-class SequenceFile(io.RawIOBase):
-    """A QuickTime file of pictures, made while it is read."""
-
-    def __init__(self, files: Sequence[Path], codec: bytes, rate: Fraction) -> None:
-        """Look up the sizes of all pictures.
-
-        Raises:
-            InputError: a picture cannot be read.
-        """
-        super().__init__()
-        try:
-            sizes = [path.stat().st_size for path in files]
-        except OSError as error:
-            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
-        from vsr.media.pictures.file import read_size
-
-        width, height = read_size(files[0])
-        self._head = _header(sizes, codec, rate, width, height)
-        self.files = files
-        """The pictures in their order."""
-        self._starts = list(accumulate(sizes, initial=len(self._head)))
-        self._at = 0
-        self._open: tuple[int, bytes] = (-1, b"")
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position, and return it."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._starts[-1]}[whence]
-        return self._at
-
-    def readinto(self, buffer: object) -> int:
-        """Fill a buffer up to the end of a picture, and return the number of bytes."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._part(len(view))
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def _part(self, most: int) -> bytes:
-        """Return bytes at the position: of the header, or of one picture."""
-        if self._at < len(self._head):
-            return self._head[self._at : self._at + most]
-        if self._at >= self._starts[-1]:
-            return b""
-        number = bisect_right(self._starts, self._at) - 1
-        start = self._at - self._starts[number]
-        return self._picture(number)[start : start + most]
-
-    def _picture(self, number: int) -> bytes:
-        if self._open[0] != number:
-            data = self.files[number].read_bytes()
-            if len(data) != self._starts[number + 1] - self._starts[number]:
-                raise OSError(5, f"{self.files[number]} was changed")
-            self._open = number, data
-        return self._open[1]
-
-
-def _header(sizes: Sequence[int], codec: bytes, rate: Fraction, width: int, height: int) -> bytes:
-    """Return the beginning of the file, up to the first picture (QuickTime File Format Specification)."""
-    kind = _atom(b"ftyp", b"qt  \0\0\2\0qt  ")
-    length = len(_moov(sizes, codec, rate, width, height, 0))
-    start = len(kind) + length + 16
-    moov = _moov(sizes, codec, rate, width, height, start)
-    return kind + moov + struct.pack(">L4sQ", 1, b"mdat", 16 + sum(sizes))
-
-
-def _moov(sizes: Sequence[int], codec: bytes, rate: Fraction, width: int, height: int, start: int) -> bytes:
-    count, scale, step = len(sizes), rate.numerator, rate.denominator
-    duration = count * step
-    matrix = struct.pack(">9L", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    entry = struct.pack(">6xH16xHHLLLH32shh", 1, width, height, 72 << 16, 72 << 16, 0, 1, b"", 24, -1)
-    offsets = list(accumulate(sizes[:-1], initial=start))
-    tables = (
-        _atom(b"stsd", struct.pack(">LL", 0, 1) + _atom(codec, entry))
-        + _atom(b"stts", struct.pack(">LLLL", 0, 1, count, step))
-        + _atom(b"stsc", struct.pack(">LLLLL", 0, 1, 1, 1, 1))
-        + _atom(b"stsz", struct.pack(f">LLL{count}L", 0, 0, count, *sizes))
-        + _atom(b"co64", struct.pack(f">LL{count}Q", 0, count, *offsets))
-    )
-    reference = _atom(b"dinf", _atom(b"dref", struct.pack(">LL", 0, 1) + _atom(b"url ", b"\0\0\0\1")))
-    media = (
-        _atom(b"mdhd", struct.pack(">LLLLLHH", 0, 0, 0, scale, duration, 0x55C4, 0))
-        + _atom(b"hdlr", b"\0\0\0\0mhlrvide" + bytes(12) + b"\0")
-        + _atom(b"minf", _atom(b"vmhd", b"\0\0\0\1" + bytes(8)) + reference + _atom(b"stbl", tables))
-    )
-    track = _atom(
-        b"tkhd",
-        struct.pack(">LLLLLL8xHHHH", 0xF, 0, 0, 1, 0, duration, 0, 0, 0, 0)
-        + matrix
-        + struct.pack(">LL", width << 16, height << 16),
-    )
-    movie = struct.pack(">LLLLLLH10x", 0, 0, 0, scale, duration, 1 << 16, 1 << 8) + matrix
-    return _atom(
-        b"moov",
-        _atom(b"mvhd", movie + bytes(24) + b"\0\0\0\2") + _atom(b"trak", track + _atom(b"mdia", media)),
-    )
-
-
-def _atom(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">L", 8 + len(content)) + name + content

@@ -31,7 +31,7 @@ from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.pictures.animated import check_animation, left_out_of_animation
-from vsr.pipeline.pictures.lossless_video import hidden_video, lossless
+from vsr.pipeline.pictures.lossless_video import hidden_video, lossless, unused_settings
 from vsr.pipeline.pictures.numbered import check_pictures, left_out_of_pictures
 from vsr.pipeline.pictures.still import prepare_picture
 from vsr.pipeline.preparation import prepare
@@ -93,6 +93,7 @@ def pictures_lines(source: Path, target: Path, chosen: ChosenSettings, *, overwr
         raise ConfigError(f"{shown(video.parent)}: does not exist; make it first, for the trial writes there")
     trial = dry_run(source, video, lossless(chosen, info), overwrite=True)
     trial.report.target, notes = shown(target), left(source, target, info)
+    notes = [*notes, *unused_settings(chosen.settings.encoder)]
     rows = [line for line in trial.lines() if not line.startswith(("encoder", "size", "stream"))]
     if trial.video_bytes is not None:
         space = f"about {trial.video_bytes / 2**20:.1f} MiB for a hidden lossless video until the end"

@@ -34,7 +34,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
-from vsr.pipeline.pictures.lossless_video import ANY_SIZE, lossless, through_video
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, through_video
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 """Maps suffixes to Pillow's names of formats."""
@@ -70,11 +70,15 @@ def upscale_to_animation(
         write_result(data, place, target, overwrite=overwrite)
         return data
 
-    notes, settings = left_out_of_animation(source, target, info), lossless(chosen, info)
+    notes, kind = left_out_of_animation(source, target, info), _FORMATS[target.suffix.lower()].lower()
     if is_nameless(target):  # no later run could find what is kept
-        settings = replace(settings, settings=replace(settings.settings, resume=False))
-    report, data = through_video(source, target, settings, work, make, notes=notes, on_warning=on_warning)
+        chosen = replace(chosen, settings=replace(chosen.settings, resume=False))
+    report, data = through_video(
+        source, target, chosen, work, make, info=info, kind=kind, notes=notes, on_warning=on_warning
+    )
     report.bytes_out = len(data)
+    if report.verification is not None:
+        report.verification["bytes"] = len(data)
     report.target_file = file_facts(target, hashlib.sha256(data).hexdigest(), pipe_bytes=len(data))
     return report
 

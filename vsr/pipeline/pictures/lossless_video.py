@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from vsr.media.files.output_path import local_place
 from vsr.media.remote.places import remote_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.report import Report
+from vsr.pipeline.job.run_facts import now
 from vsr.settings.schema import EncoderSettings
 
 ANY_SIZE = 2**31 - 1
@@ -33,6 +35,8 @@ def through_video(
     work: Callable[..., Report],
     make: Callable[[Path], Made],
     *,
+    info: VideoInfo,
+    kind: str,
     notes: Sequence[str],
     on_warning: Callable[[str], None],
 ) -> tuple[Report, Made]:
@@ -41,26 +45,55 @@ def through_video(
     Args:
         source: The source.
         target: Where the pictures will be; its folder exists.
-        chosen: Settings of the hidden video, see `lossless`.
+        chosen: Settings of the run; those of the encoder do not apply.
         work: `vsr.pipeline.run.upscale` or the same with messages; it gets source, file and settings.
         make: Makes the pictures from the hidden video.
+        info: Of the source.
+        kind: The format of the pictures.
         notes: What the pictures cannot hold.
         on_warning: Called with each of them before the work.
 
     Returns:
-        The report of the run with `target` as its target, and what `make` returned.
+        The report, which describes the pictures and not the hidden video, and what `make` returned.
     """
+    notes = [*notes, *unused_settings(chosen.settings.encoder)]
     for note in notes:
         on_warning(note)
     video = hidden_video(target)
     try:
-        report = work(source, video, chosen.settings, overwrite=True)
+        report = work(source, video, lossless(chosen, info))
+        begun = time.perf_counter()
         made = make(video)
     finally:
         video.unlink(missing_ok=True)
     report.warnings += notes
     report.target = shown(target)
+    report.seconds += time.perf_counter() - begun
+    report.ended = now()
+    _describe_pictures(report, chosen, kind)
     return report, made
+
+
+def _describe_pictures(report: Report, chosen: ChosenSettings, kind: str) -> None:
+    """Make the report of the hidden video that of the pictures, which hold no other streams."""
+    report.settings = {
+        key: {"value": value, "from": origin} for key, (value, origin) in chosen.rows().items()
+    }
+    report.encoder |= {"codec": kind, "options": {}}
+    report.streams = [
+        replace(stream, to=kind)
+        if stream.fate == "upscaled"
+        else replace(stream, fate="left out", to="", reason="pictures hold no other streams")
+        for stream in report.streams
+    ]
+    if report.verification is not None:
+        report.verification |= {"streams": 0, "packets": 0}
+
+
+def unused_settings(encoder: EncoderSettings) -> list[str]:
+    """Return a warning if settings of the encoder are given, which pictures do not have."""
+    unused = encoder != EncoderSettings()
+    return ["not used for pictures: the settings of the encoder"] if unused else []
 
 
 def hidden_video(target: Path) -> Path:

@@ -26,18 +26,15 @@ from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import TARGETS, Kind
 from vsr.media.pictures.metadata import Metadata
 from vsr.media.pictures.reading import turned
-from vsr.media.pictures.sequence import files_behind, numbered
+from vsr.media.pictures.sequence import files_behind, first_number, numbered, numbers_in
 from vsr.media.pictures.writing import encoded, plan_for
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
-from vsr.pipeline.pictures.lossless_video import ANY_SIZE, lossless, through_video
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, through_video
 from vsr.system.last_step import last_step
 from vsr.writing import new_file
-
-_FIRST = 1
-"""Number of the first picture of a video, as in FFmpeg."""
 
 
 def upscale_to_pictures(
@@ -70,17 +67,22 @@ def upscale_to_pictures(
     report, written = through_video(
         source,
         target,
-        lossless(chosen, info),
+        chosen,
         work,
         partial(write_pictures, files=files, target=target, tags=_tags(files, info), overwrite=overwrite),
+        info=info,
+        kind=TARGETS[target.suffix.lower()],
         notes=notes,
         on_warning=on_warning,
     )
     told = _lost(source, target, info)
-    for note in left_out(phrase for phrase in written.left_out if phrase not in told):
+    late = left_out(phrase for phrase in written.left_out if phrase not in told)
+    for note in [*late, *_older(target, written.end)]:
         report.warnings.append(note)
         on_warning(note)
     report.bytes_out = written.bytes
+    if report.verification is not None:
+        report.verification["bytes"] = written.bytes
     report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
     return report
 
@@ -99,10 +101,18 @@ def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwr
         known = ", ".join(TARGETS)
         raise ConfigError(f"{shown(target)}: numbered pictures are written as {known}")
     info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
-    taken = numbered(target, _first_number(files_behind(source)))
-    if taken.exists() and not overwrite:
-        raise ConfigError(f"{shown(taken)}: exists already; `overwrite=True` replaces it")
+    taken = _taken(target, first_number(files_behind(source)))
+    if taken and not overwrite:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise ConfigError(
+            f"{shown(taken[0])}{more}: exists already; `overwrite=True` replaces pictures of the same number"
+        )
     return info
+
+
+def _taken(target: Path, first: int) -> list[Path]:
+    """Return the existing pictures of this pattern from a number on."""
+    return [numbered(target, number) for number in numbers_in(target) if number >= first]
 
 
 def left_out_of_pictures(source: Path, target: Path, info: VideoInfo) -> list[str]:
@@ -127,11 +137,22 @@ def _tags(files: Sequence[Path], info: VideoInfo) -> ColorSpec:
     return UNTAGGED if files else info.tagged
 
 
+def _older(target: Path, end: int) -> list[str]:
+    """Return a sentence about pictures that lie behind the last one and are of another video."""
+    others = _taken(target, end)
+    if not others:
+        return []
+    more = f" and {len(others) - 1} more are" if len(others) > 1 else " is"
+    return [f"{shown(others[0])}{more} of an earlier video; remove what does not belong to this one"]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """Pictures that are complete."""
 
     bytes: int
+    end: int
+    """The number after that of the last one."""
     left_out: tuple[str, ...]
     """A phrase for each kind of metadata that some of them do not have."""
 
@@ -156,7 +177,7 @@ def write_pictures(
     try:
         waiting.mkdir()
         total, made, gone = 0, [], dict[str, None]()
-        for number, (data, lost) in enumerate(_pictures(video, files, target, tags), _first_number(files)):
+        for number, (data, lost) in enumerate(_pictures(video, files, target, tags), first_number(files)):
             place = numbered(waiting / target.name, number)
             with new_file(place) as file:
                 file.write(data)
@@ -172,13 +193,7 @@ def write_pictures(
         ) from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
-    return Written(total, tuple(gone))
-
-
-def _first_number(files: Sequence[Path]) -> int:
-    """Return the number of the first picture: that of the source, if its pictures are numbered."""
-    digits = "".join(char for char in files[0].stem[::-1] if char.isdecimal())[::-1] if files else ""
-    return int(digits) if digits and files[0].stem.endswith(digits) else _FIRST
+    return Written(total, first_number(files) + len(made), tuple(gone))
 
 
 def _pictures(

@@ -43,6 +43,8 @@ class Input:
     path in the output folder."""
     pictures: Path | None = None
     """The folder of numbered pictures, by which their result is named; None for a file."""
+    is_stored: bool = False
+    """Whether these pictures are in a store, where no result can lie beside their folder."""
 
 
 def inputs_of(
@@ -64,7 +66,7 @@ def inputs_of(
         leave_out: The folder of the results, which is not searched.
         rate: Numbered pictures a second; None is the default.
         say: Called with a sentence for each folder or pattern in which results of earlier runs are left out.
-            A result that is named itself is an input.
+            A result that is named itself is an input, unless the file of which it was made is one, too.
 
     Raises:
         ConfigError: a folder contains no video, or a pattern matches no file; results do not count.
@@ -75,7 +77,7 @@ def inputs_of(
         every = list(_expanded(word, recursive=recursive, leave_out=leave_out, rate=rate))
         for one in every if _is_named(word, every) else _without_results(word, every, say):
             found.setdefault(one.path if remote_of(one.path) else Path(os.path.realpath(one.path)), one)
-    return list(found.values())
+    return _without_own_results(list(found.values()), say) if len(words) > 1 else list(found.values())
 
 
 def listed(text: str) -> list[Path]:
@@ -88,6 +90,13 @@ def is_folder(path: Path) -> bool:
     """Return whether `path` is a folder; False if the system does not allow such a name."""
     with suppress(OSError):
         return path.is_dir()
+    return False
+
+
+def is_file(path: Path) -> bool:
+    """Return whether `path` is a file; False if the system does not allow such a name."""
+    with suppress(OSError):
+        return path.is_file()
     return False
 
 
@@ -108,9 +117,9 @@ def _expanded(
     word: Path, *, recursive: bool, leave_out: Path | None, rate: Fraction | None
 ) -> Iterable[Input]:
     if is_url_pattern(word):
-        return [Input(as_sequence(word, word, rate), pictures=word.parent)]
+        return [Input(as_sequence(word, word, rate), pictures=word.parent, is_stored=True)]
     if is_pattern(word):
-        return [Input(as_sequence(word, word, rate), pictures=word.absolute().parent)]
+        return [Input(as_sequence(word, word, rate), pictures=_folder_of(word))]
     remote = remote_of(word)
     if remote is not None:
         return _at_url(word, remote, recursive=recursive)
@@ -127,6 +136,12 @@ def _expanded(
     if not matches:
         raise ConfigError(f"{word}: no file matches this pattern")
     return [Input(path) for path in matches if path.is_file()]
+
+
+def _folder_of(pattern: Path) -> Path:
+    """Return the folder of numbered pictures, with a name; a relative path if that has one."""
+    folder = pattern.parent
+    return folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))  # noqa: PTH100
 
 
 def _at_url(word: Path, remote: Remote, *, recursive: bool) -> list[Input]:
@@ -173,6 +188,20 @@ def _without_results(word: Path, found: Sequence[Input], say: Callable[[str], No
         raise ConfigError(f"{name_of(word)}: nothing else is there: {line}")
     say(line)
     return left
+
+
+def _without_own_results(found: list[Input], say: Callable[[str], None]) -> list[Input]:
+    """Return the inputs without results of others among them: a shell expands `*.mkv` to both."""
+    from vsr.pipeline.queue.record import results_among, results_of  # imported late, with PyAV
+
+    paths = [one.path for one in found]
+    made = results_of(results_among(paths), paths)
+    if not made:
+        return found
+    first = name_of(next(path for path in paths if path in made))
+    many = f"{first} is a result" if len(made) == 1 else f"{first} and {len(made) - 1} more are results"
+    say(f"{many} of other inputs, and left out; name one alone to upscale it again")
+    return [one for one in found if one.path not in made]
 
 
 def _in_folder(folder: Path, *, recursive: bool, leave_out: Path | None) -> list[Path]:

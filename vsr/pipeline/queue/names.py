@@ -76,7 +76,7 @@ def _target(one: Input, settings: UpscaleSettings, folder: Path | None, pattern:
     name = pattern.format(**values)
     if Path(name).suffix.lower() not in {*CONTAINERS, *TARGETS, *ANIMATED}:
         name += values["suffix"]
-    if folder is None and one.pictures is not None and not one.pictures.is_absolute():
+    if folder is None and one.is_stored:
         raise ConfigError(f"{name_of(one.path)}: its result needs a name; name an OUTPUT, or use `to`")
     if folder is None and one.pictures is not None:
         return one.pictures.with_name(name)

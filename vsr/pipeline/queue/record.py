@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +20,21 @@ from typing import Any
 
 from vsr.errors import InputError, OutputError, VsrError
 from vsr.media.files.output_path import local_place
+from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.pictures.kinds import ANIMATED, SUFFIXES
+from vsr.media.pictures.sequence import files_behind, pictures_made
 from vsr.media.remote.blocks import close_blocks
-from vsr.media.remote.places import remote_of
-from vsr.media.remote.reader import size_of
+from vsr.media.remote.places import is_nameless, remote_of
 from vsr.pipeline.inputfile import fingerprint
 from vsr.pipeline.job.report import plain
+from vsr.pipeline.queue.content import facts_of, is_one_of, is_result, is_there
 from vsr.settings.field import settings_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 from vsr.writing import move_over, new_file, temporary_name
 
 NAME = ".vsr-finished.jsonl"
 _KEYS = {"name", "input", "settings", "started"}
-_CLOCK_NS = 2 * 10**9
-"""Nanoseconds by which the clock of a file system may be late."""
 _MOST_BYTES = 2**26
 """Largest size of a record in bytes; a larger file was not written by `vsr`. A line has about 200 bytes."""
 _STANDARD = UpscaleSettings()
@@ -80,7 +80,7 @@ def finished(source: Path, target: Path, digest: str | None) -> Finished | None:
     if entry is None or digest not in (None, entry["settings"]):
         return None
     with suppress(OSError, InputError):
-        if _is_result(target, entry) and fingerprint(source) == entry["input"]:
+        if is_result(target, entry) and fingerprint(source) == entry["input"]:
             report = entry.get("unlogged")
             return Finished(
                 exit_code=int(entry.get("exit_code", 0)),
@@ -88,28 +88,6 @@ def finished(source: Path, target: Path, digest: str | None) -> Finished | None:
                 is_noted="result" in entry,
             )
     return None
-
-
-def _is_result(target: Path, entry: dict[str, Any]) -> bool:
-    """Return whether a file is the result that an entry of the record describes.
-
-    If the process was killed after the result got its name and before that was recorded, the entry only
-    contains the time of the start. A result gets its name when it is complete and checked, so a file that is
-    newer than the start is the result.
-    """
-    if "result" not in entry:
-        is_local = remote_of(target) is None  # the clock of a store is not this machine's
-        return is_local and bool(target.stat().st_mtime_ns >= entry["started"] - _CLOCK_NS)
-    return _facts_of(target) == {"result": entry["result"], "bytes": entry["bytes"]}
-
-
-def _facts_of(target: Path) -> dict[str, Any]:
-    """Return what identifies the current content of a result."""
-    close_blocks(target)
-    try:
-        return {"result": fingerprint(target), "bytes": size_of(target)}
-    finally:
-        close_blocks(target)
 
 
 def results_among(paths: Iterable[Path]) -> set[Path]:
@@ -122,33 +100,70 @@ def results_among(paths: Iterable[Path]) -> set[Path]:
             if record not in records:
                 records[record] = _entries(record)
             entry = records[record].get(path.name)
-            if entry is not None and _is_result(path, entry):
+            if is_result(path, entry) if entry else _is_numbered(path, records[record].values()):
                 found.add(path)
     return found
 
 
+def _is_numbered(path: Path, entries: Iterable[dict[str, Any]]) -> bool:
+    """Return whether a file is one of the numbered pictures that a record contains."""
+    return any("prints" in entry and is_one_of(path, entry) for entry in entries)
+
+
+def results_of(paths: Iterable[Path], inputs: Iterable[Path]) -> set[Path]:
+    """Return those of the paths that `vsr` made of one of the inputs.
+
+    Args:
+        paths: Results, as `results_among` returns them.
+        inputs: Files, perhaps the same ones: a result can be the input of another.
+    """
+    made = {path: _entries(_record_of(path)).get(path.name, {}).get("input") for path in paths}
+    if not any(made.values()):
+        return set()
+    prints = set()
+    for path in inputs:
+        with suppress(OSError, VsrError):
+            prints.add(fingerprint(path))
+    return {path for path, source in made.items() if source in prints}
+
+
 def note_made(
-    source: Path, target: Path, settings: UpscaleSettings = _STANDARD, *, exit_code: int = 0
+    source: Path,
+    target: Path,
+    settings: UpscaleSettings = _STANDARD,
+    *,
+    exit_code: int = 0,
+    frames: int = 1,
 ) -> None:
     """Record a finished result of a run that was no queue, if a later queue could take it for an input.
 
-    That is so if it is a video or a picture in the folder of its input, or below. If the record cannot be
-    written, nothing is recorded.
+    That is so if it is a video or a picture in the folder of its input, or below; of numbered pictures, in
+    the folder that contains theirs, or below. If the record cannot be written, nothing is recorded.
 
     Args:
         source: The input.
-        target: Path of the result: of a video, or of a picture that shows one.
+        target: Path of the result: of a video, of a picture that shows one, or the pattern of numbered ones.
         settings: Of the run.
         exit_code: Of the run.
+        frames: The number of frames of the result.
     """
+    if is_pipe(source) or is_pipe(target) or is_nameless(target):
+        return
     is_media = target.suffix.lower() in {*CONTAINERS, *SUFFIXES, *ANIMATED}
-    if is_media and target.absolute().parent.is_relative_to(source.absolute().parent):
+    if is_media and target.absolute().parent.is_relative_to(_top_of(source)):
+        pictures = pictures_made(source, target, frames)
         with suppress(OSError, VsrError):
             facts = {"settings": settings_digest(settings), "started": time.time_ns(), "exit_code": exit_code}
             try:
-                _note(target, {"input": fingerprint(source), **facts, **_facts_of(target)})
+                _note(target, {"input": fingerprint(source), **facts, **facts_of(target, pictures)})
             finally:
                 close_blocks(source)
+
+
+def _top_of(source: Path) -> Path:
+    """Return the folder in and below which results of an input are recorded."""
+    folder = source.absolute().parent
+    return folder.parent if files_behind(source) else folder
 
 
 def note_started(source: Path, target: Path, digest: str) -> None:
@@ -196,7 +211,7 @@ def note_logged(target: Path) -> None:
         _note(target, entry)
 
 
-def note_finished(target: Path) -> None:
+def note_finished(target: Path, pictures: Sequence[Path] = ()) -> None:
     """Record that a result has its name, after `note_complete`.
 
     Nothing is recorded if another run in the same folder has removed the entry, because the result was absent
@@ -204,6 +219,7 @@ def note_finished(target: Path) -> None:
 
     Args:
         target: Path of the result.
+        pictures: The numbered pictures, if `target` is the pattern of their names.
 
     Raises:
         OutputError: the record cannot be written.
@@ -211,7 +227,7 @@ def note_finished(target: Path) -> None:
     """
     entry = _entries(_record_of(target)).get(target.name)
     if entry is not None:
-        _note(target, {**entry, **_facts_of(target)})
+        _note(target, {**entry, **facts_of(target, pictures)})
 
 
 def note_failed(target: Path) -> None:
@@ -233,7 +249,7 @@ def _note(target: Path, facts: dict[str, Any] | None, *, without_absent: bool = 
     record = _record_of(target)
     folder, entries = record.parent, _entries(record)
     if without_absent and remote_of(target) is None:
-        entries = {name: one for name, one in entries.items() if os.path.lexists(folder / name)}
+        entries = {name: one for name, one in entries.items() if is_there(folder / name)}
     entries.pop(target.name, None)
     if facts is not None:
         entries[target.name] = {"name": target.name, **facts}

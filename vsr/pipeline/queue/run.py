@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, InputError, OutputError, VsrError
-from vsr.media.files.output_path import is_taken, local_place
+from vsr.media.files.output_path import local_place
 from vsr.media.mux.resumable.work_folder import remove_finished
+from vsr.media.pictures.sequence import pictures_made
 from vsr.media.remote.places import name_of, remote_of
 from vsr.pipeline.job.report import VERSION, Report, plain
+from vsr.pipeline.queue.content import exists
 from vsr.pipeline.queue.record import (
     finished,
     note_complete,
@@ -105,7 +107,7 @@ def worst(outcomes: Iterable[Outcome]) -> int:
 
 def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Outcome | None:
     """Return the outcome of an input whose target exists; None if the target does not exist."""
-    if not is_taken(target):
+    if not exists(target):
         return None
     found = finished(source, target, None if skip_existing else digest)
     if found is not None:
@@ -142,7 +144,7 @@ def _tried(source: Path, target: Path, digest: str, work: Work) -> tuple[Outcome
             _make_folder(target.parent)
         _note_started(source, target, digest)
         report = work(source, target, partial(_note_complete, target))
-        note_finished(target)
+        note_finished(target, pictures_made(source, target, report.frames_out))
     except VsrError as error:
         with suppress(VsrError):
             note_failed(target)

@@ -20,6 +20,7 @@ from vsr.color.tone_mapping import differs_on_screen
 from vsr.errors import ConfigError, InputError
 from vsr.media.files.named import Named, paths_of
 from vsr.media.files.opening import shown
+from vsr.pipeline.queue.record import note_made
 from vsr.report.compare import html, still, wipe
 from vsr.report.compare.alignment import (
     Alignment,
@@ -131,7 +132,9 @@ def compare(
         check_output(place, paths, kinds=KINDS, overwrite=overwrite)
         subject = _subject(paths, reference=None if reference is None else len(paths) - 1)
         if place.suffix.lower() != ".html":
-            return _write_image(subject, place, begin)
+            compared = _write_image(subject, place, begin)
+            note_made(paths[0], place)
+            return compared
         title = title or " · ".join(subject.labels)
         subject = replace(subject, lpips=None if lpips is None else _distance(Path(lpips)))
         return _write_page(subject, place, begin, length, int(max_megabytes * 1e6), title, on_frame)

@@ -26,6 +26,7 @@ from vsr.media.png import png_bytes
 from vsr.media.remote.places import is_file_object, is_url, remote_of
 from vsr.pipeline.job.chosen_settings import choose_settings
 from vsr.pipeline.one_frame import OneFrame
+from vsr.pipeline.queue.record import note_made
 from vsr.report.compare.coding import lossless
 from vsr.report.compare.inputs import MAX_PANELS, eight_bit
 from vsr.report.compare.screen import Screen, as_shown, pixel_of, zoom_of
@@ -140,7 +141,9 @@ def preview(
             made.append(subject.compute(settings_for(variant, chosen)))
             if on_panel is not None:
                 on_panel(len(made), len(variants))
-        return _write(subject, made, place, region)
+        written = _write(subject, made, place, region)
+        note_made(path, place)
+        return written
 
 
 def _place(source: Named, output: str | Path | None) -> Path:
