@@ -94,7 +94,7 @@ def test_every_keyword_of_upscale_has_a_flag() -> None:
 def test_one_refusal_says_the_keyword_to_a_program_and_the_flag_to_a_person(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    clip, there = (make_clip(tmp_path / name, frames=2) for name in ("in.mp4", "there.mp4"))
+    clip, there = (make_clip(tmp_path / name, frames=2) for name in ("in.mp4", "there.mkv"))
     with pytest.raises(vsr.ConfigError, match=r"exists already; `overwrite=True` replaces it$"):
         vsr.upscale(clip, there, model="bicubic")
     done = run_cli(capfd, "upscale", clip, there, "--model", "bicubic")
