@@ -74,7 +74,7 @@ def test_a_worker_is_killed_at_twenty_random_moments_of_a_hundred_segments(
     struck: list[str] = []
 
     def attack(state: Any, name: str, message: dict[str, Any]) -> None:
-        if moments and state.made + sum(state.unfinished.values()) >= moments[0]:
+        if moments and state.done.frames >= moments[0]:
             moments.pop(0)
             struck.append(name)
             kill(state.crew, name, whole_actor=chosen.random() < 0.5)

@@ -31,6 +31,9 @@ _SECONDS = 10.0
 _GATHERED = 1.0
 """How long an actor gathers messages of single frames that are computed, before it answers with all of them;
 others are passed on at once. With more than `_OFTEN` workers it is longer, see `_gathering`."""
+_FIRST = 1 / 8
+"""The part of that time for which it gathers the first frames of a film; then twice as long each time. The
+remaining time is known from the first frames on, so they must not arrive all at once."""
 _OFTEN = 50
 """How many calls a second the driver answers at most to show progress. One takes it 1.6 ms (measured)."""
 
@@ -40,22 +43,27 @@ class _Relay:
 
     def __init__(self, name: str, device: str, threads: int) -> None:
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._part = _FIRST
         self._process = WorkerProcess(name, device, threads, self._said.put)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Pass a message to the worker."""
+        if "task" in message:
+            self._part = _FIRST
         self._process.tell(message)
 
     def listen(self, seconds: float) -> list[dict[str, Any] | None]:
         """Return what the worker has said since the last call; None means that it has ended.
 
         Args:
-            seconds: How long to gather messages about frames, if there is no other.
+            seconds: How long to gather messages about frames at most, if there is no other.
         """
         found: list[dict[str, Any] | None] = []
         with suppress(queue.Empty):
             found.append(self._said.get(timeout=_SECONDS))
-            end = time.monotonic() + seconds
+            end = time.monotonic() + seconds * self._part
+            if _is_progress(found[-1]):
+                self._part = min(1.0, 2 * self._part)
             while _is_progress(found[-1]):
                 found.append(self._said.get(timeout=max(0.0, end - time.monotonic())))
             while True:

@@ -48,7 +48,8 @@ class Progress:
     """Progress of a run, passed to `on_progress` after each frame."""
 
     frames: int
-    """Frames computed so far; the encoder is at most `DEPTH` frames behind."""
+    """Frames computed so far, by all workers; the encoder is at most `DEPTH` frames behind. The number never
+    falls: where frames have to be computed again, it stays until as many are computed as before."""
     kept: int = 0
     """Frames that an earlier run has written, in addition to `frames`."""
     total: int | None
@@ -235,25 +236,19 @@ def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
     """Compute and encode every frame; `finish` must follow."""
     meter = Meter()
     job.state = state_of(job.source.info.path)
-    if not _made_by_workers(job, meter, on_progress):
+    tell = _teller(job, meter, on_progress)
+    if not _made_by_workers(job, meter, tell):
         with open_frames(job, meter) as frames:
-            write_frames(job, _reported(job, frames, meter, on_progress), meter)
+            write_frames(job, _reported(job, frames, tell), meter)
         if isinstance(job.sink, SegmentedSink):
             job.sink.end_frames()
     _same_count(job, meter)
     return meter
 
 
-def _made_by_workers(job: Job, meter: Meter, on_progress: OnProgress | None) -> bool:
+def _made_by_workers(job: Job, meter: Meter, tell: Callable[[int], None]) -> bool:
     """Let the workers make all segments, if there are workers; returns whether nothing is left to do."""
-    if job.crew is None:
-        return False
-
-    def show(frames: int) -> None:
-        if on_progress is not None:
-            on_progress(_progress(frames, frames_expected(job.source.info, job.settings), meter, job))
-
-    return make_segments(job, job.crew, meter, show)
+    return job.crew is not None and make_segments(job, job.crew, meter, tell)
 
 
 def finish(job: Job, meter: Meter, on_complete: OnComplete = lambda _: None) -> None:
@@ -314,25 +309,34 @@ def _note_change(job: Job) -> None:
     job.source.damage.notes.append(f"{job.report.source} {note}")
 
 
-def _reported(
-    job: Job, frames: Iterable[YuvFrame], meter: Meter, on_progress: OnProgress | None
-) -> Iterator[YuvFrame]:
-    total = frames_expected(job.source.info, job.settings)
-    for number, frame in enumerate(frames, 1):
+def _reported(job: Job, frames: Iterable[YuvFrame], tell: Callable[[int], None]) -> Iterator[YuvFrame]:
+    made = job.kept_frames() - job.report.frames_kept  # by workers, before this process makes the rest
+    for number, frame in enumerate(frames, made + 1):
         yield frame
         job.alive()
-        if on_progress is not None:
-            on_progress(_progress(number, total, meter, job))
+        tell(number)
 
 
-def _progress(frames: int, total: int | None, meter: Meter, job: Job) -> Progress:
-    return Progress(
-        frames=frames,
-        kept=job.report.frames_kept,
-        total=total,
-        seconds=meter.elapsed,
-        bottleneck=meter.bottleneck(job.threads),
-    )
+def _teller(job: Job, meter: Meter, on_progress: OnProgress | None) -> Callable[[int], None]:
+    """Return what reports the number of frames computed so far, which never falls in what it reports."""
+    if on_progress is None:
+        return lambda frames: None
+    total, most = frames_expected(job.source.info, job.settings), 0
+
+    def tell(frames: int) -> None:
+        nonlocal most
+        most = max(most, frames)
+        on_progress(
+            Progress(
+                frames=most,
+                kept=job.report.frames_kept,
+                total=total,
+                seconds=meter.elapsed,
+                bottleneck=meter.bottleneck(job.threads),
+            )
+        )
+
+    return tell
 
 
 def _same_count(job: Job, meter: Meter) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.media_maker import Audio, make_clip, truncated
-from tests.pipeline.job.interrupted import LENGTH, SETTINGS, contents
+from tests.media_maker import truncated
+from tests.pipeline.job.interrupted import LENGTH, contents
+from tests.pipeline.workers.shared import FRAMES, ONE, TWO, processes, upscaled
 from vsr.errors import ConfigError, DeviceError, InputError, OutputError, VsrError
 from vsr.media.encode.segments import Segment
 from vsr.media.mux.resumable.joining import Joining
@@ -28,56 +28,11 @@ from vsr.pipeline.crew import process
 from vsr.pipeline.crew.crew import Crew
 from vsr.pipeline.crew.task import Task
 from vsr.pipeline.job.job import Job
-from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
 from vsr.pipeline.run import Progress, run
 from vsr.pipeline.workers import many_devices
 from vsr.settings.schema import UpscaleSettings
-
-FRAMES = 38
-ONE = SETTINGS
-TWO = replace(ONE, device="cpu:2")
-OnJob = Callable[[Job], Callable[[Progress], None]]
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[WarmGenerator]:
-    """Workers that all tests here share, because a process takes seconds to start."""
-    kept = WarmGenerator()
-    yield kept
-    kept.close()
-    kept._kept = None
-    gc.collect()  # ends the threads of its network, which tests of other files would count
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clip") / "in.mkv", frames=FRAMES, audio=[Audio()])
-
-
-def upscaled(
-    source: Path,
-    target: Path,
-    settings: UpscaleSettings,
-    warm: WarmGenerator | None = None,
-    on_job: OnJob = lambda job: lambda now: None,
-) -> Report:
-    with prepare(source, target, settings, overwrite=True, warm=warm) as job:
-        run(job, on_job(job))
-        return job.report
-
-
-@pytest.fixture(scope="module")
-def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("whole") / "out.mkv"
-    upscaled(source, target, ONE)
-    return target
-
-
-def processes(job: Job) -> list[subprocess.Popen[bytes]]:
-    assert job.crew is not None
-    return [member.worker.process for member in job.crew._members.values()]
 
 
 @pytest.mark.parametrize("number", [2, pytest.param(3, marks=pytest.mark.slow)])

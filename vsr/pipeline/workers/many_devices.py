@@ -25,6 +25,7 @@ from vsr.pipeline.crew.task import Engine, Task
 from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.job.job import Job
 from vsr.pipeline.workers.claims import ATTEMPTS, Claims
+from vsr.pipeline.workers.frames_done import FramesDone
 from vsr.settings.toml import from_table
 
 _SOURCE = ""
@@ -40,18 +41,15 @@ class _State:
     crew: Crew
     meter: Meter
     claims: Claims
+    done: FramesDone
     on_frame: Callable[[int], None]
     """Called with the number of frames that are computed so far."""
     waiting: list[str] = field(default_factory=list)
     """Idle workers that wait for a segment."""
-    unfinished: dict[str, int] = field(default_factory=dict)
-    """Frames that each worker has computed in segments that are not finished."""
     heard: set[str] = field(default_factory=set)
     """Workers that have said something; others wait for a machine."""
     late: set[str] = field(default_factory=set)
     """Workers that are making a segment which another one has finished first."""
-    made: int = 0
-    """Frames in segments that workers have finished."""
     early_ends: int = 0
     """How many workers ended before they began a segment."""
     why: str = ""
@@ -65,7 +63,8 @@ def make_segments(job: Job, crew: Crew, meter: Meter, on_frame: Callable[[int], 
         job: A job whose sink is a `SegmentedSink`.
         crew: The workers; after an error they are ended.
         meter: Measures the stages; the time of all workers is added up.
-        on_frame: Called on this thread with the number of frames computed so far.
+        on_frame: Called on this thread with the number of frames computed so far, by all workers. It is
+            smaller than before when a worker ended early, whose frames must be computed again.
 
     Returns:
         Whether all segments are made, and from the frames that this process has decoded. If not, the source
@@ -76,7 +75,10 @@ def make_segments(job: Job, crew: Crew, meter: Meter, on_frame: Callable[[int], 
     """
     assert isinstance(job.sink, SegmentedSink)
     claims = Claims(finished=job.sink.finished, duplicates=crew.duplicates)
-    state = _State(job=job, sink=job.sink, crew=crew, meter=meter, claims=claims, on_frame=on_frame)
+    done = FramesDone(length=job.sink.length, finished=claims.finished)
+    state = _State(
+        job=job, sink=job.sink, crew=crew, meter=meter, claims=claims, done=done, on_frame=on_frame
+    )
     watching = threading.Thread(target=_watch, args=(state,), name="vsr-decode", daemon=True)
     try:
         crew.begin(_task(job, job.sink))
@@ -161,7 +163,7 @@ def _handle(state: _State, name: str, message: dict[str, Any] | BaseException | 
 
 def _ask(state: _State, name: str, message: dict[str, Any]) -> None:
     if message["ask"] == "idle":
-        state.unfinished[name] = 0
+        state.done.lost(name)
         state.late.discard(name)
         state.waiting.append(name)
     else:
@@ -177,9 +179,9 @@ def _serve_waiting(state: _State) -> None:
 
 
 def _frame(state: _State, name: str, message: dict[str, Any]) -> None:
-    state.unfinished[name] = state.unfinished.get(name, 0) + 1
+    state.done.computed(name, message["frame"])
     state.job.alive()
-    state.on_frame(state.made + sum(state.unfinished.values()))
+    state.on_frame(state.done.frames)
 
 
 def _made(state: _State, name: str, message: dict[str, Any]) -> None:
@@ -191,9 +193,7 @@ def _made(state: _State, name: str, message: dict[str, Any]) -> None:
     segment = None if stored is None else from_table(stored, Segment, where="a segment of a worker")
     state.sink.take(message["made"], message["name"], message["sha256"], segment)
     state.late |= set(state.claims.finish(message["made"])) - {name}
-    frames = state.sink.frames - before
-    state.made += frames
-    state.unfinished[name] = max(0, state.unfinished.get(name, 0) - frames)
+    state.done.made(message["made"], state.sink.frames - before)
 
 
 def _counts(state: _State, name: str, message: dict[str, Any]) -> None:
@@ -218,6 +218,7 @@ def _error(state: _State, name: str, message: dict[str, Any]) -> None:
     state.why = text
     if error is not None:
         state.claims.release(name)
+        state.done.lost(name)
         state.crew.retire(name)
         if not state.crew.names:
             raise error
@@ -228,7 +229,7 @@ def _replace(state: _State, name: str) -> None:
     state.why = state.why or state.crew.last_words(name)
     lost = state.claims.lose(name)
     state.early_ends += not lost
-    state.unfinished.pop(name, None)
+    state.done.lost(name)
     with suppress(ValueError):
         state.waiting.remove(name)
     if lost or state.early_ends < ATTEMPTS:

@@ -1,0 +1,36 @@
+"""Workers that the tests of a file share, and a clip."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.media_maker import Audio, make_clip
+from tests.pipeline.workers.shared import FRAMES, ONE, upscaled
+from vsr.pipeline.job.warm_generator import WarmGenerator
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmGenerator]:
+    """Workers that all tests of a file share, because a process takes seconds to start."""
+    kept = WarmGenerator()
+    yield kept
+    kept.close()
+    kept._kept = None
+    gc.collect()  # ends the threads of its network, which tests of other files would count
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mkv", frames=FRAMES, audio=[Audio()])
+
+
+@pytest.fixture(scope="module")
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes of the clip."""
+    target = tmp_path_factory.mktemp("whole") / "out.mkv"
+    upscaled(source, target, ONE)
+    return target
