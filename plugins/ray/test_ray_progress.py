@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
-import vsr_ray  # noqa: E402
+import vsr_ray
 
-from plugins.ray.conftest import FRAMES  # noqa: E402
-from tests.cli.records import test_progress_of_workers as progress  # noqa: E402
-from tests.cli.run_cli import run_cli  # noqa: E402
+from plugins.ray.conftest import FRAMES
+from tests.cli.records import test_progress_of_workers as progress
+from tests.cli.run_cli import run_cli
 
 
 def test_frames_speed_and_remaining_time_are_those_of_all_workers_of_the_cluster(

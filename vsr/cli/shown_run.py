@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsr.cli import console
-from vsr.cli.flags.run_options import PREVIEW, RunOptions
+from vsr.cli.flags.run_options import RunOptions
 from vsr.cli.interruption import signals
 from vsr.cli.records import events
-from vsr.errors import ConfigError
+from vsr.cli.shown_previews import check_previews, preview_of, previews_of
 from vsr.media.files.stdio import is_pipe
-from vsr.media.remote.places import name_of, remote_of
-from vsr.writing import check_writable
+from vsr.media.remote.places import name_of
 
 if TYPE_CHECKING:
     from vsr.cli.interruption.watchdog import Watchdog
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from vsr.pipeline.job.report import Report
     from vsr.pipeline.job.warm_generator import WarmGenerator
     from vsr.pipeline.run import OnComplete
-
-_NO_PREVIEW = "--preview-every writes beside the result, which must be a local file; name one"
 
 
 def run_shown(
@@ -76,9 +73,8 @@ def _several_pictures(
     from vsr.pipeline.pictures.numbered import upscale_to_pictures
 
     is_animation = not is_pattern(target)
-    if options.preview_every is not None and remote_of(target) is not None:
-        raise ConfigError(_NO_PREVIEW)
-    preview = target.with_name(target.name + PREVIEW) if is_animation else target.parent / PREVIEW[1:]
+    check_previews(source, target, chosen, options)
+    preview = preview_of(target)
 
     def work(source: Path, video: Path, chosen: ChosenSettings) -> Report:
         again = replace(options, overwrite=True, preview=preview, pictures=name_of(target))
@@ -115,6 +111,7 @@ def _run(
         with dog.files_only():
             check_before_torch(source, target, chosen, overwrite=options.overwrite)
             signals.whatever_runs()
+            check_previews(source, target, chosen, options)
             from vsr.pipeline.preparation import prepare
             from vsr.pipeline.run import compute, finish
 
@@ -132,7 +129,7 @@ def _run(
         shown = _before(job.report, options, queue)
         with _kept_parts(job):
             job.alive = dog.alive
-            with _previews(options, job, target), _progress(options, queue) as show:
+            with previews_of(options, job, target), _progress(options, queue) as show:
                 meter = compute(job, show)
             events.emit("finishing", **_place(queue))
             with dog.files_only():
@@ -144,36 +141,6 @@ def _run(
 def _place(queue: QueueClock | None) -> dict[str, int]:
     """Return which of how many files the run is, for events."""
     return {"number": 1, "count": 1} if queue is None else {"number": queue.number, "count": queue.count}
-
-
-def _previews(options: RunOptions, job: Job, target: Path) -> AbstractContextManager[object]:
-    """Write pictures of before and after beside the result, if they are asked for, and say where."""
-    if options.preview_every is None:
-        return nullcontext()
-    from vsr.pipeline.flow.previews import previewed
-
-    if options.preview is None and (is_pipe(target) or remote_of(target) is not None):
-        raise ConfigError(_NO_PREVIEW)
-    if job.crew is not None:
-        raise ConfigError("--preview-every needs a run on one device; leave it out, or name one --device")
-    path = options.preview or target.with_name(target.name + PREVIEW)
-    check_writable(path, what="--preview-every", overwrite=True)
-    if not options.quiet:
-        which = f"one frame of every {options.preview_every}"
-        console.say(f"{name_of(path)} shows {which}, before at the left and after at the right")
-    return _noted(job, path, previewed(job, path, every=options.preview_every))
-
-
-@contextmanager
-def _noted(job: Job, path: Path, previews: AbstractContextManager[object]) -> Generator[None, None, None]:
-    """Record the picture of before and after, so that no later queue takes it for an input."""
-    from vsr.pipeline.queue.record import note_made
-
-    try:
-        with previews:
-            yield
-    finally:
-        note_made(Path(job.source.info.path), path)
 
 
 def _progress(options: RunOptions, queue: QueueClock | None) -> AbstractContextManager[Show | None]:
@@ -226,8 +193,8 @@ def _picture(
     on_complete: OnComplete,
 ) -> Report:
     """Upscale a still picture, which has no progress to show: it is one frame."""
-    if options.preview_every is not None and queue is None:
-        raise ConfigError(f"--preview-every: {name_of(source)} is a picture; leave it out, it is for videos")
+    if queue is None:
+        check_previews(source, target, chosen, options)
     check_before_torch(source, target, chosen, overwrite=options.overwrite)
     signals.whatever_runs()
     from vsr.pipeline.pictures.still import prepare_picture, run_picture

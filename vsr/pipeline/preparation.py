@@ -23,10 +23,9 @@ from vsr.media.mux.pipe_sink import open_pipe_sink
 from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.media.mux.sink_opening import open_sink
 from vsr.media.remote.blocks import hold, release
-from vsr.media.remote.places import is_nameless, is_of_this_process
+from vsr.media.remote.places import is_nameless, is_of_this_process, parts_of
 from vsr.models.catalog import choose
-from vsr.pipeline.crew.crew import Crew
-from vsr.pipeline.crew.hosts import Host, host_of
+from vsr.pipeline.crew.hosts import LOCAL, host_of
 from vsr.pipeline.job import output_size
 from vsr.pipeline.job.chosen_settings import ChosenSettings, fitted, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
@@ -72,6 +71,9 @@ def prepare(
     kept = warm or WarmGenerator()
     if is_pipe(source) or is_pipe(target) or is_nameless(target):
         settings = replace(settings, resume=False)  # a pipe cannot be read again, a file object not found
+    has_crew = len(devices) > 1 or not host.is_local
+    if has_crew:
+        _check_shared(source, target, settings)
     settle_delay(source, target, settings.format)
     with (
         _held(source),
@@ -129,7 +131,7 @@ def prepare(
                 source_sha256=source_sha256,
                 target_sha256=digest_of_target(target, sink) if hashes else no_sha256,
                 after=FiltersAfter(after, sink.layout, height=size.height, width=size.width),
-                crew=_crew(settings.on, host, devices, source, sink, kept),
+                crew=kept.crew(settings.on, host, devices) if has_crew else None,
             )
         finally:
             if warm is None:
@@ -147,27 +149,19 @@ def _held(source: Path) -> Generator[None, None, None]:
         release(source)
 
 
-def _crew(
-    on: str, host: Host, devices: tuple[str, ...], source: Path, sink: Sink, warm: WarmGenerator
-) -> Crew | None:
-    """Return the workers of a run; None if this process does the work.
+def _check_shared(source: Path, target: Path, settings: UpscaleSettings) -> None:
+    """Check that workers can share out a run: that it is made of segments, which they can reach.
 
     Raises:
-        ConfigError: the output is not made of segments, which are what workers make.
+        ConfigError: they cannot, or nothing can be written to the work folder.
     """
-    if len(devices) == 1 and host.is_local:
-        return None
-    if not isinstance(sink, SegmentedSink) or is_of_this_process(source) or _is_in_memory(sink):
+    parts = parts_of(target, beside=settings.on != LOCAL)
+    in_memory = parts is not None and parts.scheme == "memory"
+    if not settings.resume or is_of_this_process(source) or in_memory:
         raise ConfigError(
             "several workers share out the segments of a resumable run, and this one is not: it has a pipe,"
             " a file object, a memory URL or `resume=False`; name one `device`, without `on`"
         )
-    return warm.crew(on, host, devices)
-
-
-def _is_in_memory(sink: SegmentedSink) -> bool:
-    """Return whether no other process can reach the store of the finished segments."""
-    return sink.store is not None and sink.store.scheme == "memory"
 
 
 def _open_sink(it: Opening, *, overwrite: bool, output: OpenOutput) -> Sink:

@@ -16,6 +16,7 @@ from vsr.cli import console
 from vsr.cli.flags import common_flags, setting_flags, urls
 from vsr.cli.flags.run_options import RunOptions, progress_kind
 from vsr.cli.records import events
+from vsr.cli.shown_previews import check_previews
 from vsr.cli.shown_queue import run_queue_shown
 from vsr.cli.shown_run import check_before_torch, run_shown
 from vsr.cli.wording import in_flags
@@ -214,7 +215,7 @@ def _one(
     if options.report is not None:
         _check_report(options.report, source, target, dry_run=dry_run, overwrite=options.overwrite)
     if dry_run:
-        _print_plan(source, target, chosen, overwrite=options.overwrite)
+        _print_plan(source, target, chosen, options)
         return
     done = run_shown(source, target, chosen, options)
     from vsr.pipeline.queue.record import note_made
@@ -267,10 +268,13 @@ def _check_report(report: Path, source: Path, target: Path, *, dry_run: bool, ov
     check_writable(report, what="--report", overwrite=overwrite)
 
 
-def _print_plan(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> None:
+def _print_plan(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> None:
+    """Print what a run would do, or end with the error that ends the run before its work."""
+    overwrite = options.overwrite
     from_video = is_pattern(target) or becomes_animation(source, target)
     if not from_video:
         check_before_torch(source, target, chosen, overwrite=overwrite)
+    check_previews(source, target, chosen, options)
     from vsr.pipeline.estimate.dry_run import dry_run, picture_lines, pictures_lines
 
     if from_video:

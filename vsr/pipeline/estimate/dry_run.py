@@ -6,12 +6,11 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
-from vsr.engine.device_list import split
 from vsr.errors import ConfigError
 from vsr.frame import YuvFrame
 from vsr.media.files.named import paths_of
@@ -30,6 +29,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings, un
 from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.host_memory import frames_and_encoder
 from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.resume import open_trial
 from vsr.pipeline.pictures.animated import check_animation, left_out_of_animation
 from vsr.pipeline.pictures.lossless_video import hidden_video, lossless, unused_settings
 from vsr.pipeline.pictures.numbered import check_pictures, left_out_of_pictures
@@ -115,10 +115,8 @@ def dry_run(
             "a dry run requires files, because data that was read from a pipe is lost for the run"
         )
     chosen = settings if isinstance(settings, ChosenSettings) else unchanged(settings)
-    devices = _devices(chosen.settings)
-    chosen = replace(chosen, settings=replace(chosen.settings, resume=False, device=devices[0]))
-    with prepare(source, target, chosen, overwrite=overwrite) as job:
-        job.report.engine["workers"] = list(devices)
+    _check_is_here(chosen.settings)
+    with prepare(source, target, chosen, overwrite=overwrite, output=open_trial) as job:
         meter = Meter()
         trial = _measure(job, meter)
         info, frames = job.source.info, frames_expected(job.source.info, job.settings)
@@ -138,19 +136,17 @@ def dry_run(
         )
 
 
-def _devices(settings: UpscaleSettings) -> tuple[str, ...]:
-    """Return the devices of a run on this machine; a single one as the setting names it.
+def _check_is_here(settings: UpscaleSettings) -> None:
+    """Check that the run would be on this machine.
 
     Raises:
-        ConfigError: the run would be elsewhere.
+        ConfigError: it would be elsewhere.
     """
     if settings.on != LOCAL:
         raise ConfigError(
             f"a dry run measures this machine, and the run would be on {settings.on}; leave `on` out, and "
             "name a `device` that is here"
         )
-    found = split(settings.device)
-    return found if len(found) > 1 else (settings.device,)
 
 
 def estimate(

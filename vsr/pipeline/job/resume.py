@@ -86,21 +86,15 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
     """
     if not it.settings.resume:
         return _unbroken(it, opener)
-    info = it.video.info
-    work = WorkFolder(local_place(it.target), shown(it.target), _store(it))
-    opener_there = partial(opener, temporary=work.result)
+    work, opener_there = _work(it, opener)
     try:
         checked = opener_there()  # raises all errors of the checks, and leaves no file
         checked.abort()
-        key = it.key(checked.plan)
-        state = state_of(it.source)
-        engine = asdict(it.upscaler.plan(info.height, info.width)) | {"backend": it.upscaler.backend}
-        now = {"engine": engine, "file": None if state is None else state.plain()}
+        key, now = it.key(checked.plan), _now(it)
         if not it.settings.restart:
             work.take_over(_other_containers(it.target), key)
         work.begin(key, now, restart=it.settings.restart)
-        begun = from_table(work.journal.facts, _Begun, where="the job that is kept here (see `restart`)")
-        it.follow(Plan(batch=begun.engine.batch, tile=begun.engine.tile), begun.engine.backend)
+        _follow(it, work.journal.facts)
         untouched = work.journal.facts["file"] == now["file"]
         return SegmentedSink(
             work,
@@ -108,7 +102,7 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
             opener_there,
             it.like,
             container_of(it.target),
-            length=segment_length(info, it.settings.segment_seconds),
+            length=segment_length(it.video.info, it.settings.segment_seconds),
             # How decoders conceal damage depends on their threads, so
             # damaged frames may differ from run to run.
             unrepeatable=lambda: untouched and bool(it.video.damage),
@@ -116,6 +110,47 @@ def open_output(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink | Se
     except BaseException:
         work.leave(done=False)
         raise
+
+
+def open_trial(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink:
+    """Open the sink of a trial, which makes no result, after all checks of `open_output`.
+
+    A job that is kept stays as it is. The trial computes with its batch and tile, as a resumed run would.
+
+    Raises:
+        VsrError: An error of `open_output`.
+    """
+    if not it.settings.resume:
+        return _unbroken(it, opener)
+    work, opener_there = _work(it, opener)
+    sink = _released(work, opener_there)
+    try:
+        kept = work.check(it.key(sink.plan), _now(it), restart=it.settings.restart)
+        if kept is not None:
+            _follow(it, kept.facts)
+    except BaseException:
+        sink.abort()
+        raise
+    return sink
+
+
+def _work(it: Opening, opener: Callable[..., VideoSink]) -> tuple[WorkFolder, Callable[[], VideoSink]]:
+    """Return the work folder of a job, and what opens the output in it."""
+    work = WorkFolder(local_place(it.target), shown(it.target), _store(it))
+    return work, partial(opener, temporary=work.result)
+
+
+def _now(it: Opening) -> dict[str, Any]:
+    """Return the facts of a job that begins now."""
+    info, state = it.video.info, state_of(it.source)
+    engine = asdict(it.upscaler.plan(info.height, info.width)) | {"backend": it.upscaler.backend}
+    return {"engine": engine, "file": None if state is None else state.plain()}
+
+
+def _follow(it: Opening, facts: dict[str, Any]) -> None:
+    """Compute as at the start of the job whose facts these are."""
+    begun = from_table(facts, _Begun, where="the job that is kept here (see `restart`)")
+    it.follow(Plan(batch=begun.engine.batch, tile=begun.engine.tile), begun.engine.backend)
 
 
 def _unbroken(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink:

@@ -125,10 +125,8 @@ class WorkFolder:
             ConfigError: the folder contains a job with another key.
             OutputError: the folder cannot be read or cleared, or the store does not answer.
         """
-        stored = None if self._stored is None else self._stored.journal()
-        kept = None if restart else _newest(stored, self._newest())
-        if kept is not None and kept.segments and kept.facts.keys() == facts.keys():
-            self._check_same(kept.key, dict(key))
+        kept = self.check(key, facts, restart=restart)
+        if kept is not None:
             self.journal = kept
             here = {n for n, digest in kept.segments.items() if self._verifies(n, digest)}
             kept.segments = {n: d for n, d in kept.segments.items() if n in here or self._is_stored(n, d)}
@@ -148,6 +146,25 @@ class WorkFolder:
                     self.fetch(number, digest)
                 elif not self._is_stored(number, digest):
                     self._write((self.segment(number), stored_name(number, digest)))
+
+    def check(self, key: Key, facts: Mapping[str, Any], *, restart: bool) -> Journal | None:
+        """Return the journal of the job that `begin` would resume, None for a new one; nothing is changed.
+
+        Args:
+            key: As for `begin`.
+            facts: As for `begin`.
+            restart: As for `begin`.
+
+        Raises:
+            ConfigError: the folder contains a job with another key.
+            OutputError: the store does not answer.
+        """
+        stored = None if self._stored is None else self._stored.journal()
+        kept = None if restart else _newest(stored, self._newest())
+        if kept is None or not kept.segments or kept.facts.keys() != facts.keys():
+            return None
+        self._check_same(kept.key, dict(key))
+        return kept
 
     def fetch(self, number: int, digest: str) -> None:
         """Begin to copy a segment from the store into this folder, without waiting for it."""
