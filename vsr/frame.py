@@ -214,6 +214,9 @@ class VideoInfo:
     """The container's clock at the start of the recording. It is not 0 only in broadcast formats, whose
     clocks run on from one recording to the next."""
     duration_seconds: Fraction | None = None
+    """As the container states it."""
+    may_go_on: bool = False
+    """Whether the container can be joined byte by byte, so that more may follow after `duration_seconds`."""
     frames_promised: int | None = None
     """The number of frames that the container states; None if it states none."""
     mastering_display: MasteringDisplay | None = None

@@ -394,6 +394,15 @@ def test_an_empty_time_range_is_rejected_before_any_work(tmp_path: Path, start: 
         upscale(source, tmp_path / "out.mkv", settings(start=start, end=end))
 
 
+def test_a_start_in_a_later_part_of_a_joined_recording_is_after_no_end(tmp_path: Path) -> None:
+    """FFmpeg states the length of one part."""
+    parts = [make_clip(tmp_path / f"{first}.ts", frames=10, first_number=first) for first in (0, 10)]
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    upscale(source, tmp_path / "out.mkv", settings(start=Fraction(12, 25)))
+    assert numbers_of(tmp_path / "out.mkv") == [*range(12, 20)]
+
+
 def test_an_input_that_changes_during_the_run_is_reported(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", frames=20)
 

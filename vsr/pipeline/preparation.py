@@ -200,7 +200,7 @@ def _check_range(info: VideoInfo, settings: UpscaleSettings) -> None:
     start, end, duration = settings.start, settings.end, info.duration_seconds
     if start is not None and end is not None and end <= start:
         raise ConfigError(f"`end` {float(end):g} s is not after `start` {float(start):g} s")
-    if start is not None and duration is not None and start >= duration:
+    if start is not None and duration is not None and start >= duration and not info.may_go_on:
         raise ConfigError(f"`start` {float(start):g} s is after the end of the video, {float(duration):g} s")
 
 

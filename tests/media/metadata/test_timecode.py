@@ -86,6 +86,24 @@ def test_a_trimmed_video_begins_with_its_first_frames_timecode(
     assert found == {moved}
 
 
+def test_a_start_between_two_frames_of_a_clock_of_frames_counts_from_the_frame_after_it(
+    tmp_path: Path,
+) -> None:
+    """A tick of MXF lasts as long as a frame."""
+    source = tmp_path / "in.mxf"
+    make_clip(source, codec="mpeg2video", frames=20, metadata={"timecode": "01:02:03:04"})
+    made = pass_through(source, tmp_path / "out.mov", start=Fraction(41, 100)).path
+    assert numbers_of(made)[0] == 11
+    assert ffprobe(made)["streams"][0]["tags"]["timecode"] == "01:02:03:15"
+
+
+def test_a_timecode_that_matroska_keeps_as_a_tag_is_not_reported_as_left_out(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mov", frames=5, video_metadata={"timecode": "01:02:03:04"})
+    passed = pass_through(source, tmp_path / "out.mkv")
+    assert ffprobe(passed.path)["streams"][0]["tags"]["TIMECODE"] == "01:02:03:04"
+    assert not any("left out" in warning for warning in passed.warnings)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
 def test_raw_dv_has_its_frame_rate_and_keeps_its_timecode(tmp_path: Path, suffix: str) -> None:
     source = make_clip(tmp_path / "in.dv", codec="dvvideo", width=720, height=576, frames=5)

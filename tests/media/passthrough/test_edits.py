@@ -13,7 +13,7 @@ import pytest
 
 from tests.judges import ffprobe
 from tests.media.pass_through import pass_through, tracks
-from tests.media_maker import Audio, make_clip, numbers_of, pts_of
+from tests.media_maker import Audio, Subtitle, make_clip, numbers_of, pts_of
 from vsr.media.audit import verify
 
 RATE = 16000
@@ -123,6 +123,25 @@ def test_audio_hidden_by_a_lossless_cut_stays_hidden(tmp_path: Path, codec: str,
     times = tracks(made, "audio")[0].times
     assert suffix == ".mp4" or times[0] >= -0.3, "no more than a decoder needs"
     assert not any("audio" in line for line in verify(source, made).lost)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_texts_after_a_lossless_cut_are_shown_for_their_own_time(tmp_path: Path, suffix: str) -> None:
+    """FFmpeg gives the texts after a cut the durations of the first texts in the file."""
+    lines = ((0.2, 0.3, "hidden"), (0.5, 0.6, "hidden"), (0.9, 1.5, "shown"), (1.6, 1.7, "last"))
+    whole = make_clip(
+        tmp_path / "whole.mov",
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        frames=50,
+        subtitles=[Subtitle(codec="mov_text", lines=lines)],
+    )
+    source = with_edits(whole, tmp_path / "in.mov", [(1.0, 0.9)])
+    made = pass_through(source, tmp_path / f"out{suffix}").path
+    packets = ffprobe(made, "-show_packets", "-show_data", "-select_streams", "s")["packets"]
+    found = [(float(p["pts_time"]), float(p["duration_time"])) for p in packets if int(p["size"]) > 3]
+    assert found == [pytest.approx((0.0, 0.6), abs=0.002), pytest.approx((0.7, 0.1), abs=0.002)]
+    assert not any("subtitle" in line for line in verify(source, made).lost)
 
 
 @pytest.mark.parametrize("codec", ["aac", "ac3"])

@@ -121,6 +121,7 @@ class VideoSink:
                 shift=self._packets.clock.shift,
                 start=begin,
                 end=until,
+                skipped=start,
                 pending=self._pending,
             )
             if needs_finishing(info):

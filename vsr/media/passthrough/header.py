@@ -53,6 +53,7 @@ def copy_header(
     shift: Fraction,
     start: Fraction | None,
     end: Fraction | None,
+    skipped: Fraction | None,
     pending: list[Pending],
 ) -> list[str]:
     """Copy the metadata and chapters of `source` to `output`, and those of its video stream to `video`.
@@ -67,6 +68,8 @@ def copy_header(
         shift: Seconds added to every time.
         start: In seconds on the source's clock; chapters that ended before are left out.
         end: In seconds on the source's clock; chapters that begin later are left out.
+        skipped: Seconds left out at the start of the video, as the user gave them: timecodes are counted from
+            them, because `start` is rounded to a tick, which may last as long as a frame.
         pending: Gets the marks of the video that must be written into the finished file.
 
     Returns:
@@ -100,9 +103,9 @@ def copy_header(
         notes += lost_chapters
     output.metadata.update(tags | usual_places(container, tags))
     output.set_chapters(chapters)
-    if start is not None:
+    if skipped is not None:
         holders = [output.metadata, *(made.metadata for made in output.streams)]
-        move_codes(holders, start=start - (info.start_seconds or 0), rate=info.frame_rate)
+        move_codes(holders, start=skipped, rate=info.frame_rate)
     if lost:
         names = ", ".join(sorted(lost))
         notes.append(f"{container.name} does not support the metadata {names}; write to .mkv to keep them")

@@ -123,7 +123,7 @@ class _Known:
 def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStream | DroppedStream | None:
     """Return the plan for a stream; None for tracks that FFmpeg writes itself (for chapters and timecode)."""
     kind, media = stream.type, known.media
-    if container.family == "mp4" and _is_timecode_of(known.video, stream):
+    if _is_timecode_of(known.video, stream):
         return None
     if known.in_other_programme(stream):
         return _dropped(
@@ -200,7 +200,7 @@ def _audio_base(known: _Known, plan: PlannedStream) -> Fraction | None:
 
 
 def _is_timecode_of(video: Stream, stream: Stream) -> bool:
-    """Return whether FFmpeg's MP4 muxer makes this track from a tag of the video."""
+    """Return whether this track is a timecode that is a tag of the video, too; MP4's muxer makes it again."""
     code = stream.metadata.get("timecode")
     return stream.type == "data" and code is not None and code == video.metadata.get("timecode")
 

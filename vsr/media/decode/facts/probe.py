@@ -17,6 +17,7 @@ from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.facts.track_facts import track_facts
+from vsr.media.decoders.concatenated import can_start_over
 from vsr.media.decoders.decoder import (
     READ_ERRORS,
     FrameDecoder,
@@ -125,6 +126,7 @@ def describe(
         start_seconds=_first_shown(stream, frame),
         clock_start=_clock_start(container),
         duration_seconds=duration_seconds(container, stream),
+        may_go_on=can_start_over(container) or container.format.name == "ogg",
         frames_promised=frames_promised(container, stream, path),
         mastering_display=mastering_display_of(frame),
         content_light=content_light_of(frame),
