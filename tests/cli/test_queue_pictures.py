@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import av
@@ -147,3 +148,15 @@ def test_two_pictures_of_one_number_are_refused(tmp_path: Path, capfd: Capture) 
     scene().save(tmp_path / "shot" / "1.png")
     done = run_cli(capfd, "upscale", pattern, tmp_path / "film.mkv", *QUICK)
     assert (done.code, "have the same number" in done.line) == (3, True)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_number_that_belongs_to_no_regular_file_ends_in_one_line(
+    tmp_path: Path, capfd: Capture, kind: str
+) -> None:
+    pattern = pictures(tmp_path / "shot", 4)
+    other = tmp_path / "shot" / "002.png"
+    other.unlink()
+    os.mkfifo(other) if kind == "pipe" else other.mkdir()
+    done = run_cli(capfd, "upscale", pattern, tmp_path / "film.mkv", *QUICK)
+    assert (done.code, f"{other}: is not a regular file" in done.line) == (3, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -131,3 +132,12 @@ def test_two_videos_that_a_pattern_names_are_not_taken_for_input_and_output(
     done = run_cli(capfd, "upscale", *sorted(clips.glob("*.mkv")), *QUICK)
     assert done.code == 2
     assert "If both are inputs, name a folder for the results with --to" in done.line
+
+
+def test_a_pipe_in_place_of_a_record_or_of_an_input_is_not_waited_for(clips: Path, capfd: Capture) -> None:
+    os.mkfifo(clips / NAME)
+    os.mkfifo(clips / "c.mkv")
+    done, names = queued(capfd, clips)
+    assert (done.code, names) == (3, {"a-2x.mkv", "b-2x.mkv"})
+    assert f"{clips / 'c.mkv'}: is not a regular file" in done.err
+    assert run_cli(capfd, "upscale", clips / "a.mkv", *QUICK).code == 0

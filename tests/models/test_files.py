@@ -106,6 +106,18 @@ def test_weights_that_are_not_finite_are_refused_by_layer(value, suffix, tmp_pat
     _refused(path, r"body\.4\.weight.*NaN")
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.bool])
+def test_weights_of_whole_numbers_are_refused_since_their_scale_is_unknown(dtype, tmp_path):
+    state = {key: tensor.mul(100).to(dtype) for key, tensor in STATE.items()}
+    save_file(state, tmp_path / "quantized.safetensors")
+    _refused(tmp_path / "quantized.safetensors", r"body\.\d\.\w+ has whole numbers")
+
+
+def test_weights_that_are_all_zero_are_refused(tmp_path):
+    save_file({key: torch.zeros_like(tensor) for key, tensor in STATE.items()}, tmp_path / "zero.safetensors")
+    _refused(tmp_path / "zero.safetensors", "every weight is zero")
+
+
 def test_a_large_shape_in_a_few_bytes_is_not_allocated(tmp_path):
     torch.save({"body.0.weight": torch.zeros(1).expand(2**40)}, tmp_path / "bomb.pth")
     _refused(tmp_path / "bomb.pth", "claims")

@@ -220,6 +220,20 @@ def test_degenerate_shapes_are_a_model_error(shape, config, tmp_path):
         load_generator(tmp_path / "flat.safetensors")
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+@pytest.mark.parametrize("further", ["mean", "head.weight"])
+def test_the_error_for_tensors_beside_a_network_names_both(config, further, tmp_path):
+    save_file({**make(config).state_dict(), further: torch.ones(3)}, tmp_path / "more.safetensors")
+    with pytest.raises(ModelError, match=f"with {further}, which it does not have"):
+        load_generator(tmp_path / "more.safetensors")
+
+
+def test_a_link_to_nothing_is_named_as_such(tmp_path):
+    (tmp_path / "link.pth").symlink_to(tmp_path / "gone.pth")
+    with pytest.raises(ModelError, match="a link to a file that does not exist"):
+        load_generator(tmp_path / "link.pth")
+
+
 def test_strength_interpolates_from_the_partner_to_the_model(tmp_path):
     strong, weak = make(CONFIGS[-2], seed=1), make(CONFIGS[-2], seed=2)
     save_file(strong.state_dict(), tmp_path / "strong.safetensors")

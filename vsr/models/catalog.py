@@ -187,6 +187,8 @@ def resolve(name: str, scale: Fraction | int | None = None) -> Resolved:
     path = Path(name).expanduser()
     if path.is_dir():
         raise ModelError(f"{name}: a folder; give a weight file (.safetensors or .pth) in it")
+    if path.is_symlink() and not path.exists():
+        raise ModelError(f"{name}: a link to a file that does not exist; give the weight file itself")
     if not path.exists():
         raise ModelError(f"{name}: no weight file and no model; known models are {', '.join(names())}")
     return Resolved(name=path.stem, entry=None, path=path, scale=None)

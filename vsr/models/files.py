@@ -124,7 +124,7 @@ def read_weights(path: Path) -> WeightFile:
     return WeightFile(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
-        state={key: _as_fp32(path, key, tensor) for key, tensor in state.items()},
+        state=_with_numbers(path, {key: _as_fp32(path, key, tensor) for key, tensor in state.items()}),
         wrapper=wrapper,
         metadata=metadata,
     )
@@ -297,11 +297,23 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
+def _with_numbers(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights unless all are zero, as in a file of which only the size was written."""
+    if not any(bool(tensor.any()) for tensor in state.values()):
+        raise ModelError(f"{path}: every weight is zero, as after an unfinished download; get it again")
+    return state
+
+
 def _as_fp32(path: Path, key: str, tensor: Tensor) -> Tensor:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_nested:
         raise ModelError(f"{path}: {key} is sparse, quantized or complex; plain numbers are usable")
     if key.endswith("num_batches_tracked"):
         return tensor
+    if key.endswith((".weight", ".bias")) and not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"{path}: {key} has whole numbers ({kind}), of which nothing says the scale; use float"
+        )
     tensor = tensor.float()
     if not torch.isfinite(tensor).all():
         raise ModelError(f"{path}: {key} has NaN or infinity; use other weights")

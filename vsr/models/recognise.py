@@ -60,6 +60,10 @@ STRANGERS = (
 """Keys that identify common files of other kinds, and what these are."""
 
 
+_MOST_PARTS = 20
+"""Top-level parts of a file, each of which is tried as the one that does not belong to a network."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
     """Weights with the network that they belong to."""
@@ -96,7 +100,23 @@ def recognise_or_reject(file: WeightFile) -> tuple[Recognised | None, ModelError
         if not errors:
             raise
         found = None
+    if found is None and not errors:
+        errors += _with_others(file)
     return found, (errors[0] if errors else None)
+
+
+def _with_others(file: WeightFile) -> list[ModelError]:
+    """Return the error for a network of a family in whose file further tensors lie; none for other files."""
+    parts = dict.fromkeys(key.partition(".")[0] for key in file.state)
+    for part in parts if len(parts) <= _MOST_PARTS else ():
+        further = [key for key in file.state if key.partition(".")[0] == part]
+        rest = {key: value for key, value in file.state.items() if key not in further}
+        found = _fitting(replace(file, state=rest), FAMILIES, []) if rest else None
+        if found is not None:
+            more = f" and {len(further) - 1} more" if len(further) > 1 else ""
+            what = f"{found.family.name} with {further[0]}{more}, which it does not have"
+            return [ModelError(f"{file.path}: {what}; an unknown variant")]
+    return []
 
 
 def _fitting(file: WeightFile, families: Iterable[Family], errors: list[ModelError]) -> Recognised | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vsr.media.remote.reader import identity_of
 from vsr.media.remote.store import Identity
+from vsr.reading import open_file
 
 _BLOCK = 1 << 20
 _BLOCKS = 16
@@ -59,7 +60,7 @@ def state_of(path: Path | str) -> FileState | None:
     with suppress(OSError):
         if not Path(path).is_file():
             return None
-        with Path(path).open("rb") as file:
+        with open_file(Path(path)) as file:
             found = os.fstat(file.fileno())
             few = found.st_size <= _BLOCK * _BLOCKS
             content = hashlib.file_digest(file, "sha256").hexdigest() if few else None
@@ -80,14 +81,14 @@ def fingerprint(path: Path) -> str:
     what its store says of the version are hashed, and nothing is read.
 
     Raises:
-        OSError: A local file cannot be read.
+        OSError: A local file cannot be read, or is not a regular one.
         InputError: A remote file cannot be read.
     """
     identity = identity_of(path)
     if identity is not None:
         return _digest(identity)
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest.update(str(size).encode())
         last = max(0, size - _BLOCK)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from vsr.errors import InputError
+from vsr.reading import read_file
 
 
 class SequenceFile(io.RawIOBase):
@@ -29,7 +31,7 @@ class SequenceFile(io.RawIOBase):
         """
         super().__init__()
         try:
-            sizes = [path.stat().st_size for path in files]
+            sizes = [_size_of(path) for path in files]
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
         from vsr.media.pictures.file import read_size
@@ -79,11 +81,25 @@ class SequenceFile(io.RawIOBase):
 
     def _picture(self, number: int) -> bytes:
         if self._open[0] != number:
-            data = self.files[number].read_bytes()
-            if len(data) != self._starts[number + 1] - self._starts[number]:
+            size = self._starts[number + 1] - self._starts[number]
+            data = read_file(self.files[number], most_bytes=size)
+            if len(data) != size:
                 raise OSError(5, f"{self.files[number]} was changed")
             self._open = number, data
         return self._open[1]
+
+
+def _size_of(path: Path) -> int:
+    """Return the size of a picture in bytes.
+
+    Raises:
+        InputError: it is no regular file, so that a reader might wait for ever.
+        OSError: it cannot be read.
+    """
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError(f"{path}: is not a regular file. Remove it from the numbered pictures")
+    return facts.st_size
 
 
 def _header(sizes: Sequence[int], codec: bytes, rate: Fraction, width: int, height: int) -> bytes:

@@ -11,6 +11,7 @@ from vsr.errors import VsrError
 from vsr.media.remote.blocks import BLOCK, Blocks, blocks_of
 from vsr.media.remote.places import remote_of
 from vsr.media.remote.store import Identity
+from vsr.reading import open_file
 
 
 class RemoteReader(io.RawIOBase):
@@ -127,7 +128,7 @@ def open_bytes(path: str | Path) -> BinaryIO:
     """
     remote = remote_of(path)
     if remote is None:
-        return Path(path).open("rb")
+        return open_file(Path(path))
     return cast(BinaryIO, RemoteReader(blocks_of(remote)))
 
 

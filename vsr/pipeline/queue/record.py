@@ -29,6 +29,7 @@ from vsr.media.remote.places import is_nameless, remote_of
 from vsr.pipeline.inputfile import fingerprint
 from vsr.pipeline.job.report import plain
 from vsr.pipeline.queue.content import facts_of, is_one_of, is_result, is_there
+from vsr.reading import read_file
 from vsr.settings.field import settings_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
 from vsr.writing import move_over, new_file, temporary_name
@@ -278,10 +279,11 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
     """Return a record as a mapping from a result's name to its entry. Damaged lines are ignored."""
     found: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
-        if path.is_symlink() or path.stat().st_size > _MOST_BYTES:
+        if path.is_symlink():
             return found
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, TypeError):
+        text = read_file(path, most_bytes=_MOST_BYTES).decode("utf-8", "replace")
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError, RecursionError):
                 entry = json.loads(line)
                 if isinstance(entry, dict) and entry.keys() >= _KEYS and isinstance(entry["started"], int):
                     found[str(entry["name"])] = entry
