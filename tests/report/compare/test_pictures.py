@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.report.compare.colourful import colourful
 from vsr.report.compare.coding import decibel, lossless, sequence
+from vsr.report.compare.full_chroma import KIND, full_chroma
 from vsr.report.compare.pictures import LARGEST_ERROR, Pictures
 
 
@@ -101,10 +103,12 @@ def test_frames_are_left_out_before_they_are_spoilt() -> None:
 
 
 def test_the_first_frame_of_each_shot_has_an_image() -> None:
-    """Shots of five moving frames, bright and dark in turn, of which not all images fit."""
-    pictures = Pictures(limit=16_000, expected=40)
+    """Shots of five moving frames with grain, bright and dark in turn, of which not all images fit."""
+    pictures, random = Pictures(limit=120_000, expected=40), torch.Generator().manual_seed(6)
     for number, image in enumerate(drawn(40)):
-        dark = image // 4 + (180 if number // 5 % 2 else 0)
+        grain = 8 * torch.randn(1, 72, 96, generator=random)
+        shown = image // 4 + (160 if number // 5 % 2 else 20) + grain
+        dark = shown.clamp(0, 255).to(torch.uint8)
         pictures.add([dark, 255 - dark])
     pictures.flush()
     shown = {m for chunk in pictures.chunks for m in chunk.moments}
@@ -126,3 +130,39 @@ def test_a_difference_below_the_coding_error_is_counted() -> None:
     pictures.flush()
     assert pictures.square_error > 0
     assert pictures.alike == pictures.shown
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (120, 160), (91, 131)])
+def test_sequences_with_full_chroma_of_any_size_state_their_error(size: tuple[int, int]) -> None:
+    images = colourful(4, height=size[0], width=size[1])
+    better, worse = full_chroma(images, crf=0), full_chroma(images, crf=50)
+    assert decibel(better.square_error) > 40
+    assert worse.square_error >= better.square_error
+    assert len(better.files) == len(worse.files) == 4, "a packet for each image"
+
+
+def test_images_with_strong_colours_are_compressed_with_full_chroma() -> None:
+    """4:2:0 would not reach the quality at which an error is hardly seen, so they were lossless before."""
+    images = colourful(16)
+    assert sequence(images, crf=3).square_error > LARGEST_ERROR
+    limit = sum(map(len, lossless(images).files)) // 3
+    pictures = Pictures(limit=limit, expected=16)
+    for image in images:
+        pictures.add([image])
+    pictures.flush()
+    assert {coded.kind for chunk in pictures.chunks for coded in chunk.panels} == {KIND}
+    assert 0 < pictures.square_error <= LARGEST_ERROR
+    assert pictures.shown == 16
+    assert size_of(pictures) <= limit
+
+
+def test_lossless_images_that_are_smaller_than_others_are_taken() -> None:
+    """Of few colours and with sharp edges, as on a screen."""
+    images = [torch.roll(colourful(1)[0] // 128 * 255, 2 * i, -1).contiguous() for i in range(8)]
+    exact = lossless(images)
+    pictures = Pictures(limit=sum(map(len, exact.files)) // 2, expected=8)
+    for image in images:
+        pictures.add([image])
+    pictures.flush()
+    assert pictures.shown >= 3
+    assert {coded.kind for chunk in pictures.chunks for coded in chunk.panels} == {exact.kind}

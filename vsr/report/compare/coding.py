@@ -25,8 +25,8 @@ from vsr.system.scheduling import kept_priority
 
 AVIF_LEAST = 64
 """Smallest side that SVT-AV1 encodes."""
-_LAYOUT = PixelLayout(family="yuv", bit_depth=10, chroma_shift=(1, 1))
-_COLOR = ColorSpec(
+HALF_CHROMA = PixelLayout(family="yuv", bit_depth=10, chroma_shift=(1, 1))
+COLOR = ColorSpec(
     matrix=Matrix.SMPTE170M,
     transfer=Transfer.SRGB,
     primaries=Primaries.BT709,
@@ -36,15 +36,15 @@ _COLOR = ColorSpec(
 """What browsers show without a change of colours: matrix and range of an AV1 stream that states none, because
 Chromium 156 reads them from the stream, which SVT-AV1 leaves unspecified, and not from the AVIF file. SVT-AV1
 has 4:2:0 only; with 10 bits the rounding of Y'CbCr is finer than that of the 8 bits that are shown."""
-_TICK = Fraction(1, 1000)
+TICK = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coded:
-    """The images of a panel at some moments: a WebP file for each, or one AVIF sequence."""
+    """The images of a panel at some moments: a WebP file for each, one AVIF sequence, or packets of VP9."""
 
     kind: str
-    """`image/webp` or `image/avif`."""
+    """`image/webp`, `image/avif` or `full_chroma.KIND`."""
     files: tuple[bytes, ...]
     square_error: float
     """The largest mean square error of a frame in 8-bit levels; 0 is lossless."""
@@ -79,12 +79,12 @@ def animated_webp(images: Sequence[Tensor], *, milliseconds: int, quality: int) 
     with av.open(written, "w", format="webp", options={"loop": "0"}) as container:
         stream = container.add_stream("libwebp_anim", rate=1000)
         stream.height, stream.width = images[0].shape[-2:]
-        stream.pix_fmt, stream.time_base = "bgra", _TICK
-        stream.codec_context.time_base = _TICK
+        stream.pix_fmt, stream.time_base = "bgra", TICK
+        stream.codec_context.time_base = TICK
         stream.options = {"quality": str(quality), "compression_level": "4"}
         for number, image in enumerate(images):
             frame = _bgra(image)
-            frame.pts, frame.time_base = number * milliseconds, _TICK
+            frame.pts, frame.time_base = number * milliseconds, TICK
             frame.duration = milliseconds
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -126,9 +126,9 @@ def _padded(image: Tensor) -> Tensor:
 def _encoded(images: Sequence[Tensor], crf: int) -> tuple[list[Packet[VideoStream]], bytes]:
     encoder = av.CodecContext.create("libsvtav1", "w")
     encoder.height, encoder.width = images[0].shape[-2:]
-    encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p10le", _TICK, Fraction(25)
-    encoder.colorspace, encoder.color_range = int(_COLOR.matrix), int(_COLOR.range)
-    encoder.color_trc, encoder.color_primaries = int(_COLOR.transfer), int(_COLOR.primaries)
+    encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p10le", TICK, Fraction(25)
+    encoder.colorspace, encoder.color_range = int(COLOR.matrix), int(COLOR.range)
+    encoder.color_trc, encoder.color_primaries = int(COLOR.transfer), int(COLOR.primaries)
     encoder.flags |= av.codec.context.Flags.global_header
     encoder.options = {"crf": str(crf), "preset": "9", "g": str(len(images)), "svtav1-params": "lp=1"}
     open_encoder(encoder)
@@ -139,9 +139,9 @@ def _encoded(images: Sequence[Tensor], crf: int) -> tuple[list[Packet[VideoStrea
 
 
 def _frame(image: Tensor, number: int) -> av.VideoFrame:
-    planes = to_planes(image.to(torch.float32) / 255, _COLOR, _LAYOUT)
-    stamp = Stamp(index=number, pts=40 * number, duration=40, time_base=_TICK)
-    return to_av_frame(YuvFrame(planes=planes, layout=_LAYOUT, color=_COLOR, stamp=stamp), "yuv420p10le")
+    planes = to_planes(image.to(torch.float32) / 255, COLOR, HALF_CHROMA)
+    stamp = Stamp(index=number, pts=40 * number, duration=40, time_base=TICK)
+    return to_av_frame(YuvFrame(planes=planes, layout=HALF_CHROMA, color=COLOR, stamp=stamp), "yuv420p10le")
 
 
 def _decoded(packets: Sequence[Packet[VideoStream]], header: bytes) -> list[Tensor]:
@@ -149,7 +149,7 @@ def _decoded(packets: Sequence[Packet[VideoStream]], header: bytes) -> list[Tens
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = header
     frames = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
-    return [eight_bit(to_rgb(planes_of(frame)[0], _COLOR, _LAYOUT).clamp_(0, 1)) for frame in frames]
+    return [eight_bit(to_rgb(planes_of(frame)[0], COLOR, HALF_CHROMA).clamp_(0, 1)) for frame in frames]
 
 
 def _boxed(packets: Sequence[Packet[VideoStream]], header: bytes, width: int, height: int) -> bytes:
@@ -157,9 +157,9 @@ def _boxed(packets: Sequence[Packet[VideoStream]], header: bytes, width: int, he
     with av.open(written, "w", format="avif") as container:
         stream = container.add_stream("libsvtav1", rate=25)
         context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt, stream.time_base = width, height, "yuv420p10le", _TICK
-        context.colorspace, context.color_range = int(_COLOR.matrix), int(_COLOR.range)
-        context.color_trc, context.color_primaries = int(_COLOR.transfer), int(_COLOR.primaries)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = width, height, "yuv420p10le", TICK
+        context.colorspace, context.color_range = int(COLOR.matrix), int(COLOR.range)
+        context.color_trc, context.color_primaries = int(COLOR.transfer), int(COLOR.primaries)
         with kept_priority():  # opens SVT-AV1, although only its packets are written
             container.start_encoding()
         for packet in packets:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
 from vsr.report.compare.coding import Coded, lossless, sequence, square_error
+from vsr.report.compare.full_chroma import chroma_error, full_chroma
 
 LARGEST_ERROR = 6.5
 """Largest mean square error of a lossy image in 8-bit levels: 40 dB, where an error is hardly seen even when
 both images alternate."""
 LADDER = (0, 3, 8, 14, 20, 26, 32)
 """Qualities from best to smallest: 0 is lossless, the others are CRFs of SVT-AV1."""
+FULL_CHROMA = {3: 4, 8: 10, 14: 19, 20: 27, 26: 34, 32: 41}
+"""The CRFs of libvpx for images of which 4:2:0 would lose too much; about as many bytes for photographs."""
 CHUNK = 16
 """Number of frames of a sequence: more take less space, and longer to jump into."""
 CHUNK_BYTES = 1 << 28
@@ -144,7 +148,10 @@ class Pictures:
                 break
             rung += 1
         assert smallest is not None  # lossless images are good
-        return None, smallest
+        if _lossless_size(images) < _size(smallest):  # few colours and sharp edges
+            chunk = _coded(numbers, images, 0)
+            smallest = min(smallest, chunk, key=_size)
+        return (smallest if _size(smallest) <= share else None), smallest
 
 
 def _cuts(images: list[list[Tensor]]) -> list[int]:
@@ -166,13 +173,25 @@ def _lossless_size(images: list[list[Tensor]]) -> int:
 
 
 def _coded(numbers: tuple[int, ...], images: list[list[Tensor]], quality: int) -> Chunk:
+    """Code the images of some moments in one form for all panels; see `LADDER` for the quality."""
+    if not quality:
+        return _in_form(numbers, images, lossless)
+    in_full = partial(full_chroma, crf=FULL_CHROMA[quality])
+    if max(map(chroma_error, images[len(images) // 2])) > LARGEST_ERROR:
+        return _in_form(numbers, images, in_full)
+    chunk = _in_form(numbers, images, partial(sequence, crf=quality))
+    good = max(coded.square_error for coded in chunk.panels) <= LARGEST_ERROR
+    return chunk if good else _in_form(numbers, images, in_full)
+
+
+def _in_form(
+    numbers: tuple[int, ...], images: list[list[Tensor]], form: Callable[[list[Tensor]], Coded]
+) -> Chunk:
     panels: list[Coded] = []
     for panel in range(len(images[0])):
         own = [moment[panel] for moment in images]
         twin = next((i for i in range(panel) if _equal(own, [moment[i] for moment in images])), None)
-        panels.append(
-            panels[twin] if twin is not None else (sequence(own, crf=quality) if quality else lossless(own))
-        )
+        panels.append(form(own) if twin is None else panels[twin])
     return Chunk(moments=numbers, panels=tuple(panels))
 
 
