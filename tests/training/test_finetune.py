@@ -23,7 +23,7 @@ from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run.checkpoint import checkpoints
 from vsr.training.run.evaluate import make_cases, measure
 from vsr.training.run.loop import Run, StoppedEarlyError, datasets_for
-from vsr.training.run.page import page_path
+from vsr.training.run.records.page import page_path
 from vsr.training.run.state import new_state
 from vsr.training.schedule import Schedule
 

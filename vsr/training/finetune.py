@@ -24,8 +24,8 @@ from vsr.training.run.checkpoint import remove_checkpoints, save_weights
 from vsr.training.run.evaluate import make_cases, measure, upscaled
 from vsr.training.run.loop import Run, TrainProgress, datasets_for, stopped_early, train_on
 from vsr.training.run.origin import origin_of
-from vsr.training.run.page import ended, write_page
-from vsr.training.run.samples import save_columns
+from vsr.training.run.records.page import ended, write_page
+from vsr.training.run.records.samples import save_columns
 from vsr.training.run.state import State, new_state
 from vsr.training.start import facts_of_start
 

@@ -1,1 +1,1 @@
-"""The training run: its loop, one step, its state, checkpoints and validation."""
+"""The training run: its loop, one step, its state, checkpoints, validation and records."""

@@ -31,11 +31,11 @@ from vsr.training.run.checkpoint import (
     share_state,
 )
 from vsr.training.run.evaluate import ValidationCase, make_cases, measure
-from vsr.training.run.journal import Journal, means
 from vsr.training.run.origin import Origin, origin_of
-from vsr.training.run.page import PageFacts, last_page, page_path, running, write_page
+from vsr.training.run.records.journal import Journal, means
+from vsr.training.run.records.page import PageFacts, last_page, page_path, running, write_page
+from vsr.training.run.records.samples import save_pair, save_samples
 from vsr.training.run.replay import Replay, StepResult, can_replay, fast_cuda_settings
-from vsr.training.run.samples import save_pair, save_samples
 from vsr.training.run.state import State, new_state
 from vsr.training.run.steps import Terms, computes_in, train_step
 from vsr.training.schedule import factor_at

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.training.photographs import photograph, tiny_recipe
 from vsr.errors import OutputError
 from vsr.training.run.evaluate import Scores, ValidationCase, enlarge
-from vsr.training.run.samples import ROWS, SIDE, save_columns, save_pair, save_samples
+from vsr.training.run.records.samples import ROWS, SIDE, save_columns, save_pair, save_samples
 from vsr.training.run.state import new_state
 
 GAP = 4

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import OutputError
-from vsr.training.run import journal
-from vsr.training.run.journal import Journal, means
+from vsr.training.run.records import journal
+from vsr.training.run.records.journal import Journal, means
 
 
 def rows(output: Path) -> list[dict[str, float | None]]:

@@ -14,7 +14,7 @@ import torch
 from tests.training.photographs import tiny_recipe, write_photographs
 from vsr.media.png import save_png
 from vsr.training.run.loop import StoppedEarlyError, TrainProgress, train
-from vsr.training.run.page import (
+from vsr.training.run.records.page import (
     MOST_SAMPLES,
     REFRESH_SECONDS,
     PageFacts,
