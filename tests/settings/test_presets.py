@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -178,3 +179,20 @@ def test_a_job_with_other_filters_does_not_go_on_with_the_parts_of_this_one(tmp_
     vsr.upscale(source, whole, filters_after=["unsharp"], resume=False, **wishes)
     assert numbers_of(target) == list(range(20))
     assert samples_of(target) == samples_of(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model = 5", "5 is not a text"),
+        ('strict = "yes"', "'yes' is not true or false"),
+        ("batch = 1.5", "1.5 is not a whole number"),
+        ('scale = "1e999"', "'1e999' is not a number, such as 2, 1.5 or 3/2"),
+        ("encoder = 3", "3 is not a table"),
+        ("filters_before = 1", "1 is not a list"),
+    ],
+)
+def test_a_value_of_another_type_is_named_in_plain_words(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        read_pipeline(tmp_path / "mine.toml")

@@ -75,6 +75,15 @@ def _value(value: Any, hint: Any, *, where: str) -> Any:
 
 
 _NO: Any = object()
+_KINDS: Mapping[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Fraction: "a number, such as 2, 1.5 or 3/2, of a moderate size",
+    tuple: "a list, or a table of pairs",
+}
+"""Names of types in messages; that of other ones is a table."""
 
 
 def _as(value: Any, hint: Any, *, where: str) -> Any:
@@ -166,5 +175,5 @@ def _words(hint: Any) -> str:
         elif isinstance(option, type) and issubclass(option, IntEnum):
             words.append("one of " + ", ".join(name.lower() for name in option.__members__))
         else:
-            words.append(getattr(option, "__name__", str(option)))
+            words.append(_KINDS.get(typing.get_origin(option) or option, "a table"))
     return " or ".join(words)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from vsr.errors import ConfigError
-from vsr.pipeline.queue.inputs import Input, inputs_of, listed
+from vsr.pipeline.queue.inputs import Input, inputs_of, listed, text_of
 from vsr.pipeline.queue.names import PATTERN, targets_of
 from vsr.settings.schema import UpscaleSettings
 
@@ -111,3 +113,14 @@ def test_two_inputs_of_one_name_in_different_folders_are_told_before_any_work() 
     inputs = [Input(Path("x/a.mkv")), Input(Path("y/a.avi"))]
     with pytest.raises(ConfigError, match=r"the results of x/a.mkv and y/a.avi would both be out/a-2x.mkv"):
         targets_of(inputs, UpscaleSettings(), folder=Path("out"), pattern=PATTERN)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_list_is_read_in_the_encoding_that_its_first_bytes_state(encoding: str) -> None:
+    marks = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    data = marks.get(encoding, b"") + "a.mkv\r\nü b.mkv\r\n".encode(encoding)
+    assert listed(text_of(data)) == [Path("a.mkv"), Path("ü b.mkv")]
+
+
+def test_a_list_keeps_names_that_are_not_utf8() -> None:
+    assert [os.fsencode(path) for path in listed(text_of(b"\xff.mkv\n"))] == [b"\xff.mkv"]

@@ -5,7 +5,6 @@ The flags of settings come from `vsr/settings/schema.py`.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +26,7 @@ from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
 from vsr.media.remote.places import name_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
-from vsr.pipeline.queue.inputs import listed
+from vsr.pipeline.queue.inputs import listed, text_of
 from vsr.reading import read_file
 from vsr.writing import check_writable, leads_to
 
@@ -198,7 +197,7 @@ def _listed(file: Path | None) -> list[Path]:
         raise ConfigError(
             f"--files-from {file}: cannot be read ({error.strerror or error}); give a text file"
         ) from error
-    found = listed(os.fsdecode(data))
+    found = listed(text_of(data))
     if not found:
         raise ConfigError(f"--files-from {file}: contains no names; write one input on each line")
     return found

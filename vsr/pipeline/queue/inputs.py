@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import re
@@ -31,6 +32,13 @@ VIDEO_SUFFIXES = frozenset({
 })
 # fmt: on
 """Suffixes by which videos are found in a folder, besides images. A named file may have any suffix."""
+
+
+_ENCODINGS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,18 @@ def listed(text: str) -> list[Path]:
     """Return the paths in a list: one on each line, or separated by NUL as `find -print0` writes them."""
     separator = "\0" if "\0" in text else "\n"
     return [place_of(line) for line in (part.rstrip("\r") for part in text.split(separator)) if line.strip()]
+
+
+def text_of(data: bytes) -> str:
+    """Return the text of a list: in the encoding that its first bytes state, as editors and shells of Windows
+    write them (UTF-8 or UTF-16), else in that of file names.
+    """
+    for beginning, encoding in _ENCODINGS:
+        if data.startswith(beginning):
+            return data[len(beginning) :].decode(
+                encoding, "surrogateescape" if encoding == "utf-8" else "replace"
+            )
+    return os.fsdecode(data)
 
 
 def is_folder(path: Path) -> bool:
