@@ -18,6 +18,7 @@ from tests.cli.records import test_progress_of_workers as progress
 from tests.cli.run_cli import run_cli
 
 
+@pytest.mark.slow
 def test_frames_speed_and_remaining_time_are_those_of_all_workers_of_the_cluster(
     source: Path,
     cluster: Any,

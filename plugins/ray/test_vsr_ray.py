@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -289,6 +290,27 @@ def test_devices_of_a_cluster(cluster: Any) -> None:
         vsr_ray.devices("", "cuda:all")
     with pytest.raises(ConfigError, match="no device of a cluster"):
         vsr_ray.devices("", "cuda:0,cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "reserved"),
+    [("cpu", 3, {"num_cpus": 3}), ("cpu", 0, {"num_cpus": 1}), ("cuda:0", 0, {"num_cpus": 1, "num_gpus": 1})],
+)
+def test_a_worker_reserves_its_cores_and_its_gpu(
+    device: str, threads: int, reserved: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray then finds a machine for it, or an autoscaler starts one."""
+    wanted: dict[str, Any] = {}
+
+    class Remote:
+        def options(self, **options: Any) -> Any:
+            wanted.update(options)
+            return SimpleNamespace(remote=lambda *rest: None)
+
+    monkeypatch.setattr(ray, "remote", lambda relay: Remote())
+    monkeypatch.setattr(vsr_ray._RemoteWorker, "_listen", lambda self: None)
+    vsr_ray._RemoteWorker("w1", device, threads, lambda message: None, gathering=1.0)
+    assert {name: number for name, number in wanted.items() if name.startswith("num_")} == reserved
 
 
 @pytest.mark.parametrize("number", [1, 40, 200, 1000])
