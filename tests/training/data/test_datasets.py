@@ -102,6 +102,26 @@ def test_a_folder_can_contain_images_and_videos(tmp_path: Path) -> None:
         assert {sample.shift is None for sample in draws(dataset)} == {True, False}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_videos_among_images_that_cannot_be_used_do_not_end_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    write_photographs(tmp_path, 3)
+    for number in range(count):
+        Image.new("RGB", (96, 96), "red").save(tmp_path / f"{number}.gif")
+    (tmp_path / "x.mp4").mkdir()
+    known, _ = opened(tmp_path)
+    assert all(sample.shift is not None for sample in draws(known, 3))
+    assert f"only its images are used, not its {count} videos" in caplog.text
+    assert "x.mp4 (not a file)" in caplog.text
+
+
+def test_a_video_of_one_frame_is_named_as_too_short(tmp_path: Path) -> None:
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.gif")
+    with pytest.raises(InputError, match="1 frames are too few"):
+        opened(tmp_path)
+
+
 def test_the_same_random_numbers_give_the_same_clips_from_a_mixture(tmp_path: Path) -> None:
     write_photographs(tmp_path, 3)
     write_film(tmp_path / "a.mp4", pan(1, 30))

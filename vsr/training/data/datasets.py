@@ -110,6 +110,9 @@ def _open_folder(
     folder: Path, geometry: Geometry, holdout: int, downscale: float | None, cache: FrameCache
 ) -> Halves:
     files = sorted(path for path in folder.iterdir() if is_visible_file(path))
+    for path in sorted(set(folder.iterdir()) - set(files)):
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+            logger.warning("skipped: %s (not a file)", shown(path))
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     known, held_out = list[Dataset](), list[Dataset]()
     if any(path.suffix.lower() in SUFFIXES for path in files):
@@ -117,13 +120,26 @@ def _open_folder(
         known, held_out = [photographs[0]], [photographs[1]]
     elif not videos:
         raise InputError(f"{shown(folder)} contains neither images nor videos. Give the folder that does")
-    if len(videos) == 1:
-        halves = _open_one(videos[0], geometry, holdout, downscale, cache)
-    elif videos:
-        halves = _split_by_file(_open_videos(videos, cache), geometry, holdout, downscale)
-    else:
+    try:
+        halves = _videos_of_folder(videos, geometry, holdout, downscale, cache)
+    except InputError as error:  # a GIF or the clip of a live photo among photographs
+        if not known:
+            raise
         halves = [], []
+        logger.warning(
+            "%s: only its images are used, not its %d videos: %s", shown(folder), len(videos), error
+        )
     return known + halves[0], held_out + halves[1]
+
+
+def _videos_of_folder(
+    videos: Sequence[Path], geometry: Geometry, holdout: int, downscale: float | None, cache: FrameCache
+) -> Halves:
+    if not videos:
+        return [], []
+    if len(videos) == 1:
+        return _open_one(videos[0], geometry, holdout, downscale, cache)
+    return _split_by_file(_open_videos(videos, cache), geometry, holdout, downscale)
 
 
 def _open_videos(paths: Sequence[Path], cache: FrameCache) -> list[Video]:

@@ -241,6 +241,9 @@ def footage_of(
 
 def _why_no_run(video: Video, first: int, last: int, frames: int) -> str:
     path, index = shown(video.info.path), video.index
+    if last <= first:
+        few = f"{len(index)} frames are too few to train on {frames} consecutive ones and to hold out others"
+        return f"{path}: {few}. Give a longer video, or lower degrade.frames"
     if index.interlaced:
         return (
             f"{path}: {index.interlaced} of {len(index)} frames are interlaced. Deinterlace the video first"

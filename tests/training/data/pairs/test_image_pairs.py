@@ -220,6 +220,14 @@ def test_images_that_are_rotated_without_an_exif_orientation_are_rejected(tmp_pa
         open_pairs(hr, lr, SHAPE, 3)
 
 
+def test_pairs_with_red_and_blue_swapped_are_rejected(tmp_path: Path) -> None:
+    hr, lr = write_pairs(tmp_path, 3)
+    for path in lr.iterdir():
+        Image.fromarray(np.asarray(Image.open(path))[..., ::-1].copy()).save(path)
+    with pytest.raises(InputError, match="red and blue swapped"):
+        open_pairs(hr, lr, SHAPE, 3)
+
+
 @pytest.mark.parametrize("late", [-2, -1, 1, 2])
 def test_a_delayed_video_is_rejected_with_the_frames_that_match(tmp_path: Path, late: int) -> None:
     film = pan(1, 40)

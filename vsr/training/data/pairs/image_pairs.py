@@ -20,7 +20,7 @@ from vsr.media.files.opening import shown
 from vsr.training.data.drawing import Dataset, Geometry, Sample, cut_pan, draw_pan
 from vsr.training.data.image_folder import ImageFile, Quarantine, find_images, licences, split
 from vsr.training.data.images import read_image
-from vsr.training.data.pairs.pair_match import find_mismatches, reduced
+from vsr.training.data.pairs.pair_match import are_swapped, find_mismatches, reduced
 from vsr.training.data.pairs.video_pairs import open_video_pairs, size_mismatch
 from vsr.training.data.video import FrameCache
 
@@ -158,6 +158,8 @@ def _look_at(pairs: Sequence[Pair], quarantine: Quarantine) -> list[tuple[Pair, 
             hr, lr = read_image(pair.hr.path), read_image(pair.lr.path)
         except InputError as error:
             return error
+        if are_swapped(hr, lr):
+            return _swapped(pair)
         return Pair(_shown_as(pair.hr, hr), _shown_as(pair.lr, lr)), (reduced(hr), reduced(lr))
 
     found = []
@@ -194,6 +196,11 @@ def _mismatch_message(pair: Pair, other: str | None, *, turned: bool) -> InputEr
         f"{shown(pair.lr.path)} does not show the content of {shown(pair.hr.path)}{what}. "
         "Give images that match, or remove both"
     )
+
+
+def _swapped(pair: Pair) -> InputError:
+    names = f"{shown(pair.lr.path)} and {shown(pair.hr.path)}"
+    return InputError(f"{names} show the same content with red and blue swapped. Swap them in one of both")
 
 
 def _check_names(hr: Path, lr: Path, large: Sequence[str], small: Sequence[str]) -> None:

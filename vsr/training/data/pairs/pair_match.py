@@ -25,6 +25,9 @@ content; noise of 40 code values leaves 0.05."""
 _CLEARLY = 4.0
 """How many times more similar a neighbour must be to count as the match;
 all frames of a static scene are equal."""
+_OPPOSITE = -0.5
+"""Correlation of red minus blue below which these are swapped: -1 for equal images, and no degradation makes
+it negative."""
 _NOTICED = 0.003
 """Difference up to which a pair matches without a look at neighbours;
 rounding and compression cause this much."""
@@ -34,6 +37,23 @@ def reduced(image: Tensor) -> Tensor:
     """Return the luma of an image `(3, H, W)` uint8, reduced to `(SIDE, SIDE)` float32 in code values."""
     luma = (image.float() * torch.tensor(_LUMA)[:, None, None]).sum(0)
     return F.interpolate(luma[None, None], size=(SIDE, SIDE), mode="area")[0, 0]
+
+
+def are_swapped(hr: Tensor, lr: Tensor) -> bool:
+    """Return whether red and blue of one image `(3, H, W)` uint8 are those of the other in reverse order, as
+    programs write them that take OpenCV's BGR for RGB. Luma alone hardly shows it.
+    """
+    a, b = (_red_above_blue(image) for image in (hr, lr))
+    if min(float(a.std()), float(b.std())) < _FLAT:
+        return False
+    return float((a @ b) / (a.norm() * b.norm())) < _OPPOSITE
+
+
+def _red_above_blue(image: Tensor) -> Tensor:
+    """Return red minus blue, reduced to `(SIDE * SIDE,)` float32 in code values, around its mean."""
+    both = F.interpolate(image[None, [0, 2]].float(), size=(SIDE, SIDE), mode="area")[0]
+    more = (both[0] - both[1]).flatten()
+    return more - more.mean()
 
 
 def difference(a: Tensor, b: Tensor) -> float | None:
