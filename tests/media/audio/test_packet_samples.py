@@ -12,6 +12,7 @@ from tests.judges import ffprobe, run
 from tests.media.pass_through import pass_through
 from tests.media_maker import Audio, make_clip
 from vsr.media.audio.packet_samples import samples_in
+from vsr.media.audit import verify
 
 MILLISECOND = 48
 """In samples; Matroska's times are rounded to one."""
@@ -88,6 +89,7 @@ def test_the_end_that_opus_hides_is_hidden_in_mp4(tmp_path: Path, suffix: str) -
     made = pass_through(source, tmp_path / "out.mp4").path
     assert heard(source) == 37_000
     assert abs(duration_of(made) * 48000 - 37_000) <= 2 * MILLISECOND, "of its first and its last packet"
+    assert not any("audio" in line for line in verify(source, made).lost)
 
 
 def duration_of(path: Path) -> float:

@@ -44,7 +44,14 @@ class DecodedAudio:
     """`(N, 2)`: the number of samples before each decoded block, and its time in seconds after the first
     frame."""
     samples: int
-    """The number of samples in each channel."""
+    """The number of decoded samples in each channel."""
+    padding: int
+    """How many of them at the end MP4 hides by the duration of the last packet, and FFmpeg decodes."""
+
+    @property
+    def heard(self) -> int:
+        """The number of samples in each channel that a player plays."""
+        return self.samples - self.padding
 
     @property
     def begin(self) -> float:

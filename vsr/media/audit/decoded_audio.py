@@ -13,9 +13,11 @@ from av.packet import Packet
 from numpy.typing import NDArray
 
 from vsr.media.audio.audio_facts import AudioFacts
+from vsr.media.audio.packet_samples import heard_samples
 from vsr.media.audio.samples import SampleReader, is_readable
 from vsr.media.audit.contents import DecodedAudio
 from vsr.media.decoders.decoder import READ_ERRORS
+from vsr.media.files.pyav import time_base_of
 
 
 class AudioReader:
@@ -32,16 +34,29 @@ class AudioReader:
         self._digest = hashlib.sha256()
         self._blocks: list[bytes] = []
         self._starts: list[tuple[int, Fraction]] = []
-        self._samples = 0
+        self._samples = self._padding = 0
+        self._stated = "mp4" in stream.container.format.name
         self._rate, self._channels = (facts.rate, facts.channels) if facts else (0, 0)
 
     def push(self, packet: Packet[Any] | None) -> None:
         """Decode a packet; None marks the end. Packets that cannot be decoded are left out."""
         if self._reader is None or (packet is None and not self._starts):
             return
+        if packet is not None and self._stated:
+            self._padding = self._hidden_by_duration(packet)
         with suppress(*READ_ERRORS):
             for time, samples in self._reader.read(packet):
                 self._add(time, samples)
+
+    def _hidden_by_duration(self, packet: Packet[Any]) -> int:
+        """Return the number of samples that a packet has beyond its duration, except what FFmpeg discards.
+
+        FFmpeg 9 discards them, but too few where the first packet of a track lasts longer than its samples.
+        """
+        decoded = heard_samples(packet)
+        if decoded is None or not packet.duration:
+            return 0
+        return max(0, decoded - round(packet.duration * time_base_of(packet) * self._rate))
 
     def _add(self, time: Fraction | None, samples: NDArray[Any]) -> None:
         before = self._starts[-1] if self._starts else (0, Fraction(0))
@@ -67,6 +82,7 @@ class AudioReader:
             blocks=tuple(self._blocks),
             starts=np.array([(before, float(time - origin)) for before, time in self._starts]),
             samples=self._samples,
+            padding=self._padding,
         )
 
 
