@@ -105,6 +105,19 @@ def test_flags_of_tracks_are_kept(tmp_path: Path, target: str) -> None:
     assert streams[1]["tags"].get("title", "") == "", "the placeholder is removed from the title"
 
 
+@pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("shown", [None, 3, 4])
+def test_only_subtitles_that_are_shown_by_default_are_so_in_the_result(
+    tmp_path: Path, target: str, shown: int | None
+) -> None:
+    """FFmpeg's muxer enables the first subtitles of MP4 and MOV if none are the default."""
+    uses = {index: Disposition.default if index == shown else Disposition(0) for index in (1, 2, 3, 4)}
+    source = marked(tmp_path / "in.mkv", uses, {})
+    out = pass_through(source, tmp_path / f"out{target}").path
+    found = [stream["disposition"]["default"] for stream in judges.ffprobe(out)["streams"]]
+    assert found[3:] == [int(shown == 3), int(shown == 4)]
+
+
 def test_flags_that_webm_does_not_support_are_named(tmp_path: Path) -> None:
     source = marked(tmp_path / "in.mkv", USES, {})
     out = pass_through(source, tmp_path / "out.webm", settings=settings_for("libvpx-vp9"))

@@ -98,8 +98,14 @@ def _track(trak: bytes, pending: Sequence[Pending]) -> bytes:
     mark = next((mark for mark in pending if name.endswith(mark.place.encode())), None)
     if mark is None:
         return trak
+    trak = edited(trak, _disabled, b"tkhd") if mark.disabled else trak
     trak = edited(trak, partial(_user_data, mark=mark), b"udta")
     return edited(trak, partial(_media, mark=mark), b"mdia")
+
+
+def _disabled(tkhd: bytes) -> bytes:
+    """Return a track header without the flag "enabled" (ISO/IEC 14496-12, 8.3.2)."""
+    return tkhd[:3] + bytes([tkhd[3] & ~1]) + tkhd[4:]
 
 
 def _user_data(udta: bytes, *, mark: Pending) -> bytes | None:

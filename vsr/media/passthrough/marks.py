@@ -137,6 +137,8 @@ class Pending:
     language: str = ""
     """A BCP 47 tag."""
     flags: Disposition = NONE
+    disabled: bool = False
+    """Whether MP4 and MOV must say that the track is not shown by default."""
     codec: str = ""
     """Matroska's name of the codec, in place of that of which FFmpeg takes the track to be."""
     private: bytes = b""
@@ -248,12 +250,14 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: b
     letters = made.metadata.get("language", "") if container.muxer == "mov" else ""
     letters = letters if len(letters) == 3 and letters != "und" else ""
     own = container.muxer == "matroska" and bool(marks.codec)
-    if not (letters or language or unwritten or box or own):
+    # FFmpeg's muxer enables the first subtitles even if none are shown by default.
+    off = container.family == "mp4" and made.type == "subtitle" and Disposition.default not in marks.flags
+    if not (letters or language or unwritten or box or own or off):
         return None
     private = marks.private if own else b""
     place = f"~{made.index:04d}{'~' * (_ROOM + len(box) + len(private))}"
     made.metadata["title"] = made.metadata.get("title", "") + place
-    pending = Pending(place=place, letters=letters, language=language, flags=unwritten, box=box)
+    pending = Pending(place=place, letters=letters, language=language, flags=unwritten, disabled=off, box=box)
     return replace(pending, codec=marks.codec, private=private) if own else pending
 
 
