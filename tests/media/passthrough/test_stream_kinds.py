@@ -331,3 +331,12 @@ def test_an_audio_track_without_packets_is_named_in_mp4(tmp_path: Path, suffix: 
     passed = pass_through(clip, tmp_path / f"out{suffix}")
     assert ["stream 2" in warning for warning in passed.warnings] == [True] * warned
     assert len(tracks(passed.path, "audio")) == 2 - warned
+
+
+@pytest.mark.parametrize("ends", [0.3, 0.8])
+def test_chapters_that_end_before_or_after_the_next_one_begins_are_reported_for_mp4(
+    tmp_path: Path, ends: float
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=30, chapters=[(0.0, ends, "a"), (0.5, 1.0, "b")])
+    made = [pass_through(source, tmp_path / f"out{suffix}") for suffix in (".mp4", ".mov", ".mkv")]
+    assert [any("chapters" in line for line in out.warnings) for out in made] == [True, True, False]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,7 +101,7 @@ def copy_header(
         clock = (shift, start, end)
         more, lost_chapters = keep_extras(source, media, output, chapters, container, clock=clock)
         pending += [] if more is None else [more]
-        notes += lost_chapters
+        notes += lost_chapters or _note_on_ends(chapters, container)
     output.metadata.update(tags | usual_places(container, tags))
     output.set_chapters(chapters)
     if skipped is not None:
@@ -131,6 +132,29 @@ def _mark_views(video: VideoStream, info: VideoInfo, container: Container) -> li
     return notes
 
 
+def _note_on_ends(chapters: list[Chapter], container: Container) -> list[str]:
+    """Return a sentence if the container changes where chapters end: in MP4 each lasts until the next."""
+    times = sorted(
+        (chapter["start"] * base, chapter["end"] * base) for chapter, base in _with_bases(chapters)
+    )
+    apart = any(abs(begin - end) > _ROUNDED for (_, end), (begin, _) in pairwise(times))
+    if container.family != "mp4" or not apart:
+        return []
+    return [
+        f"chapters of {container.name} last until the next one, so some end at another time; write to .mkv "
+        "to keep their ends"
+    ]
+
+
+def _with_bases(chapters: list[Chapter]) -> Iterator[tuple[Chapter, Fraction]]:
+    for chapter in chapters:
+        base = fraction(chapter["time_base"])
+        if base is not None:
+            yield chapter, base
+
+
+_ROUNDED = Fraction(1, 100)
+"""Seconds by which the end of a chapter may differ from the start of the next one."""
 _NS = Fraction(1, 10**9)
 
 
