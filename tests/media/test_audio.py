@@ -229,6 +229,29 @@ def with_custom_channels(path: Path, labels: list[int]) -> Path:
     return path
 
 
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_mp4_states_the_end_of_audio_to_the_sample_although_matroska_has_milliseconds(
+    tmp_path: Path, rate: int, suffix: str
+) -> None:
+    source = clip(tmp_path / "in.mkv", "aac", rate=rate)
+    out = pass_through(source, tmp_path / f"out{suffix}").path
+    assert tick_of(source) == Fraction(1, 1000)
+    with av.open(str(out)) as box:
+        stream = box.streams.audio[0]
+        (*_, last) = [packet for packet in box.demux(stream) if packet.size]
+        assert last.pts is not None
+        assert stream.duration == last.pts + (last.duration or 0)
+    assert samples(out).shape == samples(source).shape
+
+
+def tick_of(path: Path) -> Fraction:
+    with av.open(str(path)) as box:
+        base = box.streams.audio[0].time_base
+        assert base is not None
+        return Fraction(base.numerator, base.denominator)
+
+
 @pytest.mark.parametrize("target", [".mov", pytest.param(".mp4", marks=pytest.mark.slow), ".mkv"])
 def test_channels_in_a_custom_order_do_not_crash_the_process(tmp_path: Path, target: str) -> None:
     """Runs in its own process: PyAV frees such a layout twice when it is read."""

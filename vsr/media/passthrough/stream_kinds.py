@@ -86,7 +86,7 @@ class StreamPlan:
     notes: tuple[str, ...] = ()
     """Changes in streams that are kept."""
     audio_bases: tuple[Fraction, ...] = ()
-    """Time bases of the audio streams that are kept."""
+    """Time bases of the times of the audio streams that are kept, and in MP4 of their samples."""
     fates: tuple[StreamFate, ...] = ()
     """What becomes of every stream of the source, the video among them, in the source's order."""
 

@@ -8,7 +8,7 @@ Matroska), or left out with a warning that names an alternative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -84,12 +84,13 @@ def plan_streams(source: Path, *, video_index: int, target: Path) -> StreamPlan:
         notes = {plan.index: _notes(known, plan, container) for plan in kept}
         plans = dict(zip((stream.index for stream in others), chosen, strict=True))
         fates = [fate_of(stream, plans.get(stream.index), notes, video_index) for stream in media.streams]
-        bases = [_audio_base(known, plan) for plan in kept if plan.kind == "audio"]
+        audio = [plan for plan in kept if plan.kind == "audio"]
+        bases = [base for plan in audio for base in _audio_bases(known, plan, container)]
     return StreamPlan(
         kept=kept,
         dropped=tuple(plan for plan in chosen if isinstance(plan, DroppedStream)),
         notes=tuple(note for found in notes.values() for note in found),
-        audio_bases=tuple(base for base in bases if base),
+        audio_bases=tuple(bases),
         fates=tuple(fates),
     )
 
@@ -192,11 +193,18 @@ def _remedy(known: _Known, stream: Stream, container: Container) -> str:
     return "no other container that vsr writes supports it"
 
 
-def _audio_base(known: _Known, plan: PlannedStream) -> Fraction | None:
-    """Return the time base of an audio stream in the output."""
-    if plan.way == "convert" and plan.latm is None:
-        return Fraction(1, known.audio[plan.index].rate)
-    return fraction(known.media.streams[plan.index].time_base)
+def _audio_bases(known: _Known, plan: PlannedStream, container: Container) -> Iterator[Fraction]:
+    """Yield the time bases of an audio stream in the output: of its times, and in MP4 of its samples.
+
+    MP4's edit list states the end of a track. In the milliseconds of Matroska it would hide the last samples.
+    """
+    facts = known.audio.get(plan.index)
+    times = fraction(known.media.streams[plan.index].time_base)
+    converted = plan.way == "convert" and plan.latm is None
+    if times and not converted:
+        yield times
+    if facts and facts.rate and (converted or container.family == "mp4"):
+        yield Fraction(1, facts.rate)
 
 
 def _is_timecode_of(video: Stream, stream: Stream) -> bool:
