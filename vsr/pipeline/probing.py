@@ -21,7 +21,7 @@ from vsr.media.files.opening import MAX_PIXELS, open_media
 from vsr.media.files.stdio import is_pipe, place_of
 from vsr.media.formats.containers import container_of
 from vsr.media.metadata.messages import loss_note
-from vsr.media.passthrough.stream_kinds import StreamFate, codec_name
+from vsr.media.passthrough.stream_kinds import StreamFate, codec_name, title_of
 from vsr.media.passthrough.stream_plan import plan_streams
 from vsr.settings.schema import EncoderSettings
 
@@ -169,7 +169,7 @@ def _stream(stream: Any, facts: AudioFacts | None) -> StreamInfo:
         kind=stream.type,
         codec=_codec(stream),
         language=stream.language,
-        title=stream.metadata.get("title"),
+        title=title_of(stream) or None,
         disposition=tuple(str(flag.name) for flag in Disposition if flag in stream.disposition),
         sample_rate=None if facts is None else facts.rate,
         channels=None if facts is None else facts.layout,

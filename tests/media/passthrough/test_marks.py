@@ -81,6 +81,27 @@ def test_the_video_track_keeps_its_language_beside_its_other_properties(tmp_path
     assert (video["sample_aspect_ratio"], video["tags"]["language"]) == ("4:3", "por")
 
 
+TITLES = ["Film", "Surround 5.1", "Kommentar ü"]
+
+
+@pytest.mark.parametrize("target", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("between", [".mp4", ".mov"])
+def test_titles_of_tracks_in_mp4_are_kept(tmp_path: Path, between: str, target: str) -> None:
+    tracks = [Audio(title=title) for title in TITLES[1:]]
+    source = make_clip(tmp_path / "in.mkv", frames=4, audio=tracks, video_metadata={"title": TITLES[0]})
+    first = pass_through(source, tmp_path / f"first{between}")
+    second = pass_through(first.path, tmp_path / f"second{target}")
+    assert not [line for line in second.warnings if "metadata" in line]
+    shown = [
+        track["Title"] for track in judges.mediainfo(second.path) if track["@type"] in ("Video", "Audio")
+    ]
+    # In MP4, mediainfo shows the handler name first, which QuickTime stores in another encoding.
+    assert [title.split(" / ")[-1] for title in shown] == TITLES
+    if target == ".mkv":
+        names = [track["properties"].get("track_name") for track in judges.mkvmerge(second.path)["tracks"]]
+        assert names == TITLES
+
+
 USES = {
     1: Disposition.default | Disposition.original,
     2: Disposition.comment | Disposition.visual_impaired,

@@ -176,11 +176,17 @@ def stream_metadata(stream: Stream, *, encoded: bool = False, cut: bool = False)
         cut: Whether only a part of its packets is copied, so that counts are invalid.
     """
     kept = (key for key in stream.metadata if not _is_stale(key.lower(), encoded=encoded, cut=cut))
-    return {key: stream.metadata[key] for key in kept}
+    named = "name" if "mov" in stream.container.format.name.split(",") else ""  # FFmpeg's key of the title
+    return {"title" if key == named else key: stream.metadata[key] for key in kept}
+
+
+def title_of(stream: Stream) -> str:
+    """Return the title of a track; empty if it has none."""
+    return stream_metadata(stream).get("title", "")
 
 
 def name_track(stream: Stream) -> None:
-    """Keep a track's title in MP4, whose tracks have a handler name instead; players show it as the title."""
+    """Keep a track's title in MP4 as the handler name, too, which some players show instead."""
     if stream.metadata.get("title"):
         stream.metadata["handler_name"] = stream.metadata["title"]
 

@@ -42,6 +42,7 @@ from vsr.media.passthrough.stream_kinds import (
     Way,
     codec_name,
     is_cover,
+    title_of,
 )
 from vsr.media.text.captions import CAPTION_DECODERS
 from vsr.media.text.subtitles import is_text
@@ -250,7 +251,7 @@ def _dropped(stream: Stream, why: str) -> DroppedStream:
 
 
 def _name(stream: Stream) -> str:
-    name = stream.metadata.get("filename") or stream.metadata.get("title") or ""
+    name = stream.metadata.get("filename") or title_of(stream)
     return repr(shown(name)) if name else ""
 
 
