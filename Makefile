@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export IN OUT
 
-.PHONY: demo test check coverage docs docs-serve test-slow test-chaos test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
+.PHONY: demo test check docs docs-serve test-slow test-chaos test-cuda test-container test-wheel test-vapoursynth test-pyav vapoursynth-venv bench soak clean wheel
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,13 +28,11 @@ check: $(STAMP)  ## lint, types, import contract
 	$(BIN)/mypy --platform darwin
 	$(BIN)/lint-imports
 
-test: check  ## check, and all tests except the slow ones; JOBS processes, one thread each
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS)
-
-# Not a part of `make test`, for it takes 28 % more processor time on Python 3.11 (334 tests of five files, measured
-# side by side); from 3.14 on coverage.py uses sys.monitoring, which costs less.
-coverage: check  ## like test, and prints the share of lines that the tests run, for each file of the package
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --cov --cov-report=term:skip-covered
+test: check  ## check, all tests except the slow ones, and the share of lines that they run; JOBS processes
+	mkdir -p build
+	OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --json --out build/coverage.json \
+	    -m pytest -q -n $(JOBS)
+	$(BIN)/python -m tests.coverage_table build/coverage.json
 
 docs: $(STAMP)  ## write what is generated: the list of files, the reference, the tables of benchmarks; build the site
 	$(BIN)/python docs/tree.py
