@@ -16,6 +16,7 @@ from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from vsr.media.audit.contents import FOREVER, Line
 from vsr.media.files.pyav import time_base_of
 from vsr.media.text.captions import CAPTION_DECODERS, CaptionReader
+from vsr.media.text.drawings import without_drawings
 
 _MARKUP = re.compile(r"\{[^}]*\}|<[^>]*>")
 """Override tags of ASS, and the HTML that SubRip and WebVTT allow."""
@@ -73,7 +74,7 @@ def _lines_of(rect: object) -> list[str]:
     if not isinstance(rect, AssSubtitle):
         return []
     event = rect.ass.decode("utf-8", "replace").split(",", _ASS_FIELDS)
-    text = _MARKUP.sub("", event[-1]).replace("\\h", " ")
+    text = _MARKUP.sub("", without_drawings(event[-1])).replace("\\h", " ")
     return [line.strip() for line in re.split(r"\\[Nn]|\n", text) if line.strip()]
 
 

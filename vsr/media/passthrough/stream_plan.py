@@ -284,8 +284,8 @@ def fate_of(
 
 
 _LOSSY_WAYS = {
-    "ass": "the text stays, but not positions and fonts",
-    "ssa": "the text stays, but not positions and fonts",
+    "ass": "the text stays, but not positions, drawings and fonts",
+    "ssa": "the text stays, but not positions, drawings and fonts",
     "webvtt": "the text stays, positions and styles, where there are any, do not",
     "cc_dec": "the text stays, but not its position on the screen",
     "truehd": "its samples stay, but not Atmos objects, if there are any",

@@ -20,6 +20,7 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import SubtitleSet
 
 from vsr.media.files.pyav import time_base_of
+from vsr.media.text.drawings import without_drawings
 from vsr.media.text.flatten import Flattener, Text
 
 BLANK = {"mov_text": b"\x00\x00", "subrip": b" ", "webvtt": b" ", "ass": b"0,0,Default,,0,0,0,,"}
@@ -37,6 +38,8 @@ Style: Default,Arial,16
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 """Header for ASS without one; FFmpeg's encoders require a header."""
+_ASS_FIELDS = 8
+"""The number of commas before the text in an event of ASS, as Matroska stores it."""
 
 
 def is_text(stream: Stream) -> bool:
@@ -63,6 +66,7 @@ class TextConverter:
         known = cast(SubtitleStream, source).codec_context  # None of Matroska's own WebVTT
         self._decoder = known or CodecContext.create("webvtt", "r")
         self._decoder.open(strict=False)
+        self._is_ass = self._decoder.name in ("ass", "ssa")
         self._blank = BLANK[codec]
         self._flat = Flattener() if codec == "mov_text" else None
         self.broken = 0
@@ -112,11 +116,18 @@ class TextConverter:
 
     def _payload(self, packet: Packet[Any]) -> bytes:
         try:
-            text = self._decoder.decode2(packet)
+            text = self._decoder.decode2(_not_drawn(packet) if self._is_ass else packet)
             return self._encoded(text) if text else self._blank
         except av.FFmpegError:
             self.broken += 1
             return self._blank
+
+
+def _not_drawn(packet: Packet[Any]) -> Packet[Any]:
+    """Return an event of ASS without drawings."""
+    *fields, text = bytes(packet).decode("utf-8", "surrogateescape").split(",", _ASS_FIELDS)
+    event = ",".join([*fields, without_drawings(text)]).encode("utf-8", "surrogateescape")
+    return _packet(event, packet.pts, packet.duration or 0, time_base_of(packet))
 
 
 def _packet(payload: bytes, pts: int | None, duration: int, base: Fraction) -> Packet[Any]:
