@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from av import VideoStream
-
 from vsr.color.spec import ColorSpec, Matrix
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
@@ -48,9 +46,3 @@ def refuse_false_colors(info: VideoInfo, color: ColorSpec) -> None:
         "displays: its colours would be wrong. Convert it to HDR10 first (FFmpeg's filter libplacebo can), "
         "or take the colours as they come with `color={'matrix': 'bt2020_ncl'}`"
     )
-
-
-def end_of(stream: VideoStream) -> int | None:
-    """Return the end of a video in ticks, as the container states it."""
-    start, duration = stream.start_time, stream.duration
-    return None if start is None or duration is None else start + duration

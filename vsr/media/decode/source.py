@@ -19,10 +19,11 @@ from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.frame import Damage, Stamp, VideoInfo, YuvFrame
 from vsr.media.decode.completeness import broken_fragment_note, confirmation_of_gaps, harmless_holes
 from vsr.media.decode.entry import Entry, UnexpectedFrameError, as_expected, find_entry
+from vsr.media.decode.facts.ends import end_of
 from vsr.media.decode.facts.probe import is_indexed, probe
 from vsr.media.decode.facts.sizes import with_lasting_size
 from vsr.media.decode.frame_reader import FrameReader
-from vsr.media.decode.headers import end_of, notes_of_headers, refuse_false_colors
+from vsr.media.decode.headers import notes_of_headers, refuse_false_colors
 from vsr.media.decode.hwaccel import SOFTWARE, Decoding, accelerator, choose_decoding
 from vsr.media.decode.interlacing import (
     AUTOMATIC,
@@ -253,7 +254,7 @@ class VideoSource:
             if not is_pipe(self._info.path):  # a live frame must not wait for the next one
                 stamped = with_both_fields(stamped)
             if "mp4" in container.format.name:
-                stamped = until_the_next(stamped, lambda: None if self.damage else end_of(stream))
+                stamped = until_the_next(stamped, lambda: self._end_of(stream))
             frames = deinterlaced(stamped, self._raw, self._fields, self._warn)
             for frame, stamp in self._filtered(frames):
                 reached = stamp.index >= first and self._in_range(stamp.seconds, timeline)
@@ -325,6 +326,10 @@ class VideoSource:
             cut_off=cut_off(path, kind) or broken_fragment_note(path, kind) or found.fault,
             unread=unread_bytes(path, kind, self._watch.end_of_last_packet),
         )
+
+    def _end_of(self, stream: VideoStream) -> int | None:
+        """Return the end of the video in ticks; None if frames are missing."""
+        return None if self.damage else end_of(stream, self._info.path)
 
     def _with_messages(self, frame: VideoFrame, stamp: Stamp) -> Stamp:
         """Return the stamp with the side data of the frame."""

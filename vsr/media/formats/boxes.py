@@ -34,6 +34,22 @@ def find_boxes(file: BinaryIO, start: int, end: int, *path: bytes) -> Iterator[t
         start = stop
 
 
+def find_track(file: BinaryIO, number: int) -> tuple[int, int] | None:
+    """Return where the content of a track's box begins and ends in a file, or None.
+
+    Args:
+        file: Of MP4 or MOV.
+        number: Number of the track (track_ID).
+    """
+    for start, end in find_boxes(file, 0, file.seek(0, 2), b"moov", b"trak"):
+        for at, _ in find_boxes(file, start, end, b"tkhd"):
+            file.seek(at)
+            head = file.read(24)
+            if int.from_bytes(head[20:24] if head[:1] == b"\1" else head[12:16], "big") == number:
+                return start, end
+    return None
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     """Return a box with its header."""
     return (len(content) + 8).to_bytes(4, "big") + kind + content

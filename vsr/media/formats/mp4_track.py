@@ -14,7 +14,16 @@ from pathlib import Path
 
 from vsr.frame import ContentLight, Crop, MasteringDisplay, Spherical, Stereo, VideoInfo
 from vsr.media.formats.atoms import top_level_atoms
-from vsr.media.formats.boxes import MAX_BOX, box, edited, find_boxes, first_box, full_box, split_boxes
+from vsr.media.formats.boxes import (
+    MAX_BOX,
+    box,
+    edited,
+    find_boxes,
+    find_track,
+    first_box,
+    full_box,
+    split_boxes,
+)
 from vsr.media.formats.matroska_track import PLACEHOLDER, projection_bounds
 from vsr.media.metadata.hdr import CHROMATICITY_STEP, LUMINANCE_STEP
 from vsr.media.remote.reader import open_bytes
@@ -76,17 +85,13 @@ def sample_entry(path: str, track: int) -> bytes:
         track: Number of the track (track_ID).
     """
     with open_bytes(path) as file:
-        size = file.seek(0, 2)
-        for start, end in find_boxes(file, 0, size, b"moov", b"trak"):
-            for at, _ in find_boxes(file, start, end, b"tkhd"):
-                file.seek(at)
-                head = file.read(24)
-                number = int.from_bytes(head[20:24] if head[:1] == b"\1" else head[12:16], "big")
-                if number == track:
-                    places = list(find_boxes(file, start, end, *_STSD))
-                    file.seek(places[0][0] if places else size)
-                    return file.read(min(places[0][1] - places[0][0], MAX_BOX) if places else 0)[8:]
-    return b""
+        found = find_track(file, track)
+        places = [] if found is None else list(find_boxes(file, *found, *_STSD))
+        if not places:
+            return b""
+        start, end = places[0]
+        file.seek(start)
+        return file.read(min(end - start, MAX_BOX))[8:]
 
 
 def dolby_config_of(entry: bytes) -> bytes | None:

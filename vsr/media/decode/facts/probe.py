@@ -16,6 +16,7 @@ from av.container import InputContainer
 from vsr.color.spec import UNTAGGED, ColorSpec
 from vsr.errors import InputError
 from vsr.frame import VideoInfo
+from vsr.media.decode.facts.ends import end_of
 from vsr.media.decode.facts.track_facts import track_facts
 from vsr.media.decoders.concatenated import can_start_over
 from vsr.media.decoders.decoder import (
@@ -125,7 +126,7 @@ def describe(
         fields_by_container=by_container,
         start_seconds=_first_shown(stream, frame),
         clock_start=_clock_start(container),
-        duration_seconds=duration_seconds(container, stream),
+        duration_seconds=duration_seconds(container, stream, path),
         may_go_on=can_start_over(container) or container.format.name == "ogg",
         frames_promised=frames_promised(container, stream, path),
         mastering_display=mastering_display_of(frame),
@@ -138,14 +139,20 @@ def describe(
     )
 
 
-def duration_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
+def duration_seconds(container: InputContainer, stream: VideoStream, path: str) -> Fraction | None:
     """Return the duration of the video if the container states it, else that of the whole file, else None."""
     if stream.duration and stream.time_base:
-        return stream.duration * time_base_of(stream)
+        return _lasting(stream, path) * time_base_of(stream)
     end = _end_tag(stream)
     if end is not None:
         return end - (_start_seconds(stream) or 0)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _lasting(stream: VideoStream, path: str) -> int:
+    """Return the duration of a stream that states it, in ticks."""
+    end = end_of(stream, path)
+    return (stream.duration or 0) if end is None else end - (stream.start_time or 0)
 
 
 def frames_promised(container: InputContainer, stream: VideoStream, path: str) -> int | None:
