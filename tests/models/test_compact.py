@@ -53,7 +53,7 @@ def _without(key: str) -> Spoil:
 
 Spoil = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 SPOILT: dict[str, tuple[Spoil, str]] = {
-    "extra": (lambda s: s | {"tail.weight": torch.zeros(1)}, "an unknown network"),
+    "extra": (lambda s: s | {"tail.weight": torch.zeros(1)}, r"Compact with tail\.weight, which it does not"),
     "flat": (lambda s: s | {"body.0.weight": torch.zeros(4)}, "an unknown network"),
     "a bias missing": (_without("body.2.bias"), r"Compact without body\.2\.bias; incomplete"),
     "an inner layer missing": (_without("body.2.weight"), r"Compact without body\.2\.weight; incomplete"),
