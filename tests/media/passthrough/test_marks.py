@@ -139,6 +139,34 @@ def test_only_subtitles_that_are_shown_by_default_are_so_in_the_result(
     assert found[3:] == [int(shown == 3), int(shown == 4)]
 
 
+def with_disabled_tracks(path: Path) -> Path:
+    """Return a Matroska file of which the first audio, a default one, and the last subtitles are disabled."""
+    source = marked(path, USES, {})
+    edits = [("--edit", f"track:{number}", "--set", "flag-enabled=0") for number in (2, 5)]
+    judges.run("mkvpropedit", str(source), *(word for edit in edits for word in edit))
+    return source
+
+
+def test_disabled_tracks_stay_disabled_in_matroska(tmp_path: Path) -> None:
+    source = with_disabled_tracks(tmp_path / "in.mkv")
+    out = pass_through(source, tmp_path / "out.mkv").path
+    for path in (source, out):
+        tracks = [track["properties"] for track in judges.mkvmerge(path)["tracks"]]
+        assert [track["enabled_track"] for track in tracks] == [True, False, True, True, False]
+    assert [line for line in verify(source, out).lost if "marked" in line] == []
+    judges.run("mkvpropedit", str(out), "--edit", "track:2", "--set", "flag-enabled=1")
+    assert "audio 0: not marked as disabled" in verify(source, out).lost
+
+
+@pytest.mark.parametrize("target", [".mp4", ".mov"])
+def test_disabled_tracks_are_not_shown_by_default_in_mp4(tmp_path: Path, target: str) -> None:
+    source = with_disabled_tracks(tmp_path / "in.mkv")
+    out = pass_through(source, tmp_path / f"out{target}").path
+    streams = judges.ffprobe(out)["streams"]
+    assert [streams[index]["disposition"]["default"] for index in (0, 1, 4)] == [1, 0, 0]
+    assert [line for line in verify(source, out).lost if "marked" in line] == []
+
+
 def test_flags_that_webm_does_not_support_are_named(tmp_path: Path) -> None:
     source = marked(tmp_path / "in.mkv", USES, {})
     out = pass_through(source, tmp_path / "out.webm", settings=settings_for("libvpx-vp9"))

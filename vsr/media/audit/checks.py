@@ -17,6 +17,7 @@ from vsr.media.audit.reading import UNITS
 from vsr.media.audit.side_data_digests import SideDataDigests
 from vsr.media.audit.span import Span
 from vsr.media.metadata.messages import LABELS
+from vsr.media.passthrough.marks import DISABLED
 
 SHORT = Fraction(1, 1000)
 """Seconds by which times of frames may differ: half of Matroska's usual millisecond, rounded up."""
@@ -148,10 +149,16 @@ def _of(kind: str, carried: SideDataDigests) -> list[bytes]:
 
 def check_flags(before: Contents, after: Contents, _: Span) -> Iterable[str]:
     """Compare the dispositions of all streams."""
-    yield from _missing_flags("video", before.dispositions, after.dispositions)
+    yield from _missing_flags("video", _wanted(before.dispositions, after), after.dispositions)
     for kind in ("audio", "subtitle"):
         for number, (a, b) in enumerate(zip(before.of_kind(kind), after.of_kind(kind), strict=False)):
-            yield from _missing_flags(f"{kind} {number}", a.dispositions, b.dispositions)
+            yield from _missing_flags(f"{kind} {number}", _wanted(a.dispositions, after), b.dispositions)
+
+
+def _wanted(flags: frozenset[str], after: Contents) -> frozenset[str]:
+    """Return the flags that a track must have: outside Matroska, disabled ones are not shown by default."""
+    disabled = DISABLED in flags and not after.matroska
+    return flags - {DISABLED, "default"} if disabled else flags
 
 
 def _missing_flags(name: str, before: frozenset[str], after: frozenset[str]) -> Iterable[str]:

@@ -18,7 +18,14 @@ from vsr.media.formats.matroska import TRACK_ENTRY, TRACKS, children, segment_of
 from vsr.media.formats.matroska_extras import write_extras
 from vsr.media.formats.matroska_track import NAME, element_of, elements_of, void_of
 from vsr.media.formats.mp4_track import padded_to
-from vsr.media.passthrough.marks import CHARACTERISTICS, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47, Pending
+from vsr.media.passthrough.marks import (
+    CHARACTERISTICS,
+    CODEC_ID,
+    CODEC_PRIVATE,
+    ENABLED,
+    LANGUAGE_BCP47,
+    Pending,
+)
 
 _ROLES = "urn:mpeg:dash:role:2011"
 _KINDS = {
@@ -72,6 +79,8 @@ def _entry(old: bytes, mark: Pending) -> bytes:
             parts.append(element_of(NAME, title) if title else b"")
         elif number not in gone:
             parts.append(raw)
+    if mark.disabled:
+        parts.append(element_of(ENABLED, b"\0"))
     if mark.language:
         parts.append(element_of(LANGUAGE_BCP47, mark.language.encode()))
     if mark.codec:

@@ -37,12 +37,14 @@ from vsr.media.formats.matroska_extras import Extras
 from vsr.media.metadata.languages import says_more, tag_of, three_letters
 from vsr.media.remote.reader import open_bytes
 
-TRACK_TYPE, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47 = 0x83, 0x86, 0x63A2, 0x22B59D
+TRACK_TYPE, CODEC_ID, CODEC_PRIVATE, LANGUAGE_BCP47, ENABLED = 0x83, 0x86, 0x63A2, 0x22B59D, 0xB9
 WEBVTT = "S_TEXT/WEBVTT"
 """Matroska's own way to store WebVTT (mkvmerge), of which FFmpeg reads only that of WebM."""
 _SHOWN_TYPES = frozenset({1, 2, 17})
 """Matroska's track types that FFmpeg exposes as streams: video, audio, subtitles."""
 NONE = Disposition(0)
+DISABLED = "disabled"
+"""Name of a Matroska track that is not used."""
 CHARACTERISTICS: Mapping[Disposition, tuple[str, ...]] = {
     Disposition.original: ("public.original-content",),
     Disposition.dub: ("public.translation.dubbed",),
@@ -101,6 +103,8 @@ class TrackMarks:
     """Matroska's name of a subtitle codec that FFmpeg does not know."""
     private: bytes = b""
     """Its CodecPrivate."""
+    disabled: bool = False
+    """Whether Matroska says that players must not use the track (FlagEnabled; RFC 9559, 5.1.4.1.4)."""
 
     def held_by(self, container: Container) -> Disposition:
         """Return the flags that the track has in the container, where `_ALIKE` flags replace each other."""
@@ -112,11 +116,12 @@ class TrackMarks:
 
     @property
     def names(self) -> frozenset[str]:
-        """FFmpeg's names of the flags; one name for those that are alike."""
+        """FFmpeg's names of the flags, one for those that are alike, and `DISABLED`."""
         flags = self.flags
         for flag, alike in _ALIKE.items():
             flags = flags & ~flag | alike if flag in flags else flags
-        return frozenset(flag.name for flag in flags if flag.name)
+        named = {flag.name for flag in flags if flag.name}
+        return frozenset(named | ({DISABLED} if self.disabled else set()))
 
     def lost_in(self, container: Container) -> list[str]:
         """Return FFmpeg's names of the flags that the container does not support."""
@@ -138,7 +143,7 @@ class Pending:
     """A BCP 47 tag."""
     flags: Disposition = NONE
     disabled: bool = False
-    """Whether MP4 and MOV must say that the track is not shown by default."""
+    """Whether Matroska must say that the track is not used, or MP4 that it is not shown by default."""
     codec: str = ""
     """Matroska's name of the codec, in place of that of which FFmpeg takes the track to be."""
     private: bytes = b""
@@ -191,7 +196,10 @@ def _of_entry(file: BinaryIO, entry: Element) -> TrackMarks:
     private = next((e for e in walk(file, entry, CODEC_PRIVATE) if e.size <= _LONGEST_PRIVATE), None)
     header = b"" if private is None else bytes_of(file, private)
     return TrackMarks(
-        language=tag_of(names[0]) if names else "", codec=codecs[0] if codecs else "", private=header
+        language=tag_of(names[0]) if names else "",
+        codec=codecs[0] if codecs else "",
+        private=header,
+        disabled=0 in [uint_of(file, element) for element in walk(file, entry, ENABLED)],
     )
 
 
@@ -251,7 +259,8 @@ def apply_marks(made: Stream, marks: TrackMarks, container: Container, *, box: b
     letters = letters if len(letters) == 3 and letters != "und" else ""
     own = container.muxer == "matroska" and bool(marks.codec)
     # FFmpeg's muxer enables the first subtitles even if none are shown by default.
-    off = container.family == "mp4" and made.type == "subtitle" and Disposition.default not in marks.flags
+    hidden = container.family == "mp4" and made.type == "subtitle" and Disposition.default not in marks.flags
+    off = marks.disabled or hidden
     if not (letters or language or unwritten or box or own or off):
         return None
     private = marks.private if own else b""
