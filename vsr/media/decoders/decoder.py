@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from vsr.errors import ConfigError, InputError
+from vsr.media.decoders.avi_clock import by_chunks
 from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.remote.reader import check_read
 
@@ -112,7 +113,8 @@ def leave_out_others(container: InputContainer, stream: VideoStream) -> None:
 def read_packets(container: InputContainer, on_error: Callable[[Exception], None]) -> Iterator[Packet[Any]]:
     """Yield the packets with data of all streams that are not discarded, and continue after read errors.
 
-    Empty packets (a dropped frame in AVI) are left out, because to a decoder they would mean the end.
+    Empty packets (a dropped frame in AVI) are left out, because to a decoder they would mean the end. Wrong
+    times of audio in AVI are corrected (`avi_clock`).
 
     Args:
         container: An open container.
@@ -121,6 +123,10 @@ def read_packets(container: InputContainer, on_error: Callable[[Exception], None
     Raises:
         InputError: the network or a file object failed; what is missing then is no damage.
     """
+    return by_chunks(container, _packets(container, on_error))
+
+
+def _packets(container: InputContainer, on_error: Callable[[Exception], None]) -> Iterator[Packet[Any]]:
     failures = 0
     while failures < MAX_ERRORS_IN_A_ROW:
         try:
