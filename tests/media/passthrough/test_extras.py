@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import av
+import pytest
 
 from tests import judges
 from tests.media.pass_through import pass_through
@@ -197,3 +198,29 @@ def test_chapters_a_thousand_levels_deep_are_not_followed(tmp_path: Path) -> Non
     size = int.from_bytes(data[at : at + 7], "big") + len(added)
     clip.write_bytes(data[:at] + size.to_bytes(7, "big") + data[at + 7 :] + added)
     assert read_extras(clip, stale=frozenset()) == Extras()
+
+
+OTHER = "ab" * 16
+"""A UID of another file."""
+LINKS = [
+    ["--edit", "info", "--set", f"prev-uid={OTHER}"],
+    ["--edit", "info", "--set", f"next-uid={OTHER}"],
+    [],
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize(("target", "words"), [(".mkv", "mkvpropedit"), (".mp4", "does not support links")])
+def test_links_with_other_files_are_named(tmp_path: Path, target: str, words: str, link: list[str]) -> None:
+    opening = chapter(5, 0, 1, element("ChapterSegmentUID", OTHER), name("Opening", "eng"))
+    edition = element("EditionEntry", element("EditionFlagOrdered", "1"), opening, chapter(6, 1, 4))
+    source = film(tmp_path, [] if link else [edition])
+    if link:
+        judges.run("mkvpropedit", str(source), *link)
+    warnings = pass_through(source, tmp_path / f"out{target}").warnings
+    assert len([line for line in warnings if words in line]) == 1
+
+
+def test_a_file_without_links_is_not_said_to_have_them(tmp_path: Path) -> None:
+    warnings = pass_through(film(tmp_path, [FILM, CUT]), tmp_path / "out.mkv").warnings
+    assert not [line for line in warnings if "link" in line]

@@ -19,7 +19,7 @@ from vsr.media.formats.matroska_track import VOID, element_of, elements_of, void
 from vsr.media.remote.reader import open_bytes
 
 CHAPTERS, EDITION, ATOM = 0x1043A770, 0x45B9, 0xB6
-START, _END, _OTHER_FILE = 0x91, 0x92, 0x6E67
+START, _END, OTHER_FILE = 0x91, 0x92, 0x6E67
 DISPLAY, LANGUAGE, LANGUAGE_BCP47 = 0x80, 0x437C, 0x437D
 TITLE = 0x85
 _UID, _TEXT_UID, _EDITION_UID, _EDITION_DEFAULT = 0x73C4, 0x5654, 0x45BC, 0x45DB
@@ -182,7 +182,7 @@ def _moved_atoms(content: bytes, shift: int, start: int | None, end: int | None)
 def _moved(atom: bytes, shift: int, start: int | None, end: int | None) -> bytes | None:
     """Return the content of a chapter and its nested chapters; None if it is outside the range."""
     fields = {number: inside for number, inside, _ in elements_of(atom)}
-    if _OTHER_FILE in fields:  # a linked chapter: its times belong to the other file
+    if OTHER_FILE in fields:  # a linked chapter: its times belong to the other file
         return atom
     times = {key: int.from_bytes(fields[key], "big") for key in (START, _END) if key in fields}
     first, last = times.get(START, 0), times.get(_END)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +12,18 @@ from av.container import InputContainer, OutputContainer
 
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.containers import Container
-from vsr.media.formats.matroska_extras import Extras, moved_chapters, read_extras
+from vsr.media.formats.matroska import INFO, children, segment_of, span, walk
+from vsr.media.formats.matroska_extras import (
+    ATOM,
+    CHAPTERS,
+    EDITION,
+    OTHER_FILE,
+    Extras,
+    moved_chapters,
+    read_extras,
+)
 from vsr.media.passthrough.marks import Pending
+from vsr.media.remote.reader import open_bytes
 
 if TYPE_CHECKING:  # PyAV has it in its stubs only
     from av.container.core import Chapter
@@ -19,6 +31,11 @@ if TYPE_CHECKING:  # PyAV has it in its stubs only
 _NS = Fraction(1, 10**9)
 _SPACE = 64
 """Bytes of a placeholder in addition to its final content, for the headers of elements."""
+_LINKS: Mapping[int, Sequence[tuple[int, ...]]] = {
+    INFO: [(0x3CB923,), (0x3EB923,)],
+    CHAPTERS: [(EDITION, ATOM, OTHER_FILE)],
+}
+"""Elements that link a file with others (RFC 9559, 17): PrevUUID, NextUUID, ChapterSegmentUUID."""
 _STALE = frozenset({"encoder", "duration"})
 """Tags whose values in the source are wrong for the output; the muxer writes its own."""
 
@@ -67,6 +84,32 @@ def keep_extras(
     if extras.tags:
         output.metadata["VSR_SPACE"] = "~" * (len(extras.tags) + _SPACE)
     return Pending(place="~extras~", extras=extras), []
+
+
+def note_on_links(source: Path, media: InputContainer, container: Container) -> list[str]:
+    """Return a sentence if the input is a Matroska file that names other files to play with it.
+
+    Args:
+        source: Path of the input.
+        media: The same file, open.
+        container: Container of the output.
+    """
+    if "matroska" not in media.format.name or is_pipe(source) or not _is_linked(source):
+        return []
+    if container.family != "matroska":
+        return [f"{container.name} does not support links to other files; the result is not linked with them"]
+    return [
+        "the source is linked with other files by their UIDs, but results have new UIDs; "
+        "mkvpropedit --edit info --set segment-uid, prev-uid and next-uid links them again"
+    ]
+
+
+def _is_linked(source: Path) -> bool:
+    with suppress(ValueError, OSError), open_bytes(source) as file:
+        for part in children(file, *span(segment_of(file))):
+            if any(any(walk(file, part, *path)) for path in _LINKS.get(part.id, ())):
+                return True
+    return False
 
 
 def _ns(seconds: Fraction | None) -> int | None:

@@ -23,7 +23,7 @@ from vsr.media.formats.containers import Container
 from vsr.media.formats.matroska_track import NOT_IN_WEBM, can_project, stereo_mode
 from vsr.media.formats.mp4_track import can_mark
 from vsr.media.metadata.timecode import move_codes
-from vsr.media.passthrough.extras import keep_extras
+from vsr.media.passthrough.extras import keep_extras, note_on_links
 from vsr.media.passthrough.marks import Pending, apply_marks, lost_marks, read_marks
 from vsr.media.passthrough.metadata_keys import keys_box, keys_for, spelt, usual_places
 from vsr.media.passthrough.stream_kinds import StreamPlan, name_track, stream_metadata
@@ -102,6 +102,7 @@ def copy_header(
         more, lost_chapters = keep_extras(source, media, output, chapters, container, clock=clock)
         pending += [] if more is None else [more]
         notes += lost_chapters or _note_on_ends(chapters, container)
+        notes += note_on_links(source, media, container)
     output.metadata.update(tags | usual_places(container, tags))
     output.set_chapters(chapters)
     if skipped is not None:
