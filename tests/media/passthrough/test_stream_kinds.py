@@ -247,6 +247,28 @@ def test_a_stream_without_a_decoder_is_named_by_its_codec(tmp_path: Path) -> Non
     assert any("stream 1 (subtitle dvb_teletext nor) is left out" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(("suffix", "supports"), [("mp4", True), ("mkv", False), ("mov", False)])
+def test_the_reason_for_leaving_out_ttml_is_true(tmp_path: Path, suffix: str, supports: bool) -> None:
+    """MP4 has TTML (`stpp`), and Matroska and QuickTime do not; it is vsr that cannot copy it."""
+    video = make_clip(tmp_path / "video.mkv", frames=25)
+    source = tmp_path / "in.mp4"
+    with av.open(str(video)) as media, av.open(str(source), "w") as made:
+        shown = made.add_stream_from_template(media.streams.video[0], opaque=True)
+        texts = made.add_mux_stream("ttml", time_base=Fraction(1, 1000))
+        made.start_encoding()
+        packets = [packet for packet in media.demux(video=0) if packet.size]
+        text = av.Packet(b'<tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>')
+        text.pts, text.dts, text.duration, text.time_base = 0, 0, 900, Fraction(1, 1000)
+        for packet, stream in [*((packet, shown) for packet in packets), (text, texts)]:
+            packet.stream = stream
+            made.mux(packet)
+    (warning,) = [w for w in pass_through(source, tmp_path / f"out.{suffix}").warnings if "ttml" in w]
+    assert warning.startswith("stream 1 (subtitle ttml) is left out")
+    assert ("does not support it" in warning) != supports
+    assert "MP4 could hold it, but vsr cannot copy" in warning
+    assert "no other container" not in warning
+
+
 def test_a_clip_includes_packets_that_overlap_it(tmp_path: Path) -> None:
     lines = ((0.1, 0.3, "before"), (0.3, 0.7, "into"), (0.8, 1.0, "inside"), (1.4, 1.6, "after"))
     clip = make_clip(

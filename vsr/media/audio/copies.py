@@ -108,6 +108,21 @@ def muxer_takes(
     return True
 
 
+def muxer_lists(codec: str, muxer: str) -> bool:
+    """Return whether FFmpeg's muxer has a name for a codec, even one that PyAV cannot copy.
+
+    Args:
+        codec: FFmpeg's name.
+        muxer: FFmpeg's name of the muxer.
+    """
+    with av.open(io.BytesIO(), "w", format=muxer, **TEXT) as output:
+        try:
+            output.add_mux_stream(codec)
+        except (av.FFmpegError, ValueError):
+            return False
+        return True
+
+
 def _is_read_back(buffer: io.BytesIO, muxer: str, stream: Stream) -> bool:
     """Return whether a demuxer finds packets of data, and their codec. MP4's and MOV's muxers write codecs
     without a name, which nobody can identify then (KLV), or of which no packet is read (timed ID3).
