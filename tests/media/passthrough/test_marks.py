@@ -97,9 +97,17 @@ def test_titles_of_tracks_in_mp4_are_kept(tmp_path: Path, between: str, target: 
     ]
     # In MP4, mediainfo shows the handler name first, which QuickTime stores in another encoding.
     assert [title.split(" / ")[-1] for title in shown] == TITLES
+    assert [line for line in verify(source, second.path).lost if "title" in line] == []
     if target == ".mkv":
         names = [track["properties"].get("track_name") for track in judges.mkvmerge(second.path)["tracks"]]
         assert names == TITLES
+
+
+def test_verify_finds_titles_of_tracks_that_are_lost(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=4, audio=[Audio(title="Commentary"), Audio(title="5.1")])
+    other = make_clip(tmp_path / "other.mkv", frames=4, audio=[Audio(), Audio(title="5.1")])
+    assert "audio 0: title '', not 'Commentary'" in verify(source, other).lost
+    assert not [line for line in verify(source, other).lost if line.startswith("audio 1: title")]
 
 
 USES = {

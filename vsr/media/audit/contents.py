@@ -98,6 +98,7 @@ class Track:
     """For audio that can be decoded."""
     lines: tuple[Line, ...] | None = None
     """For subtitles that are text."""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

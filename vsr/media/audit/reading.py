@@ -36,7 +36,7 @@ from vsr.media.files.pyav import fraction, time_base_of
 from vsr.media.filters.deinterlace import CAPTIONS
 from vsr.media.passthrough.edits import Edits
 from vsr.media.passthrough.marks import TrackMarks, read_marks
-from vsr.media.passthrough.stream_kinds import attachment_data, is_cover
+from vsr.media.passthrough.stream_kinds import attachment_data, is_cover, title_of
 from vsr.media.text.subtitles import is_text
 
 UNITS = 128
@@ -207,6 +207,7 @@ class _TrackReader:
             times=tuple(time - origin for time in self._times),
             audio=None if self._audio is None else self._audio.result(origin),
             lines=None if self._text is None else self._text.result(origin),
+            title=title_of(self._stream),
         )
 
 

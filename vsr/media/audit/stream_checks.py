@@ -27,7 +27,7 @@ READ = 0.05
 
 
 def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str]:
-    """Compare number, languages and content of all streams other than the video."""
+    """Compare number, languages, titles and content of all streams other than the video."""
     for kind in KINDS:
         old, new = before.of_kind(kind), after.of_kind(kind)
         further = "further " if kind == "video" else ""
@@ -37,6 +37,8 @@ def check_streams(before: Contents, after: Contents, span: Span) -> Iterable[str
             name = f"{kind} {number}"
             if a.language != "und" and not same_language(a.language, b.language):
                 yield f"{name}: language {b.language}, not {a.language}"
+            if a.title and a.title != b.title:
+                yield f"{name}: title {b.title!r}, not {a.title!r}"
             for line in _content(a, b, span, span.origin(before.frames.times)):
                 yield f"{name}: {line}"
 
