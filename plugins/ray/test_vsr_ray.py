@@ -172,7 +172,7 @@ def test_a_worker_with_other_weights_refuses_the_job(
     begin = Crew.begin
 
     def changed(self: Crew, task: Any) -> None:
-        save_file({name: torch.zeros_like(t) for name, t in network.state_dict().items()}, file)
+        save_file({name: torch.ones_like(t) for name, t in network.state_dict().items()}, file)
         begin(self, task)
 
     save_file(network.state_dict(), file)

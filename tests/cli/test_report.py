@@ -177,7 +177,7 @@ def test_each_stream_of_the_source_has_a_fate(tmp_path: Path, capfd: Capture) ->
         ("attachment", "left out", ""),
     ]
     assert [row["language"] for row in moved["streams"]][1] == "deu"
-    assert "positions and fonts" in moved["streams"][3]["reason"]
+    assert "positions, drawings and fonts" in moved["streams"][3]["reason"]
     assert "write to .mkv to keep it" in moved["streams"][4]["reason"]
 
 

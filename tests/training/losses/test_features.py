@@ -197,9 +197,9 @@ def test_vgg16_is_rejected_although_its_first_blocks_have_the_same_shapes(tmp_pa
     ("make", "said"),
     [
         (lambda path: None, "the file with VGG19's weights does not exist"),
-        (lambda path: save_file({"conv_first.weight": torch.zeros(2)}, path), "0 % of the layers"),
+        (lambda path: save_file({"conv_first.weight": torch.ones(2)}, path), "0 % of the layers"),
         (lambda path: path.write_bytes(b"<html>"), "a web page, not weights"),
-        (lambda path: save_file({"preproc.weight": torch.zeros(2)}, path), "0 % of its features"),
+        (lambda path: save_file({"preproc.weight": torch.ones(2)}, path), "0 % of its features"),
     ],
     ids=["missing", "another network", "a page", "wrong shape"],
 )

@@ -100,7 +100,7 @@ def note_on_links(source: Path, media: InputContainer, container: Container) -> 
         return [f"{container.name} does not support links to other files; the result is not linked with them"]
     return [
         "the source is linked with other files by their UIDs, but results have new UIDs; "
-        "mkvpropedit --edit info --set segment-uid, prev-uid and next-uid links them again"
+        "mkvpropedit links them again: segment-uid, prev-uid and next-uid of the section info"
     ]
 
 
