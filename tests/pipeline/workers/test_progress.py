@@ -81,12 +81,13 @@ def test_frames_of_a_worker_whose_device_failed_count_once(
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGSTOP")
 def test_frames_that_two_workers_compute_count_once(run_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a cluster, an idle worker makes a segment that another one, which is stopped here, is making."""
-    tell, given, stopped = Crew.tell, set(), []
+    tell, given, twice, stopped = Crew.tell, set(), [], []
 
     def told(self: Crew, name: str, message: Message) -> None:
         tell(self, name, message)
         number = message.get("segment")
         if number in given:
+            twice.append(number)
             os.kill(stopped[0], signal.SIGCONT)
         given.add(-1 if number is None else number)
 
@@ -97,8 +98,8 @@ def test_frames_that_two_workers_compute_count_once(run_of: Any, monkeypatch: py
     monkeypatch.setattr(many_devices, "Claims", lambda **facts: Claims(**facts | {"duplicates": True}))
     monkeypatch.setattr(Crew, "tell", told)
     struck(monkeypatch, stop)
-    assert len(run_of()) > FRAMES
-    assert stopped
+    run_of()
+    assert twice
 
 
 def test_the_number_goes_on_where_the_driver_makes_a_segment_again(
