@@ -145,18 +145,10 @@ def test_a_segment_that_was_made_from_other_frames_is_made_again(
     whole: Path,
     warm: WarmGenerator,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    segments_of_another_film: Callable[..., set[int]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    add, wrong = SegmentedSink._add, {1, 3}
-
-    def added(self: SegmentedSink, number: int, segment: Segment, digest: str, **rest: Any) -> None:
-        if number in wrong:
-            wrong.remove(number)
-            segment = replace(segment, source="of another film")
-        add(self, number, segment, digest, **rest)
-
-    monkeypatch.setattr(SegmentedSink, "_add", added)
+    segments_of_another_film(1, 3)
     report = upscaled(source, tmp_path / "out.mkv", TWO, warm)
     assert contents(tmp_path / "out.mkv") == contents(whole)
     assert report.frames_out == FRAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import pytest
 from tests.pipeline.job.interrupted import LENGTH
 from tests.pipeline.workers.shared import FRAMES, TWO, upscaled
 from vsr.errors import DeviceError
-from vsr.media.encode.segments import Segment
-from vsr.media.mux.resumable.resumable_sink import SegmentedSink
 from vsr.pipeline.crew.crew import Crew
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.run import Progress
@@ -103,18 +101,10 @@ def test_frames_that_two_workers_compute_count_once(run_of: Any, monkeypatch: py
 
 
 def test_the_number_goes_on_where_the_driver_makes_a_segment_again(
-    run_of: Any, monkeypatch: pytest.MonkeyPatch
+    run_of: Any, segments_of_another_film: Callable[..., set[int]]
 ) -> None:
     """One that a worker has made from other frames."""
-    add, wrong = SegmentedSink._add, [2]
-
-    def added(self: SegmentedSink, number: int, segment: Segment, digest: str, **rest: Any) -> None:
-        if number in wrong:
-            wrong.remove(number)
-            segment = replace(segment, source="of another film")
-        add(self, number, segment, digest, **rest)
-
-    monkeypatch.setattr(SegmentedSink, "_add", added)
+    wrong = segments_of_another_film(2)
     assert len(run_of()) == FRAMES + LENGTH
     assert not wrong
 
