@@ -14,7 +14,7 @@ from vsr.cli.queue_clock import QueueClock
 from vsr.cli.queue_warnings import QueueWarnings
 from vsr.cli.records import events
 from vsr.cli.records.queue_report import QueueReport
-from vsr.cli.shown_run import run_shown
+from vsr.cli.shown_run import frames_in_words, run_shown
 from vsr.cli.wording import in_flags
 from vsr.media.remote.places import name_of
 
@@ -93,7 +93,7 @@ def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
         console.say(f"{head} {name_of(outcome.source)}: {outcome.message} ({name_of(outcome.target)})")
     else:
         made = outcome.report
-        frames = "1 frame" if made.frames_out == 1 else f"{made.frames_out} frames"
+        frames = frames_in_words(made.frames_out)
         console.say(
             f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {frames}"
             f" in {made.seconds:.1f} s, {made.fps:.2f} fps"

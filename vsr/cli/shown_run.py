@@ -278,11 +278,15 @@ def _model(report: Report) -> str:
     return f"{report.model['name']} ({'; '.join(facts)})" if facts else str(report.model["name"])
 
 
+def frames_in_words(number: int) -> str:
+    """Return a number of frames with its noun."""
+    return "1 frame" if number == 1 else f"{number} frames"
+
+
 def _rate(report: Report) -> str:
     """Return how many frames were made, how fast, and what bounded the speed."""
     repeated = report.engine["repeated"]
-    frames = "1 frame" if report.frames_out == 1 else f"{report.frames_out} frames"
-    words = f"{frames} in {report.seconds:.1f} s, {report.fps:.2f} fps"
+    words = f"{frames_in_words(report.frames_out)} in {report.seconds:.1f} s, {report.fps:.2f} fps"
     words += f", {repeated} of them duplicates" if repeated else ""
     return f"{words}; the {report.bottleneck} stage was the bottleneck"
 
