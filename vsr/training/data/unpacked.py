@@ -72,7 +72,7 @@ class UnpackedShards(Generic[T]):
                 self._pool = ThreadPoolExecutor(2, "shards")
             self._made += 1
             folder = self._folder() / f"{self._made:06d}-{shard.name}"
-            self._held[shard] = self._pool.submit(self._unpacked, shard, folder)
+            self._held[shard] = self._pool.submit(_unpacked, shard, folder, self._open)
         self._held.move_to_end(shard)
         return self._held[shard]
 
@@ -82,13 +82,6 @@ class UnpackedShards(Generic[T]):
             weakref.finalize(self, shutil.rmtree, self._top, ignore_errors=True)
         return self._top
 
-    def _unpacked(self, shard: Path, folder: Path) -> tuple[Path, T]:
-        unpack(shard, folder)
-        try:
-            return folder, self._open(folder)
-        except InputError as error:
-            raise InputError(f"{shown(shard)}: {error}") from error
-
     def _remove_unused(self) -> None:
         """Remove the least recently used shards beyond those that are kept."""
         free = [shard for shard, future in self._held.items() if future.done() and not self._users[shard]]
@@ -96,6 +89,14 @@ class UnpackedShards(Generic[T]):
             future = self._held.pop(shard)
             if future.exception() is None:
                 shutil.rmtree(future.result()[0], ignore_errors=True)
+
+
+def _unpacked(shard: Path, folder: Path, open_folder: Callable[[Path], T]) -> tuple[Path, T]:
+    unpack(shard, folder)
+    try:
+        return folder, open_folder(folder)
+    except InputError as error:
+        raise InputError(f"{shown(shard)}: {error}") from error
 
 
 def unpack(shard: Path, folder: Path) -> None:
