@@ -104,6 +104,16 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         s3_backends.reset()
 
 
+def without_pauses(patch: pytest.MonkeyPatch) -> None:
+    """Let the further attempts of a call that uses the network follow at once; there are three."""
+    from vsr.media.remote import failures, folder, store
+
+    for module in (failures, folder, store):
+        for pauses in {"QUICK", "PATIENT"} & set(vars(module)):
+            patch.setattr(module, pauses, (0.0,) * 3)
+    patch.setitem(failures.patiently.__kwdefaults__, "pauses", (0.0,) * 3)
+
+
 def environment(endpoint: str) -> dict[str, str]:
     """Return the variables by which the AWS libraries find a local server."""
     return {

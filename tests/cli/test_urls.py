@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run_cli import run_cli
-from tests.local_servers import ObjectStore, web_server
+from tests.local_servers import ObjectStore, web_server, without_pauses
 from tests.media_maker import make_clip
 from tests.picture_maker import phone_photograph
 from vsr.media.remote import blocks, places
@@ -24,6 +24,7 @@ QUICK = ("--model", "bicubic", "--preset", "ultrafast", "--device", "cpu")
 @pytest.fixture(autouse=True)
 def _empty_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A command ends its process; here, the next one begins as if it had."""
+    without_pauses(monkeypatch)
     monkeypatch.chdir(tmp_path)
     yield
     for path in list(blocks._open):

@@ -73,6 +73,7 @@ def test_an_upload_in_parts_appears_when_it_is_complete_and_not_at_all_if_it_fai
             raise KeyboardInterrupt
 
     monkeypatch.setattr(upload, "note", stop)
+    monkeypatch.setattr(upload, "DISCARD_SECONDS", 0.5)  # this store knows no request to remove parts
     other = remote_of(register(store.url("other.mkv"), allow_network=True))
     assert other is not None
     with pytest.raises(KeyboardInterrupt):

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import vsr
-from tests.local_servers import BUCKET, ObjectStore, object_store, web_server
+from tests.local_servers import BUCKET, ObjectStore, object_store, web_server, without_pauses
 from tests.media_maker import Audio, make_clip
 from tests.pipeline.job.test_resume import contents
-from vsr.media.remote import failures, folder, places
+from vsr.media.remote import places
 from vsr.media.remote.places import Remote
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.run import KeptModel
@@ -37,8 +37,7 @@ def whole(clip: Path) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    for module in (failures, folder):
-        monkeypatch.setattr(module, "PATIENT", (0.0,) * 3)
+    without_pauses(monkeypatch)
     with object_store(monkeypatch) as found:
         yield found
 

@@ -17,11 +17,11 @@ import pytest
 
 import vsr
 from tests.folders import names_in
-from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, web_server
+from tests.local_servers import BROKEN, BUCKET, ObjectStore, environment, web_server, without_pauses
 from tests.media_maker import Audio, Subtitle, make_clip
 from tests.pipeline.fetched import assert_is_result
 from vsr.media.files.named import paths_of
-from vsr.media.remote import blocks, failures, places, reader, upload
+from vsr.media.remote import blocks, places, reader, upload
 
 QUICK = {"model": "bicubic", "device": "cpu", "preset": "ultrafast"}
 PARTS = {"segment_seconds": "0.4", "encoder": "ffv1", "model": "bicubic", "device": "cpu"}
@@ -44,9 +44,7 @@ def large_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_pauses_and_nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(failures, "QUICK", (0.0,) * 3)
-    for module in (sys.modules[name] for name in ("vsr.media.remote.store", "vsr.media.remote.failures")):
-        monkeypatch.setattr(module, "PATIENT", (0.0,) * 3)
+    without_pauses(monkeypatch)
     monkeypatch.setattr(upload, "ATTEMPTS", 3)
     before = dict(places._places), dict(blocks._open)  # of other tests in this process
     yield

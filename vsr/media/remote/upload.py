@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ PART = 1 << 25
 """Bytes of a part of an upload, at least; each is in memory once."""
 ATTEMPTS = 8
 """Of each request of an upload to S3, over about a minute."""
+DISCARD_SECONDS = 5.0
+"""How long a run that failed or was interrupted waits for the store to remove the parts. Clients of stores
+repeat a request that fails for half a minute or more, which is too long after Ctrl-C."""
 _MOST_PARTS = 9000
 """S3 takes at most 10,000."""
 _PIECE = 1 << 20
@@ -157,10 +161,21 @@ def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bo
         with last_step():
             output.commit()
     except BaseException:  # Ctrl-C, too
+        _discard(output)
+        raise
+
+
+def _discard(output: Any) -> None:
+    """Let the store remove the parts of an upload; a store that does not answer is not waited for."""
+
+    def discard() -> None:
         with suppress(Exception):
             output.discard()
-        output.closed = True  # else it would upload the rest when it is deleted
-        raise
+
+    worker = threading.Thread(target=discard, name="discard an upload", daemon=True)
+    worker.start()
+    worker.join(DISCARD_SECONDS)
+    output.closed = True  # else it would upload the rest when it is deleted
 
 
 def _copied(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
