@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-JOBS   ?= 2
+JOBS   ?= 3
 # SlipCover would take its instructions out of functions after so many lines that have run already. It looks for them in
 # the local variables of all threads, which fails where another thread changes them, and saves no time here.
 NEVER  := 1000000000

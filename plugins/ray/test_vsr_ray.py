@@ -126,6 +126,7 @@ def test_workers_that_are_killed_cost_only_their_segments(
     assert contents(tmp_path / "out.mkv") == whole
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_lost_costs_only_its_segments(
     source: Path, whole: Contents, cluster: Any, warm: WarmGenerator, tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_machine_that_is_lost_costs_only_its_segments(
     cluster.wait_for_nodes()
 
 
+@pytest.mark.slow
 def test_a_segment_that_ends_three_workers_ends_the_run_after_all_others(
     source: Path, whole: Contents, warm: WarmGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_worker_with_other_weights_refuses_the_job(
     assert not (tmp_path / "out.mkv").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_for_a_machine_gets_segments_when_an_autoscaler_starts_one(
     cluster: Any, free_cores: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +249,7 @@ def test_the_last_segment_of_a_machine_that_hangs_is_made_by_another_one(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.slow
 def test_the_same_command_resumes_after_the_driver_was_killed(
     source: Path, whole: Contents, cluster: Any, free_cores: None, tmp_path: Path
 ) -> None:

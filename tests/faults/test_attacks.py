@@ -13,9 +13,9 @@ from tests.faults.fork_server import ForkServer
 from tests.faults.mutations import CONTAINERS, FIRST, MUTATORS
 from tests.faults.oracle import Contents
 
-MUTATED = range(0, len(CONTAINERS) * len(MUTATORS), 3)
-"""Seeds that cover a third of all pairs of mutator and container, each
-mutator and container at least twice."""
+MUTATED = {every: range(0, len(CONTAINERS) * len(MUTATORS), every) for every in (7, 3)}
+"""Seeds that cover a seventh or a third of all pairs of mutator and container: each container once or twice,
+each mutator at least twice."""
 
 
 FOUND = (1_000_651,)
@@ -38,14 +38,15 @@ def nothing_wrong(tally: Tally) -> None:
     assert not tally.wrong, "\n".join(tally.wrong)
 
 
+@pytest.mark.parametrize("every", [7, pytest.param(3, marks=pytest.mark.slow)])
 def test_damaged_inputs_end_with_one_line_or_a_complete_file_and_a_report(
-    server: ForkServer, tmp_path: Path
+    server: ForkServer, tmp_path: Path, every: int
 ) -> None:
-    tally = attacks.mutate(server, tmp_path, MUTATED)
+    tally = attacks.mutate(server, tmp_path, MUTATED[every])
     nothing_wrong(attacks.mutate(server, tmp_path, FOUND, FIRST))
     nothing_wrong(tally)
-    assert tally.counts["silent"] <= 0.02 * len(MUTATED), tally.counts  # the limit of issue 4
-    assert tally.counts["exit 10"] > len(MUTATED) / 4, "the mutators cause hardly any damage"
+    assert tally.counts["silent"] <= 0.02 * len(MUTATED[every]), tally.counts  # the limit of issue 4
+    assert tally.counts["exit 10"] > len(MUTATED[every]) / 4, "the mutators cause hardly any damage"
 
 
 def test_when_any_call_fails_the_output_is_absent_or_complete_and_a_rerun_succeeds(
