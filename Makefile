@@ -84,12 +84,12 @@ vapoursynth-venv:
 	  -e '.[spandrel]' pytest 'vapoursynth>=81'
 
 bench: $(STAMP)  ## measure speed and memory side by side, then the speed of training; tables in bench/
-	$(BIN)/python -m benchmarks.speed --out bench
-	$(BIN)/python -m benchmarks.startup --out bench
-	$(BIN)/python benchmarks/training.py --out bench
+	$(BIN)/python -m benchmarks.speed.whole_runs --out bench
+	$(BIN)/python -m benchmarks.speed.startup --out bench
+	$(BIN)/python -m benchmarks.speed.training --out bench
 
 soak: $(STAMP)  ## all attacks in full; prints one table (SOAK=--quick: fewer)
-	$(BIN)/python -m benchmarks.soak --out bench $(SOAK)
+	$(BIN)/python -m benchmarks.soak.attacks --out bench $(SOAK)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

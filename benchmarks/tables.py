@@ -126,8 +126,8 @@ def _json(value: object) -> str:
 
 def _words() -> list[str]:
     """Return the command line in the form that repeats it in a checkout."""
-    module = Path(sys.argv[0]).stem
-    return ["-m", f"benchmarks.{module}", *sys.argv[1:]]
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    return ["-m", module.name, *sys.argv[1:]] if module else sys.argv
 
 
 def described() -> str:

@@ -29,10 +29,10 @@ OTHERS = {
 
 
 def lines(folder: Path, depth: int = 0) -> Iterator[str]:
-    """A line for each file, then for each folder with what is in it, indented by depth."""
+    """A line for each file that is no test, then for each folder with what is in it, indented by depth."""
     indent = "  " * depth
     for path in sorted(folder.glob("*.py")):
-        if path.name != "__init__.py":
+        if path.name != "__init__.py" and not path.name.startswith("test_"):
             yield f"{indent}- `{path.name}`: {first_sentence(path)}"
     for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
         yield f"{indent}- **`{inner.name}/`**: {first_sentence(inner / '__init__.py')}"
@@ -43,9 +43,7 @@ def other_lines() -> Iterator[str]:
     """A line for each folder beside the package, then for each file in it that is no test."""
     for name, meaning in OTHERS.items():
         yield f"- **`{name}/`**: {meaning}"
-        for path in sorted((ROOT / name).glob("*.py")):
-            if not path.name.startswith(("test_", "__")):
-                yield f"  - `{path.name}`: {first_sentence(path)}"
+        yield from lines(ROOT / name, 1)
 
 
 def first_sentence(path: Path) -> str:

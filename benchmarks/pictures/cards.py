@@ -1,7 +1,7 @@
 """Draws the picture of each model card, measures the model, and writes both and the credits into the card.
 
-    VSR_MATERIAL=FOLDER python -m benchmarks.cards              # all shipped models
-    VSR_MATERIAL=FOLDER python -m benchmarks.cards compact-x4   # one, after a training
+    VSR_MATERIAL=FOLDER python -m benchmarks.pictures.cards              # all shipped models
+    VSR_MATERIAL=FOLDER python -m benchmarks.pictures.cards compact-x4   # one, after a training
 
 A card (`vsr/weights/NAME.md`) has these parts between comments; everything else in it is written by hand. The
 figures are those of `vsr evaluate` for the test sets in `FOLDER/data/testsets`.
@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vsr
-from benchmarks.credits import photographs_table, used
-from benchmarks.footage import LOSSLESS, SHOWN, Shot, material, originals, upscaled, write_lr_clip
+from benchmarks.pictures.footage import LOSSLESS, SHOWN, Shot, material, originals, upscaled, write_lr_clip
+from benchmarks.tables import ROOT
+from benchmarks.training.credits import photographs_table, used
 from vsr.media.png import png_bytes
 from vsr.models.catalog import MODELS
 from vsr.report.compare.inputs import eight_bit
@@ -26,7 +27,6 @@ from vsr.report.compare.still import enlarged, in_rows
 from vsr.report.evaluate import Evaluation
 from vsr.report.letters import labelled
 
-ROOT = Path(__file__).parent.parent
 PICTURES, CARDS = ROOT / "docs" / "cards", ROOT / "vsr" / "weights"
 SHOTS = {
     "text": Shot("testsets/kodak/kodim08.png", (500, 255), "photograph: Alfons Rudolph"),
@@ -124,7 +124,7 @@ def replaced(card: str, part: str, text: str) -> str:
     Raises:
         SystemExit: the card does not have the part once.
     """
-    begin, end = f"<!-- {part}, written by benchmarks/cards.py -->", f"<!-- end of {part} -->"
+    begin, end = f"<!-- {part}, written by benchmarks/pictures/cards.py -->", f"<!-- end of {part} -->"
     found, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", card, flags=re.DOTALL
     )

@@ -1,6 +1,6 @@
 """Draws the pictures of the how-tos: bicubic, `vsr` and the original, for a disc, a cartoon and a photograph.
 
-    VSR_MATERIAL=FOLDER python -m benchmarks.howto_pictures [dvd] [anime] [photo]
+    VSR_MATERIAL=FOLDER python -m benchmarks.pictures.howto_pictures [dvd] [anime] [photo]
 
 Each original is reduced and compressed as such files are, and upscaled with the preset of the page.
 """
@@ -21,14 +21,15 @@ from PIL import Image
 from torch import Tensor
 
 import vsr
-from benchmarks.footage import material, originals, write_lr_clip
+from benchmarks.pictures.footage import material, originals, write_lr_clip
+from benchmarks.tables import ROOT
 from vsr.media.png import png_bytes
 from vsr.models.archs.resample import resize
 from vsr.report.compare.inputs import eight_bit
 from vsr.report.compare.still import enlarged, in_rows
 from vsr.report.letters import labelled
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 CRF = 21
 """CRF of x264."""
 DETAIL = (200, 118)

@@ -1,6 +1,6 @@
 """Draws the letters of labels in pictures: `vsr/report/letters.png`, in DejaVu Sans.
 
-    python -m benchmarks.letters FONT.ttf
+    python -m benchmarks.pictures.letters FONT.ttf
 
 The font's licence (Bitstream Vera) permits pictures of its letters.
 """
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = Path(__file__).parent.parent / "vsr" / "report"
+from benchmarks.tables import ROOT
+
+FOLDER = ROOT / "vsr" / "report"
 SIZE = 18
 """Of the font in pixels."""
 LETTERS = [chr(code) for code in (*range(0x20, 0x7F), *range(0xA0, 0x180))] + list("·–—…×→□")

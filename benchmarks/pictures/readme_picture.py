@@ -1,6 +1,6 @@
 """Draws the pictures at the top of README.md: bicubic, `vsr` and the original, for clips of H.264.
 
-    VSR_MATERIAL=FOLDER python -m benchmarks.readme_picture
+    VSR_MATERIAL=FOLDER python -m benchmarks.pictures.readme_picture
 
 The details are places with a visible difference; the model cards have the averages. `before-after.png` has
 three clips side by side, `slider.webp` wipes over one of them.
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.footage import SHOWN, Shot, originals, upscaled, write_lr_clip
+from benchmarks.pictures.footage import SHOWN, Shot, originals, upscaled, write_lr_clip
+from benchmarks.tables import ROOT
 from vsr.media.png import png_bytes
 from vsr.report.compare.inputs import eight_bit
 from vsr.report.compare.still import enlarged, in_rows
 from vsr.report.compare.wipe import animated
 from vsr.report.letters import labelled
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 CRF = 18
 """CRF of x264 with its preset `medium`, a common choice for good quality."""
 DETAIL = (200, 118)

@@ -1,11 +1,12 @@
 """Measures what distribution costs: processor time, coordination, joining, bytes moved, and real speed-up.
 
-    python -m benchmarks.scale --film LONG.mkv --out benchmarks/results/scale/measured.json [PART ...]
+    results=benchmarks/results/scale/measured.json
+    python -m benchmarks.scale.distribution --film LONG.mkv --out $results [PART ...]
 
 Processor time is measured and not the time of a clock, because machines are shared. It counts the driver, the
 workers and, with `--on ray`, the actors around them. Workers are warm: their start is a figure of its own.
 The speed-up is measured by a clock with workers that sleep instead of computing, so that four of them fit on
-one core (`benchmarks/sleeping_worker.py`). `benchmarks/scale_simulation.py` reads the result.
+one core (`benchmarks/scale/sleeping_worker.py`). `benchmarks/scale/worker_simulation.py` reads the result.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ def decoding(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def speed_up(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds by a clock with real workers that sleep a fixed time for each frame."""
-    process._MODULE = "benchmarks.sleeping_worker"
+    process._MODULE = "benchmarks.scale.sleeping_worker"
     os.environ["VSR_SLEEP"] = str(arguments.sleep)
     frames = arguments.sleeping_frames
     source = make_clip(folder / "in.mkv", frames=frames)

@@ -1,4 +1,7 @@
-"""A worker that waits for each frame as a slow generator does, but uses no core; for `benchmarks.scale`."""
+"""A worker that waits for each frame as a slow generator does, but uses no core.
+
+`benchmarks.scale.distribution` starts it.
+"""
 
 from __future__ import annotations
 

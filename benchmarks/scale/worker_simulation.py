@@ -1,6 +1,6 @@
-"""Simulates a film and a catalogue on 1 to 1,000 workers, with the costs that `benchmarks.scale` measured.
+"""Simulates a film and a catalogue on 1 to 1,000 workers, with the costs that `distribution.py` measured.
 
-    python -m benchmarks.scale_simulation            rewrites docs/scale.svg and results/scale/simulated.json
+    python -m benchmarks.scale.worker_simulation    rewrites docs/scale.svg and results/scale/simulated.json
 
 It is a discrete simulation (SimPy) of what the code does: the driver decodes the film once, handles messages
 one after the other, hands out segments with the same `Claims`, fetches them from the store, and joins them in
@@ -22,12 +22,13 @@ from typing import Any
 
 import simpy
 
-from benchmarks.scale_plot import Line, draw
+from benchmarks.scale.log_plot import Line, draw
+from benchmarks.tables import RESULTS, ROOT
 from vsr.pipeline.workers.claims import Claims
 from vsr.pipeline.workers.worker import _ENTRY, _FETCHING
 
-FOLDER = Path(__file__).parent / "results" / "scale"
-PICTURE = Path(__file__).parent.parent / "docs" / "scale.svg"
+FOLDER = RESULTS / "scale"
+PICTURE = ROOT / "docs" / "scale.svg"
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 RATE = 24
 """Frames a second of a film."""
@@ -267,7 +268,7 @@ class Film:
 
 
 def costs_of(measured: dict[str, Any], frame_s: float) -> Costs:
-    """Return the costs for workers of a speed, from the file of `benchmarks.scale`."""
+    """Return the costs for workers of a speed, from the file of `benchmarks.scale.distribution`."""
     decoding = measured["decoding"]
     ways = [rows for name, rows in measured["distribution"].items() if name.startswith("two workers")]
     handling = max(row["handling_ms_per_segment"] for rows in ways for row in rows) / 1000

@@ -1,8 +1,8 @@
 """Runs all attacks, and prints one table of the findings beside the promised limits.
 
-    python -m benchmarks.soak                       every figure; half an hour on two cores
-    python -m benchmarks.soak --quick               fewer cases, two minutes
-    python -m benchmarks.soak --only kills --kills 500 --seed 7
+    python -m benchmarks.soak.attacks                       every figure; half an hour on two cores
+    python -m benchmarks.soak.attacks --quick               fewer cases, two minutes
+    python -m benchmarks.soak.attacks --only kills --kills 500 --seed 7
 
 The attacks are those of tests/faults, with more cases. Each violation of a promise is listed below the table
 with the seed or number that reproduces it, and sets the exit code to 1.
@@ -26,7 +26,6 @@ from tests.faults.checkpoint_writer import Writers
 from tests.faults.fork_server import ForkServer
 from tests.faults.hostile_media import in_mov, png_bomb
 
-ROOT = Path(__file__).parent.parent
 FULL = {
     "mutations": 2000,
     "kills": 100,
@@ -172,7 +171,8 @@ def _memory(soak: Soak, what: str) -> dict[str, float]:
     number = soak.counts[what]
     words = [
         sys.executable,
-        str(ROOT / "benchmarks/soak_memory.py"),
+        "-m",
+        "benchmarks.soak.memory",
         what,
         str(number),
         str(soak.fresh(what)),

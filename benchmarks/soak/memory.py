@@ -1,7 +1,7 @@
 """Measures the memory of one long run, and of one process that opens many files.
 
-python -m benchmarks.soak_memory frames 10000 FOLDER      # prints JSON
-python -m benchmarks.soak_memory files 1000 FOLDER
+python -m benchmarks.soak.memory frames 10000 FOLDER      # prints JSON
+python -m benchmarks.soak.memory files 1000 FOLDER
 """
 
 from __future__ import annotations

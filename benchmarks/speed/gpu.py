@@ -6,9 +6,9 @@ part is the time until the last launch. A slow row leaves the rounds when its ti
 Results are compared with a run in true fp32 (torch's own fp32 convolutions use TF32). The ceiling is
 a large matrix product in the same number format.
 
-    python -m benchmarks.gpu --out bench                    compact-x4: Compact 64 x 16, x4, 960x540
-    python -m benchmarks.gpu --rrdb 23 --out bench          RRDB, x4, any weights
-    python -m benchmarks.gpu --device cpu --size 96 64      shows that the script works
+    python -m benchmarks.speed.gpu --out bench                    compact-x4: Compact 64 x 16, x4, 960x540
+    python -m benchmarks.speed.gpu --rrdb 23 --out bench          RRDB, x4, any weights
+    python -m benchmarks.speed.gpu --device cpu --size 96 64      shows that the script works
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import Run, rrdb_file
+from benchmarks.speed.peers import Run, rrdb_file
 from vsr.engine import device, throughput
 from vsr.engine.backends import cuda_graphs as graphs
 from vsr.engine.backends import select, torch_eager

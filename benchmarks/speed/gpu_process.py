@@ -7,9 +7,9 @@ first frames, during which kernels are tuned and memory is allocated; these are 
 output also has the busy time of each stage, the speed of the encoder alone with the same frames and, from
 torch's profiler, how much of the time the GPU computes, and in which kernels.
 
-    python -m benchmarks.gpu_process --out bench
-    python -m benchmarks.gpu_process --cases compact-x4@4k --backends torch cuda --parts process profile
-    python -m benchmarks.gpu_process --device cpu --quick           shows that the script works
+    python -m benchmarks.speed.gpu_process --out bench
+    python -m benchmarks.speed.gpu_process --cases compact-x4@4k --backends torch cuda --parts process profile
+    python -m benchmarks.speed.gpu_process --device cpu --quick           shows that the script works
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.moving import RATE, moving, write_clip
-from benchmarks.speed import CRF, PRESET, write_file
+from benchmarks.speed.moving import RATE, moving, write_clip
+from benchmarks.speed.whole_runs import CRF, PRESET, write_file
 from vsr.engine import device, throughput
 from vsr.engine.upscaler import Upscaler
 from vsr.frame import YuvFrame

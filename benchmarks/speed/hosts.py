@@ -5,7 +5,7 @@ It measures the wall time of whole commands, from start to exit, interleaved rou
 is compared with `vsr` itself with the same kind of output: a file encoded by x264, or frames that are
 discarded. The limit is a tenth more time.
 
-    PYTHONPATH=plugins/ffmpeg python -m benchmarks.hosts --source clip.mp4 --frames 200
+    PYTHONPATH=plugins/ffmpeg python -m benchmarks.speed.hosts --source clip.mp4 --frames 200
     ... --only vspipe --vapoursynth .venv-vapoursynth/bin --model compact-x2
 
 `vspipe` needs a separate Python (`make test-vapoursynth` creates one) with the source filter:
@@ -29,9 +29,9 @@ from pathlib import Path
 
 import vsr
 from benchmarks import tables
+from benchmarks.tables import ROOT
 from tests.ffmpeg_binary import ffmpeg as ffmpeg_binary
 
-ROOT = Path(__file__).parent.parent
 CODEC = {"vcodec": "libx264", "preset": "ultrafast", "crf": 18}
 WORST = 1.1
 """Largest time of an integration, as a multiple of the time of vsr itself."""

@@ -1,6 +1,6 @@
 """Measures how long a page of `vsr compare` takes until its first images are drawn, in a real Chromium.
 
-    python -m benchmarks.page_loading PAGE.html [--rounds 3]
+    python -m benchmarks.speed.page_loading PAGE.html [--rounds 3]
 
 Both the time of a clock and the processor time of all of Chromium's processes, because machines are shared.
 """
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale import descendants, processor_seconds
+from benchmarks.scale.distribution import descendants, processor_seconds
 from tests.browser import PATIENCE, chromium
 
 

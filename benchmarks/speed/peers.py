@@ -7,7 +7,7 @@ All results are compared with a whole-frame fp32 run. The ceilings, measured in 
 large matrix products in both number formats.
 
     pip install ncnn onnxruntime onnx onnxscript
-    python -m benchmarks.peers --out bench            (VSR_MATERIAL: folder with real weights)
+    python -m benchmarks.speed.peers --out bench            (VSR_MATERIAL: folder with real weights)
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Rounds go through all rows in turn, so that a change of the machine's speed affects all of them. Each cell is
 the median over whole processes with its spread.
 
-    python -m benchmarks.startup --out bench
+    python -m benchmarks.speed.startup --out bench
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ steps for which the data suffice in the time of one step.
 On the CPU, a step is measured as in a run, and with torch's own convolutions in fp32 and in bf16. On a GPU,
 it is measured as the host runs it, and as a CUDA graph that cuts its own crops.
 
-    python benchmarks/training.py --out bench         (VSR_MATERIAL: folder with real images)
-    python benchmarks/training.py --only cuda --seconds 0.7 --rounds 3
+    python -m benchmarks.speed.training --out bench         (VSR_MATERIAL: folder with real images)
+    python -m benchmarks.speed.training --only cuda --seconds 0.7 --rounds 3
 """
 
 from __future__ import annotations

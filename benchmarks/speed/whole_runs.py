@@ -9,7 +9,7 @@ takes the same time for each, while `vsr` first opens and checks files. All resu
 a whole-frame fp32 run, so that a wrong result cannot count as fast. The same run measures the
 machine's ceiling, a large matrix product in both number formats.
 
-    python -m benchmarks.speed --out bench            (VSR_MATERIAL: folder with real clips and weights)
+    python -m benchmarks.speed.whole_runs --out bench    (VSR_MATERIAL: folder with real clips and weights)
 """
 
 from __future__ import annotations

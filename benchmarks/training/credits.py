@@ -1,6 +1,6 @@
 """Writes `vsr/weights/CREDITS.md`: the credits for the training images, from the tables of the datasets.
 
-    python -m benchmarks.credits train2 film
+    python -m benchmarks.training.credits train2 film
 
 Each folder has a `SOURCES.tsv` (columns `file`, `repository`, `path`, `licence`, `author`); files in its
 `HOLDOUT.tsv` are left out. Images under CC BY are listed with their authors, as the licence requires; of all
@@ -15,16 +15,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from benchmarks.tables import ROOT
 from vsr.training.data.image_folder import HOLDOUT, SOURCES
 
-TARGET = Path(__file__).parent.parent / "vsr" / "weights" / "CREDITS.md"
+TARGET = ROOT / "vsr" / "weights" / "CREDITS.md"
 Row = dict[str, str]
 
 HEAD = """# Credits for the training images
 
-`python -m benchmarks.credits` writes this page. The licences are those that the repositories state. All
-images were reduced or cut into tiles of 512x512 pixels, and degraded as the cards describe. The texts of the
-licences: creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. Each card lists the
+`python -m benchmarks.training.credits` writes this page. The licences are those that the repositories state.
+All images were reduced or cut into tiles of 512x512 pixels, and degraded as the cards describe. The texts of
+the licences: creativecommons.org/licenses/by/2.0, .../by/2.5, .../by/3.0, .../by/4.0. Each card lists the
 photographs of the first training set.
 """
 

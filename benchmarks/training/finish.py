@@ -1,6 +1,6 @@
 """Post-processes a trained Compact, see `vsr.training.finish`: exact chroma and no grid.
 
-    python -m benchmarks.finish fast-x4 --partner fast-x4-crisp --data train --data train2 -o new.safetensors
+    python -m benchmarks.training.finish fast-x4 --partner fast-x4-crisp --data train -o new.safetensors
 
 LR is made from the data according to a recipe (`--recipe`, by default that of the name, otherwise `fast-x4`):
 half of the crops are clean with soft chroma, half are coded. The metadata of the weight file are kept.

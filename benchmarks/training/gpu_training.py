@@ -6,13 +6,14 @@ hangs does not affect the others. Finished results are under `--out` when the ne
 are as large as the GPU's memory permits, schedules are compressed to the available minutes, and the
 crisp network starts from the new compact-x4.
 
-    python -m benchmarks.gpu_training --pack 40 data train train2        data/: 40 MB of images of both
-    folders python -m benchmarks.gpu_training --data data --vgg vgg19.safetensors --out out --minutes 9.5
-    python -m benchmarks.gpu_training --data data --vgg vgg19.safetensors --out out --quick    (on a CPU)
+    python -m benchmarks.training.gpu_training --pack 40 data train train2
+    python -m benchmarks.training.gpu_training --data data --vgg vgg19.safetensors --out out --minutes 9.5
+    python -m benchmarks.training.gpu_training --data data --vgg vgg19.safetensors --out out --quick
 
-`--pack` first takes the held-out images, then one tile of each photograph, then more
-tiles, and keeps the tables of sources and of held-out files. `--quick` does a few steps
-of each part, to show that everything works.
+
+The first writes 40 MB of images of both folders into `data/`. `--pack` takes the held-out images first, then
+one tile of each photograph, then more tiles, and keeps the tables of sources and of held-out files. `--quick`
+does a few steps of each part on a CPU, to show that everything works.
 """
 
 from __future__ import annotations
@@ -133,8 +134,16 @@ def command(part: Part, asked: argparse.Namespace, minutes: float) -> list[str]:
         ]
     if part.name == "networks":
         small = ["--device", "cpu", "--size", "96", "64"] if asked.quick else []
-        return [sys.executable, "-m", "benchmarks.gpu", "--out", str(asked.out), *small]
-    words = [sys.executable, "-m", "benchmarks.gpu_training", "--one", part.name, "--out", str(asked.out)]
+        return [sys.executable, "-m", "benchmarks.speed.gpu", "--out", str(asked.out), *small]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.training.gpu_training",
+        "--one",
+        part.name,
+        "--out",
+        str(asked.out),
+    ]
     words += itertools.chain.from_iterable(("--data", str(folder)) for folder in asked.data)
     words += ["--vgg", str(asked.vgg), "--minutes", f"{minutes:.3f}"]
     return words + (["--quick"] if asked.quick else [])

@@ -1,4 +1,4 @@
-"""Each model card has a picture, scores of every input, weaknesses and credits (`benchmarks/cards.py`)."""
+"""Each model card has a picture, scores of every input, weaknesses and credits (written by cards.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vsr
-from benchmarks import cards
+from benchmarks.pictures import cards
 from vsr.models.catalog import MODELS
 
 NAMES = [entry.name for entry in MODELS.values() if entry.path is not None]
@@ -23,7 +23,7 @@ def card(name: str) -> str:
 
 def part(name: str, what: str) -> str:
     (text,) = re.findall(
-        rf"<!-- {what}, written by benchmarks/cards\.py -->\n(.*?)\n<!-- end of {what} -->",
+        rf"<!-- {what}, written by benchmarks/pictures/cards\.py -->\n(.*?)\n<!-- end of {what} -->",
         card(name),
         re.DOTALL,
     )
@@ -66,7 +66,7 @@ def test_a_card_s_credits_are_those_of_the_table_of_sources(name: str, material:
 
 
 def test_parts_are_replaced_and_nothing_else() -> None:
-    text = "a\n<!-- x, written by benchmarks/cards.py -->\nold\n<!-- end of x -->\nb\n"
+    text = "a\n<!-- x, written by benchmarks/pictures/cards.py -->\nold\n<!-- end of x -->\nb\n"
     new = cards.replaced(text, "x", r"new \1")
     assert new == text.replace("old", r"new \1")
     with pytest.raises(SystemExit, match="must be in the card once, not 0 times"):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, speed, tables
+from benchmarks import tables
+from benchmarks.speed import peers, whole_runs
 
 TEXT = tables.PAGE.read_text(encoding="utf-8")
 SHOWN = set(re.findall(r"<!-- results: (\S+) (\S+) -->", TEXT))
@@ -67,8 +71,8 @@ def test_a_new_measurement_replaces_the_one_of_the_same_name(
 
 
 def test_benchmarks_record_rows_that_their_columns_show() -> None:
-    row = speed.Row("whole", "torch", [0.1, 0.2, 0.3], [0.4, 0.4, 0.6])
-    shown = tables.table({"columns": speed.COLUMNS, "rows": [row.cells()]}).splitlines()[-1]
+    row = whole_runs.Row("whole", "torch", [0.1, 0.2, 0.3], [0.4, 0.4, 0.6])
+    shown = tables.table({"columns": whole_runs.COLUMNS, "rows": [row.cells()]}).splitlines()[-1]
     assert shown == (
         "| whole | torch | 0.200 (0.100 to 0.300) | 0.400 (0.400 to 0.600) | 2.00 (2.00 to 4.00) x |"
     )
@@ -81,15 +85,31 @@ def test_benchmarks_record_rows_that_their_columns_show() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((tables.ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+    "path", sorted((tables.ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem
 )
 def test_every_benchmark_imports_names_that_exist(path: Path) -> None:
-    assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
+    words = path.relative_to(tables.ROOT).with_suffix("").parts
+    assert importlib.import_module(".".join(words).removesuffix(".__init__")).__doc__
+
+
+def test_a_run_is_recorded_with_the_command_that_repeats_it(tmp_path: Path) -> None:
+    folder = tmp_path / "benchmarks"
+    (folder / "speed").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "tables.py").write_bytes(Path(tables.__file__).read_bytes())
+    program = "from benchmarks import tables\nprint(tables._words())\n"
+    (folder / "speed/start.py").write_text(program, encoding="utf-8")
+    words = ["-m", "benchmarks.speed.start", "--rounds", "3"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == f"{words}\n"
 
 
 def test_speed_and_figures_are_recorded_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSR_MACHINE", "mine")
-    shown = speed.save(tmp_path, [speed.Row("whole", "torch", [0.1], [0.4])], {"frames": 60})
+    shown = whole_runs.save(tmp_path, [whole_runs.Row("whole", "torch", [0.1], [0.4])], {"frames": 60})
     assert "4.00 (4.00 to 4.00) x" in shown
     assert "| frames | 60 |" in shown
     runs = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))["runs"]

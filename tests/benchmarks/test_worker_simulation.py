@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("simpy", reason="simpy is not installed (pip install -e '.[dev]')")
 
-from benchmarks import scale_simulation as simulation
-from benchmarks.scale_simulation import RATE, Costs, Film, Plan
+from benchmarks.scale import worker_simulation as simulation
+from benchmarks.scale.worker_simulation import RATE, Costs, Film, Plan
 
 IDEAL = Costs(
     decode_s=0.0,

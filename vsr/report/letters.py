@@ -1,4 +1,4 @@
-"""Labels in pictures: text of Latin letters, drawn from `letters.png`, which `benchmarks/letters.py`
+"""Labels in pictures: text of Latin letters, drawn from `letters.png`, which `benchmarks/pictures/letters.py`
 makes."""
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_an_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_info_loads_neither_torch_nor_numpy(rich_clip: Path) -> None:
-    """Loading these takes most of the start; benchmarks/startup.py has the times."""
+    """Loading these takes most of the start; benchmarks/speed/startup.py has the times."""
     code = (
         "import sys; from pathlib import Path; import vsr.cli; from vsr.cli.commands.info import info; "
         f"info(Path({str(rich_clip)!r})); assert not {{'torch', 'numpy', 'kornia'}} & sys.modules.keys()"
