@@ -35,7 +35,7 @@ test: check  ## check, all tests except the slow ones, and the share of lines th
 	mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --threshold $(NEVER) --json --out build/coverage.json \
 	    -m pytest -q -n $(JOBS)
-	$(BIN)/python -m tests.coverage_table build/coverage.json
+	$(BIN)/python -m tests.project.coverage_table build/coverage.json
 
 docs: $(STAMP)  ## write what is generated: the list of files, the reference, the tables of benchmarks; build the site
 	$(BIN)/python docs/tree.py
@@ -61,7 +61,7 @@ test-container: $(STAMP)  ## build the Dockerfile and upscale in it; without doc
 	$(BIN)/python -m tests.container.steps $(CONTAINER)
 
 test-wheel: $(STAMP)  ## install the wheel without constraints in an empty environment of each Python found (WHEEL=--help)
-	$(BIN)/python -m tests.wheel $(WHEEL)
+	$(BIN)/python -m tests.project.wheel $(WHEEL)
 
 # VapourSynth's wheels need Python 3.12 or later, so its tests have their own environment (5 GB with torch for CUDA).
 test-vapoursynth: vapoursynth-venv  ## the VapourSynth plugin in its host, and spandrel; VAPOURSYNTH_PYTHON names the interpreter

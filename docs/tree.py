@@ -21,9 +21,13 @@ OTHERS = {
     "benchmarks": "Measurements, side by side, and the pictures of the documentation."
     " `results/` has one JSON file for each machine",
     "docs": "The pages of the site, and what writes those that are generated",
-    "tests": "A mirror of `vsr/`, and the tools of the tests",
+    "tests": "Mirrors of `vsr/`, `benchmarks/` and `docs/`, and the tools of all tests",
     "tests/container": "The Dockerfile, built with docker or podman, or carried out in a Debian root",
-    "tests/faults": "Attacks, and their tools",
+    "tests/docs": "Tests of the documentation, and what its commands and files need",
+    "tests/faults": "Attacks on whole runs, and what judges their results",
+    "tests/faults/inputs": "Media and weights that attack: bombs, false names, random damage",
+    "tests/faults/processes": "Processes that run `vsr`, are killed, or whose calls fail",
+    "tests/project": "Tests of what the project is released with: the wheel, workflows, coverage",
 }
 """Folders beside the package, with what is in them."""
 

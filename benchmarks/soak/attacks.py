@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import attacks
-from tests.faults.checkpoint_writer import Writers
-from tests.faults.fork_server import ForkServer
-from tests.faults.hostile_media import in_mov, png_bomb
+from tests.faults.inputs.hostile_media import in_mov, png_bomb
+from tests.faults.processes.checkpoint_writer import Writers
+from tests.faults.processes.fork_server import ForkServer
 
 FULL = {
     "mutations": 2000,

@@ -20,7 +20,7 @@ from tests.training.photographs import write_photographs
 from vsr.models.archs.compact import CompactConfig
 from vsr.models.archs.rrdb import RRDBConfig
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/*.md", "plugins/*/*.md", "vsr/weights/*.md")

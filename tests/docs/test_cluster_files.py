@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import vsr
-from tests.cluster_schemas import SBATCH, SBATCH_FLAGS, schema_of
+from tests.docs.cluster_schemas import SBATCH, SBATCH_FLAGS, schema_of
 from tests.media_maker import make_clip
 from tests.test_docs import check_flags
 
-FOLDER = Path(__file__).parent.parent / "docs" / "cluster"
+FOLDER = Path(__file__).parent.parent.parent / "docs" / "cluster"
 MANIFESTS = sorted(FOLDER.glob("*.yaml"))
 SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
 IMAGE = "registry.example/vsr-cluster:1"

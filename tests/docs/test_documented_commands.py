@@ -5,7 +5,7 @@ A block of commands has the language `sh`. A comment on the line before it may m
     <!-- not run: it needs an NVIDIA GPU -->
     <!-- slow: it trains for minutes -->
 
-`tests/documentation.py` lists the files that the commands of each page read.
+`tests/docs/documentation.py` lists the files that the commands of each page read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run_cli import run_cli
-from tests.documentation import PAGES, ROOT, Block, blocks_of, furnish, name_of
+from tests.docs.documentation import PAGES, ROOT, Block, blocks_of, furnish, name_of
 from tests.ffmpeg_binary import ffmpeg
 from tests.local_servers import ObjectStore, object_store
 

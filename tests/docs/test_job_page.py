@@ -15,8 +15,8 @@ import pytest
 
 import vsr
 from tests.browser import PATIENCE, chromium
+from tests.docs.test_job_queue import QUICK, jobs, server, work
 from tests.media_maker import make_clip
-from tests.test_job_queue import QUICK, jobs, server, work
 
 __all__ = ["jobs", "server"]  # fixtures
 TOKEN = "a token that nobody guesses"

@@ -19,7 +19,7 @@ import vsr
 from tests.media_maker import make_clip, numbers_of
 from vsr.pipeline.job import warm_generator
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent.parent / "docs"
 QUICK = {"model": "bicubic", "device": "cpu", "encoder": "ffv1", "segment_seconds": "0.2"}
 
 

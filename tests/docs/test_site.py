@@ -15,7 +15,7 @@ import pytest
 import vsr
 from tests.browser import PATIENCE, chromium
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.fork_server import Command, ForkServer, Outcome
-from tests.faults.mutations import CONTAINERS, frames_of, mutated, originals
+from tests.faults.inputs.mutations import CONTAINERS, frames_of, mutated, originals
 from tests.faults.oracle import Contents, contents, pictures_in, remains
+from tests.faults.processes.fork_server import Command, ForkServer, Outcome
 from tests.media_maker import Audio, make_clip
 
 SEGMENT = 12

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.fork_server import ForkServer
+from tests.faults.processes.fork_server import ForkServer
 
 
 @pytest.fixture(scope="session")

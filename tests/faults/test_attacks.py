@@ -9,9 +9,9 @@ import pytest
 
 from tests.faults import attacks
 from tests.faults.attacks import Tally
-from tests.faults.fork_server import ForkServer
-from tests.faults.mutations import CONTAINERS, FIRST, MUTATORS
+from tests.faults.inputs.mutations import CONTAINERS, FIRST, MUTATORS
 from tests.faults.oracle import Contents
+from tests.faults.processes.fork_server import ForkServer
 
 MUTATED = {every: range(0, len(CONTAINERS) * len(MUTATORS), every) for every in (7, 3)}
 """Seeds that cover a seventh or a third of all pairs of mutator and container: each container once or twice,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.bombs import (
+from tests.faults.inputs.bombs import (
     claiming,
     sparse_gif,
     transparent_webm,
@@ -14,7 +14,7 @@ from tests.faults.bombs import (
     with_empty_atoms,
     with_tags,
 )
-from tests.faults.fork_server import ForkServer
+from tests.faults.processes.fork_server import ForkServer
 from tests.judges import mkvmerge
 from tests.media_maker import make_clip
 from vsr.errors import InputError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fork_server import ForkServer
 from tests.faults.oracle import pictures_in
+from tests.faults.processes.fork_server import ForkServer
 from tests.media_maker import Audio, make_clip
 from vsr.media.files.opening import open_media
 

@@ -11,8 +11,7 @@ import pytest
 
 from tests.cli.run_cli import run_cli
 from tests.faults.canary import listening, opened_in
-from tests.faults.fork_server import ForkServer
-from tests.faults.hostile_media import (
+from tests.faults.inputs.hostile_media import (
     SECRET,
     addresses,
     avi_with_gab2,
@@ -21,6 +20,7 @@ from tests.faults.hostile_media import (
     png_bomb,
     refer_to,
 )
+from tests.faults.processes.fork_server import ForkServer
 from tests.local_servers import web_server
 from tests.media_maker import Subtitle, make_clip
 from vsr.errors import InputError

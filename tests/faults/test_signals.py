@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import attacks
-from tests.faults.fork_server import ForkServer, Outcome
 from tests.faults.oracle import pictures_in, remains
+from tests.faults.processes.fork_server import ForkServer, Outcome
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONE = ("upscale", "in.mp4", "out.mkv", *attacks.UPSCALE, "--report", "report.json")

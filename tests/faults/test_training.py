@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checkpoint_writer import Writers, recipe
+from tests.faults.processes.checkpoint_writer import Writers, recipe
 from vsr.training.run.checkpoint import checkpoint_folder, checkpoints, save_checkpoint
 from vsr.training.run.state import new_state
 

@@ -14,7 +14,17 @@ import torch
 from safetensors.torch import save
 
 from tests.cli.run_cli import run_cli
-from tests.faults.weight_zoo import CANARY, KEY, STATE, ZOO, Evil, deflated, header, saved, two_directories
+from tests.faults.inputs.weight_zoo import (
+    CANARY,
+    KEY,
+    STATE,
+    ZOO,
+    Evil,
+    deflated,
+    header,
+    saved,
+    two_directories,
+)
 from tests.media_maker import make_clip
 from vsr.errors import ModelError
 from vsr.models import files

@@ -1,6 +1,6 @@
 """Prints the share of lines that the tests run, for each folder of the package, and the files with the least.
 
-    python -m tests.coverage_table build/coverage.json
+    python -m tests.project.coverage_table build/coverage.json
 
 `make test` calls it after the tests. SlipCover has counted the lines, in the processes of pytest only: what a
 test runs in a process of its own (`python -m vsr ...`, workers) is not counted.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.coverage_table import files_of, table
+from tests.project.coverage_table import files_of, table
 
 FOUND = {
     "vsr/frame.py": {"executed_lines": [1, 2, 3], "missing_lines": [4]},

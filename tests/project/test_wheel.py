@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import wheel
+from tests.project import wheel
 
 
 def fake(path: Path, *, code: int) -> Path:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from tests.faults.hostile_media import png_bomb
+from tests.faults.inputs.hostile_media import png_bomb
 from tests.media_maker import make_clip
 
 SIDE = 16383

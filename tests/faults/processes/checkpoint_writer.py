@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tests.faults.helper_process import HelperProcess
+from tests.faults.processes.helper_process import HelperProcess
 from vsr.models.archs.compact import CompactConfig
 from vsr.training.degrade.degradation import Degradation
 from vsr.training.generators import GeneratorSettings
@@ -35,7 +35,7 @@ class Writers(HelperProcess):
 
     def __init__(self, output: Path) -> None:
         """Start the process that forks the writers."""
-        super().__init__("tests.faults.checkpoint_writer", str(output))
+        super().__init__("tests.faults.processes.checkpoint_writer", str(output))
         self._output = output
         self._state = new_state(recipe())
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.faults.helper_process import HelperProcess
+from tests.faults.processes.helper_process import HelperProcess
 
 PRINTED_BYTES = 1 << 20
 """Largest size in bytes of a child's output; a larger one would block it forever."""
@@ -99,7 +99,7 @@ class ForkServer(HelperProcess):
 
     def __init__(self) -> None:
         """Start the server, which takes as long as importing torch."""
-        super().__init__("tests.faults.fork_server")
+        super().__init__("tests.faults.processes.fork_server")
 
     def start(self, command: Command) -> int:
         """Start a child, and return its process id for signals."""
@@ -174,7 +174,7 @@ def _pipe() -> tuple[int, int]:
 
 def _become(command: Command) -> None:
     """Run `vsr` in this process and end it."""
-    from tests.faults import nth_call, signal_at
+    from tests.faults.processes import nth_call, signal_at
     from vsr.cli import main
 
     os.chdir(command.folder)

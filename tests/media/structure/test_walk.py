@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mutations import CONTAINERS, frames_of, originals
+from tests.faults.inputs.mutations import CONTAINERS, frames_of, originals
 from tests.judges import run
 from tests.media_maker import make_clip, truncated
 from vsr.errors import InputError
