@@ -1,7 +1,7 @@
-"""What a plugin needs that runs workers on other machines (entry points of the group `vsr.workers`).
+"""The names for plugins that run workers on other machines (entry points of the group `vsr.workers`).
 
-A plugin says how a `Worker` is started: wherever it likes, a `WorkerProcess` runs there, and messages are
-passed between it and the `Crew` of the run. `plugins/ray` is an example.
+A plugin starts a `WorkerProcess` on a machine of its choice, and a `Worker` that passes messages between that
+process and the `Crew` of the run. `plugins/ray` is an example.
 """
 
 from __future__ import annotations

@@ -5,4 +5,4 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 until_the_end = ExitStack()
-"""Closed by `vsr.cli.main`, after errors were told."""
+"""Closed by `vsr.cli.main`, after errors were printed."""

@@ -139,8 +139,8 @@ class StaticRegions:
 
 
 def _is_one(images: Tensor) -> bool:
-    """Return whether it is one image on the CPU, which is compared without waiting and repaired before the
-    next.
+    """Return whether the batch is one image on the CPU: it can be compared at once, without a wait for a GPU,
+    and its result is then repaired before the next image is computed.
     """
     return len(images) == 1 and images.device.type == "cpu"
 

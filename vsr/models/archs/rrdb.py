@@ -58,7 +58,7 @@ class RRDBConfig:
 
 
 class RRDB(nn.Module):
-    """RRDBNet."""
+    """RRDBNet, the generator of ESRGAN and Real-ESRGAN (Wang et al., arXiv 1809.00219)."""
 
     scale: int
     """HR side over LR side."""

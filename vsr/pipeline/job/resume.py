@@ -135,7 +135,7 @@ def open_trial(it: Opening, opener: Callable[..., VideoSink]) -> VideoSink:
 
 
 def _work(it: Opening, opener: Callable[..., VideoSink]) -> tuple[WorkFolder, Callable[[], VideoSink]]:
-    """Return the work folder of a job, and what opens the output in it."""
+    """Return the work folder of a job, and a function that opens the output in it."""
     work = WorkFolder(local_place(it.target), shown(it.target), _store(it))
     return work, partial(opener, temporary=work.result)
 

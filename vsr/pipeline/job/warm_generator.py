@@ -91,5 +91,5 @@ class KeptModel:
 
 
 def generator_of(kept: KeptModel | None) -> WarmGenerator | None:
-    """Return what a `KeptModel` keeps."""
+    """Return the generator that a `KeptModel` keeps."""
     return None if kept is None else kept._generator

@@ -1,8 +1,8 @@
 """A preview: one frame of a video, or a picture, upscaled by several models and shown side by side.
 
-`subject` reads the frame, which `busiest` may choose, `vsr.pipeline.one_frame` sends it through the stages
-of a run, `panels` says by which models, and `drawing` makes the picture. Pages are those of
-`vsr.report.compare`.
+`busiest` chooses the frame, if asked, and `subject` reads it. `panels` lists the models and strengths,
+`vsr.pipeline.one_frame` computes the frame with each by the stages of a run, and `drawing` makes the picture.
+Pages are made by `vsr.report.compare`.
 """
 
 from __future__ import annotations

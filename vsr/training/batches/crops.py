@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors of the batch, without duplicates."""
+        """The tensors of the batch; one that serves two purposes is returned once."""
         plain = () if self.plain is self.hr else (self.plain,)
         return (self.lr, self.hr, *plain, *(() if self.shift is None else (self.shift,)))
 

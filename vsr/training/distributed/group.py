@@ -122,7 +122,7 @@ class Group:
 
 
 class _Mean(torch.autograd.Function):
-    """The mean over the processes. What one process does with it counts for all, as does its gradient."""
+    """The mean over the processes, with its gradient: the mean of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: Group) -> Tensor:

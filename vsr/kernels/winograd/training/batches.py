@@ -53,7 +53,7 @@ class _Sizes:
 
     @property
     def padded_width(self) -> int:
-        """Columns of results, rounded up to whole tiles."""
+        """Number of columns of the result, rounded up to whole output tiles."""
         return _whole_tiles(self.width + 2 * self.padding - 2)
 
     @property
