@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from vsr.color.spec import PixelLayout, Transfer
 from vsr.frame import VideoInfo
 from vsr.media.encode.encoder_table import ENCODERS, IN_WEBM, USUAL
@@ -9,30 +12,76 @@ from vsr.media.encode.encoder_trial import why_not
 from vsr.media.formats.containers import Container
 from vsr.media.pixels.layouts import layout_of
 from vsr.media.pixels.pixel_formats import loss, losses, nearest
+from vsr.settings.schema import EncoderSettings
 
 _HDR = (Transfer.PQ, Transfer.HLG)
 _HDR_BITS = 10
 
 
-def usual(container: Container, info: VideoInfo) -> tuple[str, tuple[str, ...]]:
-    """Return the default encoder, and a sentence if it is not the container's first one.
+def usual(
+    container: Container, info: VideoInfo, asked: EncoderSettings
+) -> tuple[EncoderSettings, tuple[str, ...]]:
+    """Return the settings with the default encoder, and a sentence for each thing that is replaced.
 
     In WebM that is VP9, which all browsers play. The libvpx in PyAV's wheels has 8 bits only, so AV1 takes
-    its place where that keeps more of a source.
+    its place where that keeps more of a source, or where only AV1 has the pixel format or the preset that was
+    asked for. A preset of x264, the default encoder elsewhere, gives way to the encoder's own default.
 
     Args:
         container: Container of the output.
         info: The source's video stream.
+        asked: The user's settings, without an encoder.
     """
+    names = usual_in(container)
+    here = [name for name in names if why_not(name) is None] or list(names[:1] or USUAL[:1])
+    if container.muxer != "webm":
+        return replace(asked, encoder=here[0]), ()
+    name, why = _in_webm(here, info, asked)
+    chosen, left_out = _with_own_preset(name, asked)
+    return chosen, (*why, *left_out)
+
+
+def usual_in(container: Container) -> tuple[str, ...]:
+    """Return the default encoders of a container in order; this machine may lack some."""
     names = IN_WEBM if container.muxer == "webm" else USUAL
-    here = [name for name in names if container.muxer in ENCODERS[name].muxers and why_not(name) is None]
-    if container.muxer != "webm" or len(here) < 2:
-        return next(iter(here), names[0]), ()
-    first, best = here[0], min(here, key=lambda name: _loss(info, _layout(name, info)))
+    return tuple(name for name in names if container.muxer in ENCODERS[name].muxers)
+
+
+def _in_webm(here: Sequence[str], info: VideoInfo, asked: EncoderSettings) -> tuple[str, tuple[str, ...]]:
+    """Return the encoder for WebM, and a sentence if it is not the first one."""
+    first = here[0]
+    fitting = [name for name in here if asked.pixel_format in (None, *ENCODERS[name].pixel_formats)]
+    if not fitting:
+        return first, ()  # refused later, with the formats that it has
+
+    def lost(name: str) -> tuple[int, ...]:
+        return () if asked.pixel_format else _loss(info, _layout(name, info))
+
+    best = min(fitting, key=lambda name: (lost(name), not _has_preset(name, asked.preset)))
     if best == first:
         return first, ()
-    lost = ", ".join(losses(info.layout, _layout(first, info)))
-    return best, (f"{best} is used, because {first} would lose {lost}",)
+    if first not in fitting:
+        why = f"has no {asked.pixel_format}"
+    elif lost(best) < lost(first):
+        why = f"would lose {', '.join(losses(info.layout, _layout(first, info)))}"
+    else:
+        why = f"has no preset {asked.preset}"
+    return best, (f"{best} is used, because {first} {why}",)
+
+
+def _with_own_preset(name: str, asked: EncoderSettings) -> tuple[EncoderSettings, tuple[str, ...]]:
+    """Return the settings with the encoder, and without a preset that only x264 has."""
+    own, of_x264 = ENCODERS[name].preset, ENCODERS[USUAL[0]].preset
+    chosen = replace(asked, encoder=name)
+    if _has_preset(name, asked.preset) or of_x264 is None or asked.preset not in of_x264.choices:
+        return chosen, ()
+    instead = f"; its default, {own.default}, is used" if own else ""
+    return replace(chosen, preset=None), (f"{name} has no preset {asked.preset}{instead}",)
+
+
+def _has_preset(name: str, preset: str | None) -> bool:
+    own = ENCODERS[name].preset
+    return preset is None or (own is not None and preset in own.choices)
 
 
 def _layout(name: str, info: VideoInfo) -> PixelLayout:

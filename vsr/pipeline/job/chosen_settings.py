@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from vsr.color.spec import ColorSpec
 from vsr.media.encode.encoder_change import default_for, is_lossy, kept_for, left_out
-from vsr.media.encode.encoder_table import ENCODERS
+from vsr.media.encode.encoder_table import ENCODERS, USUAL
+from vsr.media.encode.usual_encoder import usual_in
 from vsr.media.files.stdio import is_pipe
 from vsr.media.formats.containers import container_of
 from vsr.reading import read_file
@@ -80,16 +81,19 @@ def choose_settings(
 
 def fitted(chosen: ChosenSettings, target: Path) -> ChosenSettings:
     """Return the settings with the default encoder of the target's container, if that does not support the
-    encoder of a preset.
+    encoder of a preset, and without a pixel format of a preset that the container's default encoders lack.
 
-    An encoder that a flag or a keyword names stays, and so does a lossless one; both are refused later.
+    What a flag or a keyword names stays, and so does a lossless encoder; both are refused later.
 
     Raises:
         ConfigError: no container has this suffix.
     """
     before = chosen.settings.encoder
-    is_of_preset = chosen.origins.get("encoder.encoder") in ("preset", "pipeline file")
-    if before.encoder is None or not is_of_preset or not is_lossy(before.encoder) or is_pipe(target):
+    if is_pipe(target):
+        return chosen
+    if before.encoder is None:
+        return _with_usual_format(chosen, target)
+    if not _is_of_pipeline(chosen, "encoder") or not is_lossy(before.encoder):
         return chosen
     container = container_of(target)
     if container.muxer in ENCODERS[before.encoder].muxers:
@@ -111,6 +115,28 @@ def fitted(chosen: ChosenSettings, target: Path) -> ChosenSettings:
         origins=origins,
         replaced=(*chosen.replaced, *(f"in {container.name}, {line}" for line in lost)),
     )
+
+
+def _with_usual_format(chosen: ChosenSettings, target: Path) -> ChosenSettings:
+    before, wanted = chosen.settings.encoder, chosen.settings.encoder.pixel_format
+    if wanted not in ENCODERS[USUAL[0]].pixel_formats or not _is_of_pipeline(chosen, "pixel_format"):
+        return chosen
+    container = container_of(target)
+    here = usual_in(container)
+    if any(wanted in ENCODERS[name].pixel_formats for name in here):
+        return chosen
+    line = f"in {container.name}, pixel_format {wanted} is left out: {' and '.join(here)} do not have it"
+    return replace(
+        chosen,
+        settings=replace(chosen.settings, encoder=replace(before, pixel_format=None)),
+        origins={key: origin for key, origin in chosen.origins.items() if key != "encoder.pixel_format"},
+        replaced=(*chosen.replaced, line),
+    )
+
+
+def _is_of_pipeline(chosen: ChosenSettings, name: str) -> bool:
+    """Return whether a preset or a pipeline file sets this setting of the encoder."""
+    return chosen.origins.get(f"encoder.{name}") in ("preset", "pipeline file")
 
 
 def _is_given(chosen: ChosenSettings, name: str) -> bool:
