@@ -147,7 +147,7 @@ def devices(address: str, device: str) -> tuple[str, ...]:
         return ("cpu",) * len(_cores())
     if device in ("cuda", "cuda:all"):
         raise DeviceError(
-            f"device {device!r} was requested, but the Ray cluster has no GPU; use `device='cpu:4'`"
+            f"`device={device!r}` is impossible: the Ray cluster has no GPU; use `device='cpu:4'`"
         )
     raise ConfigError(
         f"`device={device!r}` is no device of a cluster; use auto, cuda:all, cpu, cpu:N or gpu:N"

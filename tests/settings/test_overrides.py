@@ -85,14 +85,14 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
     ("overrides", "words"),
     [
         ({"scal": 2}, "unknown setting 'scal'; known are allow_files, backend, batch, color, crf, "),
-        ({"scale": "wide"}, "here.scale: 'wide'"),
-        ({"tile": 1.5}, "here.tile: 1.5"),
-        ({"crf": "low"}, "here.encoder.crf: 'low'"),
+        ({"scale": "wide"}, "`scale`: 'wide' is not a number"),
+        ({"tile": 1.5}, "`tile`: 1.5 is not a whole number"),
+        ({"crf": "low"}, "`crf`: 'low' is not a number"),
         ({"precision": "fp8"}, "one of auto, fp32"),
         ({"batch": 0}, "`batch` 0 is out of range"),
-        ({"color": {"range": "wide"}}, "here.color.range: 'wide' is not one of unspecified, limited, full"),
-        ({"color": {"matrix": 3}}, "here.color.matrix: 3"),
-        ({"color": {"gamma": "2"}}, "here.color: unknown key 'gamma'"),
+        ({"color": {"range": "wide"}}, "`color` range: 'wide' is not one of unspecified, limited, full"),
+        ({"color": {"matrix": 3}}, "`color` matrix: 3"),
+        ({"color": {"gamma": "2"}}, "`color`: unknown key 'gamma'"),
     ],
 )
 def test_the_error_names_the_setting_that_is_wrong(overrides: dict[str, object], words: str) -> None:

@@ -90,6 +90,9 @@ def test_a_pipeline_of_ones_own_is_a_path_and_keywords_override_it(tmp_path: Pat
         ("scale = 'wide'\n", "own.toml.scale: 'wide' is not"),
         ("filters_before = 'crop'\n", "own.toml.filters_before: 'crop' is not"),
         ("[color]\nrange = 'wide'\n", "one of unspecified, limited, full"),
+        ("tile = -1\n", "own.toml.tile: -1 is out of range; use 0 to 1048576"),
+        ("[encoder]\nthreads = 5000\n", "own.toml.encoder.threads: 5000 is out of range; use 0 to 1024"),
+        ("on = 'ray'\n", "own.toml: no pipeline can set on; give `on` yourself"),
         ("scale = \n", "cannot be read as TOML"),
     ],
 )
@@ -135,6 +138,52 @@ def test_a_pipeline_from_elsewhere_neither_hangs_nor_writes(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mkv", "theirs.toml"]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[encoder]\nthreads = 5000", "mine.toml.encoder.threads: 5000 is out of range"),
+        ("[encoder]\ncrf = 99", "encoder.crf = 99 (mine.toml) is out of range for libx264"),
+        (
+            "[encoder]\npreset = 'fsat'",
+            "libx264 has no encoder.preset = 'fsat' (mine.toml); it has ultrafast",
+        ),
+        (
+            "[encoder]\nencoder = 'x999'",
+            "encoder.encoder = 'x999' (mine.toml) is unknown; use one of libx264",
+        ),
+        ("[encoder]\npixel_format = 'odd'", "does not support encoder.pixel_format = 'odd' (mine.toml)"),
+        (
+            "filters_after = ['crop=8:8']",
+            "filters_after (mine.toml): 'crop' is allowed in --filter-before only",
+        ),
+        ("scale = 2\nheight = 90", "scale (mine.toml) contradicts height (mine.toml)"),
+        (
+            "deinterlace = 'off'\nfield_order = 'top-first'",
+            "deinterlace = 'off' (mine.toml) contradicts field_",
+        ),
+        ("start = 90", "start (mine.toml) 90 s is after the end of the video"),
+        ("backend = 'cuda'\nmodel = 'fast'", "backend = 'cuda' (mine.toml)"),
+    ],
+)
+def test_an_error_about_a_value_of_a_file_names_its_key_and_the_file(
+    text: str, line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own, source = tmp_path / "mine.toml", make_clip(tmp_path / "in.mkv", frames=2)
+    own.write_text(text if "model" in text else f"model = 'bicubic'\n{text}")
+    done = run_cli(capfd, "upscale", source, tmp_path / "out.mkv", "--pipeline", own, "--device", "cpu")
+    assert done.code == 2
+    assert line in done.line
+    assert not re.search("--(threads|crf|preset|encoder|pix-fmt|filter-after|scale|deinterlace)", done.line)
+
+
+def test_a_flag_over_a_file_is_named_as_a_flag(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    own, source = tmp_path / "mine.toml", make_clip(tmp_path / "in.mkv", frames=2)
+    own.write_text("model = 'bicubic'\n[encoder]\ncrf = 20\n")
+    words = ("--pipeline", own, "--crf", "99")
+    done = run_cli(capfd, "upscale", source, tmp_path / "out.mkv", *words, "--device", "cpu")
+    assert "--crf 99 is out of range for libx264" in done.line
+
+
 def test_a_name_that_is_none_lists_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(vsr.ConfigError, match="use one of anime, archive, dvd, film, phone, screencast"):
         read_pipeline("cartoon")
@@ -155,7 +204,7 @@ def test_flags_override_and_filters_can_be_taken_away(
     assert '"width": 64,' in text
     done = run_cli(capfd, "upscale", source, tmp_path / "b.mkv", "--filter-after", "crop=8:8")
     assert done.code == 2
-    assert "filters_before only" in done.line
+    assert "--filter-after: 'crop' is allowed in --filter-before only" in done.line
 
 
 def test_a_job_with_other_filters_does_not_go_on_with_the_parts_of_this_one(tmp_path: Path) -> None:

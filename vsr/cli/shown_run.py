@@ -167,6 +167,7 @@ def check_before_torch(source: Path, target: Path, chosen: ChosenSettings, *, ov
     from vsr.media.remote.blocks import close_blocks
     from vsr.models import catalog
     from vsr.pipeline.job.chosen_settings import fitted
+    from vsr.pipeline.job.origin_names import named_by_origin
 
     settings = chosen.settings
     if becomes_picture(source, target):
@@ -178,7 +179,8 @@ def check_before_torch(source: Path, target: Path, chosen: ChosenSettings, *, ov
     probe(source, video_stream=settings.video_stream, max_pixels=settings.max_pixels or MAX_PIXELS)
     if not is_pipe(target):
         check_target(target, source, overwrite=overwrite)
-        check_choice(fitted(chosen, target).settings.encoder, container_of(target))
+        with named_by_origin(chosen):
+            check_choice(fitted(chosen, target).settings.encoder, container_of(target))
     catalog.resolve(settings.model)
 
 

@@ -43,21 +43,21 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device {name!r} is unknown; use auto, cpu, mps, cuda or cuda:N") from error
+        raise ConfigError(f"`device={name!r}` is unknown; use auto, cpu, mps, cuda or cuda:N") from error
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type == "mps":
         return _apple_gpu()
     if device.type != "cuda":
-        raise ConfigError(f"device {name!r} is not supported; use auto, cpu, mps, cuda or cuda:N")
+        raise ConfigError(f"`device={name!r}` is not supported; use auto, cpu, mps, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise DeviceError(
-            f"device {name!r} was requested, but torch {torch.__version__} finds no CUDA device;"
+            f"`device={name!r}` is impossible: torch {torch.__version__} finds no CUDA device;"
             " install a CUDA build of torch and a driver, or use `device='cpu'`"
         )
     index = device.index or 0
     if index >= torch.cuda.device_count():
-        raise DeviceError(f"device {name!r}: there are only {torch.cuda.device_count()} CUDA devices")
+        raise DeviceError(f"`device={name!r}`: there are only {torch.cuda.device_count()} CUDA devices")
     return torch.device("cuda", index)
 
 
@@ -83,7 +83,7 @@ def _apple_gpu() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     raise DeviceError(
-        f"device 'mps' was requested, but torch {torch.__version__} finds no Apple GPU; it needs macOS 14 or"
+        f"`device='mps'` is impossible: torch {torch.__version__} finds no Apple GPU; it needs macOS 14 or"
         " later on Apple silicon, or use `device='cpu'`"
     )
 

@@ -48,7 +48,7 @@ def _expanded(word: str) -> tuple[str, ...]:
         number = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not number:
             raise DeviceError(
-                f"device 'cuda:all' was requested, but torch {torch.__version__} finds no CUDA device; use"
+                f"`device='cuda:all'` is impossible: torch {torch.__version__} finds no CUDA device; use"
                 " `device='cpu'`"
             )
         return tuple(f"cuda:{i}" for i in range(number))

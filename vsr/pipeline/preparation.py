@@ -31,6 +31,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings, fitted, unchanged
 from vsr.pipeline.job.digests import digest_of_source, digest_of_target, no_sha256
 from vsr.pipeline.job.host_memory import check_room
 from vsr.pipeline.job.job import Job
+from vsr.pipeline.job.origin_names import named_by_origin
 from vsr.pipeline.job.report import Report, plain
 from vsr.pipeline.job.resume import Opening, OpenOutput, Sink, open_output
 from vsr.pipeline.job.warm_generator import WarmGenerator
@@ -64,6 +65,24 @@ def prepare(
         output: Opens the sink of a file.
     """
     history = fitted(chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen), target)
+    with (
+        named_by_origin(history),
+        _opened(source, target, history, overwrite=overwrite, hashes=hashes, warm=warm, output=output) as job,
+    ):
+        yield job
+
+
+@contextmanager
+def _opened(
+    source: Path,
+    target: Path,
+    history: ChosenSettings,
+    *,
+    overwrite: bool,
+    hashes: bool,
+    warm: WarmGenerator | None,
+    output: OpenOutput,
+) -> Generator[Job, None, None]:
     settings = history.settings
     host = host_of(settings.on)
     devices = host.devices(settings.device)

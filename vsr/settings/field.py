@@ -13,6 +13,15 @@ from typing import Any, Literal
 
 from vsr.errors import ConfigError
 
+
+class LimitError(ConfigError):
+    """A number is outside its limits. The message names its keyword."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"`{name}` {reason}")
+        self.name, self.reason = name, reason
+
+
 InResumeKey = Literal["value", "derived", "no"]
 """`value`: a run is resumed only if the setting has the same value. `derived`: the key contains what follows
 from the setting, such as the hash of a model's weights instead of its name. `no`: the setting does not change
@@ -106,7 +115,7 @@ def check_limits(settings: Any) -> None:
     """Check that all numbers are within their limits; libraries cannot represent much larger ones.
 
     Raises:
-        ConfigError: a number is outside its limits or not a number (NaN).
+        LimitError: a number is outside its limits or not a number (NaN).
     """
     for name, facts in settings_of(settings).items():
         value = getattr(settings, name)
@@ -115,6 +124,6 @@ def check_limits(settings: Any) -> None:
         least, most = facts.limits
         if not least <= value <= most:  # also False for NaN
             shown = f"{float(value):g}" if isinstance(value, Fraction | float) else reprlib.repr(value)
-            raise ConfigError(
-                f"`{name}` {shown} is out of range; use {least:.15g} to {most:.15g}, or leave it out"
+            raise LimitError(
+                name, f"{shown} is out of range; use {least:.15g} to {most:.15g}, or leave it out"
             )

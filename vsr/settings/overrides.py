@@ -10,13 +10,14 @@ from typing import Any
 
 from vsr.color.spec import ColorSpec
 from vsr.errors import ConfigError
-from vsr.settings.field import settings_of
+from vsr.settings.field import settings_of, types_of
 from vsr.settings.schema import EncoderSettings, UpscaleSettings
-from vsr.settings.toml import from_table
+from vsr.settings.toml import typed
 
 _ENCODER = frozenset(settings_of(EncoderSettings))
 KEYWORDS = _ENCODER | frozenset(settings_of(UpscaleSettings))
 """The names of all settings: the fields of `UpscaleSettings` and those of its `EncoderSettings`."""
+_TYPES = types_of(UpscaleSettings) | types_of(EncoderSettings)
 
 EncoderChange = Callable[[EncoderSettings, str], EncoderSettings]
 """Converts the settings for one encoder to those for the encoder of the given name."""
@@ -42,39 +43,43 @@ def with_overrides(
     Args:
         settings: The settings to start from.
         overrides: Values by keyword as in `Overrides`; None does not change a setting.
-        where: The beginning of error messages.
+        where: The beginning of the message about an unknown keyword.
         encoder_change: Converts the settings for one encoder to those for another one.
 
     Raises:
-        ConfigError: a keyword is unknown, or a value has the wrong type; the message names it.
+        ConfigError: a keyword is unknown, or a value has the wrong type or is out of range; the message names
+            the keyword.
     """
     unknown = [word for word in overrides if word not in KEYWORDS]
     if unknown:
         raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(KEYWORDS))}")
-    given = {word: _plain(value) for word, value in overrides.items() if value is not None}
-    ours = {word: value for word, value in given.items() if word not in _ENCODER}
+    given = {
+        word: typed(_plain(value), _TYPES[word], where=f"`{word}`")
+        for word, value in overrides.items()
+        if value is not None
+    }
+    changed = {word: value for word, value in given.items() if word not in _ENCODER}
     of_encoder = {word: value for word, value in given.items() if word in _ENCODER}
-    checked = from_table(ours | {"encoder": of_encoder}, UpscaleSettings, where=where)
-    changed = {word: getattr(checked, word) for word in ours}
-    if "color" in ours:
-        changed["color"] = checked.color.over(settings.color)
-    if "model" in ours:
+    if "color" in given:
+        changed["color"] = given["color"].over(settings.color)
+    if "model" in given:
         changed = {"strength": None, "partner": None} | changed
-    if "scale" in ours:
+    if "scale" in given:
         changed = {"width": None, "height": None} | changed
-    if "height" in ours:
+    if "height" in given:
         changed = {"scale": None, "width": None} | changed
     before = settings.encoder
-    if checked.encoder.encoder not in (None, before.encoder):
-        before = encoder_change(before, str(checked.encoder.encoder))
-    return replace(settings, **changed, encoder=_encoder(before, checked.encoder, of_encoder))
+    if given.get("encoder", before.encoder) != before.encoder:
+        before = encoder_change(before, given["encoder"])
+    return replace(settings, **changed, encoder=_encoder(before, of_encoder))
 
 
-def _encoder(before: EncoderSettings, checked: EncoderSettings, given: Mapping[str, Any]) -> EncoderSettings:
-    changed = {word: getattr(checked, word) for word in given}
-    if "options" in given:
-        changed["options"] = tuple({**dict(before.options), **dict(checked.options)}.items())
-    return replace(before, **changed)
+def _encoder(before: EncoderSettings, given: Mapping[str, Any]) -> EncoderSettings:
+    if "options" not in given:
+        return replace(before, **given)
+    return replace(
+        before, **given | {"options": tuple((dict(before.options) | dict(given["options"])).items())}
+    )
 
 
 def _plain(value: Any) -> Any:

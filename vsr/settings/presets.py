@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from vsr.errors import ConfigError
+from vsr.settings.field import settings_of
 from vsr.settings.schema import UpscaleSettings
 from vsr.settings.toml import read_toml
 
@@ -49,6 +50,13 @@ def read_pipeline(name: str | Path) -> UpscaleSettings:
             " or a path that ends in .toml"
         )
     settings = read_toml(path, UpscaleSettings)
-    if settings.encoder.allow_files:
-        raise ConfigError(f"{path.name}: no pipeline can set encoder.allow_files; `allow_files=True` does")
+    _check_harmless(settings, path.name)
     return settings
+
+
+def _check_harmless(settings: UpscaleSettings, file: str) -> None:
+    """Refuse what only the person who runs the command may set, because a file may come from others."""
+    for table, found in {"": settings, "encoder.": settings.encoder}.items():
+        for name, facts in settings_of(found).items():
+            if not facts.in_files and getattr(found, name) != getattr(type(found)(), name):
+                raise ConfigError(f"{file}: no pipeline can set {table}{name}; give `{name}` yourself")

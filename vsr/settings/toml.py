@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from vsr.errors import ConfigError
 from vsr.reading import read_file
-from vsr.settings.field import may_be_in_files
+from vsr.settings.field import LimitError, may_be_in_files
 
 T = TypeVar("T")
 
@@ -50,7 +50,17 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
-    """Build `kind` from a mapping, refusing unknown keys; `where` starts the error message."""
+    """Build `kind` from a mapping, refusing unknown keys.
+
+    Args:
+        table: Values by field name, as TOML has them.
+        kind: A dataclass; its fields may be dataclasses.
+        where: The start of an error message: the file, or the file and the table.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or is out of range; the message has the
+            key as in the file.
+    """
     assert is_dataclass(kind)
     hints = typing.get_type_hints(kind)
     known = {f.name: may_be_in_files(f) for f in fields(kind)}
@@ -58,14 +68,26 @@ def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
         if key not in known:
             names = ", ".join(sorted(name for name, in_files in known.items() if in_files))
             raise ConfigError(f"{where}: unknown key {reprlib.repr(key)}; known keys are {names}")
-    values = {key: _value(value, hints[key], where=f"{where}.{key}") for key, value in table.items()}
+    values = {key: typed(value, hints[key], where=_inside(where, key)) for key, value in table.items()}
     try:
         return kind(**values)
+    except LimitError as error:
+        raise ConfigError(f"{_inside(where, error.name)}: {error.reason}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _value(value: Any, hint: Any, *, where: str) -> Any:
+def _inside(where: str, key: str) -> str:
+    """Name a key of a table: `mine.toml.color.range`, or with the keyword of the table, "`color` range"."""
+    return f"{where} {key}" if where.endswith("`") else f"{where}.{key}"
+
+
+def typed(value: Any, hint: Any, *, where: str) -> Any:
+    """Return a value of a TOML file as the type that a field has.
+
+    Raises:
+        ConfigError: it has another type; the message begins with `where`.
+    """
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     for option in options:
         made = _as(value, option, where=where)
@@ -122,11 +144,11 @@ def _as_tuple(value: Any, parts: tuple[Any, ...], *, where: str) -> Any:
     if not isinstance(value, list):
         return _NO
     if len(parts) == 2 and parts[1] is Ellipsis:
-        return tuple(_value(item, parts[0], where=f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(typed(item, parts[0], where=f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(parts):
         return _NO
     return tuple(
-        _value(v, p, where=f"{where}[{i}]") for i, (v, p) in enumerate(zip(value, parts, strict=True))
+        typed(v, p, where=f"{where}[{i}]") for i, (v, p) in enumerate(zip(value, parts, strict=True))
     )
 
 

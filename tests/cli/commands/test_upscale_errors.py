@@ -175,7 +175,8 @@ def test_an_output_that_is_the_input_or_exists_or_has_no_folder_is_rejected(
     [
         (("in.mkv", "out.avi"), "no container has the suffix '.avi'"),
         (("in.mkv", "out.webm", "--encoder", "libx265"), "WebM does not support the output of libx265"),
-        (("in.mkv", "out.mkv", "--encoder", "libx999"), "unknown encoder 'libx999'"),
+        (("in.mkv", "out.mkv", "--encoder", "libx999"), "--encoder libx999 is unknown"),
+        (("in.mkv", "out.mkv", "--preset", "anime"), "--pipeline anime is the one for a kind of video"),
         (("in.mkv", "out.mkv", "--encoder", "libx264", "--crf", "99"), "is out of range for libx264"),
         (("in.mkv", "out.mkv", "--model", "none.pth"), "no weight file and no model"),
         (("in.mkv", "out.mkv", "--dry-run", "--model", "none.pth"), "no weight file and no model"),

@@ -51,8 +51,8 @@ def test_a_crop_filter_changes_the_reported_size(tmp_path: Path) -> None:
     [
         (["movie=/etc/passwd"], "filters_before", "filter 'movie' is not allowed; use atadenoise, "),
         (["fps=50"], "filters_before", "'fps' is not allowed"),
-        (["crop"], "filters_after", "'crop' is allowed in filters_before only"),
-        (["atadenoise"], "filters_after", "in filters_before only"),
+        (["crop"], "filters_after", "'crop' is allowed in `filters_before` only"),
+        (["atadenoise"], "filters_after", "in `filters_before` only"),
         (["crop=8:8[a];movie=x"], "filters_before", "'crop' refuses '8:8"),
         (["crop=900:900"], "filters_before", "'crop' refuses '900:900' for 64x48"),
         (["unsharp=nonsense=3"], "filters_before", "'unsharp' refuses 'nonsense=3'"),

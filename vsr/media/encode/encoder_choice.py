@@ -15,7 +15,7 @@ import av
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
-from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, EncoderSpec, Preset, Quality
+from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
 from vsr.media.encode.encoder_trial import why_not
 from vsr.media.encode.usual_encoder import usual
 from vsr.media.files.option_safety import check_option
@@ -23,6 +23,7 @@ from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
 from vsr.media.pixels.pixel_formats import divides, losses, nearest, subsampling
+from vsr.settings import presets
 from vsr.settings.schema import EncoderSettings
 
 
@@ -80,7 +81,7 @@ def choose(
     Raises:
         ConfigError: unknown encoder, option, preset or format; quality out of range; wrong container or size.
     """
-    spec, why = _chosen(settings, info, container)
+    spec, settings, why = _chosen(settings, info, container)
     plan = plan_with(spec, settings, info, width=width, height=height, container=container)
     return replace(plan, notes=(*why, *plan.notes))
 
@@ -110,7 +111,7 @@ def losses_of(
     Raises:
         ConfigError: unknown encoder or format, wrong container or size.
     """
-    spec, why = _chosen(settings, info, container)
+    spec, settings, why = _chosen(settings, info, container)
     pixel_format, notes = _pick_format(spec.codec, spec, settings, info, width, height)
     _, color_notes = _color_for(spec.codec, spec, layout_of(pixel_format), info, height)
     _, hdr_notes = hdr_options(spec.codec, info, in_file=container.family != "pipe")
@@ -119,12 +120,12 @@ def losses_of(
 
 def _chosen(
     settings: EncoderSettings, info: VideoInfo, container: Container
-) -> tuple[EncoderSpec, tuple[str, ...]]:
-    """Return the encoder, and a sentence where the default one is replaced, because it would lose more."""
-    name, why = (settings.encoder, ()) if settings.encoder else usual(container, info)
-    spec = _spec(name)
+) -> tuple[EncoderSpec, EncoderSettings, tuple[str, ...]]:
+    """Return the encoder with its settings, and a sentence for each that `usual` replaces."""
+    settings, why = (settings, ()) if settings.encoder else usual(container, info, settings)
+    spec = _spec(settings.encoder or USUAL[0])
     _check_container(spec.codec, spec, container)
-    return _without_lost_alpha(spec, container), why
+    return _without_lost_alpha(spec, container), settings, why
 
 
 def plan_with(
@@ -163,7 +164,7 @@ def plan_with(
 
 def _spec(name: str) -> EncoderSpec:
     if name not in ENCODERS:
-        raise ConfigError(f"unknown encoder {name!r}; known are {', '.join(available())}")
+        raise ConfigError(f"`encoder={name!r}` is unknown; use one of {', '.join(available())}")
     if name not in av.codecs_available:
         raise ConfigError(f"this build of FFmpeg has no encoder {name!r}; it has {', '.join(available())}")
     return ENCODERS[name]
@@ -223,7 +224,9 @@ def _refuse_flat_hdr(name: str, info: VideoInfo, given: PixelLayout) -> None:
 
 def _asked_format(name: str, spec: EncoderSpec, asked: str, width: int, height: int) -> str:
     if asked not in spec.pixel_formats:
-        raise ConfigError(f"{name} does not support {asked!r}; it supports {', '.join(spec.pixel_formats)}")
+        raise ConfigError(
+            f"{name} does not support `pixel_format={asked!r}`; it supports {', '.join(spec.pixel_formats)}"
+        )
     if spec.even and not divides(layout_of(asked), width, height):
         raise ConfigError(
             f"{name} needs an even size for {asked}, not {width}x{height}; leave out `pixel_format`"
@@ -292,7 +295,7 @@ def _options(
 def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str, str]:
     if quality is None:
         if crf is not None:
-            raise ConfigError(f"{name} has no constant quality: leave out `crf={crf:g}`")
+            raise ConfigError(f"{name} has no constant quality; leave out `crf={crf:g}`")
         return {}
     value = quality.default if crf is None else crf
     if not quality.best <= value <= quality.worst:
@@ -305,11 +308,12 @@ def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str,
 def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:
     if preset is None:
         if asked is not None:
-            raise ConfigError(f"{name} has no presets: leave out `preset={asked!r}`")
+            raise ConfigError(f"{name} has no presets; leave out `preset={asked!r}`")
         return {}
     value = preset.default if asked is None else asked
     if value not in preset.choices:
-        raise ConfigError(f"{name} has no preset {value!r}; it has {', '.join(preset.choices)}")
+        kind = f"; `pipeline={value!r}` is the one for a kind of video" if value in presets.names() else ""
+        raise ConfigError(f"{name} has no `preset={value!r}`; it has {', '.join(preset.choices)}{kind}")
     if name == "prores_ks" and value == "auto":
         value = "4444" if layout.chroma_shift == (0, 0) else "hq"
     return {preset.option: value}

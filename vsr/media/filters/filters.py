@@ -84,14 +84,14 @@ def parse(words: Sequence[str], *, where: str) -> list[Filter]:
     found = [Filter(name, arguments) for name, _, arguments in (word.partition("=") for word in words)]
     for one in found:
         if one.name not in FILTERS:
-            raise ConfigError(f"{where}: filter {one.name!r} is not allowed; use {', '.join(available())}")
+            raise ConfigError(f"`{where}`: filter {one.name!r} is not allowed; use {', '.join(available())}")
         if one.name not in filters_available:
             raise ConfigError(
-                f"{where}: this build of FFmpeg has no filter {one.name!r}; it has {', '.join(available())}"
+                f"`{where}`: this build of FFmpeg has no filter {one.name!r}; it has {', '.join(available())}"
             )
-        check_expression(one.arguments, where=f"{where}: {one.name}")
+        check_expression(one.arguments, where=f"`{where}`: {one.name}")
         if where == "filters_after" and one.name in _BEFORE_ONLY:
-            raise ConfigError(f"{where}: {one.name!r} is allowed in filters_before only; move it there")
+            raise ConfigError(f"`{where}`: {one.name!r} is allowed in `filters_before` only; move it there")
     return found
 
 
@@ -211,7 +211,9 @@ class FiltersAfter:
         for one in filters:
             made = _tried(one, layout, width, height, where="filters_after")
             if (made.width, made.height) != (width, height):
-                raise ConfigError(f"filters_after: {one.name!r} changes the size; move it to filters_before")
+                raise ConfigError(
+                    f"`filters_after`: {one.name!r} changes the size; move it to `filters_before`"
+                )
         self._chain = FilterChain(filters) if filters else None
 
     def __call__(self, frame: YuvFrame) -> YuvFrame:
@@ -236,12 +238,12 @@ def _tried(one: Filter, layout: PixelLayout, width: int, height: int, *, where: 
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{where}: {one.name!r} refuses {one.arguments!r} for {width}x{height} ({reason}); see "
+            f"`{where}`: {one.name!r} refuses {one.arguments!r} for {width}x{height} ({reason}); see "
             "FFmpeg's manual of filters"
         ) from error
     lost = losses(layout, layout_of(made.format.name))
     if lost:
         raise ConfigError(
-            f"{where}: {one.name!r} cannot keep {', '.join(lost)}; leave it out, or use one that can"
+            f"`{where}`: {one.name!r} cannot keep {', '.join(lost)}; leave it out, or use one that can"
         )
     return made

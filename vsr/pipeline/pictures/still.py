@@ -38,6 +38,7 @@ from vsr.pipeline.job import output_size
 from vsr.pipeline.job.chosen_settings import ChosenSettings, unchanged
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.host_memory import check_room
+from vsr.pipeline.job.origin_names import named_by_origin
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.run_facts import host, now, software
 from vsr.pipeline.job.warm_generator import WarmGenerator
@@ -91,9 +92,15 @@ def prepare_picture(
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
-    kind = TARGETS[target.suffix.lower()]
     history = chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen)
-    settings = history.settings
+    with named_by_origin(history):
+        yield _opened(source, target, history, overwrite=overwrite, warm=warm)
+
+
+def _opened(
+    source: Path, target: Path, history: ChosenSettings, *, overwrite: bool, warm: WarmGenerator | None
+) -> PictureJob:
+    kind, settings = TARGETS[target.suffix.lower()], history.settings
     settings = replace(settings, device=split(settings.device)[0])  # a picture is too little for several
     place = check_target(target, source, overwrite=overwrite)
     check_upload(target)
@@ -116,7 +123,7 @@ def prepare_picture(
     report = _report(picture, info, size, target, plan, model, upscaler, history)
     report.model["chosen"] = why
     report.warnings += left_out([*plan.notes, *keeps.left_out]) + _ignored(settings)
-    yield PictureJob(
+    return PictureJob(
         picture=picture,
         place=place,
         target=target,
