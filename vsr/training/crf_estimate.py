@@ -27,7 +27,7 @@ from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decoders.decoder import READ_ERRORS, choose_stream, decoder_of, leave_out_others, read_packets
-from vsr.media.encode.encoder_choice import has_avx512
+from vsr.media.encode.encoder_options import has_avx512
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.files.opening import open_media, shown
 

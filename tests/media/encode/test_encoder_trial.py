@@ -13,7 +13,8 @@ import pytest
 from tests.media.encode.test_encoder_choice import info_of
 from tests.media_maker import make_clip
 from vsr.media.encode import encoder_trial
-from vsr.media.encode.encoder_choice import available, choose, option_names
+from vsr.media.encode.encoder_choice import available, choose
+from vsr.media.encode.encoder_options import option_names
 from vsr.media.encode.encoder_table import ENCODERS, EncoderSpec
 from vsr.media.formats.containers import CONTAINERS
 from vsr.media.pixels.layouts import layout_of

@@ -1,29 +1,33 @@
 """Chooses the encoder for a source, with its pixel format and options.
 
-No encoder is opened here, except to read the names of its options; `video_encoder.py` opens and runs it.
+No encoder is opened here; `video_encoder.py` opens and runs it.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import av
 
 from vsr.color.spec import ColorSpec, Matrix, PixelLayout, Range, Transfer
 from vsr.errors import ConfigError
 from vsr.frame import VideoInfo
-from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec, Preset, Quality
+from vsr.media.encode.encoder_options import (
+    crf_of,
+    has_avx512,
+    options_of,
+    preset_of,
+    preset_options,
+    quality_options,
+)
+from vsr.media.encode.encoder_table import ENCODERS, FAST, SMALL, USUAL, EncoderSpec
 from vsr.media.encode.encoder_trial import why_not
-from vsr.media.encode.usual_encoder import usual
-from vsr.media.files.option_safety import check_option
+from vsr.media.encode.usual_encoder import usual, usual_in
 from vsr.media.formats.containers import CONTAINERS, Container
 from vsr.media.metadata.hdr import hdr_options
 from vsr.media.pixels.layouts import layout_of
 from vsr.media.pixels.pixel_formats import divides, losses, nearest, subsampling
-from vsr.settings import presets
 from vsr.settings.schema import EncoderSettings
 
 
@@ -96,11 +100,14 @@ def check_choice(settings: EncoderSettings, container: Container) -> None:
     Raises:
         ConfigError: unknown encoder, wrong container, or a quality or preset that the encoder does not have.
     """
-    if settings.encoder is not None:
-        spec = _spec(settings.encoder)
+    name = settings.encoder
+    if name is None and container.muxer != "webm":  # in WebM, the source decides
+        name = next((one for one in usual_in(container) if why_not(one) is None), None)
+    if name is not None:
+        spec = _spec(name)
         _check_container(spec.codec, spec, container)
-        _quality(spec.codec, spec.quality, settings.crf)
-        _preset(spec.codec, spec.preset, settings.preset, layout_of(spec.pixel_formats[0]))
+        quality_options(spec.codec, spec.quality, settings.crf)
+        preset_options(spec.codec, spec.preset, settings.preset, layout_of(spec.pixel_formats[0]))
 
 
 def losses_of(
@@ -145,7 +152,7 @@ def plan_with(
     hdr, hdr_notes = hdr_options(name, info, in_file=container.family != "pipe")
     small = spec.small if min(width, height) < SMALL else {}
     fast = spec.fast if (info.frame_rate or 0) > FAST else {}
-    options = _options(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, fast, hdr])
+    options = options_of(name, spec, settings, layout, [spec.wide if has_avx512() else {}, small, fast, hdr])
     return EncoderPlan(
         codec=name,
         pixel_format=spec.stored_as.get(pixel_format, pixel_format),
@@ -155,8 +162,8 @@ def plan_with(
         height=height,
         threads=settings.threads,
         options=options,
-        crf=_crf(spec, settings),
-        preset=_preset_name(spec, settings),
+        crf=crf_of(spec, settings),
+        preset=preset_of(spec, settings),
         tag=spec.mp4_tag if container.family == "mp4" else None,
         notes=(*notes, *color_notes, *hdr_notes),
     )
@@ -266,89 +273,3 @@ def _color_for(
         color = replace(color, range=Range.LIMITED)
         notes.append(f"{name} supports limited range only: the full-range source is converted")
     return color, notes
-
-
-def _options(
-    name: str,
-    spec: EncoderSpec,
-    settings: EncoderSettings,
-    layout: PixelLayout,
-    more: Iterable[Mapping[str, str]],
-) -> dict[str, str]:
-    """Return defaults, quality and preset, overridden by the user's options; sub-options are joined."""
-    options = dict(spec.options)
-    options |= _quality(name, spec.quality, settings.crf) | _preset(
-        name, spec.preset, settings.preset, layout
-    )
-    for key, value in chain.from_iterable(table.items() for table in more):
-        options[key] = _join(options.get(key), value)
-    known = option_names(name) if settings.options else frozenset()
-    for key, value in settings.options:
-        if key not in known:
-            raise ConfigError(f"{name} has no option {key!r}{_near(key, known)}")
-        options[key] = _join(options.get(key), value) if key.endswith("-params") else value
-    for key, _ in settings.options:  # joined, as a quote may begin in one value and end in the next
-        check_option(name, key, options[key], allow_files=settings.allow_files)
-    return options
-
-
-def _quality(name: str, quality: Quality | None, crf: float | None) -> dict[str, str]:
-    if quality is None:
-        if crf is not None:
-            raise ConfigError(f"{name} has no constant quality; leave out `crf={crf:g}`")
-        return {}
-    value = quality.default if crf is None else crf
-    if not quality.best <= value <= quality.worst:
-        raise ConfigError(
-            f"`crf={value:g}` is out of range for {name}: {quality.best:g} (best) to {quality.worst:g}"
-        )
-    return quality.options(value)
-
-
-def _preset(name: str, preset: Preset | None, asked: str | None, layout: PixelLayout) -> dict[str, str]:
-    if preset is None:
-        if asked is not None:
-            raise ConfigError(f"{name} has no presets; leave out `preset={asked!r}`")
-        return {}
-    value = preset.default if asked is None else asked
-    if value not in preset.choices:
-        kind = f"; `pipeline={value!r}` is the one for a kind of video" if value in presets.names() else ""
-        raise ConfigError(f"{name} has no `preset={value!r}`; it has {', '.join(preset.choices)}{kind}")
-    if name == "prores_ks" and value == "auto":
-        value = "4444" if layout.chroma_shift == (0, 0) else "hq"
-    return {preset.option: value}
-
-
-def _crf(spec: EncoderSpec, settings: EncoderSettings) -> float | None:
-    if spec.quality is None or {spec.quality.option, *spec.quality.also} & dict(settings.options).keys():
-        return None
-    return spec.quality.default if settings.crf is None else settings.crf
-
-
-def _preset_name(spec: EncoderSpec, settings: EncoderSettings) -> str | None:
-    if spec.preset is None or spec.preset.option in dict(settings.options):
-        return None
-    return settings.preset or spec.preset.default
-
-
-def has_avx512() -> bool:
-    """Return whether the CPU has AVX-512."""
-    import torch  # imported late: listing the encoders does not need torch
-
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
-def option_names(name: str) -> frozenset[str]:
-    """Return all options of encoder `name` in this FFmpeg, its own and the general ones."""
-    options = av.CodecContext.create(name, "w").supported_options
-    return frozenset(option.name for option in (*options.generic, *options.private))
-
-
-def _join(before: str | None, more: str) -> str:
-    """Join sub-options in FFmpeg's syntax; later ones override earlier ones."""
-    return f"{before}:{more}" if before else more
-
-
-def _near(key: str, known: frozenset[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; see the encoder's manual for its options"

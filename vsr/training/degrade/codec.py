@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vsr.color.convert import to_rgb
 from vsr.color.spec import ChromaLocation, ColorSpec, Matrix, PixelLayout, Primaries, Range, Transfer
-from vsr.media.encode.encoder_choice import has_avx512
+from vsr.media.encode.encoder_options import has_avx512
 from vsr.media.encode.encoder_table import ENCODERS
 from vsr.media.encode.encoder_trial import open_encoder
 from vsr.media.pixels.planes import to_planes
