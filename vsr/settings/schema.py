@@ -41,7 +41,7 @@ class EncoderSettings:
         None,
         flags=("--crf",),
         metavar="NUMBER",
-        help="Quality; lower is better, larger.",
+        help="Quality; lower: better, larger file.",
         in_resume_key="derived",
     )
     """Constant quality in the encoder's own units; a lower number gives better quality and larger files."""
@@ -49,7 +49,7 @@ class EncoderSettings:
         None,
         flags=("--preset",),
         metavar="NAME",
-        help="Of the encoder: medium, slow, 6, ...",
+        help="Encoder speed: medium, slow, 6, ...",
         in_resume_key="derived",
     )
     """Preset of the encoder for speed or compression, by its own name: `medium`, `slow`, `6`."""
@@ -129,7 +129,7 @@ class UpscaleSettings:
     square_pixels: bool = setting(
         False,
         flags=("--square-pixels",),
-        help="Resize anamorphic video to its shape.",
+        help="Resize anamorphic video to square pixels.",
         in_resume_key="value",
     )
     """Resize the upscaled frames of anamorphic video (DVD, DV, VCD) to the shape that players show, with
@@ -197,7 +197,7 @@ class UpscaleSettings:
         flags=("--fps",),
         heading="Input",
         metavar="NUMBER",
-        help="Of numbered images; default 25.",
+        help="Rate of numbered images; default 25.",
         in_resume_key="value",
         limits=(0, 1000),
     )
@@ -217,7 +217,7 @@ class UpscaleSettings:
         flags=("--video-stream",),
         heading="Input",
         metavar="INDEX",
-        help="The video stream, among all streams.",
+        help="Index of the video stream to upscale.",
         in_resume_key="value",
     )
     """Index of the video stream among all streams; None takes FFmpeg's choice."""
@@ -351,7 +351,7 @@ class UpscaleSettings:
         True,
         flags=("--resume/--no-resume",),
         heading="Run",
-        help="Keep finished segments (default).",
+        help="Resume interrupted runs (default).",
         in_resume_key="no",
     )
     """Keep the finished segments of an interrupted run in a hidden folder beside the output, and resume from
@@ -369,7 +369,7 @@ class UpscaleSettings:
         flags=("--segment",),
         heading="Run",
         metavar="TIME",
-        help="Length of a segment; default 10.",
+        help="Seconds in a segment; default 10.",
         in_resume_key="value",
         is_time=True,
         limits=(0, 10**9),

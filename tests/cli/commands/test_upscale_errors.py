@@ -132,7 +132,7 @@ def test_bad_weights_are_one_line_and_exit_5(kind: str, clip: Path, tmp_path: Pa
         (("--device", "abacus"), "auto, cpu, mps, cuda or cuda:N"),
         (("--deinterlace", "maybe"), "auto, off"),
         (("--start", "soon"), "hours"),
-        (("--encoder", "libx999"), "known are"),
+        (("--encoder", "libx999"), "use one of libx264"),
         (("--encoder", "ffv1", "--size", "100x100"), None),
         (("--encoder-option", "tune"), "KEY=VALUE"),
         (("--encoder-option", "tunne=film"), "tunne"),

@@ -64,7 +64,10 @@ def upscale(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="PATTERN", help="Of results: {stem}-{size}{suffix}.", rich_help_panel=_MANY
+            "--name",
+            metavar="PATTERN",
+            help="Names of results: {stem}-{size}{suffix}.",
+            rich_help_panel=_MANY,
         ),
     ] = None,
     recursive: Annotated[
@@ -80,7 +83,10 @@ def upscale(
     skip_existing: Annotated[
         bool,
         typer.Option(
-            "--skip-existing", metavar=" ", help="Skip results of other settings, too.", rich_help_panel=_MANY
+            "--skip-existing",
+            metavar=" ",
+            help="Skip existing results of other settings.",
+            rich_help_panel=_MANY,
         ),
     ] = False,
     report: Annotated[
@@ -89,7 +95,7 @@ def upscale(
             "--report",
             metavar="FILE",
             parser=place_of,
-            help="A log of the run as JSON; or -.",
+            help="Write a log as JSON; - for stdout.",
             rich_help_panel="Run",
         ),
     ] = None,
@@ -113,7 +119,7 @@ def upscale(
         typer.Option(
             "--patience",
             metavar="MINUTES",
-            help="Longest wait; default 30.",
+            help="Limit without progress; default 30.",
             show_default=False,
             rich_help_panel="Run",
         ),

@@ -9,7 +9,7 @@ import typer
 from vsr.cli.flags import parse
 from vsr.errors import ConfigError
 
-PIPELINE = typer.Option("--pipeline", "-p", metavar="NAME", help="anime, dvd, film, ...; or a .toml file.")
+PIPELINE = typer.Option("--pipeline", "-p", metavar="NAME", help="Preset: anime, dvd, film, ..., or .toml.")
 SIZE = typer.Option("--size", metavar="WxH", help="Width and height as shown.")
 OVERWRITE = typer.Option("--overwrite", "-y", metavar=" ", help="Replace existing files.")
 DEVICE = typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")
