@@ -77,9 +77,9 @@ def with_overrides(
 def _encoder(before: EncoderSettings, given: Mapping[str, Any]) -> EncoderSettings:
     if "options" not in given:
         return replace(before, **given)
-    return replace(
-        before, **given | {"options": tuple((dict(before.options) | dict(given["options"])).items())}
-    )
+    changed = dict(given)
+    changed["options"] = tuple({**dict(before.options), **dict(given["options"])}.items())
+    return replace(before, **changed)
 
 
 def _plain(value: Any) -> Any:

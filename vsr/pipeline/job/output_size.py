@@ -33,8 +33,8 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
         ConfigError: The settings are contradictory or impossible.
     """
     if settings.scale is not None and settings.height is not None:
-        size = "`height`" if settings.width is None else "`width` and `height`"
-        raise ConfigError(f"`scale` contradicts {size}; leave one of them out")
+        other = "`height`" if settings.width is None else "`width` and `height`"
+        raise ConfigError(f"`scale` contradicts {other}; leave one of them out")
     if settings.width is not None and settings.height is None:
         raise ConfigError("a width without a height is not possible. Give both")
     if settings.height is None:
