@@ -8,10 +8,11 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.judges import ffprobe
+from tests.judges import ffprobe, mediainfo
 from tests.media.pass_through import Track, pass_through, settings_for, tracks
 from tests.media_maker import Audio, Subtitle, make_clip, pts_of
 from vsr.errors import ConfigError
+from vsr.media.audit import verify
 from vsr.media.passthrough.stream_kinds import StreamPlan
 from vsr.media.passthrough.stream_plan import plan_streams
 
@@ -247,26 +248,46 @@ def test_a_stream_without_a_decoder_is_named_by_its_codec(tmp_path: Path) -> Non
     assert any("stream 1 (subtitle dvb_teletext nor) is left out" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize(("suffix", "supports"), [("mp4", True), ("mkv", False), ("mov", False)])
-def test_the_reason_for_leaving_out_ttml_is_true(tmp_path: Path, suffix: str, supports: bool) -> None:
-    """MP4 has TTML (`stpp`), and Matroska and QuickTime do not; it is vsr that cannot copy it."""
-    video = make_clip(tmp_path / "video.mkv", frames=25)
-    source = tmp_path / "in.mp4"
+def film_with_ttml(folder: Path) -> Path:
+    """Write an MP4 file with texts for which FFmpeg has no decoder."""
+    video, source = make_clip(folder / "video.mkv", frames=25), folder / "in.mp4"
     with av.open(str(video)) as media, av.open(str(source), "w") as made:
         shown = made.add_stream_from_template(media.streams.video[0], opaque=True)
         texts = made.add_mux_stream("ttml", time_base=Fraction(1, 1000))
         made.start_encoding()
-        packets = [packet for packet in media.demux(video=0) if packet.size]
-        text = av.Packet(b'<tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>')
-        text.pts, text.dts, text.duration, text.time_base = 0, 0, 900, Fraction(1, 1000)
-        for packet, stream in [*((packet, shown) for packet in packets), (text, texts)]:
+        packets = [(packet, shown) for packet in media.demux(video=0) if packet.size]
+        for begin in (0, 400):
+            text = av.Packet(f'<tt xmlns="http://www.w3.org/ns/ttml"><body>{begin}</body></tt>'.encode())
+            text.pts, text.dts, text.duration, text.time_base = begin, begin, 400, Fraction(1, 1000)
+            packets.append((text, texts))
+        for packet, stream in packets:
             packet.stream = stream
             made.mux(packet)
+    return source
+
+
+def test_ttml_is_copied_to_mp4(tmp_path: Path) -> None:
+    """FFmpeg has no decoder for it, but MP4 holds it as `stpp` (ISO/IEC 14496-30)."""
+    source = film_with_ttml(tmp_path)
+    passed = pass_through(source, tmp_path / "out.mp4")
+    assert not any("ttml" in warning for warning in passed.warnings)
+    assert mediainfo(passed.path)[-1]["CodecID"] == mediainfo(source)[-1]["CodecID"] == "stpp"
+    before, after = (
+        ffprobe(path, "-show_packets", "-show_data_hash", "md5", "-select_streams", "1")["packets"]
+        for path in (source, passed.path)
+    )
+    assert len(after) == 2
+    for key in ("pts_time", "duration_time", "data_hash"):
+        assert [packet[key] for packet in after] == [packet[key] for packet in before]
+    assert not any("subtitle" in line for line in verify(source, passed.path).lost)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mov"])
+def test_ttml_is_left_out_where_only_mp4_has_it(tmp_path: Path, suffix: str) -> None:
+    source = film_with_ttml(tmp_path)
     (warning,) = [w for w in pass_through(source, tmp_path / f"out.{suffix}").warnings if "ttml" in w]
     assert warning.startswith("stream 1 (subtitle ttml) is left out")
-    assert ("does not support it" in warning) != supports
-    assert "MP4 could hold it, but vsr cannot copy" in warning
-    assert "no other container" not in warning
+    assert warning.endswith("does not support it; write to .mp4 to keep it")
 
 
 def test_a_clip_includes_packets_that_overlap_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.media.audio.audio_facts import AudioFacts
+from vsr.media.files.ffmpeg_log import described_codec
 from vsr.media.files.opening import open_own
 from vsr.media.files.pyav import TEXT, time_base_of
 from vsr.media.formats.muxers import REFUSED
@@ -51,15 +52,27 @@ def _add(output: OutputContainer, stream: Stream) -> Stream:
     """Add a stream, even if PyAV refuses to.
 
     Matroska's muxer writes any audio codec that has a number in WAV files, although its list lacks them. PyAV
-    refuses audio for which FFmpeg has no decoder (AC-4, MPEG-H), although the muxer may accept it.
+    refuses audio (AC-4, MPEG-H) and subtitles (TTML) for which FFmpeg has no decoder, although the muxer may
+    accept them.
     """
+    undecoded = getattr(stream, "codec_context", None) is None
     try:
         return output.add_stream_from_template(stream, opaque=True)
     except ValueError:
-        undecoded = getattr(stream, "codec_context", None) is None and output.format.name != "webm"
-        if stream.type != "audio" or not (undecoded or output.format.name == "matroska"):
+        if undecoded and stream.type == "subtitle":
+            return _add_undecoded(output, stream)
+        taken = output.format.name == "matroska" or (undecoded and output.format.name != "webm")
+        if stream.type != "audio" or not taken:
             raise
     return _add_unlisted(output, stream)
+
+
+def _add_undecoded(output: OutputContainer, stream: Stream) -> Stream:
+    """Add a copy of subtitles of a codec that the container lists, and that FFmpeg has no decoder for."""
+    made = output.add_mux_stream(described_codec(stream.container, stream.index))
+    BitStreamFilterContext("null", stream, made)
+    made.time_base = stream.time_base
+    return made
 
 
 def _add_unlisted(output: OutputContainer, stream: Stream) -> Stream:
@@ -106,21 +119,6 @@ def muxer_takes(
         with suppress(av.FFmpegError):  # a trailer without packets may fail; it is not needed
             output.close()
     return True
-
-
-def muxer_lists(codec: str, muxer: str) -> bool:
-    """Return whether FFmpeg's muxer has a name for a codec, even one that PyAV cannot copy.
-
-    Args:
-        codec: FFmpeg's name.
-        muxer: FFmpeg's name of the muxer.
-    """
-    with av.open(io.BytesIO(), "w", format=muxer, **TEXT) as output:
-        try:
-            output.add_mux_stream(codec)
-        except (av.FFmpegError, ValueError):
-            return False
-        return True
 
 
 def _is_read_back(buffer: io.BytesIO, muxer: str, stream: Stream) -> bool:

@@ -22,7 +22,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.media.audio.audio_facts import AudioFacts, audio_facts
-from vsr.media.audio.copies import muxer_lists, muxer_takes
+from vsr.media.audio.copies import muxer_takes
 from vsr.media.audio.exact_audio import exact_target
 from vsr.media.audio.latm import latm_config
 from vsr.media.decoders.decoder import read_packets
@@ -140,24 +140,7 @@ def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStrea
         return kept
     if kind == "data" and media.chapters() and "mov" in media.format.name:
         return None
-    return _dropped(stream, _why_not(known, stream, container))
-
-
-def _why_not(known: _Known, stream: Stream, container: Container) -> str:
-    """Return why a container does not get a stream, and what would keep it."""
-    refused = f"{container.name} does not support it"
-    codec = described_codec(known.media, stream.index) if not codec_name(stream) else ""
-    if stream.type != "subtitle" or not codec:
-        return f"{refused}; {_remedy(known, stream, container)}"
-    able = {one.name: muxer_lists(codec, one.muxer) for one in CONTAINERS.values()}
-    names = " and ".join(name for name, listed in able.items() if listed)
-    if not names:
-        return f"{refused}; {_remedy(known, stream, container)}"
-    why = "" if able[container.name] else f"{refused}; "
-    return (
-        f"{why}{names} could hold it, but vsr cannot copy subtitles that FFmpeg has no decoder for; keep the "
-        "source, or add them to the result with another program"
-    )
+    return _dropped(stream, f"{container.name} does not support it; {_remedy(known, stream, container)}")
 
 
 def _programme_remedy(known: _Known, stream: Stream) -> str:
