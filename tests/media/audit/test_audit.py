@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run_cli import run_cli
+from tests.judges import run
 from tests.media_maker import Audio, Subtitle, make_clip, truncated
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
 from vsr.media.audit import verify
@@ -161,6 +162,45 @@ def test_only_the_selected_range_of_the_source_is_compared(source: Path, tmp_pat
     assert any(
         "frames" in line for line in verify(source, result, start=Fraction(2, 5), end=Fraction(4, 5)).lost
     )
+
+
+def noisy(path: Path, *options: str, delay: float = 0.0) -> Path:
+    """Write two seconds of PCM noise with a video, by another program; `delay` is that of the audio."""
+    video = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2")
+    noise = ("-itsoffset", str(delay), "-f", "lavfi", "-i", "anoisesrc=duration=2:seed=7:sample_rate=48000")
+    run("ffmpeg", "-v", "error", *video, *noise, "-preset", "ultrafast", *options, "-y", str(path))
+    return path
+
+
+RANGE = {"start": Fraction("0.37"), "end": Fraction("1.5")}
+
+
+@pytest.mark.parametrize(
+    ("options", "suffix"),
+    [
+        (("-c:a", "pcm_s16le", "-af", "asetnsamples=n=1500"), "mov"),
+        (("-c:a", "pcm_s16le", "-af", "asetnsamples=n=24000"), "mp4"),
+        (("-c:a", "pcm_u8"), "mov"),
+        (("-c:a", "pcm_s24le"), "mkv"),
+        (("-c:a", "wavpack"), "mov"),
+    ],
+    ids=["1,500 samples", "24,000 samples", "8 bits", "alike", "another codec"],
+)
+def test_a_part_with_other_packets_of_the_same_samples_has_lost_nothing(
+    tmp_path: Path, options: tuple[str, ...], suffix: str
+) -> None:
+    source = noisy(tmp_path / "in.mkv", *options)
+    result = upscaled(source, tmp_path / f"out.{suffix}", **RANGE)
+    assert verify(source, result, **RANGE).lost == ()
+
+
+def test_another_sound_or_time_in_a_part_is_found(tmp_path: Path) -> None:
+    source = noisy(tmp_path / "in.mkv", "-c:a", "pcm_s16le")
+    late = upscaled(noisy(tmp_path / "late.mkv", "-c:a", "pcm_s16le", delay=0.1), tmp_path / "l.mov", **RANGE)
+    assert [one for one in verify(source, late, **RANGE).lost if "+0.100 s against the video" in one]
+    other = noisy(tmp_path / "other.mkv", "-c:a", "pcm_s16le", "-af", "volume=0.9")
+    other = upscaled(other, tmp_path / "o.mov", **RANGE)
+    assert [one for one in verify(source, other, **RANGE).lost if "encoded again, or is another" in one]
 
 
 def test_the_command_reports_losses_and_exits_with_4(

@@ -39,7 +39,9 @@ class DecodedAudio:
     digest: str
     """Digest of all samples as numbers in [-1, 1]; it is equal for PCM and FLAC of the same audio."""
     blocks: tuple[bytes, ...]
-    """A digest of the samples of each decoded block."""
+    """A digest of the samples of each block; see `audio_blocks`."""
+    places: NDArray[np.int64]
+    """The number of samples before each block."""
     starts: NDArray[np.float64]
     """`(N, 2)`: the number of samples before each decoded block, and its time in seconds after the first
     frame."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vsr.media.audio.audio_facts import AudioFacts
 from vsr.media.audio.packet_samples import heard_samples
 from vsr.media.audio.samples import SampleReader, is_readable
+from vsr.media.audit.audio_blocks import AudioBlocks
 from vsr.media.audit.contents import DecodedAudio
 from vsr.media.decoders.decoder import READ_ERRORS
 from vsr.media.files.pyav import time_base_of
@@ -32,11 +33,11 @@ class AudioReader:
         """
         self._reader = SampleReader(stream, facts) if facts and is_readable(stream, facts) else None
         self._digest = hashlib.sha256()
-        self._blocks: list[bytes] = []
         self._starts: list[tuple[int, Fraction]] = []
         self._samples = self._padding = 0
         self._stated = "mp4" in stream.container.format.name
         self._rate, self._channels = (facts.rate, facts.channels) if facts else (0, 0)
+        self._blocks = AudioBlocks(self._channels)
 
     def push(self, packet: Packet[Any] | None) -> None:
         """Decode a packet; None marks the end. Packets that cannot be decoded are left out."""
@@ -62,9 +63,9 @@ class AudioReader:
         before = self._starts[-1] if self._starts else (0, Fraction(0))
         expected = before[1] + Fraction(self._samples - before[0], self._rate)
         self._starts.append((self._samples, expected if time is None else time))
-        data = _as_numbers(samples).tobytes()
-        self._digest.update(data)
-        self._blocks.append(hashlib.blake2b(data, digest_size=8).digest())
+        numbers = _as_numbers(samples)
+        self._digest.update(numbers.tobytes())
+        self._blocks.push(numbers)
         self._samples += len(samples) // self._channels
 
     def result(self, origin: Fraction) -> DecodedAudio | None:
@@ -75,11 +76,13 @@ class AudioReader:
         """
         if not self._samples:
             return None
+        self._blocks.flush()
         return DecodedAudio(
             rate=self._rate,
             channels=self._channels,
             digest=self._digest.hexdigest(),
-            blocks=tuple(self._blocks),
+            blocks=tuple(self._blocks.digests),
+            places=np.array(self._blocks.places),
             starts=np.array([(before, float(time - origin)) for before, time in self._starts]),
             samples=self._samples,
             padding=self._padding,

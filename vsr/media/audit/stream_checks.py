@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from statistics import median
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsr.media.audit.contents import FOREVER, Contents, DecodedAudio, Line, Track
 from vsr.media.audit.span import Span
@@ -15,8 +17,8 @@ from vsr.media.audit.texts import missing_time
 from vsr.media.metadata.languages import same_language
 
 KNOWN = 0.5
-"""A trimmed stream is the source's if at least this share of its packets or decoded blocks is equal. Not all
-blocks are equal: a decoder that starts in the middle generates other noise (AAC's perceptual noise
+"""A trimmed stream is the source's if at least this share of its packets or blocks is equal. Not all blocks
+are equal: a decoder that starts in the middle generates other noise (AAC's perceptual noise
 substitution)."""
 KINDS = ("audio", "subtitle", "video")
 LATE = 0.02
@@ -99,28 +101,41 @@ def _lateness(old: DecodedAudio, new: DecodedAudio) -> Iterable[str]:
         yield f"{abs(late[worst]):.3f} s {'late' if late[worst] > 0 else 'early'} at {when:.3f} s"
 
 
-def _times_of(
-    audio: DecodedAudio, places: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _times_of(audio: DecodedAudio, places: NDArray[Any]) -> NDArray[np.float64]:
     """Return the times of samples, from the block that contains each."""
     block = np.searchsorted(audio.starts[:, 0], places, side="right") - 1
     return audio.starts[block, 1] + (places - audio.starts[block, 0]) / audio.rate
 
 
 def _part_of_audio(a: Track, b: Track, old: DecodedAudio, new: DecodedAudio, origin: float) -> Iterable[str]:
-    """Check that the packets or decoded blocks of a trimmed stream are the source's, with the same times."""
-    often = Counter(old.blocks)  # blocks of silence occur many times
-    places = {digest: number for number, digest in enumerate(old.blocks) if often[digest] == 1}
-    known = [(places[digest], j) for j, digest in enumerate(new.blocks) if digest in places]
-    same = sum(digest in often for digest in new.blocks) / len(new.blocks)
-    packets = set(a.packets)
-    copied = sum(digest in packets for digest in b.packets) / max(1, len(b.packets))
-    if max(same, copied) < KNOWN:
+    """Check that the packets or blocks of a trimmed stream are the source's, with the same times."""
+    inside = slice(1, -1)  # the first and the last block are parts of the source's
+    by_packets = _found(a.packets, np.array(a.times, float), b.packets, np.array(b.times, float))
+    begins = _times_of(old, old.places), _times_of(new, new.places)
+    by_blocks = _found(old.blocks, begins[0], new.blocks[inside], begins[1][inside])
+    share, late = max(by_packets, by_blocks, key=lambda one: one[0])
+    if share < KNOWN and len(new.blocks) > 2:
         yield _OTHER_SAMPLES
-        return
-    late = [float(new.starts[j, 1] - old.starts[i, 1]) + origin for i, j in known]
-    if late and abs(median(late)) > LATE:
-        yield f"{median(late):+.3f} s against the video"
+    elif late and abs(median(late) + origin) > LATE:
+        yield f"{median(late) + origin:+.3f} s against the video"
+
+
+def _found(
+    old: Sequence[bytes], times: NDArray[np.float64], new: Sequence[bytes], moved: NDArray[np.float64]
+) -> tuple[float, list[float]]:
+    """Return which share of `new` is in `old`, and how much later each is that is there once.
+
+    Args:
+        old: Digests of the source.
+        times: Of each of them, in seconds.
+        new: Digests of the result.
+        moved: Of each of them, in seconds.
+    """
+    often = Counter(old)  # silence occurs many times
+    places = {digest: number for number, digest in enumerate(old) if often[digest] == 1}
+    share = sum(digest in often for digest in new) / max(1, len(new))
+    found = [float(moved[j] - times[places[one]]) for j, one in enumerate(new) if one in places]
+    return share, found
 
 
 def _texts(a: Track, b: Track, span: Span, origin: float) -> Iterable[str]:
