@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +113,7 @@ def _run(
             signals.whatever_runs()
             check_previews(source, target, chosen, options)
             from vsr.pipeline.preparation import prepare
-            from vsr.pipeline.run import compute, finish
+            from vsr.pipeline.run import compute, finish, told_once
 
             made = prepare(
                 source,
@@ -126,11 +126,12 @@ def _run(
             job = stack.enter_context(made)
         if options.pictures:
             job.report.target = options.pictures
-        shown = _before(job.report, options, queue)
+        shown = set(_before(job.report, options, queue))
+        warn = None if options.quiet else told_once(console.warn, shown)
         with _kept_parts(job):
             job.alive = dog.alive
             with previews_of(options, job, target), _progress(options, queue) as show:
-                meter = compute(job, show)
+                meter = compute(job, show, warn)
             events.emit("finishing", **_place(queue))
             with dog.files_only():
                 finish(job, meter, on_complete)
@@ -294,7 +295,7 @@ def _rate(report: Report) -> str:
 
 
 def _after(
-    report: Report, shown: list[str], words: str, options: RunOptions, queue: QueueClock | None
+    report: Report, shown: Collection[str], words: str, options: RunOptions, queue: QueueClock | None
 ) -> None:
     """Print what was damaged, the warnings that are new since `_before`, and a summary."""
     for line in report.damage.notes:  # also with --quiet: they explain an exit code other than 0

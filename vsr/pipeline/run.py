@@ -100,7 +100,8 @@ def upscale(
             the user's cache. A local result is always made beside its final path.
         on_progress: Called on this thread after each frame; an exception stops the run.
         on_warning: Called on this thread with each sentence of `Report.warnings` as soon as it is known: most
-            before the first frame, when an exception ends the run before any work, the rest at the end.
+            before the first frame, when an exception ends the run before any work, the rest after the frame
+            at which it is found, or at the end.
         cancel: An event, or a function that is called after each frame on any thread. Once it is set or
             returns True, the run ends with `CancelledError`. Finished segments are kept, as after Ctrl-C, and
             the same call resumes from them. It is not called after the last frame.
@@ -160,9 +161,8 @@ def _upscale(
     with prepare(source, target, chosen, overwrite=overwrite, hashes=hashes, warm=warm) as job:
         if cancel is not None:
             job.alive = partial(_stop_if, job, asked(cancel))
-        told = _tell(job.report.warnings, on_warning)
-        run(job, on_progress)
-        _tell(job.report.warnings[told:], on_warning)
+        _tell(job.report.warnings, on_warning)
+        run(job, on_progress, on_warning)
         return job.report
 
 
@@ -173,12 +173,11 @@ def _maker_of_pictures(source: Path, target: Path) -> Callable[..., Report] | No
     return upscale_to_animation if becomes_animation(source, target) else None
 
 
-def _tell(warnings: list[str], on_warning: OnWarning | None) -> int:
-    """Pass warnings to the caller, and return their number."""
+def _tell(warnings: list[str], on_warning: OnWarning | None) -> None:
+    """Pass warnings to the caller."""
     if on_warning is not None:
         for warning in warnings:
             on_warning(warning)
-    return len(warnings)
 
 
 def _suffix(target: Named, source: Path) -> str:
@@ -227,16 +226,37 @@ def _stop_if(job: Job, cancelled: Callable[[], bool]) -> None:
         raise CancelledError(f"{job.report.source}: cancelled by the caller; {left}")
 
 
-def run(job: Job, on_progress: OnProgress | None = None) -> None:
+def run(job: Job, on_progress: OnProgress | None = None, on_warning: OnWarning | None = None) -> None:
     """Compute and write every frame, then finish and check the file; fills in `job.report`."""
-    finish(job, compute(job, on_progress))
+    known = set(job.report.warnings)
+    finish(job, compute(job, on_progress, told_once(on_warning, known)))
+    _tell(job.report.warnings, told_once(on_warning, known))
 
 
-def compute(job: Job, on_progress: OnProgress | None = None) -> Meter:
-    """Compute and encode every frame; `finish` must follow."""
+def told_once(on_warning: OnWarning | None, known: set[str]) -> OnWarning | None:
+    """Return what passes on each warning that is not in `known`, and adds it there."""
+    if on_warning is None:
+        return None
+
+    def tell(line: str) -> None:
+        if line not in known:
+            known.add(line)
+            on_warning(line)
+
+    return tell
+
+
+def compute(job: Job, on_progress: OnProgress | None = None, on_warning: OnWarning | None = None) -> Meter:
+    """Compute and encode every frame; `finish` must follow.
+
+    Args:
+        job: As it was prepared.
+        on_progress: Called after each frame.
+        on_warning: Called after each frame with every warning so far.
+    """
     meter = Meter()
     job.state = state_of(job.source.info.path)
-    tell = _teller(job, meter, on_progress)
+    tell = _teller(job, meter, on_progress, on_warning)
     if not _made_by_workers(job, meter, tell):
         with open_frames(job, meter) as frames:
             write_frames(job, _reported(job, frames, tell), meter)
@@ -317,8 +337,22 @@ def _reported(job: Job, frames: Iterable[YuvFrame], tell: Callable[[int], None])
         tell(number)
 
 
-def _teller(job: Job, meter: Meter, on_progress: OnProgress | None) -> Callable[[int], None]:
-    """Return what reports the number of frames computed so far, which never falls in what it reports."""
+def _teller(
+    job: Job, meter: Meter, on_progress: OnProgress | None, on_warning: OnWarning | None
+) -> Callable[[int], None]:
+    """Return what reports the number of frames computed so far, which never falls in what it reports, and
+    the warnings so far.
+    """
+    progress = _progress_of(job, meter, on_progress)
+
+    def tell(frames: int) -> None:
+        _tell([*job.source.warnings, *job.sink.warnings], on_warning)
+        progress(frames)
+
+    return tell
+
+
+def _progress_of(job: Job, meter: Meter, on_progress: OnProgress | None) -> Callable[[int], None]:
     if on_progress is None:
         return lambda frames: None
     total, most = frames_expected(job.source.info, job.settings), 0
