@@ -91,7 +91,7 @@ def _decoded(
     others: Mapping[int, _TrackReader],
 ) -> Iterator[VideoFrame]:
     """Yield the frames of the video stream. Packets of other streams are given to their readers."""
-    packets = read_packets(media, frames.failed)
+    packets = read_packets(media, frames.failed, path=frames.path)
     parts, sequences = Parts(video), Sequences(video.codec_context.codec.canonical_name, decoder)
     for packet in chain(parts.joined(packets) if can_start_over(media) else packets, [None]):
         if packet is not None and packet.stream_index != video.index:
@@ -120,6 +120,11 @@ class _FrameReader:
         self._side_data: list[tuple[tuple[str, bytes], ...]] = []
         self._duration = Fraction(0)
         self._broken = 0
+
+    @property
+    def path(self) -> str:
+        """Path of the file."""
+        return self._info.path
 
     @property
     def origin(self) -> Fraction:

@@ -105,7 +105,8 @@ def find_entry(
             return None
         leave_out_others(container, stream)
         faults: list[Exception] = []
-        found = takewhile(lambda _: not stopped(), read_packets(container, faults.append))
+        read = read_packets(container, faults.append, path=info.path)
+        found = takewhile(lambda _: not stopped(), read)
         packets = (packet for packet in found if packet.stream_index == stream.index)
         survey = Survey(reader, decoder)
         try:

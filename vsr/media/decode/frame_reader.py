@@ -103,7 +103,7 @@ class FrameReader:
             leave_out_others(container, stream)
         parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
         number = 0
-        packets = read_packets(container, self._watch.unreadable)
+        packets = read_packets(container, self._watch.unreadable, path=self._info.path)
         for packet in parts.joined(packets) if can_start_over(container) else packets:
             self._stray_packets = parts.repaired
             for note in parts.notes:

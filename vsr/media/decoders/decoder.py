@@ -15,6 +15,7 @@ from av.stream import Discard, Disposition
 
 from vsr.errors import ConfigError, InputError
 from vsr.media.decoders.avi_clock import by_chunks
+from vsr.media.decoders.edited_times import by_edits
 from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.remote.reader import check_read
 
@@ -110,20 +111,25 @@ def leave_out_others(container: InputContainer, stream: VideoStream) -> None:
             other.discard = Discard.all
 
 
-def read_packets(container: InputContainer, on_error: Callable[[Exception], None]) -> Iterator[Packet[Any]]:
+def read_packets(
+    container: InputContainer, on_error: Callable[[Exception], None], *, path: str = ""
+) -> Iterator[Packet[Any]]:
     """Yield the packets with data of all streams that are not discarded, and continue after read errors.
 
     Empty packets (a dropped frame in AVI) are left out, because to a decoder they would mean the end. Wrong
-    times of audio in AVI are corrected (`avi_clock`).
+    times of audio in AVI are corrected (`avi_clock`), and those of edits that begin inside a frame or a text
+    (`edited_times`).
 
     Args:
         container: An open container.
         on_error: Called with each error.
+        path: Path of the file; without it, times of edits stay those of FFmpeg.
 
     Raises:
         InputError: the network or a file object failed; what is missing then is no damage.
     """
-    return by_chunks(container, _packets(container, on_error))
+    packets = by_chunks(container, _packets(container, on_error))
+    return by_edits(container, path, packets) if path else packets
 
 
 def _packets(container: InputContainer, on_error: Callable[[Exception], None]) -> Iterator[Packet[Any]]:

@@ -18,12 +18,12 @@ from vsr.media.remote.reader import open_bytes
 
 _UNKNOWN = {2**32 - 1, 2**64 - 1}
 """Durations of 32 and 64 bits that are not known."""
-_EMPTY = -1
+EMPTY = -1
 """The media time of an edit that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Clock:
+class Clock:
     """Ticks in a second, and a duration in them; 0 if it is not stated."""
 
     rate: int
@@ -50,25 +50,25 @@ def end_by_edits(path: str, track: int, *, first: int) -> int | None:
         found = find_track(file, track)
         if found is None:
             return None
-        film = _clock(_content(file, (0, file.seek(0, 2)), b"moov", b"mvhd"))
-        own = _clock(_content(file, found, b"mdia", b"mdhd"))
-        edits = list(_edits(_content(file, found, b"edts", b"elst")))
+        film = clock_of(content_of(file, (0, file.seek(0, 2)), b"moov", b"mvhd"))
+        own = clock_of(content_of(file, found, b"mdia", b"mdhd"))
+        edits = list(edits_of(content_of(file, found, b"edts", b"elst")))
         if film is None or own is None or not own.duration:
             return None
         begins = 0 if edits else first
-        edits = edits or [(_shown_for(_content(file, found, b"tkhd")), 0)]
+        edits = edits or [(_shown_for(content_of(file, found, b"tkhd")), 0)]
         if not all(duration for duration, _ in edits):
             return None
-        delay = _most_delay(_content(file, found, b"mdia", b"minf", b"stbl", b"ctts"))
+        delay = _most_delay(content_of(file, found, b"mdia", b"minf", b"stbl", b"ctts"))
         return begins + sum(_ticks(duration, begin, film, own, delay) for duration, begin in edits)
 
 
-def _ticks(duration: int, begin: int, film: _Clock, own: _Clock, delay: int) -> int:
+def _ticks(duration: int, begin: int, film: Clock, own: Clock, delay: int) -> int:
     """Return how long an edit lasts, in ticks of the track."""
     exact = Fraction(duration * own.rate, film.rate)
     ticks = floor(exact + Fraction(1, 2))
     rounded_up = exact - own.duration < Fraction(own.rate, film.rate)
-    if begin == _EMPTY or (not rounded_up and exact <= own.duration + delay):
+    if begin == EMPTY or (not rounded_up and exact <= own.duration + delay):
         return ticks
     return min(ticks, own.duration)
 
@@ -79,20 +79,23 @@ def _most_delay(ctts: bytes) -> int:
     return max((offset for _, offset in rows), default=0)
 
 
-def _content(file: BinaryIO, inside: tuple[int, int], *path: bytes) -> bytes:
+def content_of(file: BinaryIO, inside: tuple[int, int], *path: bytes, most: int = MAX_BOX) -> bytes:
+    """Return the content of the first box along `path` between two offsets, at most `most` bytes of it; empty
+    if there is no such box.
+    """
     for start, end in find_boxes(file, *inside, *path):
         file.seek(start)
-        return file.read(min(end - start, MAX_BOX))
+        return file.read(min(end - start, most))
     return b""
 
 
-def _clock(header: bytes) -> _Clock | None:
-    """Return the clock of an mvhd or an mdhd."""
+def clock_of(header: bytes) -> Clock | None:
+    """Return the clock in the content of an mvhd or an mdhd; None if it states no rate."""
     place, form = (20, ">IQ") if header[:1] == b"\1" else (12, ">II")
     if len(header) < place + struct.calcsize(form):
         return None
     rate, duration = struct.unpack_from(form, header, place)
-    return _Clock(rate, 0 if duration in _UNKNOWN else duration) if rate else None
+    return Clock(rate, 0 if duration in _UNKNOWN else duration) if rate else None
 
 
 def _shown_for(tkhd: bytes) -> int:
@@ -102,7 +105,7 @@ def _shown_for(tkhd: bytes) -> int:
     return 0 if duration in _UNKNOWN else duration
 
 
-def _edits(elst: bytes) -> Iterator[tuple[int, int]]:
+def edits_of(elst: bytes) -> Iterator[tuple[int, int]]:
     """Yield the duration of each edit in ticks of the film, and where it begins in ticks of the track."""
     form = struct.Struct(">QqI" if elst[:1] == b"\1" else ">IiI")
     count = min(int.from_bytes(elst[4:8], "big"), max(0, len(elst) - 8) // form.size)

@@ -103,6 +103,7 @@ class StreamCopier:
                 self._media,
                 self._targets.keys(),
                 self._edits,
+                path=source,
                 video=video,
                 damage=damage,
                 start=start,

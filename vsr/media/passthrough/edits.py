@@ -60,15 +60,12 @@ class Edits:
         self._hidden: deque[Packet[Any]] = deque(maxlen=_MOST)
         self._silence = _SILENCE.get(codec, b"\0")
         self._held: Packet[Any] | None = None
-        self._durations = _steps_after_cut(stream)
         self._begun = self._jumped = False
         self.begin: int | None = None
         """The start of the shown part in the track's ticks; often inside a packet."""
 
     def push(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Take the next packet in file order, and return those that are kept."""
-        if self._durations:
-            packet.duration = self._durations.get((_begin(packet), packet.pos), packet.duration)
         if self.begin is None and packet.has_sidedata("skip_samples"):
             self.begin = _begin(packet) + self._skipped(packet)
         if packet.is_discard:
@@ -156,23 +153,6 @@ def hidden_start(packet: Packet[Any]) -> Fraction:
     begin, hidden = Fraction(_begin(packet) * packet.time_base), Fraction(samples, context.sample_rate)
     rounded = -packet.time_base < begin + hidden < 0
     return -begin if rounded else hidden
-
-
-def _steps_after_cut(stream: Stream) -> dict[tuple[int, int | None], int]:
-    """Return the duration of each packet of a track of which FFmpeg leaves out those that an edit list hides:
-    a map of time and position in the file to ticks, empty if it leaves out none. Audio it only marks.
-
-    FFmpeg (up to 9) gives the packets that remain the durations of the track's first packets instead of their
-    own. In MP4 and QuickTime, a packet lasts until the next one.
-    """
-    entries = stream.index_entries
-    if isinstance(stream, AudioStream) or stream.start_time is None or stream.duration is None:
-        return {}
-    if len(entries) >= stream.frames:
-        return {}
-    places = [(entry.timestamp, entry.pos) for entry in entries]
-    ends = [*(time for time, _ in places[1:]), stream.start_time + stream.duration]
-    return {place: max(0, end - place[0]) for place, end in zip(places, ends, strict=True)}
 
 
 def _begin(packet: Packet[Any]) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from av import VideoStream
@@ -49,6 +50,7 @@ class SourcePackets:
         streams: Collection[int],
         edits: Mapping[int, Edits],
         *,
+        path: Path,
         video: int,
         damage: Damage,
         start: Fraction | None = None,
@@ -60,12 +62,14 @@ class SourcePackets:
             media: The open file.
             streams: Indices of the streams whose packets are returned.
             edits: Maps an index to the edit list of that stream, where there is one.
+            path: Path of the file.
             video: Index of the video stream. Where its times start again, those of the others do, too.
             damage: Gets a note for each kind of damage that is found.
             start: In seconds on the source's clock; packets that ended before are left out.
             end: In seconds on the source's clock; packets that begin then or later are left out.
         """
         self._media, self._streams, self._edits = media, streams, edits
+        self._path = str(path)
         self._video, self._damage = video, damage
         self._start, self._end = start, end
         self._audio_watch = AudioWatch()
@@ -126,7 +130,7 @@ class SourcePackets:
                 stream.discard = Discard.all
         if not joins and self._start is not None and self._start > _RUN_UP:
             self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
-        packets = read_packets(self._media, self._unreadable)
+        packets = read_packets(self._media, self._unreadable, path=self._path)
         video = self._media.streams[self._video]
         if not joins or not isinstance(video, VideoStream):
             return packets

@@ -208,7 +208,7 @@ class CaptionConverter(TextConverter):
             for stream in media.streams:
                 stream.discard = Discard.none if stream.index == index else Discard.all
             reader = CaptionReader(media.streams[index])
-            for packet in read_packets(media, lambda _: None):
+            for packet in read_packets(media, lambda _: None, path=str(source)):
                 if packet.stream_index == index:
                     reader.push(packet)
             captions = reader.captions()

@@ -27,6 +27,7 @@ from vsr.media.decoders.decoder import (
     leave_out_others,
     read_packets,
 )
+from vsr.media.decoders.edited_times import frames_begun
 from vsr.media.files.opening import ANIMATED_WEBP, MAX_PIXELS, is_animated_webp, open_media, shown
 from vsr.media.files.protection import is_protected
 from vsr.media.files.pyav import fraction, time_base_of
@@ -162,7 +163,8 @@ def frames_promised(container: InputContainer, stream: VideoStream, path: str) -
     result is an estimate that may be wrong by a frame.
     """
     if is_indexed(container, stream, path):
-        return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+        shown = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+        return shown + frames_begun(container, stream, path)
     if stream.frames:
         return stream.frames
     end, rate = _end_tag(stream), fraction(stream.average_rate)
@@ -202,7 +204,7 @@ def first_frame(
         raise InputError(_ENCRYPTED.format(shown(path)))
     leave_out_others(container, stream)
     errors: list[Exception] = []
-    for number, packet in enumerate(read_packets(container, errors.append)):
+    for number, packet in enumerate(read_packets(container, errors.append, path=path)):
         if packet.stream_index != stream.index:
             continue
         if packet.has_sidedata("encryption_info"):
