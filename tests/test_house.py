@@ -210,3 +210,11 @@ def test_every_flag_in_the_documentation_exists() -> None:
         for word in words:
             if re.match(r"--?[a-z]", word):
                 assert word.split("=")[0] in {*flags, "--help"}, f"{line}: {word}"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
+def test_no_file_has_marks_of_a_merge_that_was_not_finished() -> None:
+    found = subprocess.run(
+        ["git", "grep", "-nE", "^(<{7}|>{7}) "], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1, found.stdout or found.stderr
