@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.judges import ffprobe
+from tests.judges import ffprobe, run
 from tests.media.pass_through import pass_through
 from tests.media_maker import Audio, make_clip
 from vsr.media.decoders.decoder import read_packets
@@ -54,6 +54,37 @@ def test_a_range_of_such_audio_begins_and_ends_with_the_video(tmp_path: Path) ->
     packets = ffprobe(made, "-show_packets", "-select_streams", "a")["packets"]
     assert float(packets[0]["pts_time"]) == pytest.approx(0, abs=0.02)
     assert end_of_audio(made) == pytest.approx(0.8, abs=0.02)
+
+
+def vorbis(path: Path, seconds: int) -> Path:
+    video = ("-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={seconds}", "-c:v", "mpeg4")
+    audio = ("-f", "lavfi", "-i", f"anoisesrc=duration={seconds}:seed=3", "-c:a", "libvorbis")
+    run("ffmpeg", "-v", "error", *video[:4], *audio[:4], *video[4:], *audio[4:], str(path))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_vorbis_is_as_long_as_its_packets(tmp_path: Path, suffix: str) -> None:
+    source = vorbis(tmp_path / "a.avi", 3)
+    assert end_of_audio(source) > 3.3  # else this shows nothing
+    made = pass_through(source, tmp_path / f"b.{suffix}").path
+    assert end_of_audio(made) == pytest.approx(3, abs=0.03)
+    packets = ffprobe(made, "-show_packets", "-select_streams", "a")["packets"]
+    begins = [float(packet["pts_time"]) for packet in packets]
+    ends = [begin + float(packet["duration_time"]) for begin, packet in zip(begins, packets, strict=True)]
+    assert begins[1:] == pytest.approx(ends[:-1], abs=0.003), "there are no gaps"
+
+
+def test_a_range_of_vorbis_far_from_the_start_has_the_audio_of_its_frames(tmp_path: Path) -> None:
+    source = vorbis(tmp_path / "a.avi", 14)
+    made = pass_through(source, tmp_path / "b.mkv", start=Fraction(12), end=Fraction(13)).path
+    with av.open(str(source)) as media:
+        own = [(bytes(packet), packet.duration) for packet in media.demux(audio=0) if packet.size]
+        base = media.streams.audio[0].time_base
+    with av.open(str(made)) as media:
+        first = next(bytes(packet) for packet in media.demux(audio=0) if packet.size)
+    before = sum(duration for _, duration in own[: [data for data, _ in own].index(first)])
+    assert float(before * base) == pytest.approx(12, abs=0.05)
 
 
 @pytest.mark.parametrize("codec", COUNTED_BY_CHUNKS)

@@ -17,6 +17,7 @@ from av.stream import Discard
 
 from vsr.frame import Damage
 from vsr.media.audio.audio_gaps import AudioWatch
+from vsr.media.decoders.avi_clock import must_read_from_start
 from vsr.media.decoders.concatenated import Parts, can_start_over
 from vsr.media.decoders.decoder import read_packets
 from vsr.media.files.pyav import time_base_of
@@ -128,7 +129,8 @@ class SourcePackets:
         for stream in self._media.streams:
             if stream.index not in wanted:
                 stream.discard = Discard.all
-        if not joins and self._start is not None and self._start > _RUN_UP:
+        seeks = not joins and not must_read_from_start(self._media)
+        if seeks and self._start is not None and self._start > _RUN_UP:
             self._media.seek(int((self._start - _RUN_UP) * 1_000_000))
         packets = read_packets(self._media, self._unreadable, path=self._path)
         video = self._media.streams[self._video]
