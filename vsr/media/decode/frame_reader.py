@@ -16,6 +16,7 @@ from vsr.media.decoders.concatenated import Parts, can_start_over
 from vsr.media.decoders.decoder import READ_ERRORS, FrameDecoder, leave_out_others, read_packets
 from vsr.media.decoders.sequences import Sequences
 from vsr.media.files.stdio import is_pipe
+from vsr.media.integrity.backward_times import BackwardTimes
 from vsr.media.integrity.damage import DamageWatch
 from vsr.media.integrity.stray_times import StrayTimes
 from vsr.media.integrity.truncation import POSITIONED
@@ -102,7 +103,7 @@ class FrameReader:
         if not positioned:  # else gaps show only between the packets of all streams
             leave_out_others(container, stream)
         parts, sequences = Parts(stream), Sequences(self._info.codec, decoder)
-        number = 0
+        number, backward = 0, BackwardTimes()
         packets = read_packets(container, self._watch.unreadable, path=self._info.path)
         for packet in parts.joined(packets) if can_start_over(container) else packets:
             self._stray_packets = parts.repaired
@@ -111,6 +112,7 @@ class FrameReader:
             if positioned:
                 self._watch.position(packet.pos, packet.size)
             if packet.stream_index != stream.index:
+                self._warn_of(backward.note(packet))
                 continue
             self._watch.packet(packet)
             times.packet(packet.pts)
@@ -131,6 +133,10 @@ class FrameReader:
                 yield self._as_software(decoder, frame)
         except READ_ERRORS as error:
             self._watch.refused(error, None)
+
+    def _warn_of(self, note: str | None) -> None:
+        if note is not None:
+            self._warn(note)
 
     def _is_before(self, pts: int | None) -> bool:
         """Return whether a time is before the entry: such frames may lack what they refer to."""

@@ -315,6 +315,8 @@ class VideoSource:
         for frame, time in frames:
             stamp = timeline.stamp(frame, time)
             self._watch.frame(frame, stamp)
+            if not self._raw.may_go_on and container.format.name not in RAW:
+                self._watch.starts_over(timeline.sections)
             for note in timeline.notes:
                 self._warn(note)
             yield self._uniform.frame(frame, stamp, decoder), self._with_messages(frame, stamp)

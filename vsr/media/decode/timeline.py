@@ -84,6 +84,8 @@ class Timeline:
     """Ticks between frames at the stream's nominal rate, at least 1; used for frames without a timestamp."""
     notes: list[str] = field(default_factory=list)
     """One sentence for each kind of repair."""
+    sections: int = 0
+    """How many times the timestamps jumped back."""
     first_pts: int | None = None
     """Timestamp of the first frame, in ticks."""
     _next_index: int = 0
@@ -150,6 +152,7 @@ class Timeline:
             self._note(f"a timestamp at {seconds:.3f} s repeats or decreases; it is kept")
             return pts
         self._offset += self._last + self.step - pts
+        self.sections += 1
         self._note(f"timestamps jump back at {seconds:.3f} s; the frames after it continue from there")
         self._begin = (self._next_index, self._last + self.step)
         return self._last + self.step

@@ -32,6 +32,7 @@ CONSTANT = Fraction(9, 10)
 
 
 _STRAYS = "timestamps of the video are damaged"
+_STARTS_OVER = "the clock of the video starts over"
 
 
 class DamageWatch:
@@ -67,7 +68,7 @@ class DamageWatch:
         self._steps: Counter[int] = Counter()
         self._gaps: list[tuple[int, float]] = []
         self._last_pts: int | None = None
-        self._strays = 0
+        self._strays = self._restarts = 0
 
     def packet(self, packet: Packet[Any]) -> None:
         """Record a packet of the video before it is decoded."""
@@ -123,6 +124,14 @@ class DamageWatch:
             self._strays = number
             self.damage.notes = [note for note in self.damage.notes if _STRAYS not in note]
             self._fault(f"{number} {_STRAYS}; their frames are shown between their neighbours")
+
+    def starts_over(self, number: int) -> None:
+        """Record how many times the clock has started over so far, in a container whose clock never does."""
+        if number > self._restarts:
+            self._restarts = number
+            self.damage.notes = [note for note in self.damage.notes if _STARTS_OVER not in note]
+            times = "once" if number == 1 else f"{number} times"
+            self._fault(f"{_STARTS_OVER} {times}: the file is damaged")
 
     @property
     def end_of_last_packet(self) -> int:
