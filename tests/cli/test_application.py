@@ -4,11 +4,13 @@ that most commands do not need.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+from tests.cli.run_cli import run_cli
 from vsr.cli.application import COMMANDS, built
 
 
@@ -18,6 +20,13 @@ def test_one_command_is_built_as_among_all_others(name: str) -> None:
     whole = built(*COMMANDS).commands[name]
     assert one.name == name
     assert [parameter.opts for parameter in one.params] == [parameter.opts for parameter in whole.params]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_shows_no_type_of_python(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    text = run_cli(capfd, name, "--help").out
+    assert "--help" in text
+    assert re.search(r"<\w+|list\[|\bNone\b", text) is None
 
 
 def test_a_command_is_built_without_the_modules_of_the_others() -> None:

@@ -84,7 +84,7 @@ def test_a_queue_stops_after_a_file_that_is_finished_and_counts_it(server: ForkS
     assert len((folder / "report.json").read_text().splitlines()) == 1
     again = server.run(QUEUE, folder=folder, seconds=120)
     assert again.code == 0, again
-    assert "in.mp4: finished before" in again.err
+    assert "in.mp4: already finished" in again.err
 
 
 def test_a_signal_after_the_last_file_of_a_queue_stops_nothing(server: ForkServer, folder: Path) -> None:

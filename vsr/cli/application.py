@@ -15,6 +15,7 @@ from typer.main import get_command
 import vsr
 from vsr.cli import console
 from vsr.cli.ending import until_the_end
+from vsr.cli.plain_help import plain
 
 COMMANDS = {
     "upscale": "upscale",
@@ -59,7 +60,7 @@ def built(*names: str) -> Any:
     app.callback()(_root)
     for name in names:
         _add(app, name)
-    return get_command(app)
+    return plain(get_command(app))
 
 
 def follows(words: Sequence[str]) -> bool:

@@ -33,11 +33,17 @@ class QueueClock:
         self._file = _Current()
         self.number = 0
         """Of the file that is next, the first being 1."""
+        self._header = ""
 
     @property
     def count(self) -> int:
         """The number of files."""
         return len(self._weights)
+
+    def is_new(self, header: str) -> bool:
+        """Return whether a header differs from that of the file before, which was printed."""
+        before, self._header = self._header, header
+        return header != before
 
     def begins(self, number: int) -> None:
         """Record that a file begins; `number` counts from 1."""

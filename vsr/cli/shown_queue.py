@@ -70,7 +70,8 @@ def run_queue_shown(
     except signals.Stopped as stop:
         events.result(files=_numbers(outcomes, len(pairs)))
         again = "without `overwrite=True` the same command" if options.overwrite else "the same command"
-        stop.left = f"{_counts(outcomes, len(pairs))}; {again} continues ({stop.left})"
+        kept = f"; {stop.frames_kept} finished frames of the next file are kept" if stop.frames_kept else ""
+        stop.left = f"{_counts(outcomes, len(pairs))}; {again} continues{kept}"
         raise
     finally:
         warm.close()
@@ -93,9 +94,9 @@ def _say(outcome: Outcome, number: int, count: int, *, quiet: bool) -> None:
         console.say(f"{head} {name_of(outcome.source)}: {outcome.message} ({name_of(outcome.target)})")
     else:
         made = outcome.report
-        frames = frames_in_words(made.frames_out)
+        size = f"{made.width}x{made.height}, {frames_in_words(made.frames_out)}"
         console.say(
-            f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {frames}"
+            f"{head} {name_of(outcome.source)} -> {name_of(outcome.target)}: {size}"
             f" in {made.seconds:.1f} s, {made.fps:.2f} fps"
         )
 

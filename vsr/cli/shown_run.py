@@ -85,7 +85,7 @@ def _several_pictures(
     make = upscale_to_animation if is_animation else upscale_to_pictures
     done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
     what = "frames" if is_animation else "pictures"
-    words = f"{done.frames_out} {what}, {done.bytes_out / 2**20:.1f} MiB in {done.seconds:.1f} s"
+    words = f"{done.frames_out} {what}, {_bytes(done.bytes_out)} in {done.seconds:.1f} s"
     _summarise(done, words, options, queue)
     return done
 
@@ -206,7 +206,7 @@ def _picture(
         report = job.report
         shown = _before(report, options, queue, is_still=True)
         run_picture(job, dog.alive, on_complete)
-    size = f"{report.width}x{report.height}, {job.plan}, {report.bytes_out / 2**20:.1f} MiB"
+    size = f"{report.width}x{report.height}, {job.plan}, {_bytes(report.bytes_out)}"
     _after(report, shown, f"{size} in {report.seconds:.1f} s", options, queue)
     return report
 
@@ -219,7 +219,7 @@ def _kept_parts(job: Job) -> Generator[None, None, None]:
     except BaseException as error:
         kept = job.kept_frames()
         if isinstance(error, signals.Stopped):
-            error.left = _left(kept) if kept else error.left
+            error.left, error.frames_kept = (_left(kept) if kept else error.left), kept
         elif kept:
             console.say(_left(kept))
         raise
@@ -238,8 +238,7 @@ def _before(
         events.emit("plan", **_place(queue), report=report.as_dict())
     if options.quiet:
         return []
-    if queue is None:
-        _header(report, without_encoder=is_still or bool(options.pictures))
+    _header(report, queue, without_encoder=is_still or bool(options.pictures))
     if report.frames_kept:
         console.say(f"resuming after {report.frames_kept} frames of an earlier run")
     for line in report.warnings:
@@ -247,16 +246,21 @@ def _before(
     return list(report.warnings)
 
 
-def _header(report: Report, *, without_encoder: bool) -> None:
+def _header(report: Report, queue: QueueClock | None, *, without_encoder: bool) -> None:
+    """Print the files and how they are computed; in a queue only how, and only where that changes."""
     from vsr.pipeline.job.plan_text import encoding, treatment
 
     info, engine = report.info, report.engine
+    how = f"{_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
+    facts = treatment(report) if without_encoder else [encoding(report), *treatment(report)]
+    if queue is not None:
+        if queue.is_new("; ".join([how, *facts])):
+            console.say(f"[{queue.number}/{queue.count}] {'; '.join([how, *facts])}")
+        return
     console.say(
         f"{report.source} {info.width}x{info.height} {info.pixel_format}{report.decoded}"
-        f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']},"
-        f" {_model(report)} {_devices(engine)} in {engine['precision']}{_by(engine['backend'])}"
+        f" -> {report.target} {report.width}x{report.height} {report.encoder['pixel_format']}, {how}"
     )
-    facts = treatment(report) if without_encoder else [encoding(report), *treatment(report)]
     if facts:
         console.say("; ".join(facts))
 
@@ -284,6 +288,11 @@ def _model(report: Report) -> str:
 def frames_in_words(number: int) -> str:
     """Return a number of frames with its noun."""
     return "1 frame" if number == 1 else f"{number} frames"
+
+
+def _bytes(number: int) -> str:
+    """Return a size of a file in MiB, or in KiB if it is small."""
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
 
 
 def _rate(report: Report) -> str:

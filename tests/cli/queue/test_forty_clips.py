@@ -88,7 +88,8 @@ def test_forty_clips_one_of_them_broken_are_finished_after_two_interruptions(
         return len(results(target)) > LONG[0] + 1 and is_due()  # so the first long one's folder is gone
 
     second = stopped_when(is_due_again, command)
-    assert "finished frames are kept; the same command resumes from there" in second
+    assert "the same command continues; " in second
+    assert "finished frames of the next file are kept" in second
     assert f"error: [{BROKEN + 1}/{CLIPS}]" in second
     after_second = results(target)
     assert len(after_second) == LONG[1] - 1, "all before the long one, without the broken one"

@@ -45,6 +45,10 @@ def test_a_folder_becomes_a_folder_and_the_second_run_does_nothing(
     assert (done.code, done.out) == (0, "")
     assert results(target) == {"0-2x.mkv": 4, "1-2x.mkv": 5, "2-2x.mkv": 6}
     assert "3 of 3 files: 3 done" in done.err
+    assert done.err.count("bicubic on cpu") == 1, "how all files are computed is said once"
+    assert "[1/3] bicubic on cpu" in done.err
+    assert "[3/3] " in done.err
+    assert "2-2x.mkv: 128x96, 6 frames in " in done.err
     before = facts(target)
     again = run_cli(capfd, "upscale", rips, "--to", target, *QUICK)
     assert again.code == 0

@@ -82,7 +82,7 @@ def test_numbered_pictures_whose_video_lies_beside_their_folder_are_finished_the
     monkeypatch.chdir(tmp_path)
     first, again = (run_cli(capfd, "upscale", "shot/%03d.png", *QUICK) for _ in range(2))
     assert (first.code, again.code) == (0, 0)
-    assert "shot-2x.mkv: finished before; --overwrite makes it again" in again.err
+    assert "shot-2x.mkv: already finished; --overwrite makes it again" in again.err
     assert str(tmp_path) not in first.err + again.err
 
 

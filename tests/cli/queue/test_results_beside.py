@@ -86,7 +86,7 @@ def test_the_same_command_for_one_file_does_nothing_the_second_time(clips: Path,
     before = (clips / "a-2x.mkv").stat()
     again = run_cli(capfd, "upscale", clips / "a.mkv", *QUICK)
     assert (first.code, again.code) == (0, 0)
-    assert "a-2x.mkv: finished before; --overwrite makes it again" in again.err
+    assert "a-2x.mkv: already finished; --overwrite makes it again" in again.err
     assert (clips / "a-2x.mkv").stat().st_mtime_ns == before.st_mtime_ns
     assert run_cli(capfd, "upscale", clips / "a.mkv", *QUICK, "--crf", "30").code == 2, "it is another result"
     make_clip(clips / "a.mkv", frames=5)

@@ -249,7 +249,7 @@ def _end_if_finished(source: Path, target: Path, chosen: ChosenSettings) -> None
     found = finished(source, target, settings_digest(chosen.settings)) if is_taken(target) else None
     if found is None:
         return
-    console.say(f"{name_of(target)}: finished before; `overwrite=True` makes it again")
+    console.say(f"{name_of(target)}: already finished; `overwrite=True` makes it again")
     if console.is_diverted():
         statuses = {"done": 0, "damaged": 0, "skipped": 1, "failed": 0, "not tried": 0}
         events.result(files={"count": 1} | statuses)

@@ -38,7 +38,7 @@ def verify(
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
     """Show what a result lacks of its source: frames, times, colour,
-    audio, subtitles. Exit code 4 if anything."""
+    audio, subtitles. Exit code 4 if it lacks anything."""
     urls.permit_urls((source, result), allow_network=allow_network)
     found = vsr.verify(
         source,

@@ -31,6 +31,8 @@ class Stopped(BaseException):
         self.name = signal.Signals(number).name
         self.left = left
         """What remains on the disk, as text."""
+        self.frames_kept = 0
+        """Finished frames of the interrupted run that the next one takes."""
         self.exit_code = 128 + number
 
 

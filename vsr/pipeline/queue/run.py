@@ -121,7 +121,7 @@ def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Ou
             target=target,
             status=status,
             exit_code=code,
-            message="finished before" + (", from a damaged input" if code else ""),
+            message="already finished" + (", from a damaged input" if code else ""),
             unlogged=found.unlogged,
         )
     error = ConfigError(

@@ -61,7 +61,8 @@ WITHOUT_REFERENCE = (
         name="Flicker",
         unit="levels",
         better="lower",
-        meaning="mean change of Y from frame to frame where the reference (or first panel) changes by < 2",
+        meaning="mean change of Y from frame to frame where the reference (or first panel) changes by less"
+        " than 2 levels",
     ),
     Score(
         name="Colour drift",

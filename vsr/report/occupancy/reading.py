@@ -160,14 +160,14 @@ def sentences(run: Run) -> list[str]:
     busy = run.share_of(thread)
     if busy < _BOUND:
         return [
-            f"No stage bounds the run: the busiest thread ({', '.join(thread)}) was busy {busy:.0%} of the"
-            " time.",
+            f"No stage bounds the run: the busiest thread ({', '.join(thread)}) was busy for"
+            f" {busy:.0%} of the time.",
             "The threads waited for each other, for a disk, a network or a pipe, or for cores that other"
             " programs used; short runs spend much of their time on the start and the end.",
         ]
+    own = f", {run.share(stage):.0%} with this stage" if len(thread) > 1 else ""
     return [
-        f"The stage {stage} bounds the run: its thread was busy {busy:.0%} of the time, and"
-        f" {run.share(stage):.0%} with this stage.",
+        f"The stage {stage} bounds the run: its thread was busy for {busy:.0%} of the time{own}.",
         *([_ADVICE[stage]] if stage in _ADVICE else []),
     ]
 
@@ -178,7 +178,8 @@ def lines(run: Run) -> list[str]:
     speed = f"{run.frames} frames in {run.seconds:.1f} s, {run.fps:.2f} fps{workers}"
     head = f"{run.source} -> {run.target}: {speed}"
     rows = [
-        f"  {run.share_of(thread):4.0%} busy: " + ", ".join(f"{s} {run.share(s):.0%}" for s in thread)
-        for thread in run.threads
+        f"  thread {number} was busy for {run.share_of(thread):.0%} of the time: "
+        + ", ".join(f"{stage} {run.share(stage):.0%}" for stage in thread)
+        for number, thread in enumerate(run.threads, 1)
     ]
     return [head, *rows, *sentences(run)]

@@ -115,6 +115,11 @@ function totals() {
     });
     table.append(line);
   });
+  if (facts.scores.some((score) => score.better)) {
+    document.getElementById("meanings").append(
+      element("dt", { textContent: "↑ ↓" }),
+      element("dd", { textContent: "higher or lower is better; the best value is bold" }));
+  }
   for (const score of facts.scores) {
     document.getElementById("meanings").append(
       element("dt", { textContent: score.name }), element("dd", { textContent: score.meaning }));
