@@ -36,11 +36,13 @@ from vsr.media.files.pyav import fraction, time_base_of
 from vsr.media.filters.deinterlace import CAPTIONS
 from vsr.media.passthrough.edits import Edits
 from vsr.media.passthrough.marks import TrackMarks, read_marks
-from vsr.media.passthrough.stream_kinds import attachment_data, is_cover, title_of
+from vsr.media.passthrough.stream_kinds import attachment_data, codec_name, is_cover, title_of
 from vsr.media.text.subtitles import is_text
 
 UNITS = 128
 """Units of a thumbnail in one 8-bit code."""
+_END_OF_DISPLAY_SET = b"\x80\0\0"
+"""The last segment of a display set of PGS."""
 _TAGS = ("title", "artist", "comment", "language")
 """Metadata keys of a file that every container supports."""
 
@@ -180,6 +182,7 @@ class _TrackReader:
         self._times: list[Fraction] = []
         self._audio = AudioReader(stream, facts) if isinstance(stream, AudioStream) else None
         self._text = TextReader(stream) if is_text(stream) else None
+        self._joined = DisplaySets() if codec_name(stream) == "pgssub" else None
         edited = "mp4" in stream.container.format.name
         self._edits = Edits(stream, hides=True) if edited else None
 
@@ -190,16 +193,25 @@ class _TrackReader:
 
     def _read(self, packet: Packet[Any]) -> None:
         ticks = packet.pts if packet.pts is not None else packet.dts
-        self._packets.append(hashlib.blake2b(bytes(packet), digest_size=8).digest())
-        self._times.append((ticks or 0) * time_base_of(packet))
+        self._keep(bytes(packet), (ticks or 0) * time_base_of(packet))
         if self._audio is not None:
             self._audio.push(packet)
         if self._text is not None:
             self._text.push(packet)
 
+    def _keep(self, data: bytes, time: Fraction) -> None:
+        self._append(*((data, time) if self._joined is None else self._joined.push(data, time)))
+
+    def _append(self, data: bytes, time: Fraction) -> None:
+        if data:
+            self._packets.append(hashlib.blake2b(data, digest_size=8).digest())
+            self._times.append(time)
+
     def result(self, origin: Fraction) -> Track:
         for packet in [] if self._edits is None else self._edits.flush():
             self._read(packet)
+        if self._joined is not None:
+            self._append(*self._joined.flush())
         if self._audio is not None:
             self._audio.push(None)
         codec = getattr(self._stream, "codec_context", None)
@@ -214,6 +226,25 @@ class _TrackReader:
             lines=None if self._text is None else self._text.result(origin),
             title=title_of(self._stream),
         )
+
+
+class DisplaySets:
+    """Joins the packets of PGS subtitles to display sets: a transport stream has one for each segment."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._time = Fraction(0)
+
+    def push(self, data: bytes, time: Fraction) -> tuple[bytes, Fraction]:
+        """Take the next packet; return a display set with the time of its first packet, or nothing."""
+        self._time = self._time if self._data else time
+        self._data += data
+        return self.flush() if self._data.endswith(_END_OF_DISPLAY_SET) else (b"", time)
+
+    def flush(self) -> tuple[bytes, Fraction]:
+        """Return what is left."""
+        whole, self._data = self._data, b""
+        return whole, self._time
 
 
 def _is_track(stream: Stream, video: VideoStream) -> bool:

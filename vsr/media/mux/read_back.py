@@ -34,7 +34,7 @@ class Written:
     """FFmpeg's media type."""
     packets: int
     bytes: int | None = None
-    """Size of all packets; for PCM, which a container may split differently."""
+    """Size of all packets; for streams of which a muxer may divide or join packets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +106,27 @@ def check_written(path: Path, wanted: list[Written], *, name: str, refused: int 
         _check_sum(found, wanted, refused, name)
         wanted = [written for written in wanted if written.kind == "video"]
     for kind in dict.fromkeys(written.kind for written in wanted):
-        streams = [stream for stream in found.streams if stream.kind == kind and stream.packets]
-        put = [written for written in wanted if written.kind == kind and written.packets]
-        for place, written in enumerate(put):
+        streams = _of(kind, found)
+        for place, written in enumerate(_put(kind, wanted)):
             lack = _lack(streams[place] if place < len(streams) else None, written)
             if lack is not None:
                 raise OutputError(f"{name}: {kind} stream {place} has {lack} were written; check the disk")
     return found
 
 
+def _of(kind: str, found: Recount) -> list[StreamCount]:
+    return [stream for stream in found.streams if stream.kind == kind and stream.packets]
+
+
+def _put(kind: str, wanted: list[Written]) -> list[Written]:
+    return [written for written in wanted if written.kind == kind and written.packets]
+
+
 def _lack(stream: StreamCount | None, written: Written) -> str | None:
     """Return the difference if a stream does not have what was written, else None.
 
-    PCM is compared by bytes, because MP4 splits it into other packets. QuickTime text may have more packets,
+    Muxers divide and join some packets: MP4's splits PCM and joins the parts of E-AC-3 frames, and Matroska's
+    joins the segments of PGS subtitles. Their bytes stay the same. QuickTime text may have more packets,
     because the muxer fills the gaps between lines with empty ones.
     """
     if stream is None:
@@ -127,7 +135,7 @@ def _lack(stream: StreamCount | None, written: Written) -> str | None:
         same = stream.bytes == written.bytes
         return None if same else f"{stream.bytes} bytes where {written.bytes}"
     more = stream.codec == "mov_text" and stream.packets > written.packets
-    same = stream.packets == written.packets or more
+    same = stream.packets == written.packets or more or stream.bytes == written.bytes
     return None if same else f"{stream.packets} packets where {written.packets}"
 
 
@@ -136,7 +144,8 @@ def _check_sum(found: Recount, wanted: list[Written], refused: int, name: str) -
     packets belong to.
     """
     kinds = {written.kind for written in wanted} - {"video"}
-    there = sum(stream.packets for stream in found.streams if stream.kind in kinds)
+    pairs = [pair for kind in kinds for pair in zip(_of(kind, found), _put(kind, wanted), strict=False)]
+    there = sum(put.packets if got.bytes == put.bytes else got.packets for got, put in pairs)
     number = sum(written.packets for written in wanted if written.kind in kinds) - refused
     if there < number:
         raise OutputError(
