@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.errors import ConfigError, OutputError, VsrError
-from vsr.system import files, names
+from vsr.system import files, locks, names
+from vsr.system.abandoned import held_name, sweep
 
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
@@ -89,7 +90,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     try:
         if not _is_direct(path):
-            _write_beside(names.reachable(Path(os.path.realpath(path))), data)
+            write_beside(names.reachable(Path(os.path.realpath(path))), data)
             return
         own = _own_descriptor(path)
         handle = files.open_device(path) if own is None else os.dup(own)
@@ -131,7 +132,7 @@ def _check_folder(name: str, place: Path) -> None:
     if not place.parent.is_dir():
         raise OutputError(f"{name}: its folder does not exist; make it first")
     names.check(place)
-    trial = temporary_name(place.parent)
+    trial = held_name(place.parent)
     new_file(trial).close()
     trial.unlink()
 
@@ -146,19 +147,56 @@ def _unusable(name: str, error: OSError) -> VsrError:
     return OutputError(f"{name}: cannot be written there ({error.strerror}); choose another folder")
 
 
-def _write_beside(place: Path, data: bytes) -> None:
-    temporary = temporary_name(place.parent)
+def write_beside(place: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file under a temporary name, and replace the regular file or the link that has its name.
+
+    What processes that were killed have left of this in the folder is removed before.
+
+    Args:
+        place: Path of the file.
+        data: Its content.
+        sync: Whether it must be on the disk before it gets its name, so that it survives a power cut.
+
+    Raises:
+        OSError: the folder or the disk refuses, or a device, pipe or folder has the name.
+    """
+    sweep(place.parent)
+    temporary, file, lock = _held_file(place.parent)
     try:
-        with new_file(temporary) as file:
+        with file:
             file.write(data)
             file.flush()
-            files.sync(file.fileno())
+            if sync:
+                files.sync(file.fileno())
         move_over(temporary, place)
-        files.sync_folder(place.parent)
+        if sync:
+            files.sync_folder(place.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _held_file(folder: Path) -> tuple[Path, BinaryIO, int | None]:
+    """Create a locked file; return its path, the file, and the descriptor of the lock, if there are locks.
+
+    Another process may take the new file for an abandoned one before it is locked, and remove it.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    while True:
+        path = held_name(folder)
+        file = new_file(path)
+        with suppress(BlockingIOError):
+            lock = locks.hold(file.fileno())
+            if lock is None or leads_to(path, lock):
+                return path, file, lock
+            os.close(lock)
+        file.close()
 
 
 def leads_to(path: Path, handle: int) -> bool:

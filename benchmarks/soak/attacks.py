@@ -3,6 +3,7 @@
     python -m benchmarks.soak.attacks                       every figure; half an hour on two cores
     python -m benchmarks.soak.attacks --quick               fewer cases, two minutes
     python -m benchmarks.soak.attacks --only kills --kills 500 --seed 7
+    python -m benchmarks.soak.attacks --only mutations --out bench     after Ctrl-C, the same command continues
 
 The attacks are those of tests/faults, with more cases. Each violation of a promise is listed below the table
 with the seed or number that reproduces it, and sets the exit code to 1.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +74,8 @@ class Soak:
     folder: Path
     counts: dict[str, int]
     seed: int
+    out: Path | None = None
+    """Folder for the table, and for the findings of mutations so far."""
 
     def fresh(self, name: str) -> Path:
         """Create a new folder."""
@@ -80,10 +84,22 @@ class Soak:
         return path
 
 
+ROUND = 119
+"""Mutated inputs after which the findings are saved: one for each pair of container and mutator."""
+
+
 def mutations(soak: Soak) -> Row:
-    number = soak.counts["mutations"]
-    first = soak.seed * 1_000_000
-    tally = attacks.mutate(soak.server, soak.fresh("mutations"), range(first, first + number))
+    number, first = soak.counts["mutations"], soak.seed * 1_000_000
+    saved = None if soak.out is None else soak.out / f"mutations-{soak.seed}.json"
+    tally = _saved_tally(saved)
+    while tally.cases < number:
+        begin = first + tally.cases
+        seeds = range(begin, min(begin + ROUND, first + number))
+        tally = tally.plus(attacks.mutate(soak.server, soak.fresh(f"mutations-{begin}"), seeds))
+        print(f"{tally.cases} of {number} mutated inputs", file=sys.stderr, flush=True)
+        if saved is not None:
+            saved.write_text(json.dumps(vars(tally)), encoding="utf-8")
+    number = tally.cases
     silent = tally.counts["silent"]
     classes = {k.removeprefix("silent: "): n for k, n in tally.counts.items() if k.startswith("silent: ")}
     kinds = ", ".join(f"{name} {n}" for name, n in sorted(classes.items()))
@@ -97,6 +113,14 @@ def mutations(soak: Soak) -> Row:
         met=not tally.wrong and silent <= 0.02 * number,
         notes=tally.wrong,
     )
+
+
+def _saved_tally(saved: Path | None) -> attacks.Tally:
+    """Return the findings of an earlier run of these seeds, which this one continues."""
+    if saved is None or not saved.exists():
+        return attacks.Tally()
+    found = json.loads(saved.read_text(encoding="utf-8"))
+    return attacks.Tally(**{**found, "counts": Counter(found["counts"])})
 
 
 def kills(soak: Soak) -> Row:
@@ -301,8 +325,10 @@ def main() -> None:
     }
     rows = []
     print("| figure | bar | found | met |\n|---|---|---|---|", flush=True)
+    if words.out is not None:
+        words.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
-        soak = Soak(server=server, folder=Path(folder), counts=counts, seed=words.seed)
+        soak = Soak(server=server, folder=Path(folder), counts=counts, seed=words.seed, out=words.out)
         for figure in FIGURES:
             if words.only is None or figure.__name__ in words.only:
                 rows.append(figure(soak))
@@ -311,7 +337,6 @@ def main() -> None:
         for note in row.notes:
             print(f"{row.what}: {note}")
     if words.out is not None:
-        words.out.mkdir(parents=True, exist_ok=True)
         table = [vars(row) for row in rows]
         (words.out / "soak.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
     sys.exit(0 if all(row.met for row in rows) else 1)

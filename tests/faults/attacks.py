@@ -41,6 +41,16 @@ class Tally:
         if outcome.wrong is not None:
             self.wrong.append(f"{what}: {outcome.wrong}")
 
+    def plus(self, other: Tally) -> Tally:
+        """Return the findings of both."""
+        return Tally(
+            cases=self.cases + other.cases,
+            wrong=[*self.wrong, *other.wrong],
+            counts=self.counts + other.counts,
+            worst_seconds=max(self.worst_seconds, other.worst_seconds),
+            worst_memory=max(self.worst_memory, other.worst_memory),
+        )
+
 
 def film(folder: Path, *, frames: int) -> Path:
     """Write the clip for interrupted runs, with B-frames and audio."""

@@ -26,7 +26,7 @@ FRAMES = 6
 EARLY = [("_put_in_place", 0), ("check_written", 5), ("put_in_place", 0)]
 """Functions that run before the result gets its name, with steps after their beginning."""
 LATE = [("move_new", 0), ("rename_new", 0), *(("rename_new", n) for n in (2, 5, 9, 14, 20))]
-LATE += [("leave", 10), ("_after", 2), ("_write_beside", 4), ("_flushed", 0)]
+LATE += [("leave", 10), ("_after", 2), ("write_beside", 4), ("_flushed", 0)]
 """Those that run after the last moment at which the run can be stopped."""
 
 

@@ -16,11 +16,12 @@ from vsr.errors import InputError, ModelError
 from vsr.models.archs.compact import CompactConfig
 from vsr.models.files import write_weights
 from vsr.models.load import load_generator
+from vsr.training import finetune as finetuning
 from vsr.training.crf_estimate import Compression
 from vsr.training.finetune import coded_like, finetune, finish, recipe_for, typical_crf, videos_in
 from vsr.training.generators import GeneratorSettings, make_generator
 from vsr.training.recipe import Recipe, read_recipe
-from vsr.training.run.checkpoint import checkpoints
+from vsr.training.run.checkpoint import checkpoints, save_weights
 from vsr.training.run.evaluate import make_cases, measure
 from vsr.training.run.loop import Run, StoppedEarlyError, datasets_for
 from vsr.training.run.records.page import page_path
@@ -131,6 +132,36 @@ def test_an_overtrained_network_is_interpolated_with_the_original(
     assert outcome.gain > 0
     with safe_open(output, framework="pt") as file:
         assert float(file.metadata()["learnt"]) == outcome.share
+
+
+def test_a_run_killed_after_its_weights_were_written_does_not_interpolate_them_again(
+    film: Path, beginner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after the weights removes nothing after an exception, so that it stands for a kill."""
+    output = tmp_path / "mine.safetensors"
+    start = load_generator(beginner).network.state_dict()
+    recipe = recipe_for(tuning(1), load_generator(beginner, fold=False), 22)
+    _, held_out = datasets_for(recipe, [film])
+    cases = make_cases(held_out, recipe)
+    run = Run(recipe=recipe, output=output, cases=cases, head={}, minutes=None, on_step=None, stop=None)
+    state = new_state(recipe, device="cpu", start=start)
+    before = measure(state.average, cases, recipe, state.device)
+    state.average.load_state_dict({name: value * 1.0001 for name, value in start.items()})
+    save_weights(output, state, recipe, {})
+    monkeypatch.setattr(finetuning, "SHARES", (0.5,))
+    monkeypatch.setattr(finetuning, "measure", lambda *_: {"gain": before["gain"] + 1})
+    state.best = before["gain"] + 2
+    killed: list[object] = []
+    real = finetuning._comparison_image
+    monkeypatch.setattr(finetuning, "_comparison_image", lambda *_: killed.append(1) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        finish(run, state, start, before, 22)
+    written = output.read_bytes()
+    monkeypatch.setattr(finetuning, "_comparison_image", real)
+    outcome = finish(run, state, start, before, 22)
+    assert killed
+    assert output.read_bytes() == written
+    assert (outcome.share, outcome.gain) == (0.5, pytest.approx(1))
 
 
 def test_a_filter_and_a_missing_video_are_rejected(film: Path, beginner: Path, tmp_path: Path) -> None:

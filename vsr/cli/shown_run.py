@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def run_shown(
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
     on_complete: OnComplete = lambda _: None,
+    on_end: OnComplete = lambda _: None,
 ) -> Report:
     """Upscale a video or pictures into anything, and print facts, the progress and a summary on stderr.
 
@@ -47,15 +49,16 @@ def run_shown(
         warm: The generator of the previous file in a queue.
         queue: Describes the progress of a queue; the queue then prints the header and the last line.
         on_complete: Called with the complete report before the result gets its name.
+        on_end: Called with the report when the result has its name and everything is printed, before the
+            work folder is removed.
     """
     from vsr.media.pictures.kinds import becomes_animation
     from vsr.media.pictures.sequence import is_pattern
 
     if is_pattern(target) or becomes_animation(source, target):
-        done = _several_pictures(source, target, chosen, options, warm, queue)
-        on_complete(done)
-        return done
-    return _run(source, target, chosen, options, warm=warm, queue=queue, on_complete=on_complete)
+        return _several_pictures(source, target, chosen, options, warm, queue, on_complete, on_end)
+    again = partial(_run, warm=warm, queue=queue, on_complete=on_complete, on_end=on_end)
+    return again(source, target, chosen, options)
 
 
 def _several_pictures(
@@ -65,6 +68,8 @@ def _several_pictures(
     options: RunOptions,
     warm: WarmGenerator | None,
     queue: QueueClock | None,
+    on_complete: OnComplete,
+    on_end: OnComplete,
 ) -> Report:
     """Upscale a video into numbered pictures, or an animated picture."""
     signals.whatever_runs()
@@ -83,11 +88,16 @@ def _several_pictures(
         return report
 
     make = upscale_to_animation if is_animation else upscale_to_pictures
-    done = make(source, target, chosen, work, overwrite=options.overwrite, on_warning=console.warn)
     what = "frames" if is_animation else "pictures"
-    words = f"{done.frames_out} {what}, {_bytes(done.bytes_out)} in {done.seconds:.1f} s"
-    _summarise(done, words, options, queue)
-    return done
+
+    def end(done: Report) -> None:
+        on_complete(done)
+        words = f"{done.frames_out} {what}, {_bytes(done.bytes_out)} in {done.seconds:.1f} s"
+        _summarise(done, words, options, queue)
+        on_end(done)
+
+    say = console.warn
+    return make(source, target, chosen, work, overwrite=options.overwrite, on_warning=say, on_end=end)
 
 
 def _run(
@@ -99,6 +109,7 @@ def _run(
     warm: WarmGenerator | None = None,
     queue: QueueClock | None = None,
     on_complete: OnComplete = lambda _: None,
+    on_end: OnComplete = lambda _: None,
 ) -> Report:
     """Upscale a video into a video, or a still picture into a still picture; see `run_shown`."""
     from vsr.cli.interruption.watchdog import watchdog
@@ -107,7 +118,7 @@ def _run(
     with ExitStack() as stack:
         dog = stack.enter_context(watchdog(options.patience))
         if becomes_picture(source, target):
-            return _picture(source, target, chosen, options, dog, warm, queue, on_complete)
+            return _picture(source, target, chosen, options, dog, warm, queue, on_complete, on_end)
         with dog.files_only():
             check_before_torch(source, target, chosen, overwrite=options.overwrite)
             signals.whatever_runs()
@@ -120,6 +131,7 @@ def _run(
                 target,
                 chosen,
                 overwrite=options.overwrite,
+                is_step=bool(options.pictures),
                 hashes=options.report is not None,
                 warm=warm,
             )
@@ -136,6 +148,7 @@ def _run(
             with dog.files_only():
                 finish(job, meter, on_complete)
         _after(job.report, shown, "" if options.pictures else _rate(job.report), options, queue)
+        on_end(job.report)
         return job.report
 
 
@@ -194,6 +207,7 @@ def _picture(
     warm: WarmGenerator | None,
     queue: QueueClock | None,
     on_complete: OnComplete,
+    on_end: OnComplete,
 ) -> Report:
     """Upscale a still picture, which has no progress to show: it is one frame."""
     if queue is None:
@@ -208,6 +222,7 @@ def _picture(
         run_picture(job, dog.alive, on_complete)
     size = f"{report.width}x{report.height}, {job.plan}, {_bytes(report.bytes_out)}"
     _after(report, shown, f"{size} in {report.seconds:.1f} s", options, queue)
+    on_end(report)
     return report
 
 

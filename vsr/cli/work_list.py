@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import ConfigError
+from vsr.media.files.output_path import has_work_folder
 from vsr.media.files.stdio import is_pipe
 from vsr.media.remote.places import name_of
 from vsr.pipeline.queue.inputs import exists, inputs_of, is_file, is_many
@@ -69,6 +70,8 @@ def work_list(
 def _check_two_videos(first: Path, second: Path, many: Many) -> None:
     """Explain what to do with two inputs, which `*.mkv` gives in a folder of two videos."""
     if many.overwrite or not (is_file(first) and is_file(second)) or first.samefile(second):
+        return
+    if has_work_folder(second):  # a run that was killed when its result had its name
         return
     if first.suffix.lower() == second.suffix.lower():
         raise ConfigError(

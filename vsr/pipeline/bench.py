@@ -6,7 +6,6 @@ encoder.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +21,7 @@ from vsr.engine.upscaler import Upscaler
 from vsr.models.load import load_generator
 from vsr.pipeline.estimate.dry_run import FRAMES, dry_run
 from vsr.settings.schema import UpscaleSettings
+from vsr.system.scratch import scratch_folder
 
 RATE = 25
 """Frames a second of the test clip, and the speed that counts as real time."""
@@ -92,9 +92,9 @@ def measure(settings: UpscaleSettings, *, height: int, width: int) -> Speed:
     Raises:
         VsrError: An error that a run with these settings would raise.
     """
-    with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
-        clip = write_clip(Path(name) / "clip.mkv", height=height, width=width)
-        forecast = dry_run(clip, Path(name) / "out.mkv", settings)
+    with scratch_folder("vsr-bench-") as folder:
+        clip = write_clip(folder / "clip.mkv", height=height, width=width)
+        forecast = dry_run(clip, folder / "out.mkv", settings)
     model = load_generator(settings.model, scale=settings.scale, strength=settings.strength)
     upscaler = Upscaler(
         model.network,

@@ -7,8 +7,9 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from vsr.media.remote.reader import identity_of
+from vsr.media.remote.reader import identity_of, open_bytes
 from vsr.media.remote.store import Identity
 from vsr.reading import open_file
 
@@ -85,14 +86,27 @@ def fingerprint(path: Path) -> str:
         InputError: A remote file cannot be read.
     """
     identity = identity_of(path)
-    if identity is not None:
-        return _digest(identity)
+    return sample_of(path) if identity is None else _digest(identity)
+
+
+def sample_of(path: Path) -> str:
+    """Return a hash of size and sampled content, as `fingerprint`, but read a remote file's content, too.
+
+    Raises:
+        OSError: A local file cannot be read, or is not a regular one.
+        VsrError: A remote file cannot be read.
+    """
+    with open_bytes(path) as file:
+        return sample_in(file)
+
+
+def sample_in(file: BinaryIO) -> str:
+    """Return `sample_of` the content of an open file."""
     digest = hashlib.sha256()
-    with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(str(size).encode())
-        last = max(0, size - _BLOCK)
-        for i in range(_BLOCKS):
-            file.seek(last * i // (_BLOCKS - 1))
-            digest.update(file.read(_BLOCK))
+    size = file.seek(0, os.SEEK_END)
+    digest.update(str(size).encode())
+    last = max(0, size - _BLOCK)
+    for i in range(_BLOCKS):
+        file.seek(last * i // (_BLOCKS - 1))
+        digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:16]

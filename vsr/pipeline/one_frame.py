@@ -6,7 +6,6 @@ one model after the other.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from vsr.pipeline.job.report import Report
 from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.pictures.still import compute_picture, prepare_picture
 from vsr.pipeline.preparation import prepare
+from vsr.system.scratch import scratch_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ def upscaled_picture(source: Path, chosen: ChosenSettings) -> OneFrame:
         VsrError: an error that a run would raise.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="vsr-preview-") as folder,
-        prepare_picture(source, Path(folder) / "result.png", chosen, overwrite=False) as job,
+        scratch_folder("vsr-preview-") as folder,
+        prepare_picture(source, folder / "result.png", chosen, overwrite=False) as job,
     ):
         frame = compute_picture(job, Meter())
         info = replace(
@@ -121,10 +121,10 @@ def _prepared(source: Path, chosen: ChosenSettings) -> Generator[Job, None, None
     device = split(chosen.settings.device)[0]
     settings = replace(chosen.settings, end=None, resume=False, device=device, on=LOCAL)
     with (
-        tempfile.TemporaryDirectory(prefix="vsr-preview-") as folder,
+        scratch_folder("vsr-preview-") as folder,
         prepare(
             source,
-            Path(folder) / "result.mkv",
+            folder / "result.mkv",
             replace(chosen, settings=settings),
             overwrite=False,
             output=_no_file,

@@ -48,6 +48,7 @@ def prepare(
     chosen: UpscaleSettings | ChosenSettings,
     *,
     overwrite: bool,
+    is_step: bool = False,
     hashes: bool = False,
     warm: WarmGenerator | None = None,
     output: OpenOutput = open_output,
@@ -60,6 +61,7 @@ def prepare(
         chosen: The settings; with their history, the report says where each comes from.
         hashes: Whether the report gets the SHA-256 of the whole input and of the whole result.
         overwrite: Whether to replace an existing target.
+        is_step: Whether the target is a step to other files, so that the note about it stays.
         warm: Keeps the generator and the workers from run to run, if several follow each other; None loads
             the generator again, and ends the workers with the run.
         output: Opens the sink of a file.
@@ -137,7 +139,8 @@ def _opened(
         try:
             report = first_report(video, sink, model, upscaler, size, target, history)
             report.model["chosen"] = why
-            report.frames_kept = sink.kept if isinstance(sink, SegmentedSink) else 0
+            if isinstance(sink, SegmentedSink):
+                report.frames_kept, sink.is_step = sink.kept, is_step
             report.engine["workers"] = list(devices)
             _log(report)
             yield Job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from vsr.pipeline.flow.meter import Meter
 from vsr.pipeline.flow.writing import write_frames
 from vsr.pipeline.inputfile import state_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
+from vsr.pipeline.job.completed import completed_before, note_of
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.frame_count import frames_expected
 from vsr.pipeline.job.job import Job
@@ -133,9 +135,10 @@ def upscale(
         work = partial(work, cancel=cancel, warm=generator_of(warm))
         make, say = _maker_of_pictures(first, last), on_warning or (lambda _: None)
         if make is None:
-            report = work(first, last, chosen, overwrite=overwrite)
+            report = completed_before(first, last, chosen, overwrite=overwrite)
+            report = report or work(first, last, chosen, overwrite=overwrite)
         else:
-            work = partial(work, overwrite=True)
+            work = partial(work, overwrite=True, is_step=True)
             report = make(first, last, chosen, work, overwrite=overwrite, on_warning=say)
         note_made(first, last, chosen.settings, exit_code=report.exit_code, frames=report.frames_out)
         return report
@@ -147,6 +150,7 @@ def _upscale(
     chosen: ChosenSettings,
     *,
     overwrite: bool,
+    is_step: bool = False,
     hashes: bool,
     on_progress: OnProgress | None,
     on_warning: OnWarning | None,
@@ -158,7 +162,9 @@ def _upscale(
         report = _upscale_picture(source, target, chosen, overwrite, cancel, warm)
         _tell(report.warnings, on_warning)
         return report
-    with prepare(source, target, chosen, overwrite=overwrite, hashes=hashes, warm=warm) as job:
+    with prepare(
+        source, target, chosen, overwrite=overwrite, is_step=is_step, hashes=hashes, warm=warm
+    ) as job:
         if cancel is not None:
             job.alive = partial(_stop_if, job, asked(cancel))
         _tell(job.report.warnings, on_warning)
@@ -283,6 +289,9 @@ def finish(job: Job, meter: Meter, on_complete: OnComplete = lambda _: None) -> 
 
     def complete(file: Path, written: SinkReport) -> None:
         _complete(job, meter, file, written)
+        if isinstance(job.sink, VideoSink | SegmentedSink):
+            with suppress(OSError, VsrError):  # the result does not depend on the note
+                job.sink.note(note_of(Path(job.source.info.path), job.settings, file, job.report))
         on_complete(job.report)
 
     if isinstance(job.sink, VideoSink | SegmentedSink):

@@ -42,6 +42,10 @@ if sys.platform == "win32":
     import errno
     import msvcrt
 
+    def hold(handle: int) -> int | None:
+        """Do nothing: Windows would lock the bytes of the file against its own writer."""
+        return None
+
     def remove(handle: int, path: Path) -> None:
         """Unlock and remove a file that `take` has locked.
 
@@ -64,6 +68,25 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def hold(handle: int) -> int | None:
+        """Lock an open file as long as the returned descriptor is open, or until the process ends.
+
+        Returns:
+            A copy of the descriptor, which the caller closes; None if the file system has no locks.
+
+        Raises:
+            BlockingIOError: another process has locked it.
+        """
+        copy = os.dup(handle)
+        try:
+            _lock(copy)
+        except OSError as error:
+            os.close(copy)
+            if isinstance(error, BlockingIOError):
+                raise
+            return None
+        return copy
 
     def remove(handle: int, path: Path) -> None:
         """Unlock and remove a file that `take` has locked.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsr.errors import InputError, ModelError
@@ -132,9 +134,40 @@ def finish(
         ModelError: No interpolation is better than the original.
         StoppedEarlyError: The run was asked to stop; its last checkpoint is kept.
     """
-    tuned = dict(state.average.state_dict())
+    tuned, share = dict(state.average.state_dict()), None
     if state.best is not None and state.best > before["gain"]:  # otherwise training has written no file
         tuned = dict(load_generator(run.output, fold=False).network.state_dict())
+        share = _written_share(run.output, state)
+    if share is None:
+        share, after = _write_best(run, state, start, before, tuned)
+    else:
+        state.average.load_state_dict(tuned)
+        after = measure(state.average, run.cases, run.recipe, state.device)
+    picture = _comparison_image(run, state, start)
+    gains = f"{before['gain']:+.2f} dB over bicubic before, {after['gain']:+.2f} dB after"
+    status = ended(f"Finished with {share:g} of what was learnt: {gains}.")
+    write_page(run.output, run.about(state.device), status, before=before)
+    return FinetuneReport(before=before, after=after, crf=crf, share=share, picture=picture)
+
+
+def _written_share(output: Path, state: State) -> float | None:
+    """Return the weight of the interpolation that a run has written before it was killed; None if it had not
+    come so far. Such a file must not be interpolated again."""
+    with suppress(OSError, SafetensorError, ValueError), safe_open(output, framework="pt") as file:
+        head = file.metadata() or {}
+        if "learnt" in head and head.get("steps") == str(state.step):
+            return float(head["learnt"])
+    return None
+
+
+def _write_best(
+    run: Run,
+    state: State,
+    start: Mapping[str, Tensor],
+    before: Mapping[str, float],
+    tuned: Mapping[str, Tensor],
+) -> tuple[float, dict[str, float]]:
+    """Write the best interpolation; return the weight of the tuned network in it, and its metrics."""
     share, after = _best_share(run, state, start, tuned)
     if after["gain"] <= before["gain"]:
         run.output.unlink(missing_ok=True)
@@ -150,11 +183,7 @@ def finish(
     save_weights(
         run.output, state, run.recipe, {**run.head, "learnt": f"{share:g}", "measured": json.dumps(words)}
     )
-    picture = _comparison_image(run, state, start)
-    gains = f"{before['gain']:+.2f} dB over bicubic before, {after['gain']:+.2f} dB after"
-    status = ended(f"Finished with {share:g} of what was learnt: {gains}.")
-    write_page(run.output, run.about(state.device), status, before=before)
-    return FinetuneReport(before=before, after=after, crf=crf, share=share, picture=picture)
+    return share, after
 
 
 def _best_share(

@@ -19,7 +19,7 @@ from vsr.training.finetune import FinetuneReport
 from vsr.training.recipe import Recipe, read_recipe
 from vsr.training.run import loop
 from vsr.training.run.alike import check_shares
-from vsr.training.run.checkpoint import checkpoints
+from vsr.training.run.checkpoint import is_unfinished
 from vsr.training.run.loop import TrainProgress
 from vsr.training.start import facts_of_start
 from vsr.writing import check_writable
@@ -243,7 +243,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output} must end in .safetensors")
     check_writable(output, what="", overwrite=True)
-    if output.exists() and not checkpoints(output) and not overwrite:
+    if output.exists() and not is_unfinished(output) and not overwrite:
         raise OutputError(f"{output} exists already; `overwrite=True` replaces it")
 
 

@@ -15,7 +15,8 @@ import pytest
 import vsr
 from tests.media_maker import make_clip
 from tests.pipeline.job.interrupted import SETTINGS, cut_off, parts
-from vsr.media.mux.resumable.work_folder import WorkFolder, folder_of
+from vsr.media.mux.resumable.entry import folder_of
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.pipeline.job import host_memory
 
 QUICK = {"model": "bicubic", "scale": 2, "preset": "ultrafast", "segment_seconds": 0.2}

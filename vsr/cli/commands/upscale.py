@@ -5,9 +5,12 @@ The flags of settings come from `vsr/settings/schema.py`.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,11 +27,14 @@ from vsr.errors import ConfigError
 from vsr.media.files.stdio import is_pipe, place_of
 from vsr.media.pictures.kinds import becomes_animation, becomes_picture
 from vsr.media.pictures.sequence import as_sequence, is_pattern
-from vsr.media.remote.places import name_of
+from vsr.media.remote.places import name_of, remote_of
 from vsr.pipeline.job.chosen_settings import ChosenSettings, choose_settings
 from vsr.pipeline.queue.inputs import listed, text_of
 from vsr.reading import read_file
 from vsr.writing import check_writable, leads_to
+
+if TYPE_CHECKING:
+    from vsr.pipeline.job.report import Report
 
 _MANY = "Many files"
 MOST_BYTES = 2**26
@@ -217,24 +223,73 @@ def _one(
     *,
     dry_run: bool,
 ) -> None:
-    if options.report is not None:
+    code = None if dry_run else _end_of_killed(source, target, chosen, options)
+    if code is None and options.report is not None:
         _check_report(options.report, source, target, dry_run=dry_run, overwrite=options.overwrite)
     if dry_run:
         _print_plan(source, target, chosen, options)
         return
-    done = run_shown(source, target, chosen, options)
+    if code is None:
+        end = partial(_end, source, target, chosen, options)
+        code = run_shown(source, target, chosen, options, on_end=end).exit_code
+    if code:
+        raise typer.Exit(code)
+
+
+def _end(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions, done: Report) -> None:
+    """Write down everywhere what is known of a result that has its name."""
     from vsr.pipeline.queue.record import note_made
 
     note_made(source, target, chosen.settings, exit_code=done.exit_code, frames=done.frames_out)
+    _write_report(done.as_dict(), options.report)
+
+
+def _write_report(report: dict[str, Any], place: Path | None) -> None:
+    """Write a report into the file or the stream that is named for it, and into the events, if any."""
+    from vsr.pipeline.job.report import as_json, write_report
+
     if console.is_diverted():
-        events.result(report=done.as_dict())
-    if options.report is not None and is_pipe(options.report):
-        for line in done.as_text(ascii_only=True).splitlines():
+        events.result(report=report)
+    if place is not None and is_pipe(place):
+        for line in as_json(report, ascii_only=True).splitlines():
             console.data(line)
-    elif options.report is not None:
-        done.write(options.report)
-    if done.exit_code:
-        raise typer.Exit(done.exit_code)
+    elif place is not None:
+        write_report(report, place)
+
+
+def _end_of_killed(source: Path, target: Path, chosen: ChosenSettings, options: RunOptions) -> int | None:
+    """Do what a killed run of the same job has left undone when its result was complete.
+
+    Returns:
+        The exit code of that run; None if the result must be made.
+    """
+    if remote_of(target) is None and not os.path.lexists(target):
+        return None
+    if is_pattern(target) or becomes_animation(source, target):
+        return None  # their run continues where the killed one was
+    from vsr.pipeline.job.completed import completed
+
+    with completed(source, target, chosen, overwrite=options.overwrite) as found:
+        if found is None:
+            return None
+        console.say(f"{name_of(target)}: finished before, by a run that was killed at its end")
+        place = options.report
+        if place is not None and _is_written(found.report, place):
+            place = None
+        elif place is not None:
+            _check_report(place, source, target, dry_run=False, overwrite=options.overwrite)
+        _write_report(found.report, place)
+        return found.exit_code
+
+
+def _is_written(report: dict[str, Any], place: Path) -> bool:
+    """Return whether a file is the report of the same run."""
+    try:
+        found = {} if is_pipe(place) else json.loads(read_file(place, most_bytes=MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    names = ("started", "source", "target")
+    return isinstance(found, dict) and all(found.get(name, "") == report.get(name) for name in names)
 
 
 def _end_if_finished(source: Path, target: Path, chosen: ChosenSettings) -> None:
@@ -244,7 +299,8 @@ def _end_if_finished(source: Path, target: Path, chosen: ChosenSettings) -> None
         typer.Exit: with the exit code of the run that made it.
     """
     from vsr.media.files.output_path import is_taken
-    from vsr.pipeline.queue.record import finished, settings_digest
+    from vsr.pipeline.job.settings_digest import settings_digest
+    from vsr.pipeline.queue.record import finished
 
     found = finished(source, target, settings_digest(chosen.settings)) if is_taken(target) else None
     if found is None:

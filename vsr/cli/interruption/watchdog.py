@@ -58,10 +58,13 @@ def _print_stacks() -> None:
     if not console.is_diverted():
         faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr, all_threads=True)
         return
-    with tempfile.TemporaryFile() as file:  # faulthandler writes to descriptors only
-        faulthandler.dump_traceback(file=file.fileno(), all_threads=True)
-        file.seek(0)
-        text = file.read().decode(errors="replace")
+    try:
+        with tempfile.TemporaryFile() as file:  # faulthandler writes to descriptors only
+            faulthandler.dump_traceback(file=file.fileno(), all_threads=True)
+            file.seek(0)
+            text = file.read().decode(errors="replace")
+    except OSError as error:  # a full disk must not keep the process alive
+        text = f"the stacks cannot be shown: {error}"
     events.emit("log", level="error", logger="faulthandler", text=text)
 
 

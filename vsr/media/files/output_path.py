@@ -109,6 +109,22 @@ def is_taken(target: Path) -> bool:
     return os.path.lexists(target) if remote is None else object_exists(remote)
 
 
+def work_folder_name(place: Path) -> str:
+    """Return the name of the hidden work folder of a result. It is short, because the result's name may have
+    the maximum length.
+
+    Args:
+        place: Path at which the result is made; the folder lies beside it.
+    """
+    return f".{hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]}.vsr"
+
+
+def has_work_folder(target: Path) -> bool:
+    """Return whether a run of a local result works, or was ended early."""
+    place = Path(os.path.realpath(target))
+    return (place.parent / work_folder_name(place)).is_dir()
+
+
 def _usual_work_folder(remote: Remote) -> Path:
     try:
         return cache_folder() / "vsr" / "work"
@@ -186,7 +202,9 @@ def deliver(temporary: Path, place: Path, target: Path, *, overwrite: bool) -> N
     temporary.unlink()
 
 
-def write_result(data: bytes, place: Path, target: Path, *, overwrite: bool) -> None:
+def write_result(
+    data: bytes, place: Path, target: Path, *, overwrite: bool, temporary: Path | None = None
+) -> None:
     """Write a result that is in memory under a temporary name, and give it its final name or send it.
 
     Args:
@@ -194,11 +212,12 @@ def write_result(data: bytes, place: Path, target: Path, *, overwrite: bool) -> 
         place: What `check_target` returned.
         target: Path of the output.
         overwrite: Whether an existing target may be replaced.
+        temporary: Path of the unfinished file, on the disk of `place`; None chooses a name.
 
     Raises:
         OutputError: the folder, the disk or the store refuses, or another file took the name meanwhile.
     """
-    temporary = temporary_beside(place)
+    temporary = temporary or temporary_beside(place)
     try:
         with new_file(temporary) as file:
             file.write(data)

@@ -7,7 +7,7 @@ target is unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -75,6 +75,8 @@ class VideoSink:
         """Called once by `abort`, when nothing is left under the temporary name."""
         self.before_named: BeforeNamed = lambda *_: None
         """Called by `finish` with the complete file and its facts, before the file gets its name."""
+        self.note: Callable[[Mapping[str, Any]], None] = lambda _: None
+        """Keeps facts of the complete result for the next run, see `WorkFolder.note`."""
         self.warnings: list[str] = [*plan.notes, *streams.warnings]
         self.fates = streams.fates
         """What becomes of each stream of the source; streams without packets are known after `finish`."""

@@ -171,16 +171,15 @@ def as_sequence(
 
 def _from_store(pattern: Path, rate: Fraction | None) -> Path:
     """Copy numbered pictures of a store to a temporary folder, which is removed with the last use of them."""
-    import tempfile
-
     from vsr.media.remote.listing import download, files_below
+    from vsr.system.scratch import new_scratch_folder
 
     remote = remote_of(pattern)
     assert remote is not None
     folder = replace(remote, url=f"{remote.url.rpartition('/')[0]}/")
     urls = {name: url for url, name in files_below(folder, recursive=False)}
     wanted = _in_order(urls, pattern)
-    copies = Path(tempfile.mkdtemp(prefix="vsr-pictures-"))
+    copies = new_scratch_folder("vsr-pictures-")
     try:
         files = download([urls[name] for name in wanted], folder, copies)
         return register_sequence(files, pattern, rate=rate, copies=copies, named=remote.shown)

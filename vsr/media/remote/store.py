@@ -10,7 +10,7 @@ import os
 import threading
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol
 
 from vsr.errors import ConfigError, InputError, OutputError
 from vsr.media.remote.failures import PATIENT, QUICK, patiently
@@ -286,9 +286,9 @@ def _is_seekable(file: Any) -> bool:
 
 
 def _temporary_file() -> BinaryIO:
-    import tempfile
+    from vsr.system.scratch import scratch_file
 
-    return cast(BinaryIO, tempfile.TemporaryFile(prefix="vsr-"))
+    return scratch_file()
 
 
 def _append(copy: BinaryIO, data: bytes, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
@@ -112,11 +113,36 @@ class Report:
         Raises:
             OutputError: The file cannot be written.
         """
-        write_whole(path, (self.as_text() + "\n").encode())
+        write_report(self.as_dict(), path)
 
     def as_text(self, *, ascii_only: bool = False) -> str:
         """Return the report as indented JSON, with control characters escaped."""
         return as_json(self.as_dict(), ascii_only=ascii_only)
+
+
+def write_report(report: Mapping[str, Any], path: Path) -> None:
+    """Write a report as JSON in one step; see `Report.write`."""
+    write_whole(path, (as_json(report) + "\n").encode())
+
+
+def report_of(table: Mapping[str, Any], info: VideoInfo) -> Report:
+    """Return the report of which `as_dict` returned the table.
+
+    Args:
+        table: As it was written; fractions and colour tags stay texts.
+        info: Facts of the source.
+
+    Raises:
+        KeyError: The table lacks a key.
+        TypeError: A value has another type.
+    """
+    plain_fields = [f.name for f in dataclasses.fields(Report) if f.name not in ("info", "damage", "streams")]
+    return Report(
+        **{name: table[name] for name in plain_fields},
+        info=info,
+        damage=Damage(**table["damage"]),
+        streams=[StreamFate(**stream) for stream in table["streams"]],
+    )
 
 
 def as_json(value: Any, *, ascii_only: bool = False) -> str:

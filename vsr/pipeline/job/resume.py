@@ -178,7 +178,7 @@ def _released(work: WorkFolder, opener: Callable[[], VideoSink]) -> VideoSink:
     except BaseException:
         work.leave(done=False)
         raise
-    sink.release = partial(work.leave, done=False)
+    sink.release, sink.note = partial(work.leave, done=False), work.note
     return sink
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +23,22 @@ from vsr.frame import VideoInfo, YuvFrame
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.files.opening import MAX_PIXELS, shown
-from vsr.media.files.output_path import check_target, check_upload, write_result
+from vsr.media.files.output_path import check_target, check_upload, is_taken, write_result
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import Kind, is_animated, opened
 from vsr.media.pictures.metadata import Metadata
 from vsr.media.pictures.writing import plan_for
+from vsr.media.remote.blocks import close_blocks
 from vsr.media.remote.places import is_nameless
+from vsr.media.remote.reader import open_bytes
+from vsr.pipeline.inputfile import sample_in
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
-from vsr.pipeline.pictures.lossless_video import ANY_SIZE, through_video
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, MADE, kept_note, through_video
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 """Maps suffixes to Pillow's names of formats."""
@@ -55,32 +59,57 @@ def upscale_to_animation(
     *,
     overwrite: bool,
     on_warning: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Upscale a video into an animation; the arguments are those of `numbered.upscale_to_pictures`.
 
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
-    info = check_animation(source, target, chosen, overwrite=overwrite)
-    place = check_target(target, source, overwrite=overwrite)
+    info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
+    done = _made_before(target, kept_note(source, target, chosen, info))
+    place = check_target(target, source, overwrite=overwrite or done is not None)
     check_upload(target)
 
-    def make(video: Path) -> bytes:
+    def make(video: Path, folder: WorkFolder | None) -> bytes:
+        if done is not None:
+            return done
         data = _animation(video, source, target, info)
-        write_result(data, place, target, overwrite=overwrite)
+        if folder is None:
+            write_result(data, place, target, overwrite=overwrite)
+            return data
+        with suppress(OSError):  # the result does not depend on the note
+            folder.note({**folder.noted(), MADE: sample_in(io.BytesIO(data))})
+        write_result(data, place, target, overwrite=overwrite, temporary=folder.result)
         return data
 
     notes, kind = left_out_of_animation(source, target, info), _FORMATS[target.suffix.lower()].lower()
     if is_nameless(target):  # no later run could find what is kept
         chosen = replace(chosen, settings=replace(chosen.settings, resume=False))
-    report, data = through_video(
+    with through_video(
         source, target, chosen, work, make, info=info, kind=kind, notes=notes, on_warning=on_warning
-    )
-    report.bytes_out = len(data)
-    if report.verification is not None:
-        report.verification["bytes"] = len(data)
-    report.target_file = file_facts(target, hashlib.sha256(data).hexdigest(), pipe_bytes=len(data))
-    return report
+    ) as (report, data):
+        report.bytes_out = len(data)
+        if report.verification is not None:
+            report.verification["bytes"] = len(data)
+        report.target_file = file_facts(target, hashlib.sha256(data).hexdigest(), pipe_bytes=len(data))
+        on_end(report)
+        return report
+
+
+def _made_before(target: Path, note: Mapping[str, Any]) -> bytes | None:
+    """Return the animation of a killed run if it has its name; None if it must be made."""
+    if MADE not in note or not is_taken(target):
+        return None
+    close_blocks(target)
+    try:
+        with open_bytes(target) as file:
+            if sample_in(file) != note[MADE]:
+                return None
+            file.seek(0)
+            return file.read()
+    finally:
+        close_blocks(target)
 
 
 def check_animation(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> VideoInfo:

@@ -5,11 +5,14 @@ The frames of a lossless video become pictures, which get their names when all o
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vsr.color.convert import alpha_to_float, alpha_to_plane, to_planes
 from vsr.color.spec import UNTAGGED, ColorSpec
@@ -20,6 +23,7 @@ from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
 from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.files.output_path import put_in_place
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.pictures.exif import orientation_of
 from vsr.media.pictures.file import open_picture
 from vsr.media.pictures.keeping import kept
@@ -32,7 +36,7 @@ from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
-from vsr.pipeline.pictures.lossless_video import ANY_SIZE, through_video
+from vsr.pipeline.pictures.lossless_video import ANY_SIZE, MADE, kept_note, through_video
 from vsr.system.last_step import last_step
 from vsr.writing import new_file
 
@@ -45,6 +49,7 @@ def upscale_to_pictures(
     *,
     overwrite: bool,
     on_warning: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Upscale a video into numbered pictures.
 
@@ -56,35 +61,32 @@ def upscale_to_pictures(
         overwrite: Whether pictures of these names are replaced.
         on_warning: Called with a sentence for each thing that the pictures cannot hold: before the work, or
             afterwards for metadata that the first picture of the source does not have.
+        on_end: Called with the report when all pictures have their names, before the work folder is removed.
 
     Raises:
         VsrError: See `vsr.errors`; the message is one line.
     """
     files = files_behind(source)
-    info = check_pictures(source, target, chosen, overwrite=overwrite)
+    info = _checked(source, target, chosen)
+    if not kept_note(source, target, chosen, info).get(MADE):
+        _check_names(files, target, overwrite=overwrite)
     notes = left_out_of_pictures(source, target, info)
     target.parent.mkdir(parents=True, exist_ok=True)
-    report, written = through_video(
-        source,
-        target,
-        chosen,
-        work,
-        partial(write_pictures, files=files, target=target, tags=_tags(files, info), overwrite=overwrite),
-        info=info,
-        kind=TARGETS[target.suffix.lower()],
-        notes=notes,
-        on_warning=on_warning,
-    )
-    told = _lost(source, target, info)
-    late = left_out(phrase for phrase in written.left_out if phrase not in told)
-    for note in [*late, *_older(target, written.end)]:
-        report.warnings.append(note)
-        on_warning(note)
-    report.bytes_out = written.bytes
-    if report.verification is not None:
-        report.verification["bytes"] = written.bytes
-    report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
-    return report
+    make = partial(write_pictures, files=files, target=target, tags=_tags(files, info), overwrite=overwrite)
+    kind, told = TARGETS[target.suffix.lower()], _lost(source, target, info)
+    with through_video(
+        source, target, chosen, work, make, info=info, kind=kind, notes=notes, on_warning=on_warning
+    ) as (report, written):
+        late = left_out(phrase for phrase in written.left_out if phrase not in told)
+        for note in [*late, *_older(target, written.end)]:
+            report.warnings.append(note)
+            on_warning(note)
+        report.bytes_out = written.bytes
+        if report.verification is not None:
+            report.verification["bytes"] = written.bytes
+        report.target_file = file_facts(target, None) | {"bytes": report.bytes_out}
+        on_end(report)
+        return report
 
 
 def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwrite: bool) -> VideoInfo:
@@ -95,19 +97,27 @@ def check_pictures(source: Path, target: Path, chosen: ChosenSettings, *, overwr
             of the video is wanted.
         VsrError: the source cannot be read.
     """
+    info = _checked(source, target, chosen)
+    _check_names(files_behind(source), target, overwrite=overwrite)
+    return info
+
+
+def _checked(source: Path, target: Path, chosen: ChosenSettings) -> VideoInfo:
     if chosen.settings.start is not None or chosen.settings.end is not None:
         raise ConfigError("numbered pictures are written of the whole video; leave out `start` and `end`")
     if target.suffix.lower() not in TARGETS:
         known = ", ".join(TARGETS)
         raise ConfigError(f"{shown(target)}: numbered pictures are written as {known}")
-    info = probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
-    taken = _taken(target, first_number(files_behind(source)))
+    return probe(source, max_pixels=chosen.settings.max_pixels or MAX_PIXELS)
+
+
+def _check_names(files: Sequence[Path], target: Path, *, overwrite: bool) -> None:
+    taken = _taken(target, first_number(files))
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise ConfigError(
             f"{shown(taken[0])}{more}: exists already; `overwrite=True` replaces pictures of the same number"
         )
-    return info
 
 
 def _taken(target: Path, first: int) -> list[Path]:
@@ -155,15 +165,27 @@ class Written:
     """The number after that of the last one."""
     left_out: tuple[str, ...]
     """A phrase for each kind of metadata that some of them do not have."""
+    hashes: tuple[str, ...]
+    """Of the content of each one, in order."""
 
 
 def write_pictures(
-    video: Path, files: Sequence[Path], target: Path, *, tags: ColorSpec, overwrite: bool
+    video: Path,
+    folder: WorkFolder | None,
+    *,
+    files: Sequence[Path],
+    target: Path,
+    tags: ColorSpec,
+    overwrite: bool,
 ) -> Written:
     """Write the frames of the lossless video as pictures.
 
+    They get their names when all of them are complete, which a note in the work folder then says: if the
+    process is killed in between, the next run gives the others their names.
+
     Args:
         video: The lossless video.
+        folder: Its work folder; None if there is none.
         files: The pictures of the source, if it is of pictures; theirs are the numbers and the metadata.
         target: The pattern of the names.
         tags: The colours that the pictures have to describe.
@@ -172,28 +194,66 @@ def write_pictures(
     Raises:
         OutputError: the disk refuses, or a name was taken meanwhile.
     """
-    waiting = target.parent / f"{video.name}.pictures"
-    shutil.rmtree(waiting, ignore_errors=True)
+    waiting = target.parent / f"{video.name}.pictures" if folder is None else folder.waiting
+    note = {} if folder is None else folder.noted()
     try:
-        waiting.mkdir()
-        total, made, gone = 0, [], dict[str, None]()
-        for number, (data, lost) in enumerate(_pictures(video, files, target, tags), first_number(files)):
-            place = numbered(waiting / target.name, number)
-            with new_file(place) as file:
-                file.write(data)
-            made.append(place)
-            total += len(data)
-            gone |= dict.fromkeys(lost)
+        written = _written_before(note)
+        if written is None:
+            shutil.rmtree(waiting, ignore_errors=True)
+            waiting.mkdir()
+            written = _write(waiting, _pictures(video, files, target, tags), target, first_number(files))
+            if folder is not None:
+                folder.note({**note, MADE: asdict(written)})
         with last_step():
-            for place in made:  # all of them are complete
-                put_in_place(place, target.parent / place.name, overwrite=overwrite)
+            _give_names(waiting, target, written, overwrite=overwrite)
     except OSError as error:
         raise OutputError(
             f"{shown(target)}: cannot be written ({error.strerror or error}). Make room, and run it again"
         ) from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
-    return Written(total, first_number(files) + len(made), tuple(gone))
+    return written
+
+
+def _written_before(note: Mapping[str, Any]) -> Written | None:
+    """Return the pictures that a killed run has completed; None if it has not, or if there was none."""
+    with suppress(KeyError, TypeError):
+        found = Written(**note[MADE])
+        return replace(found, left_out=tuple(found.left_out), hashes=tuple(found.hashes))
+    return None
+
+
+def _write(
+    waiting: Path, pictures: Iterable[tuple[bytes, tuple[str, ...]]], target: Path, first: int
+) -> Written:
+    hashes, total, gone = [], 0, dict[str, None]()
+    for number, (data, lost) in enumerate(pictures, first):
+        with new_file(numbered(waiting / target.name, number)) as file:
+            file.write(data)
+        hashes.append(hashlib.sha256(data).hexdigest()[:16])
+        total += len(data)
+        gone |= dict.fromkeys(lost)
+    return Written(total, first + len(hashes), tuple(gone), tuple(hashes))
+
+
+def _give_names(waiting: Path, target: Path, written: Written, *, overwrite: bool) -> None:
+    """Rename all pictures, except those that a killed run has renamed.
+
+    Raises:
+        OutputError: a name was taken meanwhile, or a picture has another content than it had.
+        OSError: the disk refuses.
+    """
+    for number, digest in enumerate(written.hashes, written.end - len(written.hashes)):
+        place, name = numbered(waiting / target.name, number), numbered(target, number)
+        if place.exists() and name.exists() and place.samefile(name):
+            place.unlink()  # a file system without renaming of this kind, where the kill came after the link
+        elif place.exists():
+            put_in_place(place, name, overwrite=overwrite)
+        elif not name.exists() or hashlib.sha256(name.read_bytes()).hexdigest()[:16] != digest:
+            raise OutputError(
+                f"{shown(name)}: is not the picture that an earlier run made; run it again with"
+                " `overwrite=True`"
+            )
 
 
 def _pictures(

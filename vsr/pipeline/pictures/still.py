@@ -23,6 +23,7 @@ from vsr.errors import DeviceError, DeviceMemoryError, OutputError
 from vsr.frame import RgbFrame, VideoInfo, YuvFrame
 from vsr.media.files.opening import MAX_PIXELS, shown
 from vsr.media.files.output_path import check_target, check_upload, write_result
+from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.media.pictures.keeping import kept
 from vsr.media.pictures.kinds import TARGETS, Kind
 from vsr.media.pictures.metadata import Metadata
@@ -157,10 +158,31 @@ def run_picture(
         _check(data, job, frame)
     _complete(job, data, meter)
     on_complete(job.report)
-    with meter("encode"):
-        write_result(data, job.place, job.target, overwrite=job.overwrite)
+    with meter("encode"), _unfinished(job) as temporary:
+        write_result(data, job.place, job.target, overwrite=job.overwrite, temporary=temporary)
     job.report.ended, job.report.seconds, job.report.busy_seconds = now(), meter.elapsed, meter.busy()
     job.report.target_file = _facts(job, data)
+
+
+@contextmanager
+def _unfinished(job: PictureJob) -> Generator[Path | None, None, None]:
+    """Yield the path of the unfinished file in a locked folder, where the next run finds it if this one is
+    killed; None if the file system does not support such a folder.
+
+    Raises:
+        OutputError: another process makes this picture.
+    """
+    try:
+        work = WorkFolder(job.place, shown(job.target))
+    except OutputError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            raise
+        yield None
+        return
+    try:
+        yield work.result
+    finally:
+        work.leave(done=False)
 
 
 def _complete(job: PictureJob, data: bytes, meter: Meter) -> None:

@@ -27,34 +27,17 @@ from vsr.media.pictures.sequence import files_behind, pictures_made
 from vsr.media.remote.blocks import close_blocks
 from vsr.media.remote.places import is_nameless, remote_of
 from vsr.pipeline.inputfile import fingerprint
-from vsr.pipeline.job.report import plain
+from vsr.pipeline.job.settings_digest import settings_digest
 from vsr.pipeline.queue.content import facts_of, is_one_of, is_result, is_there
 from vsr.reading import read_file
-from vsr.settings.field import settings_of
-from vsr.settings.schema import EncoderSettings, UpscaleSettings
-from vsr.writing import move_over, new_file, temporary_name
+from vsr.settings.schema import UpscaleSettings
+from vsr.writing import write_beside
 
 NAME = ".vsr-finished.jsonl"
 _KEYS = {"name", "input", "settings", "started"}
 _MOST_BYTES = 2**26
 """Largest size of a record in bytes; a larger file was not written by `vsr`. A line has about 200 bytes."""
 _STANDARD = UpscaleSettings()
-
-
-def settings_digest(settings: UpscaleSettings) -> str:
-    """Return a hash of the settings that change the result, and of the weight files that they name."""
-    facts: dict[str, Any] = {
-        name: plain(getattr(part, name))
-        for kind, part in ((UpscaleSettings, settings), (EncoderSettings, settings.encoder))
-        for name, setting in settings_of(kind).items()
-        if setting.in_resume_key != "no" and name not in ("device", "threads", "allow_files")
-    }
-    for name in ("model", "partner"):
-        path = Path(str(facts[name])).expanduser()
-        with suppress(OSError):
-            if path.is_file():
-                facts[name] = fingerprint(path)
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,14 +237,10 @@ def _note(target: Path, facts: dict[str, Any] | None, *, without_absent: bool = 
     entries.pop(target.name, None)
     if facts is not None:
         entries[target.name] = {"name": target.name, **facts}
-    temporary = temporary_name(folder)
     try:
-        with new_file(temporary) as file:
-            file.write("".join(json.dumps(entry) + "\n" for entry in entries.values()).encode())
-        move_over(temporary, record)  # replaces a symbolic link instead of following it
+        lines = "".join(json.dumps(entry) + "\n" for entry in entries.values())
+        write_beside(record, lines.encode(), sync=False)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OutputError(
             f"{record}: cannot be written ({error.strerror}); choose another folder with `to`"
         ) from error

@@ -11,10 +11,15 @@ from typing import Any, Literal
 
 from vsr.errors import DAMAGED_INPUT, ConfigError, DeviceError, InputError, OutputError, VsrError
 from vsr.media.files.output_path import local_place
-from vsr.media.mux.resumable.work_folder import remove_finished
-from vsr.media.pictures.sequence import pictures_made
+from vsr.media.mux.resumable.work_folder import has_note, remove_finished
+from vsr.media.pictures.kinds import becomes_animation
+from vsr.media.pictures.sequence import is_pattern, pictures_made
 from vsr.media.remote.places import name_of, remote_of
+from vsr.pipeline.job.chosen_settings import unchanged
+from vsr.pipeline.job.completed import completed
 from vsr.pipeline.job.report import VERSION, Report, plain
+from vsr.pipeline.job.settings_digest import settings_digest
+from vsr.pipeline.pictures.lossless_video import hidden_video
 from vsr.pipeline.queue.content import exists
 from vsr.pipeline.queue.record import (
     finished,
@@ -23,7 +28,6 @@ from vsr.pipeline.queue.record import (
     note_finished,
     note_logged,
     note_started,
-    settings_digest,
 )
 from vsr.settings.schema import UpscaleSettings
 
@@ -88,6 +92,7 @@ def run_queue(
             yield Outcome(source=source, target=target, status="not tried", exit_code=lost.exit_code)
             continue
         try:
+            _end_killed(source, target, settings, digest, overwrite=overwrite)
             outcome = None if overwrite else _kept(source, target, digest, skip_existing=skip_existing)
         except VsrError as error:  # a store does not answer
             outcome = _failed(source, target, error)
@@ -105,9 +110,23 @@ def worst(outcomes: Iterable[Outcome]) -> int:
     return max(codes)[1] if codes else 0
 
 
+def _end_killed(
+    source: Path, target: Path, settings: UpscaleSettings, digest: str, *, overwrite: bool
+) -> None:
+    """Record the result of a run that was killed when it was complete, and remove its work folder."""
+    if is_pattern(target) or becomes_animation(source, target):
+        return
+    with completed(source, target, unchanged(settings), overwrite=overwrite) as found:
+        if found is None or finished(source, target, digest) is not None:
+            return
+        note_started(source, target, digest)
+        note_complete(target, found.exit_code, found.report)
+        note_finished(target)
+
+
 def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Outcome | None:
     """Return the outcome of an input whose target exists; None if the target does not exist."""
-    if not exists(target):
+    if not exists(target) or _are_pictures_kept(source, target):
         return None
     found = finished(source, target, None if skip_existing else digest)
     if found is not None:
@@ -129,6 +148,11 @@ def _kept(source: Path, target: Path, digest: str, *, skip_existing: bool) -> Ou
         " replace it with `overwrite=True`, or choose another `name`"
     )
     return _failed(source, target, error)
+
+
+def _are_pictures_kept(source: Path, target: Path) -> bool:
+    """Return whether a killed run has completed pictures or an animation; the next run names the rest."""
+    return (is_pattern(target) or becomes_animation(source, target)) and has_note(hidden_video(target))
 
 
 def _failed(source: Path, target: Path, error: VsrError) -> Outcome:

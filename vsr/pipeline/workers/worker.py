@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from vsr.engine.memory import Plan
-from vsr.errors import ConfigError, OutputError, VsrError
+from vsr.errors import ConfigError, VsrError
 from vsr.frame import YuvFrame
 from vsr.media.decode.source import VideoSource
 from vsr.media.encode.segments import Segment
@@ -41,6 +40,7 @@ from vsr.pipeline.job.job import Job
 from vsr.pipeline.job.resume import Opening
 from vsr.pipeline.job.warm_generator import WarmGenerator
 from vsr.pipeline.preparation import prepare
+from vsr.system.scratch import new_scratch_folder
 
 _ENTRY = 250
 """Frames between key frames, as encoders set it by default."""
@@ -85,12 +85,7 @@ class Talk:
             OutputError: it cannot be made.
         """
         if self._scratch is None:
-            try:
-                self._scratch = Path(tempfile.mkdtemp(prefix="vsr-worker-"))
-            except OSError as error:
-                raise OutputError(
-                    f"the folder for temporary files cannot be used ({error.strerror or error}); set TMPDIR"
-                ) from error
+            self._scratch = new_scratch_folder("vsr-worker-")
         return self._scratch
 
     @property

@@ -13,12 +13,12 @@ from contextlib import redirect_stdout, suppress
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
 
 from vsr.errors import ConfigError
+from vsr.system.scratch import scratch_folder
 
 DISPLAY = "standard_4k"
 """The display of ColorVideoVDP: 30 inches, 3840x2160, seen from 0.75 m, 200 cd/m²."""
@@ -63,7 +63,7 @@ def vmaf(program: str, sr: Tensor, hr: Tensor, frame_rate: Fraction) -> float:
     Raises:
         ConfigError: the program fails.
     """
-    with TemporaryDirectory(prefix="vsr-vmaf-") as folder:
+    with scratch_folder("vsr-vmaf-") as folder:
         for name, clip in (("sr", sr), ("hr", hr)):
             Path(folder, name).write_bytes(clip.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
         height, width = sr.shape[-2:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 import threading
 import weakref
 import zlib
@@ -19,6 +18,7 @@ from vsr.errors import InputError, OutputError
 from vsr.media.files.opening import shown
 from vsr.media.remote.blocks import close_blocks
 from vsr.media.remote.reader import open_bytes
+from vsr.system.scratch import new_scratch_folder
 from vsr.training.data.image_folder import SOURCES
 from vsr.training.data.images import SUFFIXES
 
@@ -78,7 +78,7 @@ class UnpackedShards(Generic[T]):
 
     def _folder(self) -> Path:
         if self._top is None:
-            self._top = Path(tempfile.mkdtemp(prefix="vsr-shards-"))
+            self._top = new_scratch_folder("vsr-shards-")
             weakref.finalize(self, shutil.rmtree, self._top, ignore_errors=True)
         return self._top
 

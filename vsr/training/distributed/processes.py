@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 import vsr.errors
 from vsr.engine.device import choose_device
 from vsr.errors import ConfigError, VsrError
+from vsr.system.scratch import scratch_folder
 from vsr.training.distributed.group import Group, LostProcessError
 
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -232,7 +232,7 @@ def started(place: Place, work: Work, order: Any) -> Generator[Any, None, None]:
     """
     from torch.multiprocessing.spawn import start_processes
 
-    with tempfile.TemporaryDirectory(prefix="vsr-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("vsr-") as folder:
         path = str(Path(folder) / "store")  # a file, since a TCP store would listen on all interfaces
         threads = max(1, torch.get_num_threads() // place.size)
         context = start_processes(

@@ -2,6 +2,10 @@
 
 A checkpoint contains the SHA-256 of its content. It is written under another name, flushed to the disk and
 renamed. The last few are kept, and a run resumes from the newest one that is intact.
+
+A run removes the newest checkpoint last, so the same command ends a run that was killed at its end. Weights
+that are written before there is a checkpoint are announced by a file in its folder, which says that they are
+those of an unfinished run.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +24,16 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from vsr.errors import ConfigError, InputError, OutputError
+from vsr.reading import read_file
 from vsr.training.recipe import Recipe, facts
 from vsr.training.run.origin import Origin, differences, digest
 from vsr.training.run.state import State
 from vsr.writing import write_whole
 
 logger = logging.getLogger(__name__)
+
+_BEGUN = "begun.json"
+_MOST_BYTES = 2**24
 
 
 def checkpoint_folder(output: Path) -> Path:
@@ -35,6 +44,44 @@ def checkpoint_folder(output: Path) -> Path:
 def checkpoints(output: Path) -> list[Path]:
     """Return the checkpoints of a run, newest first."""
     return sorted(checkpoint_folder(output).glob("step-*.safetensors"), reverse=True)
+
+
+def is_unfinished(output: Path) -> bool:
+    """Return whether the weights of a path are, or will be, those of a run that can be resumed.
+
+    An empty folder of a run that was killed after its end is removed.
+    """
+    folder = checkpoint_folder(output)
+    with suppress(OSError):
+        folder.rmdir()
+    return bool(checkpoints(output)) or (folder / _BEGUN).exists()
+
+
+def announce(output: Path, recipe: Recipe, origin: Origin | None = None) -> None:
+    """Say that weights will be written before there is a checkpoint; does nothing if there is one.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if checkpoints(output):
+        return
+    _make_folder(output)
+    write_whole(checkpoint_folder(output) / _BEGUN, json.dumps(_head(recipe, origin)).encode())
+
+
+def _head(recipe: Recipe, origin: Origin | None) -> dict[str, str]:
+    """Return what decides whether a run may be resumed."""
+    head = {"recipe": json.dumps(facts(recipe), sort_keys=True)}
+    return head if origin is None else {**head, "origin": json.dumps(origin, sort_keys=True)}
+
+
+def _make_folder(output: Path) -> Path:
+    folder = checkpoint_folder(output)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be created ({error.strerror})") from error
+    return folder
 
 
 def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin | None = None) -> Path:
@@ -48,24 +95,19 @@ def save_checkpoint(output: Path, state: State, recipe: Recipe, origin: Origin |
     """
     tensors = _tensors(state)
     head = {
-        "recipe": json.dumps(facts(recipe), sort_keys=True),
+        **_head(recipe, origin),
         "step": str(state.step),
         "seconds": repr(state.seconds),
         "best": json.dumps(state.best),
         "workers": str(state.group.size),
     }
-    if origin is not None:
-        head["origin"] = json.dumps(origin, sort_keys=True)
     head["sha256"] = _digest(tensors, head)
-    folder = checkpoint_folder(output)
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be created ({error.strerror})") from error
+    folder = _make_folder(output)
     path = folder / f"step-{state.step:09d}.safetensors"
     write_tensors(path, tensors, head)
     for old in checkpoints(output)[recipe.checkpoints :]:
         old.unlink(missing_ok=True)
+    (folder / _BEGUN).unlink(missing_ok=True)
     return path
 
 
@@ -92,7 +134,22 @@ def resume(output: Path, state: State, recipe: Recipe, origin: Origin | None = N
         raise InputError(
             f"{checkpoint_folder(output)}: no checkpoint can be read. Delete the folder to start again"
         )
+    begun = checkpoint_folder(output) / _BEGUN
+    if begun.exists():
+        head = _read_begun(begun)
+        _check_recipe(begun, head, recipe)
+        _check_origin(begun, head, origin)
     return False
+
+
+def _read_begun(path: Path) -> dict[str, str]:
+    try:
+        head = json.loads(read_file(path, most_bytes=_MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}). Delete the folder to start again") from error
+    return (
+        {name: text for name, text in head.items() if isinstance(text, str)} if isinstance(head, dict) else {}
+    )
 
 
 def share_state(state: State) -> None:
@@ -111,8 +168,15 @@ def share_state(state: State) -> None:
 
 
 def remove_checkpoints(output: Path) -> None:
-    """Remove the checkpoints of a run."""
-    shutil.rmtree(checkpoint_folder(output), ignore_errors=True)
+    """Remove the checkpoints of a run, the newest one last."""
+    folder, found = checkpoint_folder(output), checkpoints(output)
+    newest, own = found[:1], [folder / _BEGUN, *found[1:]]
+    # Behind a link may be another folder, with files of other programs.
+    others = own if folder.is_symlink() or not folder.is_dir() else [*folder.iterdir()]
+    for path in [*(path for path in others if path not in newest), *newest]:
+        with suppress(OSError):
+            path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -23,6 +23,7 @@ from vsr.training.distributed.group import Group
 from vsr.training.recipe import Recipe, facts
 from vsr.training.run.alike import check_alike
 from vsr.training.run.checkpoint import (
+    announce,
     checkpoints,
     remove_checkpoints,
     resume,
@@ -330,6 +331,7 @@ def _measure_and_write(run: Run, state: State, rows: Sequence[Terms], journal: J
     state.best = gain if better else state.best
     save_samples(run.output, state, run.cases, run.recipe)
     if better or run.recipe.losses.adversarial is not None:
+        announce(run.output, run.recipe, run.origin)
         words = {name: f"{value:+.3f}" for name, value in figures.items()}
         save_weights(run.output, state, run.recipe, {**run.head, "measured": json.dumps(words)})
     save_checkpoint(run.output, state, run.recipe, run.origin)

@@ -1,12 +1,13 @@
-"""Reads and writes the journal of a resumable run.
+"""Reads and writes the journal of a resumable run, and the note about its result.
 
-The file is not trusted: one that differs in any way from what was written counts as missing.
+The files are not trusted: one that differs in any way from what was written counts as missing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,22 +34,43 @@ class Journal:
 
 def read_journal(path: Path) -> Journal | None:
     """Read a journal; None if there is none that is complete."""
+    return journal_of(_read(path))
+
+
+def read_table(path: Path) -> dict[str, Any] | None:
+    """Read a file that `write_table` wrote; None if there is none that is complete."""
+    return table_of(_read(path))
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file; none if it cannot be read or is too large."""
     try:
-        return None if path.stat().st_size > MOST_BYTES else journal_of(path.read_bytes())
+        return b"" if path.stat().st_size > MOST_BYTES else path.read_bytes()
     except OSError:
-        return None
+        return b""
 
 
-def journal_of(data: bytes) -> Journal | None:
-    """Return the journal in the bytes of a file; None if it is not complete."""
+def table_of(data: bytes) -> dict[str, Any] | None:
+    """Return the table in the bytes of a file; None if it is not complete."""
     try:
         outer = json.loads(data.decode("utf-8"))
         if outer["sha256"] != _digest(outer["journal"]):
             return None
         table = json.loads(outer["journal"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return table if isinstance(table, dict) else None
+
+
+def journal_of(data: bytes) -> Journal | None:
+    """Return the journal in the bytes of a file; None if it is not complete."""
+    table = table_of(data)
+    if table is None:
+        return None
+    try:
         segments = {int(number): digest for number, digest in table["segments"].items()}
         journal = Journal(key=table["key"], facts=table["facts"], segments=segments, turn=table["turn"])
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None
     return journal if _is_valid(journal) else None
 
@@ -75,7 +97,16 @@ def write_journal(path: Path, journal: Journal) -> None:
         "segments": journal.segments,
         "turn": journal.turn,
     }
-    text = json.dumps(body, sort_keys=True)
+    write_table(path, body)
+
+
+def write_table(path: Path, table: Mapping[str, Any]) -> None:
+    """Write plain values so that the file at `path` is complete at any time.
+
+    Raises:
+        OSError: the disk refuses it.
+    """
+    text = json.dumps(table, sort_keys=True)
     part = path.with_suffix(".part")
     with new_file(part) as file:
         file.write(json.dumps({"sha256": _digest(text), "journal": text}).encode())

@@ -97,6 +97,10 @@ class SegmentedSink:
         self._maker = SegmentMaker(self.plan, info, container, making)
         self.before_named: BeforeNamed = lambda *_: None
         """Called by `finish` with the complete file and its facts, before the file gets its name."""
+        self.note = work.note
+        """Keeps facts of the complete result for the next run, see `WorkFolder.note`."""
+        self.is_step = False
+        """Whether the output is a step to other files, so that the note stays in the work folder."""
         self._report: SinkReport | None = None
 
     @property
@@ -285,7 +289,7 @@ class SegmentedSink:
                 )
 
     def finish(self) -> SinkReport:
-        """Join the segments to the output, check it, rename it, and remove the segments.
+        """Join the segments to the output, check it, and rename it. `abort` then removes the segments.
 
         Repeated calls return the same report.
 
@@ -298,7 +302,6 @@ class SegmentedSink:
             output = self._joining.complete(self._segments)
             output.before_named = partial(self._complete, output)
             self._report = output.finish()
-            self._work.leave(done=True)
         return self._report
 
     def _complete(self, output: VideoSink, file: Path, report: SinkReport) -> None:
@@ -307,18 +310,23 @@ class SegmentedSink:
         self.before_named(file, report)
 
     def close(self) -> None:
-        """Call `finish`, unless the sink was aborted."""
+        """Call `finish`, unless the sink was aborted, and `abort`."""
         self.finish()
+        self.abort()
 
     def drop_name(self) -> None:
         """Remove the output's temporary file, if there is one; segments are kept. `abort` follows."""
         self._joining.drop_name()
 
     def abort(self) -> None:
-        """Remove what is unfinished; may be called repeatedly, also after `finish`."""
+        """Remove what is unfinished, and segments that no run needs any more; may be called repeatedly.
+
+        After `finish`, the caller first writes down what it knows of the result: if the process is killed
+        before, the next run finds the note of the result in the work folder.
+        """
         self._maker.drop()
         self._joining.abort()
-        self._work.leave(done=self._report is not None)
+        self._work.leave(done=self._report is not None, keep_note=self.is_step)
 
 
 def _kept(work: WorkFolder) -> dict[int, Segment]:

@@ -64,7 +64,8 @@ class StoredParts:
     def sweep(self, good: dict[int, str]) -> None:
         """Remove what the store had when `journal` was called, except these segments and their journal."""
         keep = {stored_name(number, digest) for number, digest in good.items()}
-        for name in self._names - keep - ({JOURNAL} if good else set()):
+        gone = self._names - keep - ({JOURNAL} if good else set())
+        for name in sorted(gone, key=lambda name: not name.endswith(".segment")):  # others say what they are
             self.folder.remove(name)
 
     def keep(self, journal: Path, segment: tuple[Path, str] | None = None) -> None:

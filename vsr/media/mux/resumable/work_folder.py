@@ -3,6 +3,9 @@
 It contains a lock, the finished segments and the journal. After each segment the complete journal is written
 and renamed, alternately under two names. If one copy is torn, the other is at most one segment older.
 
+Before the result gets its name, a note about it is added. If the process is killed before it has removed the
+folder, the next run finds out by the note that the result is complete (`pipeline.job.completed`).
+
 The folder may be where other users can write, such as /tmp. Therefore it must belong to this user and be
 closed to others, and all files in it are accessed through a descriptor of the folder. A folder that another
 user puts under its name meanwhile is not used.
@@ -14,8 +17,6 @@ its own segments, and ends with an error if the other one removed some that it n
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -26,16 +27,24 @@ from typing import Any
 from vsr.errors import ConfigError, OutputError
 from vsr.media.encode.segments import sha256_of
 from vsr.media.files.opening import shown
-from vsr.media.mux.resumable.journal import Journal, read_journal, write_journal
+from vsr.media.mux.resumable.entry import LOCK, entered, folder_of
+from vsr.media.mux.resumable.journal import (
+    MOST_BYTES,
+    Journal,
+    read_journal,
+    read_table,
+    table_of,
+    write_journal,
+    write_table,
+)
 from vsr.media.mux.resumable.stored_parts import StoredParts, stored_name
 from vsr.media.remote.folder import StoreFolder
 from vsr.media.remote.places import Remote
 from vsr.system import files, locks
-from vsr.system.folders import OwnFolder, open_own_folder
 
 _JOURNALS = ("journal-0.json", "journal-1.json")
-_LOCK = "lock"
 _RESULT = "result.tmp"
+_NOTE = "finished.json"
 
 Key = Mapping[str, Any]
 """Everything that determines the output of a job, by name; plain types only."""
@@ -59,7 +68,7 @@ class WorkFolder:
         self._name = name or shown(place)
         self._lock: int | None = None
         try:
-            self._folder, self._lock = _entered(self.path)
+            self._folder, self._lock = entered(self.path)
         except BlockingIOError as error:
             raise OutputError(
                 f"{self._name}: another vsr process is making it; wait for it, or name another output"
@@ -82,6 +91,34 @@ class WorkFolder:
     def result(self) -> Path:
         """Path of the joined output until it gets its name."""
         return self._inside / _RESULT
+
+    @property
+    def waiting(self) -> Path:
+        """Path of a folder for results of several files until they get their names."""
+        return self._inside / "waiting"
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Keep what is known of the complete result, in plain types, before it gets its name.
+
+        Raises:
+            OSError: the disk refuses it.
+            OutputError: the store does not answer.
+        """
+        path = self._inside / _NOTE
+        write_table(path, facts)
+        if self._stored is not None:
+            self._stored.folder.put(path, _NOTE)
+
+    def noted(self) -> dict[str, Any]:
+        """Return what `note` has kept, in this run or an earlier one; empty if nothing.
+
+        Raises:
+            OutputError: the store does not answer.
+        """
+        found = read_table(self._inside / _NOTE)
+        if found is None and self._stored is not None:
+            found = table_of(self._stored.folder.read(_NOTE, most_bytes=MOST_BYTES) or b"")
+        return found or {}
 
     def take_over(self, places: Iterable[Path], key: Key) -> None:
         """If there is no job in this folder, share the finished segments of the same job for another output.
@@ -205,11 +242,12 @@ class WorkFolder:
         except OSError:
             return False
 
-    def _sweep(self, good: Mapping[int, str]) -> None:
-        """Remove files that no journal names; the lock stays."""
-        keep = {self.segment(number).name for number in good} | {_LOCK}
+    def _sweep(self, good: Mapping[int, str], *, keep_note: bool = False) -> None:
+        """Remove files that no journal names, the note as the last one; the lock stays."""
+        keep = {self.segment(number).name for number in good} | {LOCK}
         keep |= set(_JOURNALS) if good else set()
-        for path in self._inside.iterdir():
+        keep |= {_NOTE} if keep_note else set()
+        for path in sorted(self._inside.iterdir(), key=lambda path: path.name == _NOTE):
             if path.name in keep:
                 continue
             if path.is_dir() and not path.is_symlink():
@@ -277,20 +315,28 @@ class WorkFolder:
         if self._stored is not None:
             self._stored.settle()
 
-    def leave(self, *, done: bool) -> None:
+    def leave(self, *, done: bool, keep_note: bool = False) -> None:
         """Release the folder; it stays only if it contains segments from which a later run can resume.
 
         The lock is removed last, so that no other process can start here while files are removed.
+
+        Args:
+            done: Whether the result is complete, so that segments are removed.
+            keep_note: Whether the folder also stays if it has a note, because the result is a step to others.
         """
         if self._lock is None:
             return
         lock, self._lock = self._lock, None
         if self._stored is not None:
             self._stored.close(done=done)
-        if done or not any(self._inside.glob("*.segment")):
-            self._remove(lock)
-        else:
+        keeps = keep_note and read_table(self._inside / _NOTE) is not None
+        if done and keeps:
+            with suppress(OSError):
+                self._sweep({}, keep_note=True)
+        if keeps or (not done and any(self._inside.glob("*.segment"))):
             os.close(lock)
+        else:
+            self._remove(lock)
         self._folder.close()
 
     def _remove(self, lock: int) -> None:
@@ -300,7 +346,7 @@ class WorkFolder:
             os.close(lock)
             return
         with suppress(OSError):  # another process has it by now
-            locks.remove(lock, self._inside / _LOCK)
+            locks.remove(lock, self._inside / LOCK)
             self.path.rmdir()
 
 
@@ -310,12 +356,9 @@ def _newest(*journals: Journal | None) -> Journal | None:
     return max(found, key=lambda journal: journal.turn, default=None)
 
 
-def folder_of(place: Path) -> Path:
-    """Return the folder of a job. Its name is short, because the output's name may have the maximum
-    length.
-    """
-    name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
-    return place.parent / f".{name}.vsr"
+def has_note(place: Path) -> bool:
+    """Return whether the work folder of a result has a note about it, see `WorkFolder.note`."""
+    return (folder_of(place) / _NOTE).is_file()
 
 
 def remove_finished(place: Path) -> None:
@@ -327,28 +370,3 @@ def remove_finished(place: Path) -> None:
     if folder_of(place).is_dir():
         with suppress(OutputError, OSError):  # another process uses it
             WorkFolder(place).leave(done=True)
-
-
-def _entered(path: Path) -> tuple[OwnFolder, int]:
-    """Create a folder if necessary, lock it, and return it open with the descriptor of its lock.
-
-    Raises:
-        BlockingIOError: another process has locked it.
-        OSError: it is a link, or belongs to another user, or the disk refuses.
-    """
-    for _ in range(10):
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        try:
-            folder = open_own_folder(path)
-        except FileNotFoundError:  # the process that had locked it has just removed it
-            continue
-        try:
-            lock = locks.take(folder.inside / _LOCK)
-        except BaseException:
-            folder.close()
-            raise
-        if lock is not None:
-            return folder, lock
-        folder.close()
-    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
