@@ -14,7 +14,7 @@ import pytest
 
 from vsr.errors import ConfigError, OutputError
 from vsr.system import files
-from vsr.writing import check_writable, move_new, move_over, new_file, write_whole
+from vsr.writing import check_writable, move_new, move_over, new_file, write_derived, write_whole
 
 DATA = b"new"
 
@@ -229,3 +229,15 @@ def test_places_that_cannot_be_written_are_named(
 def test_a_folder_that_accepts_no_file_is_named() -> None:
     with pytest.raises(OutputError, match="cannot be written there"):
         check_writable(Path("/proc/report.json"), what="--report", overwrite=True)
+
+
+def test_a_link_in_place_of_a_derived_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    mine, place = tmp_path / "mine", tmp_path / "out.mkv.preview.png"
+    mine.write_bytes(b"precious")
+    place.symlink_to(mine)
+    write_derived(place, b"a picture")
+    assert (place.read_bytes(), mine.read_bytes(), place.is_symlink()) == (b"a picture", b"precious", False)
+    other = tmp_path / "folder"
+    other.mkdir()
+    with pytest.raises(OutputError, match=r"folder: cannot be written .*choose another path"):
+        write_derived(other, b"")

@@ -101,6 +101,25 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written ({reason}); choose another path") from error
 
 
+def write_derived(path: Path, data: bytes) -> None:
+    """Write a file whose name the user did not give, because it follows from that of another file.
+
+    A link with that name is replaced: in a shared folder, somebody may have created it so that another file
+    is overwritten.
+
+    Raises:
+        OutputError: the folder or the disk refuses, or a device, pipe or folder has the name.
+    """
+    place = names.reachable(Path(os.path.realpath(path.parent)) / path.name)
+    try:
+        if place.is_symlink():
+            place.unlink()
+        write_beside(place, data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another path") from error
+
+
 def check_writable(path: Path, *, what: str, overwrite: bool) -> None:
     """Check, before the work, whether `write_whole` can write to a path.
 

@@ -9,7 +9,7 @@ import av
 import torch
 from torch import Tensor
 
-from vsr.writing import write_whole
+from vsr.writing import write_derived
 
 
 def save_png(image: Tensor, path: Path) -> None:
@@ -22,7 +22,7 @@ def save_png(image: Tensor, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_whole(path, png_bytes((image.clamp(0, 1) * 255).round().to(torch.uint8)))
+    write_derived(path, png_bytes((image.clamp(0, 1) * 255).round().to(torch.uint8)))
 
 
 def png_bytes(codes: Tensor) -> bytes:

@@ -17,6 +17,7 @@ from tests.folders import names_in
 from tests.media_maker import make_clip, numbers_of
 from tests.picture_maker import DATE, exif_data, scene
 from vsr.color.spec import ColorSpec, Matrix, Primaries, Range, Transfer
+from vsr.pipeline.pictures.lossless_video import hidden_video
 
 QUICK = ("--model", "bicubic", "--scale", "2", "--device", "cpu")
 SETTINGS = {"model": "bicubic", "scale": 2, "device": "cpu"}
@@ -145,3 +146,22 @@ def test_bits_and_colours_that_a_format_cannot_hold_are_said(tmp_path: Path) -> 
         assert b"cICP" + bytes([Primaries.BT2020, Transfer.PQ, 0, 1]) in (tmp_path / name).read_bytes()
     back = vsr.upscale(tmp_path / "p" / "%d.png", tmp_path / "back.mkv", **(SETTINGS | {"scale": 1}))
     assert (back.info.tagged.primaries, back.info.tagged.transfer) == (Primaries.BT2020, Transfer.PQ)
+
+
+@pytest.mark.parametrize("what", ["link", "hard link", "folder"])
+def test_what_somebody_puts_in_place_of_the_hidden_video_is_not_overwritten(
+    what: str, tmp_path: Path
+) -> None:
+    """Its name follows from the result's, so others can guess it in a shared folder."""
+    source, target = make_clip(tmp_path / "in.mkv", frames=3), tmp_path / "out.gif"
+    mine, hidden = tmp_path / "mine", hidden_video(target)
+    mine.write_bytes(b"precious")
+    make = {"link": hidden.symlink_to, "hard link": hidden.hardlink_to, "folder": lambda _: hidden.mkdir()}
+    make[what](mine)
+    if what == "folder":
+        with pytest.raises(vsr.ConfigError, match="is a folder"):
+            vsr.upscale(source, target, **SETTINGS)
+    else:
+        assert vsr.upscale(source, target, **SETTINGS).frames_out == 3
+        assert not hidden.exists()
+    assert mine.read_bytes() == b"precious"

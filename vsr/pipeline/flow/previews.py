@@ -29,7 +29,7 @@ from vsr.media.pixels.layouts import planar_format
 from vsr.media.pixels.planes import to_av_frame
 from vsr.pipeline.job.job import Job
 from vsr.system.scheduling import lower_own_priority
-from vsr.writing import write_whole
+from vsr.writing import write_derived
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Previews:
             if pair is None:
                 return
             try:
-                write_whole(self.path, _png(pair, self._turns))
+                write_derived(self.path, _png(pair, self._turns))
                 self.written += 1
             except Exception as error:  # a picture for the eye never ends a run
                 logger.warning("no preview of frame %d: %s", pair.before.stamp.index, error)

@@ -86,9 +86,13 @@ def through_video(
         _describe_pictures(report, chosen, kind)
         yield report, made
     finally:
-        video.unlink(missing_ok=True)
+        with suppress(OSError):
+            video.unlink()
         if folder is not None:
             folder.leave(done=True)
+        elif folder_of(video).is_dir():  # the run was stopped; segments stay, a note about the video does not
+            with suppress(OSError, VsrError):
+                WorkFolder(video).leave(done=False)
 
 
 def kept_note(source: Path, target: Path, chosen: ChosenSettings, info: VideoInfo) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import OutputError
+from vsr.media.mux.resumable.entry import folder_of
 from vsr.media.mux.resumable.journal import Journal, read_journal, write_journal
 from vsr.media.mux.resumable.work_folder import WorkFolder
 from vsr.system import locks
@@ -173,6 +174,37 @@ def test_a_file_that_is_not_a_journal_is_ignored(text: str, tmp_path: Path) -> N
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert read_journal(path) is None
     path.unlink()
+    os.mkfifo(path)  # a reader would wait for ever
+    assert read_journal(path) is None
+    path.unlink()
     path.mkdir()
     assert read_journal(path) is None
     shutil.rmtree(path)
+
+
+def test_a_note_stays_as_the_last_file_until_the_folder_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = begun(tmp_path / "out.mkv")
+    finish_part(work, 0)
+    work.note({"result": "a"})
+    work.leave(done=True, keep_note=True)
+    assert {path.name for path in folder_of(tmp_path / "out.mkv").iterdir()} == {"finished.json", "lock"}
+    work = WorkFolder(tmp_path / "out.mkv")
+    assert work.noted() == {"result": "a"}
+    gone: list[str] = []
+    real = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **how: (gone.append(path.name), real(path, **how)))
+    finish_part(work, 1)
+    work.leave(done=True)
+    assert gone[-2:] == ["finished.json", "lock"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_job_forgets_the_note_of_another(tmp_path: Path) -> None:
+    work = begun(tmp_path / "out.mkv")
+    work.note({"result": "a"})
+    work.leave(done=True, keep_note=True)
+    work = begun(tmp_path / "out.mkv")
+    assert work.noted() == {}
+    work.leave(done=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vsr.reading import read_file
 from vsr.system.files import sync, sync_folder
 from vsr.writing import move_over, new_file
 
@@ -45,7 +46,7 @@ def read_table(path: Path) -> dict[str, Any] | None:
 def _read(path: Path) -> bytes:
     """Return the bytes of a file; none if it cannot be read or is too large."""
     try:
-        return b"" if path.stat().st_size > MOST_BYTES else path.read_bytes()
+        return read_file(path, most_bytes=MOST_BYTES)
     except OSError:
         return b""
 

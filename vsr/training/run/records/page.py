@@ -29,7 +29,7 @@ from vsr.training.run.evaluate import CONDITIONS, OWN
 from vsr.training.run.steps import computes_in
 from vsr.web_page import document
 from vsr.web_page.charts import Series, curves, legend
-from vsr.writing import write_whole
+from vsr.writing import write_derived
 
 SUFFIX = ".training.html"
 REFRESH_SECONDS = 30
@@ -160,7 +160,7 @@ def write_page(
         refresh_seconds=REFRESH_SECONDS if status.is_running else None,
         script=document.asset("samples.js"),
     )
-    write_whole(page_path(output), data)
+    write_derived(page_path(output), data)
 
 
 def _is_figure(name: str) -> bool:
