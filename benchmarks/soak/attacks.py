@@ -3,7 +3,7 @@
     python -m benchmarks.soak.attacks                       every figure; half an hour on two cores
     python -m benchmarks.soak.attacks --quick               fewer cases, two minutes
     python -m benchmarks.soak.attacks --only kills --kills 500 --seed 7
-    python -m benchmarks.soak.attacks --only mutations --out bench     after Ctrl-C, the same command continues
+    python -m benchmarks.soak.attacks --only mutations --out bench    continues after a stop
 
 The attacks are those of tests/faults, with more cases. Each violation of a promise is listed below the table
 with the seed or number that reproduces it, and sets the exit code to 1.

@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tests.faults.fork_server import ForkServer
+from tests.faults.processes.fork_server import ForkServer
 from tests.training.photographs import write_photographs, write_recipe
 
 TRAIN = ("train", "tiny.toml", "--data", "photographs", "-o", "out.safetensors")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import attacks
-from tests.faults.fork_server import ForkServer, Outcome
 from tests.faults.oracle import contents, remains
+from tests.faults.processes.fork_server import ForkServer, Outcome
 
 FRAMES = 6
 ONE = ("upscale", "in.mp4", "out.mp4", *attacks.UPSCALE, "--report", "report.json")

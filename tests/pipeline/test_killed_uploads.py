@@ -37,7 +37,7 @@ def run(
     lines = ["import sys", f"sys.argv = {argv!r}", "from vsr.__main__ import main", "main()"]
     if kill_at:
         strike = f"signal_at.install({kill_at!r}, 1, 0, {int(signal.SIGKILL)})"
-        lines[2:2] = ["from tests.faults import signal_at", strike]
+        lines[2:2] = ["from tests.faults.processes import signal_at", strike]
     roots = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     variables = {"XDG_CACHE_HOME": str(folder / cache), "PYTHONPATH": os.pathsep.join(roots)}
     return subprocess.run(

@@ -69,7 +69,16 @@ def prepare(
     history = fitted(chosen if isinstance(chosen, ChosenSettings) else unchanged(chosen), target)
     with (
         named_by_origin(history),
-        _opened(source, target, history, overwrite=overwrite, hashes=hashes, warm=warm, output=output) as job,
+        _opened(
+            source,
+            target,
+            history,
+            overwrite=overwrite,
+            is_step=is_step,
+            hashes=hashes,
+            warm=warm,
+            output=output,
+        ) as job,
     ):
         yield job
 
@@ -81,6 +90,7 @@ def _opened(
     history: ChosenSettings,
     *,
     overwrite: bool,
+    is_step: bool,
     hashes: bool,
     warm: WarmGenerator | None,
     output: OpenOutput,
