@@ -271,7 +271,7 @@ def test_a_stream_that_ends_within_a_frame_counts_as_damage(
         (("-", "-", "--dry-run"), 2, "a dry run requires files"),
         (("-", "-", "--format", "mkv"), 2, "--format 'mkv' is unknown; use one of y4m, nut"),
         (("-", "out.mkv", "--format", "nut"), 2, "is only for standard output"),
-        (("-", "./-"), 2, "no container has the suffix"),
+        (("-", "./-"), 2, "has no suffix"),
         (("./-", "-"), 3, "no such file"),
         (("-", "-", "--video-stream", "3"), 2, "stream 3 is not a video stream"),
         (("-", "-", "--max-pixels", "100"), 3, "over the limit of 100 pixels"),

@@ -88,7 +88,8 @@ def _exit_code() -> int:
             if not error.format_message():  # a command without arguments has printed its help
                 return ConfigError.exit_code
             what = str(error.format_message()).removesuffix(".")
-            return _fail(f"{what}; see {_command_of(error)} --help", ConfigError.exit_code)
+            joint = "" if what.endswith("?") else ";"
+            return _fail(f"{what}{joint} see {_command_of(error)} --help", ConfigError.exit_code)
         return _fail(f"internal error: {type(error).__name__}: {error}. --debug shows a traceback", 1)
 
 

@@ -67,7 +67,7 @@ _ENTRIES = (
         name="fast-x4",
         family="Compact",
         scale=4,
-        description="the same for enlargements above two",
+        description="as fast-x2, for enlargements above two",
         partner="fast-x4-crisp",
     ),
     CatalogEntry(
@@ -97,7 +97,7 @@ _ENTRIES = (
         name="compact-x4",
         family="Compact",
         scale=4,
-        description="the same for enlargements above two",
+        description="as compact-x2, for enlargements above two",
         partner="compact-x4-crisp",
     ),
     CatalogEntry(

@@ -174,6 +174,7 @@ def test_an_output_that_is_the_input_or_exists_or_has_no_folder_is_rejected(
     ("words", "says"),
     [
         (("in.mkv", "out.avi"), "no container has the suffix '.avi'"),
+        (("in.mkv", "out"), "out: has no suffix, which chooses the container; add one of .mkv, "),
         (("in.mkv", "out.webm", "--encoder", "libx265"), "WebM does not support the output of libx265"),
         (("in.mkv", "out.mkv", "--encoder", "libx999"), "--encoder libx999 is unknown"),
         (("in.mkv", "out.mkv", "--preset", "anime"), "--pipeline anime is the one for a kind of video"),
@@ -206,6 +207,7 @@ def test_an_error_of_usage_names_the_help_of_its_command(capfd: Capture) -> None
     assert run_cli(capfd, "upscale", "a", "b", "--nonsense").line.endswith("see vsr upscale --help")
     assert run_cli(capfd, "models", "show").line.endswith("see vsr models show --help")
     assert run_cli(capfd, "upscail").line.endswith("see vsr --help")
+    assert "Did you mean 'upscale'? see vsr --help" in run_cli(capfd, "upscail").line
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def test_a_copy_at_twice_the_size_has_lost_nothing(source: Path, tmp_path: Path)
     ("changed", "said"),
     [
         ({"frames": 19}, "frames: 19 of 20"),
+        ({"frames": 21}, "frames: 21, but the source has 20"),
         ({"pts": [*range(0, 760, 40), 770], "time_base": Fraction(1, 1000)}, "timestamps: 1 frames"),
         ({"audio": []}, "audio: 0 streams of 1"),
         ({"audio": [Audio(codec="aac", language="eng")]}, "audio 0: language eng, not ger"),

@@ -26,7 +26,8 @@ def doctor() -> None:
     console.out(
         f"vsr        {version('vsr-pipeline')}, Python {platform.python_version()}, {platform.platform()}"
     )
-    console.out(f"torch      {torch.__version__}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    console.out(f"torch      {torch.__version__}, {threads} {'thread' if threads == 1 else 'threads'}")
     console.out(f"PyAV       {av.__version__}, FFmpeg {av.ffmpeg_version_info}")
     slower = "" if bf16_is_quicker() else ", not faster than fp32"
     how = f"bf16 in hardware{slower}" if cpu_has_bf16() else "no bf16 in hardware"
@@ -39,11 +40,11 @@ def doctor() -> None:
     elif not torch.cuda.is_available():
         console.out("CUDA       none: a GPU requires a CUDA build of torch and an NVIDIA driver")
     for name, what in availability().items():
-        console.out(f"backend    {name:<12} {what}")
+        console.out(f"backend    {name:<17} {what}")
     for name, what in hwaccel.available().items():
-        console.out(f"hwaccel    {name:<12} {what}")
+        console.out(f"hwaccel    {name:<17} {what}")
     for name, spec in ENCODERS.items():
-        console.out(f"encoder    {name:<12} {_encoder_state(spec.codec)}")
+        console.out(f"encoder    {name:<17} {_encoder_state(spec.codec)}")
 
 
 def _can(device: torch.device) -> str:

@@ -31,7 +31,7 @@ def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]
     wanted = span.frames(old.times)
     times = [old.times[i] - old.times[wanted[0]] for i in wanted]
     if len(wanted) != len(new.times):
-        yield f"frames: {len(new.times)} of {len(wanted)}"
+        yield f"frames: {_count_of(len(new.times), len(wanted))}"
     elif late := [i for i, (a, b) in enumerate(zip(times, new.times, strict=True)) if abs(a - b) > SHORT]:
         yield f"timestamps: {len(late)} frames have another time, from frame {late[0]} on"
     backwards = _backwards(new.times)
@@ -46,6 +46,10 @@ def check_frames(before: Contents, after: Contents, span: Span) -> Iterable[str]
     chosen = [wanted[i] for i, _ in together]
     shown = as_codes(old.thumbnails[chosen], UNITS), as_codes(new.thumbnails[[j for _, j in together]], UNITS)
     yield from compare_images(*shown)
+
+
+def _count_of(found: int, wanted: int) -> str:
+    return f"{found}, but the source has {wanted}" if found > wanted else f"{found} of {wanted}"
 
 
 def _backwards(times: Sequence[Fraction]) -> int:

@@ -66,9 +66,10 @@ def container_of(target: Path) -> Container:
             f"{target.name}: is a name of pictures, but the input is no still picture; write a video, as .mkv"
         )
     if found is None:
-        known = ", ".join(CONTAINERS)
-        raise ConfigError(
-            f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known},"
-            " or for pictures .png, .jpg, .webp or .tif"
-        )
+        known = f"{', '.join(CONTAINERS)}, or for pictures .png, .jpg, .webp or .tif"
+        if not target.suffix:
+            raise ConfigError(
+                f"{target.name}: has no suffix, which chooses the container; add one of {known}"
+            )
+        raise ConfigError(f"{target.name}: no container has the suffix {target.suffix!r}; use one of {known}")
     return found

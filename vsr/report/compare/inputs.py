@@ -78,7 +78,8 @@ def open_inputs(paths: Sequence[Path]) -> list[Input]:
         InputError: a file cannot be read, contains no video or image, or has another shape than the others.
     """
     if not 2 <= len(paths) <= MAX_PANELS:
-        raise ConfigError(f"{len(paths)} files cannot be compared; name 2 to {MAX_PANELS}")
+        number = "one file" if len(paths) == 1 else f"{len(paths)} files"
+        raise ConfigError(f"{number} cannot be compared; name 2 to {MAX_PANELS}")
     if any(is_pipe(path) for path in paths):
         raise ConfigError("standard input cannot be compared, since it is read twice; name a file")
     labels = _labels([Path(shown(path)) for path in paths])
