@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,18 @@ def test_names_that_no_file_system_accepts_are_rejected_in_one_line(
     done = run_cli(capfd, *words, "-o", "n" * 256 + suffix)
     assert done.code == 2
     assert "too long" in done.line
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+@pytest.mark.parametrize("name", [b"\xff\xfe.mkv", b"a\nb\xe2\x80\xae.mkv", b"n" * 251 + b".mkv"])
+def test_any_name_can_be_an_output_and_an_input_of_a_queue(
+    name: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source, target = make_clip(tmp_path / "in.mkv", frames=2), tmp_path / os.fsdecode(name)
+    words = ("--model", "bicubic", "--device", "cpu", "--report")
+    done = run_cli(capfd, "upscale", source, target, *words, tmp_path / "report.json")
+    assert (done.code, target.exists()) == (0, True), done.err
+    assert "\u202e" not in done.err
+    more = ("--to", tmp_path / "out", "--name", "result.mkv")
+    queued = run_cli(capfd, "upscale", target, *more, *words, tmp_path / "report.jsonl")
+    assert (queued.code, (tmp_path / "out" / "result.mkv").exists()) == (0, True), queued.err

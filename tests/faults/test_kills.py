@@ -76,7 +76,7 @@ def test_one_file_is_finished_by_the_same_command(server: ForkServer, folder: Pa
         assert (report["frames_out"], report["exit_code"], report["target"]) == (FRAMES, 0, "out.mp4")
         if again.code:  # the command was at its end: nothing is left to be done
             assert (again.code, "exists already" in again.err) == (2, True), (after, again)
-        said += "out.mp4: finished before, by a run that was killed at its end" in again.err
+        said += "out.mp4: already finished, by a run that was killed at its end" in again.err
     assert said > 3
 
 

@@ -64,7 +64,7 @@ def test_the_same_command_finds_the_result_and_removes_what_is_left(
     store.put("in.mkv", clip)
     out = store.url("out.mkv")
     words = (out, "--work-folder", WORK[where], "--report", "report.json")
-    killed = run(store, tmp_path, *words, kill_at="_check_size")
+    killed = run(store, tmp_path, *words, kill_at="_check_sent_size")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     made = store.get("out.mkv")
     assert any(name.endswith(".segment") for name in left(store, tmp_path))
@@ -72,7 +72,7 @@ def test_the_same_command_finds_the_result_and_removes_what_is_left(
     assert (other.returncode, "out.mkv: exists already" in other.stderr) == (2, True), other
     cache = "another machine" if where == "in the store" else "cache"
     again = run(store, tmp_path, *words, cache=cache)
-    assert (again.returncode, "out.mkv: finished before" in again.stderr) == (0, True), again
+    assert (again.returncode, "out.mkv: already finished" in again.stderr) == (0, True), again
     assert left(store, tmp_path / cache) == []
     assert store.get("out.mkv") == made
     assert_is_result(made, clip, tmp_path)
@@ -82,11 +82,11 @@ def test_the_same_command_finds_the_result_and_removes_what_is_left(
 def test_a_queue_finds_it_too(store: ObjectStore, clip: Path, tmp_path: Path) -> None:
     store.put("in.mkv", clip)
     words = ("--to", store.url(""), "--name", "out.mkv", "--work-folder", "work", "--report", "rows.jsonl")
-    killed = run(store, tmp_path, *words, kill_at="_check_size")
+    killed = run(store, tmp_path, *words, kill_at="_check_sent_size")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     made = store.get("out.mkv")
     again = run(store, tmp_path, *words)
-    assert (again.returncode, "in.mkv: finished before" in again.stderr) == (0, True), again
+    assert (again.returncode, "in.mkv: already finished" in again.stderr) == (0, True), again
     assert (store.get("out.mkv"), left(store, tmp_path / "work")) == (made, [])
     (row,) = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert json.loads(row)["report"]["frames_out"] == FRAMES
@@ -94,7 +94,7 @@ def test_a_queue_finds_it_too(store: ObjectStore, clip: Path, tmp_path: Path) ->
 
 def test_a_program_finds_it_too(store: ObjectStore, clip: Path, tmp_path: Path) -> None:
     source, out = store.put("in.mkv", clip), store.url("out.mkv")
-    killed = run(store, tmp_path, out, "--work-folder", "work", kill_at="_check_size")
+    killed = run(store, tmp_path, out, "--work-folder", "work", kill_at="_check_sent_size")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     made = store.get("out.mkv")
     report = vsr.upscale(source, out, work_folder=tmp_path / "work", allow_network=True, **SETTINGS)

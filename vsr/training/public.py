@@ -21,6 +21,7 @@ from vsr.training.run import loop
 from vsr.training.run.alike import check_shares
 from vsr.training.run.checkpoint import is_unfinished
 from vsr.training.run.loop import TrainProgress
+from vsr.training.run.records.page import page_path
 from vsr.training.start import facts_of_start
 from vsr.writing import check_writable
 
@@ -243,6 +244,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output} must end in .safetensors")
     check_writable(output, what="", overwrite=True)
+    check_writable(page_path(output), what="", overwrite=True)  # the longest name of those beside it
     if output.exists() and not is_unfinished(output) and not overwrite:
         raise OutputError(f"{output} exists already; `overwrite=True` replaces it")
 

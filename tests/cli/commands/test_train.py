@@ -60,6 +60,7 @@ def test_an_existing_output_is_not_replaced_without_the_flag(recipe: Path, data:
     [
         ("out.pth", ConfigError, r"must end in \.safetensors"),
         ("nowhere/out.safetensors", OutputError, "does not exist"),
+        ("n" * 243 + ".safetensors", ConfigError, "the name is too long for its folder"),
     ],
 )
 def test_an_impossible_output_is_rejected(

@@ -165,3 +165,13 @@ def test_what_somebody_puts_in_place_of_the_hidden_video_is_not_overwritten(
         assert vsr.upscale(source, target, **SETTINGS).frames_out == 3
         assert not hidden.exists()
     assert mine.read_bytes() == b"precious"
+
+
+def test_names_that_are_too_long_with_their_numbers_are_refused_before_the_work(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", frames=2)
+    for name, is_possible in (("%d" + "n" * 250 + ".png", True), ("%05d" + "n" * 247 + ".png", False)):
+        if is_possible:
+            assert vsr.upscale(source, tmp_path / name, **SETTINGS).frames_out == 2
+        else:
+            with pytest.raises(vsr.ConfigError, match=r"cannot have such names \(File name too long\)"):
+                vsr.upscale(source, tmp_path / name, **SETTINGS)

@@ -272,7 +272,7 @@ def _end_of_killed(source: Path, target: Path, chosen: ChosenSettings, options: 
     with completed(source, target, chosen, overwrite=options.overwrite) as found:
         if found is None:
             return None
-        console.say(f"{name_of(target)}: finished before, by a run that was killed at its end")
+        console.say(f"{name_of(target)}: already finished, by a run that was killed at its end")
         place = options.report
         if place is not None and _is_written(found.report, place):
             place = None

@@ -86,7 +86,7 @@ def local_place(target: Path) -> Path:
     remote = remote_of(target)
     if remote is None:
         return names.reachable(Path(os.path.realpath(target)))
-    name = hashlib.sha256(str(target.with_suffix("")).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(target.with_suffix(""))).hexdigest()[:16]
     named = remote.work_folder
     folder = _usual_work_folder(remote) if named is None or remote_of(named) else named
     try:

@@ -7,6 +7,7 @@ or file name can contain a credential. The URL itself is only in the table of th
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -230,7 +231,7 @@ def parts_of(target: Path, *, beside: bool) -> Remote | None:
     top = None if folder is None else remote_of(folder)
     import hashlib  # imported late: it loads OpenSSL
 
-    name = f".{hashlib.sha256(str(target).encode()).hexdigest()[:12]}.vsr"
+    name = f".{hashlib.sha256(os.fsencode(target)).hexdigest()[:12]}.vsr"
     if top is not None:
         if not top.writable:
             raise ConfigError(f"{top.shown}: web addresses can only be read; name another `work_folder`")

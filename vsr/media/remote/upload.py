@@ -136,7 +136,7 @@ def send(file: Path, remote: Remote, *, overwrite: bool) -> None:
         ):
             raise _appeared(remote) from None
         raise OutputError(f"{remote.shown}: the upload failed: {reason_of(error)}") from None
-    _check_size(file, remote)
+    _check_sent_size(file, remote)
 
 
 def _in_parts(file: Path, system: Any, place: str, remote: Remote, overwrite: bool) -> None:
@@ -204,7 +204,7 @@ def object_exists(remote: Remote) -> bool:
     return _asked(remote, lambda system, place: _size_at(system, place, remote)) is not None
 
 
-def _check_size(file: Path, remote: Remote) -> None:
+def _check_sent_size(file: Path, remote: Remote) -> None:
     found = _asked(remote, lambda system, place: _size_at(system, place, remote))
     if found != file.stat().st_size:
         raise OutputError(

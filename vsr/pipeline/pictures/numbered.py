@@ -37,6 +37,7 @@ from vsr.pipeline.job.digests import file_facts
 from vsr.pipeline.job.report import Report
 from vsr.pipeline.pictures.left_out import left_out, streams_left_out
 from vsr.pipeline.pictures.lossless_video import ANY_SIZE, MADE, kept_note, through_video
+from vsr.system import names
 from vsr.system.last_step import last_step
 from vsr.writing import new_file
 
@@ -112,6 +113,15 @@ def _checked(source: Path, target: Path, chosen: ChosenSettings) -> VideoInfo:
 
 
 def _check_names(files: Sequence[Path], target: Path, *, overwrite: bool) -> None:
+    first = numbered(target, first_number(files))
+    if target.parent.is_dir():
+        try:
+            names.check(first)
+        except OSError as error:
+            raise ConfigError(
+                f"{shown(target.name)[:40]}...: its pictures cannot have such names ({error.strerror});"
+                " choose another one"
+            ) from error
     taken = _taken(target, first_number(files))
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
