@@ -95,11 +95,20 @@ def test_the_count_of_frames_includes_the_one_in_which_an_edit_begins(tmp_path: 
         ([(1.0, None), (3.0, 3.0)], [1, 2], [1, 3]),
         ([(2.0, 3.0), (2.0, 3.0)], [1, 1], [0, 2]),
         ([(1.5, 8.0), (2.5, 0.5)], [3, 4, 0, 1], [0, 1, 1.5, 3]),
+        ([(2.0, 5.0), (3.0, 6.0)], [2, 3, 3], [0, 1, 2]),
+        ([(2.0, 0.0), (3.0, 6.0), (1.0, 2.0)], [0, 3, 1], [0, 2, 5]),
     ],
-    ids=["two edits", "after an empty edit", "the same edit twice", "in another order"],
+    ids=[
+        "two edits",
+        "after an empty edit",
+        "the same edit twice",
+        "in another order",
+        "between frames",
+        "between frames, from the start",
+    ],
 )
 @pytest.mark.parametrize("codec", CODECS)
-def test_each_edit_may_begin_inside_a_frame(
+def test_each_edit_may_begin_inside_a_frame_or_between_two(
     tmp_path: Path, codec: str, edits: Sequence[Edit], numbers: list[int], times: list[float]
 ) -> None:
     source = edited(slides(tmp_path / "whole.mov", **CODECS[codec]), tmp_path / "in.mov", edits)

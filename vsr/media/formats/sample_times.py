@@ -2,7 +2,8 @@
 
 FFmpeg's demuxer (up to 9) lets an edit begin with the first sample that begins inside it. The sample in which
 the edit begins is marked as hidden, and everything after it is shown too early by the rest of that sample. In
-a slide show or a track of texts that is seconds.
+a slide show or a track of texts that is seconds. From the second edit on, frames of a video with B-frames are
+too late by the delay of their presentation.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ def showings_of(path: str, track: int, *, least: Fraction) -> dict[int, list[Sho
             (floor(Fraction(duration * own.rate, film.rate) + Fraction(1, 2)), begin)
             for duration, begin in edits_of(content_of(file, place, b"edts", b"elst"))
         ]
-        if not any(begin > 0 for _, begin in edits):
+        several = sum(begin != EMPTY for _, begin in edits) > 1
+        if not several and not any(begin > 0 for _, begin in edits):
             return {}
         found = _track(file, place)
     if found is None:
         return {}
     shown = list(_shown(found, edits, max(1, round(least * own.rate))))
-    if least and not any(showing.is_cut for _, showing in shown):
+    if least and not several and not any(showing.is_cut for _, showing in shown):
         return {}
     table: dict[int, list[Showing]] = {}
     for offset, showing in shown:
