@@ -124,3 +124,42 @@ def test_a_file_in_order_is_not_reported(clean: Path) -> None:
         assert len(list(video)) == FRAMES
         assert not [line for line in video.warnings if "back" in line]
         assert not video.damage
+
+
+def texts(path: Path) -> list[tuple[float, float]]:
+    """Return begin and duration of each text that is not blank."""
+    packets = ffprobe(path, "-show_packets", "-select_streams", "s")["packets"]
+    least = 2 if path.suffix == ".mp4" else 0
+    return [(float(p["pts_time"]), float(p["duration_time"])) for p in packets if int(p["size"]) > least]
+
+
+THREE = ((0.2, 0.4, "x"), (0.8, 1.0, "y"), (1.4, 1.9, "z"))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("audio", [(), (Audio(codec="flac"),)], ids=["silent", "audio"])
+def test_subtitles_that_come_too_late_in_the_file_are_shown_at_their_times(
+    tmp_path: Path, suffix: str, audio: tuple[Audio, ...]
+) -> None:
+    lines = [Subtitle(lines=THREE)]
+    clean = make_clip(tmp_path / "clean.mkv", frames=FRAMES, audio=audio, subtitles=lines)
+    source = moved(clean, tmp_path / "in.mkv", 2 + len(audio), lambda n: 1900 if n == 0 else 0)
+    assert [begin for begin, _ in texts(source)] == [2.1, 0.8, 1.4]  # else this shows nothing
+    report = upscale(source, tmp_path / f"out{suffix}", model="bicubic", scale=2)
+    expected = [(0.8, 0.2), (1.4, 0.5), (2.1, 0.2)]
+    assert texts(Path(report.target)) == [pytest.approx(pair, abs=0.001) for pair in expected]
+    assert report.exit_code == 0
+    assert not [line for line in report.warnings if "back" in line]
+
+
+def test_a_text_that_comes_far_too_late_is_reported_and_in_mp4_damage(tmp_path: Path) -> None:
+    lines = [Subtitle(lines=((0.2, 0.4, "x"), (2.0, 2.5, "y"), (8.6, 9.0, "z")))]
+    clean = make_clip(tmp_path / "clean.mkv", frames=250, audio=[Audio(codec="flac")], subtitles=lines)
+    source = moved(clean, tmp_path / "in.mkv", 3, lambda n: -8000 if n == 2 else 0)
+    report = upscale(source, tmp_path / "out.mp4", model="bicubic", scale=2)
+    assert report.exit_code == 10
+    assert [line for line in report.damage.notes if "1 texts of stream 2 come too late in the file" in line]
+    assert [line for line in report.warnings if "subtitle of stream 2 runs back in time at 2.000 s" in line]
+    report = upscale(source, tmp_path / "out.mkv", model="bicubic", scale=2)
+    assert [line for line in report.warnings if "subtitle of stream 2 runs back in time at 2.000 s" in line]
+    assert len(texts(tmp_path / "out.mkv")) == 3

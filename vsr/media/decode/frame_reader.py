@@ -111,8 +111,8 @@ class FrameReader:
                 self._warn(note)
             if positioned:
                 self._watch.position(packet.pos, packet.size)
+            self._warn_of(backward.note(packet))
             if packet.stream_index != stream.index:
-                self._warn_of(backward.note(packet))
                 continue
             self._watch.packet(packet)
             times.packet(packet.pts)

@@ -5,6 +5,7 @@ Packets are read in file order; only a stray time and the joins of a file hold a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,7 @@ from vsr.media.decoders.avi_clock import must_read_from_start
 from vsr.media.decoders.concatenated import Parts, can_start_over
 from vsr.media.decoders.decoder import read_packets
 from vsr.media.files.pyav import time_base_of
+from vsr.media.integrity.backward_times import TOO_LATE
 from vsr.media.integrity.stray_times import AGES, FAR, StrayTimes
 from vsr.media.integrity.transport import broken_pids
 from vsr.media.passthrough.edits import Edits
@@ -40,6 +42,24 @@ def muxing_time(packet: Packet[Any]) -> Fraction:
     """Return when a packet must be muxed, in seconds; a packet without a time is due at once."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base
+
+
+def in_order(packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+    """Yield packets with a delay of `TOO_LATE` seconds. A subtitle that comes too late by less than that is
+    put before later packets: players show it at its time, but muxers refuse times that run back.
+    """
+    held: deque[Packet[Any]] = deque()
+    latest: Fraction | None = None
+    for packet in packets:
+        now = muxing_time(packet)
+        latest = now if latest is None else max(latest, now)
+        place = len(held)
+        if packet.stream.type == "subtitle":
+            place = next((n for n, one in enumerate(held) if muxing_time(one) > now), place)
+        held.insert(place, packet)
+        while held and latest - muxing_time(held[0]) > TOO_LATE:
+            yield held.popleft()
+    yield from held
 
 
 class SourcePackets:
@@ -78,7 +98,13 @@ class SourcePackets:
         self._strays: dict[int, StrayTimes[Packet[Any]]] = {}
 
     def read(self) -> Iterator[Packet[Any]]:
-        """Yield the packets inside the range in file order."""
+        """Yield the packets inside the range in file order; subtitles that come late are put in order."""
+        subtitles = any(self._media.streams[index].type == "subtitle" for index in self._streams)
+        if subtitles and "matroska" in self._media.format.name:
+            return in_order(self._in_file_order())
+        return self._in_file_order()
+
+    def _in_file_order(self) -> Iterator[Packet[Any]]:
         for packet in self._unedited():
             if packet.stream.type == "audio":
                 self._audio_watch.packet(packet)

@@ -30,6 +30,8 @@ class Flattener:
     """
 
     def __init__(self) -> None:
+        self.late = 0
+        """The number of texts that had ended before the start of an earlier one; they are not shown."""
         self._active: list[Text] = []
         self._now = 0
 
@@ -40,6 +42,8 @@ class Flattener:
         self._now = max(self._now, text.start)
         if text.words and (text.end is None or text.end > self._now):
             self._active.append(text)
+        elif text.words and text.start < self._now:
+            self.late += 1
         return done
 
     def until(self, time: int) -> list[Text]:

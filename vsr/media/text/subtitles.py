@@ -100,8 +100,13 @@ class TextConverter:
 
     def damage_note(self, index: int) -> str | None:
         """Return a sentence if texts of the source's stream `index` could not be read, else None."""
-        said = f"{self.broken} texts of stream {index} cannot be read and are left blank"
-        return said if self.broken else None
+        late = 0 if self._flat is None else self._flat.late
+        said = []
+        if late:
+            said.append(f"{late} texts of stream {index} come too late in the file to be shown")
+        if self.broken:
+            said.append(f"{self.broken} texts of stream {index} cannot be read and are left blank")
+        return "; ".join(said) or None
 
     def note(self, index: int) -> str | None:
         """Return None: nothing else can change."""
