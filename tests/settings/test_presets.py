@@ -161,6 +161,7 @@ def test_a_pipeline_from_elsewhere_neither_hangs_nor_writes(
             "deinterlace = 'off'\nfield_order = 'top-first'",
             "deinterlace = 'off' (mine.toml) contradicts field_",
         ),
+        ("scale = 99", "scale (mine.toml) 99 is not possible; use more than 0 and at most 16"),
         ("start = 90", "start (mine.toml) 90 s is after the end of the video"),
         ("backend = 'cuda'\nmodel = 'fast'", "backend = 'cuda' (mine.toml)"),
     ],
@@ -174,6 +175,13 @@ def test_an_error_about_a_value_of_a_file_names_its_key_and_the_file(
     assert done.code == 2
     assert line in done.line
     assert not re.search("--(threads|crf|preset|encoder|pix-fmt|filter-after|scale|deinterlace)", done.line)
+
+
+def test_an_error_at_the_end_of_a_run_names_the_key_as_well(tmp_path: Path) -> None:
+    own, source = tmp_path / "mine.toml", make_clip(tmp_path / "in.mkv", frames=2)
+    own.write_text("model = 'bicubic'\nend = 0\n")
+    with pytest.raises(vsr.OutputError, match=r"no frame was written; check `start` and end \(mine.toml\)"):
+        vsr.upscale(source, tmp_path / "out.mkv", pipeline=own, device="cpu")
 
 
 def test_a_flag_over_a_file_is_named_as_a_flag(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

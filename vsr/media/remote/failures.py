@@ -124,7 +124,7 @@ def reason_of(failure: BaseException) -> str:
 
 
 def _root_of(failure: BaseException) -> BaseException:
-    """Return what a web server or connection really said: to fsspec, every failure is a missing file."""
+    """Return the original error of a web server or a connection, which fsspec reports as a missing file."""
     cause = failure.__cause__
     is_of_web = isinstance(cause, TimeoutError) or type(cause).__module__.startswith("aiohttp")
     return cause if cause is not None and is_of_web and isinstance(failure, FileNotFoundError) else failure

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import ConfigError, DeviceError, ModelError
+from vsr.errors import VsrError
 from vsr.pipeline.job.chosen_settings import ChosenSettings
 from vsr.settings.field import settings_of
 from vsr.settings.schema import EncoderSettings
@@ -26,15 +26,15 @@ def named_by_origin(chosen: ChosenSettings) -> Generator[None, None, None]:
     """Name settings of a pipeline by their keys in the errors of the code inside.
 
     Raises:
-        ConfigError, DeviceError, ModelError: as in the code inside, of the same class, with another message.
+        VsrError: the error of the code inside, with another message.
     """
     try:
         yield
-    except (ConfigError, DeviceError, ModelError) as error:
+    except VsrError as error:
         text = with_keys(str(error), chosen)
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
+        if text != str(error):
+            error.args = (text,)
+        raise
 
 
 def with_keys(message: str, chosen: ChosenSettings) -> str:

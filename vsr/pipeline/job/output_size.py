@@ -36,9 +36,9 @@ def wanted_scale(info: VideoInfo, settings: UpscaleSettings) -> Fraction | None:
         other = "`height`" if settings.width is None else "`width` and `height`"
         raise ConfigError(f"`scale` contradicts {other}; leave one of them out")
     if settings.width is not None and settings.height is None:
-        raise ConfigError("a width without a height is not possible. Give both")
+        raise ConfigError("`width` without `height` is not possible; give both")
     if settings.height is None:
-        return None if settings.scale is None else _checked(settings.scale)
+        return None if settings.scale is None else _checked(settings.scale, "`scale`")
     shown_height, shown_width = _shown(info)
     if settings.square_pixels:
         size = target_size(info, settings, Fraction(1))
@@ -115,11 +115,9 @@ def like(info: VideoInfo, size: TargetSize) -> VideoInfo:
     )
 
 
-def _checked(scale: Fraction) -> Fraction:
+def _checked(scale: Fraction, name: str = "a scale of") -> Fraction:
     if not 0 < scale <= MAX_SCALE:
-        raise ConfigError(
-            f"a scale of {float(scale):g} is not possible. Use more than 0 and at most {MAX_SCALE}"
-        )
+        raise ConfigError(f"{name} {float(scale):g} is not possible; use more than 0 and at most {MAX_SCALE}")
     return scale
 
 

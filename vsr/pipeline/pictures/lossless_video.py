@@ -142,7 +142,7 @@ def _held(target: Path) -> WorkFolder | None:
 
 
 def _describe_pictures(report: Report, chosen: ChosenSettings, kind: str) -> None:
-    """Make the report of the hidden video that of the pictures, which hold no other streams."""
+    """Change the report of the hidden video into one of the pictures, which contain no other streams."""
     report.settings = {
         key: {"value": value, "from": origin} for key, (value, origin) in chosen.rows().items()
     }

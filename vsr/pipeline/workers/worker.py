@@ -195,9 +195,9 @@ def _decoded_from(
 
 
 def _is_far(source: VideoSource, position: int, wanted: int) -> bool:
-    """Return whether a frame is reached faster by beginning near it than by decoding all on the way.
+    """Return whether a seek to a key frame near a frame takes less time than decoding all frames up to it.
 
-    That costs about `_ENTRY` frames of decoding from a key frame, and the packets before are read, twice.
+    A seek decodes about `_ENTRY` frames, and reads the packets before the key frame twice.
     """
     cost = _READING if remote_of(source.info.path) is None else _FETCHING
     return source.begins_late is not False and wanted - position > _ENTRY + wanted * cost

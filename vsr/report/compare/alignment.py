@@ -124,7 +124,7 @@ def _sketch(one: Input, *, seconds: int | None) -> Sketch:
 
 
 def _place(one: Input, own: Sketch, base: Input, longest: Sketch) -> tuple[Fraction, str]:
-    """Return what to add to the times of a video, and a sentence if its timestamps do not say so."""
+    """Return the offset to add to a video's times, and a sentence if it was found by the content alone."""
     by_time = list(dict.fromkeys((Fraction(0), longest.times[0] - own.times[0])))
     offset, fits = _best(own, longest, by_time)
     if not fits and longest.times[-1] - longest.times[0] > SEARCH_SECONDS - 1:
