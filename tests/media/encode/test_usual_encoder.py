@@ -74,6 +74,8 @@ def test_other_containers_have_h264_by_default(suffix: str, source: str) -> None
             ["would lose 10 bits", "libsvtav1 has no preset ultrafast; its default, 7, is used"],
         ),
         ("yuv420p", {"preset": "8"}, "libvpx-vp9", "8", []),
+        ("yuv420p", {"crf": 0}, "libvpx-vp9", "3", []),
+        ("yuv420p10le", {"crf": 0}, "libsvtav1", "7", ["would lose 10 bits", "has no CRF 0; 1 is used"]),
         ("yuv420p", {"preset": "12"}, "libsvtav1", "12", ["libvpx-vp9 has no preset 12"]),
         ("yuv444p", {"preset": "8"}, "libvpx-vp9", "8", []),
         ("yuv420p", {"pixel_format": "yuv420p10le"}, "libsvtav1", "7", ["has no yuv420p10le"]),
@@ -82,7 +84,7 @@ def test_other_containers_have_h264_by_default(suffix: str, source: str) -> None
     ],
 )
 def test_in_webm_other_settings_decide_as_well_and_lose_no_bits(
-    source: str, asked: dict[str, str], encoder: str, preset: str, words: list[str]
+    source: str, asked: dict[str, Any], encoder: str, preset: str, words: list[str]
 ) -> None:
     settings, info, webm = EncoderSettings(**asked), info_of(source), CONTAINERS[".webm"]
     plan = choose(settings, info, width=64, height=64, container=webm)

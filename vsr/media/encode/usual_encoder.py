@@ -25,7 +25,8 @@ def usual(
 
     In WebM that is VP9, which all browsers play. The libvpx in PyAV's wheels has 8 bits only, so AV1 takes
     its place where that keeps more of a source, or where only AV1 has the pixel format or the preset that was
-    asked for. A preset of x264, the default encoder elsewhere, gives way to the encoder's own default.
+    asked for. A preset of x264, the default encoder elsewhere, is replaced by the default of the encoder, and
+    a CRF that only VP9 has by the nearest one.
 
     Args:
         container: Container of the output.
@@ -38,7 +39,8 @@ def usual(
         return replace(asked, encoder=here[0]), ()
     name, why = _in_webm(here, info, asked)
     chosen, left_out = _with_own_preset(name, asked)
-    return chosen, (*why, *left_out)
+    chosen, replaced = _with_own_quality(name, chosen)
+    return chosen, (*why, *left_out, *replaced)
 
 
 def usual_in(container: Container) -> tuple[str, ...]:
@@ -77,6 +79,17 @@ def _with_own_preset(name: str, asked: EncoderSettings) -> tuple[EncoderSettings
         return chosen, ()
     instead = f"; its default, {own.default}, is used" if own else ""
     return replace(chosen, preset=None), (f"{name} has no preset {asked.preset}{instead}",)
+
+
+def _with_own_quality(name: str, asked: EncoderSettings) -> tuple[EncoderSettings, tuple[str, ...]]:
+    """Return the settings with the nearest CRF of the encoder for one that only WebM's first encoder has."""
+    own, first, crf = ENCODERS[name].quality, ENCODERS[IN_WEBM[0]].quality, asked.crf
+    if crf is None or own is None or first is None or not first.best <= crf <= first.worst:
+        return asked, ()  # what neither has is refused later
+    nearest_crf = min(max(crf, own.best), own.worst)
+    if nearest_crf == crf:
+        return asked, ()
+    return replace(asked, crf=nearest_crf), (f"{name} has no CRF {crf:g}; {nearest_crf:g} is used",)
 
 
 def _has_preset(name: str, preset: str | None) -> bool:
