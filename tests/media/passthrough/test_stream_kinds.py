@@ -248,12 +248,14 @@ def test_a_stream_without_a_decoder_is_named_by_its_codec(tmp_path: Path) -> Non
     assert any("stream 1 (subtitle dvb_teletext nor) is left out" in warning for warning in warnings)
 
 
-def film_with_ttml(folder: Path) -> Path:
+def film_with_ttml(folder: Path, *, chapters: bool = False) -> Path:
     """Write an MP4 file with texts for which FFmpeg has no decoder."""
     video, source = make_clip(folder / "video.mkv", frames=25), folder / "in.mp4"
     with av.open(str(video)) as media, av.open(str(source), "w") as made:
         shown = made.add_stream_from_template(media.streams.video[0], opaque=True)
         texts = made.add_mux_stream("ttml", time_base=Fraction(1, 1000))
+        times = {"start": 0, "end": 900, "time_base": Fraction(1, 1000)}
+        made.set_chapters([{"id": 1, "metadata": {"title": "one"}, **times}] if chapters else [])
         made.start_encoding()
         packets = [(packet, shown) for packet in media.demux(video=0) if packet.size]
         for begin in (0, 400):
@@ -288,6 +290,20 @@ def test_ttml_is_left_out_where_only_mp4_has_it(tmp_path: Path, suffix: str) -> 
     (warning,) = [w for w in pass_through(source, tmp_path / f"out.{suffix}").warnings if "ttml" in w]
     assert warning.startswith("stream 1 (subtitle ttml) is left out")
     assert warning.endswith("does not support it; write to .mp4 to keep it")
+
+
+@pytest.mark.parametrize("tag", ["wvtt", "mebx"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+@pytest.mark.parametrize("chapters", [False, True])
+def test_data_that_ffmpeg_does_not_know_are_named_before_the_work(
+    tmp_path: Path, tag: str, suffix: str, chapters: bool
+) -> None:
+    """WebVTT of MP4, the metadata of phones: QuickTime's muxer would write them without a name."""
+    source = film_with_ttml(tmp_path, chapters=chapters)
+    source.write_bytes(source.read_bytes().replace(b"stpp", tag.encode()))
+    plan = plan_streams(source, video_index=0, target=Path(f"out.{suffix}"))
+    (warning,) = plan.warnings
+    assert warning.startswith(f"stream 1 (data {tag}) is left out: FFmpeg does not know it")
 
 
 def test_a_clip_includes_packets_that_overlap_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.media.audio.audio_facts import AudioFacts
-from vsr.media.files.ffmpeg_log import described_codec
+from vsr.media.files.ffmpeg_log import described_codec, described_tag
 from vsr.media.files.opening import open_own
 from vsr.media.files.pyav import TEXT, time_base_of
 from vsr.media.formats.muxers import REFUSED
@@ -123,12 +123,17 @@ def muxer_takes(
 
 def _is_read_back(buffer: io.BytesIO, muxer: str, stream: Stream) -> bool:
     """Return whether a demuxer finds packets of data, and their codec. MP4's and MOV's muxers write codecs
-    without a name, which nobody can identify then (KLV), or of which no packet is read (timed ID3).
+    without a name, which nobody can identify then (KLV, all that FFmpeg does not know), or of which no packet
+    is read (timed ID3).
     """
     with open_own(buffer.getvalue(), muxer) as media:
-        names = [getattr(found, "name", None) for found in media.streams.data]
-        named = names == [getattr(stream, "name", None)]
+        named = [_name_of(found) for found in media.streams.data] == [_name_of(stream)]
         return named and any(packet.size for packet in media.demux(data=0))
+
+
+def _name_of(stream: Stream) -> str:
+    """Return FFmpeg's name of the codec of data; the container's, if FFmpeg does not know it."""
+    return getattr(stream, "name", None) or described_tag(stream.container, stream.index)
 
 
 def _taken(output: OutputContainer, stream: Stream, second: int, packet: Packet[Any]) -> bool:

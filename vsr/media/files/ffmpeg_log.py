@@ -34,7 +34,26 @@ def described_codec(media: Container, index: int) -> str:
         media: An open file.
         index: Of the stream.
     """
+    found = re.search(r"\w+", _description(media, index))
+    return found[0] if found is not None and found[0] not in ("none", "unknown") else ""
+
+
+def described_tag(media: Container, index: int) -> str:
+    """Return the four characters by which MP4 or QuickTime names the kind of a stream; empty if FFmpeg shows
+    none.
+
+    Args:
+        media: An open file.
+        index: Of the stream.
+    """
+    found = re.search(r"\((\w{4}) / 0x", _description(media, index))
+    return found[1] if found is not None else ""
+
+
+def _description(media: Container, index: int) -> str:
+    """Return FFmpeg's description of a stream, from the codec on; empty if there is none."""
     with log_level_info():
         text: str = media.dumps_format()  # type: ignore[attr-defined]
-    found = re.search(rf"^  Stream #0:{index}\b.*?: (?:Video|Audio|Subtitle|Data): (\w+)", text, re.MULTILINE)
-    return found[1] if found is not None and found[1] not in ("none", "unknown") else ""
+    kinds = "(?:Video|Audio|Subtitle|Data)"
+    found = re.search(rf"^  Stream #0:{index}\b.*?: {kinds}: (.*)$", text, re.MULTILINE)
+    return found[1] if found is not None else ""

@@ -26,7 +26,7 @@ from vsr.media.audio.copies import muxer_takes
 from vsr.media.audio.exact_audio import exact_target
 from vsr.media.audio.latm import latm_config
 from vsr.media.decoders.decoder import read_packets
-from vsr.media.files.ffmpeg_log import described_codec
+from vsr.media.files.ffmpeg_log import described_codec, described_tag
 from vsr.media.files.opening import reopen_media, shown
 from vsr.media.files.pyav import fraction
 from vsr.media.files.stdio import is_pipe
@@ -51,6 +51,8 @@ VIDEO_ONLY = "a pipe carries the video only"
 _FRAGILE = frozenset({"tta"})
 """Audio codecs that are always converted: the decoder needs the number of samples, which Matroska does not
 store."""
+_CHAPTER_TAGS = frozenset({"text", "tx3g", "sbtl"})
+"""QuickTime's names of the texts that a track of chapters consists of."""
 _TRIED = 10
 """The number of packets of a stream that are muxed as a test. After a damaged one, FFmpeg splits a few
 wrongly."""
@@ -138,8 +140,11 @@ def _decide(known: _Known, stream: Stream, container: Container) -> PlannedStrea
     kept = _kept(known, stream, container)
     if kept is not None:
         return kept
-    if kind == "data" and media.chapters() and "mov" in media.format.name:
+    tag = described_tag(media, stream.index)
+    if kind == "data" and media.chapters() and tag in _CHAPTER_TAGS:
         return None
+    if kind == "data" and not codec_name(stream) and tag:
+        return _dropped(stream, "FFmpeg does not know it, so that vsr cannot copy it; keep the source")
     return _dropped(stream, f"{container.name} does not support it; {_remedy(known, stream, container)}")
 
 
@@ -241,7 +246,8 @@ def _first_packets(media: InputContainer, streams: list[Stream]) -> dict[int, li
 
 
 def _dropped(stream: Stream, why: str) -> DroppedStream:
-    kind, codec = stream.type, codec_name(stream) or described_codec(stream.container, stream.index)
+    kind, media, index = stream.type, stream.container, stream.index
+    codec = codec_name(stream) or described_codec(media, index) or described_tag(media, index)
     language = stream.metadata.get("language", "und")
     label = " ".join(
         part for part in (kind, codec, "" if language == "und" else language, _name(stream)) if part
