@@ -42,11 +42,18 @@ def compare(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", help="Seconds or h:mm:ss from the start. Default: the first common frame."),
+        typer.Option(
+            "--at", metavar="TIME", help="Seconds or h:mm:ss from the start. Default: the first common frame."
+        ),
     ] = None,
-    duration: Annotated[str, typer.Option("--duration", help="Seconds that a page shows.")] = "10",
+    duration: Annotated[
+        str, typer.Option("--duration", metavar="TIME", help="Seconds that a page shows.")
+    ] = "10",
     max_megabytes: Annotated[
-        float, typer.Option("--max-megabytes", help="Limit of a page; beyond it, some frames have no image.")
+        float,
+        typer.Option(
+            "--max-megabytes", metavar="MB", help="Limit of a page; beyond it, some frames have no image."
+        ),
     ] = 30,
     title: Annotated[str, typer.Option("--title", help="Headline of a page.")] = "",
     overwrite: Annotated[bool, common_flags.OVERWRITE] = False,

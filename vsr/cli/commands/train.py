@@ -30,7 +30,9 @@ _EVERY = 15.0
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of an included recipe, or a TOML file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of an included recipe, or a TOML file.")
+    ],
     data: Annotated[
         list[str],
         typer.Option("--data", help="Folder of images, video, folder of pairs, or tar shards; repeatable."),

@@ -25,15 +25,19 @@ def verify(
         Path, typer.Argument(metavar="RESULT", help="The upscaled video, made by any tool.", parser=place_of)
     ],
     start: Annotated[
-        str | None, typer.Option("--start", help="Where the result begins, as in `vsr upscale`.")
+        str | None,
+        typer.Option("--start", metavar="TIME", help="Where the result begins, as in `vsr upscale`."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--end", help="Where the result ends, as in `vsr upscale`.")
+        str | None, typer.Option("--end", metavar="TIME", help="Where the result ends, as in `vsr upscale`.")
     ] = None,
     deinterlace: Annotated[
-        str | None, typer.Option("--deinterlace", help="As in `vsr upscale`; found out by default.")
+        str | None,
+        typer.Option("--deinterlace", metavar="HOW", help="As in `vsr upscale`; found out by default."),
     ] = None,
-    field_order: Annotated[str, typer.Option("--field-order", help="As in `vsr upscale`.")] = "auto",
+    field_order: Annotated[
+        str, typer.Option("--field-order", metavar="WHICH", help="As in `vsr upscale`.")
+    ] = "auto",
     max_pixels: Annotated[int | None, common_flags.MAX_PIXELS] = None,
     allow_network: Annotated[bool, urls.ALLOW_NETWORK] = False,
 ) -> None:
