@@ -173,3 +173,17 @@ def test_a_film_without_edits_inside_frames_is_read_as_ffmpeg_does(tmp_path: Pat
     source = slides(tmp_path / "in.mov", **CODECS["x264 with B-frames"])
     made = pass_through(source, tmp_path / "out.mkv").path
     assert frame_times(made) == frame_times(source)
+
+
+@pytest.mark.parametrize("speed", [0, 1 << 15, 1 << 17], ids=["a frame is held", "half", "twice"])
+def test_another_speed_of_an_edit_is_reported_before_the_work(tmp_path: Path, speed: int) -> None:
+    source = edited(slides(tmp_path / "whole.mov"), tmp_path / "in.mov", [(6.5, 3.0)])
+    with open_video(source) as video:
+        assert not video.warnings
+    data = source.read_bytes()
+    at = data.index(b"elst") + 20
+    assert data[at : at + 4] == (1 << 16).to_bytes(4, "big")
+    source.write_bytes(data[:at] + speed.to_bytes(4, "big") + data[at + 4 :])
+    with open_video(source) as video:
+        (line,) = video.warnings
+    assert "play a part of it at another speed, or hold a frame" in line

@@ -9,6 +9,8 @@ from vsr.errors import InputError
 from vsr.frame import VideoInfo
 from vsr.media.decode.interlacing import FieldWork, note_on_interlacing
 from vsr.media.files.opening import shown
+from vsr.media.files.stdio import is_pipe
+from vsr.media.formats.edit_list import speeds_of
 from vsr.media.pixels.layouts import repacking_note
 
 
@@ -27,6 +29,11 @@ def notes_of_headers(info: VideoInfo, raw: VideoInfo, fields: FieldWork) -> Iter
         yield (
             "the colours are wrong: the video is Dolby Vision without a layer for other displays, and "
             "`color` sets its matrix"
+        )
+    if not is_pipe(info.path) and speeds_of(info.path):
+        yield (
+            "edits of this film play a part of it at another speed, or hold a frame; here every edit plays "
+            "at the usual speed for its duration. Export the film anew with the program that made it"
         )
     interlacing = note_on_interlacing(raw, fields)
     if interlacing is not None:

@@ -20,6 +20,8 @@ _UNKNOWN = {2**32 - 1, 2**64 - 1}
 """Durations of 32 and 64 bits that are not known."""
 EMPTY = -1
 """The media time of an edit that shows nothing."""
+_USUAL_SPEED = 1 << 16
+"""In the edit list, whose speeds are numbers of 16.16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,23 @@ def _shown_for(tkhd: bytes) -> int:
 
 def edits_of(elst: bytes) -> Iterator[tuple[int, int]]:
     """Yield the duration of each edit in ticks of the film, and where it begins in ticks of the track."""
-    form = struct.Struct(">QqI" if elst[:1] == b"\1" else ">IiI")
+    return ((duration, begin) for duration, begin, _ in _rows(elst))
+
+
+def speeds_of(path: str) -> set[Fraction]:
+    """Return the speeds at which edits of any track play it, except the usual one; 0 holds a frame.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_bytes(path) as file:
+        tracks = list(find_boxes(file, 0, file.seek(0, 2), b"moov", b"trak"))
+        rows = [row for track in tracks for row in _rows(content_of(file, track, b"edts", b"elst"))]
+    return {Fraction(speed, _USUAL_SPEED) for _, begin, speed in rows if begin != EMPTY} - {Fraction(1)}
+
+
+def _rows(elst: bytes) -> Iterator[tuple[int, int, int]]:
+    form = struct.Struct(">Qqi" if elst[:1] == b"\1" else ">Iii")
     count = min(int.from_bytes(elst[4:8], "big"), max(0, len(elst) - 8) // form.size)
     for number in range(count):
-        duration, begin, _ = form.unpack_from(elst, 8 + number * form.size)
-        yield duration, begin
+        yield form.unpack_from(elst, 8 + number * form.size)
