@@ -96,5 +96,6 @@ def test_colour_tags_are_named_or_numbered_and_added() -> None:
     ],
 )
 def test_the_error_names_the_setting_that_is_wrong(overrides: dict[str, object], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as caught:
         with_overrides(BASE, overrides, where="here")
+    assert type(caught.value) is ConfigError, "logs and queues name the class"

@@ -13,15 +13,6 @@ from typing import Any, Literal
 
 from vsr.errors import ConfigError
 
-
-class LimitError(ConfigError):
-    """A number is outside its limits. The message names its keyword."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"`{name}` {reason}")
-        self.name, self.reason = name, reason
-
-
 InResumeKey = Literal["value", "derived", "no"]
 """`value`: a run is resumed only if the setting has the same value. `derived`: the key contains what follows
 from the setting, such as the hash of a model's weights instead of its name. `no`: the setting does not change
@@ -115,15 +106,20 @@ def check_limits(settings: Any) -> None:
     """Check that all numbers are within their limits; libraries cannot represent much larger ones.
 
     Raises:
-        LimitError: a number is outside its limits or not a number (NaN).
+        ConfigError: a number is outside its limits or not a number (NaN).
     """
     for name, facts in settings_of(settings).items():
-        value = getattr(settings, name)
-        if facts.limits is None or value is None:
-            continue
-        least, most = facts.limits
-        if not least <= value <= most:  # also False for NaN
-            shown = f"{float(value):g}" if isinstance(value, Fraction | float) else reprlib.repr(value)
-            raise LimitError(
-                name, f"{shown} is out of range; use {least:.15g} to {most:.15g}, or leave it out"
-            )
+        wrong = out_of_range(facts, getattr(settings, name))
+        if wrong is not None:
+            raise ConfigError(f"`{name}` {wrong}")
+
+
+def out_of_range(facts: Setting, value: Any) -> str | None:
+    """Return the words for a number outside the limits of its setting, or NaN; None for any other value."""
+    if facts.limits is None or value is None:
+        return None
+    least, most = facts.limits
+    if least <= value <= most:  # False for NaN
+        return None
+    shown = f"{float(value):g}" if isinstance(value, Fraction | float) else reprlib.repr(value)
+    return f"{shown} is out of range; use {least:.15g} to {most:.15g}, or leave it out"

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from vsr.errors import ConfigError
 from vsr.reading import read_file
-from vsr.settings.field import LimitError, may_be_in_files
+from vsr.settings.field import may_be_in_files, out_of_range, settings_of
 
 T = TypeVar("T")
 
@@ -69,10 +69,12 @@ def from_table(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
             names = ", ".join(sorted(name for name, in_files in known.items() if in_files))
             raise ConfigError(f"{where}: unknown key {reprlib.repr(key)}; known keys are {names}")
     values = {key: typed(value, hints[key], where=_inside(where, key)) for key, value in table.items()}
+    for name, facts in settings_of(kind).items():
+        wrong = out_of_range(facts, values.get(name))
+        if wrong is not None:
+            raise ConfigError(f"{_inside(where, name)}: {wrong}")
     try:
         return kind(**values)
-    except LimitError as error:
-        raise ConfigError(f"{_inside(where, error.name)}: {error.reason}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
