@@ -72,6 +72,8 @@ _OPTIONS = {
     "probesize": str(PROBE_BYTES),
     "max_streams": str(MAX_STREAMS + 1),
 }
+_IN_AVI = ",srt,ass"
+"""Demuxers of the text files that AVI stores as subtitles (GAB2)."""
 _LIVE = {"fpsprobesize": "0"}
 """With this, FFmpeg does not read twenty frames of NUT, which states no frame rate, to estimate one."""
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -140,6 +142,8 @@ def _opened(
         _check_regular(where, name)
         _check_heic(where, name)
         demuxer, place = _demuxer(where), f"file:{where}"
+    if not is_pipe(path) and _is_avi(where):
+        options["format_whitelist"] += _IN_AVI
     try:
         container = av.open(
             place,
@@ -191,6 +195,13 @@ def shown(path: str | Path) -> str:
     """
     text = shown_name(path) or os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _is_avi(path: Path) -> bool:
+    with suppress(OSError), open_bytes(path) as file:
+        head = file.read(12)
+        return head[:4] == b"RIFF" and head[8:] == b"AVI "
+    return False
 
 
 def _demuxer(path: Path) -> str | None:
