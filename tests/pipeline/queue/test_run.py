@@ -30,7 +30,7 @@ def ended_at_its_name(source: Path, target: Path, on_complete: Callable[[Report]
 
     leave = WorkFolder.leave
 
-    def end(self: WorkFolder, *, done: bool, keep_note: bool) -> None:
+    def end(self: WorkFolder, *, done: bool, keep_note: bool = False) -> None:
         leave(self, done=False, keep_note=keep_note)
         if target.exists():
             raise KeyboardInterrupt

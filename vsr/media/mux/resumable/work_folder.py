@@ -107,7 +107,7 @@ class WorkFolder:
         path = self._inside / _NOTE
         write_table(path, facts)
         if self._stored is not None:
-            self._stored.folder.put(path, _NOTE)
+            self._stored.folder.write(_NOTE, path.read_bytes())
 
     def noted(self) -> dict[str, Any]:
         """Return what `note` has kept, in this run or an earlier one; empty if nothing.
