@@ -19,7 +19,7 @@ def test_a_name_beside_the_input_is_made_up_and_told(
     found = run_cli(capfd, *words)
     made = tmp_path / "a film-preview.png"
     assert found.code == 0
-    assert found.out == f"{made}: bicubic, fast-x2, lanczos, left to right, at 0.200 s\n"
+    assert found.out == f"{made}: bicubic; fast-x2; lanczos; from left to right, at 0.200 s\n"
     assert made.read_bytes()[:4] == b"\x89PNG"
     again = run_cli(capfd, *words)
     assert again.code == 2
@@ -31,7 +31,7 @@ def test_strengths_are_steps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     page = tmp_path / "page.html"
     found = run_cli(capfd, "preview", clip, "-m", "fast", "--strength", "0:1:0.5", "-o", page, "--busiest")
     assert found.code == 0
-    assert "fast-x2, strength 0, fast-x2, strength 0.5, fast-x2, strength 1" in found.out
+    assert "fast-x2, strength 0; fast-x2, strength 0.5; fast-x2, strength 1" in found.out
     assert "The images in this page are lossless." in found.err
     text = page.read_text(encoding="utf-8")
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")

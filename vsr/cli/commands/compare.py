@@ -83,7 +83,7 @@ def compare(
     for note in made.notes:
         console.say(note)
     _print_totals(made)
-    console.out(f"{output}: {', '.join(made.panels)}, left to right")
+    console.out(f"{output}: {'; '.join(made.panels)}; from left to right")
 
 
 def _print_totals(made: vsr.Comparison) -> None:
@@ -134,4 +134,4 @@ def demo(
     shown = truth if scale == "2" else None
     panels = vsr.compare(clip, result, output=picture, at=middle, reference=shown, overwrite=True).panels
     console.out(f"result          {result}")
-    console.out(f"before, after   {picture} ({', '.join(panels)}, left to right)")
+    console.out(f"before, after   {picture} ({'; '.join(panels)}; from left to right)")

@@ -105,4 +105,4 @@ def preview(
     for note in made.notes:
         console.say(note)
     time = "" if made.seconds is None else f", at {made.seconds:.3f} s"
-    console.out(f"{made.output}: {', '.join(made.panels)}, left to right{time}")
+    console.out(f"{made.output}: {'; '.join(made.panels)}; from left to right{time}")
