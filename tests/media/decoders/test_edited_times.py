@@ -15,6 +15,8 @@ from tests.media_maker import Audio, Subtitle, make_clip, numbers_of
 from vsr.media.audit import verify
 from vsr.media.decode.facts.probe import probe
 from vsr.media.decode.source import open_video
+from vsr.media.decoders.edited_times import LEAST
+from vsr.media.formats.sample_times import showings_of
 
 SLIDES = (0, 2000, 5000, 6000, 9000, 10000)
 """Milliseconds at which the frames of `slides` begin."""
@@ -187,3 +189,9 @@ def test_another_speed_of_an_edit_is_reported_before_the_work(tmp_path: Path, sp
     with open_video(source) as video:
         (line,) = video.warnings
     assert "play a part of it at another speed, or hold a frame" in line
+
+
+def test_a_film_of_very_many_edits_keeps_the_times_of_ffmpeg(tmp_path: Path) -> None:
+    edits = [(0.001, 0.5 + number % 7) for number in range(20_000)]
+    source = edited(slides(tmp_path / "whole.mov"), tmp_path / "in.mov", edits)
+    assert showings_of(str(source), 1, least=LEAST) == {}

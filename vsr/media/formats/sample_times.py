@@ -24,6 +24,9 @@ from vsr.media.remote.reader import open_bytes
 _STBL = (b"mdia", b"minf", b"stbl")
 _MOST_SAMPLES = 1 << 20
 """Nearly five hours at 60 frames a second; the times of a longer track stay those of FFmpeg."""
+_MOST_EDITS = 1000
+_FEW, _BEGINNING = 64, 1 << 12
+"""Samples among which the usual edit begins, and bytes of the tables that describe them."""
 _MOST_BYTES = 1 << 24
 """In bytes; the largest table that is read."""
 
@@ -55,6 +58,10 @@ class _Track:
     end: int
     """When the last one ends."""
 
+    def time(self, number: int) -> int:
+        """Return when a sample begins; after the last one, when that ends."""
+        return self.times[number] if number < len(self.times) else self.end
+
 
 def showings_of(path: str, track: int, *, least: Fraction) -> dict[int, list[Showing]]:
     """Map the offset in the file of each sample of a track to when it is shown; empty where nothing is to be
@@ -76,21 +83,27 @@ def showings_of(path: str, track: int, *, least: Fraction) -> dict[int, list[Sho
         own = None if place is None else clock_of(content_of(file, place, b"mdia", b"mdhd"))
         if place is None or film is None or own is None:
             return {}
+        rows = islice(edits_of(content_of(file, place, b"edts", b"elst")), _MOST_EDITS + 1)
         edits = [
             (floor(Fraction(duration * own.rate, film.rate) + Fraction(1, 2)), begin)
-            for duration, begin in edits_of(content_of(file, place, b"edts", b"elst"))
+            for duration, begin in rows
         ]
-        several = sum(begin != EMPTY for _, begin in edits) > 1
-        if not several and not any(begin > 0 for _, begin in edits):
+        begins = [begin for _, begin in edits if begin != EMPTY]
+        if len(edits) > _MOST_EDITS or (len(begins) < 2 and not any(begin > 0 for begin in begins)):
             return {}
+        alone = bool(least) and len(begins) == 1
+        if alone and begins[0] in _first_times(file, place):
+            return {}  # the usual edit, which takes back the delay of B-frames
         found = _track(file, place)
     if found is None:
         return {}
-    shown = list(_shown(found, edits, max(1, round(least * own.rate))))
-    if least and not several and not any(showing.is_cut for _, showing in shown):
+    ticks = max(1, round(least * own.rate))
+    if alone and not _first_of(found, begins[0], ticks)[1]:
         return {}
     table: dict[int, list[Showing]] = {}
-    for offset, showing in shown:
+    for count, (offset, showing) in enumerate(_shown(found, edits, ticks)):
+        if count == _MOST_SAMPLES:
+            return {}
         table.setdefault(offset, []).append(showing)
     return table
 
@@ -115,18 +128,23 @@ def _of_edit(track: _Track, begin: int, duration: int, least: int) -> Iterator[t
     """Yield the offset of each sample of an edit, and when it is shown after the start of the edit, which
     gets the number 0.
     """
-    times = [*track.times, track.end]
-    first = bisect_left(track.times, begin)
-    rest = times[first] - begin
-    is_cut = first > 0 and rest >= least
-    early = rest if is_cut else 0
-    origin = times[first] - early
+    first, early = _first_of(track, begin, least)
+    is_cut, origin = bool(early), track.time(first) - early
     for number in range(first - is_cut, len(track.times)):
         if number >= first and track.times[number] >= begin + duration:
             return
-        shown = max(0, times[number] - origin)
-        length = max(0, min(times[number + 1] - origin, duration) - shown)
+        shown = max(0, track.time(number) - origin)
+        length = max(0, min(track.time(number + 1) - origin, duration) - shown)
         yield track.offsets[number], Showing(0, shown, length, early, number < first)
+
+
+def _first_of(track: _Track, begin: int, least: int) -> tuple[int, int]:
+    """Return the number of the first sample that begins in an edit, and how many ticks of the one before it
+    are in the edit; 0 if there are fewer than `least`.
+    """
+    first = bisect_left(track.times, begin)
+    rest = track.time(first) - begin
+    return first, rest if first > 0 and rest >= least else 0
 
 
 def _track(file: BinaryIO, place: tuple[int, int]) -> _Track | None:
@@ -136,16 +154,25 @@ def _track(file: BinaryIO, place: tuple[int, int]) -> _Track | None:
         for kind in (b"stts", b"ctts", b"stsz", b"stsc", b"stco", b"co64")
     }
     sizes = list(islice(_sizes(tables[b"stsz"]), _MOST_SAMPLES + 1))
+    if not 0 < len(sizes) <= _MOST_SAMPLES:
+        return None
     decoded = list(islice(_decoding_times(tables[b"stts"]), _MOST_SAMPLES + 1))
     places = list(islice(_offsets(tables, sizes), _MOST_SAMPLES + 1))
     count = len(sizes)
-    if not 0 < count <= _MOST_SAMPLES or len(decoded) <= count or len(places) != count:
+    if len(decoded) <= count or len(places) != count:
         return None
     delays = chain(_delays(tables[b"ctts"]), repeat(0))
     times = [time + delay for time, delay in zip(decoded[:count], delays, strict=False)]
     order = sorted((number for number in range(count) if sizes[number]), key=times.__getitem__)
     end = times[order[-1]] + decoded[count] - decoded[count - 1] if order else 0
     return _Track([times[number] for number in order], [places[number] for number in order], end)
+
+
+def _first_times(file: BinaryIO, place: tuple[int, int]) -> set[int]:
+    """Return when the first samples of a track are shown, in ticks; the long tables are not read whole."""
+    stts, ctts = (content_of(file, place, *_STBL, kind, most=_BEGINNING) for kind in (b"stts", b"ctts"))
+    times = islice(zip(_decoding_times(stts), chain(_delays(ctts), repeat(0)), strict=False), _FEW)
+    return {time + delay for time, delay in times}
 
 
 def _decoding_times(stts: bytes) -> Iterator[int]:
