@@ -267,8 +267,12 @@ def _go_on(tally: Tally, server: ForkServer, folder: Path, expected: Contents, n
             tally.wrong.append(f"{name}: {finished} segments were finished, {frames} frames were kept")
     if not (folder / "out.mkv").exists() or contents(folder / "out.mkv") != expected:
         tally.wrong.append(f"{name}: the result differs from that of an uninterrupted run")
-    for left in remains(folder, "in.mp4", "out.mkv"):
-        tally.counts[f"left over: {'.vsr-*.tmp' if left.endswith('.tmp') else left}"] += 1
+    if remains(folder, "in.mp4", "out.mkv"):  # killed between the rename and the removal of the work folder
+        again = server.run(["upscale", "in.mp4", "out.mkv", *UPSCALE], folder=folder)
+        tally.counts["left a work folder, which the same command removed"] += 1
+        left = remains(folder, "in.mp4", "out.mkv")
+        if again.code != 0 or left:
+            tally.wrong.append(f"{name}: the same command ended with {again.code}, and left {left}")
     clear(folder)
 
 
