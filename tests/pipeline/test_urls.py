@@ -251,7 +251,7 @@ def test_another_version_of_an_object_does_not_resume_the_job_of_the_first(
     with pytest.raises(vsr.CancelledError, match="frames are kept"):
         upscale(source, target, work, on_progress=lambda now: done.append(1), cancel=lambda: len(done) >= 25)
     store.put("in.mkv", make_clip(tmp_path / "other.mkv", frames=FRAMES, codec="ffv1", first_number=50))
-    with pytest.raises(vsr.ConfigError, match="an unfinished job is kept here, with input"):
+    with pytest.raises(vsr.ConfigError, match="an unfinished job is kept here, of another input"):
         upscale(source, target, work)
     upscale(source, target, work, restart=True)
     assert store.keys() == ["in.mkv", "out.mkv"]

@@ -45,6 +45,8 @@ from vsr.system import files, locks
 _JOURNALS = ("journal-0.json", "journal-1.json")
 _RESULT = "result.tmp"
 _NOTE = "finished.json"
+_OTHER = {"input": "of another input", "network": "by another model", "weights": "by other weights"}
+"""Words for differences whose values are hashes or the settings of a network."""
 
 Key = Mapping[str, Any]
 """Everything that determines the output of a job, by name; plain types only."""
@@ -231,9 +233,10 @@ class WorkFolder:
         different = [name for name in (*wanted, *kept) if kept.get(name) != wanted.get(name)]
         if different:
             name = different[0]
+            facts = _OTHER.get(name) or f"with {name} {kept.get(name)}, not {wanted.get(name)}"
             raise ConfigError(
-                f"{self._name}: an unfinished job is kept here, with {name} {kept.get(name)}, "
-                f"not {wanted.get(name)}; repeat that run as it was, or start again with `restart=True`"
+                f"{self._name}: an unfinished job is kept here, {facts}; "
+                "repeat that run as it was, or start again with `restart=True`"
             )
 
     def _verifies(self, number: int, digest: str) -> bool:
