@@ -18,6 +18,8 @@ from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.system import files, locks, names
 from vsr.system.abandoned import held_name, sweep
 
+_ATTEMPTS = 20
+"""To create a file and to lock it before another process takes it for an abandoned one."""
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
 
@@ -207,7 +209,7 @@ def _held_file(folder: Path) -> tuple[Path, BinaryIO, int | None]:
     Raises:
         OSError: the folder cannot be written to.
     """
-    while True:
+    for _ in range(_ATTEMPTS):
         path = held_name(folder)
         file = new_file(path)
         with suppress(BlockingIOError):
@@ -216,6 +218,10 @@ def _held_file(folder: Path) -> tuple[Path, BinaryIO, int | None]:
                 return path, file, lock
             os.close(lock)
         file.close()
+        with suppress(OSError):
+            path.unlink()
+    path = temporary_name(folder)  # a disk on which path and descriptor never are the same file
+    return path, new_file(path), None
 
 
 def leads_to(path: Path, handle: int) -> bool:

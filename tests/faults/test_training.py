@@ -56,4 +56,5 @@ def test_f1_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(
                 monkeypatch.setattr(os, name, noted(name))
         save_checkpoint(tmp_path / "out.safetensors", state, settings)
     assert calls[0] == "unlink .tmp"  # an old file of the temporary name, before the new one
-    assert calls[1:] == ["fsync .tmp", "replace .tmp", "fsync .checkpoints", "unlink .safetensors"]
+    removed = ["unlink .safetensors", "unlink .json"]  # the oldest, and the note of a first run
+    assert calls[1:] == ["fsync .tmp", "replace .tmp", "fsync .checkpoints", *removed]

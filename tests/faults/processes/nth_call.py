@@ -174,8 +174,8 @@ def _codec(name: str, real: Callable[..., Any], count: Counter) -> Callable[...,
 def _reading(real: Callable[..., Iterator[Any]], count: Counter) -> Callable[..., Iterator[Any]]:
     """Make reading fail between two packets, as on a failing disk; the caller treats it as damage."""
 
-    def call(container: Any, on_error: Callable[[Exception], None]) -> Iterator[Any]:
-        for packet in real(container, on_error):
+    def call(container: Any, on_error: Callable[[Exception], None], **named: Any) -> Iterator[Any]:
+        for packet in real(container, on_error, **named):
             try:
                 count("read", container.name, library=True)
             except av.FFmpegError as error:

@@ -34,8 +34,8 @@ from vsr.settings.schema import EncoderSettings
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"scale": Fraction(3)}, "scale"),
-        ({"model": "lanczos"}, "network"),
+        ({"scale": Fraction(3)}, "output size"),
+        ({"model": "lanczos"}, "by another model"),
         ({"encoder": EncoderSettings(preset="ultrafast", crf=30)}, "crf"),
         ({"start": Fraction(1, 10)}, "start"),
         ({"segment_seconds": Fraction(1)}, "segment"),

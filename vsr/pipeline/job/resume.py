@@ -178,7 +178,9 @@ def _released(work: WorkFolder, opener: Callable[[], VideoSink]) -> VideoSink:
     except BaseException:
         work.leave(done=False)
         raise
-    sink.release, sink.note = partial(work.leave, done=False), work.note
+    sink.release = partial(work.leave, done=False)
+    if not work.has_segments:  # else the folder is another job's, and stays
+        sink.note = work.note
     return sink
 
 

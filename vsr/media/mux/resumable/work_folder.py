@@ -99,6 +99,11 @@ class WorkFolder:
         """Path of a folder for results of several files until they get their names."""
         return self._inside / "waiting"
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether a job in this folder can be resumed."""
+        return any(self._inside.glob("*.segment"))
+
     def note(self, facts: Mapping[str, Any]) -> None:
         """Keep what is known of the complete result, in plain types, before it gets its name.
 
@@ -232,7 +237,7 @@ class WorkFolder:
     def _check_same(self, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         different = [name for name in (*wanted, *kept) if kept.get(name) != wanted.get(name)]
         if different:
-            name = different[0]
+            name = min(different, key=lambda name: name in ("network", "weights"))  # other facts say more
             facts = _OTHER.get(name) or f"with {name} {kept.get(name)}, not {wanted.get(name)}"
             raise ConfigError(
                 f"{self._name}: an unfinished job is kept here, {facts}; "
@@ -336,7 +341,7 @@ class WorkFolder:
         if done and keeps:
             with suppress(OSError):
                 self._sweep({}, keep_note=True)
-        if keeps or (not done and any(self._inside.glob("*.segment"))):
+        if keeps or (not done and self.has_segments):
             os.close(lock)
         else:
             self._remove(lock)
