@@ -85,6 +85,19 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
+def two_films(folder: Path, frames: int) -> Path:
+    """Write the same film under two names into a folder, and return it."""
+    film(folder, frames=frames)
+    shutil.copy(folder / "in.mp4", folder / "two.mp4")
+    return folder
+
+
+def clear_all_but(folder: Path, *kept: str) -> None:
+    """Remove what `remains` finds."""
+    for name in remains(folder, *kept):
+        shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+
+
 def mutate(
     server: ForkServer, folder: Path, seeds: Iterable[int], containers: Sequence[str] = CONTAINERS
 ) -> Tally:

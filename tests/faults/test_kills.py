@@ -27,14 +27,11 @@ ANIMATION = ("upscale", "in.mp4", "out.webp", *attacks.UPSCALE, "--report", "rep
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    attacks.film(tmp_path, frames=FRAMES)
-    shutil.copy(tmp_path / "in.mp4", tmp_path / "two.mp4")
-    return tmp_path
+    return attacks.two_films(tmp_path, FRAMES)
 
 
 def clear(folder: Path) -> None:
-    for name in remains(folder, "in.mp4", "two.mp4"):
-        shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+    attacks.clear_all_but(folder, "in.mp4", "two.mp4")
 
 
 def steps(first: int = 0) -> Iterator[int]:
@@ -185,8 +182,7 @@ def test_a_picture_is_finished_by_the_same_command(server: ForkServer, folder: P
     (folder / "two.mp4").rename(folder / "two.png")
     words = ("upscale", "two.png", "big.png", "-m", "bicubic")
     for after in steps():
-        for name in remains(folder, "in.mp4", "two.png"):
-            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+        attacks.clear_all_but(folder, "in.mp4", "two.png")
         killed = server.run(
             words, folder=folder, signal_at=("write_result", 1, after, signal.SIGKILL), seconds=120
         )

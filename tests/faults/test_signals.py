@@ -6,7 +6,6 @@ It is sent by the process itself at a step that is counted, so nothing depends o
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,14 +31,11 @@ LATE += [("leave", 10), ("_after", 2), ("write_beside", 4), ("_flushed", 0)]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    attacks.film(tmp_path, frames=FRAMES)
-    shutil.copy(tmp_path / "in.mp4", tmp_path / "two.mp4")
-    return tmp_path
+    return attacks.two_films(tmp_path, FRAMES)
 
 
 def clear(folder: Path) -> None:
-    for name in remains(folder, "in.mp4", "two.mp4"):
-        shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+    attacks.clear_all_but(folder, "in.mp4", "two.mp4")
 
 
 def struck(
